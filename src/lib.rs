@@ -1,0 +1,11 @@
+//! estats: a TCP flight recorder for stock Linux kernels.
+//!
+//! The modules stand in the order of the data:
+//! kernel hook -> ring -> [`capture`] -> [`log`] -> [`replay`] -> [`tables`] -> Parquet.
+//! ARCHITECTURE.md has the map and the invariants.
+
+#![warn(missing_docs, missing_debug_implementations)]
+
+pub mod schema;
+
+pub mod wire;

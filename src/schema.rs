@@ -1,0 +1,472 @@
+//! What can be measured: the one list of variables, with everything that follows from it.
+//!
+//! The C header of the BPF programs, the operations in a log, the rules of replay, the columns of
+//! the Parquet tables, `docs/variables.md` and `estats-analyze variables` are all derived from
+//! [`Var`]. The file depends on nothing but `core`, because it is compiled twice: into the library,
+//! and into `build.rs`, which writes the C header from it. So rustc checks the list (a duplicate id
+//! is E0081, an unknown rule E0599), which a TOML file or a C header could not have.
+//!
+//! Ids are an internal matter between one recorder and its BPF objects; a log names its variables,
+//! and replay maps by those names. An id is never used again for another variable.
+
+use core::fmt;
+
+/// A table of RFC 4898, or of Web10G where the RFC has none; one output table each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Sender-limitation state and clocks of the row (Web10G's global table).
+    Global,
+    /// Identity: addresses and ports.
+    Connection,
+    /// Traffic and congestion, tcpEStatsPerfTable.
+    Perf,
+    /// What the path did, tcpEStatsPathTable.
+    Path,
+    /// What the stack did, tcpEStatsStackTable.
+    Stack,
+    /// What the application did, tcpEStatsAppTable.
+    App,
+    /// Limits and controls, tcpEStatsTuneTable.
+    Tune,
+    /// Web10G's additions without a table of the RFC.
+    Extras,
+}
+
+impl Table {
+    /// All tables, in the order of the specification.
+    pub const ALL: &'static [Self] = &[
+        Self::Global,
+        Self::Connection,
+        Self::Perf,
+        Self::Path,
+        Self::Stack,
+        Self::App,
+        Self::Tune,
+        Self::Extras,
+    ];
+
+    /// The name of the table and of its Parquet file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Connection => "connection",
+            Self::Perf => "perf",
+            Self::Path => "path",
+            Self::Stack => "stack",
+            Self::App => "app",
+            Self::Tune => "tune",
+            Self::Extras => "extras",
+        }
+    }
+}
+
+/// The type of a variable's value; it fixes the Arrow column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Small unsigned number: Int32.
+    U8,
+    /// Small unsigned number: Int32.
+    U16,
+    /// 32-bit counter or gauge, modulo 2^32: Int64.
+    U32,
+    /// 64-bit counter: Int64.
+    U64,
+    /// Small signed number: Int32.
+    I32,
+    /// SNMP TruthValue, 1 true and 2 false in the stream: Boolean.
+    Truth,
+    /// A code with a name for each value: dictionary-encoded string.
+    Enum(&'static [(u64, &'static str)]),
+    /// IP address as text: dictionary-encoded string. Comes from the lifecycle records.
+    Address,
+    /// CLOCK_MONOTONIC in nanoseconds: Int64.
+    MonotonicNs,
+    /// Wall clock in microseconds since the Unix epoch: Timestamp(us, UTC).
+    WallUs,
+}
+
+/// What sort of quantity it is, as in RFC 4898.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows.
+    Counter,
+    /// The value now in force.
+    Gauge,
+    /// The largest value so far.
+    Max,
+    /// The smallest value so far.
+    Min,
+    /// Set once for a connection.
+    Identity,
+    /// Never streamed: replay computes it.
+    Derived,
+}
+
+/// An operation on a variable, as it stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Op {
+    /// The value is the operand.
+    Set = 1,
+    /// The operand is added.
+    Add = 2,
+    /// One is added.
+    Inc = 3,
+    /// One is taken off.
+    Dec = 4,
+    /// The larger of value and operand.
+    Max = 5,
+    /// The smaller of value and operand.
+    Min = 6,
+}
+
+impl Op {
+    /// All operations, by code from 1.
+    pub const ALL: &'static [Self] =
+        &[Self::Set, Self::Add, Self::Inc, Self::Dec, Self::Max, Self::Min];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Add => "add",
+            Self::Inc => "inc",
+            Self::Dec => "dec",
+            Self::Max => "max",
+            Self::Min => "min",
+        }
+    }
+}
+
+/// How replay comes to a variable's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// The operations of the stream are applied as they come; these may occur.
+    Stream(&'static [Op]),
+    /// Computed from other variables, from record times or from the lifecycle record.
+    Derived(Rule),
+}
+
+/// How a derived variable follows from others. Replay implements each rule once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The mechanism no longer exists, or the value cannot change: always this.
+    Constant(u64),
+    /// Taken from the lifecycle record of the connection.
+    Lifecycle,
+    /// The other variable modulo 2^32.
+    Low32(Var),
+    /// Largest value set; a variable of the sent or received window, from ESTABLISHED on.
+    MaxSinceEstablished(Var),
+    /// Smallest value set from ESTABLISHED on; 0xffffffff before.
+    MinSinceEstablished(Var),
+    /// Largest value set.
+    MaxOf(Var),
+    /// Smallest value set; 0xffffffff before the first.
+    MinOf(Var),
+    /// Sum of the values set.
+    SumOf(Var),
+    /// How often it was set.
+    CountOf(Var),
+    /// Largest value of the second variable in records that set the first.
+    MaxAt(Var, Var),
+    /// Smallest value of the second in records that set the first; 0xffffffff before.
+    MinAt(Var, Var),
+    /// Changes from non-zero (or unset) to zero.
+    ZeroTransitions(Var),
+    /// Largest value in sequence space, compared modulo 2^32.
+    SerialMax(Var),
+    /// Changes of the first variable to this value.
+    TransitionsTo(Var, u64),
+    /// Microseconds during which the variable had this value.
+    TimeIn(Var, u64),
+    /// Microseconds from the beginning of the row to ESTABLISHED.
+    TimeToEstablished,
+    /// Monotonic time at which the variable was last set.
+    TimeOfLast(Var),
+    /// At each step of the first variable, the value of the second is added.
+    SumAt(Var, Var),
+    /// The first set of the second variable after each step of the first: sum of the values.
+    FirstAfterSum(Var, Var),
+    /// The same: how many there were.
+    FirstAfterCount(Var, Var),
+    /// Sets not larger than the latency limit of the replay (0: none is counted).
+    WithinLimit(Var),
+    /// Sets larger than the latency limit of the replay.
+    AboveLimit(Var),
+    /// Monotonic time of the last segment sent or received that the log shows.
+    LastSegment,
+    /// A monotonic time turned into wall-clock time by the clock samples of the ledger.
+    WallClock(Var),
+    /// Whole seconds between two monotonic times.
+    ElapsedSeconds(Var, Var),
+    /// Microseconds of that interval beyond whole seconds.
+    ElapsedMicroseconds(Var, Var),
+}
+
+/// When the recorder reads a variable from the kernel's socket, and the C expression that does it
+/// (`tp`, `icsk`, `inet`, `sk` and `c`, the per-connection state, are in scope).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Not read from the socket: a hook sends it, or replay derives it.
+    No,
+    /// At every hook, sent when it changed.
+    Fast(&'static str),
+    /// At most once per resolution interval (1 ms unless set), and at every change of state: the
+    /// kernel keeps these exact, so reading them rarely costs resolution and never truth.
+    Slow(&'static str),
+    /// Once, when the connection is established.
+    Once(&'static str),
+}
+
+/// How true a hook set can make a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// The defined value.
+    Exact,
+    /// The right value, read at other instants than the definition's.
+    Sampled,
+    /// An estimate; the reason is stated.
+    Approximate,
+    /// Cannot change on today's kernels.
+    Constant,
+    /// Not to be had: NULL in every table.
+    Missing,
+}
+
+impl Quality {
+    /// The word used in the docs, the manifest and `check`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Sampled => "sampled",
+            Self::Approximate => "approximate",
+            Self::Constant => "constant",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What a hook set gives of a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// How true the value is when every hook of `needs` is attached.
+    pub quality: Quality,
+    /// Hook points without which the variable is missing.
+    pub needs: &'static [Hook],
+    /// Where it comes from, or why it cannot be had.
+    pub how: &'static str,
+}
+
+/// How a variable relates to a field of `struct tcp_info` read at the same instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpInfo {
+    /// No counterpart.
+    None,
+    /// Equal to the field.
+    Equal(&'static str),
+    /// Equal to the field modulo 2^32.
+    EqualLow32(&'static str),
+    /// Equal to the product of two fields.
+    Product(&'static str, &'static str),
+    /// Another relation, in words.
+    Related(&'static str),
+}
+
+/// One variable, whole.
+#[derive(Clone, Copy, Debug)]
+pub struct VarDef {
+    /// Number in the BPF records of this build.
+    pub id: u16,
+    /// RFC 4898 object name without its prefix; the column name.
+    pub name: &'static str,
+    /// Normative meaning.
+    pub doc: &'static str,
+    /// The table it belongs to.
+    pub table: Table,
+    /// Full object name in RFC 4898, empty for Web10G's own.
+    pub rfc: &'static str,
+    /// Type of the value.
+    pub ty: Type,
+    /// Unit in words, empty where there is none.
+    pub unit: &'static str,
+    /// Sort of quantity.
+    pub kind: Kind,
+    /// How replay comes to the value.
+    pub apply: Apply,
+    /// Whether and how the recorder reads it from the socket.
+    pub read: Read,
+    /// What the tracepoint hook set gives.
+    pub tracepoint: Coverage,
+    /// Counterpart in `struct tcp_info`.
+    pub tcp_info: TcpInfo,
+}
+
+/// A place in the kernel where a record is made. The name stands in every row of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Hook {
+    /// tp_btf/tcp_probe: a segment received in ESTABLISHED, before it is processed.
+    TcpProbe = 1,
+    /// sockops PARSE_HDR_OPT: a segment received in the other synchronised states.
+    ParseHdr = 2,
+    /// cgroup_skb/egress: a segment on its way out.
+    Egress = 3,
+    /// tp_btf/inet_sock_set_state: a change of state.
+    SetState = 4,
+    /// tp_btf/tcp_cong_state_set (5.19): a change of the congestion state.
+    CongState = 5,
+    /// tp_btf/tcp_retransmit_skb: a retransmission.
+    Retransmit = 6,
+    /// sockops TCP_CONNECT and *_ESTABLISHED: the handshake.
+    Handshake = 7,
+    /// iter/tcp at the start: a connection that was open before the recording.
+    Baseline = 8,
+    /// iter/tcp at the end: a connection still open when the recording ends.
+    Sweep = 9,
+    /// tp_btf/tcp_destroy_sock: the socket is gone.
+    Destroy = 10,
+    /// The recorder itself: every record made before this one's time has been read from the rings.
+    Drain = 11,
+}
+
+impl Hook {
+    /// All hooks, by code from 1.
+    pub const ALL: &'static [Self] = &[
+        Self::TcpProbe,
+        Self::ParseHdr,
+        Self::Egress,
+        Self::SetState,
+        Self::CongState,
+        Self::Retransmit,
+        Self::Handshake,
+        Self::Baseline,
+        Self::Sweep,
+        Self::Destroy,
+        Self::Drain,
+    ];
+
+    /// The name in the log's dictionary and in the C header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TcpProbe => "tcp_probe",
+            Self::ParseHdr => "parse_hdr",
+            Self::Egress => "egress",
+            Self::SetState => "set_state",
+            Self::CongState => "cong_state",
+            Self::Retransmit => "retransmit",
+            Self::Handshake => "handshake",
+            Self::Baseline => "baseline",
+            Self::Sweep => "sweep",
+            Self::Destroy => "destroy",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// States of Limstate: why the sender stopped sending.
+pub const LIMSTATE: &[(u64, &str)] = &[
+    (0, "sender"),
+    (1, "congestion"),
+    (2, "receiver"),
+    (3, "startup"),
+    (4, "tso_defer"),
+    (5, "pacing"),
+];
+/// RFC 4898 tcpEStatsStackState.
+pub const STATE: &[(u64, &str)] = &[
+    (1, "closed"),
+    (2, "listen"),
+    (3, "synSent"),
+    (4, "synReceived"),
+    (5, "established"),
+    (6, "finWait1"),
+    (7, "finWait2"),
+    (8, "closeWait"),
+    (9, "lastAck"),
+    (10, "closing"),
+    (11, "timeWait"),
+    (12, "deleteTcb"),
+];
+/// RFC 4898 TcpEStatsNegotiated.
+pub const NEGOTIATED: &[(u64, &str)] = &[(1, "enabled"), (2, "selfDisabled"), (3, "peerDisabled")];
+/// Address families of AddressType.
+pub const ADDRESS_TYPE: &[(u64, &str)] = &[(1, "ipv4"), (2, "ipv6")];
+/// RFC 4898 tcpEStatsStackInRecovery.
+pub const IN_RECOVERY: &[(u64, &str)] =
+    &[(1, "dataContiguous"), (2, "dataUnordered"), (3, "dataRecovery")];
+/// RFC 4898 tcpEStatsStackSoftErrorReason.
+pub const SOFT_ERROR: &[(u64, &str)] = &[
+    (0, "none"),
+    (1, "belowDataWindow"),
+    (2, "aboveDataWindow"),
+    (3, "belowAckWindow"),
+    (4, "aboveAckWindow"),
+    (5, "belowTSWindow"),
+    (6, "aboveTSWindow"),
+    (7, "dataCheckSum"),
+    (8, "otherSoftError"),
+];
+
+/// Declares the variables: `enum Var`, `Var::ALL` and `Var::def`.
+macro_rules! estats_vars {
+    ($( $(#[doc = $doc:literal])+ $id:literal $name:ident { $($field:ident: $value:expr),* $(,)? } )+) => {
+        /// A TCP statistics variable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Var { $( $(#[doc = $doc])+ $name = $id, )+ }
+
+        impl Var {
+            /// All variables, in the order of the specification.
+            pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
+
+            /// Everything known about the variable.
+            pub const fn def(self) -> &'static VarDef {
+                match self { $( Self::$name => const { &VarDef {
+                    id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*
+                } }, )+ }
+            }
+        }
+    };
+}
+
+// An explicit path, because build.rs takes this file in by `#[path]`, where the default differs.
+#[path = "schema/variables.rs"]
+mod variables;
+
+pub use variables::Var;
+
+impl Var {
+    /// Number of variables.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Position in [`Var::ALL`]: the index of the value in a replay slot.
+    pub const fn index(self) -> usize {
+        // Ids are 1..=COUNT without holes; the test below and rustc's E0081 keep them so.
+        self as usize - 1
+    }
+
+    /// The name, which is the column name.
+    pub const fn name(self) -> &'static str {
+        self.def().name
+    }
+
+    /// The variable of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|v| v.name() == name)
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Var::ALL.len() {
+        assert!(Var::ALL[i].index() == i, "ids must be 1..=COUNT in the order of the list");
+        i += 1;
+    }
+};

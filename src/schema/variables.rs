@@ -1,0 +1,2473 @@
+//! The list: one stanza per variable, in the order of the specification. See the parent module.
+
+use super::*;
+
+estats_vars! {
+
+    /// The sender-limitation state now in force: 0 sender (application/other), 1 congestion
+    /// window, 2 receiver window, 3 startup (before ESTABLISHED), 4 TSO deferral, 5 pacing.
+    1 Limstate {
+        table: Table::Global,
+        rfc: "",
+        ty: Type::Enum(LIMSTATE),
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::Related("chrono_type: RWND_LIMITED(2) should coincide with state 2 most of the time; no exact counterpart"),
+    }
+
+    /// Monotonic time at which the current Limstate was last (re)confirmed, i.e. the end of the
+    /// last transmit loop.
+    2 LimstateTs {
+        table: Table::Global,
+        rfc: "",
+        ty: Type::MonotonicNs,
+        unit: "ns",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeOfLast(Var::Limstate)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Monotonic time (CLOCK_MONOTONIC) at which the recorder began this connection's row.
+    3 StartTs {
+        table: Table::Global,
+        rfc: "",
+        ty: Type::MonotonicNs,
+        unit: "ns",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Monotonic time of the latest protocol event (segment sent or received) of the
+    /// connection.
+    4 CurrentTs {
+        table: Table::Global,
+        rfc: "",
+        ty: Type::MonotonicNs,
+        unit: "ns",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::LastSegment),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "time of the last segment received or sent",
+        },
+        tcp_info: TcpInfo::Related("tcpi_last_data_sent/recv, tcpi_last_ack_recv (ms, jiffy resolution): now - CurrentTs <= min of the three + 1 jiffy"),
+    }
+
+    /// Wall-clock time of StartTs, in microseconds since the Unix epoch.
+    5 StartTv {
+        table: Table::Global,
+        rfc: "",
+        ty: Type::WallUs,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Recorder-assigned number of the connection, unique within one recording, never reused.
+    6 ConnectIndex {
+        table: Table::Connection,
+        rfc: "tcpEStatsConnectIndex",
+        ty: Type::U32,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("none on stock kernels (idiag_cookie in inet_diag == socket cookie, which allows joining with ss -e)"),
+    }
+
+    /// Address family of the addresses in the row: 1 IPv4, 2 IPv6.
+    7 AddressType {
+        table: Table::Connection,
+        rfc: "tcpConnectionLocalAddressType",
+        ty: Type::Enum(ADDRESS_TYPE),
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("inet_diag idiag_family (equal except for the v4-mapped case)"),
+    }
+
+    /// Local IP address of the connection, 4 or 16 bytes in network order.
+    8 LocalAddress {
+        table: Table::Connection,
+        rfc: "tcpConnectionLocalAddress",
+        ty: Type::Address,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("inet_diag id.idiag_src: equal"),
+    }
+
+    /// Remote IP address of the connection, 4 or 16 bytes in network order.
+    9 RemAddress {
+        table: Table::Connection,
+        rfc: "tcpConnectionRemAddress",
+        ty: Type::Address,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("inet_diag id.idiag_dst: equal"),
+    }
+
+    /// Local TCP port, host byte order.
+    10 LocalPort {
+        table: Table::Connection,
+        rfc: "tcpConnectionLocalPort",
+        ty: Type::U16,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("inet_diag id.idiag_sport (network order): equal after swap"),
+    }
+
+    /// Remote TCP port, host byte order.
+    11 RemPort {
+        table: Table::Connection,
+        rfc: "tcpConnectionRemPort",
+        ty: Type::U16,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::Related("inet_diag id.idiag_dport: equal after swap"),
+    }
+
+    /// Segments handed to IP by this full socket, counting each GSO super-segment as its number
+    /// of MSS pieces and including pure ACKs, probes, SYN (active), FIN and RST.
+    12 SegsOut {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSegsOut",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->segs_out"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.segs_out, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_segs_out"),
+    }
+
+    /// Segments handed to IP that carried at least one payload byte, GSO pieces counted singly,
+    /// retransmissions included.
+    13 DataSegsOut {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfDataSegsOut",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->data_segs_out"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.data_segs_out, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_data_segs_out"),
+    }
+
+    /// HCDataOctetsOut modulo 2^32.
+    14 DataOctetsOut {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfDataOctetsOut",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "low 32 bits of HCDataOctetsOut",
+        },
+        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_sent"),
+    }
+
+    /// Payload bytes handed to IP by this socket, retransmissions included, TCP headers, SYN
+    /// and FIN sequence numbers excluded.
+    15 HCDataOctetsOut {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfHCDataOctetsOut",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->bytes_sent"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.bytes_sent, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_bytes_sent"),
+    }
+
+    /// Segments retransmitted by this connection (RTO, fast, TLP and SYN/SYN-ACK repeats), GSO
+    /// pieces counted singly.
+    16 SegsRetrans {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSegsRetrans",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->total_retrans"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.total_retrans, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_total_retrans"),
+    }
+
+    /// Payload bytes retransmitted.
+    17 OctetsRetrans {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfOctetsRetrans",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->bytes_retrans"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
+    }
+
+    /// Segments received for this full socket, GRO aggregates counted as their number of wire
+    /// segments, whatever their later fate.
+    18 SegsIn {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSegsIn",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->segs_in"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.segs_in, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_segs_in"),
+    }
+
+    /// Received segments carrying payload, duplicates and later-dropped ones included, GRO
+    /// pieces counted singly.
+    19 DataSegsIn {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfDataSegsIn",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->data_segs_in"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.data_segs_in, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_data_segs_in"),
+    }
+
+    /// HCDataOctetsIn modulo 2^32.
+    20 DataOctetsIn {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfDataOctetsIn",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsIn)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment when it is processed",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Payload bytes in all segments received for the socket, including duplicates, out-of-
+    /// window data and segments dropped afterwards.
+    21 HCDataOctetsIn {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfHCDataOctetsIn",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Add]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment when it is processed",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_bytes_received minus the FIN octet; equal to the peer's bytes_sent when nothing was lost (checked on 6.18)"),
+    }
+
+    /// RTT samples not larger than a configured latency limit.
+    22 NormalRttm {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "samples",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::WithinLimit(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::Related("NormalRttm + HighRttm == CountRTT (when a limit is configured)"),
+    }
+
+    /// RTT samples larger than the configured latency limit.
+    23 HighRttm {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "samples",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::AboveLimit(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::Related("see NormalRttm"),
+    }
+
+    /// Whole seconds between StartTs and CurrentTs.
+    24 ElapsedSecs {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfElapsedSecs",
+        ty: Type::U32,
+        unit: "s",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::ElapsedSeconds(Var::StartTs, Var::CurrentTs)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "time of the last segment received or sent",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Microsecond remainder of the same interval (0..999999).
+    25 ElapsedMicroSecs {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfElapsedMicroSecs",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "time of the last segment received or sent",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Wall-clock start of the row (StartTv); the RFC form is DateAndTime.
+    26 StartTimeStamp {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfStartTimeStamp",
+        ty: Type::WallUs,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Current effective send MSS without SACK-block space (mss_cache).
+    27 CurMSS {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurMSS",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->mss_cache"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.mss_cache at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_snd_mss"),
+    }
+
+    /// Sender's estimate of bytes in the network: packets_in_flight times CurMSS.
+    28 PipeSize {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfPipeSize",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_pipe_size(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState, Hook::Egress],
+            how: "read at received and sent segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Related("(tcpi_unacked - tcpi_sacked - tcpi_lost + tcpi_retrans) * tcpi_snd_mss: equal"),
+    }
+
+    /// Largest PipeSize seen at the end of processing a received segment.
+    29 MaxPipeSize {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfMaxPipeSize",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "maximum over received and sent segments",
+        },
+        tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
+    }
+
+    /// Smoothed round-trip time used for the RTO.
+    30 SmoothedRTT {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSmoothedRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->srtt_us >> 3"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_rtt"),
+    }
+
+    /// Current retransmission timeout value including back-off.
+    31 CurRTO {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurRTO",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("estats_jiffies_to_us(icsk->icsk_rto)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "the socket fields at every hook, when changed",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_rto"),
+    }
+
+    /// Congestion signals acted on: every RTO, every entry into fast Recovery, every entry into
+    /// CWR from Open/Disorder (ECN, local drop) and every loss-probe-detected loss.
+    32 CongSignals {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCongSignals",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
+    }
+
+    /// Current congestion window: snd_cwnd segments times CurMSS.
+    33 CurCwnd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurCwnd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("estats_octets(tp->snd_cwnd, tp->mss_cache)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "the socket fields at every hook, when changed",
+        },
+        tcp_info: TcpInfo::Product("tcpi_snd_cwnd", "tcpi_snd_mss"),
+    }
+
+    /// Current slow-start threshold in octets, 0xffffffff while it still has its initial
+    /// infinite value.
+    34 CurSsthresh {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurSsthresh",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("estats_ssthresh(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "the socket fields at every hook, when changed",
+        },
+        tcp_info: TcpInfo::Product("tcpi_snd_ssthresh", "tcpi_snd_mss"),
+    }
+
+    /// Retransmission timer expirations acted on while the timer was not backed off
+    /// (icsk_backoff == 0 at expiry).
+    35 Timeouts {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfTimeouts",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("Timeouts + SubsequentTimeouts == tcpi_total_rto (6.7+; a passive child starts with its SYN-ACK timeouts) == netns MIB TCPTimeouts minus expiries that killed the connection (equal on 6.18); Timeouts == tcpi_total_rto_recoveries when every first RTO had backoff 0"),
+    }
+
+    /// Receive window last advertised, in octets.
+    36 CurRwinSent {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurRwinSent",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("tp->rcv_wnd"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress],
+            how: "tcp_sock.rcv_wnd at each segment sent, already updated",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_rcv_wnd"),
+    }
+
+    /// Largest receive window advertised since ESTABLISHED.
+    37 MaxRwinSent {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfMaxRwinSent",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinSent)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress],
+            how: "tcp_sock.rcv_wnd at each segment sent, already updated",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_rcv_wnd"),
+    }
+
+    /// Times the advertised receive window went from non-zero to zero.
+    38 ZeroRwinSent {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfZeroRwinSent",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinSent)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress],
+            how: "tcp_sock.rcv_wnd at each segment sent, already updated",
+        },
+        tcp_info: TcpInfo::Related("netns MIB TCPToZeroWindowAdv: equal (checked on 6.18)"),
+    }
+
+    /// Send window last advertised by the peer, in octets after scaling.
+    39 CurRwinRcvd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfCurRwinRcvd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("tp->snd_wnd"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_snd_wnd"),
+    }
+
+    /// Largest window advertised by the peer since ESTABLISHED.
+    40 MaxRwinRcvd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfMaxRwinRcvd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinRcvd)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_snd_wnd; tcp_sock.max_window is the same maximum including the unscaled SYN window"),
+    }
+
+    /// Times the peer's advertised window went from non-zero to zero.
+    41 ZeroRwinRcvd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfZeroRwinRcvd",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinRcvd)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
+        },
+        tcp_info: TcpInfo::Related("none per socket (sum over peers of their TCPToZeroWindowAdv)"),
+    }
+
+    /// Transitions into the sender-limited (application, Nagle, resources, anything not
+    /// receiver- or congestion-limited) state.
+    42 SndLimTransSnd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTransSnd",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transitions into the congestion-limited state.
+    43 SndLimTransCwnd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTransCwnd",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 1)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transitions into the receiver-limited state.
+    44 SndLimTransRwin {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTransRwin",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 2)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transitions into the startup state; always 0 because a connection begins in it.
+    45 SndLimTransStartup {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Constant(0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Constant,
+            needs: &[],
+            how: "a connection begins in this state: always 0",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transitions into 'deferred to build a larger TSO segment'.
+    46 SndLimTransTSODefer {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 4)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transitions into 'waiting for the pacing timer'.
+    47 SndLimTransPace {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 5)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Accumulated time in the sender-limited state.
+    48 SndLimTimeSnd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTimeSnd",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::Related("no direct field; tcpi_sndbuf_limited <= SndLimTimeSnd roughly"),
+    }
+
+    /// Accumulated time in the congestion-limited state.
+    49 SndLimTimeCwnd {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTimeCwnd",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 1)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::Related("SndLimTimeCwnd + SndLimTimeRwin + SndLimTimeSnd + Startup (+TSODefer+Pace) == time from StartTs to the last booking"),
+    }
+
+    /// Accumulated time in the receiver-limited state.
+    50 SndLimTimeRwin {
+        table: Table::Perf,
+        rfc: "tcpEStatsPerfSndLimTimeRwin",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 2)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::Related("tcpi_rwnd_limited (us, jiffy steps): approximately equal, never larger than SndLimTimeRwin by more than jiffies; sndbuf-limited has priority in the kernel's chronometer"),
+    }
+
+    /// Time from row creation to ESTABLISHED (the startup state).
+    51 SndLimTimeStartup {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeToEstablished),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "time of ESTABLISHED",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Accumulated time in the TSO-deferral state.
+    52 SndLimTimeTSODefer {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 4)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Accumulated time waiting for the pacing timer.
+    53 SndLimTimePace {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 5)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the end of tcp_write_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Retransmitted segments that were themselves marked lost.
+    54 LostRetransmitSegs {
+        table: Table::Perf,
+        rfc: "",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Add]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "no tracepoint shows tcp_mark_skb_lost",
+        },
+        tcp_info: TcpInfo::Related("netns MIB TCPLostRetransmit: equal"),
+    }
+
+    /// Reordering degree currently assumed, i.e. the duplicate-ACK threshold of the stack.
+    55 RetranThresh {
+        table: Table::Path,
+        rfc: "tcpEStatsPathRetranThresh",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->reordering"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_reordering"),
+    }
+
+    /// Disorder episodes that ended because the cumulative ACK passed the episode's high mark,
+    /// without entering Recovery or Loss.
+    56 NonRecovDAEpisodes {
+        table: Table::Path,
+        rfc: "tcpEStatsPathNonRecovDAEpisodes",
+        ty: Type::U32,
+        unit: "episodes",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Approximate,
+            needs: &[Hook::CongState],
+            how: "Disorder that goes back to Open with high_seq acknowledged: one per episode, where the kernel may count several ACKs",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Sum of the SND.UNA advances made by ACKs that arrive in the Disorder state.
+    57 SumOctetsReordered {
+        table: Table::Path,
+        rfc: "tcpEStatsPathSumOctetsReordered",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Add]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment; segments that validation then rejects are counted too",
+        },
+        tcp_info: TcpInfo::Related("<= tcpi_bytes_acked"),
+    }
+
+    /// Duplicate ACKs (or SACK-advancing ACKs) of Disorder episodes that ended without Recovery
+    /// or Loss.
+    58 NonRecovDA {
+        table: Table::Path,
+        rfc: "tcpEStatsPathNonRecovDA",
+        ty: Type::U32,
+        unit: "ACKs",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Add]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Approximate,
+            needs: &[Hook::CongState, Hook::TcpProbe],
+            how: "duplicate and SACK-bearing ACKs between two changes of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("<= DupAcksIn + SACKsRcvd"),
+    }
+
+    /// Latest round-trip sample fed to the RTO estimator.
+    59 SampleRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathSampleRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::Related("tcpi_min_rtt <= min sample used by the CA (not the same filter); srtt recomputed from the samples must equal tcpi_rtt"),
+    }
+
+    /// Round-trip time variation used in the RTO.
+    60 RTTVar {
+        table: Table::Path,
+        rfc: "tcpEStatsPathRTTVar",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->rttvar_us >> 2"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Related("tcpi_rttvar is mdev_us >> 2, a different quantity: not equal; RTO = srtt + rttvar_us (usec) >= relation holds before clamping"),
+    }
+
+    /// Largest RTT sample.
+    61 MaxRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathMaxRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MaxOf(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Smallest RTT sample; 0xffffffff before the first.
+    62 MinRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathMinRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MinOf(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::Related("tcpi_min_rtt is a windowed minimum of the CA sample with a delayed-ACK filter: MinRTT <= tcpi_min_rtt does not always hold; same order of magnitude only"),
+    }
+
+    /// HCSumRTT modulo 2^32.
+    63 SumRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathSumRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Low32(Var::HCSumRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Sum of all RTT samples.
+    64 HCSumRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathHCSumRTT",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::SumOf(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Number of RTT samples.
+    65 CountRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathCountRTT",
+        ty: Type::U32,
+        unit: "samples",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::CountOf(Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Largest RTO value in force right after an RTT sample.
+    66 MaxRTO {
+        table: Table::Path,
+        rfc: "tcpEStatsPathMaxRTO",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MaxAt(Var::SampleRTT, Var::CurRTO)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Smallest RTO value in force right after an RTT sample; 0xffffffff before the first.
+    67 MinRTO {
+        table: Table::Path,
+        rfc: "tcpEStatsPathMinRTO",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MinAt(Var::SampleRTT, Var::CurRTO)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// TTL (IPv4) or hop limit (IPv6) of the most recently received segment.
+    68 IpTtl {
+        table: Table::Path,
+        rfc: "tcpEStatsPathIpTtl",
+        ty: Type::U8,
+        unit: "hops",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "IP header of each received segment",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// TOS / traffic-class octet of the most recently received segment.
+    69 IpTosIn {
+        table: Table::Path,
+        rfc: "tcpEStatsPathIpTosIn",
+        ty: Type::U8,
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "IP header of each received segment",
+        },
+        tcp_info: TcpInfo::Related("inet_sock.rcv_tos holds the handshake's value only"),
+    }
+
+    /// TOS / traffic-class octet used for transmitted segments.
+    70 IpTosOut {
+        table: Table::Path,
+        rfc: "tcpEStatsPathIpTosOut",
+        ty: Type::U8,
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress],
+            how: "IP header of each sent segment",
+        },
+        tcp_info: TcpInfo::Related("IP_TOS / IPV6_TCLASS getsockopt: equal in the DSCP bits"),
+    }
+
+    /// Sum over all congestion signals of the congestion window just before the reduction.
+    71 PreCongSumCwnd {
+        table: Table::Path,
+        rfc: "tcpEStatsPathPreCongSumCwnd",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::CurCwnd)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Sum over all congestion signals of the last RTT sample before the signal.
+    72 PreCongSumRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathPreCongSumRTT",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Sum of the first RTT sample that follows each congestion signal.
+    73 PostCongSumRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathPostCongSumRTT",
+        ty: Type::U64,
+        unit: "us",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::FirstAfterSum(Var::CongSignals, Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Number of samples in PostCongSumRTT.
+    74 PostCongCountRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathPostCongCountRTT",
+        ty: Type::U32,
+        unit: "samples",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::FirstAfterCount(Var::CongSignals, Var::SampleRTT)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+        },
+        tcp_info: TcpInfo::Related("<= CongSignals"),
+    }
+
+    /// Received ACK segments with ECE set (SYN not set) that reached ACK processing on an ECN-
+    /// negotiated connection.
+    75 ECNsignals {
+        table: Table::Path,
+        rfc: "tcpEStatsPathECNsignals",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment; segments that validation then rejects are counted too",
+        },
+        tcp_info: TcpInfo::Related("tcpi_delivered_ce > 0 iff ECNsignals > 0 with data outstanding; delivered_ce counts packets acknowledged by ECE ACKs (1661 vs 221 ECE ACKs in a test): >="),
+    }
+
+    /// Times an out-of-order segment arrived while the reassembly queue was empty (start of a
+    /// series of duplicate ACKs sent).
+    76 DupAckEpisodes {
+        table: Table::Path,
+        rfc: "tcpEStatsPathDupAckEpisodes",
+        ty: Type::U32,
+        unit: "episodes",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "change of the socket between received segments (bracketing)",
+        },
+        tcp_info: TcpInfo::Related("<= DupAcksOut"),
+    }
+
+    /// Receiver-side estimate of the path RTT.
+    77 RcvRTT {
+        table: Table::Path,
+        rfc: "tcpEStatsPathRcvRTT",
+        ty: Type::U32,
+        unit: "us",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->rcv_rtt_est.rtt_us >> 3"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_rcv_rtt"),
+    }
+
+    /// Out-of-order data skbs accepted into reassembly, each of which calls for an immediate
+    /// duplicate ACK.
+    78 DupAcksOut {
+        table: Table::Path,
+        rfc: "tcpEStatsPathDupAcksOut",
+        ty: Type::U32,
+        unit: "ACKs",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "change of the socket between received segments (bracketing)",
+        },
+        tcp_info: TcpInfo::Related("netns MIB TCPOFOQueue: equal (checked on 6.18); <= tcpi_rcv_ooopack (segments; equal without GRO)"),
+    }
+
+    /// Accepted data skbs that arrived with the CE codepoint on an ECN connection.
+    79 CERcvd {
+        table: Table::Path,
+        rfc: "tcpEStatsPathCERcvd",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Approximate,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "CE-marked new data before processing: segments dropped afterwards are counted too",
+        },
+        tcp_info: TcpInfo::Related("6.18: <= tcpi_received_ce (all CE segments incl. pure ACKs, GRO pieces)"),
+    }
+
+    /// Times the receiver began echoing congestion: TCP_ECN_DEMAND_CWR went from clear to set
+    /// because of a CE mark.
+    80 ECESent {
+        table: Table::Path,
+        rfc: "tcpEStatsPathECESent",
+        ty: Type::U32,
+        unit: "transitions",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "change of the socket between received segments (bracketing)",
+        },
+        tcp_info: TcpInfo::Related("ECESent <= CERcvd"),
+    }
+
+    /// 1 (true) if the local end went through SYN-SENT, else 2 (false).
+    81 ActiveOpen {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackActiveOpen",
+        ty: Type::Truth,
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Derived(Rule::Lifecycle),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "lifecycle record",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// MSS value put into the MSS option of our SYN or SYN-ACK.
+    82 MSSSent {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMSSSent",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress, Hook::SetState],
+            how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("tcpi_advmss + (timestamps negotiated ? 12 : 0): equal (65483 vs 65495 on loopback checked)"),
+    }
+
+    /// MSS value received in the peer's SYN or SYN-ACK option, 0 if absent.
+    83 MSSRcvd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMSSRcvd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Approximate,
+            needs: &[Hook::Handshake, Hook::SetState],
+            how: "active: the option in the SYN-ACK, exact; passive: rx_opt.mss_clamp, the smaller of the option and TCP_MAXSEG",
+        },
+        tcp_info: TcpInfo::Related("rx_opt.mss_clamp == min(received, user_mss), or 536 when none was received"),
+    }
+
+    /// Window-scale shift we sent in the SYN/SYN-ACK, -1 if we sent none.
+    84 WinScaleSent {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackWinScaleSent",
+        ty: Type::I32,
+        unit: "bits",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::Egress, Hook::SetState],
+            how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("tcpi_rcv_wscale when TCPI_OPT_WSCALE is set: equal"),
+    }
+
+    /// Window-scale shift received from the peer, -1 if none.
+    85 WinScaleRcvd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackWinScaleRcvd",
+        ty: Type::I32,
+        unit: "bits",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Once("estats_wscale_rcvd(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the negotiated options at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("tcpi_snd_wscale when TCPI_OPT_WSCALE is set: equal"),
+    }
+
+    /// Timestamps negotiation: 1 enabled, 2 disabled by this host, 3 not offered/accepted by
+    /// the peer.
+    86 TimeStamps {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackTimeStamps",
+        ty: Type::Enum(NEGOTIATED),
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Once("estats_timestamps(sk, tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the negotiated options at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("TCPI_OPT_TIMESTAMPS set iff 1"),
+    }
+
+    /// ECN negotiation: 1 enabled, 2 disabled by this host, 3 not offered/accepted by the peer.
+    87 ECN {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackECN",
+        ty: Type::Enum(NEGOTIATED),
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Once("estats_ecn(sk, tp, c)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the negotiated options at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("TCPI_OPT_ECN set iff 1"),
+    }
+
+    /// SACK sending: 1 enabled, 2 disabled by this host, 3 not offered/accepted by the peer.
+    88 WillSendSACK {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackWillSendSACK",
+        ty: Type::Enum(NEGOTIATED),
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Once("estats_sack(sk, tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the negotiated options at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
+    }
+
+    /// Whether received SACKs are processed: 1 enabled, 2 disabled by this host, 3 not
+    /// offered/accepted by the peer.
+    89 WillUseSACK {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackWillUseSACK",
+        ty: Type::Enum(NEGOTIATED),
+        unit: "",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Once("estats_sack(sk, tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the negotiated options at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
+    }
+
+    /// Connection state, RFC numbering: 1 closed, 2 listen, 3 synSent, 4 synReceived, 5
+    /// established, 6 finWait1, 7 finWait2, 8 closeWait, 9 lastAck, 10 closing, 11 timeWait, 12
+    /// deleteTcb.
+    90 State {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackState",
+        ty: Type::Enum(STATE),
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the new state of each change",
+        },
+        tcp_info: TcpInfo::Related("tcpi_state mapped: equal"),
+    }
+
+    /// 1 if Nagle's algorithm is active, 2 if TCP_NODELAY disables it.
+    91 Nagle {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackNagle",
+        ty: Type::Truth,
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_nagle(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.nonagle at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Related("TCP_NODELAY getsockopt: inverse"),
+    }
+
+    /// Largest congestion window seen while in slow start (snd_cwnd <= snd_ssthresh).
+    92 MaxSsCwnd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxSsCwnd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Largest congestion window seen in congestion avoidance (snd_cwnd > snd_ssthresh).
+    93 MaxCaCwnd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxCaCwnd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Largest finite slow-start threshold.
+    94 MaxSsthresh {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxSsthresh",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Smallest slow-start threshold after the initial infinite one; 0xffffffff if never
+    /// finite.
+    95 MinSsthresh {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMinSsthresh",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Min,
+        apply: Apply::Stream(&[Op::Min]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Loss-recovery state: 1 data contiguous, 2 data unordered (duplicate ACKs/SACKs, nothing
+    /// repaired yet), 3 recovery (unacknowledged retransmissions).
+    96 InRecovery {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackInRecovery",
+        ty: Type::Enum(IN_RECOVERY),
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("estats_in_recovery(icsk->icsk_ca_state)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of inet_connection_sock.icsk_ca_state",
+        },
+        tcp_info: TcpInfo::Related("tcpi_ca_state {0,2}->1, 1->2, {3,4}->3: equal"),
+    }
+
+    /// Received segments without payload whose acknowledgment number equals SND.UNA at arrival.
+    97 DupAcksIn {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackDupAcksIn",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment when it is processed",
+        },
+        tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
+    }
+
+    /// Fast-recovery episodes found to be unnecessary and undone when the recovery point was
+    /// acknowledged.
+    98 SpuriousFrDetected {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSpuriousFrDetected",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_undo_cwnd_reduction, a function hook",
+        },
+        tcp_info: TcpInfo::Related("netns MIB TCPFullUndo: equal"),
+    }
+
+    /// Retransmission timeouts found to be spurious and undone.
+    99 SpuriousRtoDetected {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSpuriousRtoDetected",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_undo_cwnd_reduction, a function hook",
+        },
+        tcp_info: TcpInfo::Related("netns MIBs: TCPSpuriousRTOs (F-RTO part) ; TCPLossUndo = all Loss undos >= ours"),
+    }
+
+    /// Received segments that failed a consistency check listed under SoftErrorReason.
+    100 SoftErrors {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSoftErrors",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
+        },
+        tcp_info: TcpInfo::Related("netns MIBs: PAWSEstab (+ PAWSOldAck on newer kernels) = reason 5; BeyondWindow (6.18 has it) = non-RST part of reason 2; TCP InCsumErrors >= reason 7"),
+    }
+
+    /// Check failed most recently: 1 below data window, 2 above data window, 3 below ACK
+    /// window, 4 above ACK window, 5 below timestamp window, 6 above timestamp window, 7
+    /// checksum, 8 other; 0 none.
+    101 SoftErrorReason {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSoftErrorReason",
+        ty: Type::Enum(SOFT_ERROR),
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Calls of the slow-start window increase for this connection (one per ACK processed in
+    /// slow start while cwnd-limited).
+    102 SlowStart {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSlowStart",
+        ty: Type::U32,
+        unit: "ACKs",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_slow_start, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Calls of the additive window increase for this connection (the window itself grows only
+    /// when enough ACKs accumulated).
+    103 CongAvoid {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackCongAvoid",
+        ty: Type::U32,
+        unit: "ACKs",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_cong_avoid_ai, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Decreases of snd_cwnd not caused by a congestion signal: congestion-window validation,
+    /// restart after idle, MTU probing, cong_control algorithms.
+    104 OtherReductions {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackOtherReductions",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_cwnd_restart and tcp_write_xmit, function hooks",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Congestion responses backed out by restoring ssthresh (undo).
+    105 CongOverCount {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackCongOverCount",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_undo_cwnd_reduction, a function hook",
+        },
+        tcp_info: TcpInfo::Related("<= TCPFullUndo + TCPPartialUndo + TCPDSACKUndo + TCPLossUndo (netns MIBs)"),
+    }
+
+    /// Entries into fast Recovery.
+    106 FastRetran {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackFastRetran",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("netns MIBs TCPSackRecovery + TCPRenoRecovery: equal (checked on 6.18)"),
+    }
+
+    /// Retransmission timer expirations while the timer was already backed off.
+    107 SubsequentTimeouts {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSubsequentTimeouts",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("see Timeouts"),
+    }
+
+    /// Consecutive retransmission timeouts without new data acknowledged.
+    108 CurTimeoutCount {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackCurTimeoutCount",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Fast("icsk->icsk_retransmits"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "inet_connection_sock.icsk_retransmits at every hook",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_retransmits"),
+    }
+
+    /// Retransmission timeouts that hit while no loss or congestion indication was pending
+    /// (ca_state Open).
+    109 AbruptTimeouts {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackAbruptTimeouts",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::CongState],
+            how: "each change of the congestion state",
+        },
+        tcp_info: TcpInfo::Related("<= Timeouts + SubsequentTimeouts"),
+    }
+
+    /// SACK options processed.
+    110 SACKsRcvd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSACKsRcvd",
+        ty: Type::U32,
+        unit: "options",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment; segments that validation then rejects are counted too",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// SACK blocks in those options (at most 4 each).
+    111 SACKBlocksRcvd {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSACKBlocksRcvd",
+        ty: Type::U32,
+        unit: "blocks",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Add]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe, Hook::ParseHdr],
+            how: "header of each received segment; segments that validation then rejects are counted too",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Transmissions refused or congested by the local queueing layer and treated as
+    /// congestion.
+    112 SendStall {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSendStall",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs the return of ip_queue_xmit, a function hook",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Duplicate segments reported by the peer in D-SACK blocks.
+    113 DSACKDups {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackDSACKDups",
+        ty: Type::U32,
+        unit: "segments",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->dsack_dups"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.dsack_dups, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_dsack_dups"),
+    }
+
+    /// Largest effective send MSS since ESTABLISHED.
+    114 MaxMSS {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxMSS",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurMSS)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState],
+            how: "from CurMSS",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
+    }
+
+    /// Smallest effective send MSS since ESTABLISHED; 0xffffffff before.
+    115 MinMSS {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMinMSS",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::MinSinceEstablished(Var::CurMSS)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState],
+            how: "from CurMSS",
+        },
+        tcp_info: TcpInfo::Related("<= tcpi_snd_mss"),
+    }
+
+    /// Sequence number of the first data octet we may send (ISS + 1).
+    116 SndInitial {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackSndInitial",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "snd_una and rcv_nxt at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("snd_una - SndInitial == bytes_acked (passive) or bytes_acked - 1 (active), mod 2^32"),
+    }
+
+    /// Sequence number of the first data octet expected from the peer (IRS + 1).
+    117 RecInitial {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackRecInitial",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Identity,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "snd_una and rcv_nxt at ESTABLISHED",
+        },
+        tcp_info: TcpInfo::Related("rcv_nxt - RecInitial == bytes_received mod 2^32 (checked)"),
+    }
+
+    /// Octets held in the retransmission queue: SND.NXT - SND.UNA.
+    118 CurRetxQueue {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackCurRetxQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->snd_nxt - tp->snd_una"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState, Hook::Egress],
+            how: "read at received and sent segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Related("close to tcpi_unacked * tcpi_snd_mss (>=)"),
+    }
+
+    /// Largest CurRetxQueue.
+    119 MaxRetxQueue {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxRetxQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "maximum over received and sent segments",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Sequence space spanned by the reassembly queue: right edge of the last out-of-order
+    /// segment minus RCV.NXT, 0 when empty.
+    120 CurReasmQueue {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackCurReasmQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_reasm_queue(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "the out-of-order queue between received segments",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Largest CurReasmQueue.
+    121 MaxReasmQueue {
+        table: Table::Stack,
+        rfc: "tcpEStatsStackMaxReasmQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::TcpProbe],
+            how: "maximum between received segments (bracketing)",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// RFC 5827 early retransmits; the mechanism was removed from Linux in 4.12, so 0.
+    122 EarlyRetrans {
+        table: Table::Stack,
+        rfc: "",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Constant(0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Constant,
+            needs: &[],
+            how: "removed from Linux in 4.12: always 0",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Early retransmits fired by the delay timer; obsolete, 0.
+    123 EarlyRetransDelay {
+        table: Table::Stack,
+        rfc: "",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Constant(0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Constant,
+            needs: &[],
+            how: "removed from Linux in 4.12: always 0",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Packets (skbs) marked lost because the RACK reordering window expired.
+    124 RackTimeout {
+        table: Table::Stack,
+        rfc: "",
+        ty: Type::U32,
+        unit: "packets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "no tracepoint shows tcp_rack_detect_loss",
+        },
+        tcp_info: TcpInfo::Related("<= increase of tcp_sock.lost (segments)"),
+    }
+
+    /// SND.UNA, oldest unacknowledged sequence number.
+    125 SndUna {
+        table: Table::App,
+        rfc: "tcpEStatsAppSndUna",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->snd_una"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.snd_una, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Related("snd_una is not in tcp_info; SndUna - SndInitial == bytes_acked (see SndInitial)"),
+    }
+
+    /// SND.NXT, next new sequence number to send.
+    126 SndNxt {
+        table: Table::App,
+        rfc: "tcpEStatsAppSndNxt",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->snd_nxt"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState, Hook::Egress],
+            how: "read at received and sent segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Related("none (inet_diag has none); SndNxt - SndUna == CurRetxQueue"),
+    }
+
+    /// Farthest SND.NXT reached.
+    127 SndMax {
+        table: Table::App,
+        rfc: "tcpEStatsAppSndMax",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::SerialMax(Var::SndNxt)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState],
+            how: "from SndNxt",
+        },
+        tcp_info: TcpInfo::Related("== SndNxt on modern kernels except repair mode / TFO fallback"),
+    }
+
+    /// HCThruOctetsAcked modulo 2^32.
+    128 ThruOctetsAcked {
+        table: Table::App,
+        rfc: "tcpEStatsAppThruOctetsAcked",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsAcked)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "low 32 bits of HCThruOctetsAcked",
+        },
+        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_acked"),
+    }
+
+    /// Total advance of SND.UNA.
+    129 HCThruOctetsAcked {
+        table: Table::App,
+        rfc: "tcpEStatsAppHCThruOctetsAcked",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->bytes_acked"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.bytes_acked, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_bytes_acked"),
+    }
+
+    /// RCV.NXT, next sequence number expected.
+    130 RcvNxt {
+        table: Table::App,
+        rfc: "tcpEStatsAppRcvNxt",
+        ty: Type::U32,
+        unit: "sequence",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->rcv_nxt"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.rcv_nxt, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Related("RcvNxt - RecInitial == tcpi_bytes_received mod 2^32"),
+    }
+
+    /// HCThruOctetsReceived modulo 2^32.
+    131 ThruOctetsReceived {
+        table: Table::App,
+        rfc: "tcpEStatsAppThruOctetsReceived",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsReceived)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "low 32 bits of HCThruOctetsReceived",
+        },
+        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_received"),
+    }
+
+    /// Total advance of RCV.NXT since establishment.
+    132 HCThruOctetsReceived {
+        table: Table::App,
+        rfc: "tcpEStatsAppHCThruOctetsReceived",
+        ty: Type::U64,
+        unit: "octets",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->bytes_received"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "tcp_sock.bytes_received, exact at every read, the last one at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_bytes_received"),
+    }
+
+    /// Octets written by the application but not yet sent for the first time.
+    133 CurAppWQueue {
+        table: Table::App,
+        rfc: "tcpEStatsAppCurAppWQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_app_wqueue(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::SetState, Hook::Egress],
+            how: "read at received and sent segments and at ->CLOSE",
+        },
+        tcp_info: TcpInfo::Equal("tcpi_notsent_bytes"),
+    }
+
+    /// Largest CurAppWQueue.
+    134 MaxAppWQueue {
+        table: Table::App,
+        rfc: "tcpEStatsAppMaxAppWQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::TcpProbe, Hook::Egress],
+            how: "maximum over received and sent segments",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_notsent_bytes at any time"),
+    }
+
+    /// Octets received in order but not yet read by the application.
+    135 CurAppRQueue {
+        table: Table::App,
+        rfc: "tcpEStatsAppCurAppRQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_app_rqueue(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::TcpProbe],
+            how: "rcv_nxt - copied_seq at received and sent segments",
+        },
+        tcp_info: TcpInfo::Related("SIOCINQ: equal (minus 1 after FIN); idiag_rqueue of ss: equal"),
+    }
+
+    /// Largest CurAppRQueue.
+    136 MaxAppRQueue {
+        table: Table::App,
+        rfc: "tcpEStatsAppMaxAppRQueue",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Max,
+        apply: Apply::Stream(&[Op::Max]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Sampled,
+            needs: &[Hook::TcpProbe],
+            how: "maximum before each received segment; what the application reads between two segments is not seen",
+        },
+        tcp_info: TcpInfo::Related(">= SIOCINQ"),
+    }
+
+    /// Upper limit on the congestion window, 0xffffffff when unlimited. Read-only here.
+    137 LimCwnd {
+        table: Table::Tune,
+        rfc: "tcpEStatsTuneLimCwnd",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("estats_lim_cwnd(tp)"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Limited-slow-start threshold; no such control exists in current Linux: 0xffffffff.
+    138 LimSsthresh {
+        table: Table::Tune,
+        rfc: "tcpEStatsTuneLimSsthresh",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Derived(Rule::Constant(0xffff_ffff)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Constant,
+            needs: &[],
+            how: "no such control in today's kernels: always 0xffffffff",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Upper limit on the window this host may advertise. Read-only here.
+    139 LimRwin {
+        table: Table::Tune,
+        rfc: "tcpEStatsTuneLimRwin",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->window_clamp"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Related("TCP_WINDOW_CLAMP getsockopt: equal"),
+    }
+
+    /// Upper limit on the send MSS for this connection (negotiated clamp).
+    140 LimMSS {
+        table: Table::Tune,
+        rfc: "tcpEStatsTuneLimMSS",
+        ty: Type::U32,
+        unit: "octets",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("tp->rx_opt.mss_clamp"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
+    }
+
+    /// Window reductions by congestion-window validation: restart after idle and application-
+    /// limited decay.
+    141 OtherReductionsCV {
+        table: Table::Extras,
+        rfc: "",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Counter,
+        apply: Apply::Stream(&[Op::Inc]),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Missing,
+            needs: &[],
+            how: "needs tcp_cwnd_restart and tcp_write_xmit, function hooks",
+        },
+        tcp_info: TcpInfo::Related("<= OtherReductions"),
+    }
+
+    /// Window reductions by burst moderation; the mechanism no longer exists, 0.
+    142 OtherReductionsCM {
+        table: Table::Extras,
+        rfc: "",
+        ty: Type::U32,
+        unit: "events",
+        kind: Kind::Derived,
+        apply: Apply::Derived(Rule::Constant(0)),
+        read: Read::No,
+        tracepoint: Coverage {
+            quality: Quality::Constant,
+            needs: &[],
+            how: "burst moderation no longer exists: always 0",
+        },
+        tcp_info: TcpInfo::None,
+    }
+
+    /// Socket priority (SO_PRIORITY).
+    143 Priority {
+        table: Table::Extras,
+        rfc: "",
+        ty: Type::U32,
+        unit: "",
+        kind: Kind::Gauge,
+        apply: Apply::Stream(&[Op::Set]),
+        read: Read::Slow("sk->sk_priority"),
+        tracepoint: Coverage {
+            quality: Quality::Exact,
+            needs: &[Hook::SetState],
+            how: "the socket field at the hooks, when changed",
+        },
+        tcp_info: TcpInfo::Related("SO_PRIORITY getsockopt: equal"),
+    }
+}

@@ -1,0 +1,128 @@
+//! Records as they cross the ring buffers: the Rust side of `bpf/records.h`, and bytes <-> records.
+//!
+//! Pure: no clock, no I/O. The recorder does not interpret, so a record holds the kernel's own
+//! numbers (states, families, error codes) and replay gives them meaning.
+
+use crate::schema::{Hook, Op, Var};
+
+/// What every record begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// CLOCK_MONOTONIC, read in the hook.
+    pub ts_ns: u64,
+    /// Number of the record on its CPU, from 0, over both rings; lost records use up theirs.
+    pub seq: u64,
+    /// Kernel socket cookie: with `generation`, the identity of the connection. 0 if it has none.
+    pub cookie: u64,
+    /// Counts the connections that one socket makes (connect, disconnect, connect again).
+    pub generation: u16,
+    /// CPU on which the hook ran.
+    pub cpu: u16,
+    /// The hook that made the record.
+    pub hook: Hook,
+}
+
+/// The CPU number of records that the recorder itself makes ([`Hook::Drain`]).
+pub const NO_CPU: u16 = u16::MAX;
+
+/// One operation on a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The variable.
+    pub var: Var,
+    /// What to do with the operand.
+    pub op: Op,
+    /// The operand: unsigned, or a sign-extended two's complement for signed variables.
+    pub value: u64,
+}
+
+/// One activation of a hook with all its operations, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookRecord {
+    /// When, where and which connection.
+    pub header: Header,
+    /// The operations; empty for [`Hook::Drain`].
+    pub ops: Vec<Operation>,
+}
+
+/// What a lifecycle record reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// A connection begins: its identity is final.
+    Open = 1,
+    /// It was open before the recording.
+    Baseline = 2,
+    /// The socket went to CLOSE: the connection is over.
+    Close = 3,
+    /// It was still open when the recording ended.
+    End = 4,
+    /// From the recorder: every record made before this one's time has been read from the rings.
+    Drain = 5,
+}
+
+impl Event {
+    /// All events, by code from 1.
+    pub const ALL: &'static [Self] =
+        &[Self::Open, Self::Baseline, Self::Close, Self::End, Self::Drain];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Baseline => "baseline",
+            Self::Close => "close",
+            Self::End => "end",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// One lifecycle record: everything known about a connection's identity and owner at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// When, where and which connection.
+    pub header: Header,
+    /// What happened.
+    pub event: Event,
+    /// CLOCK_MONOTONIC at which the connection began (connect, or the child's creation); the
+    /// time of the baseline for one that began before the recording.
+    pub start_ns: u64,
+    /// AF_INET (2) or AF_INET6 (10), as the socket has it. IPv4-mapped addresses stay mapped here.
+    pub family: u16,
+    /// Local address: 16 bytes, or 4 and twelve zeros for AF_INET.
+    pub local_addr: [u8; 16],
+    /// Remote address, likewise.
+    pub remote_addr: [u8; 16],
+    /// Local port, host byte order.
+    pub local_port: u16,
+    /// Remote port, host byte order.
+    pub remote_port: u16,
+    /// Inode number of the network namespace, as in /proc/PID/ns/net.
+    pub netns: u32,
+    /// Id (inode number) of the socket's cgroup v2, 0 if it has none.
+    pub cgroup_id: u64,
+    /// Path of that cgroup below the mount, resolved while it existed; empty if it could not be.
+    pub cgroup_path: String,
+    /// Thread group id of the owner; for accepted connections the listener's until they are used.
+    /// 0 if unknown.
+    pub pid: u32,
+    /// The socket's user id.
+    pub uid: u32,
+    /// The owner's command name (at most 15 bytes).
+    pub comm: String,
+    /// Name of the congestion control now in force (at most 15 bytes).
+    pub congestion: String,
+    /// Kernel state (TCP_ESTABLISHED = 1 ...) before the event.
+    pub old_state: u8,
+    /// Kernel state after it.
+    pub new_state: u8,
+    /// 1 if the local end went through SYN-SENT, 2 if not, 0 if unknown.
+    pub active: u8,
+    /// 1 if it reached ESTABLISHED.
+    pub established: u8,
+    /// Whose FIN came first: 0 nobody's so far, 1 ours, 2 the peer's.
+    pub first_fin: u8,
+    /// `sk->sk_err` at the event, as a positive errno (0, ECONNRESET, ETIMEDOUT, ...).
+    pub sk_err: u32,
+}
