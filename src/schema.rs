@@ -370,6 +370,39 @@ impl fmt::Display for Hook {
     }
 }
 
+/// What a lifecycle record reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// A connection begins: its identity is final.
+    Open = 1,
+    /// It was open before the recording.
+    Baseline = 2,
+    /// The socket went to CLOSE: the connection is over.
+    Close = 3,
+    /// It was still open when the recording ended.
+    End = 4,
+    /// From the recorder: every record made before this one's time has been read from the rings.
+    Drain = 5,
+}
+
+impl Event {
+    /// All events, by code from 1.
+    pub const ALL: &'static [Self] =
+        &[Self::Open, Self::Baseline, Self::Close, Self::End, Self::Drain];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Baseline => "baseline",
+            Self::Close => "close",
+            Self::End => "end",
+            Self::Drain => "drain",
+        }
+    }
+}
+
 /// States of Limstate: why the sender stopped sending.
 pub const LIMSTATE: &[(u64, &str)] = &[
     (0, "sender"),

@@ -1653,7 +1653,7 @@ estats_vars! {
         unit: "",
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Fast("estats_in_recovery(icsk->icsk_ca_state)"),
+        read: Read::Fast("estats_recovery_code(estats_ca_state(tp))"),
         tracepoint: Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],

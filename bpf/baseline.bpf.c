@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Connections that were open before the recording, and those still open at its end. An iterator
+ * sees the sockets of one network namespace: the recorder opens it in each.
+ */
+#include "conn.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+#define SOL_TCP			  6
+#define TCP_BPF_SOCK_OPS_CB_FLAGS 1008
+
+/* Owners of existing sockets by socket address; filled by one walk over all open files. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 20);
+	__type(key, u64);
+	__type(value, struct owner);
+} files SEC(".maps");
+
+SEC("iter/task_file")
+int owners_of_files(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct owner owner = {};
+	struct socket *socket;
+	u64 key;
+
+	if (!task || !file || task->pid != task->tgid)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	key = (u64)BPF_CORE_READ(socket, sk);
+	if (!key || BPF_CORE_READ((struct sock *)key, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	owner.pid = task->tgid;
+	BPF_CORE_READ_INTO(&owner.comm, task, comm);
+	/* Files are walked by process id: of several holders the oldest process owns. */
+	bpf_map_update_elem(&files, &key, &owner, BPF_NOEXIST);
+	return 0;
+}
+
+static __always_inline struct owner *owner_from_files(struct tcp_sock *tp)
+{
+	u64 key = (u64)tp;
+	struct owner *found = bpf_map_lookup_elem(&files, &key), *owner;
+
+	if (!found)
+		return NULL;
+	owner = bpf_sk_storage_get(&owners, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner)
+		*owner = *found;
+	return owner;
+}
+
+static __always_inline struct tcp_sock *full_socket(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+
+	if (!skc || skc->skc_state == TCP_TIME_WAIT || skc->skc_state == TCP_NEW_SYN_RECV)
+		return NULL;
+	return bpf_skc_to_tcp_sock(skc);
+}
+
+SEC("iter/tcp")
+int baseline(struct bpf_iter__tcp *ctx)
+{
+	struct tcp_sock *tp = full_socket(ctx);
+	u64 now = bpf_ktime_get_ns();
+	struct owner *owner;
+	struct sock *sk;
+	struct conn *c;
+	u8 state;
+	int flags;
+
+	if (!tp)
+		return 0;
+	sk = (struct sock *)tp;
+	state = sk->__sk_common.skc_state;
+	owner = bpf_sk_storage_get(&owners, tp, 0, 0);
+	if (!owner)
+		owner = owner_from_files(tp);
+	/* A listener has no row; its children inherit the owner. */
+	if (state == TCP_LISTEN || state == TCP_CLOSE)
+		return 0;
+	/* The event hooks run already: a connection that has state is known to them. */
+	if (bpf_sk_storage_get(&conns, tp, 0, 0) || !owner_passes(sk, owner))
+		return 0;
+	c = bpf_sk_storage_get(&conns, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count_map_failure();
+		return 0;
+	}
+	conn_init(c, now);
+	c->begun_before = 1;
+	c->established = state != TCP_SYN_SENT && state != TCP_SYN_RECV;
+	c->old_state = state;
+	bracket_from(c, tp);
+	if (!conn_open(c, sk, bpf_get_socket_cookie(tp), ESTATS_HOOK_baseline, now))
+		return 0;
+	begin(c, ESTATS_HOOK_baseline, now);
+	SET(c, State, rfc_state(state));
+	if (c->established)
+		read_once(c, tp);
+	read_socket(c, tp, true, now);
+	commit(c, true);
+	flags = BPF_SOCK_OPS_STATE_CB_FLAG;
+	if (state != TCP_ESTABLISHED)
+		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+	return 0;
+}
+
+SEC("iter/tcp")
+int sweep(struct bpf_iter__tcp *ctx)
+{
+	struct tcp_sock *tp = full_socket(ctx);
+	u64 now = bpf_ktime_get_ns();
+	struct sock *sk;
+	struct conn *c;
+
+	if (!tp)
+		return 0;
+	sk = (struct sock *)tp;
+	c = bpf_sk_storage_get(&conns, tp, 0, 0);
+	if (!conn_live(c) || !conn_open(c, sk, bpf_get_socket_cookie(tp), ESTATS_HOOK_sweep, now))
+		return 0;
+	begin(c, ESTATS_HOOK_sweep, now);
+	read_socket(c, tp, true, now);
+	SET(c, CurrentTs, c->segment_ns);
+	commit(c, true);
+	send_lifecycle(c, sk, ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state);
+	c->closed = 1;
+	return 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A connection's life in the recorder: begin, identity, reading of the socket, end. The bodies
+ * that every hook type calls; estats.bpf.c has the attach points.
+ */
+#ifndef ESTATS_CONN_BPF_H
+#define ESTATS_CONN_BPF_H
+
+#include "recorder.bpf.h"
+#include "filter.bpf.h"
+#include "tcp.bpf.h"
+
+static __always_inline void conn_init(struct conn *c, u64 now)
+{
+	u16 generation = c->start_ns ? c->generation + 1 : 0;
+
+	__builtin_memset(c, 0, offsetof(struct conn, rec));
+	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
+	c->generation = generation;
+	c->start_ns = now;
+	c->segment_ns = now;
+	c->ooo_empty = 1;
+	c->extreme[EXTREME_MinSsthresh] = NEVER_SENT;
+}
+
+static __always_inline bool conn_live(const struct conn *c)
+{
+	return c && c->decision != REJECTED && !c->closed;
+}
+
+/* Who and where, as the kernel says it. */
+static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 event, u8 hook,
+				     u8 new_state)
+{
+	struct cpu_counters *cpu = cpu_counters();
+	const struct inet_connection_sock *icsk = (const void *)sk;
+	struct lifecycle_record *r;
+	struct owner *owner;
+	u64 seq;
+
+	if (!cpu || !sk)
+		return 0;
+	seq = next_seq(cpu);
+	r = bpf_ringbuf_reserve(&lifecycle_ring, sizeof(*r), 0);
+	if (!r) {
+		count_loss(cpu, hook);
+		return 0;
+	}
+	__builtin_memset(r, 0, sizeof(*r));
+	r->hdr.ts_ns = c->rec.hdr.ts_ns;
+	r->hdr.seq = seq;
+	r->hdr.cookie = c->cookie;
+	r->hdr.generation = c->generation;
+	r->hdr.cpu = bpf_get_smp_processor_id();
+	r->hdr.kind = RECORD_LIFECYCLE;
+	r->hdr.hook = hook;
+	r->event = event;
+	r->start_ns = c->start_ns;
+	r->family = sk->__sk_common.skc_family;
+	if (r->family == AF_INET6) {
+		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
+	} else {
+		u32 addr = sk->__sk_common.skc_rcv_saddr;
+
+		__builtin_memcpy(r->local_addr, &addr, sizeof(addr));
+		addr = sk->__sk_common.skc_daddr;
+		__builtin_memcpy(r->remote_addr, &addr, sizeof(addr));
+	}
+	r->local_port = sk->__sk_common.skc_num;
+	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	r->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	r->cgroup_id = cgroup_id(sk);
+	r->uid = sk->sk_uid.val;
+	r->sk_err = sk->sk_err;
+	BPF_CORE_READ_INTO(&r->congestion, icsk, icsk_ca_ops, name);
+	owner = bpf_sk_storage_get(&owners, (void *)sk, 0, 0);
+	if (owner) {
+		r->pid = owner->pid;
+		__builtin_memcpy(r->comm, owner->comm, sizeof(r->comm));
+	}
+	r->old_state = c->old_state;
+	r->new_state = new_state;
+	r->active = c->active;
+	r->established = c->established;
+	r->first_fin = c->first_fin;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/*
+ * Called by every hook before it builds a record. The first one that sees the final identity
+ * decides about ports and addresses and sends the open record.
+ */
+static __always_inline bool conn_open(struct conn *c, const struct sock *sk, u64 cookie, u8 hook,
+				      u64 now)
+{
+	if (c->opened)
+		return true;
+	if (c->decision == UNDECIDED)
+		c->decision = tuple_passes(sk) ? RECORDED : REJECTED;
+	if (c->decision != RECORDED)
+		return false;
+	c->cookie = cookie;
+	c->opened = 1;
+	c->rec.hdr.ts_ns = now;
+	send_lifecycle(c, sk, c->begun_before ? ESTATS_EVENT_baseline : ESTATS_EVENT_open, hook,
+		       sk->__sk_common.skc_state);
+	return true;
+}
+
+static __always_inline void raise_to(struct conn *c, u32 which, u64 value)
+{
+	if (value > c->extreme[which]) {
+		c->extreme[which] = value;
+		c->extreme_moved |= 1u << which;
+	}
+}
+
+/* Extremes are followed at every hook and sent with the slow values: exact, and cheap. */
+static __always_inline void follow_extremes(struct conn *c, const struct tcp_sock *tp)
+{
+	u64 cwnd = estats_octets(tp->snd_cwnd, tp->mss_cache);
+	u32 segments = tp->snd_ssthresh;
+	u64 ssthresh = estats_ssthresh(tp);
+
+	if (!c->established)
+		return;
+	if (tp->snd_cwnd <= segments)
+		raise_to(c, EXTREME_MaxSsCwnd, cwnd);
+	else
+		raise_to(c, EXTREME_MaxCaCwnd, cwnd);
+	if (segments < TCP_INFINITE_SSTHRESH) {
+		raise_to(c, EXTREME_MaxSsthresh, ssthresh);
+		if (ssthresh < c->extreme[EXTREME_MinSsthresh]) {
+			c->extreme[EXTREME_MinSsthresh] = ssthresh;
+			c->extreme_moved |= 1u << EXTREME_MinSsthresh;
+		}
+	}
+	raise_to(c, EXTREME_MaxPipeSize, estats_pipe_size(tp));
+	raise_to(c, EXTREME_MaxRetxQueue, (u32)(tp->snd_nxt - tp->snd_una));
+	raise_to(c, EXTREME_MaxReasmQueue, estats_reasm_queue(tp));
+	raise_to(c, EXTREME_MaxAppWQueue, estats_app_wqueue(tp));
+	raise_to(c, EXTREME_MaxAppRQueue, estats_app_rqueue(tp));
+}
+
+/*
+ * What the segment handled since the hook before did to the socket ("bracketing": the kernel
+ * handles one segment between two hooks, so each change belongs to exactly one).
+ */
+static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
+{
+	u32 srtt = tp->srtt_us, mdev = tp->mdev_us, ooo = tp->rcv_ooopack;
+	bool demand = (tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) ==
+		      TCP_ECN_DEMAND_CWR;
+
+	/* tcp_rtt_estimator(): srtt += m - (srtt >> 3), or srtt = m << 3 for the first */
+	if (srtt && (srtt != c->srtt_us || mdev != c->mdev_us)) {
+		u32 old = c->srtt_us;
+		u32 m = old ? srtt - old + (old >> 3) : srtt >> 3;
+
+		/* What the estimator held before the recording is not a sample. */
+		if (old || !c->begun_before)
+			SET(c, SampleRTT, m);
+	}
+	c->srtt_us = srtt;
+	c->mdev_us = mdev;
+
+	if (ooo != c->rcv_ooopack) {
+		if (c->ooo_empty)
+			INC(c, DupAckEpisodes);
+		INC(c, DupAcksOut);
+		c->rcv_ooopack = ooo;
+	}
+	c->ooo_empty = !tp->out_of_order_queue.rb_node;
+
+	if (demand && !c->ecn_demand_cwr)
+		INC(c, ECESent);
+	c->ecn_demand_cwr = demand;
+}
+
+/* The state of the estimator and queues from which bracketing starts. */
+static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *tp)
+{
+	c->srtt_us = tp->srtt_us;
+	c->mdev_us = tp->mdev_us;
+	c->rcv_ooopack = tp->rcv_ooopack;
+	c->ooo_empty = !tp->out_of_order_queue.rb_node;
+	c->ecn_demand_cwr = (tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) ==
+			    TCP_ECN_DEMAND_CWR;
+}
+
+#define SEND_IF_CHANGED(name, expr)                                                                \
+	do {                                                                                       \
+		u64 v_ = (expr);                                                                   \
+		if (v_ != c->cached[CACHED_##name]) {                                              \
+			c->cached[CACHED_##name] = v_;                                             \
+			SET(c, name, v_);                                                          \
+		}                                                                                  \
+	} while (0);
+
+static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+
+	if (!tp)
+		return 0;
+	ESTATS_SLOW(SEND_IF_CHANGED)
+	if (c->octets_in) {
+		ADD(c, HCDataOctetsIn, c->octets_in);
+		c->octets_in = 0;
+	}
+#define X(name, which)                                                                             \
+	if (c->extreme_moved & (1u << EXTREME_##name))                                             \
+		push(c, ESTATS_##name, ESTATS_OP_##which, c->extreme[EXTREME_##name]);
+	ESTATS_EXTREMES(X)
+#undef X
+	c->extreme_moved = 0;
+	return 0;
+}
+
+/* Values that the handshake may still change after the event of ESTABLISHED. */
+static __always_inline void settle(struct conn *c, const struct tcp_sock *tp)
+{
+	if (c->active != 1) {
+		SET(c, MSSSent, estats_mss_sent(tp));
+		SET(c, WinScaleSent, estats_wscale_sent(tp));
+		SET(c, MSSRcvd, tp->rx_opt.mss_clamp);
+	}
+	c->settled = 1;
+}
+
+/* Reads the socket: what changed of the fast values, and of the slow ones when they are due. */
+static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, bool all, u64 now)
+{
+	const struct inet_connection_sock *icsk = (const void *)tp;
+
+	if (!tp)
+		return 0;
+	bracket(c, tp);
+	if (c->established && !c->settled)
+		settle(c, tp);
+	ESTATS_FAST(SEND_IF_CHANGED)
+	follow_extremes(c, tp);
+	if (all || now - c->slow_ns >= resolution_ns) {
+		c->slow_ns = now;
+		read_slow(c, tp);
+	}
+	return 0;
+}
+
+/* The handshake's results: once per connection. */
+static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+
+	if (!tp)
+		return 0;
+#define X(name, expr) SET(c, name, expr);
+	ESTATS_ONCE(X)
+#undef X
+	return 0;
+}
+
+/* RFC 4898 state of a kernel state */
+static __always_inline u64 rfc_state(u8 state)
+{
+	switch (state) {
+	case TCP_ESTABLISHED:
+		return 5;
+	case TCP_SYN_SENT:
+		return 3;
+	case TCP_SYN_RECV:
+		return 4;
+	case TCP_FIN_WAIT1:
+		return 6;
+	case TCP_FIN_WAIT2:
+		return 7;
+	case TCP_TIME_WAIT:
+		return 11;
+	case TCP_CLOSE_WAIT:
+		return 8;
+	case TCP_LAST_ACK:
+		return 9;
+	case TCP_LISTEN:
+		return 2;
+	case TCP_CLOSING:
+		return 10;
+	default:
+		return 1;
+	}
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which connections are recorded. Decided once per connection, before anything is built: the
+ * different sorts of filter must all pass (and), of one sort any entry (or).
+ */
+#ifndef ESTATS_FILTER_BPF_H
+#define ESTATS_FILTER_BPF_H
+
+#include "recorder.bpf.h"
+
+#define MAX_FILTERS 1024
+
+/* Thread group ids; children are added as they are born, see process.bpf.c. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u8);
+} pids __weak SEC(".maps");
+
+/* Inode numbers of network namespaces. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FILTERS);
+	__type(key, u32);
+	__type(value, u8);
+} netnses __weak SEC(".maps");
+
+/* Ids of cgroups; their descendants pass too. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FILTERS);
+	__type(key, u64);
+	__type(value, u8);
+} cgroups __weak SEC(".maps");
+
+/* Local or remote port, host byte order. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FILTERS);
+	__type(key, u16);
+	__type(value, u8);
+} ports __weak SEC(".maps");
+
+struct addr_key {
+	u32 prefix_len;
+	u8 addr[16]; /* IPv4 as IPv4-mapped IPv6, prefix 96 + n */
+};
+
+/* Local or remote address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_FILTERS);
+	__type(key, struct addr_key);
+	__type(value, u8);
+} addrs __weak SEC(".maps");
+
+static __always_inline u64 cgroup_id(const struct sock *sk)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+
+	return cgroup ? BPF_CORE_READ(cgroup, kn, id) : 0;
+}
+
+#define MAX_CGROUP_LEVELS 16
+
+static __always_inline bool cgroup_passes(const struct sock *sk)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	int level, i;
+
+	if (!cgroup)
+		return false;
+	level = BPF_CORE_READ(cgroup, level);
+	/* `ancestors` (6.1) holds the cgroup itself at its own level. */
+	for (i = 0; i < MAX_CGROUP_LEVELS; i++) {
+		struct cgroup *ancestor = NULL;
+		u64 id;
+
+		if (i > level)
+			break;
+		bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+				      (const void *)cgroup +
+					      bpf_core_field_offset(struct cgroup, ancestors) +
+					      i * sizeof(ancestor));
+		if (!ancestor)
+			break;
+		id = BPF_CORE_READ(ancestor, kn, id);
+		if (bpf_map_lookup_elem(&cgroups, &id))
+			return true;
+	}
+	return false;
+}
+
+/* What can be told before the port is known. */
+static __always_inline bool owner_passes(const struct sock *sk, const struct owner *owner)
+{
+	if (filter_pid) {
+		u32 pid = owner ? owner->pid : 0;
+
+		if (!pid || !bpf_map_lookup_elem(&pids, &pid))
+			return false;
+	}
+	if (filter_netns) {
+		u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+
+		if (!bpf_map_lookup_elem(&netnses, &inum))
+			return false;
+	}
+	return !filter_cgroup || cgroup_passes(sk);
+}
+
+static __always_inline bool addr_passes(const struct sock *sk, bool local)
+{
+	struct addr_key key = { .prefix_len = 128 };
+
+	if (sk->__sk_common.skc_family == AF_INET6) {
+		BPF_CORE_READ_INTO(&key.addr, sk, __sk_common.skc_v6_daddr);
+		if (local)
+			BPF_CORE_READ_INTO(&key.addr, sk, __sk_common.skc_v6_rcv_saddr);
+	} else {
+		u32 addr = local ? sk->__sk_common.skc_rcv_saddr : sk->__sk_common.skc_daddr;
+
+		key.addr[10] = 0xff;
+		key.addr[11] = 0xff;
+		__builtin_memcpy(&key.addr[12], &addr, sizeof(addr));
+	}
+	return bpf_map_lookup_elem(&addrs, &key);
+}
+
+/* The rest, once both ports are final. */
+static __always_inline bool tuple_passes(const struct sock *sk)
+{
+	if (filter_port) {
+		u16 local = sk->__sk_common.skc_num;
+		u16 remote = bpf_ntohs(sk->__sk_common.skc_dport);
+
+		if (!bpf_map_lookup_elem(&ports, &local) && !bpf_map_lookup_elem(&ports, &remote))
+			return false;
+	}
+	return !filter_addr || addr_passes(sk, true) || addr_passes(sk, false);
+}
+
+#endif

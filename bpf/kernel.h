@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's structures, as far as the recorder reads them: only the fields used, every access
+ * relocated (CO-RE) to the running kernel's layout, so order and gaps here mean nothing. A
+ * generated vmlinux.h was refused: 2.8 MB of one kernel's layout in which nobody sees what is
+ * read. tests/btf.rs holds every field against the running kernel's BTF.
+ */
+#ifndef ESTATS_KERNEL_H
+#define ESTATS_KERNEL_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s8 s8;
+typedef __s16 s16;
+typedef __s32 s32;
+typedef __s64 s64;
+typedef _Bool bool;
+
+enum {
+	false = 0,
+	true = 1,
+};
+
+#define NULL ((void *)0)
+#define offsetof(type, field) __builtin_offsetof(type, field)
+
+#define AF_INET	 2
+#define AF_INET6 10
+
+#define IPPROTO_TCP 6
+
+/* include/net/tcp_states.h */
+enum tcp_state {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_CLOSING,
+	TCP_NEW_SYN_RECV,
+};
+
+/* include/uapi/linux/tcp.h, enum tcp_ca_state */
+enum {
+	CA_OPEN = 0,
+	CA_DISORDER = 1,
+	CA_CWR = 2,
+	CA_RECOVERY = 3,
+	CA_LOSS = 4,
+};
+
+/* include/net/tcp.h */
+#define TCP_INFINITE_SSTHRESH 0x7fffffff
+#define TCP_NAGLE_OFF	      1
+#define TCP_ECN_OK	      (1 << 0)
+#define TCP_ECN_DEMAND_CWR    (1 << 2)
+#define TCP_ECN_MODE_ACCECN   (1 << 4)
+
+#define TCPHDR_FIN 0x01
+#define TCPHDR_SYN 0x02
+#define TCPHDR_RST 0x04
+#define TCPHDR_ACK 0x10
+#define TCPHDR_ECE 0x40
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+struct in6_addr {
+	union {
+		u8 u6_addr8[16];
+	} in6_u;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct netns_ipv4 {
+	u8 sysctl_tcp_ecn;
+	u8 sysctl_tcp_sack;
+	u8 sysctl_tcp_timestamps;
+};
+
+struct net {
+	struct ns_common ns;
+	struct netns_ipv4 ipv4;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	u32 skc_daddr;
+	u32 skc_rcv_saddr;
+	u16 skc_dport;
+	u16 skc_num;
+	u16 skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[];
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	u32 sk_priority;
+	kuid_t sk_uid;
+	u16 sk_type;
+	u16 sk_protocol;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct file;
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct tcp_congestion_ops {
+	char name[16];
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+	u32 icsk_rto;
+	const struct tcp_congestion_ops *icsk_ca_ops;
+	u8 icsk_ca_state : 5;
+	u8 icsk_retransmits;
+	u8 icsk_backoff;
+};
+
+struct rb_node;
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
+struct tcp_options_received {
+	int ts_recent_stamp;
+	u32 ts_recent;
+	u16 tstamp_ok : 1;
+	u16 wscale_ok : 1;
+	u16 sack_ok : 3;
+	u16 snd_wscale : 4;
+	u16 rcv_wscale : 4;
+	u16 mss_clamp;
+};
+
+struct sk_buff {
+	unsigned int len;
+	u16 network_header;
+	unsigned char *head;
+	unsigned char *data;
+	char cb[48];
+};
+
+struct tcp_skb_cb {
+	u32 end_seq;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	u32 reordering;
+	u32 snd_wnd;
+	u32 mss_cache;
+	u32 snd_cwnd;
+	u32 lost_out;
+	u32 sacked_out;
+	u32 copied_seq;
+	u32 rttvar_us;
+	u32 retrans_out;
+	u16 advmss;
+	u32 snd_ssthresh;
+	struct rb_root out_of_order_queue;
+	u32 segs_out;
+	u32 data_segs_out;
+	u64 bytes_sent;
+	u32 write_seq;
+	u32 mdev_us;
+	u8 ecn_flags;
+	u8 nonagle : 4;
+	u32 rcv_nxt;
+	u32 snd_nxt;
+	u32 snd_una;
+	u32 window_clamp;
+	u32 srtt_us;
+	u32 packets_out;
+	u32 delivered_ce;
+	u32 rcv_wnd;
+	struct tcp_options_received rx_opt;
+	u64 bytes_received;
+	u32 segs_in;
+	u32 data_segs_in;
+	u32 rcv_wup;
+	u64 bytes_acked;
+	struct {
+		u32 rtt_us;
+	} rcv_rtt_est;
+	u32 dsack_dups;
+	u32 snd_cwnd_clamp;
+	u32 prior_cwnd;
+	struct sk_buff *ooo_last_skb;
+	u32 high_seq;
+	u64 bytes_retrans;
+	u32 total_retrans;
+	u32 rcv_ooopack;
+};
+
+struct signal_struct {
+	struct {
+		int counter;
+	} live;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	char comm[16];
+	struct signal_struct *signal;
+};
+
+struct bpf_iter__tcp {
+	struct sock_common *sk_common;
+};
+
+struct bpf_iter__task_file {
+	struct task_struct *task;
+	struct file *file;
+};
+
+struct bpf_sock_ops_kern {
+	struct sk_buff *skb;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What every hook stands on: rings, sequence numbers, loss counters, per-socket state, and the
+ * building and sending of records. Nothing here decides what a value means.
+ */
+#ifndef ESTATS_RECORDER_BPF_H
+#define ESTATS_RECORDER_BPF_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include "records.h"
+
+/* Set by the recorder before loading. */
+const volatile u64 resolution_ns __weak = 1000000; /* how often slow values may be sent */
+const volatile bool filter_pid __weak = false;
+const volatile bool filter_cgroup __weak = false;
+const volatile bool filter_netns __weak = false;
+const volatile bool filter_port __weak = false;
+const volatile bool filter_addr __weak = false;
+
+/* Set after loading, before attaching: measured by probe_jiffies() where no config tells. */
+u32 hz __weak = 0;
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the recorder */
+};
+
+/* Operations: a ring per CPU, so that CPUs do not wait for each other's spinlock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* replaced by the number of possible CPUs */
+	__type(key, u32);
+	__array(values, struct ring);
+} hook_rings __weak SEC(".maps");
+
+/*
+ * Lifecycle and final-value records: a ring of their own, so that a flood of operations never
+ * crowds them out. One for all CPUs: a connection sends a handful.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the recorder */
+} lifecycle_ring __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cpu_counters);
+} counters __weak SEC(".maps");
+
+/* Positions of the cached values of fast and slow reads. */
+enum cached {
+#define X(name, expr) CACHED_##name,
+	ESTATS_FAST(X) ESTATS_SLOW(X)
+#undef X
+		CACHED_COUNT,
+};
+
+/* Extremes, kept exactly here and sent with the slow values when they moved. */
+enum extreme {
+#define X(name, op) EXTREME_##name,
+	ESTATS_EXTREMES(X)
+#undef X
+		EXTREME_COUNT,
+};
+
+#define NEVER_SENT (~0ULL) /* no variable reaches it */
+
+enum decision {
+	UNDECIDED = 0, /* owner, netns and cgroup pass; the port is not known yet */
+	RECORDED,
+	REJECTED,
+};
+
+/* A received segment in hand. */
+struct segment {
+	u32 seq;
+	u32 end_seq;
+	u32 ack;
+	u32 payload;
+	u32 tsval;
+	u32 option; /* parser's offset */
+	u8 flags;
+	u8 has_tsval;
+	u8 sack_blocks;
+	u8 tos;
+};
+
+/*
+ * State of one connection, in socket local storage: it lives and dies with the socket, nothing is
+ * left behind, and no eviction can mix up two connections. The socket lock, which every hook that
+ * builds a record holds, also protects the record under construction here; a per-CPU scratch was
+ * refused, since a preempted or interrupted task-context hook would find it overwritten.
+ */
+struct conn {
+	u64 cookie;
+	u64 start_ns;
+	u64 slow_ns;	/* when the slow values were last read */
+	u64 segment_ns; /* when the last segment was sent or received */
+	u64 cached[CACHED_COUNT];
+	u64 extreme[EXTREME_COUNT];
+	u64 octets_in; /* payload received and not yet sent as HCDataOctetsIn */
+	u32 extreme_moved; /* bit per extreme */
+	u32 srtt_us;
+	u32 mdev_us;
+	u32 rcv_ooopack;
+	u32 disorder_acks; /* duplicate ACKs of the running Disorder episode */
+	u16 generation;
+	u8 decision;
+	u8 opened; /* lifecycle record sent */
+	u8 closed;
+	u8 begun_before;
+	u8 active;
+	u8 established;
+	u8 settled; /* values that are final only after ESTABLISHED have been sent */
+	u8 first_fin;
+	u8 old_state;
+	u8 ooo_empty;
+	u8 ecn_demand_cwr;
+	u8 ip_ttl;
+	u8 ip_tos_in;
+	u8 ip_tos_out;
+	u8 seen_ip_in;
+	u8 seen_ip_out;
+	u32 syn_option; /* parser's offset in our SYN */
+	struct segment segment;
+	u8 header[64 + 8]; /* TCP header of the segment in hand; the slack keeps masked reads inside */
+	struct hook_record rec;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct conn);
+} conns __weak SEC(".maps");
+
+/*
+ * Who opened the socket. Taken where `current` is the owner by construction of the kernel
+ * (connect, listen); BPF_F_CLONE hands the listener's to its children, which are born in softirq
+ * on top of any task.
+ */
+struct owner {
+	u32 pid;
+	u32 inherited;
+	char comm[COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct owner);
+} owners __weak SEC(".maps");
+
+static __always_inline struct cpu_counters *cpu_counters(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline void count_map_failure(void)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu)
+		__sync_fetch_and_add(&cpu->map_failures, 1);
+}
+
+/* Atomic, because a softirq may interrupt a task-context hook between reading and writing. */
+static __always_inline u64 next_seq(struct cpu_counters *cpu)
+{
+	return __sync_fetch_and_add(&cpu->emitted, 1);
+}
+
+static __always_inline void count_loss(struct cpu_counters *cpu, u8 hook)
+{
+	if (hook <= ESTATS_HOOK_COUNT)
+		__sync_fetch_and_add(&cpu->lost[hook], 1);
+}
+
+static __always_inline void begin(struct conn *c, u8 hook, u64 now)
+{
+	struct record_header *hdr = &c->rec.hdr;
+
+	hdr->ts_ns = now;
+	hdr->cookie = c->cookie;
+	hdr->generation = c->generation;
+	hdr->kind = RECORD_HOOK;
+	hdr->hook = hook;
+	hdr->count = 0;
+}
+
+static __always_inline void push(struct conn *c, u16 var, u8 op, u64 value)
+{
+	u64 n = c->rec.hdr.count;
+	struct operation *o;
+
+	/* Or clang tests a copy of n and the verifier does not know the bound of this one. */
+	barrier_var(n);
+	if (n >= MAX_OPS)
+		return;
+	o = &c->rec.ops[n];
+	o->value = value;
+	o->var = var;
+	o->op = op;
+	c->rec.hdr.count = n + 1;
+}
+
+#define SET(c, name, value) push(c, ESTATS_##name, ESTATS_OP_set, value)
+#define ADD(c, name, value) push(c, ESTATS_##name, ESTATS_OP_add, value)
+#define INC(c, name)	    push(c, ESTATS_##name, ESTATS_OP_inc, 1)
+
+/*
+ * Sends the record under construction, if it holds anything. No wake-up: the recorder drains by
+ * the clock, since a wake-up costs about a microsecond per event (docs/benchmarks.md).
+ */
+static __noinline __attribute__((unused)) int commit(struct conn *c, bool final)
+{
+	struct cpu_counters *cpu = cpu_counters();
+	u32 id = bpf_get_smp_processor_id();
+	u32 n = c->rec.hdr.count;
+	void *ring;
+	u64 size;
+
+	if (!n || !cpu)
+		return 0;
+	if (n > MAX_OPS)
+		n = MAX_OPS;
+	c->rec.hdr.cpu = id;
+	c->rec.hdr.seq = next_seq(cpu);
+	size = sizeof(struct record_header) + n * sizeof(struct operation);
+	if (final) {
+		if (bpf_ringbuf_output(&lifecycle_ring, &c->rec, size, BPF_RB_NO_WAKEUP))
+			count_loss(cpu, c->rec.hdr.hook);
+		return 0;
+	}
+	ring = bpf_map_lookup_elem(&hook_rings, &id);
+	if (!ring || bpf_ringbuf_output(ring, &c->rec, size, BPF_RB_NO_WAKEUP))
+		count_loss(cpu, c->rec.hdr.hook);
+	return 0;
+}
+
+#endif

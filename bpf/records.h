@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The wire records: what crosses the ring buffers. Plain integers, explicit padding; both sides
+ * assert the sizes (here and in src/capture/decode.rs).
+ */
+#ifndef ESTATS_RECORDS_H
+#define ESTATS_RECORDS_H
+
+#include "estats_schema.h"
+
+enum record_kind {
+	RECORD_HOOK = 1,
+	RECORD_LIFECYCLE = 2,
+};
+
+struct record_header {
+	u64 ts_ns;  /* CLOCK_MONOTONIC */
+	u64 seq;    /* per CPU, over both rings */
+	u64 cookie; /* socket cookie */
+	u16 generation;
+	u16 cpu;
+	u8 kind; /* enum record_kind */
+	u8 hook; /* enum estats_hook */
+	u16 count; /* operations that follow, RECORD_HOOK only */
+};
+
+_Static_assert(sizeof(struct record_header) == 32, "record_header is part of the ABI");
+
+struct operation {
+	u64 value;
+	u16 var; /* enum estats_var */
+	u8 op;	 /* enum estats_op */
+	u8 pad[5];
+};
+
+_Static_assert(sizeof(struct operation) == 16, "operation is part of the ABI");
+
+/* Final values at ->CLOSE are the largest record: every gauge, every extreme, a few events. */
+#define MAX_OPS 80
+
+struct hook_record {
+	struct record_header hdr;
+	struct operation ops[MAX_OPS];
+};
+
+#define COMM_LEN 16
+
+struct lifecycle_record {
+	struct record_header hdr;
+	u64 start_ns;
+	u64 cgroup_id;
+	u8 local_addr[16];
+	u8 remote_addr[16];
+	char comm[COMM_LEN];
+	char congestion[COMM_LEN];
+	u32 netns;
+	u32 pid;
+	u32 uid;
+	u32 sk_err;
+	u16 family;
+	u16 local_port;
+	u16 remote_port;
+	u8 event; /* enum estats_event */
+	u8 old_state;
+	u8 new_state;
+	u8 active;
+	u8 established;
+	u8 first_fin;
+	u8 pad[4];
+};
+
+_Static_assert(sizeof(struct lifecycle_record) == 144, "lifecycle_record is part of the ABI");
+
+/* Counters of one CPU, read by the recorder. */
+struct cpu_counters {
+	u64 emitted;		       /* records attempted = next sequence number */
+	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
+	u64 map_failures;	       /* per-socket state that could not be allocated */
+};
+
+#endif

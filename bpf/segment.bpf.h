@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A received segment, looked at before the kernel processes it: the counters that only its header
+ * and the socket's state of that moment can give.
+ */
+#ifndef ESTATS_SEGMENT_BPF_H
+#define ESTATS_SEGMENT_BPF_H
+
+#include "conn.bpf.h"
+
+/* tcpEStatsStackSoftErrorReason */
+enum soft_error {
+	SOFT_NONE = 0,
+	SOFT_BELOW_DATA_WINDOW = 1,
+	SOFT_ABOVE_DATA_WINDOW = 2,
+	SOFT_BELOW_ACK_WINDOW = 3,
+	SOFT_ABOVE_ACK_WINDOW = 4,
+	SOFT_BELOW_TS_WINDOW = 5,
+};
+
+#define TCP_HEADER  20
+#define MAX_OPTIONS 40
+
+#define OPT_EOL	 0
+#define OPT_NOP	 1
+#define OPT_SACK 5
+#define OPT_TS	 8
+
+static __always_inline u32 load_be32(const u8 *p)
+{
+	return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3];
+}
+
+/*
+ * The offset lives in the map value: loaded anew in each round it is just "some number" to the
+ * verifier, which else follows every combination of option lengths (over a million steps).
+ */
+static __always_inline void parse_options(struct conn *c, struct segment *s, u32 len)
+{
+	const u8 *opt = c->header;
+	int i;
+
+	s->option = 0;
+	for (i = 0; i < MAX_OPTIONS; i++) {
+		u32 off = s->option;
+		u8 kind, size;
+
+		if (off >= len)
+			return;
+		kind = opt[off & 63];
+
+		if (kind == OPT_EOL)
+			return;
+		if (kind == OPT_NOP) {
+			s->option = off + 1;
+			continue;
+		}
+		size = opt[(off & 63) + 1];
+		if (size < 2)
+			return;
+		if (kind == OPT_TS && size == 10) {
+			s->tsval = load_be32(&opt[(off & 63) + 2]);
+			s->has_tsval = 1;
+		} else if (kind == OPT_SACK) {
+			s->sack_blocks = (size - 2) >> 3;
+		}
+		s->option = off + size;
+	}
+}
+
+/* `th` and `ip` are kernel addresses of the TCP and the IP header, `len` counts from `th`. */
+static __always_inline bool parse_segment(struct conn *c, struct segment *s, const void *th,
+					  u32 len)
+{
+	u8 *h = c->header;
+	u32 header, options;
+
+	__builtin_memset(s, 0, sizeof(*s));
+	if (bpf_probe_read_kernel(h, TCP_HEADER, th))
+		return false;
+	header = (h[12] >> 4) * 4;
+	if (header < TCP_HEADER || header > len)
+		return false;
+	s->seq = load_be32(h + 4);
+	s->ack = load_be32(h + 8);
+	s->flags = h[13];
+	s->payload = len - header;
+	s->end_seq = s->seq + s->payload + !!(s->flags & TCPHDR_SYN) + !!(s->flags & TCPHDR_FIN);
+	options = header - TCP_HEADER;
+	if (options && options <= MAX_OPTIONS) {
+		if (bpf_probe_read_kernel(h, options, th + TCP_HEADER))
+			return false;
+		parse_options(c, s, options);
+	}
+	return true;
+}
+
+/* TTL and TOS of the packet, by its own version: an IPv6 socket may receive IPv4. */
+static __always_inline void read_ip(struct conn *c, struct segment *s, const void *ip)
+{
+	u8 h[12];
+	u8 ttl, tos;
+
+	if (bpf_probe_read_kernel(h, sizeof(h), ip))
+		return;
+	if (h[0] >> 4 == 4) {
+		tos = h[1];
+		ttl = h[8];
+	} else if (h[0] >> 4 == 6) {
+		tos = h[0] << 4 | h[1] >> 4;
+		ttl = h[7];
+	} else {
+		return;
+	}
+	s->tos = tos;
+	if (!c->seen_ip_in || ttl != c->ip_ttl)
+		SET(c, IpTtl, ttl);
+	if (!c->seen_ip_in || tos != c->ip_tos_in)
+		SET(c, IpTosIn, tos);
+	c->seen_ip_in = 1;
+	c->ip_ttl = ttl;
+	c->ip_tos_in = tos;
+}
+
+/*
+ * The checks of tcp_validate_incoming() and tcp_ack(), in their order, on the state that they are
+ * about to see. Resets are accepted or challenged apart from these and are no soft errors.
+ */
+static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct segment *s,
+				     bool validated)
+{
+	u32 una = tp->snd_una, rcv_nxt = tp->rcv_nxt;
+	s32 window = tp->rcv_wup + tp->rcv_wnd - rcv_nxt;
+	u32 ts_recent = tp->rx_opt.ts_recent;
+
+	if (s->flags & TCPHDR_RST)
+		return SOFT_NONE;
+	if (!validated) {
+		/* tcp_paws_discard(): a pure duplicate ACK in sequence is let through */
+		if (s->has_tsval && BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) && ts_recent &&
+		    before(s->tsval, ts_recent) &&
+		    !(s->seq == s->end_seq && s->seq == rcv_nxt && s->ack == una))
+			return SOFT_BELOW_TS_WINDOW;
+		if (before(s->end_seq, tp->rcv_wup))
+			return SOFT_BELOW_DATA_WINDOW;
+		if (after(s->seq, rcv_nxt + (window > 0 ? window : 0)))
+			return SOFT_ABOVE_DATA_WINDOW;
+	}
+	if (!(s->flags & TCPHDR_ACK))
+		return SOFT_NONE;
+	if (before(s->ack, una))
+		return SOFT_BELOW_ACK_WINDOW;
+	if (after(s->ack, tp->snd_nxt))
+		return SOFT_ABOVE_ACK_WINDOW;
+	return SOFT_NONE;
+}
+
+static __always_inline void count_segment(struct conn *c, const struct tcp_sock *tp,
+					  const struct segment *s, bool validated)
+{
+	u8 ca_state = estats_ca_state(tp);
+	u8 error = soft_error(tp, s, validated);
+	u32 una = tp->snd_una;
+	bool ecn = (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN)) == TCP_ECN_OK;
+	bool duplicate = !s->payload && (s->flags & TCPHDR_ACK) && s->ack == una;
+
+	c->octets_in += s->payload;
+	if (error) {
+		INC(c, SoftErrors);
+		SET(c, SoftErrorReason, error);
+	}
+	if (duplicate)
+		INC(c, DupAcksIn);
+	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
+	if (error && error != SOFT_BELOW_ACK_WINDOW)
+		return;
+	if (s->sack_blocks && BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok)) {
+		INC(c, SACKsRcvd);
+		ADD(c, SACKBlocksRcvd, s->sack_blocks > 4 ? 4 : s->sack_blocks);
+	}
+	if (error)
+		return;
+	if ((s->flags & (TCPHDR_ECE | TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_ECE | TCPHDR_ACK) && ecn)
+		INC(c, ECNsignals);
+	if (s->payload && ecn && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt))
+		INC(c, CERcvd);
+	if (ca_state == CA_DISORDER && (s->flags & TCPHDR_ACK) && after(s->ack, una))
+		ADD(c, SumOctetsReordered, (u32)(s->ack - una));
+	if (ca_state <= CA_DISORDER && tp->packets_out && (duplicate || s->sack_blocks))
+		c->disorder_acks++;
+}
+
+/* A segment of a live connection: everything the hooks on the receive path do. */
+static __always_inline void on_segment(struct conn *c, const struct tcp_sock *tp, const void *th,
+				       const void *ip, u32 len, u8 hook, u64 now)
+{
+	struct segment *s = &c->segment;
+
+	begin(c, hook, now);
+	read_socket(c, tp, false, now);
+	c->segment_ns = now;
+	if (parse_segment(c, s, th, len)) {
+		read_ip(c, s, ip);
+		count_segment(c, tp, s, hook == ESTATS_HOOK_parse_hdr);
+	}
+	commit(c, false);
+}
+
+#endif

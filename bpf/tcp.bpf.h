@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Values that take more than one field of the socket. The schema names these functions in its
+ * Read expressions; each returns the value in the variable's own unit.
+ */
+#ifndef ESTATS_TCP_BPF_H
+#define ESTATS_TCP_BPF_H
+
+#include "recorder.bpf.h"
+
+static __always_inline bool before(u32 a, u32 b)
+{
+	return (s32)(a - b) < 0;
+}
+
+static __always_inline bool after(u32 a, u32 b)
+{
+	return before(b, a);
+}
+
+/* segments * mss in u64: the product passes 32 bits on fast paths, and RFC 4898 has 32: saturate */
+static __always_inline u64 estats_octets(u64 segments, u64 mss)
+{
+	u64 octets = segments * mss;
+
+	return octets > 0xffffffff ? 0xffffffff : octets;
+}
+
+/* tcp_packets_in_flight(), include/net/tcp.h */
+static __always_inline u32 estats_in_flight(const struct tcp_sock *tp)
+{
+	return tp->packets_out - tp->sacked_out - tp->lost_out + tp->retrans_out;
+}
+
+static __always_inline u64 estats_pipe_size(const struct tcp_sock *tp)
+{
+	return estats_octets(estats_in_flight(tp), tp->mss_cache);
+}
+
+static __always_inline u64 estats_ssthresh(const struct tcp_sock *tp)
+{
+	u32 ssthresh = tp->snd_ssthresh;
+
+	return ssthresh >= TCP_INFINITE_SSTHRESH ? 0xffffffff : estats_octets(ssthresh, tp->mss_cache);
+}
+
+static __always_inline u64 estats_jiffies_to_us(u32 jiffies)
+{
+	return hz ? (u64)jiffies * 1000000 / hz : 0;
+}
+
+/* RFC codes: Open and CWR 1, Disorder 2, Recovery and Loss 3 */
+static __always_inline u64 estats_recovery_code(u8 ca_state)
+{
+	return ca_state >= CA_RECOVERY ? 3 : ca_state == CA_DISORDER ? 2 : 1;
+}
+
+static __always_inline u8 estats_ca_state(const struct tcp_sock *tp)
+{
+	return BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_state);
+}
+
+/* TruthValue: 1 Nagle's algorithm works, 2 switched off. TCP_CORK does not count as off. */
+static __always_inline u64 estats_nagle(const struct tcp_sock *tp)
+{
+	return BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF ? 2 : 1;
+}
+
+/* Span of the out-of-order queue. ooo_last_skb dangles when the tree is empty: test that first. */
+static __always_inline u64 estats_reasm_queue(const struct tcp_sock *tp)
+{
+	const struct sk_buff *last;
+	u32 end_seq = 0;
+
+	if (!tp->out_of_order_queue.rb_node)
+		return 0;
+	last = tp->ooo_last_skb;
+	bpf_probe_read_kernel(&end_seq, sizeof(end_seq),
+			      (const void *)last + bpf_core_field_offset(struct sk_buff, cb) +
+				      bpf_core_field_offset(struct tcp_skb_cb, end_seq));
+	return (u32)(end_seq - tp->rcv_nxt);
+}
+
+/* Signed differences clamped at 0: repair mode may turn them round. */
+static __always_inline u64 estats_app_wqueue(const struct tcp_sock *tp)
+{
+	s32 queue = tp->write_seq - tp->snd_nxt;
+
+	return queue > 0 ? queue : 0;
+}
+
+static __always_inline u64 estats_app_rqueue(const struct tcp_sock *tp)
+{
+	s32 queue = tp->rcv_nxt - tp->copied_seq;
+
+	return queue > 0 ? queue : 0;
+}
+
+static __always_inline u64 estats_lim_cwnd(const struct tcp_sock *tp)
+{
+	u32 clamp = tp->snd_cwnd_clamp;
+
+	return clamp == 0xffffffff ? clamp : estats_octets(clamp, tp->mss_cache);
+}
+
+static __always_inline u64 estats_wscale_rcvd(const struct tcp_sock *tp)
+{
+	if (!BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok))
+		return -1;
+	return BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale);
+}
+
+static __always_inline u64 estats_wscale_sent(const struct tcp_sock *tp)
+{
+	if (!BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok))
+		return -1;
+	return BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
+}
+
+/* advmss is lowered by the 12 octets of the timestamp option once that is agreed */
+static __always_inline u64 estats_mss_sent(const struct tcp_sock *tp)
+{
+	return tp->advmss + (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) ? 12 : 0);
+}
+
+enum negotiated {
+	ENABLED = 1,
+	SELF_DISABLED = 2,
+	PEER_DISABLED = 3,
+};
+
+static __always_inline const struct net *estats_net(const struct sock *sk)
+{
+	return sk->__sk_common.skc_net.net;
+}
+
+static __always_inline u64 estats_timestamps(const struct sock *sk, const struct tcp_sock *tp)
+{
+	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok))
+		return ENABLED;
+	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_timestamps) ? PEER_DISABLED :
+									  SELF_DISABLED;
+}
+
+static __always_inline u64 estats_sack(const struct sock *sk, const struct tcp_sock *tp)
+{
+	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok))
+		return ENABLED;
+	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_sack) ? PEER_DISABLED : SELF_DISABLED;
+}
+
+/*
+ * tcp_ecn=2 (the default) accepts ECN but never asks for it: an active open that did not get it
+ * was disabled by this host.
+ */
+static __always_inline u64 estats_ecn(const struct sock *sk, const struct tcp_sock *tp,
+				      const struct conn *c)
+{
+	u8 sysctl;
+
+	if (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN))
+		return ENABLED;
+	sysctl = BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_ecn);
+	if (!sysctl || (sysctl == 2 && c->active == 1))
+		return SELF_DISABLED;
+	return PEER_DISABLED;
+}
+
+#endif
