@@ -67,7 +67,7 @@ static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 e
 		addr = sk->__sk_common.skc_daddr;
 		__builtin_memcpy(r->remote_addr, &addr, sizeof(addr));
 	}
-	r->local_port = sk->__sk_common.skc_num;
+	r->local_port = c->local_port;
 	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 	r->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	r->cgroup_id = cgroup_id(sk);
@@ -102,6 +102,7 @@ static __always_inline bool conn_open(struct conn *c, const struct sock *sk, u64
 	if (c->decision != RECORDED)
 		return false;
 	c->cookie = cookie;
+	c->local_port = sk->__sk_common.skc_num;
 	c->opened = 1;
 	c->rec.hdr.ts_ns = now;
 	send_lifecycle(c, sk, c->begun_before ? ESTATS_EVENT_baseline : ESTATS_EVENT_open, hook,

@@ -156,6 +156,9 @@ int BPF_PROG(cong_state, struct sock *sk, u8 new)
 
 	if (!conn_live(c))
 		return 0;
+	/* A child being made sets its first state before its addresses are final. */
+	if (!c->opened && sk->__sk_common.skc_state == TCP_SYN_RECV)
+		return 0;
 	if (!conn_open(c, sk, bpf_get_socket_cookie(sk), ESTATS_HOOK_cong_state, now))
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
@@ -235,37 +238,19 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 /* Options of our SYN: the one place where the offer is seen as it was made. */
 static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 tcp)
 {
-	u8 opt[4] = {};
-	u64 wscale = -1, mss = 0;
-	u8 doff = 0;
-	u32 end;
-	int i;
+	struct segment *s = &c->segment;
+	u32 options;
+	u8 doff;
 
+	__builtin_memset(s, 0, sizeof(*s));
 	if (bpf_skb_load_bytes(skb, tcp + 12, &doff, 1))
 		return;
-	end = tcp + (doff >> 4) * 4;
-	c->syn_option = tcp + TCP_HEADER; /* in the map value for the reason in parse_options() */
-	for (i = 0; i < MAX_OPTIONS; i++) {
-		u32 off = c->syn_option;
-
-		if (off >= end || bpf_skb_load_bytes(skb, off, opt, 2))
-			break;
-		if (opt[0] == OPT_EOL)
-			break;
-		if (opt[0] == OPT_NOP) {
-			c->syn_option = off + 1;
-			continue;
-		}
-		if (opt[1] < 2)
-			break;
-		if (opt[0] == 2 && !bpf_skb_load_bytes(skb, off, opt, 4))
-			mss = (u32)opt[2] << 8 | opt[3];
-		else if (opt[0] == 3 && !bpf_skb_load_bytes(skb, off, opt, 3))
-			wscale = opt[2];
-		c->syn_option = off + opt[1];
-	}
-	SET(c, MSSSent, mss);
-	SET(c, WinScaleSent, wscale);
+	options = (doff >> 4) * 4 - TCP_HEADER;
+	if (options && options <= MAX_OPTIONS &&
+	    !bpf_skb_load_bytes(skb, tcp + TCP_HEADER, c->header, options))
+		parse_options(c, options);
+	SET(c, MSSSent, s->mss);
+	SET(c, WinScaleSent, s->has_wscale ? s->wscale : -1ULL);
 }
 
 SEC("cgroup_skb/egress")

@@ -85,8 +85,11 @@ struct segment {
 	u32 payload;
 	u32 tsval;
 	u32 option; /* parser's offset */
+	u32 mss;
 	u8 flags;
 	u8 has_tsval;
+	u8 has_wscale;
+	u8 wscale;
 	u8 sack_blocks;
 	u8 tos;
 };
@@ -121,13 +124,13 @@ struct conn {
 	u8 first_fin;
 	u8 old_state;
 	u8 ooo_empty;
+	u16 local_port; /* the kernel gives it back before the event of CLOSE */
 	u8 ecn_demand_cwr;
 	u8 ip_ttl;
 	u8 ip_tos_in;
 	u8 ip_tos_out;
 	u8 seen_ip_in;
 	u8 seen_ip_out;
-	u32 syn_option; /* parser's offset in our SYN */
 	struct segment segment;
 	u8 header[64 + 8]; /* TCP header of the segment in hand; the slack keeps masked reads inside */
 	struct hook_record rec;

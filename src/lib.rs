@@ -1,7 +1,7 @@
 //! estats: a TCP flight recorder for stock Linux kernels.
 //!
 //! The modules stand in the order of the data:
-//! kernel hook -> ring -> [`capture`] -> [`log`] -> [`replay`] -> [`tables`] -> Parquet.
+//! kernel hook -> ring -> `capture` -> [`log`] -> replay -> tables -> Parquet.
 //! ARCHITECTURE.md has the map and the invariants.
 
 #![warn(missing_docs, missing_debug_implementations)]
@@ -9,3 +9,10 @@
 pub mod schema;
 
 pub mod wire;
+
+#[cfg(feature = "record")]
+pub mod capture;
+
+pub mod log;
+
+pub mod units;

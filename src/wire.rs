@@ -95,3 +95,7 @@ pub struct Lifecycle {
     /// `sk->sk_err` at the event, as a positive errno (0, ECONNRESET, ETIMEDOUT, ...).
     pub sk_err: u32,
 }
+
+mod decode;
+
+pub use decode::{Record, WireError, decode};

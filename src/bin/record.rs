@@ -1,1 +1,209 @@
-fn main() {}
+//! estats-record: flags and exit codes; the work is in `estats::capture`.
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use estats::{
+    capture::{self, Addresses, Filters, Options, Progress},
+    log::WriterOptions,
+    units,
+};
+
+/// Record the TCP statistics of this host's connections.
+#[derive(Parser)]
+#[command(
+    name = "estats-record",
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+        estats-record -o run1 -- iperf3 -c 10.0.0.2 -t 30     one command and its children\n  \
+        estats-record -o run1 --duration 30s                  the whole host\n  \
+        estats-record -o run1 --port 443 --max-size 1G        a bounded flight recorder\n  \
+        estats-record check                                   what this kernel offers"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    record: Record,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Show what this kernel offers: hook points, and the variables they give
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Record {
+    /// Directory of the recording; it must not exist, or be empty [default: estats-<pid>]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// End after this time (500ms, 30s, 10m)
+    #[arg(long, value_parser = units::duration)]
+    duration: Option<Duration>,
+    /// Bound the recording, keeping the newest (64M, 1G)
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
+    max_size: Option<u64>,
+    /// Begin a new segment after this size or time (256M, 10m)
+    #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
+    rotate: Rotate,
+    /// Only connections with this local or remote port
+    #[arg(long, value_name = "N")]
+    port: Vec<u16>,
+    /// Only connections with a local or remote address in this prefix
+    #[arg(long, value_name = "CIDR")]
+    addr: Vec<Addresses>,
+    /// Only connections of this process and its children
+    #[arg(long, value_name = "N")]
+    pid: Vec<u32>,
+    /// Only connections of this cgroup (v2) and those below it
+    #[arg(long, value_name = "PATH")]
+    cgroup: Vec<String>,
+    /// Only connections of this network namespace (name or path)
+    #[arg(long, value_name = "NAME")]
+    netns: Vec<String>,
+    /// Record the whole host even with a command
+    #[arg(long)]
+    all: bool,
+    /// How often a connection's counters may be read
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
+    resolution: Duration,
+    /// Ring buffer of each CPU
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = units::bytes)]
+    ring: u64,
+    /// Exit with status 3 if records were lost, even with a command
+    #[arg(long)]
+    strict: bool,
+    /// No status line
+    #[arg(short, long)]
+    quiet: bool,
+    /// Record this command's process tree while it runs
+    #[arg(last = true, value_name = "COMMAND")]
+    argv: Vec<OsString>,
+}
+
+#[derive(Clone, Copy)]
+enum Rotate {
+    Bytes(u64),
+    Time(Duration),
+}
+
+impl Rotate {
+    fn parse(text: &str) -> Result<Self, String> {
+        // "10m" is minutes and "10M" megabytes, as in the design of every rotating log.
+        let time = text.ends_with(['s', 'm', 'h']);
+        if time {
+            units::duration(text).map(Self::Time)
+        } else {
+            units::bytes(text).map(Self::Bytes)
+        }
+    }
+}
+
+const LOST: u8 = 3;
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Sub::Check { json }) => check(json),
+        None => record(cli.record),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("estats-record: {e:#}");
+        ExitCode::from(UNUSABLE)
+    })
+}
+
+fn check(json: bool) -> Result<ExitCode> {
+    let report = capture::check::check()?;
+    let text =
+        if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    // A reader that closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn record(args: Record) -> Result<ExitCode> {
+    let dir = args.output.unwrap_or_else(|| format!("estats-{}", std::process::id()).into());
+    let defaults = WriterOptions::default();
+    let (rotate_bytes, rotate_ns) = match args.rotate {
+        Rotate::Bytes(n) => (n, defaults.rotate_ns),
+        Rotate::Time(t) => (defaults.rotate_bytes, t.as_nanos() as u64),
+    };
+    let options = Options {
+        dir: dir.clone(),
+        filters: Filters {
+            ports: args.port,
+            addresses: args.addr,
+            pids: args.pid,
+            cgroups: args.cgroup,
+            netns: args.netns,
+        },
+        command: (!args.argv.is_empty()).then_some(args.argv),
+        all: args.all,
+        duration: args.duration,
+        resolution: args.resolution,
+        ring_bytes: u32::try_from(args.ring).unwrap_or(u32::MAX / 2),
+        log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let live = !args.quiet && std::io::stderr().is_terminal();
+    let outcome = capture::record(
+        &options,
+        &stop,
+        || eprintln!("recording to {}", dir.display()),
+        |p| {
+            if live {
+                eprint!("\r\x1b[K{}", status(p));
+            }
+        },
+    )?;
+    if live {
+        eprint!("\r\x1b[K");
+    }
+    let p = outcome.progress;
+    eprintln!("recorded {}: {}", dir.display(), status(&p));
+    if p.lost > 0 {
+        eprintln!(
+            "{} records were lost: affected rows say so; a larger --ring or a filter avoids it",
+            p.lost
+        );
+    }
+    Ok(match outcome.exit_status {
+        Some(code) if !(args.strict && p.lost > 0) => ExitCode::from(code as u8),
+        _ if p.lost > 0 => ExitCode::from(LOST),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn status(p: &Progress) -> String {
+    let seconds = p.elapsed.as_secs_f64().max(0.001);
+    format!(
+        "{:02}:{:02}  {} connections ({} open)  {} records/s  {}/s  {} lost",
+        p.elapsed.as_secs() / 60,
+        p.elapsed.as_secs() % 60,
+        p.connections,
+        p.open,
+        units::human_count(p.records as f64 / seconds),
+        units::human_bytes((p.bytes as f64 / seconds) as u64),
+        p.lost
+    )
+}

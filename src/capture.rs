@@ -1,0 +1,38 @@
+//! Getting records out of the kernel: load, attach, drain. The only module that knows libbpf.
+//!
+//! [`record`] is the whole recorder: it loads the BPF programs, takes the baseline of connections
+//! that are open, drains the rings by the clock into a [`RecordingWriter`], and ends cleanly.
+
+mod cgroup;
+mod clock;
+mod command;
+mod coverage;
+mod drain;
+mod error;
+mod filter;
+mod host;
+mod load;
+mod netns;
+mod points;
+mod session;
+
+pub mod check;
+
+pub use error::CaptureError;
+pub use filter::{Addresses, Filters};
+pub use session::{Options, Outcome, Progress, record};
+
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    dead_code,
+    unused_imports,
+    clippy::all,
+    clippy::pedantic,
+    non_snake_case,
+    non_camel_case_types,
+    non_upper_case_globals
+)]
+mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/recorder.skel.rs"));
+}

@@ -1,0 +1,87 @@
+//! `estats-record check`: what this kernel offers, found by loading and attaching for real.
+
+use std::{collections::BTreeMap, mem::MaybeUninit};
+
+use serde::Serialize;
+
+use super::{CaptureError, Filters, coverage, host, load};
+use crate::log::{HookStatus, Host, VariableStatus};
+
+/// What this kernel offers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The machine and its kernel.
+    pub host: Host,
+    /// The hook set that was tried.
+    pub hook_set: &'static str,
+    /// Every hook, attached or not and why.
+    pub hooks: Vec<HookStatus>,
+    /// Every variable with its quality under these hooks.
+    pub variables: Vec<VariableStatus>,
+    /// libbpf's warnings while loading.
+    pub warnings: Vec<String>,
+}
+
+/// Loads and attaches every hook, and detaches them again.
+///
+/// # Errors
+/// [`CaptureError`] if nothing at all can be loaded.
+pub fn check() -> Result<Report, CaptureError> {
+    let filters = Filters::default();
+    let plan = load::Plan {
+        filters: &filters,
+        by_process: false,
+        resolution_ns: 1_000_000,
+        hooks_ring_bytes: 4096,
+        lifecycle_ring_bytes: 4096,
+    };
+    let mut storage = MaybeUninit::uninit();
+    let loaded = load::load(&plan, &mut storage)?;
+    let attached = loaded.attach(false)?;
+    let mut host = host::host();
+    host.hz = Some(loaded.hz);
+    Ok(Report {
+        host,
+        hook_set: "tracepoint",
+        hooks: attached.status,
+        variables: coverage::variables(&attached.hooks),
+        warnings: load::warnings(),
+    })
+}
+
+impl Report {
+    /// Number of variables of each quality.
+    pub fn counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for variable in &self.variables {
+            *counts.entry(variable.quality.as_str()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = &self.host;
+        writeln!(f, "{} {} ({})", host.kernel_release, host.machine, host.hostname)?;
+        writeln!(f, "cgroup v2 at {}", host.cgroup_v2.as_deref().unwrap_or("nowhere"))?;
+        if let Some(hz) = host.hz {
+            writeln!(f, "HZ {hz}")?;
+        }
+        writeln!(f, "\nhooks of the {} set", self.hook_set)?;
+        for hook in &self.hooks {
+            let state = hook.reason.as_deref().unwrap_or("ok");
+            writeln!(f, "  {:12} {:32} {state}", hook.hook, hook.point)?;
+        }
+        let counts: Vec<_> = self.counts().iter().map(|(q, n)| format!("{n} {q}")).collect();
+        writeln!(f, "\n{} variables: {}", self.variables.len(), counts.join(", "))?;
+        for variable in self.variables.iter().filter(|v| v.reason.is_some()) {
+            let reason = variable.reason.as_deref().unwrap_or_default();
+            writeln!(f, "  {:20} {:12} {reason}", variable.name, variable.quality)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "libbpf: {warning}")?;
+        }
+        Ok(())
+    }
+}

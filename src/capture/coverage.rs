@@ -1,0 +1,59 @@
+//! Which variables the attached hooks give, from the schema alone.
+
+use crate::{
+    log::VariableStatus,
+    schema::{Hook, Quality, Var},
+};
+
+/// What becomes of every variable when just these hooks are attached.
+pub(super) fn variables(attached: &[Hook]) -> Vec<VariableStatus> {
+    Var::ALL
+        .iter()
+        .map(|v| {
+            let coverage = v.def().tracepoint;
+            let absent: Vec<_> =
+                coverage.needs.iter().filter(|h| !attached.contains(h)).map(|h| h.name()).collect();
+            let (quality, reason) = if coverage.quality == Quality::Missing || absent.is_empty() {
+                (coverage.quality, coverage.how.to_owned())
+            } else {
+                (Quality::Missing, format!("hook not attached: {}", absent.join(", ")))
+            };
+            VariableStatus {
+                name: v.name().to_owned(),
+                quality: quality.name().to_owned(),
+                reason: (quality != Quality::Exact).then_some(reason),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(attached: &[Hook], quality: Quality) -> usize {
+        variables(attached).iter().filter(|v| v.quality == quality.name()).count()
+    }
+
+    #[test]
+    fn all_hooks_give_what_the_schema_promises() {
+        let promised = Var::ALL.iter().filter(|v| v.def().tracepoint.quality == Quality::Exact);
+        assert_eq!(count(Hook::ALL, Quality::Exact), promised.count());
+    }
+
+    #[test]
+    fn a_missing_hook_takes_its_variables_along() {
+        let without: Vec<_> = Hook::ALL.iter().copied().filter(|h| *h != Hook::Egress).collect();
+        let variables = variables(&without);
+        let sent = variables.iter().find(|v| v.name == "CurRwinSent").unwrap();
+        assert_eq!(sent.quality, "missing");
+        assert_eq!(sent.reason.as_deref(), Some("hook not attached: egress"));
+        let segs = variables.iter().find(|v| v.name == "SegsOut").unwrap();
+        assert_eq!(segs.quality, "exact");
+    }
+
+    #[test]
+    fn constants_need_no_hook() {
+        assert_eq!(count(&[], Quality::Constant), 5);
+    }
+}

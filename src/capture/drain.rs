@@ -1,0 +1,258 @@
+//! From the rings into the log, by the clock: no event ever wakes the recorder.
+
+use std::{cell::RefCell, rc::Rc};
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+
+use super::{CaptureError, cgroup::Paths, clock};
+use crate::{
+    log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
+    schema::{Event, Hook},
+    wire::{Operation, Record, decode},
+};
+
+/// Where drained records go; shared by the callbacks of all rings.
+struct Sink {
+    writer: RecordingWriter,
+    ops: Vec<Operation>,
+    paths: Paths,
+    error: Option<CaptureError>,
+    /// Records logged, by CPU.
+    logged: Vec<u64>,
+    connections: u64,
+    open: u64,
+    /// Bytes that the rings held when they were read: by CPU, and last the lifecycle ring's.
+    fill: Vec<u64>,
+}
+
+impl Sink {
+    fn take(&mut self, ring: usize, bytes: &[u8]) -> Result<(), CaptureError> {
+        // A record occupies its 8 octets of ring header and is rounded up to 8.
+        self.fill[ring] += (bytes.len() as u64 + 8).next_multiple_of(8);
+        let header = match decode(bytes, &mut self.ops)? {
+            Record::Hook(header) => {
+                self.writer.hook(&header, &self.ops)?;
+                header
+            }
+            Record::Lifecycle(mut row) => {
+                match row.event {
+                    Event::Open | Event::Baseline => {
+                        // At its end the owner may be gone and its cgroup with it.
+                        row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
+                        self.connections += 1;
+                        self.open += 1;
+                    }
+                    Event::Close | Event::End => self.open = self.open.saturating_sub(1),
+                    Event::Drain => {}
+                }
+                self.writer.lifecycle(&row)?;
+                row.header
+            }
+        };
+        if let Some(n) = self.logged.get_mut(usize::from(header.cpu)) {
+            *n += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
+#[derive(Clone, Debug, Default)]
+struct Counters {
+    emitted: u64,
+    /// By hook code; 0 is unused.
+    lost: Vec<u64>,
+    map_failures: u64,
+}
+
+/// Drains the rings and keeps the account.
+pub(super) struct Drain<'obj> {
+    rings: RingBuffer<'obj>,
+    sink: Rc<RefCell<Sink>>,
+    ring_sizes: [u64; 2],
+    before: Vec<Counters>,
+    /// When the account was last written into the ledger.
+    accounted_ns: u64,
+    /// Highest fill of each ring since then.
+    highest: Vec<u64>,
+    drained_ns: u64,
+}
+
+/// How long a round may be late before the ledger says so: the default rings hold this much of a
+/// flood (docs/benchmarks.md).
+const LATE_NS: u64 = 100_000_000;
+
+impl<'obj> Drain<'obj> {
+    pub(super) fn new(
+        writer: RecordingWriter,
+        hooks: &[MapHandle],
+        lifecycle: &dyn MapCore,
+        ring_sizes: [u64; 2],
+    ) -> Result<Self, CaptureError> {
+        let sink = Rc::new(RefCell::new(Sink {
+            writer,
+            ops: Vec::with_capacity(128),
+            paths: Paths::new(),
+            error: None,
+            logged: vec![0; hooks.len()],
+            connections: 0,
+            open: 0,
+            fill: vec![0; hooks.len() + 1],
+        }));
+        let fault = |e| CaptureError::bpf("read the rings", e);
+        let mut builder = RingBufferBuilder::new();
+        let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
+        for (ring, map) in all.enumerate() {
+            let sink = Rc::clone(&sink);
+            builder
+                .add(map, move |bytes| {
+                    let mut sink = sink.borrow_mut();
+                    match sink.take(ring, bytes) {
+                        Ok(()) => 0,
+                        Err(e) => {
+                            sink.error = Some(e);
+                            -libc::ECANCELED
+                        }
+                    }
+                })
+                .map_err(fault)?;
+        }
+        let rings = builder.build().map_err(fault)?;
+        let now = clock::monotonic_ns();
+        Ok(Self {
+            rings,
+            sink,
+            ring_sizes,
+            before: vec![
+                Counters { lost: vec![0; Hook::ALL.len() + 1], ..Counters::default() };
+                hooks.len()
+            ],
+            accounted_ns: now,
+            highest: vec![0; hooks.len() + 1],
+            drained_ns: now,
+        })
+    }
+
+    /// One round: everything that is in the rings now, then the mark that says so.
+    pub(super) fn round(&mut self) -> Result<(), CaptureError> {
+        let begun = clock::monotonic_ns();
+        let late = begun - self.drained_ns;
+        let result = self.rings.consume();
+        let mut sink = self.sink.borrow_mut();
+        if let Some(e) = sink.error.take() {
+            return Err(e);
+        }
+        result.map_err(|e| CaptureError::bpf("read the rings", e))?;
+        for (highest, fill) in self.highest.iter_mut().zip(&mut sink.fill) {
+            *highest = (*highest).max(std::mem::take(fill));
+        }
+        if late > LATE_NS {
+            sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
+        }
+        sink.writer.drained(begun)?;
+        self.drained_ns = clock::monotonic_ns();
+        sink.writer.tick(self.drained_ns)?;
+        Ok(())
+    }
+
+    /// Writes the account since the last time into the ledger.
+    pub(super) fn account(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
+        let now = read_counters(counters)?;
+        let ts_ns = clock::monotonic_ns();
+        let since_ns = self.accounted_ns;
+        let mut sink = self.sink.borrow_mut();
+        for (cpu, (old, new)) in self.before.iter().zip(&now).enumerate() {
+            let cpu = cpu as u16;
+            for hook in Hook::ALL {
+                let code = *hook as usize;
+                let lost = new.lost[code] - old.lost[code];
+                if lost > 0 {
+                    sink.writer.ledger(&LedgerRow::Loss {
+                        ts_ns,
+                        cpu,
+                        hook: *hook,
+                        lost,
+                        since_ns,
+                    })?;
+                }
+            }
+            if new.map_failures > old.map_failures {
+                let count = new.map_failures - old.map_failures;
+                sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
+            }
+            if new.emitted > old.emitted {
+                sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
+            }
+        }
+        for (i, bytes) in self.highest.iter_mut().enumerate() {
+            let lifecycle = i == self.before.len();
+            let bytes = std::mem::take(bytes);
+            if bytes > 0 {
+                sink.writer.ledger(&LedgerRow::RingFill {
+                    ts_ns,
+                    cpu: if lifecycle { crate::wire::NO_CPU } else { i as u16 },
+                    ring: if lifecycle { Ring::Lifecycle } else { Ring::Hooks },
+                    bytes,
+                    size: self.ring_sizes[usize::from(lifecycle)],
+                })?;
+            }
+        }
+        sink.writer.ledger(&LedgerRow::Clock(ts_ns, clock::sample()))?;
+        self.accounted_ns = ts_ns;
+        self.before = now;
+        Ok(())
+    }
+
+    /// Records logged so far, connections seen, connections open, bytes written, records lost.
+    pub(super) fn counts(&self) -> [u64; 5] {
+        let sink = self.sink.borrow();
+        let lost = self.before.iter().flat_map(|c| &c.lost).sum();
+        [sink.logged.iter().sum(), sink.connections, sink.open, sink.writer.bytes_written(), lost]
+    }
+
+    /// The account of the whole recording; call [`Self::account`] after the last round first.
+    pub(super) fn totals(&self, duration_ns: u64) -> Totals {
+        let sink = self.sink.borrow();
+        let per_cpu = self.before.iter().zip(&sink.logged).enumerate().map(|(cpu, (c, logged))| {
+            let lost = Hook::ALL.iter().map(|h| (h, c.lost[*h as usize])).filter(|(_, n)| *n > 0);
+            CpuTotals {
+                cpu: cpu as u16,
+                emitted: c.emitted,
+                logged: *logged,
+                lost_by_hook: lost.map(|(h, n)| (h.name().to_owned(), n)).collect(),
+            }
+        });
+        Totals {
+            duration_ns,
+            per_cpu: per_cpu.collect(),
+            map_failures: self.before.iter().map(|c| c.map_failures).sum(),
+            bytes: sink.writer.bytes_written(),
+            connections: sink.connections,
+        }
+    }
+
+    /// Gives the writer back, to be finished.
+    pub(super) fn into_writer(self) -> RecordingWriter {
+        drop(self.rings);
+        let sink = Rc::into_inner(self.sink).expect("the callbacks went with the rings");
+        sink.into_inner().writer
+    }
+}
+
+fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
+    let values = map
+        .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
+        .map_err(|e| CaptureError::bpf("read the loss counters", e))?
+        .expect("an array has its first element");
+    Ok(values
+        .iter()
+        .map(|bytes| {
+            let words: Vec<u64> = bytes
+                .chunks_exact(8)
+                .map(|w| u64::from_ne_bytes(w.try_into().expect("eight bytes")))
+                .collect();
+            let lost = words[1..=Hook::ALL.len() + 1].to_vec();
+            Counters { emitted: words[0], lost, map_failures: words[Hook::ALL.len() + 2] }
+        })
+        .collect())
+}

@@ -1,0 +1,75 @@
+//! Why recording is not possible, in sentences that say what to do.
+
+use std::{io, path::PathBuf};
+
+use crate::log::LogError;
+
+/// An obstacle to recording.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Neither root nor the capabilities.
+    #[error(
+        "recording needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run estats-record as root"
+    )]
+    Privilege,
+    /// The kernel has no type information.
+    #[error(
+        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are"
+    )]
+    NoBtf,
+    /// The kernel refuses BPF.
+    #[error(
+        "this kernel does not let programs load BPF ({0}): see `estats-record check`, and kernel lockdown or a container's seccomp profile"
+    )]
+    NoBpf(libbpf_rs::Error),
+    /// Loading failed for another reason.
+    #[error("cannot {action}: {source}; `estats-record check` shows what this kernel offers")]
+    Bpf {
+        /// What was tried.
+        action: String,
+        /// What libbpf said.
+        source: libbpf_rs::Error,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An option names something that does not exist or cannot be understood.
+    #[error("{option} {value}: {reason}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The command could not be started.
+    #[error("cannot run {program}: {source}")]
+    Command {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The recording could not be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A record that this build cannot read: the BPF object is not of this build.
+    #[error("unreadable record from the kernel: {0}; this is a defect of estats, please report it")]
+    Wire(#[from] crate::wire::WireError),
+}
+
+impl CaptureError {
+    pub(super) fn io(action: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { action: action.into(), source }
+    }
+
+    pub(super) fn bpf(action: impl Into<String>, source: libbpf_rs::Error) -> Self {
+        Self::Bpf { action: action.into(), source }
+    }
+}

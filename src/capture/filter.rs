@@ -1,0 +1,178 @@
+//! The filters: parsing what the user names, and filling the maps that the kernel side asks.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, Ipv6Addr},
+    path::Path,
+    str::FromStr,
+};
+
+use libbpf_rs::{MapCore, MapFlags};
+
+use super::{CaptureError, cgroup, netns};
+
+/// An address prefix, IPv4 or IPv6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    text: String,
+    /// IPv4 as IPv4-mapped IPv6: one trie for both, and a dual-stack socket's mapped addresses
+    /// match an IPv4 prefix.
+    addr: Ipv6Addr,
+    /// Length of the prefix in `addr`.
+    bits: u32,
+}
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (addr, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let addr: IpAddr =
+            addr.parse().map_err(|_| format!("{addr:?} is neither an IPv4 nor an IPv6 address"))?;
+        let (width, offset, addr) = match addr {
+            IpAddr::V4(v4) => (32, 96, v4.to_ipv6_mapped()),
+            IpAddr::V6(v6) => (128, 0, v6),
+        };
+        let bits = match bits {
+            None => width,
+            Some(b) => b
+                .parse()
+                .ok()
+                .filter(|b| *b <= width)
+                .ok_or_else(|| format!("prefix length {b:?} is not a number up to {width}"))?,
+        };
+        Ok(Self { text: text.to_owned(), addr, bits: bits + offset })
+    }
+}
+
+impl std::fmt::Display for Addresses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Addresses {
+    /// struct addr_key of bpf/filter.bpf.h.
+    fn key(&self) -> [u8; 20] {
+        let mut key = [0; 20];
+        key[..4].copy_from_slice(&self.bits.to_ne_bytes());
+        key[4..].copy_from_slice(&self.addr.octets());
+        key
+    }
+}
+
+/// Which connections are recorded. Empty lists let everything pass; of one list any entry passes,
+/// and all lists must.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Local or remote port.
+    pub ports: Vec<u16>,
+    /// Local or remote address.
+    pub addresses: Vec<Addresses>,
+    /// Owner's process id, with the children it has and will have.
+    pub pids: Vec<u32>,
+    /// cgroup v2 path, with its descendants.
+    pub cgroups: Vec<String>,
+    /// Network namespace, by name or path.
+    pub netns: Vec<String>,
+}
+
+/// Maps of the kernel side that hold the filters.
+pub(super) struct Maps<'a> {
+    pub ports: &'a dyn MapCore,
+    pub addrs: &'a dyn MapCore,
+    pub pids: &'a dyn MapCore,
+    pub cgroups: &'a dyn MapCore,
+    pub netnses: &'a dyn MapCore,
+}
+
+fn put(map: &dyn MapCore, key: &[u8]) -> Result<(), CaptureError> {
+    map.update(key, &[1], MapFlags::ANY).map_err(|e| CaptureError::bpf("set a filter", e))
+}
+
+impl Filters {
+    /// Checks that everything named exists.
+    pub(super) fn check(&self) -> Result<(), CaptureError> {
+        let mount = cgroup::mount();
+        self.cgroups.iter().try_for_each(|c| cgroup::id_of(mount.as_deref(), c).map(drop))?;
+        self.netns.iter().try_for_each(|n| netns::inode_of(n).map(drop))?;
+        self.pids.iter().try_for_each(|p| {
+            if Path::new(&format!("/proc/{p}")).exists() {
+                return Ok(());
+            }
+            let reason = "there is no such process".into();
+            Err(CaptureError::Option { option: "--pid", value: p.to_string(), reason })
+        })
+    }
+
+    /// Fills the maps; the kernel side asks them once per connection.
+    pub(super) fn install(&self, maps: &Maps<'_>) -> Result<(), CaptureError> {
+        let mount = cgroup::mount();
+        for port in &self.ports {
+            put(maps.ports, &port.to_ne_bytes())?;
+        }
+        for addresses in &self.addresses {
+            put(maps.addrs, &addresses.key())?;
+        }
+        for path in &self.cgroups {
+            put(maps.cgroups, &cgroup::id_of(mount.as_deref(), path)?.to_ne_bytes())?;
+        }
+        for name in &self.netns {
+            put(maps.netnses, &netns::inode_of(name)?.to_ne_bytes())?;
+        }
+        for pid in descendants(&self.pids) {
+            put(maps.pids, &pid.to_ne_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The processes and all that descend from them now; later ones are followed in the kernel.
+fn descendants(roots: &[u32]) -> Vec<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok())
+            && let Some(parent) = parent_of(pid)
+        {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = roots.to_vec();
+    let mut next = 0;
+    while next < found.len() {
+        found.extend(children.remove(&found[next]).unwrap_or_default());
+        next += 1;
+    }
+    found
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name stands in parentheses and may hold anything: count from the last one.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes() {
+        let v4: Addresses = "10.1.0.0/16".parse().unwrap();
+        assert_eq!(v4.bits, 112);
+        assert_eq!(v4.key()[14..18], [0xff, 0xff, 10, 1]);
+        let v6: Addresses = "2001:db8::/32".parse().unwrap();
+        assert_eq!((v6.bits, &v6.key()[4..8]), (32, &[0x20, 0x01, 0x0d, 0xb8][..]));
+        assert_eq!("::1".parse::<Addresses>().unwrap().bits, 128);
+        for bad in ["", "10.0.0", "10.0.0.0/33", "::/129", "::1/x"] {
+            assert!(bad.parse::<Addresses>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn our_own_process_descends_from_its_parent() {
+        let parent = parent_of(std::process::id()).unwrap();
+        assert!(descendants(&[parent]).contains(&std::process::id()));
+    }
+}

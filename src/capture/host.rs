@@ -1,0 +1,63 @@
+//! Facts about the machine that a reader of the recording needs.
+
+use std::{collections::BTreeMap, ffi::CStr, fs, process::Command};
+
+use crate::log::Host;
+
+/// Machine and kernel; `hz` is added by the loader that measures it.
+pub(super) fn host() -> Host {
+    // SAFETY: an all-zero utsname is valid, and uname() fills it with C strings.
+    let uts = unsafe {
+        let mut uts: libc::utsname = std::mem::zeroed();
+        libc::uname(&raw mut uts);
+        uts
+    };
+    // SAFETY: the kernel terminates every field.
+    let text = |field: &[libc::c_char]| unsafe {
+        CStr::from_ptr(field.as_ptr()).to_string_lossy().into_owned()
+    };
+    Host {
+        hostname: text(&uts.nodename),
+        kernel_release: text(&uts.release),
+        kernel_version: text(&uts.version),
+        machine: text(&uts.machine),
+        cpus: libbpf_rs::num_possible_cpus().unwrap_or(0) as u32,
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        cgroup_v2: super::cgroup::mount().map(|m| m.display().to_string()),
+        hz: None,
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default()
+}
+
+/// The sysctls that shape TCP, in the recorder's own network namespace.
+pub(super) fn sysctls() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir("/proc/sys/net/ipv4").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Some are write-only or secret (tcp_fastopen_key): neither belongs into a recording.
+        if name.starts_with("tcp_")
+            && !name.contains("key")
+            && let Ok(text) = fs::read_to_string(entry.path())
+        {
+            found.insert(
+                format!("net.ipv4.{name}"),
+                text.split_whitespace().collect::<Vec<_>>().join(" "),
+            );
+        }
+    }
+    for name in ["default_qdisc", "optmem_max", "rmem_max", "wmem_max"] {
+        found.insert(format!("net.core.{name}"), read(&format!("/proc/sys/net/core/{name}")));
+    }
+    found
+}
+
+/// Queueing disciplines as `tc` prints them; empty where there is no tc.
+pub(super) fn qdiscs() -> Vec<String> {
+    Command::new("tc").args(["qdisc", "show"]).output().map_or_else(
+        |_| Vec::new(),
+        |o| String::from_utf8_lossy(&o.stdout).lines().map(|l| l.trim().to_owned()).collect(),
+    )
+}

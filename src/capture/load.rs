@@ -1,0 +1,252 @@
+//! Loading and attaching the BPF programs; what is missing is noted, never fatal on its own.
+
+use std::{
+    ffi::OsStr,
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd},
+    path::Path,
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use libbpf_rs::{
+    Link, MapCore, MapFlags, MapHandle, MapType, OpenObject, PrintLevel, ProgramInput, ProgramMut,
+    btf::{Btf, types::Typedef},
+    skel::{OpenSkel, Skel, SkelBuilder},
+};
+
+use super::{
+    CaptureError, Filters, cgroup, clock, filter,
+    points::{FORK, POINTS, Point, Target},
+    skeleton::{EstatsSkel, EstatsSkelBuilder},
+};
+use crate::{log::HookStatus, schema::Hook};
+
+/// What the loader must know.
+#[derive(Clone, Debug)]
+pub(super) struct Plan<'a> {
+    pub filters: &'a Filters,
+    /// Only processes in the `pids` map: --pid, or a command's tree.
+    pub by_process: bool,
+    pub resolution_ns: u64,
+    /// Bytes of each CPU's ring; a power of two and a multiple of the page size.
+    pub hooks_ring_bytes: u32,
+    pub lifecycle_ring_bytes: u32,
+}
+
+/// The programs in the kernel, with the rings they write to.
+pub(super) struct Loaded<'obj> {
+    pub skel: EstatsSkel<'obj>,
+    pub rings: Vec<MapHandle>,
+    pub hz: u32,
+    /// Reasons why points are unusable, by program.
+    unusable: Vec<(&'static str, String)>,
+}
+
+/// Attached hooks. Dropping it detaches them.
+pub(super) struct Attached {
+    pub links: Vec<Link>,
+    pub hooks: Vec<Hook>,
+    pub status: Vec<HookStatus>,
+}
+
+/// libbpf's last warnings: they hold the verifier's words when a load fails.
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep_warning(_: PrintLevel, text: String) {
+    let mut kept = WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if kept.len() == 40 {
+        kept.remove(0);
+    }
+    kept.push(text.trim_end().to_owned());
+}
+
+/// The warnings that libbpf has given since the program began, oldest first.
+pub(super) fn warnings() -> Vec<String> {
+    WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+fn has_tracepoint(btf: &Btf<'_>, name: &str) -> bool {
+    btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}")).is_some()
+}
+
+fn load_error(source: libbpf_rs::Error) -> CaptureError {
+    // SAFETY: geteuid() cannot fail and touches nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    match source.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied if !root => CaptureError::Privilege,
+        libbpf_rs::ErrorKind::PermissionDenied => CaptureError::NoBpf(source),
+        _ => CaptureError::bpf("load the BPF programs", source),
+    }
+}
+
+/// Loads everything that this kernel has a place for.
+pub(super) fn load<'obj>(
+    plan: &Plan<'_>,
+    storage: &'obj mut MaybeUninit<OpenObject>,
+) -> Result<Loaded<'obj>, CaptureError> {
+    libbpf_rs::set_print(Some((PrintLevel::Warn, keep_warning)));
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(CaptureError::NoBtf);
+    }
+    let btf = Btf::from_vmlinux().map_err(|_| CaptureError::NoBtf)?;
+    let cpus =
+        libbpf_rs::num_possible_cpus().map_err(|e| CaptureError::bpf("count the CPUs", e))?;
+
+    let mut open = EstatsSkelBuilder::default().open(storage).map_err(load_error)?;
+    let settings = open.maps.rodata_data.as_mut().expect("the object has settings");
+    settings.resolution_ns = plan.resolution_ns;
+    settings.filter_pid = plan.by_process;
+    settings.filter_netns = !plan.filters.netns.is_empty();
+    settings.filter_cgroup = !plan.filters.cgroups.is_empty();
+    settings.filter_port = !plan.filters.ports.is_empty();
+    settings.filter_addr = !plan.filters.addresses.is_empty();
+    let sized =
+        |action: &str, r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf(action, e));
+    sized("size the rings", open.maps.hook_rings.set_max_entries(cpus as u32))?;
+    sized("size the rings", open.maps.lifecycle_ring.set_max_entries(plan.lifecycle_ring_bytes))?;
+
+    let mut unusable = Vec::new();
+    for point in POINTS {
+        if let Target::Tracepoint(name) = point.target
+            && !has_tracepoint(&btf, name)
+        {
+            unusable.push((point.program, format!("this kernel has no tracepoint {name}")));
+        }
+    }
+    for mut program in open.open_object_mut().progs_mut() {
+        if unusable.iter().any(|(name, _)| program.name() == OsStr::new(name)) {
+            program.set_autoload(false);
+        }
+    }
+    let mut skel = open.load().map_err(load_error)?;
+    let rings = make_rings(&skel, cpus, plan.hooks_ring_bytes)?;
+    let hz = measure_hz(&mut skel)?;
+    skel.maps.bss_data.as_mut().expect("the object has variables").hz = hz;
+    let loaded = Loaded { skel, rings, hz, unusable };
+    plan.filters.install(&loaded.filter_maps())?;
+    Ok(loaded)
+}
+
+fn make_rings(
+    skel: &EstatsSkel<'_>,
+    cpus: usize,
+    bytes: u32,
+) -> Result<Vec<MapHandle>, CaptureError> {
+    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
+    opts.sz = size_of_val(&opts) as libbpf_rs::libbpf_sys::size_t;
+    (0..cpus as u32)
+        .map(|cpu| {
+            let ring =
+                MapHandle::create(MapType::RingBuf, Some("estats_hooks"), 0, 0, bytes, &opts)
+                    .and_then(|ring| {
+                        let fd = ring.as_fd().as_raw_fd().to_ne_bytes();
+                        skel.maps.hook_rings.update(&cpu.to_ne_bytes(), &fd, MapFlags::ANY)?;
+                        Ok(ring)
+                    });
+            ring.map_err(|e| {
+                CaptureError::bpf(format!("make a ring of {bytes} bytes for CPU {cpu}"), e)
+            })
+        })
+        .collect()
+}
+
+/// The kernel's HZ by its own jiffies: a config file need not exist or fit.
+fn measure_hz(skel: &mut EstatsSkel<'_>) -> Result<u32, CaptureError> {
+    let read = || -> Result<(u64, u64), CaptureError> {
+        let ran = skel.progs.probe_jiffies.test_run(ProgramInput::default());
+        ran.map_err(|e| CaptureError::bpf("measure the timer frequency", e))?;
+        let variables = skel.maps.bss_data.as_ref().expect("the object has variables");
+        // SAFETY: a valid reference; volatile, because the kernel writes behind its back.
+        let jiffies = unsafe { std::ptr::read_volatile(&raw const variables.jiffies) };
+        Ok((jiffies, clock::monotonic_ns()))
+    };
+    let (j0, t0) = read()?;
+    thread::sleep(Duration::from_millis(100));
+    let (j1, t1) = read()?;
+    let measured = (j1 - j0) as f64 * 1e9 / (t1 - t0) as f64;
+    // The choices of kernel/Kconfig.hz; 100 ms tell them apart (at 250 Hz within 4 %).
+    let choices = [100, 250, 300, 1000];
+    Ok(choices
+        .into_iter()
+        .min_by(|a, b| {
+            let off = |hz: u32| (measured / f64::from(hz)).ln().abs();
+            off(*a).total_cmp(&off(*b))
+        })
+        .expect("there are choices"))
+}
+
+impl Loaded<'_> {
+    fn filter_maps(&self) -> filter::Maps<'_> {
+        let maps = &self.skel.maps;
+        filter::Maps {
+            ports: &maps.ports,
+            addrs: &maps.addrs,
+            pids: &maps.pids,
+            cgroups: &maps.cgroups,
+            netnses: &maps.netnses,
+        }
+    }
+
+    fn program(&self, name: &str) -> Option<ProgramMut<'_>> {
+        self.skel.object().progs_mut().find(|p| p.name() == OsStr::new(name))
+    }
+
+    /// Attaches all points. set_state comes last: connections begin to be followed there, and
+    /// then every other hook is in place.
+    pub(super) fn attach(&self, by_process: bool) -> Result<Attached, CaptureError> {
+        let root = cgroup::mount().map(|m| cgroup::open_root(&m));
+        let mut attached = Attached { links: Vec::new(), hooks: Vec::new(), status: Vec::new() };
+        if by_process {
+            for name in ["process_fork", "process_exit"] {
+                let program = self.program(name).expect("the object has the program");
+                let link = program
+                    .attach()
+                    .map_err(|e| CaptureError::bpf(format!("follow processes ({FORK:?})"), e))?;
+                attached.links.push(link);
+            }
+        }
+        for point in POINTS.iter().rev() {
+            let reason = match self.attach_point(point, root.as_ref()) {
+                Ok(link) => {
+                    attached.links.extend(link);
+                    attached.hooks.extend(point.hooks);
+                    None
+                }
+                Err(reason) => Some(reason),
+            };
+            attached.status.extend(point.hooks.iter().map(|hook| HookStatus {
+                hook: hook.name().to_owned(),
+                point: point.section.to_owned(),
+                attached: reason.is_none(),
+                reason: reason.clone(),
+            }));
+        }
+        attached.status.reverse();
+        Ok(attached)
+    }
+
+    fn attach_point(
+        &self,
+        point: &Point,
+        root: Option<&std::io::Result<std::os::fd::OwnedFd>>,
+    ) -> Result<Option<Link>, String> {
+        if let Some((_, reason)) = self.unusable.iter().find(|(name, _)| *name == point.program) {
+            return Err(reason.clone());
+        }
+        let program = self.program(point.program).expect("the object has the program");
+        match point.target {
+            Target::Tracepoint(_) => program.attach().map(Some).map_err(|e| e.to_string()),
+            Target::Cgroup => match root {
+                None => Err("cgroup v2 is not mounted".to_owned()),
+                Some(Err(e)) => Err(format!("cannot open the cgroup v2 mount: {e}")),
+                Some(Ok(fd)) => {
+                    program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
+                }
+            },
+            Target::Iterator => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Network namespaces: finding them all, and running something inside one.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use super::CaptureError;
+
+/// Where `ip netns` keeps its names.
+const NAMED: &str = "/run/netns";
+
+/// Every namespace that has a process or a name, by inode number.
+pub(super) fn all() -> BTreeMap<u32, File> {
+    let mut found = BTreeMap::new();
+    let mut add = |path: &Path| {
+        // Processes end while we look; what cannot be opened has no namespace to offer.
+        if let Ok(file) = File::open(path)
+            && let Ok(meta) = file.metadata()
+        {
+            found.entry(meta.ino() as u32).or_insert(file);
+        }
+    };
+    add(Path::new("/proc/self/ns/net"));
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        let path = entry.path().join("ns/net");
+        // The link's text tells namespaces apart without opening each process's.
+        if let Ok(link) = fs::read_link(&path)
+            && seen.insert(link)
+        {
+            add(&path);
+        }
+    }
+    for entry in fs::read_dir(NAMED).into_iter().flatten().flatten() {
+        add(&entry.path());
+    }
+    found
+}
+
+/// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
+pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
+    let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
+    let meta = fs::metadata(&path).map_err(|e| CaptureError::Option {
+        option: "--netns",
+        value: name.to_owned(),
+        reason: format!("{}: {e}; `ip netns` lists the names", path.display()),
+    })?;
+    Ok(meta.ino() as u32)
+}
+
+/// Runs `work` in the namespace, on a thread of its own: setns() moves only the calling thread.
+pub(super) fn inside<T: Send>(ns: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                // SAFETY: the descriptor is open; the call touches no memory of ours.
+                if unsafe { libc::setns(ns.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                Ok(work())
+            })
+            .join()
+            .expect("the closure does not panic")
+    })
+}

@@ -1,0 +1,181 @@
+//! Bytes from a ring -> [`Record`]. The layouts are those of `bpf/records.h`, sizes asserted there.
+
+use super::{Event, Header, Lifecycle, Operation};
+use crate::schema::{Hook, Op, Var};
+
+const HEADER: usize = 32;
+const OPERATION: usize = 16;
+const LIFECYCLE: usize = 144;
+
+/// A decoded record; operations are in the buffer that the caller lent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "made on the stack once per record, never stored")]
+pub enum Record {
+    /// One hook activation.
+    Hook(Header),
+    /// Identity of a connection; its cgroup path is still empty.
+    Lifecycle(Lifecycle),
+}
+
+/// Bytes that no BPF program of this build sends: recorder and BPF object do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Shorter or longer than its own header says.
+    #[error("record of {found} bytes where {expected} were expected")]
+    Size {
+        /// Bytes that the record's kind and count call for.
+        expected: usize,
+        /// Bytes received.
+        found: usize,
+    },
+    /// A code without a meaning in this build.
+    #[error("unknown {what} code {code}")]
+    Code {
+        /// Which field.
+        what: &'static str,
+        /// Its value.
+        code: u16,
+    },
+}
+
+fn u16_at(b: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes(b[at..at + 2].try_into().expect("two bytes"))
+}
+
+fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(b[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(b: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(b[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn text_at(b: &[u8], at: usize) -> String {
+    let field = &b[at..at + 16];
+    let end = field.iter().position(|&c| c == 0).unwrap_or(field.len());
+    // A command name may be any bytes; the log is UTF-8.
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
+    // The ring rounds nothing: a record arrives with the size it was sent with.
+    if b.len() == expected { Ok(()) } else { Err(WireError::Size { expected, found: b.len() }) }
+}
+
+/// Decodes one record. `ops` is cleared and filled with the operations of a hook record.
+///
+/// # Errors
+/// [`WireError`] if the bytes are no record of this build.
+pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
+    ops.clear();
+    if b.len() < HEADER {
+        return Err(WireError::Size { expected: HEADER, found: b.len() });
+    }
+    let code = |what, code: u16| WireError::Code { what, code };
+    let hook = u16::from(b[29]);
+    let header = Header {
+        ts_ns: u64_at(b, 0),
+        seq: u64_at(b, 8),
+        cookie: u64_at(b, 16),
+        generation: u16_at(b, 24),
+        cpu: u16_at(b, 26),
+        hook: by_code(Hook::ALL, hook).ok_or(code("hook", hook))?,
+    };
+    match b[28] {
+        1 => {
+            let count = usize::from(u16_at(b, 30));
+            sized(b, HEADER + count * OPERATION)?;
+            for o in b[HEADER..].chunks_exact(OPERATION) {
+                let (var, op) = (u16_at(o, 8), u16::from(o[10]));
+                ops.push(Operation {
+                    var: by_code(Var::ALL, var).ok_or(code("variable", var))?,
+                    op: by_code(Op::ALL, op).ok_or(code("operation", op))?,
+                    value: u64_at(o, 0),
+                });
+            }
+            Ok(Record::Hook(header))
+        }
+        2 => {
+            sized(b, LIFECYCLE)?;
+            let event = u16::from(b[134]);
+            Ok(Record::Lifecycle(Lifecycle {
+                header,
+                event: by_code(Event::ALL, event).ok_or(code("event", event))?,
+                start_ns: u64_at(b, 32),
+                cgroup_id: u64_at(b, 40),
+                cgroup_path: String::new(),
+                local_addr: b[48..64].try_into().expect("sixteen bytes"),
+                remote_addr: b[64..80].try_into().expect("sixteen bytes"),
+                comm: text_at(b, 80),
+                congestion: text_at(b, 96),
+                netns: u32_at(b, 112),
+                pid: u32_at(b, 116),
+                uid: u32_at(b, 120),
+                sk_err: u32_at(b, 124),
+                family: u16_at(b, 128),
+                local_port: u16_at(b, 130),
+                remote_port: u16_at(b, 132),
+                old_state: b[135],
+                new_state: b[136],
+                active: b[137],
+                established: b[138],
+                first_fin: b[139],
+            }))
+        }
+        kind => Err(code("record kind", u16::from(kind))),
+    }
+}
+
+/// Codes count from 1 in the order of `ALL`: the C header is written from the same lists.
+fn by_code<T: Copy>(all: &[T], code: u16) -> Option<T> {
+    all.get(usize::from(code).checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook_bytes(count: u16, ops: &[(u64, u16, u8)]) -> Vec<u8> {
+        let mut b = Vec::new();
+        b.extend(7u64.to_ne_bytes());
+        b.extend(8u64.to_ne_bytes());
+        b.extend(9u64.to_ne_bytes());
+        b.extend(1u16.to_ne_bytes());
+        b.extend(3u16.to_ne_bytes());
+        b.extend([1, Hook::Egress as u8]);
+        b.extend(count.to_ne_bytes());
+        for (value, var, op) in ops {
+            b.extend(value.to_ne_bytes());
+            b.extend(var.to_ne_bytes());
+            b.extend([*op, 0, 0, 0, 0, 0]);
+        }
+        b
+    }
+
+    #[test]
+    fn hook_record() {
+        let b = hook_bytes(2, &[(5, Var::SegsOut as u16, 1), (u64::MAX, Var::Priority as u16, 6)]);
+        let mut ops = Vec::new();
+        let record = decode(&b, &mut ops).unwrap();
+        let header =
+            Header { ts_ns: 7, seq: 8, cookie: 9, generation: 1, cpu: 3, hook: Hook::Egress };
+        assert_eq!(record, Record::Hook(header));
+        assert_eq!(ops[0], Operation { var: Var::SegsOut, op: Op::Set, value: 5 });
+        assert_eq!(ops[1], Operation { var: Var::Priority, op: Op::Min, value: u64::MAX });
+    }
+
+    #[test]
+    fn wrong_sizes_and_codes_are_errors() {
+        let mut ops = Vec::new();
+        for n in 0..HEADER {
+            assert!(decode(&hook_bytes(0, &[])[..n], &mut ops).is_err());
+        }
+        assert_eq!(
+            decode(&hook_bytes(2, &[(5, 1, 1)]), &mut ops),
+            Err(WireError::Size { expected: 64, found: 48 })
+        );
+        for (var, op) in [(0, 1), (Var::COUNT as u16 + 1, 1), (1, 0), (1, 7)] {
+            assert!(decode(&hook_bytes(1, &[(5, var, op)]), &mut ops).is_err(), "{var} {op}");
+        }
+    }
+}
