@@ -9,3 +9,5 @@
 pub mod schema;
 
 pub mod wire;
+
+pub mod log;
