@@ -76,6 +76,8 @@ pub(super) struct Drain<'obj> {
     /// Highest fill of each ring since then.
     highest: Vec<u64>,
     drained_ns: u64,
+    /// Records logged when the last mark was written.
+    marked: u64,
 }
 
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
@@ -130,6 +132,7 @@ impl<'obj> Drain<'obj> {
             accounted_ns: now,
             highest: vec![0; hooks.len() + 1],
             drained_ns: now,
+            marked: u64::MAX,
         })
     }
 
@@ -149,7 +152,13 @@ impl<'obj> Drain<'obj> {
         if late > LATE_NS {
             sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
         }
-        sink.writer.drained(begun)?;
+        // One more after the rings fell silent, then none until something comes: an idle host
+        // costs no disk.
+        let logged = sink.logged.iter().sum();
+        if logged != self.marked || late > LATE_NS {
+            sink.writer.drained(begun)?;
+        }
+        self.marked = logged;
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
         Ok(())
