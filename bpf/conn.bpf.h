@@ -152,8 +152,8 @@ static __always_inline void follow_extremes(struct conn *c, const struct tcp_soc
 static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
 {
 	u32 srtt = tp->srtt_us, mdev = tp->mdev_us, ooo = tp->rcv_ooopack;
-	bool demand = (tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) ==
-		      TCP_ECN_DEMAND_CWR;
+	bool demand =
+		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
 
 	/* tcp_rtt_estimator(): srtt += m - (srtt >> 3), or srtt = m << 3 for the first */
 	if (srtt && (srtt != c->srtt_us || mdev != c->mdev_us)) {
@@ -187,8 +187,8 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->mdev_us = tp->mdev_us;
 	c->rcv_ooopack = tp->rcv_ooopack;
 	c->ooo_empty = !tp->out_of_order_queue.rb_node;
-	c->ecn_demand_cwr = (tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) ==
-			    TCP_ECN_DEMAND_CWR;
+	c->ecn_demand_cwr =
+		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
 }
 
 #define SEND_IF_CHANGED(name, expr)                                                                \

@@ -195,7 +195,8 @@ int BPF_PROG(cong_state, struct sock *sk, u8 new)
 			INC(c, FastRetran);
 		} else if (new == CA_CWR && old < CA_CWR) {
 			INC(c, CongSignals);
-		} else if (new == CA_OPEN && old == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
+		} else if (new == CA_OPEN && old == CA_DISORDER &&
+			   !before(tp->snd_una, tp->high_seq)) {
 			INC(c, NonRecovDAEpisodes);
 			if (c->disorder_acks)
 				ADD(c, NonRecovDA, c->disorder_acks);

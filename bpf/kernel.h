@@ -26,7 +26,7 @@ enum {
 	true = 1,
 };
 
-#define NULL ((void *)0)
+#define NULL		      ((void *)0)
 #define offsetof(type, field) __builtin_offsetof(type, field)
 
 #define AF_INET	 2

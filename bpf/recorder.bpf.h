@@ -107,7 +107,7 @@ struct conn {
 	u64 segment_ns; /* when the last segment was sent or received */
 	u64 cached[CACHED_COUNT];
 	u64 extreme[EXTREME_COUNT];
-	u64 octets_in; /* payload received and not yet sent as HCDataOctetsIn */
+	u64 octets_in;	   /* payload received and not yet sent as HCDataOctetsIn */
 	u32 extreme_moved; /* bit per extreme */
 	u32 srtt_us;
 	u32 mdev_us;
@@ -132,7 +132,7 @@ struct conn {
 	u8 seen_ip_in;
 	u8 seen_ip_out;
 	struct segment segment;
-	u8 header[64 + 8]; /* TCP header of the segment in hand; the slack keeps masked reads inside */
+	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	struct hook_record rec;
 };
 

@@ -19,8 +19,8 @@ struct record_header {
 	u64 cookie; /* socket cookie */
 	u16 generation;
 	u16 cpu;
-	u8 kind; /* enum record_kind */
-	u8 hook; /* enum estats_hook */
+	u8 kind;   /* enum record_kind */
+	u8 hook;   /* enum estats_hook */
 	u16 count; /* operations that follow, RECORD_HOOK only */
 };
 
@@ -73,9 +73,9 @@ _Static_assert(sizeof(struct lifecycle_record) == 144, "lifecycle_record is part
 
 /* Counters of one CPU, read by the recorder. */
 struct cpu_counters {
-	u64 emitted;		       /* records attempted = next sequence number */
+	u64 emitted;			 /* records attempted = next sequence number */
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
-	u64 map_failures;	       /* per-socket state that could not be allocated */
+	u64 map_failures;		 /* per-socket state that could not be allocated */
 };
 
 #endif

@@ -21,12 +21,12 @@ enum soft_error {
 #define TCP_HEADER  20
 #define MAX_OPTIONS 40
 
-#define OPT_EOL	 0
-#define OPT_NOP	 1
-#define OPT_MSS	 2
+#define OPT_EOL	   0
+#define OPT_NOP	   1
+#define OPT_MSS	   2
 #define OPT_WSCALE 3
-#define OPT_SACK 5
-#define OPT_TS	 8
+#define OPT_SACK   5
+#define OPT_TS	   8
 
 static __always_inline u32 load_be32(const u8 *p)
 {

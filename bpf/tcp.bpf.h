@@ -41,7 +41,8 @@ static __always_inline u64 estats_ssthresh(const struct tcp_sock *tp)
 {
 	u32 ssthresh = tp->snd_ssthresh;
 
-	return ssthresh >= TCP_INFINITE_SSTHRESH ? 0xffffffff : estats_octets(ssthresh, tp->mss_cache);
+	return ssthresh >= TCP_INFINITE_SSTHRESH ? 0xffffffff
+						 : estats_octets(ssthresh, tp->mss_cache);
 }
 
 static __always_inline u64 estats_jiffies_to_us(u32 jiffies)
@@ -138,8 +139,8 @@ static __always_inline u64 estats_timestamps(const struct sock *sk, const struct
 {
 	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok))
 		return ENABLED;
-	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_timestamps) ? PEER_DISABLED :
-									  SELF_DISABLED;
+	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_timestamps) ? PEER_DISABLED
+									 : SELF_DISABLED;
 }
 
 static __always_inline u64 estats_sack(const struct sock *sk, const struct tcp_sock *tp)

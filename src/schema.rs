@@ -453,6 +453,7 @@ macro_rules! estats_vars {
         /// A TCP statistics variable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
+        #[allow(clippy::upper_case_acronyms, clippy::enum_variant_names, reason = "RFC 4898 names")]
         pub enum Var { $( $(#[doc = $doc])+ $name = $id, )+ }
 
         impl Var {

@@ -108,7 +108,7 @@ pub fn record(
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hooks = attached.status.clone();
-    let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log.clone())?;
+    let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(
         writer,

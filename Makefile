@@ -1,0 +1,44 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+# Everything runs as an ordinary user except what needs BPF, which says so.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+
+.PHONY: help setup build release demo test lint docs golden bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## install what building and testing need (Debian, as root)
+	sh scripts/setup.sh
+
+build: ## both programs, debug, without polars
+	$(CARGO) build --no-default-features --features record
+
+release: ## both programs, optimised, without polars: a few minutes
+	$(CARGO) build --release --no-default-features --features record
+
+demo: setup ## record an iperf3 transfer between two network namespaces and show the result
+	sh scripts/demo.sh
+
+test: setup lint ## all tests; the live ones need root and BPF and say so
+	$(CARGO) test --all-features
+
+lint: ## formatting, clippy, and that estats-analyze builds without clang and libbpf
+	$(CARGO) fmt --check
+	clang-format --dry-run -Werror bpf/*.c bpf/*.h
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	$(CARGO) check --no-default-features
+	sh scripts/check-text.sh
+
+docs: ## renew the generated documents (docs/variables.md, docs/tables.md)
+	BLESS=1 $(CARGO) test --no-default-features --test docs
+
+golden: ## renew the expected tables of the golden tests, on purpose
+	BLESS=1 $(CARGO) test --no-default-features --test golden
+
+bench: release ## the benchmarks of docs/benchmarks.md: ratios against peers, about ten minutes
+	sh bench/run.sh
+
+clean: ## remove what was built
+	$(CARGO) clean

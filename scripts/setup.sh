@@ -1,0 +1,41 @@
+#!/bin/sh
+# Installs what building, testing and the demo need on Debian 12; does nothing when it is there.
+# Rust itself is not touched: install it from https://rustup.rs or use the machine's own.
+set -eu
+
+missing=""
+need() { # need COMMAND-OR-FILE PACKAGE
+	case $1 in
+	/*) [ -e "$1" ] || missing="$missing $2" ;;
+	*) command -v "$1" >/dev/null 2>&1 || missing="$missing $2" ;;
+	esac
+}
+
+PATH=$PATH:/usr/sbin:/sbin
+need clang clang
+need clang-format clang-format
+need make make
+need cc gcc
+need pkg-config pkg-config
+need /usr/include/libelf.h libelf-dev
+need /usr/include/zlib.h zlib1g-dev
+need /usr/include/linux/bpf.h linux-libc-dev
+need iperf3 iperf3
+need ip iproute2
+need ss iproute2
+need zstd zstd
+
+if ! command -v cargo >/dev/null 2>&1; then
+	echo "setup: cargo is not installed: get Rust 1.95 or newer from https://rustup.rs" >&2
+	exit 2
+fi
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "setup: these packages are missing:$missing; run as root: apt-get install$missing" >&2
+	exit 2
+fi
+echo "setup: installing$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of package names
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
