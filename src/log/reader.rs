@@ -283,15 +283,14 @@ impl Frames {
         read().map_err(|e| LogError::io("read", &self.map.path, e))
     }
 
-    fn content(&mut self, frame: usize) -> Result<Buffer, LogError> {
+    fn content(&mut self, frame: usize) -> Result<Vec<u8>, LogError> {
         if frame >= self.map.frames.len() {
             let reason = self.map.fault().unwrap_or_default();
             return Err(self.map.corrupt(frame, reason));
         }
         self.load(frame)?;
-        let content = decompress(&mut self.zstd, &self.compressed)
-            .map_err(|reason| self.map.corrupt(frame, reason))?;
-        Ok(Buffer::from_vec(content))
+        decompress(&mut self.zstd, &self.compressed)
+            .map_err(|reason| self.map.corrupt(frame, reason))
     }
 
     /// The batch of a frame; `None` for the end of the stream.
@@ -301,7 +300,7 @@ impl Frames {
             return Ok(self.first.clone());
         }
         let content = self.content(frame)?;
-        self.decode(content).map_err(|reason| self.map.corrupt(frame, reason))
+        self.decode(Buffer::from_vec(content)).map_err(|reason| self.map.corrupt(frame, reason))
     }
 
     /// Takes in schema and dictionaries.
@@ -310,10 +309,14 @@ impl Frames {
             return Ok(());
         }
         let mut content = self.content(0)?;
+        // Arrow's decoder gives a batch without a body (no rows, no lists) only when it sees a byte
+        // more: the first one of the next message.
+        content.push(0xff);
+        let mut content = Buffer::from_vec(content);
         self.decoder = StreamDecoder::new();
         let corrupt = |reason| self.map.corrupt(0, reason);
         let first = self.decoder.decode(&mut content).map_err(|e| corrupt(e.to_string()))?;
-        if !content.is_empty() {
+        if first.is_some() && content.len() != 1 {
             return Err(corrupt("the first frame has more than one batch".into()));
         }
         let missing = || corrupt("the first frame has no batch".into());
