@@ -333,6 +333,7 @@ fn segments_rotate_by_size_and_time() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = RecordingWriter::create(dir.path(), &manifest(), options).unwrap();
+        writer.tick(0).unwrap();
         for round in 0..4_u64 {
             writer.hook(&header(round * SECOND, 3, round), &[op(Var::SegsIn, round)]).unwrap();
             writer.tick((round + 1) * SECOND).unwrap();
