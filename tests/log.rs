@@ -495,12 +495,7 @@ fn an_output_that_exists_is_left_alone() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_told_as_such() {
-    let error = fs::write("/dev/full", "x").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     let dir = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("/dev/full", dir.path().join("manifest.json.tmp")).unwrap();
-    // The directory must be empty at creation; afterwards the final manifest meets the full disk.
-    fs::remove_file(dir.path().join("manifest.json.tmp")).unwrap();
     let writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
     std::os::unix::fs::symlink("/dev/full", dir.path().join("manifest.json.tmp")).unwrap();

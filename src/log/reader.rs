@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -403,7 +403,7 @@ struct Parallel {
 enum Lane {
     /// Reads when asked: for one thread, and for a failure to begin with.
     Inline(Box<dyn Iterator<Item = Decoded> + Send>),
-    Thread(Receiver<Decoded>),
+    Thread(Receiver<Decoded>, Option<JoinHandle<()>>),
 }
 
 impl Parallel {
@@ -427,7 +427,7 @@ impl Parallel {
                 return Lane::Inline(Box::new(read));
             }
             let (send, receive) = sync_channel(AHEAD);
-            thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 // The other side hangs up when it has enough, or at the first error.
                 for batch in read {
                     if send.send(batch).is_err() {
@@ -435,9 +435,24 @@ impl Parallel {
                     }
                 }
             });
-            Lane::Thread(receive)
+            Lane::Thread(receive, Some(thread))
         };
         Self { lanes: (0..threads).map(lane).collect(), next: 0 }
+    }
+}
+
+impl Lane {
+    /// The next frame of this lane.
+    fn next(&mut self) -> Option<Decoded> {
+        match self {
+            Self::Inline(read) => read.next(),
+            Self::Thread(receive, thread) => receive.recv().ok().or_else(|| {
+                // Hung up: at its end, or by a panic, which must not look like an end.
+                let ended = thread.take().map_or(Ok(()), JoinHandle::join);
+                ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                None
+            }),
+        }
     }
 }
 
@@ -448,10 +463,7 @@ impl Iterator for Parallel {
         loop {
             // No lanes: at the end, or after an error, which hangs up on all threads.
             let lane = self.next;
-            let decoded = match self.lanes.get_mut(lane)? {
-                Lane::Inline(read) => read.next(),
-                Lane::Thread(receive) => receive.recv().ok(),
-            };
+            let decoded = self.lanes.get_mut(lane)?.next();
             self.next = (lane + 1) % self.lanes.len();
             match decoded {
                 Some(Ok(Some(batch))) => return Some(Ok(batch)),
