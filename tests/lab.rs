@@ -3,9 +3,20 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::Int32Type;
+use estats::schema::Var;
+use parquet::arrow::ArrowWriter;
+
+use support::audit;
 use support::flow::{Flow, Settled};
 use support::gate::{self, Needs};
 use support::impair::{Blackout, Counters, Impairment, Lane, Verdict};
@@ -14,8 +25,9 @@ use support::mib::Mib;
 use support::netns::Netns;
 use support::packet;
 use support::pair::{Family, Pair};
+use support::table::{self, Row, Value};
 use support::tcp::{Options, Stream};
-use support::tcp_info::{TcpInfo, options, state};
+use support::tcp_info::{INFINITE_SSTHRESH, TcpInfo, options, state};
 
 const SUITE: &str = "lab tests";
 const DELAY: Duration = Duration::from_millis(5);
@@ -50,7 +62,7 @@ fn assert_link_agrees(pair: &Pair, settled: &Settled) {
 
 #[test]
 fn the_link_delays_and_the_kernel_measures_it() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     for family in [Family::V4, Family::V6] {
         let pair = Pair::symmetric(delayed());
         let flow = Flow::open(&pair, family, Options::default());
@@ -74,7 +86,7 @@ fn the_link_delays_and_the_kernel_measures_it() {
 
 #[test]
 fn a_closed_socket_keeps_its_final_counters() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::symmetric(delayed());
     let flow = Flow::open(&pair, Family::V4, Options::default());
     flow.upload(MEGABYTE);
@@ -94,7 +106,7 @@ fn a_closed_socket_keeps_its_final_counters() {
 
 #[test]
 fn listed_losses_are_repaired_and_counted() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::new(Impairment { drop_data: vec![50, 51, 400], ..delayed() }, delayed());
     let flow = Flow::open(&pair, Family::V4, Options::default());
     flow.upload(MEGABYTE);
@@ -115,7 +127,7 @@ fn listed_losses_are_repaired_and_counted() {
 
 #[test]
 fn random_loss_comes_near_its_probability() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let faults = Impairment { loss: 0.02, seed: 7, ..delayed() };
     let pair = Pair::new(faults, delayed());
     let flow = Flow::open(&pair, Family::V6, Options::default());
@@ -131,7 +143,7 @@ fn random_loss_comes_near_its_probability() {
 
 #[test]
 fn ce_marks_reach_the_receiver_in_both_families() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     for family in [Family::V4, Family::V6] {
         let faults = Impairment { mark_ce: 0.05, seed: 3, ..delayed() };
         let pair = Pair::new(faults, delayed());
@@ -154,7 +166,7 @@ fn ce_marks_reach_the_receiver_in_both_families() {
 
 #[test]
 fn a_blackout_makes_retransmission_timeouts() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let blackout = Blackout { at_data: 100, duration: Duration::from_millis(900) };
     let pair = Pair::new(Impairment { blackout: Some(blackout), ..delayed() }, delayed());
     let flow = Flow::open(&pair, Family::V4, Options::default());
@@ -171,7 +183,7 @@ fn a_blackout_makes_retransmission_timeouts() {
 
 #[test]
 fn copies_and_late_segments_are_noticed() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let faults = Impairment {
         duplicate_data: vec![100, 200, 300],
         duplicate_after: Duration::from_millis(30),
@@ -204,7 +216,7 @@ fn copies_and_late_segments_are_noticed() {
 
 #[test]
 fn a_reader_that_waits_closes_the_window() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::symmetric(delayed());
     let small = Options { receive_buffer: Some(32_768), ..Options::default() };
     let flow = Flow::open_with(&pair, Family::V4, Options::default(), small);
@@ -220,7 +232,7 @@ fn a_reader_that_waits_closes_the_window() {
 
 #[test]
 fn a_refused_connection_is_refused() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::symmetric(delayed());
     let nobody = (pair.server_address(Family::V6), 9).into();
     let error = Stream::connect(&pair.client, nobody, Options::default()).unwrap_err();
@@ -231,7 +243,7 @@ fn a_refused_connection_is_refused() {
 /// prints.
 #[test]
 fn tcp_info_reads_as_ss_reads_it() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::new(Impairment { drop_data: vec![50, 300], ..delayed() }, delayed());
     let flow = Flow::open(&pair, Family::V4, Options::default());
     flow.exchange(MEGABYTE);
@@ -274,7 +286,7 @@ fn tcp_info_reads_as_ss_reads_it() {
 
 #[test]
 fn namespaces_come_and_go() {
-    let Some(_turn) = gate::enter(SUITE, Needs::Lab) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let exists = |name: &str| std::path::Path::new("/run/netns").join(name).exists();
     let netns = Netns::new("brief");
     let name = netns.name().to_owned();
@@ -377,4 +389,84 @@ fn the_same_seed_does_the_same() {
     };
     assert_eq!(run(faults.clone()), run(faults.clone()));
     assert_ne!(run(faults.clone()), run(Impairment { seed: 43, ..faults }));
+}
+
+/// A row as a perfect recorder would write it, from `tcp_info`: one column for each variable that
+/// has an equality.
+fn perfect_row(info: &TcpInfo) -> BTreeMap<String, Option<Value>> {
+    Var::ALL
+        .iter()
+        .filter_map(|&var| Some((var.name(), audit::expected(var, info)?)))
+        .map(|(name, value)| (name.to_owned(), Some(Value::Int(value as i64))))
+        .collect()
+}
+
+/// The audit finds any wrong value and any NULL, and nothing in a right row.
+#[test]
+fn the_audit_finds_what_is_wrong() {
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
+    let pair = Pair::new(Impairment { drop_data: vec![50], ..delayed() }, delayed());
+    let flow = Flow::open(&pair, Family::V4, Options::default());
+    flow.upload(MEGABYTE / 2);
+    let info = flow.settle().client;
+    let perfect = perfect_row(&info);
+    assert!(perfect.len() >= 23, "{} variables with an equality", perfect.len());
+    audit::equalities(&Row::new(perfect.clone()), &info).assert("a perfect row", perfect.len());
+    for name in perfect.keys() {
+        for wrong in [None, Some(Value::Int(-1))] {
+            let mut row = perfect.clone();
+            row.insert(name.clone(), wrong);
+            let findings = audit::equalities(&Row::new(row), &info).findings;
+            assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+            assert!(findings[0].starts_with(name.as_str()), "{findings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_threshold_never_set_is_not_a_number_of_segments() {
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
+    let pair = Pair::symmetric(delayed());
+    let flow = Flow::open(&pair, Family::V4, Options::default());
+    let info = flow.settle().client;
+    assert_eq!(info.must("tcpi_snd_ssthresh"), INFINITE_SSTHRESH);
+    assert_eq!(audit::expected(Var::CurSsthresh, &info), Some(0xffff_ffff));
+    let cwnd = info.must("tcpi_snd_cwnd") * info.must("tcpi_snd_mss");
+    assert_eq!(audit::expected(Var::CurCwnd, &info), Some(cwnd));
+}
+
+/// Every type of column the tables have comes back as what it was, and NULL as NULL.
+#[test]
+fn tables_are_read_as_they_were_written() {
+    let columns: [(&str, ArrayRef); 6] = [
+        ("counter", Arc::new(Int64Array::from(vec![Some(1 << 40), None]))),
+        ("small", Arc::new(Int32Array::from(vec![Some(-1), None]))),
+        ("truth", Arc::new(BooleanArray::from(vec![Some(false), None]))),
+        ("seconds", Arc::new(Float64Array::from(vec![Some(0.5), None]))),
+        (
+            "time",
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(7), None]).with_timezone("UTC")),
+        ),
+        ("word", Arc::new(DictionaryArray::<Int32Type>::from_iter([Some("fin"), None]))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true)));
+    let batch = batch.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = ArrowWriter::try_new(file.reopen().unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let rows = table::read(file.path());
+    assert_eq!(rows.len(), 2);
+    let expected = [
+        ("counter", Value::Int(1 << 40)),
+        ("small", Value::Int(-1)),
+        ("truth", Value::Bool(false)),
+        ("seconds", Value::Float(0.5)),
+        ("time", Value::Int(7)),
+        ("word", Value::Text("fin".to_owned())),
+    ];
+    for (name, value) in expected {
+        assert_eq!(rows[0].get(name), Some(&value), "{name}");
+        assert_eq!(rows[1].get(name), None, "{name}");
+    }
 }

@@ -4,33 +4,40 @@
 //! counted, and the count is written to the process's real standard error when it ends (libtest
 //! captures only what the print macros write). With `ESTATS_REQUIRE_LIVE=1` it fails instead.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard, Once};
 
 /// Environment variable that turns a skipped test into a failed one.
 pub const REQUIRE: &str = "ESTATS_REQUIRE_LIVE";
 
-/// What a group of tests needs.
+/// What a test needs beyond root, namespaces and TUN devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Root, namespaces and TUN devices.
-    Lab,
-    /// The same, and BPF.
-    LabAndBpf,
+pub struct Needs {
+    /// BPF programs can be loaded.
+    pub bpf: bool,
+    /// These programs are installed.
+    pub programs: &'static [&'static str],
+}
+
+impl Needs {
+    /// The laboratory alone.
+    pub const LAB: Self = Self { bpf: false, programs: &[] };
+    /// The laboratory and BPF.
+    pub const BPF: Self = Self { bpf: true, programs: &[] };
 }
 
 /// One test of the laboratory at a time: with two cores, two at once would disturb each other's
 /// round-trip times and settling times, though not their counters.
 static TURN: Mutex<()> = Mutex::new(());
-static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-static REASON: OnceLock<(&'static str, String)> = OnceLock::new();
+/// How many tests were skipped, by suite and reason.
+static SKIPPED: Mutex<BTreeMap<(&str, String), usize>> = Mutex::new(BTreeMap::new());
 
-/// Waits for the caller's turn. `None` if the tests of `suite` cannot run here: the caller returns
-/// at once, and the line is written when the process ends.
+/// Waits for the caller's turn. `None` if a test of `suite` with these needs cannot run here: the
+/// caller returns at once, and the count is written when the process ends.
 pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()>> {
+    static REPORT: Once = Once::new();
     let Some(reason) = obstacle(needs) else {
         // A test that failed in its turn has cleaned up by unwinding; nothing is left half done.
         return Some(TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
@@ -39,18 +46,16 @@ pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()
         std::env::var_os(REQUIRE).is_none_or(|v| v.is_empty() || v == "0"),
         "{suite} cannot run here: {reason} ({REQUIRE} is set, so this is a failure)"
     );
-    REASON.get_or_init(|| {
-        // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
-        unsafe { libc::atexit(report) };
-        (suite, reason)
-    });
-    SKIPPED.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
+    REPORT.call_once(|| assert_eq!(unsafe { libc::atexit(report) }, 0, "atexit"));
+    *SKIPPED.lock().expect("nothing panics with it").entry((suite, reason)).or_default() += 1;
     None
 }
 
 extern "C" fn report() {
-    if let Some((suite, reason)) = REASON.get() {
-        let line = format!("{suite}: {} skipped: {reason}\n", SKIPPED.load(Ordering::SeqCst));
+    let Ok(skipped) = SKIPPED.lock() else { return };
+    for ((suite, reason), count) in skipped.iter() {
+        let line = format!("{suite}: {count} skipped: {reason}\n");
         // SAFETY: the buffer lives across the call. A short write loses the end of one line.
         unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
     }
@@ -64,19 +69,22 @@ fn obstacle(needs: Needs) -> Option<String> {
     if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
         return Some(format!("/dev/net/tun cannot be opened: {error}"));
     }
-    match Command::new("ip").arg("-V").output() {
-        Ok(output) if output.status.success() => {}
-        Ok(_) | Err(_) => return Some("the ip command (iproute2) is missing".to_owned()),
+    for program in ["ip"].iter().chain(needs.programs) {
+        if !installed(program) {
+            return Some(format!("the program {program} is not installed"));
+        }
     }
     // SAFETY: unshare on a thread of its own, which ends with the namespace it made.
     let unshared = std::thread::spawn(|| unsafe { libc::unshare(libc::CLONE_NEWNET) }).join();
     if unshared.ok() != Some(0) {
         return Some("network namespaces cannot be made here".to_owned());
     }
-    match needs {
-        Needs::Lab => None,
-        Needs::LabAndBpf => no_bpf(),
-    }
+    if needs.bpf { no_bpf() } else { None }
+}
+
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Why BPF programs cannot be loaded here, found by making the smallest of maps.

@@ -10,6 +10,7 @@
 // Each test binary is compiled with all of this and uses its own part.
 #![allow(dead_code)]
 
+pub mod audit;
 pub mod flow;
 pub mod gate;
 pub mod impair;
@@ -18,5 +19,6 @@ pub mod mib;
 pub mod netns;
 pub mod packet;
 pub mod pair;
+pub mod table;
 pub mod tcp;
 pub mod tcp_info;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where iproute2 keeps its named namespaces.
 const RUN_NETNS: &str = "/run/netns";
@@ -92,6 +93,27 @@ impl Netns {
                     && columns.get(3) == Some(&"0A")
             })
         })
+    }
+
+    /// Waits until no connection is left but in TIME_WAIT, which is no socket any more.
+    pub fn wait_closed(&self) {
+        let begun = Instant::now();
+        loop {
+            let open: Vec<String> = ["tcp", "tcp6"]
+                .iter()
+                .flat_map(|file| {
+                    let table = self.proc_net(file);
+                    table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+                })
+                // 06 is TCP_TIME_WAIT, 0A TCP_LISTEN.
+                .filter(|line| !matches!(line.split_whitespace().nth(3), Some("06" | "0A")))
+                .collect();
+            if open.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "still open: {open:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn enter(&self) {
