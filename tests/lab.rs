@@ -37,9 +37,9 @@ fn delayed() -> Impairment {
     Impairment { delay: DELAY, rate: Some(50_000_000), ..Impairment::default() }
 }
 
-/// The kernel's counters of both sockets against the packets the link saw: the strongest check
-/// there is, and exact in every scenario.
-fn assert_link_agrees(pair: &Pair, settled: &Settled) {
+/// The accounts against each other: counters of both sockets, the packets the link saw, and the
+/// MIB counters of the namespaces. Exact in every scenario, so that each can judge a recording.
+fn assert_accounts_agree(pair: &Pair, settled: &Settled) {
     let (there, back) = (pair.link().counters(Forward), pair.link().counters(Backward));
     pair.assert_no_stray_loss();
     let check = |name: &str, info: &TcpInfo, sent: Counters, got: Counters, active: bool| {
@@ -58,6 +58,19 @@ fn assert_link_agrees(pair: &Pair, settled: &Settled) {
     };
     check("client", &settled.client, there, back, true);
     check("server", &settled.server, back, there, false);
+    for (name, info, netns) in
+        [("client", &settled.client, &pair.client), ("server", &settled.server, &pair.server)]
+    {
+        let mib = Mib::of(netns);
+        let equal = |field, counter| {
+            if let Some(value) = info.get(field) {
+                assert_eq!(value, mib.must(counter), "{name} {field}, {counter}");
+            }
+        };
+        equal("tcpi_total_retrans", "Tcp.RetransSegs");
+        equal("tcpi_total_rto", "TcpExt.TCPTimeouts");
+        equal("tcpi_rcv_ooopack", "TcpExt.TCPOFOQueue"); // without GRO
+    }
 }
 
 #[test]
@@ -80,7 +93,7 @@ fn the_link_delays_and_the_kernel_measures_it() {
         }
         assert_eq!(settled.client.must("tcpi_bytes_acked"), MEGABYTE + 1, "the SYN counts");
         assert_eq!(settled.server.must("tcpi_bytes_acked"), MEGABYTE, "the SYN-ACK does not");
-        assert_link_agrees(&pair, &settled);
+        assert_accounts_agree(&pair, &settled);
     }
 }
 
@@ -101,7 +114,7 @@ fn a_closed_socket_keeps_its_final_counters() {
         assert_eq!(grown("tcpi_bytes_received"), 1, "{name}: the peer's FIN");
         assert_eq!(grown("tcpi_bytes_sent"), 0, "{name}");
     }
-    assert_link_agrees(&pair, &after);
+    assert_accounts_agree(&pair, &after);
 }
 
 #[test]
@@ -122,7 +135,7 @@ fn listed_losses_are_repaired_and_counted() {
     let ofo = Mib::of(&pair.server).must("TcpExt.TCPOFOQueue");
     assert!(ofo > 0);
     assert_eq!(ofo, settled.server.must("tcpi_rcv_ooopack"), "equal without GRO");
-    assert_link_agrees(&pair, &settled);
+    assert_accounts_agree(&pair, &settled);
 }
 
 #[test]
@@ -138,7 +151,7 @@ fn random_loss_comes_near_its_probability() {
     // dice are seeded, but how many segments are sent is up to the kernel.
     assert!((3..=56).contains(&there.lost), "{} of {} lost", there.lost, there.offered);
     assert_eq!(there.offered - there.delivered, there.lost);
-    assert_link_agrees(&pair, &settled);
+    assert_accounts_agree(&pair, &settled);
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn ce_marks_reach_the_receiver_in_both_families() {
         if let Some(received) = settled.server.get("tcpi_received_ce") {
             assert_eq!(received, there.ce_marked, "{family:?}");
         }
-        assert_link_agrees(&pair, &settled);
+        assert_accounts_agree(&pair, &settled);
     }
 }
 
@@ -178,18 +191,30 @@ fn a_blackout_makes_retransmission_timeouts() {
     if let Some(total) = settled.client.get("tcpi_total_rto") {
         assert_eq!(total, timeouts);
     }
-    assert_link_agrees(&pair, &settled);
+    assert_accounts_agree(&pair, &settled);
 }
 
 #[test]
-fn copies_and_late_segments_are_noticed() {
+fn held_back_segments_arrive_out_of_order() {
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
+    let hold_back = Duration::from_millis(3);
+    let pair = Pair::new(Impairment { reorder: 0.02, hold_back, seed: 11, ..delayed() }, delayed());
+    let flow = Flow::open(&pair, Family::V4, Options::default());
+    flow.upload(MEGABYTE);
+    let settled = flow.settle();
+    let there = pair.link().counters(Forward);
+    assert!(there.reordered > 0);
+    assert_eq!(there.delivered, there.offered, "late is not lost");
+    assert!(settled.server.must("tcpi_rcv_ooopack") > 0);
+    assert_accounts_agree(&pair, &settled);
+}
+
+#[test]
+fn late_copies_are_rejected_by_their_timestamp() {
     let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let faults = Impairment {
         duplicate_data: vec![100, 200, 300],
         duplicate_after: Duration::from_millis(30),
-        reorder: 0.01,
-        hold_back: Duration::from_millis(3),
-        seed: 11,
         ..delayed()
     };
     let pair = Pair::new(faults, delayed());
@@ -199,9 +224,7 @@ fn copies_and_late_segments_are_noticed() {
     let there = pair.link().counters(Forward);
     assert_eq!(there.duplicated, 3);
     assert_eq!(there.delivered, there.offered + 3);
-    assert!(there.reordered > 0);
     let server = Mib::of(&pair.server);
-    // Copies 30 ms late carry an old timestamp, so PAWS rejects them before anything else does.
     let paws = server.must("TcpExt.PAWSEstab") + server.get("TcpExt.PAWSOldAck").unwrap_or(0);
     assert_eq!(paws, 3);
     let client = Mib::of(&pair.client);
@@ -209,9 +232,10 @@ fn copies_and_late_segments_are_noticed() {
     // network made, known by more D-SACKs than retransmissions, and counts these one by one.
     let dsacks =
         client.must("TcpExt.TCPDSACKRecvSegs") + client.must("TcpExt.TCPDSACKIgnoredDubious");
-    assert_eq!(settled.client.must("tcpi_dsack_dups"), dsacks);
-    assert!(dsacks >= 3);
-    assert_link_agrees(&pair, &settled);
+    assert_eq!(dsacks, 3);
+    assert_eq!(settled.client.must("tcpi_dsack_dups"), 3);
+    assert_eq!(settled.client.must("tcpi_total_retrans"), 0);
+    assert_accounts_agree(&pair, &settled);
 }
 
 #[test]
@@ -227,7 +251,24 @@ fn a_reader_that_waits_closes_the_window() {
     });
     let settled = flow.settle();
     assert!(Mib::of(&pair.server).must("TcpExt.TCPToZeroWindowAdv") >= 1);
-    assert_link_agrees(&pair, &settled);
+    assert_accounts_agree(&pair, &settled);
+}
+
+#[test]
+fn a_reset_socket_keeps_its_counters() {
+    let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
+    let pair = Pair::symmetric(delayed());
+    let flow = Flow::open(&pair, Family::V4, Options::default());
+    flow.upload(MEGABYTE / 10);
+    let before = flow.settle().server;
+    let Flow { client, server } = flow;
+    client.reset();
+    assert_eq!(server.receive_error().kind(), std::io::ErrorKind::ConnectionReset);
+    let after = server.info();
+    assert_eq!(after.must("tcpi_state"), state::CLOSE);
+    assert_eq!(after.must("tcpi_segs_in"), before.must("tcpi_segs_in") + 1, "the RST");
+    assert_eq!(after.must("tcpi_bytes_received"), MEGABYTE / 10);
+    assert_eq!(Mib::of(&pair.client).must("Tcp.OutRsts"), 1);
 }
 
 #[test]

@@ -84,7 +84,11 @@ fn iperf3_under_the_recorder() {
     for ((_, to), row) in &rows {
         assert_eq!(*to, remote);
         assert_eq!(row.identity.text("comm"), "iperf3");
-        row.assert_identity(&[("opened_by", "local"), ("completeness", "complete")]);
+        row.assert_identity(&[("opened_by", "local")]);
+        // iperf3 ends without waiting for its last FINs, and the recording ends with iperf3: the
+        // change to CLOSE comes a round-trip later, seen or not.
+        let completeness = row.identity.text("completeness");
+        assert!(matches!(completeness, "complete" | "ended_after"), "{completeness}");
     }
     let local_port = report["start"]["connected"][0]["local_port"].as_i64().expect("a port");
     let data = rows.iter().find(|((from, _), _)| i64::from(from.port()) == local_port);

@@ -92,7 +92,8 @@ fn loss() {
         assert!(row.int("PreCongSumCwnd") > 0);
         let link = measured.pair.link().counters(Forward);
         assert!(link.lost >= 3);
-        // Each lost data segment is sent again at least once.
+        // What was sent is what was written and what was repeated; nothing was dropped locally,
+        // which would count twice.
         assert_eq!(row.int("OctetsRetrans") + 2 * MEGABYTE as i64, row.int("HCDataOctetsOut"));
         assert!(row.int("DupAcksIn") > 0);
         assert!(measured.server.values.int("MaxReasmQueue") > 0);
@@ -177,8 +178,6 @@ fn blackout() {
         assert!(row.int("Timeouts") > 0);
         assert!(row.int("SubsequentTimeouts") > 0);
         assert!(row.int("CongSignals") > 0);
-        // Backed off at least once: more than twice the least RTO of 200 ms.
-        assert!(row.int("MaxRTO") >= row.int("MinRTO"));
         assert_eq!(row.int("CurTimeoutCount"), 0, "over and acknowledged");
     }
 }

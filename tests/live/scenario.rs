@@ -13,7 +13,7 @@ use crate::support::link::Direction::{Backward, Forward};
 use crate::support::mib::Mib;
 use crate::support::netns::Netns;
 use crate::support::pair::{Family, Pair};
-use crate::support::table::Row;
+use crate::support::table::{Row, Value};
 use crate::support::tcp::Options;
 
 /// One-way delay of the link in all scenarios, microseconds.
@@ -83,11 +83,13 @@ pub fn measure(
     }
     let recording = recorder.stop();
     flow.assert_still(&settled);
+    let clamps = [flow.client.window_clamp(), flow.server.window_clamp()];
     let client = recording.one(local, remote).clone();
     let server = recording.one(remote, local).clone();
     assert_eq!(recording.all().count(), 2, "one connection has two ends, and there was no other");
     let measured = Measured { client, server, settled, pair };
     measured.check_identity(end);
+    measured.check_options([options.0, options.1], clamps);
     measured.check_tcp_info();
     measured.check_mib();
     measured.check_link();
@@ -113,6 +115,16 @@ impl Measured {
                 connection.assert_identity(&[("close_reason", "fin")]);
             }
             assert_owner(&connection.identity, netns);
+        }
+    }
+
+    /// What the sockets were told, as the kernel keeps it.
+    fn check_options(&self, options: [Options; 2], clamps: [libc::c_int; 2]) {
+        let rows = [&self.client, &self.server];
+        for ((connection, options), clamp) in rows.into_iter().zip(options).zip(clamps) {
+            let row = &connection.values;
+            assert_eq!(row.int("LimRwin"), i64::from(clamp), "TCP_WINDOW_CLAMP");
+            assert_eq!(row.get("Nagle"), Some(&Value::Bool(!options.nodelay)), "TCP_NODELAY");
         }
     }
 

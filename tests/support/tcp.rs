@@ -182,6 +182,18 @@ impl Stream {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, octets);
     }
 
+    /// The limit of the advertised window now in force (TCP_WINDOW_CLAMP).
+    pub fn window_clamp(&self) -> libc::c_int {
+        let mut value: libc::c_int = 0;
+        let mut length = size_of_val(&value) as libc::socklen_t;
+        let (fd, level, option) = (self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP);
+        // SAFETY: the value is valid for its length.
+        let result =
+            unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast(), &mut length) };
+        assert_eq!(result, 0, "getsockopt: {}", io::Error::last_os_error());
+        value
+    }
+
     /// TCP_INFO now.
     pub fn info(&self) -> TcpInfo {
         TcpInfo::of(self.0.as_raw_fd())
