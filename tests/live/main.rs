@@ -1,0 +1,19 @@
+//! The recorder and the analyzer against the kernel: real connections over a link with chosen
+//! faults, recorded, replayed, and every row held against `tcp_info` of the same socket, the MIB
+//! counters of its namespace and the packets the link saw.
+//!
+//! Needs root and BPF; without them every test here is counted as skipped on standard error, and
+//! with `ESTATS_REQUIRE_LIVE=1` it fails.
+
+#![cfg(feature = "record")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command;
+mod ends;
+mod path;
+mod recording;
+mod scenario;
+
+const SUITE: &str = "live tests";

@@ -1,0 +1,207 @@
+//! What a path can do to a connection. Every scenario runs once with the connection open at the
+//! end of the recording and once closed; `scenario::measure` makes the checks that hold for all.
+
+use std::time::Duration;
+
+use crate::SUITE;
+use crate::scenario::{End, Measured, clean, measure};
+use crate::support::flow::Flow;
+use crate::support::gate::{self, Needs};
+use crate::support::impair::{Blackout, Impairment};
+use crate::support::link::Direction::Forward;
+use crate::support::mib::Mib;
+use crate::support::pair::{Family, Pair};
+use crate::support::tcp::Options;
+
+const MEGABYTE: u64 = 1_000_000;
+
+/// An upload of `octets` over a link with these faults towards the server, with CUBIC.
+fn upload(faults: Impairment, end: End, octets: u64) -> Measured {
+    let pair = Pair::new(faults, clean());
+    let cubic = Options::default();
+    measure(pair, Family::V4, (cubic, cubic), end, |flow: &Flow| flow.upload(octets))
+}
+
+fn assert_nothing_happened(measured: &Measured) {
+    for connection in [&measured.client, &measured.server] {
+        for name in [
+            "SegsRetrans",
+            "OctetsRetrans",
+            "CongSignals",
+            "FastRetran",
+            "Timeouts",
+            "SubsequentTimeouts",
+            "DupAcksOut",
+            "DSACKDups",
+            "CERcvd",
+            "ECNsignals",
+            "SACKsRcvd",
+            "SoftErrors",
+        ] {
+            assert_eq!(connection.values.int(name), 0, "{name} on a clean path");
+        }
+    }
+}
+
+#[test]
+fn clean_path() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in End::BOTH {
+        let cubic = Options::default();
+        let pair = Pair::symmetric(clean());
+        let measured =
+            measure(pair, Family::V4, (cubic, cubic), end, |flow| flow.exchange(MEGABYTE));
+        assert_nothing_happened(&measured);
+        let (client, server) = (&measured.client.values, &measured.server.values);
+        for (one, other) in [(client, server), (server, client)] {
+            measured.assert_round_trips(one);
+            assert_eq!(one.int("HCDataOctetsOut"), MEGABYTE as i64);
+            assert_eq!(one.int("HCDataOctetsIn"), other.int("HCDataOctetsOut"), "nothing was lost");
+        }
+    }
+}
+
+#[test]
+fn clean_path_over_ipv6() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in End::BOTH {
+        let reno = Options { congestion: c"reno", nodelay: true, ..Options::default() };
+        let pair = Pair::symmetric(clean());
+        let measured = measure(pair, Family::V6, (reno, reno), end, |flow| flow.exchange(MEGABYTE));
+        assert_nothing_happened(&measured);
+        for connection in [&measured.client, &measured.server] {
+            measured.assert_round_trips(&connection.values);
+            assert_eq!(connection.values.text("AddressType"), "ipv6");
+            assert_eq!(connection.values.int("HCDataOctetsIn"), MEGABYTE as i64);
+        }
+    }
+}
+
+#[test]
+fn loss() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for (end, seed) in End::BOTH.into_iter().zip([1, 2]) {
+        // Some by list, so that there is loss whatever the dice say.
+        let faults = Impairment { loss: 0.015, drop_data: vec![60, 61, 300], seed, ..clean() };
+        let measured = upload(faults, end, 2 * MEGABYTE);
+        let row = &measured.client.values;
+        measured.assert_round_trips(row);
+        assert!(row.int("CongSignals") > 0);
+        assert!(row.int("FastRetran") > 0);
+        assert!(row.int("SACKsRcvd") > 0);
+        assert!(row.int("PreCongSumCwnd") > 0);
+        let link = measured.pair.link().counters(Forward);
+        assert!(link.lost >= 3);
+        // What was sent is what was written and what was repeated; nothing was dropped locally,
+        // which would count twice.
+        assert_eq!(row.int("OctetsRetrans") + 2 * MEGABYTE as i64, row.int("HCDataOctetsOut"));
+        assert!(row.int("DupAcksIn") > 0);
+        assert!(measured.server.values.int("MaxReasmQueue") > 0);
+    }
+}
+
+#[test]
+fn reordering() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for (end, seed) in End::BOTH.into_iter().zip([3, 4]) {
+        let hold_back = Duration::from_millis(4);
+        let faults = Impairment { reorder: 0.02, hold_back, seed, ..clean() };
+        let measured = upload(faults, end, 2 * MEGABYTE);
+        let (client, server) = (&measured.client.values, &measured.server.values);
+        measured.assert_round_trips(client);
+        assert!(measured.pair.link().counters(Forward).reordered > 0);
+        assert!(server.int("DupAcksOut") > 0);
+        assert!(server.int("DupAckEpisodes") > 0);
+        assert!(client.int("SACKBlocksRcvd") >= client.int("SACKsRcvd"));
+        // Nothing was lost, so every octet sent arrived, those sent twice twice.
+        assert_eq!(server.int("HCDataOctetsIn"), client.int("HCDataOctetsOut"));
+    }
+}
+
+#[test]
+fn late_copies() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in End::BOTH {
+        let faults = Impairment {
+            duplicate_data: vec![100, 200, 300],
+            duplicate_after: Duration::from_millis(30),
+            ..clean()
+        };
+        let measured = upload(faults, end, MEGABYTE);
+        let (client, server) = (&measured.client.values, &measured.server.values);
+        // 30 ms late, a copy carries a timestamp older than the newest: PAWS rejects it, and says
+        // so with a D-SACK. Nothing else on this path offends.
+        let mib = Mib::of(&measured.pair.server);
+        let paws = mib.must("TcpExt.PAWSEstab") + mib.get("TcpExt.PAWSOldAck").unwrap_or(0);
+        assert_eq!(paws, 3);
+        assert_eq!(server.int("SoftErrors"), 3);
+        assert_eq!(server.text("SoftErrorReason"), "belowTSWindow");
+        assert_eq!(client.int("DSACKDups"), 3);
+        assert_eq!(client.int("SegsRetrans"), 0);
+        assert_eq!(server.int("DataSegsIn"), client.int("DataSegsOut") + 3);
+    }
+}
+
+#[test]
+fn congestion_marks() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for (end, seed) in End::BOTH.into_iter().zip([5, 6]) {
+        let pair = Pair::new(Impairment { mark_ce: 0.03, seed, ..clean() }, clean());
+        pair.sysctl("ipv4/tcp_ecn", "1");
+        let cubic = Options::default();
+        let traffic = |flow: &Flow| flow.upload(2 * MEGABYTE);
+        let measured = measure(pair, Family::V4, (cubic, cubic), end, traffic);
+        let (client, server) = (&measured.client.values, &measured.server.values);
+        let marked = measured.pair.link().counters(Forward).ce_marked;
+        assert!(marked > 0);
+        // Nothing was lost or dropped, so every marked data segment was accepted.
+        assert_eq!(server.int("CERcvd"), marked as i64);
+        assert!(server.int("ECESent") > 0);
+        assert!(client.int("ECNsignals") > 0);
+        assert!(measured.settled.client.must("tcpi_delivered_ce") > 0);
+        assert!(client.int("CongSignals") > 0);
+        assert_eq!(client.int("SegsRetrans"), 0);
+        for row in [client, server] {
+            assert_eq!(row.text("ECN"), "enabled");
+        }
+    }
+}
+
+#[test]
+fn blackout() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in End::BOTH {
+        // Long enough for the timer and two doublings: 230, 460 and 920 ms, about.
+        let blackout = Some(Blackout { at_data: 200, duration: Duration::from_millis(1200) });
+        let measured = upload(Impairment { blackout, ..clean() }, end, MEGABYTE);
+        let row = &measured.client.values;
+        assert!(row.int("Timeouts") > 0);
+        assert!(row.int("SubsequentTimeouts") > 0);
+        assert!(row.int("CongSignals") > 0);
+        assert_eq!(row.int("CurTimeoutCount"), 0, "over and acknowledged");
+    }
+}
+
+#[test]
+fn zero_window() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in End::BOTH {
+        let small = Options { receive_buffer: Some(32_768), ..Options::default() };
+        let pair = Pair::symmetric(clean());
+        let traffic = |flow: &Flow| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| flow.client.send(MEGABYTE / 4));
+                std::thread::sleep(Duration::from_millis(900));
+                flow.server.receive(MEGABYTE / 4);
+            });
+        };
+        let measured = measure(pair, Family::V4, (Options::default(), small), end, traffic);
+        let (client, server) = (&measured.client.values, &measured.server.values);
+        assert!(server.int("ZeroRwinSent") > 0);
+        // No ACK was lost or reordered: the sender saw each of the receiver's windows.
+        assert_eq!(client.int("ZeroRwinRcvd"), server.int("ZeroRwinSent"));
+        assert!(server.int("MaxAppRQueue") > 0);
+        assert!(client.int("MaxAppWQueue") > 0);
+        assert!(client.int("MaxRwinRcvd") <= server.int("MaxRwinSent"));
+    }
+}

@@ -1,0 +1,279 @@
+//! The two programs under test: a recorder that runs while a test makes traffic, and the tables
+//! of what it recorded.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::support::pair::Pair;
+use crate::support::table::{self, Row};
+
+/// Loading and attaching the programs takes a second or two; a busy host may take ten times that.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running recorder.
+#[derive(Debug)]
+pub struct Recorder {
+    child: Child,
+    dir: Scratch,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Recorder {
+    /// Records both namespaces of a pair; attached on return.
+    pub fn on(pair: &Pair) -> Self {
+        let namespaces = ["--all", "--netns", pair.client.name(), "--netns", pair.server.name()];
+        Self::start(&namespaces)
+    }
+
+    fn start(arguments: &[&str]) -> Self {
+        let dir = Scratch::new();
+        let mut child = recorder(&dir.recording(), arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("estats-record can be started");
+        let pipe = child.stderr.take().expect("stderr is piped");
+        let (attached, wait) = mpsc::channel();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if line.starts_with("recording to ") {
+                    // Nobody waits any more if the test has given up.
+                    let _ = attached.send(());
+                }
+                text.push_str(&line);
+                text.push('\n');
+            }
+            text
+        });
+        let mut recorder = Self { child, dir, stderr: Some(stderr) };
+        if wait.recv_timeout(PATIENCE).is_err() {
+            let _ = recorder.child.kill();
+            panic!("estats-record never said that it records:\n{}", recorder.said());
+        }
+        recorder
+    }
+
+    /// Ends the recording as a user does, with SIGINT, and reads what came of it.
+    pub fn stop(mut self) -> Recording {
+        let pid = self.child.id() as libc::pid_t;
+        // SAFETY: the child has not been waited for, so the id is still its own.
+        unsafe { libc::kill(pid, libc::SIGINT) };
+        let status = wait(&mut self.child, PATIENCE);
+        let said = self.said();
+        assert_eq!(status.and_then(|s| s.code()), Some(0), "estats-record: {status:?}\n{said}");
+        Recording::read(std::mem::replace(&mut self.dir, Scratch::empty()))
+    }
+
+    fn said(&mut self) -> String {
+        self.stderr.take().map(|t| t.join().expect("the reader ends")).unwrap_or_default()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // Only what a failed test left running; an ended child was waited for, and this does
+        // nothing to it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn recorder(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
+    command.arg("-o").arg(dir).arg("--quiet").args(arguments);
+    command
+}
+
+/// Records a command's process tree until it ends; the recorder's output and its recording.
+pub fn record_command(command: &[&str]) -> (Output, Recording) {
+    let dir = Scratch::new();
+    let arguments = [&["--"], command].concat();
+    let mut child = recorder(&dir.recording(), &arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("estats-record can be started");
+    let stdout = drain(child.stdout.take().expect("piped"));
+    let stderr = drain(child.stderr.take().expect("piped"));
+    let status = wait(&mut child, PATIENCE);
+    if status.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let (stdout, stderr) = (stdout.join().expect("read"), stderr.join().expect("read"));
+    let status = status.unwrap_or_else(|| {
+        panic!("estats-record did not end:\n{}", String::from_utf8_lossy(&stderr))
+    });
+    (Output { status, stdout, stderr }, Recording::read(dir))
+}
+
+/// Reads a pipe to its end, beside the child that fills it.
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        pipe.read_to_end(&mut all).expect("a pipe can be read");
+        all
+    })
+}
+
+/// Waits for a child's end; `None` if it takes too long.
+pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+/// A recording that is verified, without loss, and replayed.
+#[derive(Debug)]
+pub struct Recording {
+    /// manifest.json.
+    pub manifest: Json,
+    connections: BTreeMap<(SocketAddr, SocketAddr), Vec<Connection>>,
+    // Last: it is kept when a test fails, and removed when it passes.
+    _dir: Scratch,
+}
+
+/// One connection, of connections.parquet and estats.parquet.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Identity, beginning and end.
+    pub identity: Row,
+    /// The variables.
+    pub values: Row,
+}
+
+impl Recording {
+    fn read(dir: Scratch) -> Self {
+        let path = dir.recording();
+        analyze(&["verify"], &path);
+        analyze(&["replay"], &path);
+        let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
+        let manifest: Json = serde_json::from_slice(&manifest).expect("manifest.json is JSON");
+        assert_no_loss(&manifest);
+        let values: BTreeMap<i64, Row> = table::read(&path.join("tables/estats.parquet"))
+            .into_iter()
+            .map(|row| (row.int("conn_id"), row))
+            .collect();
+        let mut connections: BTreeMap<_, Vec<Connection>> = BTreeMap::new();
+        for identity in table::read(&path.join("tables/connections.parquet")) {
+            let key = (
+                identity.endpoint("local_address", "local_port"),
+                identity.endpoint("remote_address", "remote_port"),
+            );
+            let id = identity.int("conn_id");
+            let values =
+                values.get(&id).unwrap_or_else(|| panic!("estats has no conn_id {id}")).clone();
+            assert_eq!(values.endpoint("LocalAddress", "LocalPort"), key.0);
+            assert_eq!(values.endpoint("RemAddress", "RemPort"), key.1);
+            connections.entry(key).or_default().push(Connection { identity, values });
+        }
+        let count: usize = connections.values().map(Vec::len).sum();
+        assert_eq!(count, values.len(), "one row per connection in both tables");
+        Self { manifest, connections, _dir: dir }
+    }
+
+    /// All connections, by local and remote end.
+    pub fn all(&self) -> impl Iterator<Item = (&(SocketAddr, SocketAddr), &Connection)> {
+        self.connections.iter().flat_map(|(key, rows)| rows.iter().map(move |row| (key, row)))
+    }
+
+    /// The one connection with these ends; panics if there is none or another like it.
+    pub fn one(&self, local: SocketAddr, remote: SocketAddr) -> &Connection {
+        match self.connections.get(&(local, remote)).map(Vec::as_slice) {
+            Some([one]) => one,
+            Some(more) => panic!("{} rows for {local} -> {remote}", more.len()),
+            None => {
+                let keys: Vec<_> = self.connections.keys().collect();
+                panic!("no row for {local} -> {remote}; there are {keys:?}")
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Panics unless these columns of connections.parquet hold these words.
+    pub fn assert_identity(&self, expected: &[(&str, &str)]) {
+        for (column, word) in expected {
+            assert_eq!(self.identity.text(column), *word, "{column} of {:?}", self.identity);
+        }
+    }
+}
+
+fn analyze(arguments: &[&str], dir: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .args(arguments)
+        .arg(dir)
+        .output()
+        .expect("estats-analyze can be started");
+    assert!(
+        output.status.success() && output.status.signal().is_none(),
+        "estats-analyze {} {}: {}\n{}{}",
+        arguments.join(" "),
+        dir.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The ledger's sum: all that was emitted was logged.
+fn assert_no_loss(manifest: &Json) {
+    let totals = &manifest["totals"];
+    let cpus = totals["per_cpu"].as_array().unwrap_or_else(|| panic!("totals: {totals}"));
+    assert!(!cpus.is_empty(), "totals name no CPU");
+    let mut emitted = 0;
+    for cpu in cpus {
+        assert_eq!(cpu["emitted"], cpu["logged"], "records lost: {totals}");
+        emitted += cpu["emitted"].as_u64().expect("emitted is a count");
+        let lost = cpu["lost_by_hook"].as_object().expect("lost_by_hook is a map");
+        assert!(lost.values().all(|n| n.as_u64() == Some(0)), "records lost: {totals}");
+    }
+    assert!(emitted > 0, "nothing was recorded");
+    assert_eq!(totals["map_failures"].as_u64(), Some(0), "connections without state: {totals}");
+}
+
+/// A directory for one recording, kept if the test fails, so that it can be looked at.
+#[derive(Debug)]
+struct Scratch(Option<TempDir>);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(Some(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory")))
+    }
+
+    fn empty() -> Self {
+        Self(None)
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.0.as_ref().expect("only a moved-from scratch is empty").path().join("run")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.take()
+            && std::thread::panicking()
+        {
+            eprintln!("the recording is kept: {}", dir.keep().display());
+        }
+    }
+}

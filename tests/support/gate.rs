@@ -1,0 +1,107 @@
+//! Whether tests of this sort can run here, and how it is said when they cannot.
+//!
+//! A test that returns early looks like one that passed. So every test that could not run is
+//! counted, and the count is written to the process's real standard error when it ends (libtest
+//! captures only what the print macros write). With `ESTATS_REQUIRE_LIVE=1` it fails instead.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, Once};
+
+/// Environment variable that turns a skipped test into a failed one.
+pub const REQUIRE: &str = "ESTATS_REQUIRE_LIVE";
+
+/// What a test needs beyond root, namespaces and TUN devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// BPF programs can be loaded.
+    pub bpf: bool,
+    /// These programs are installed.
+    pub programs: &'static [&'static str],
+}
+
+impl Needs {
+    /// The laboratory alone.
+    pub const LAB: Self = Self { bpf: false, programs: &[] };
+    /// The laboratory and BPF.
+    pub const BPF: Self = Self { bpf: true, programs: &[] };
+}
+
+/// One test of the laboratory at a time: with two cores, two at once would disturb each other's
+/// round-trip times and settling times, though not their counters.
+static TURN: Mutex<()> = Mutex::new(());
+/// How many tests were skipped, by suite and reason.
+static SKIPPED: Mutex<BTreeMap<(&str, String), usize>> = Mutex::new(BTreeMap::new());
+
+/// Waits for the caller's turn. `None` if a test of `suite` with these needs cannot run here: the
+/// caller returns at once, and the count is written when the process ends.
+pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()>> {
+    static REPORT: Once = Once::new();
+    let Some(reason) = obstacle(needs) else {
+        // A test that failed in its turn has cleaned up by unwinding; nothing is left half done.
+        return Some(TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    };
+    assert!(
+        std::env::var_os(REQUIRE).is_none_or(|v| v.is_empty() || v == "0"),
+        "{suite} cannot run here: {reason} ({REQUIRE} is set, so this is a failure)"
+    );
+    // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
+    REPORT.call_once(|| assert_eq!(unsafe { libc::atexit(report) }, 0, "atexit"));
+    *SKIPPED.lock().expect("nothing panics with it").entry((suite, reason)).or_default() += 1;
+    None
+}
+
+extern "C" fn report() {
+    let Ok(skipped) = SKIPPED.lock() else { return };
+    for ((suite, reason), count) in skipped.iter() {
+        let line = format!("{suite}: {count} skipped: {reason}\n");
+        // SAFETY: the buffer lives across the call. A short write loses the end of one line.
+        unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    }
+}
+
+fn obstacle(needs: Needs) -> Option<String> {
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        return Some("they need root (network namespaces, BPF)".to_owned());
+    }
+    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        return Some(format!("/dev/net/tun cannot be opened: {error}"));
+    }
+    for program in ["ip"].iter().chain(needs.programs) {
+        if !installed(program) {
+            return Some(format!("the program {program} is not installed"));
+        }
+    }
+    // SAFETY: unshare on a thread of its own, which ends with the namespace it made.
+    let unshared = std::thread::spawn(|| unsafe { libc::unshare(libc::CLONE_NEWNET) }).join();
+    if unshared.ok() != Some(0) {
+        return Some("network namespaces cannot be made here".to_owned());
+    }
+    if needs.bpf { no_bpf() } else { None }
+}
+
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Why BPF programs cannot be loaded here, found by making the smallest of maps.
+fn no_bpf() -> Option<String> {
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("the kernel has no BTF (/sys/kernel/btf/vmlinux)".to_owned());
+    }
+    // union bpf_attr of BPF_MAP_CREATE: map_type ARRAY, key_size, value_size, max_entries, flags.
+    let attr: [u32; 5] = [2, 4, 4, 1, 0];
+    const BPF_MAP_CREATE: libc::c_long = 0;
+    // SAFETY: the attributes are valid for their stated size; the descriptor is closed below.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, attr.as_ptr(), size_of_val(&attr)) };
+    if fd < 0 {
+        return Some(format!("bpf(2) is refused: {}", std::io::Error::last_os_error()));
+    }
+    // SAFETY: the descriptor was just made and is nobody else's.
+    unsafe { libc::close(fd as libc::c_int) };
+    None
+}

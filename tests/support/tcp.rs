@@ -1,0 +1,233 @@
+//! TCP sockets with every option stated, made inside a namespace.
+
+use std::ffi::CStr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::time::Duration;
+
+use super::netns::Netns;
+use super::tcp_info::TcpInfo;
+
+/// No operation of a test takes longer; one that does fails instead of hanging.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Options set before the handshake. The default is CUBIC: many hosts default to BBR, which
+/// ignores ssthresh and never enters slow start in the sense of RFC 4898.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// TCP_CONGESTION.
+    pub congestion: &'static CStr,
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+    /// SO_RCVBUF; `None` leaves the kernel to tune it.
+    pub receive_buffer: Option<libc::c_int>,
+    /// SO_SNDBUF; likewise.
+    pub send_buffer: Option<libc::c_int>,
+    /// TCP_WINDOW_CLAMP.
+    pub window_clamp: Option<libc::c_int>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            congestion: c"cubic",
+            nodelay: false,
+            receive_buffer: None,
+            send_buffer: None,
+            window_clamp: None,
+        }
+    }
+}
+
+impl Options {
+    fn apply(&self, fd: RawFd) {
+        let name = self.congestion.to_bytes();
+        set(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, name);
+        let integer = |level, option, value: Option<libc::c_int>| {
+            if let Some(value) = value {
+                set(fd, level, option, &value.to_ne_bytes());
+            }
+        };
+        integer(libc::IPPROTO_TCP, libc::TCP_NODELAY, self.nodelay.then_some(1));
+        integer(libc::SOL_SOCKET, libc::SO_RCVBUF, self.receive_buffer);
+        integer(libc::SOL_SOCKET, libc::SO_SNDBUF, self.send_buffer);
+        integer(libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, self.window_clamp);
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Listens on the address, port 0 for any; accepted sockets inherit the options.
+    pub fn bind(netns: &Netns, address: SocketAddr, options: Options) -> Self {
+        let listener = netns
+            .run(|| TcpListener::bind(address))
+            .unwrap_or_else(|e| panic!("listen on {address}: {e}"));
+        options.apply(listener.as_raw_fd());
+        Self(listener)
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Waits for the next connection.
+    pub fn accept(&self) -> Stream {
+        let mut polled = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd.
+        let ready = unsafe { libc::poll(&mut polled, 1, PATIENCE.as_millis() as libc::c_int) };
+        assert_eq!(ready, 1, "no connection came in within {PATIENCE:?}");
+        Stream::patient(self.0.accept().expect("accept").0)
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub struct Stream(TcpStream);
+
+impl Stream {
+    /// Connects from inside the namespace.
+    pub fn connect(netns: &Netns, address: SocketAddr, options: Options) -> io::Result<Self> {
+        netns.run(|| {
+            let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+            // SAFETY: plain system call; the result is checked.
+            let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: the descriptor was just made and is nobody else's.
+            let stream = Self::patient(unsafe { TcpStream::from_raw_fd(fd) });
+            options.apply(fd);
+            let (storage, length) = raw(address);
+            // SAFETY: the storage holds a socket address of that length.
+            let result = unsafe { libc::connect(fd, (&raw const storage).cast(), length) };
+            if result == 0 { Ok(stream) } else { Err(io::Error::last_os_error()) }
+        })
+    }
+
+    fn patient(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        stream.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO"); // also bounds connect
+        Self(stream)
+    }
+
+    /// The local address and port.
+    pub fn local(&self) -> SocketAddr {
+        self.0.local_addr().expect("a connected socket has an address")
+    }
+
+    /// The peer's address and port; only while the connection exists.
+    pub fn remote(&self) -> SocketAddr {
+        self.0.peer_addr().expect("a connected socket has a peer")
+    }
+
+    /// Writes this many octets.
+    pub fn send(&self, octets: u64) {
+        let chunk = [0x5a; 65536];
+        let mut left = octets;
+        while left > 0 {
+            let n = left.min(chunk.len() as u64) as usize;
+            (&self.0).write_all(&chunk[..n]).unwrap_or_else(|e| panic!("send: {e}"));
+            left -= n as u64;
+        }
+    }
+
+    /// Reads exactly this many octets.
+    pub fn receive(&self, octets: u64) {
+        let mut chunk = [0; 65536];
+        let mut left = octets;
+        while left > 0 {
+            let n = left.min(chunk.len() as u64) as usize;
+            match (&self.0).read(&mut chunk[..n]) {
+                Ok(0) => panic!("the peer closed with {left} octets missing"),
+                Ok(n) => left -= n as u64,
+                Err(e) => panic!("receive, {left} octets missing: {e}"),
+            }
+        }
+    }
+
+    /// Reads the peer's FIN, which must come next.
+    pub fn receive_end(&self) {
+        let n = (&self.0).read(&mut [0; 1]).unwrap_or_else(|e| panic!("wait for the FIN: {e}"));
+        assert_eq!(n, 0, "data where the peer's FIN should be");
+    }
+
+    /// Reads until the connection fails; the error that ended it.
+    pub fn receive_error(&self) -> io::Error {
+        loop {
+            match (&self.0).read(&mut [0; 4096]) {
+                Ok(0) => panic!("a FIN where an error should be"),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Sends a FIN.
+    pub fn finish(&self) {
+        self.0.shutdown(Shutdown::Write).expect("shutdown");
+    }
+
+    /// Closes with a RST (SO_LINGER with no time).
+    pub fn reset(self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: a plain structure of two integers, seen as its octets.
+        let octets = unsafe {
+            std::slice::from_raw_parts((&raw const linger).cast::<u8>(), size_of_val(&linger))
+        };
+        set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, octets);
+    }
+
+    /// The limit of the advertised window now in force (TCP_WINDOW_CLAMP).
+    pub fn window_clamp(&self) -> libc::c_int {
+        let mut value: libc::c_int = 0;
+        let mut length = size_of_val(&value) as libc::socklen_t;
+        let (fd, level, option) = (self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP);
+        // SAFETY: the value is valid for its length.
+        let result =
+            unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast(), &mut length) };
+        assert_eq!(result, 0, "getsockopt: {}", io::Error::last_os_error());
+        value
+    }
+
+    /// TCP_INFO now.
+    pub fn info(&self) -> TcpInfo {
+        TcpInfo::of(self.0.as_raw_fd())
+    }
+}
+
+fn set(fd: RawFd, level: libc::c_int, option: libc::c_int, value: &[u8]) {
+    let (pointer, length) = (value.as_ptr().cast(), value.len() as libc::socklen_t);
+    // SAFETY: the value is valid for its length.
+    let result = unsafe { libc::setsockopt(fd, level, option, pointer, length) };
+    assert_eq!(result, 0, "setsockopt {level}/{option}: {}", io::Error::last_os_error());
+}
+
+fn raw(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: zeros are a valid sockaddr_storage, which is as large and aligned as any address.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let pointer = &raw mut storage;
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            // SAFETY: as above.
+            let to = unsafe { &mut *pointer.cast::<libc::sockaddr_in>() };
+            to.sin_family = libc::AF_INET as libc::sa_family_t;
+            to.sin_port = v4.port().to_be();
+            to.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            // SAFETY: as above.
+            let to = unsafe { &mut *pointer.cast::<libc::sockaddr_in6>() };
+            to.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            to.sin6_port = v6.port().to_be();
+            to.sin6_addr.s6_addr = v6.ip().octets();
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}
