@@ -9,3 +9,12 @@
 pub mod schema;
 
 pub mod wire;
+
+pub mod replay;
+
+pub mod flow;
+
+pub mod estats;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,4 @@
+//! From a recording to its tables.
+
+pub mod ledger;
+pub mod order;
