@@ -10,11 +10,19 @@ pub mod schema;
 
 pub mod wire;
 
+pub mod log;
+
 pub mod replay;
 
 pub mod flow;
 
 pub mod estats;
+
+pub mod tables;
+
+pub mod sink;
+
+pub mod summary;
 
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,41 @@
+//! The recording: what the recorder writes and everything else reads.
+//!
+//! Writer and reader stand together because they share one secret, the format; docs/log-format.md
+//! specifies it for readers without this code. A recording is a directory with a JSON manifest and
+//! streams of Arrow record batches, one batch per zstd frame, so that standard tools read it as it
+//! is, damage is found frame by frame, and a file cut anywhere is good up to its last whole frame.
+//!
+//! The only module besides `capture` and `sink` that touches files, and it reads no clock: every
+//! call that needs a time is given one.
+
+mod address;
+mod batch;
+mod builder;
+mod check;
+mod crc;
+mod error;
+mod frame;
+mod index;
+mod ledger;
+mod manifest;
+mod ranges;
+mod reader;
+mod report;
+mod rows;
+mod segment;
+mod stream;
+mod verify;
+mod writer;
+
+pub use batch::HookBatch;
+pub use error::LogError;
+pub use ledger::{LedgerRow, Ring};
+pub use manifest::{
+    ClockSample, CpuTotals, HookStatus, Host, Manifest, RecordOptions, Totals, VariableStatus,
+};
+pub use reader::{Recording, Truncation};
+pub use report::{CpuReport, FileReport, Finding, VerifyReport};
+pub use writer::{RecordingWriter, WriterOptions};
+
+/// Version of the format this build writes. Readers read every version up to it.
+pub const FORMAT_VERSION: u32 = 1;

@@ -1,0 +1,99 @@
+//! What can go wrong with a recording, in sentences that say what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::error::ArrowError;
+
+/// Why a recording could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The output directory holds something already.
+    #[error("output exists: {0} is not an empty directory; remove it or choose another with -o")]
+    OutputExists(PathBuf),
+    /// No space is left on the device, or the quota is used up.
+    #[error(
+        "disk full: cannot write {path}: {source}; free some space, or bound the recording with \
+         --max-size. The recording is readable up to the last second"
+    )]
+    DiskFull {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file operation failed for another reason.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried: "read", "write", ...
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory has no manifest.
+    #[error(
+        "{0} is not a recording: it has no manifest.json; give the directory estats-record made"
+    )]
+    NotARecording(PathBuf),
+    /// The manifest is there but cannot be understood.
+    #[error("{path} is damaged or not ours: {source}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Where and why JSON or a field did not fit.
+        source: serde_json::Error,
+    },
+    /// Made by a newer program.
+    #[error(
+        "{path} has format version {found}, this program reads up to {supported}; use a newer \
+         estats-analyze"
+    )]
+    UnknownVersion {
+        /// The manifest.
+        path: PathBuf,
+        /// The version it names.
+        found: u64,
+        /// The newest this build reads.
+        supported: u32,
+    },
+    /// A frame's bytes are not what was written.
+    #[error(
+        "{path} is corrupt: frame {frame} at byte {offset}: {reason}; `estats-analyze verify` \
+         shows what is affected"
+    )]
+    Corrupt {
+        /// The segment file.
+        path: PathBuf,
+        /// Number of the frame in the file, from 0; skippable frames count.
+        frame: usize,
+        /// Offset of the frame's first byte in the file.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Arrow refused a batch that the writer built; a fault in this program.
+    #[error(
+        "cannot encode a batch for {path}: {source}; this is a defect of estats, please report it"
+    )]
+    Encode {
+        /// The segment file.
+        path: PathBuf,
+        /// What Arrow said.
+        source: ArrowError,
+    },
+}
+
+impl LogError {
+    /// An I/O error with its circumstances; a full disk is told apart, since the remedy differs.
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+}

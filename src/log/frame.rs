@@ -1,0 +1,314 @@
+//! zstd frames: one per batch, found without decompressing anything.
+
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
+
+use zstd::zstd_safe::CParameter;
+
+/// Magic number of a zstd frame.
+const ZSTD_MAGIC: u32 = 0xfd2f_b528;
+/// Magic numbers of skippable frames, whose low four bits are free for use.
+const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
+
+/// Most a frame's content may be. Far above what the writer makes (some MB), so that a damaged
+/// size is recognised instead of allocated.
+pub const MAX_CONTENT: u64 = 256 << 20;
+
+/// Makes frames that carry content size and checksum.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compressor")
+    }
+}
+
+impl Compressor {
+    /// With the zstd compression level.
+    pub fn new(level: i32) -> io::Result<Self> {
+        let mut zstd = zstd::bulk::Compressor::new(level)?;
+        zstd.set_parameter(CParameter::ChecksumFlag(true))?;
+        zstd.set_parameter(CParameter::ContentSizeFlag(true))?;
+        Ok(Self(zstd))
+    }
+
+    /// Replaces `out` by a frame around `content`.
+    pub fn compress(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        out.clear();
+        out.reserve(zstd::compress_bound(content.len()));
+        self.0.compress_to_buffer(content, out)?;
+        Ok(())
+    }
+}
+
+/// The content of a whole frame, its checksum tested.
+pub fn decompress(
+    zstd: &mut zstd::bulk::Decompressor<'static>,
+    frame: &[u8],
+) -> Result<Vec<u8>, String> {
+    let header = Header::parse(frame)?;
+    let mut content = Vec::with_capacity(header.content_len as usize);
+    zstd.decompress_to_buffer(frame, &mut content).map_err(|e| e.to_string())?;
+    Ok(content)
+}
+
+/// Low 32 bits of the XXH64 of the content: zstd's own checksum, which ends every frame.
+pub fn content_checksum(frame: &[u8]) -> u32 {
+    u32_at(frame, frame.len() - 4)
+}
+
+/// A skippable frame around `content`; `variant` are the low four bits of its magic number.
+pub fn skippable(variant: u32, content: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(8 + content.len());
+    frame.extend_from_slice(&(SKIPPABLE_MAGIC | variant).to_le_bytes());
+    frame.extend_from_slice(&(content.len() as u32).to_le_bytes());
+    frame.extend_from_slice(content);
+    frame
+}
+
+/// Little-endian number at an offset known to lie inside.
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+/// Little-endian number at an offset known to lie inside.
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// A frame in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameAt {
+    /// Offset of its first byte.
+    pub offset: u64,
+    /// Its length in the file.
+    pub len: u64,
+    /// Length of its content; `None` for a skippable frame.
+    pub content_len: Option<u64>,
+}
+
+/// How a walk through a file's frames ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With the last byte of a frame.
+    Whole,
+    /// In the middle of a frame, of which this much is there.
+    Cut {
+        /// Bytes after the last whole frame.
+        leftover: u64,
+    },
+    /// At something that is no frame, or none of ours.
+    NotAFrame {
+        /// Where it begins.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a frame says of itself (RFC 8878, 3.1.1.1).
+struct Header {
+    len: u64,
+    content_len: u64,
+}
+
+/// The longest header: magic, descriptor, window, dictionary id, content size.
+const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let descriptor = *bytes.get(4).ok_or("the frame is cut")?;
+        let single_segment = descriptor & 0x20 != 0;
+        if descriptor & 0x04 == 0 {
+            return Err("the frame has no checksum".into());
+        }
+        if descriptor & 0x1b != 0 {
+            return Err("the frame needs a zstd dictionary or a newer zstd".into());
+        }
+        let size_len = match (descriptor >> 6, single_segment) {
+            (0, false) => return Err("the frame does not tell its content's size".into()),
+            (0, true) => 1,
+            (1, _) => 2,
+            (2, _) => 4,
+            (_, _) => 8,
+        };
+        let at = 5 + usize::from(!single_segment);
+        let mut size = [0; 8];
+        size[..size_len].copy_from_slice(bytes.get(at..at + size_len).ok_or("the frame is cut")?);
+        // A size of two bytes counts from 256, since one byte reaches below.
+        let content_len = u64::from_le_bytes(size) + if size_len == 2 { 256 } else { 0 };
+        if content_len > MAX_CONTENT {
+            return Err(format!("a content of {content_len} bytes is more than any frame has"));
+        }
+        Ok(Self { len: (at + size_len) as u64, content_len })
+    }
+}
+
+/// Finds the frames of a file by their headers and block headers, without decompressing.
+///
+/// # Errors
+/// Only those of reading; damage is in [`End`].
+pub fn walk<R: Read + Seek>(file: R) -> io::Result<(Vec<FrameAt>, End)> {
+    let mut walk = Walk { file: BufReader::new(file), position: 0, len: 0 };
+    walk.len = walk.file.seek(SeekFrom::End(0))?;
+    walk.file.seek(SeekFrom::Start(0))?;
+    let mut frames = Vec::new();
+    loop {
+        let offset = walk.position;
+        if offset == walk.len {
+            return Ok((frames, End::Whole));
+        }
+        match walk.frame()? {
+            Step::Frame(content_len) => {
+                frames.push(FrameAt { offset, len: walk.position - offset, content_len });
+            }
+            Step::Cut => return Ok((frames, End::Cut { leftover: walk.len - offset })),
+            Step::NotAFrame(reason) => return Ok((frames, End::NotAFrame { offset, reason })),
+        }
+    }
+}
+
+enum Step {
+    Frame(Option<u64>),
+    Cut,
+    NotAFrame(String),
+}
+
+struct Walk<R> {
+    file: BufReader<R>,
+    position: u64,
+    len: u64,
+}
+
+impl<R: Read + Seek> Walk<R> {
+    /// The next `n` bytes, without going past them; fewer at the end of the file.
+    fn peek(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        let n = n.min((self.len - self.position) as usize);
+        if self.file.buffer().len() < n {
+            // A BufReader fills only when empty: take the rest of its buffer again.
+            self.file.seek(SeekFrom::Start(self.position))?;
+            self.file.fill_buf()?;
+        }
+        if let Some(bytes) = self.file.buffer().get(..n) {
+            return Ok(bytes.to_vec());
+        }
+        // A short read; happens on odd file systems only.
+        let mut bytes = vec![0; n];
+        self.file.read_exact(&mut bytes)?;
+        self.file.seek(SeekFrom::Start(self.position))?;
+        Ok(bytes)
+    }
+
+    /// Goes on by `n` bytes; false if the file ends before.
+    fn skip(&mut self, n: u64) -> io::Result<bool> {
+        if n > self.len - self.position {
+            return Ok(false);
+        }
+        self.file.seek_relative(n as i64)?;
+        self.position += n;
+        Ok(true)
+    }
+
+    fn frame(&mut self) -> io::Result<Step> {
+        let start = self.peek(MAX_HEADER)?;
+        if start.len() < 8 {
+            return Ok(Step::Cut);
+        }
+        let magic = u32_at(&start, 0);
+        if magic & !0xf == SKIPPABLE_MAGIC {
+            let len = 8 + u64::from(u32_at(&start, 4));
+            return Ok(if self.skip(len)? { Step::Frame(None) } else { Step::Cut });
+        }
+        if magic != ZSTD_MAGIC {
+            return Ok(Step::NotAFrame(format!(
+                "{magic:#010x} is not the magic number of a frame"
+            )));
+        }
+        let header = match Header::parse(&start) {
+            Ok(header) => header,
+            // The smallest frame is longer than its header, so a cut header is a cut file.
+            Err(_) if start.len() < MAX_HEADER => return Ok(Step::Cut),
+            Err(reason) => return Ok(Step::NotAFrame(reason)),
+        };
+        if !self.skip(header.len)? {
+            return Ok(Step::Cut);
+        }
+        loop {
+            let block = self.peek(3)?;
+            let &[a, b, c] = &block[..] else { return Ok(Step::Cut) };
+            let block = u32::from_le_bytes([a, b, c, 0]);
+            let size = match block >> 1 & 3 {
+                0 | 2 => u64::from(block >> 3),
+                1 => 1,
+                _ => return Ok(Step::NotAFrame("a block of the reserved type".into())),
+            };
+            if !self.skip(3 + size)? {
+                return Ok(Step::Cut);
+            }
+            if block & 1 == 1 {
+                let whole = self.skip(4)?; // The content checksum.
+                return Ok(if whole { Step::Frame(Some(header.content_len)) } else { Step::Cut });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut zstd = Compressor::new(1).unwrap();
+        let mut out = Vec::new();
+        let mut file = Vec::new();
+        // Sizes on both sides of every width of the content size, and more than one block.
+        for len in [0, 1, 255, 256, 257, 65_535, 65_792, 65_793, 400_000_usize] {
+            let content: Vec<u8> = (0..len).map(|i| (i * i >> 3) as u8).collect();
+            zstd.compress(&content, &mut out).unwrap();
+            file.extend_from_slice(&out);
+        }
+        file.extend_from_slice(&skippable(3, b"somebody else's"));
+        file
+    }
+
+    #[test]
+    fn walk_finds_what_zstd_finds() {
+        let file = sample();
+        let (frames, end) = walk(Cursor::new(&file)).unwrap();
+        assert_eq!((frames.len(), end), (10, End::Whole));
+        let mut zstd = zstd::bulk::Decompressor::new().unwrap();
+        for frame in frames {
+            let rest = &file[frame.offset as usize..];
+            let len = zstd::zstd_safe::find_frame_compressed_size(rest).unwrap();
+            assert_eq!(frame.len, len as u64);
+            if let Some(content_len) = frame.content_len {
+                let content = decompress(&mut zstd, &rest[..len]).unwrap();
+                assert_eq!(content.len() as u64, content_len);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_is_a_cut() {
+        let file = sample();
+        let (frames, _) = walk(Cursor::new(&file)).unwrap();
+        let ends: Vec<u64> = frames.iter().map(|f| f.offset + f.len).collect();
+        for cut in (0..file.len()).filter(|c| *c < 3000 || c % 97 == 0) {
+            let (found, end) = walk(Cursor::new(&file[..cut])).unwrap();
+            let whole = ends.iter().filter(|e| **e <= cut as u64).count();
+            assert_eq!(found, frames[..whole], "cut at {cut}");
+            let last = whole.checked_sub(1).map_or(0, |i| ends[i]);
+            let leftover = cut as u64 - last;
+            assert_eq!(end, if leftover == 0 { End::Whole } else { End::Cut { leftover } });
+        }
+    }
+
+    #[test]
+    fn something_else_is_not_a_frame() {
+        let (frames, end) = walk(Cursor::new(b"a text that is no frame")).unwrap();
+        assert!(frames.is_empty() && matches!(end, End::NotAFrame { offset: 0, .. }));
+    }
+}

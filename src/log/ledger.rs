@@ -1,0 +1,345 @@
+//! The ledger: what the recorder knows about the recording itself.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, Int8Array, PrimitiveArray, RecordBatch,
+    UInt16Array, UInt32Array, UInt64Array,
+};
+use arrow::datatypes::Int8Type;
+use arrow::error::ArrowError;
+
+use super::builder::Span;
+use super::manifest::ClockSample;
+use super::stream::{
+    HOOK_NAMES, LEDGER_KINDS, RINGS, Stream, column, dictionary, hook_by_name, mapping,
+};
+use crate::schema::Hook;
+
+/// A ring buffer between the kernel and the recorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// A CPU's ring of hook records.
+    Hooks,
+    /// The ring of lifecycle records.
+    Lifecycle,
+}
+
+impl Ring {
+    /// All rings.
+    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Lifecycle => "lifecycle",
+        }
+    }
+}
+
+/// One row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerRow {
+    /// The clocks, read together at a CLOCK_MONOTONIC time.
+    Clock(u64, ClockSample),
+    /// Records for which there was no room in a ring.
+    Loss {
+        /// End of the interval, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU that lost them.
+        cpu: u16,
+        /// The hook that would have made them.
+        hook: Hook,
+        /// How many, since the row before.
+        lost: u64,
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        since_ns: u64,
+    },
+    /// How many sequence numbers a CPU has given out.
+    Emitted {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// Since the recording began.
+        emitted: u64,
+    },
+    /// How full a ring was.
+    RingFill {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU whose ring it is.
+        cpu: u16,
+        /// Which of its rings.
+        ring: Ring,
+        /// The most that was waiting since the row before, in bytes.
+        bytes: u64,
+        /// Size of the ring in bytes.
+        size: u64,
+    },
+    /// Per-socket state that could not be stored because a map was full.
+    MapFailure {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// How often, since the row before.
+        count: u64,
+    },
+    /// The recorder was not scheduled in time to read the rings.
+    LateDrain {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// How late, in ns.
+        late_ns: u64,
+    },
+    /// A bounded recording removed its oldest segment of hook records.
+    Dropped {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The segment's number.
+        segment: u32,
+    },
+}
+
+/// The names of the kinds; a row's key is its position.
+pub(super) const KINDS: [&str; 8] = [
+    "clock",
+    "loss",
+    "emitted",
+    "ring_fill",
+    "map_failure",
+    "late_drain",
+    "dropped",
+    "dropped_cpu",
+];
+
+/// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
+/// only the account of sequence numbers needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DroppedRows {
+    pub ts_ns: u64,
+    pub segment: u32,
+    pub cpu: u16,
+    pub rows: u64,
+}
+
+/// A row as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RawRow {
+    Row(LedgerRow),
+    DroppedRows(DroppedRows),
+    /// Of a kind that this build does not know.
+    Unknown,
+}
+
+/// One row, column by column.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cells {
+    ts_ns: u64,
+    kind: i8,
+    cpu: Option<u16>,
+    hook: Option<i8>,
+    ring: Option<i8>,
+    since_ns: Option<u64>,
+    count: Option<u64>,
+    bytes: Option<u64>,
+    size: Option<u64>,
+    clock: Option<ClockSample>,
+    late_ns: Option<u64>,
+    segment: Option<u32>,
+}
+
+impl From<&LedgerRow> for Cells {
+    fn from(row: &LedgerRow) -> Self {
+        let none = Self::default();
+        match *row {
+            LedgerRow::Clock(ts_ns, clock) => Self { ts_ns, kind: 0, clock: Some(clock), ..none },
+            LedgerRow::Loss { ts_ns, cpu, hook, lost, since_ns } => Self {
+                ts_ns,
+                kind: 1,
+                cpu: Some(cpu),
+                hook: Some(hook as i8 - 1),
+                count: Some(lost),
+                since_ns: Some(since_ns),
+                ..none
+            },
+            LedgerRow::Emitted { ts_ns, cpu, emitted } => {
+                Self { ts_ns, kind: 2, cpu: Some(cpu), count: Some(emitted), ..none }
+            }
+            LedgerRow::RingFill { ts_ns, cpu, ring, bytes, size } => Self {
+                ts_ns,
+                kind: 3,
+                cpu: Some(cpu),
+                ring: Some(ring as i8),
+                bytes: Some(bytes),
+                size: Some(size),
+                ..none
+            },
+            LedgerRow::MapFailure { ts_ns, cpu, count } => {
+                Self { ts_ns, kind: 4, cpu: Some(cpu), count: Some(count), ..none }
+            }
+            LedgerRow::LateDrain { ts_ns, late_ns } => {
+                Self { ts_ns, kind: 5, late_ns: Some(late_ns), ..none }
+            }
+            LedgerRow::Dropped { ts_ns, segment } => {
+                Self { ts_ns, kind: 6, segment: Some(segment), ..none }
+            }
+        }
+    }
+}
+
+impl From<&DroppedRows> for Cells {
+    fn from(row: &DroppedRows) -> Self {
+        Self {
+            ts_ns: row.ts_ns,
+            kind: 7,
+            cpu: Some(row.cpu),
+            count: Some(row.rows),
+            segment: Some(row.segment),
+            ..Self::default()
+        }
+    }
+}
+
+/// Collects ledger rows. They are few: a batch is built from rows at the end.
+#[derive(Debug, Default)]
+pub(super) struct LedgerBuilder {
+    rows: Vec<Cells>,
+}
+
+impl LedgerBuilder {
+    pub fn push(&mut self, row: &LedgerRow) {
+        self.rows.push(row.into());
+    }
+
+    pub fn push_dropped(&mut self, row: &DroppedRows) {
+        self.rows.push(row.into());
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+        let rows = std::mem::take(&mut self.rows);
+        let mut span = Span::EMPTY;
+        rows.iter().for_each(|r| span.include(r.ts_ns));
+        let u64s = |cell: fn(&Cells) -> Option<u64>| -> ArrayRef {
+            Arc::new(UInt64Array::from_iter(rows.iter().map(cell)))
+        };
+        let names = |cell: fn(&Cells) -> Option<i8>, values| {
+            dictionary::<Int8Type>(Int8Array::from_iter(rows.iter().map(cell)), values)
+        };
+        let columns = vec![
+            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.ts_ns))) as ArrayRef,
+            names(|r| Some(r.kind), &LEDGER_KINDS)?,
+            Arc::new(UInt16Array::from_iter(rows.iter().map(|r| r.cpu))),
+            names(|r| r.hook, &HOOK_NAMES)?,
+            names(|r| r.ring, &RINGS)?,
+            u64s(|r| r.since_ns),
+            u64s(|r| r.count),
+            u64s(|r| r.bytes),
+            u64s(|r| r.size),
+            u64s(|r| r.clock.map(|c| c.monotonic_ns)),
+            u64s(|r| r.clock.map(|c| c.realtime_ns)),
+            u64s(|r| r.clock.map(|c| c.tai_ns)),
+            u64s(|r| r.late_ns),
+            Arc::new(UInt32Array::from_iter(rows.iter().map(|r| r.segment))),
+        ];
+        Ok((RecordBatch::try_new(Stream::Ledger.schema(), columns)?, span))
+    }
+}
+
+/// Columns -> rows.
+pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
+    let ts: &UInt64Array = column(batch, "ts_ns")?;
+    let kind = Names::new(batch, "kind", |n| KINDS.iter().find(|k| **k == n).copied())?;
+    let hook = Names::new(batch, "hook", hook_by_name)?;
+    let ring = Names::new(batch, "ring", |n| Ring::ALL.iter().find(|r| r.name() == n).copied())?;
+    let cpu: &UInt16Array = column(batch, "cpu")?;
+    let segment: &UInt32Array = column(batch, "segment")?;
+    let u64s = |name: &'static str| column::<UInt64Array>(batch, name).map(|c| (name, c));
+    let (since, count, bytes, size) =
+        (u64s("since_ns")?, u64s("count")?, u64s("bytes")?, u64s("size")?);
+    let (mono, real, tai) = (u64s("monotonic_ns")?, u64s("realtime_ns")?, u64s("tai_ns")?);
+    let late = u64s("late_ns")?;
+    let row = |i: usize| -> Result<RawRow, String> {
+        let ts_ns = ts.value(i);
+        let cpu = || cell(("cpu", cpu), i);
+        let segment = || cell(("segment", segment), i);
+        let Some(kind) = kind.get(i) else { return Ok(RawRow::Unknown) };
+        let row = match kind {
+            "clock" => LedgerRow::Clock(
+                ts_ns,
+                ClockSample {
+                    monotonic_ns: cell(mono, i)?,
+                    realtime_ns: cell(real, i)?,
+                    tai_ns: cell(tai, i)?,
+                },
+            ),
+            "loss" => {
+                let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
+                let (lost, since_ns) = (cell(count, i)?, cell(since, i)?);
+                LedgerRow::Loss { ts_ns, cpu: cpu()?, hook, lost, since_ns }
+            }
+            "emitted" => LedgerRow::Emitted { ts_ns, cpu: cpu()?, emitted: cell(count, i)? },
+            "ring_fill" => {
+                let Some(ring) = ring.get(i) else { return Ok(RawRow::Unknown) };
+                let (bytes, size) = (cell(bytes, i)?, cell(size, i)?);
+                LedgerRow::RingFill { ts_ns, cpu: cpu()?, ring, bytes, size }
+            }
+            "map_failure" => LedgerRow::MapFailure { ts_ns, cpu: cpu()?, count: cell(count, i)? },
+            "late_drain" => LedgerRow::LateDrain { ts_ns, late_ns: cell(late, i)? },
+            "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
+            "dropped_cpu" => {
+                return Ok(RawRow::DroppedRows(DroppedRows {
+                    ts_ns,
+                    segment: segment()?,
+                    cpu: cpu()?,
+                    rows: cell(count, i)?,
+                }));
+            }
+            other => unreachable!("{other} is not in KINDS"),
+        };
+        Ok(RawRow::Row(row))
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// A cell that its row's kind needs.
+fn cell<T: ArrowPrimitiveType>(
+    (name, column): (&str, &PrimitiveArray<T>),
+    i: usize,
+) -> Result<T::Native, String> {
+    if column.is_null(i) {
+        return Err(format!("row {i} has no {name}, which its kind needs"));
+    }
+    Ok(column.value(i))
+}
+
+/// A dictionary column, read as this build's own names.
+pub(super) struct Names<'a, T> {
+    keys: &'a Int8Array,
+    names: Vec<Option<T>>,
+}
+
+impl<'a, T: Copy> Names<'a, T> {
+    pub fn new(
+        batch: &'a RecordBatch,
+        name: &str,
+        known: impl Fn(&str) -> Option<T>,
+    ) -> Result<Self, String> {
+        let column: &DictionaryArray<Int8Type> = column(batch, name)?;
+        Ok(Self { keys: column.keys(), names: mapping(column, known)? })
+    }
+
+    /// `None` where there is none, or one unknown to this build.
+    pub fn get(&self, i: usize) -> Option<T> {
+        if self.keys.is_null(i) {
+            return None;
+        }
+        self.names.get(usize::try_from(self.keys.value(i)).ok()?).copied().flatten()
+    }
+}

@@ -1,0 +1,231 @@
+//! manifest.json: what was recorded, where, how, and the account at the end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT_VERSION, LogError};
+
+pub(super) const FILE_NAME: &str = "manifest.json";
+
+/// The manifest of a recording. Fields that this build does not know are ignored, and those that
+/// are absent have their defaults, so the format can gain fields without a new version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// Version of the recording's format.
+    pub format_version: u32,
+    /// UUID of the recording.
+    pub recording: String,
+    /// Version of the program that made it.
+    pub tool_version: String,
+    /// The machine it was made on.
+    pub host: Host,
+    /// The hook set: "tracepoint".
+    pub hook_set: String,
+    /// Every hook with its fate.
+    pub hooks: Vec<HookStatus>,
+    /// Every variable with what the attached hooks make of it.
+    pub variables: Vec<VariableStatus>,
+    /// The recorder's options.
+    pub options: RecordOptions,
+    /// The command that was run while recording, if one was.
+    pub command: Option<Vec<String>>,
+    /// Its exit status: the code, or 128 + the signal that ended it.
+    pub exit_status: Option<i32>,
+    /// The clocks at the beginning.
+    pub started: ClockSample,
+    /// The clocks at the end; absent while recording.
+    pub ended: Option<ClockSample>,
+    /// TCP sysctls in force, by path below /proc/sys with dots.
+    pub sysctls: BTreeMap<String, String>,
+    /// Queueing disciplines in force, one line of text each.
+    pub qdiscs: Vec<String>,
+    /// The account at the end. Absent: the recording was not closed cleanly.
+    pub totals: Option<Totals>,
+}
+
+/// The machine of a recording.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// Host name.
+    pub hostname: String,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// `uname -v`.
+    pub kernel_version: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// Number of possible CPUs.
+    pub cpus: u32,
+    /// /proc/sys/kernel/random/boot_id: CLOCK_MONOTONIC compares only within one boot.
+    pub boot_id: String,
+    /// Where cgroup v2 is mounted; absent if nowhere.
+    pub cgroup_v2: Option<String>,
+    /// The kernel's timer frequency, for values in jiffies; absent if unknown.
+    pub hz: Option<u32>,
+}
+
+/// What became of a hook.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookStatus {
+    /// Name of the hook, as in the log.
+    pub hook: String,
+    /// Where in the kernel it sits, like "tp_btf/tcp_probe".
+    pub point: String,
+    /// Whether it was attached.
+    pub attached: bool,
+    /// If not, why.
+    pub reason: Option<String>,
+}
+
+/// What the attached hooks make of a variable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VariableStatus {
+    /// Name of the variable.
+    pub name: String,
+    /// "exact", "sampled", "approximate", "constant" or "missing".
+    pub quality: String,
+    /// Why it is not exact.
+    pub reason: Option<String>,
+}
+
+/// The recorder's options, as they took effect.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordOptions {
+    /// Shortest time between two readings of the slow variables of one connection.
+    pub resolution_ns: u64,
+    /// Whether the whole host was recorded.
+    pub all: bool,
+    /// Ports, either side; empty for any.
+    pub ports: Vec<u16>,
+    /// Address prefixes, either side; empty for any.
+    pub addresses: Vec<String>,
+    /// Process ids whose trees were recorded; empty for any.
+    pub pids: Vec<u32>,
+    /// Cgroup paths; empty for any.
+    pub cgroups: Vec<String>,
+    /// Network namespaces; empty for any.
+    pub netns: Vec<String>,
+    /// Size of each CPU's ring of operations.
+    pub hooks_ring_bytes: u64,
+    /// Size of the ring of lifecycle records.
+    pub lifecycle_ring_bytes: u64,
+    /// Size of a segment; see [`super::WriterOptions`].
+    pub rotate_bytes: u64,
+    /// Length of a segment in time.
+    pub rotate_ns: u64,
+    /// Bound of the recording's size.
+    pub max_bytes: Option<u64>,
+    /// Time after which the recording was to end by itself, in nanoseconds.
+    pub duration_ns: Option<u64>,
+}
+
+/// The three clocks, read together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSample {
+    /// CLOCK_MONOTONIC.
+    pub monotonic_ns: u64,
+    /// CLOCK_REALTIME, since the Unix epoch.
+    pub realtime_ns: u64,
+    /// CLOCK_TAI.
+    pub tai_ns: u64,
+}
+
+/// The account of a closed recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// From the first to the last clock sample.
+    pub duration_ns: u64,
+    /// The records of each CPU: emitted = logged + lost.
+    pub per_cpu: Vec<CpuTotals>,
+    /// Per-socket state that could not be stored because a map was full.
+    pub map_failures: u64,
+    /// Bytes of all streams when the last batch was written.
+    pub bytes: u64,
+    /// Connections that were seen (opened, or open at the start).
+    pub connections: u64,
+}
+
+/// The account of one CPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuTotals {
+    /// The CPU.
+    pub cpu: u16,
+    /// Sequence numbers given out.
+    pub emitted: u64,
+    /// Records written to the log, including those in segments removed by --max-size.
+    pub logged: u64,
+    /// Records for which there was no room in a ring, by hook.
+    pub lost_by_hook: BTreeMap<String, u64>,
+}
+
+impl CpuTotals {
+    /// Records lost over all hooks.
+    pub fn lost(&self) -> u64 {
+        self.lost_by_hook.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of the recording in `dir`.
+    ///
+    /// # Errors
+    /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
+    pub(super) fn read(dir: &Path) -> Result<Self, LogError> {
+        let path = dir.join(FILE_NAME);
+        let text = fs::read(&path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                LogError::NotARecording(dir.to_owned())
+            }
+            _ => LogError::io("read", &path, e),
+        })?;
+        // The version first and alone: another version's fields need not fit.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u64,
+        }
+        let fault = |source| LogError::Manifest { path: path.clone(), source };
+        let found = serde_json::from_slice::<Version>(&text).map_err(fault)?.format_version;
+        if found == 0 || found > u64::from(FORMAT_VERSION) {
+            return Err(LogError::UnknownVersion {
+                path: path.clone(),
+                found,
+                supported: FORMAT_VERSION,
+            });
+        }
+        serde_json::from_slice(&text).map_err(fault)
+    }
+
+    /// Writes it so that at every moment the old or the new manifest is there whole.
+    pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
+        let path = dir.join(FILE_NAME);
+        let partial = dir.join("manifest.json.tmp");
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
+        text.push(b'\n');
+        let write = || {
+            let mut file = File::create(&partial)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)?;
+            sync_directory(dir)
+        };
+        write().map_err(|e| LogError::io("write", &path, e))
+    }
+}
+
+/// A rename is only durable once its directory is.
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened as a file; the recorder runs on Linux alone.
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}

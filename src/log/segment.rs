@@ -1,0 +1,139 @@
+//! One file of a stream, being written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::ipc::writer::StreamEncoder;
+
+use super::LogError;
+use super::builder::Span;
+use super::frame::{Compressor, content_checksum};
+use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
+use super::stream::Stream;
+
+/// Writes batches as frames, each with one write, and the end of a closed file.
+pub struct Segment {
+    path: PathBuf,
+    file: File,
+    encoder: StreamEncoder,
+    compressor: Compressor,
+    /// The batch as an Arrow message; kept for its allocation.
+    content: Vec<u8>,
+    /// The same, compressed.
+    frame: Vec<u8>,
+    index: Vec<IndexEntry>,
+    seek: Vec<SeekEntry>,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("path", &self.path).field("bytes", &self.bytes).finish()
+    }
+}
+
+impl Segment {
+    /// Creates the file with its first frame: schema, dictionaries and an empty batch, so that it
+    /// explains itself from its first bytes and any later frame can be read after this one alone.
+    pub fn create(dir: &Path, stream: Stream, number: u32, level: i32) -> Result<Self, LogError> {
+        let path = dir.join(stream.file_name(number));
+        let encode = |source| LogError::Encode { path: path.clone(), source };
+        let encoder = StreamEncoder::try_new(&stream.schema()).map_err(encode)?;
+        let empty = stream.empty().map_err(encode)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| LogError::io("create", &path, e))?;
+        let compressor =
+            Compressor::new(level).map_err(|e| LogError::io("compress for", &path, e))?;
+        let mut segment = Self {
+            path,
+            file,
+            encoder,
+            compressor,
+            content: Vec::new(),
+            frame: Vec::new(),
+            index: Vec::new(),
+            seek: Vec::new(),
+            bytes: 0,
+        };
+        segment.append(&empty, Span::EMPTY)?;
+        Ok(segment)
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Frames with rows written so far.
+    pub fn batches(&self) -> usize {
+        self.index.len() - 1
+    }
+
+    /// Writes a batch as one frame.
+    pub fn append(&mut self, batch: &RecordBatch, span: Span) -> Result<(), LogError> {
+        let messages = self
+            .encoder
+            .encode(batch)
+            .map_err(|source| LogError::Encode { path: self.path.clone(), source })?;
+        self.write_frame(&messages, span, batch.num_rows())
+    }
+
+    /// Ends the stream, writes index and seek table, and makes it all durable. Gives the size.
+    pub fn finish(mut self) -> Result<u64, LogError> {
+        // The encoder is used up by its end; a fresh one of no use takes its place.
+        let spent = StreamEncoder::try_new(&arrow::datatypes::Schema::empty());
+        let end = spent
+            .and_then(|spent| std::mem::replace(&mut self.encoder, spent).finish())
+            .map_err(|source| LogError::Encode { path: self.path.clone(), source })?;
+        self.write_frame(&end, Span::EMPTY, 0)?;
+        let index = encode_index(&self.index);
+        self.seek.push(SeekEntry::skippable(index.len()));
+        let table = encode_seek_table(&self.seek);
+        self.frame.clear();
+        self.frame.extend_from_slice(&index);
+        self.frame.extend_from_slice(&table);
+        self.write()?;
+        self.file.sync_all().map_err(|e| LogError::io("sync", &self.path, e))?;
+        Ok(self.bytes)
+    }
+
+    fn write_frame(
+        &mut self,
+        messages: &[Buffer],
+        span: Span,
+        rows: usize,
+    ) -> Result<(), LogError> {
+        self.content.clear();
+        messages.iter().for_each(|m| self.content.extend_from_slice(m));
+        self.compressor
+            .compress(&self.content, &mut self.frame)
+            .map_err(|e| LogError::io("compress for", &self.path, e))?;
+        self.write()?;
+        self.index.push(IndexEntry::new(span, rows, &self.frame));
+        self.seek.push(SeekEntry {
+            len: self.frame.len() as u32,
+            content_len: self.content.len() as u32,
+            checksum: content_checksum(&self.frame),
+        });
+        Ok(())
+    }
+
+    /// One write(2) of all of `frame`, unbuffered: what is written survives the process.
+    fn write(&mut self) -> Result<(), LogError> {
+        if let Err(e) = self.file.write_all(&self.frame) {
+            // Half a frame would hide whatever came after it, should the disk have room again.
+            // If this fails too, readers still stop at the last whole frame.
+            let _ = self.file.set_len(self.bytes);
+            let _ = self.file.seek(SeekFrom::Start(self.bytes));
+            return Err(LogError::io("write", &self.path, e));
+        }
+        self.bytes += self.frame.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! The streams of a recording: their files, columns and dictionaries.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, ArrayRef, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow::datatypes::{
+    ArrowDictionaryKeyType, DataType, Field, Fields, Int8Type, Int16Type, Schema, SchemaRef,
+};
+use arrow::error::ArrowError;
+
+use super::FORMAT_VERSION;
+use super::ledger::{KINDS, Ring};
+use crate::schema::{Hook, Op, Var};
+use crate::wire::Event;
+
+/// One of the sequences of record batches that make up a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Hook activations with their operations.
+    Hooks,
+    /// Lifecycle records.
+    Connections,
+    /// Loss, clocks, ring fill.
+    Ledger,
+}
+
+const SUFFIX: &str = ".arrows.zst";
+
+impl Stream {
+    /// Name of the stream, with which its files begin.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Connections => "connections",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// File name of a segment.
+    pub fn file_name(self, segment: u32) -> String {
+        format!("{}-{segment:06}{SUFFIX}", self.name())
+    }
+
+    /// The number of a segment, from its file name; `None` for other files.
+    pub fn segment(self, file_name: &str) -> Option<u32> {
+        let number =
+            file_name.strip_prefix(self.name())?.strip_prefix('-')?.strip_suffix(SUFFIX)?;
+        // Exactly as written, so that two names cannot claim one number.
+        let segment = number.parse().ok()?;
+        (self.file_name(segment) == file_name).then_some(segment)
+    }
+
+    /// The columns.
+    pub fn schema(self) -> SchemaRef {
+        match self {
+            Self::Hooks => HOOKS.clone(),
+            Self::Connections => CONNECTIONS.clone(),
+            Self::Ledger => LEDGER.clone(),
+        }
+    }
+
+    /// A batch without rows, which still carries all dictionaries.
+    pub fn empty(self) -> Result<RecordBatch, ArrowError> {
+        let schema = self.schema();
+        let columns = schema.fields().iter().map(|f| empty_column(f)).collect();
+        RecordBatch::try_new(schema, columns)
+    }
+}
+
+/// Names of every variable, by [`Var::index`].
+pub static VARIABLES: LazyLock<ArrayRef> =
+    LazyLock::new(|| names(Var::ALL.iter().map(|v| v.name())));
+/// Names of every operation, by code - 1.
+pub static OPS: LazyLock<ArrayRef> = LazyLock::new(|| names(Op::ALL.iter().map(|o| o.name())));
+/// Names of every hook, by code - 1.
+pub static HOOK_NAMES: LazyLock<ArrayRef> =
+    LazyLock::new(|| names(Hook::ALL.iter().map(|h| h.name())));
+/// Names of every lifecycle event, by code - 1.
+pub static EVENTS: LazyLock<ArrayRef> =
+    LazyLock::new(|| names(Event::ALL.iter().map(|e| e.name())));
+/// Kinds of ledger rows.
+pub static LEDGER_KINDS: LazyLock<ArrayRef> = LazyLock::new(|| names(KINDS.iter().copied()));
+/// Names of the rings.
+pub static RINGS: LazyLock<ArrayRef> = LazyLock::new(|| names(Ring::ALL.iter().map(|r| r.name())));
+
+fn names(names: impl Iterator<Item = &'static str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(names))
+}
+
+/// A dictionary column over one of the static dictionaries.
+///
+/// The same values array every time: Arrow's writer then sees at once that the dictionary has been
+/// sent. (One built row by row would grow, and be sent again, with each new name.)
+pub fn dictionary<K: ArrowDictionaryKeyType>(
+    keys: PrimitiveArray<K>,
+    values: &LazyLock<ArrayRef>,
+) -> Result<ArrayRef, ArrowError> {
+    Ok(Arc::new(DictionaryArray::try_new(keys, ArrayRef::clone(values))?))
+}
+
+fn empty_column(field: &Field) -> ArrayRef {
+    match field.data_type() {
+        DataType::Dictionary(key, _) => {
+            let values = match field.name().as_str() {
+                "variable" => &VARIABLES,
+                "op" => &OPS,
+                "hook" => &HOOK_NAMES,
+                "event" => &EVENTS,
+                "kind" => &LEDGER_KINDS,
+                "ring" => &RINGS,
+                other => unreachable!("no dictionary for column {other}"),
+            };
+            let column = if **key == DataType::Int16 {
+                dictionary::<Int16Type>(PrimitiveArray::from_iter_values([]), values)
+            } else {
+                dictionary::<Int8Type>(PrimitiveArray::from_iter_values([]), values)
+            };
+            column.expect("no key can be out of range where there are none")
+        }
+        DataType::List(item) => super::builder::empty_ops(item, empty_column),
+        other => arrow::array::new_empty_array(other),
+    }
+}
+
+const SMALL_DICTIONARY: fn() -> DataType =
+    || DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+
+fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
+    let mut metadata = HashMap::from([("meaning".to_owned(), meaning.to_owned())]);
+    if !unit.is_empty() {
+        metadata.insert("unit".to_owned(), unit.to_owned());
+    }
+    Field::new(name, ty, false).with_metadata(metadata)
+}
+
+fn schema(stream: Stream, fields: Vec<Field>) -> SchemaRef {
+    let metadata = HashMap::from([
+        ("estats.format_version".to_owned(), FORMAT_VERSION.to_string()),
+        ("estats.stream".to_owned(), stream.name().to_owned()),
+    ]);
+    Arc::new(Schema::new_with_metadata(fields, metadata))
+}
+
+fn header_fields() -> Vec<Field> {
+    use DataType::{UInt16, UInt64};
+    vec![
+        field("ts_ns", UInt64, "ns", "CLOCK_MONOTONIC, read in the hook"),
+        field("cpu", UInt16, "", "CPU on which the hook ran; 65535 in rows of the recorder itself"),
+        field("seq", UInt64, "", "number of the record on its CPU; lost records use up theirs"),
+        field(
+            "cookie",
+            UInt64,
+            "",
+            "socket cookie; with generation the identity of the connection",
+        ),
+        field("generation", UInt16, "", "counts the connections that one socket makes"),
+        field("hook", SMALL_DICTIONARY(), "", "the hook that made the record"),
+    ]
+}
+
+/// The fields of one operation.
+pub static OPERATION: LazyLock<Fields> = LazyLock::new(|| {
+    let variable = DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8));
+    Fields::from(vec![
+        field("variable", variable, "", "name of the variable, as in RFC 4898"),
+        field("op", SMALL_DICTIONARY(), "", "set, add, inc, dec, max or min"),
+        field("value", DataType::UInt64, "", "operand; two's complement for signed variables"),
+    ])
+});
+
+/// The element of the list of operations.
+pub static OPERATION_ITEM: LazyLock<Arc<Field>> =
+    LazyLock::new(|| Arc::new(Field::new("item", DataType::Struct(OPERATION.clone()), false)));
+
+static HOOKS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = header_fields();
+    let ops = DataType::List(OPERATION_ITEM.clone());
+    fields.push(field("ops", ops, "", "operations on variables, in the order they take effect"));
+    schema(Stream::Hooks, fields)
+});
+
+static CONNECTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    use DataType::{UInt8, UInt16, UInt32, UInt64, Utf8};
+    let mut fields = header_fields();
+    fields.extend([
+        field("event", SMALL_DICTIONARY(), "", "open, baseline, close, end or drain"),
+        field("start_ns", UInt64, "ns", "CLOCK_MONOTONIC at which the connection began"),
+        field("family", UInt16, "", "address family of the socket: 2 AF_INET, 10 AF_INET6"),
+        field("local_addr", Utf8, "", "local address; IPv4-mapped as ::ffff:1.2.3.4"),
+        field("local_port", UInt16, "", "local port"),
+        field("remote_addr", Utf8, "", "remote address"),
+        field("remote_port", UInt16, "", "remote port"),
+        field("netns", UInt32, "", "inode number of the network namespace"),
+        field("cgroup_id", UInt64, "", "id of the cgroup v2; 0 if it has none"),
+        field("cgroup_path", Utf8, "", "its path below the mount; empty if not resolved"),
+        field("pid", UInt32, "", "thread group id of the owner; 0 if unknown"),
+        field("uid", UInt32, "", "user id of the socket"),
+        field("comm", Utf8, "", "command name of the owner"),
+        field("congestion", Utf8, "", "congestion control in force"),
+        field("old_state", UInt8, "", "kernel TCP state before the event"),
+        field("new_state", UInt8, "", "kernel TCP state after the event"),
+        field("active", UInt8, "", "1 opened by this end, 2 by the peer, 0 unknown"),
+        field("established", UInt8, "", "1 if it reached ESTABLISHED"),
+        field("first_fin", UInt8, "", "whose FIN came first: 0 none so far, 1 ours, 2 the peer's"),
+        field("sk_err", UInt32, "", "pending socket error as an errno; 0 if none"),
+    ]);
+    schema(Stream::Connections, fields)
+});
+
+static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
+    use DataType::{UInt16, UInt32, UInt64};
+    let optional = |name: &str, ty, unit: &str, meaning: &str| {
+        field(name, ty, unit, meaning).with_nullable(true)
+    };
+    let fields = vec![
+        field("ts_ns", UInt64, "ns", "CLOCK_MONOTONIC of the row"),
+        field(
+            "kind",
+            SMALL_DICTIONARY(),
+            "",
+            "what the row reports; the columns it fills depend on it",
+        ),
+        optional("cpu", UInt16, "", "the CPU"),
+        optional("hook", SMALL_DICTIONARY(), "", "the hook"),
+        optional("ring", SMALL_DICTIONARY(), "", "the ring"),
+        optional("since_ns", UInt64, "ns", "loss: beginning of the interval"),
+        optional(
+            "count",
+            UInt64,
+            "",
+            "loss, map_failure: number in the interval; emitted: number so far; dropped: rows removed",
+        ),
+        optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
+        optional("size", UInt64, "byte", "ring_fill: size of the ring"),
+        optional("monotonic_ns", UInt64, "ns", "clock: CLOCK_MONOTONIC"),
+        optional("realtime_ns", UInt64, "ns", "clock: CLOCK_REALTIME"),
+        optional("tai_ns", UInt64, "ns", "clock: CLOCK_TAI"),
+        optional("late_ns", UInt64, "ns", "late_drain: how late the rings were read"),
+        optional("segment", UInt32, "", "dropped: number of the hooks segment removed"),
+    ];
+    schema(Stream::Ledger, fields)
+});
+
+/// A column by its name and type.
+pub fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
+    batch
+        .column_by_name(name)
+        .ok_or_else(|| format!("no column {name}"))?
+        .as_any()
+        .downcast_ref()
+        .ok_or_else(|| format!("column {name} has an unexpected type"))
+}
+
+/// The values of a dictionary, as this build's own, by key; `None` where it has no such name.
+pub fn mapping<K: ArrowDictionaryKeyType, T>(
+    column: &DictionaryArray<K>,
+    known: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<Option<T>>, String> {
+    let values: &StringArray = column
+        .values()
+        .as_any()
+        .downcast_ref()
+        .ok_or("a dictionary has values that are not strings")?;
+    Ok(values.iter().map(|name| name.and_then(&known)).collect())
+}
+
+/// The hook of that name.
+pub fn hook_by_name(name: &str) -> Option<Hook> {
+    Hook::ALL.iter().copied().find(|h| h.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_codes_minus_one() {
+        // The builders compute keys from codes; that needs the lists without holes.
+        assert!(Hook::ALL.iter().enumerate().all(|(i, h)| *h as usize == i + 1));
+        assert!(Op::ALL.iter().enumerate().all(|(i, o)| *o as usize == i + 1));
+        assert!(Event::ALL.iter().enumerate().all(|(i, e)| *e as usize == i + 1));
+        assert!(Var::COUNT <= i16::MAX as usize);
+    }
+
+    #[test]
+    fn file_names() {
+        assert_eq!(Stream::Hooks.file_name(7), "hooks-000007.arrows.zst");
+        assert_eq!(Stream::Hooks.segment("hooks-000007.arrows.zst"), Some(7));
+        assert_eq!(Stream::Hooks.segment("hooks-1000000.arrows.zst"), Some(1_000_000));
+        for other in ["hooks-7.arrows.zst", "ledger-000007.arrows.zst", "hooks-000007.arrows"] {
+            assert_eq!(Stream::Hooks.segment(other), None, "{other}");
+        }
+    }
+}

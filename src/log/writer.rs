@@ -1,0 +1,346 @@
+//! Writing a recording.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+
+use super::builder::{HookBuilder, Span};
+use super::ledger::{DroppedRows, LedgerBuilder};
+use super::rows::{LifecycleBuilder, marker};
+use super::segment::Segment;
+use super::stream::Stream;
+use super::{LedgerRow, LogError, Manifest};
+use crate::schema::Hook;
+use crate::wire::{Header, Lifecycle, NO_CPU, Operation};
+
+/// How the recording is divided and bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// A segment of hook records ends when it has this many bytes (at most a quarter of
+    /// `max_bytes`, so that removing one segment removes a small part).
+    pub rotate_bytes: u64,
+    /// Or when it is this old, in ns.
+    pub rotate_ns: u64,
+    /// Bound of the recording's size: the oldest segments of hook records are removed. Connections
+    /// and ledger stay whole, so that what remains can be explained.
+    pub max_bytes: Option<u64>,
+    /// zstd compression level.
+    pub level: i32,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        // Level 1: higher ones cost the recorder time and gain little on these columns.
+        Self { rotate_bytes: 256 << 20, rotate_ns: 600_000_000_000, max_bytes: None, level: 1 }
+    }
+}
+
+/// A batch is written when it has this many operations or rows: large enough to compress well (a
+/// frame of some 200 kB), small enough to stay in the cache of whoever reads it.
+const BATCH: usize = 65_536;
+/// Or when it is this old: what a crash may cost.
+const BATCH_AGE_NS: u64 = 1_000_000_000;
+
+/// Rows of each CPU, by CPU number.
+#[derive(Clone, Debug, Default)]
+struct PerCpu(Vec<u64>);
+
+impl PerCpu {
+    fn count(&mut self, cpu: u16) {
+        if cpu == NO_CPU {
+            return;
+        }
+        let cpu = usize::from(cpu);
+        if cpu >= self.0.len() {
+            self.0.resize(cpu + 1, 0);
+        }
+        self.0[cpu] += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(cpu, n)| (cpu as u16, *n))
+    }
+}
+
+/// A segment of hook records that is closed and may be removed.
+#[derive(Debug)]
+struct Closed {
+    number: u32,
+    bytes: u64,
+    rows: PerCpu,
+}
+
+/// Writes a recording. It reads no clock: "now" is the latest time given to [`Self::tick`] or
+/// [`Self::drained`]. Dropping it without [`Self::finish`] leaves an unclosed recording, as a
+/// crash would, without the rows since the last flush.
+#[derive(Debug)]
+pub struct RecordingWriter {
+    dir: PathBuf,
+    options: WriterOptions,
+    now_ns: u64,
+    hooks: Pending<HookBuilder>,
+    connections: Pending<LifecycleBuilder>,
+    ledger: Pending<LedgerBuilder>,
+    segment_number: u32,
+    segment_since_ns: u64,
+    segment_rows: PerCpu,
+    closed: VecDeque<Closed>,
+    closed_bytes: u64,
+    logged: PerCpu,
+    rows: u64,
+    markers: u64,
+}
+
+/// A stream's open segment and the batch on its way there.
+#[derive(Debug)]
+struct Pending<B> {
+    builder: B,
+    /// When its first row came.
+    since_ns: Option<u64>,
+    segment: Segment,
+}
+
+impl<B: Default> Pending<B> {
+    fn new(segment: Segment) -> Self {
+        Self { builder: B::default(), since_ns: None, segment }
+    }
+
+    fn is_old(&self, now_ns: u64) -> bool {
+        self.since_ns.is_some_and(|since| now_ns.saturating_sub(since) >= BATCH_AGE_NS)
+    }
+
+    /// Writes the batch, if there is one.
+    fn flush(
+        &mut self,
+        stream: Stream,
+        take: impl FnOnce(&mut B) -> Result<(RecordBatch, Span), ArrowError>,
+    ) -> Result<(), LogError> {
+        if self.since_ns.take().is_none() {
+            return Ok(());
+        }
+        let (batch, span) = take(&mut self.builder)
+            .map_err(|source| LogError::Encode { path: stream.name().into(), source })?;
+        self.segment.append(&batch, span)
+    }
+}
+
+impl RecordingWriter {
+    /// Makes the directory with the manifest and the first segments.
+    ///
+    /// # Errors
+    /// [`LogError::OutputExists`] if there is something in the directory, or I/O.
+    pub fn create(
+        dir: &Path,
+        manifest: &Manifest,
+        options: WriterOptions,
+    ) -> Result<Self, LogError> {
+        fs::create_dir_all(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                LogError::OutputExists(dir.to_owned())
+            }
+            _ => LogError::io("create", dir, e),
+        })?;
+        let mut entries = fs::read_dir(dir).map_err(|e| LogError::io("read", dir, e))?;
+        if entries.next().is_some() {
+            return Err(LogError::OutputExists(dir.to_owned()));
+        }
+        manifest.write(dir)?;
+        let create = |stream| Segment::create(dir, stream, 0, options.level);
+        Ok(Self {
+            dir: dir.to_owned(),
+            hooks: Pending::new(create(Stream::Hooks)?),
+            connections: Pending::new(create(Stream::Connections)?),
+            ledger: Pending::new(create(Stream::Ledger)?),
+            options,
+            now_ns: manifest.started.monotonic_ns,
+            segment_number: 0,
+            segment_since_ns: manifest.started.monotonic_ns,
+            segment_rows: PerCpu::default(),
+            closed: VecDeque::new(),
+            closed_bytes: 0,
+            logged: PerCpu::default(),
+            rows: 0,
+            markers: 0,
+        })
+    }
+
+    /// Adds a hook record.
+    ///
+    /// # Errors
+    /// If a batch became full and could not be written; its records are gone.
+    pub fn hook(&mut self, header: &Header, ops: &[Operation]) -> Result<(), LogError> {
+        self.rows += 1;
+        self.logged.count(header.cpu);
+        self.push_hook(header, ops)
+    }
+
+    fn push_hook(&mut self, header: &Header, ops: &[Operation]) -> Result<(), LogError> {
+        self.segment_rows.count(header.cpu);
+        self.hooks.builder.push(header, ops);
+        self.hooks.since_ns.get_or_insert(self.now_ns);
+        if self.hooks.builder.operations() >= BATCH || self.hooks.builder.rows() >= BATCH {
+            self.flush_hooks()?;
+        }
+        Ok(())
+    }
+
+    /// Adds a lifecycle record.
+    ///
+    /// # Errors
+    /// As [`Self::hook`].
+    pub fn lifecycle(&mut self, row: &Lifecycle) -> Result<(), LogError> {
+        self.rows += 1;
+        self.logged.count(row.header.cpu);
+        self.push_lifecycle(row.clone())
+    }
+
+    fn push_lifecycle(&mut self, row: Lifecycle) -> Result<(), LogError> {
+        self.connections.builder.push(row);
+        self.connections.since_ns.get_or_insert(self.now_ns);
+        if self.connections.builder.rows() >= BATCH {
+            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row to the ledger.
+    ///
+    /// # Errors
+    /// As [`Self::hook`].
+    pub fn ledger(&mut self, row: &LedgerRow) -> Result<(), LogError> {
+        self.ledger.builder.push(row);
+        self.ledger.since_ns.get_or_insert(self.now_ns);
+        if self.ledger.builder.rows() >= BATCH {
+            self.flush_ledger()?;
+        }
+        Ok(())
+    }
+
+    /// Marks that every record made before `ts_ns` (but for a slack of 100 ms) has been added.
+    ///
+    /// # Errors
+    /// As [`Self::hook`].
+    pub fn drained(&mut self, ts_ns: u64) -> Result<(), LogError> {
+        self.now_ns = self.now_ns.max(ts_ns);
+        let header = Header {
+            ts_ns,
+            seq: self.markers,
+            cookie: 0,
+            generation: 0,
+            cpu: NO_CPU,
+            hook: Hook::Drain,
+        };
+        self.markers += 1;
+        self.push_hook(&header, &[])?;
+        self.push_lifecycle(marker(header))
+    }
+
+    /// Writes batches older than a second, begins a new segment where one is due, and removes the
+    /// oldest where there are too many bytes.
+    ///
+    /// # Errors
+    /// If something could not be written or removed.
+    pub fn tick(&mut self, now_ns: u64) -> Result<(), LogError> {
+        self.now_ns = self.now_ns.max(now_ns);
+        if self.hooks.is_old(self.now_ns) {
+            self.flush_hooks()?;
+        }
+        if self.connections.is_old(self.now_ns) {
+            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+        }
+        if self.ledger.is_old(self.now_ns) {
+            self.flush_ledger()?;
+        }
+        if self.now_ns.saturating_sub(self.segment_since_ns) >= self.options.rotate_ns
+            && self.hooks.segment.batches() > 0
+        {
+            self.rotate()?;
+        }
+        self.bound()
+    }
+
+    /// Bytes of all streams now on disk, without the manifest.
+    pub fn bytes_written(&self) -> u64 {
+        self.closed_bytes
+            + self.hooks.segment.bytes()
+            + self.connections.segment.bytes()
+            + self.ledger.segment.bytes()
+    }
+
+    /// Records added: hook activations and lifecycle records, without markers.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Records added, by CPU; for the totals of the manifest.
+    pub fn logged(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.logged.iter()
+    }
+
+    /// Writes what is left, ends all streams, and replaces the manifest by the final one.
+    ///
+    /// # Errors
+    /// If something could not be written; the recording then stays unclosed.
+    pub fn finish(mut self, manifest: &Manifest) -> Result<(), LogError> {
+        self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
+        self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+        self.ledger.flush(Stream::Ledger, LedgerBuilder::take)?;
+        self.hooks.segment.finish()?;
+        self.connections.segment.finish()?;
+        self.ledger.segment.finish()?;
+        manifest.write(&self.dir)
+    }
+
+    fn flush_hooks(&mut self) -> Result<(), LogError> {
+        self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
+        let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
+        if self.hooks.segment.bytes() >= self.options.rotate_bytes.min(quarter) {
+            self.rotate()?;
+        }
+        Ok(())
+    }
+
+    fn flush_ledger(&mut self) -> Result<(), LogError> {
+        self.ledger.flush(Stream::Ledger, LedgerBuilder::take)
+    }
+
+    fn rotate(&mut self) -> Result<(), LogError> {
+        // Rows still in the builder would be counted to the segment that ends.
+        self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
+        let next = self.segment_number + 1;
+        let segment = Segment::create(&self.dir, Stream::Hooks, next, self.options.level)?;
+        let bytes = std::mem::replace(&mut self.hooks.segment, segment).finish()?;
+        self.closed_bytes += bytes;
+        self.closed.push_back(Closed {
+            number: std::mem::replace(&mut self.segment_number, next),
+            bytes,
+            rows: std::mem::take(&mut self.segment_rows),
+        });
+        self.segment_since_ns = self.now_ns;
+        Ok(())
+    }
+
+    fn bound(&mut self) -> Result<(), LogError> {
+        let Some(max) = self.options.max_bytes else { return Ok(()) };
+        while self.bytes_written() > max {
+            let Some(oldest) = self.closed.pop_front() else { return Ok(()) };
+            let ts_ns = self.now_ns;
+            self.ledger(&LedgerRow::Dropped { ts_ns, segment: oldest.number })?;
+            for (cpu, rows) in oldest.rows.iter() {
+                let row = DroppedRows { ts_ns, segment: oldest.number, cpu, rows };
+                self.ledger.builder.push_dropped(&row);
+            }
+            // First on record, then gone: a crash between the two leaves a segment too many.
+            self.ledger.since_ns.get_or_insert(ts_ns);
+            self.flush_ledger()?;
+            let path = self.dir.join(Stream::Hooks.file_name(oldest.number));
+            fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
+            self.closed_bytes -= oldest.bytes;
+        }
+        Ok(())
+    }
+}
