@@ -24,5 +24,7 @@ pub mod sink;
 
 pub mod summary;
 
+pub mod manual;
+
 #[cfg(test)]
 mod testing;
