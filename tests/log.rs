@@ -241,8 +241,11 @@ fn every_cut_reads_to_the_last_whole_frame() {
         if let [truncation] = &truncations[..] {
             assert_eq!(truncation.offset + truncation.leftover, cut as u64);
         }
-        let report = recording.verify().unwrap();
-        assert_eq!(report.ok(), cut == whole.len(), "cut at {cut}: {report}");
+        // Verification reads all files again; every cut of it would take long.
+        if cut % 7 == 0 || cut == whole.len() {
+            let report = recording.verify().unwrap();
+            assert_eq!(report.ok(), cut == whole.len(), "cut at {cut}: {report}");
+        }
         seen.push(found.len());
     }
     seen.dedup();
@@ -250,22 +253,35 @@ fn every_cut_reads_to_the_last_whole_frame() {
     assert_eq!(seen, [0, 5, 10, 15]);
 }
 
-#[test]
-fn every_flipped_bit_is_found() {
+/// One bit of every so many bytes, each of the eight in turn.
+fn flipped_bits_are_found(every: usize, bits: std::ops::Range<usize>) {
     let dir = tempfile::tempdir().unwrap();
     small(dir.path());
     for path in segment_files(dir.path()) {
         let whole = fs::read(&path).unwrap();
-        for bit in 0..whole.len() * 8 {
-            let mut flipped = whole.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, &flipped).unwrap();
-            let recording = Recording::open(dir.path()).unwrap();
-            assert!(!recording.verify().unwrap().ok(), "{} bit {bit}", path.display());
+        for byte in (0..whole.len()).step_by(every) {
+            for bit in bits.clone() {
+                let mut flipped = whole.clone();
+                flipped[byte] ^= 1 << ((byte / every + bit) % 8);
+                fs::write(&path, &flipped).unwrap();
+                let report = Recording::open(dir.path()).unwrap().verify().unwrap();
+                assert!(!report.ok(), "{}: {:#x} in byte {byte}", path.display(), flipped[byte]);
+            }
         }
         fs::write(&path, &whole).unwrap();
     }
     assert!(Recording::open(dir.path()).unwrap().verify().unwrap().ok());
+}
+
+#[test]
+fn a_flipped_bit_is_found() {
+    flipped_bits_are_found(7, 0..1);
+}
+
+#[test]
+#[ignore = "a minute in a release build, ten without optimisation"]
+fn every_flipped_bit_is_found() {
+    flipped_bits_are_found(1, 0..8);
 }
 
 #[test]
@@ -317,6 +333,7 @@ fn segments_rotate_by_size_and_time() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = RecordingWriter::create(dir.path(), &manifest(), options).unwrap();
+        writer.tick(0).unwrap();
         for round in 0..4_u64 {
             writer.hook(&header(round * SECOND, 3, round), &[op(Var::SegsIn, round)]).unwrap();
             writer.tick((round + 1) * SECOND).unwrap();
@@ -345,14 +362,14 @@ fn segments_rotate_by_size_and_time() {
 #[test]
 fn a_bounded_recording_keeps_the_newest_and_its_account() {
     let dir = tempfile::tempdir().unwrap();
-    let max = 40_000;
+    let max = 150_000;
     let options = WriterOptions { max_bytes: Some(max), ..WriterOptions::default() };
     let mut writer = RecordingWriter::create(dir.path(), &manifest(), options).unwrap();
     let mut largest = 0;
     for seq in 0..60_u64 {
         // Two CPUs, out of order at the borders of the segments; incompressible operands.
-        let ops: Vec<_> = (0..200_u64)
-            .map(|i| op(Var::SegsIn, (seq * 200 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        let ops: Vec<_> = (0..600_u64)
+            .map(|i| op(Var::SegsIn, (seq * 600 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
             .collect();
         writer.hook(&header(seq * SECOND, 0, seq ^ 1), &ops).unwrap();
         writer.lifecycle(&lifecycle(seq * SECOND + 1, 1, seq)).unwrap();
@@ -478,12 +495,7 @@ fn an_output_that_exists_is_left_alone() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_told_as_such() {
-    let error = fs::write("/dev/full", "x").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     let dir = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("/dev/full", dir.path().join("manifest.json.tmp")).unwrap();
-    // The directory must be empty at creation; afterwards the final manifest meets the full disk.
-    fs::remove_file(dir.path().join("manifest.json.tmp")).unwrap();
     let writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
     std::os::unix::fs::symlink("/dev/full", dir.path().join("manifest.json.tmp")).unwrap();

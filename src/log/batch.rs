@@ -201,3 +201,90 @@ pub(super) fn unknown_rows(batch: &RecordBatch) -> Result<u64, String> {
     let partly = (0..hooks.len()).filter(|i| hooks.ops(*i).count() < width(*i)).count();
     Ok(hooks.unknown_records() + partly as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::num::NonZeroUsize;
+
+    use arrow::array::{ArrayRef, PrimitiveArray, StringArray};
+    use arrow::ipc::writer::StreamEncoder;
+
+    use super::super::frame::Compressor;
+    use super::super::stream::{OPERATION, OPERATION_ITEM, Stream};
+    use super::super::{Manifest, Recording};
+    use super::*;
+
+    /// As a newer recorder might write it: another order of the names, and some unknown here.
+    fn newer(rows: bool) -> RecordBatch {
+        fn names<const N: usize>(names: [&str; N]) -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(names))
+        }
+        fn some<T>(rows: bool, values: Vec<T>) -> Vec<T> {
+            if rows { values } else { Vec::new() }
+        }
+        let hook = DictionaryArray::<Int8Type>::new(
+            PrimitiveArray::from(some(rows, vec![1, 0, 1])),
+            names(["a_hook_of_tomorrow", "egress"]),
+        );
+        let variable = DictionaryArray::<Int16Type>::new(
+            PrimitiveArray::from(some(rows, vec![0, 1, 1, 1, 1])),
+            names(["AVariableOfTomorrow", "SegsOut"]),
+        );
+        let op = DictionaryArray::<Int8Type>::new(
+            PrimitiveArray::from(some(rows, vec![0, 0, 0, 0, 1])),
+            names(["set", "xor"]),
+        );
+        let value = UInt64Array::from(some(rows, vec![10, 11, 12, 13, 14]));
+        let values = StructArray::new(
+            OPERATION.clone(),
+            vec![Arc::new(variable), Arc::new(op), Arc::new(value)],
+            None,
+        );
+        let lengths = some(rows, vec![2, 1, 2]);
+        let ops = ListArray::new(
+            OPERATION_ITEM.clone(),
+            OffsetBuffer::from_lengths(lengths),
+            Arc::new(values),
+            None,
+        );
+        let u64s = || Arc::new(UInt64Array::from(some(rows, vec![0, 1, 2])));
+        let u16s = || Arc::new(UInt16Array::from(some(rows, vec![0, 0, 0])));
+        let header: [ArrayRef; 5] = [u64s(), u16s(), u64s(), u64s(), u16s()];
+        let columns = header.into_iter().chain([Arc::new(hook) as _, Arc::new(ops) as _]);
+        RecordBatch::try_new(Stream::Hooks.schema(), columns.collect()).unwrap()
+    }
+
+    #[test]
+    fn names_of_a_newer_recorder_are_counted_and_the_rest_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        Manifest { format_version: 1, ..Manifest::default() }.write(dir.path()).unwrap();
+        let mut encoder = StreamEncoder::try_new(&Stream::Hooks.schema()).unwrap();
+        let mut zstd = Compressor::new(1).unwrap();
+        let (mut file, mut frame) = (Vec::new(), Vec::new());
+        for rows in [false, true] {
+            let content: Vec<u8> = encoder
+                .encode(&newer(rows))
+                .unwrap()
+                .iter()
+                .flat_map(|b| b.as_slice().to_vec())
+                .collect();
+            zstd.compress(&content, &mut frame).unwrap();
+            file.extend_from_slice(&frame);
+        }
+        fs::write(dir.path().join(Stream::Hooks.file_name(0)), file).unwrap();
+
+        let recording = Recording::open(dir.path()).unwrap();
+        let batches: Vec<_> = recording.hooks(NonZeroUsize::MIN).map(Result::unwrap).collect();
+        let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
+        let records: Vec<_> = (0..batch.len())
+            .map(|i| (batch.header(i).seq, batch.header(i).hook, batch.ops(i).collect::<Vec<_>>()))
+            .collect();
+        let set = |value| vec![Operation { var: Var::SegsOut, op: Op::Set, value }];
+        assert_eq!(records, [(0, Hook::Egress, set(11)), (2, Hook::Egress, set(13))]);
+        // The variable, the operator, and the one operation of the hook.
+        assert_eq!((batch.unknown_ops(), batch.unknown_records()), (3, 1));
+        let report = recording.verify().unwrap();
+        assert_eq!((report.unknown, report.cpus[0].logged), (3, 3), "{report}");
+    }
+}

@@ -266,7 +266,7 @@ mod tests {
         let mut file = Vec::new();
         // Sizes on both sides of every width of the content size, and more than one block.
         for len in [0, 1, 255, 256, 257, 65_535, 65_792, 65_793, 400_000_usize] {
-            let content: Vec<u8> = (0..len).map(|i| (i * i >> 3) as u8).collect();
+            let content: Vec<u8> = (0..len).map(|i| ((i * i) >> 3) as u8).collect();
             zstd.compress(&content, &mut out).unwrap();
             file.extend_from_slice(&out);
         }

@@ -16,7 +16,7 @@ pub(super) const FILE_NAME: &str = "manifest.json";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Manifest {
-    /// Version of the recording's format.
+    /// Version of the recording's format; the writer fills it in.
     pub format_version: u32,
     /// UUID of the recording.
     pub recording: String,
@@ -210,7 +210,9 @@ impl Manifest {
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
         let partial = dir.join("manifest.json.tmp");
-        let mut text = serde_json::to_vec_pretty(self)
+        // What is written beside it has this build's format, whatever the caller filled in.
+        let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
+        let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
         let write = || {

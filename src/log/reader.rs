@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -283,15 +283,14 @@ impl Frames {
         read().map_err(|e| LogError::io("read", &self.map.path, e))
     }
 
-    fn content(&mut self, frame: usize) -> Result<Buffer, LogError> {
+    fn content(&mut self, frame: usize) -> Result<Vec<u8>, LogError> {
         if frame >= self.map.frames.len() {
             let reason = self.map.fault().unwrap_or_default();
             return Err(self.map.corrupt(frame, reason));
         }
         self.load(frame)?;
-        let content = decompress(&mut self.zstd, &self.compressed)
-            .map_err(|reason| self.map.corrupt(frame, reason))?;
-        Ok(Buffer::from_vec(content))
+        decompress(&mut self.zstd, &self.compressed)
+            .map_err(|reason| self.map.corrupt(frame, reason))
     }
 
     /// The batch of a frame; `None` for the end of the stream.
@@ -301,7 +300,7 @@ impl Frames {
             return Ok(self.first.clone());
         }
         let content = self.content(frame)?;
-        self.decode(content).map_err(|reason| self.map.corrupt(frame, reason))
+        self.decode(Buffer::from_vec(content)).map_err(|reason| self.map.corrupt(frame, reason))
     }
 
     /// Takes in schema and dictionaries.
@@ -310,10 +309,14 @@ impl Frames {
             return Ok(());
         }
         let mut content = self.content(0)?;
+        // Arrow's decoder gives a batch without a body (no rows, no lists) only when it sees a byte
+        // more: the first one of the next message.
+        content.push(0xff);
+        let mut content = Buffer::from_vec(content);
         self.decoder = StreamDecoder::new();
         let corrupt = |reason| self.map.corrupt(0, reason);
         let first = self.decoder.decode(&mut content).map_err(|e| corrupt(e.to_string()))?;
-        if !content.is_empty() {
+        if first.is_some() && content.len() != 1 {
             return Err(corrupt("the first frame has more than one batch".into()));
         }
         let missing = || corrupt("the first frame has no batch".into());
@@ -400,7 +403,7 @@ struct Parallel {
 enum Lane {
     /// Reads when asked: for one thread, and for a failure to begin with.
     Inline(Box<dyn Iterator<Item = Decoded> + Send>),
-    Thread(Receiver<Decoded>),
+    Thread(Receiver<Decoded>, Option<JoinHandle<()>>),
 }
 
 impl Parallel {
@@ -424,7 +427,7 @@ impl Parallel {
                 return Lane::Inline(Box::new(read));
             }
             let (send, receive) = sync_channel(AHEAD);
-            thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 // The other side hangs up when it has enough, or at the first error.
                 for batch in read {
                     if send.send(batch).is_err() {
@@ -432,9 +435,24 @@ impl Parallel {
                     }
                 }
             });
-            Lane::Thread(receive)
+            Lane::Thread(receive, Some(thread))
         };
         Self { lanes: (0..threads).map(lane).collect(), next: 0 }
+    }
+}
+
+impl Lane {
+    /// The next frame of this lane.
+    fn next(&mut self) -> Option<Decoded> {
+        match self {
+            Self::Inline(read) => read.next(),
+            Self::Thread(receive, thread) => receive.recv().ok().or_else(|| {
+                // Hung up: at its end, or by a panic, which must not look like an end.
+                let ended = thread.take().map_or(Ok(()), JoinHandle::join);
+                ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                None
+            }),
+        }
     }
 }
 
@@ -445,10 +463,7 @@ impl Iterator for Parallel {
         loop {
             // No lanes: at the end, or after an error, which hangs up on all threads.
             let lane = self.next;
-            let decoded = match self.lanes.get_mut(lane)? {
-                Lane::Inline(read) => read.next(),
-                Lane::Thread(receive) => receive.recv().ok(),
-            };
+            let decoded = self.lanes.get_mut(lane)?.next();
             self.next = (lane + 1) % self.lanes.len();
             match decoded {
                 Some(Ok(Some(batch))) => return Some(Ok(batch)),

@@ -137,3 +137,30 @@ impl Segment {
         Ok(())
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_leaves_whole_frames() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut segment = Segment::create(dir.path(), Stream::Ledger, 0, 1).unwrap();
+        let batch = Stream::Ledger.empty().unwrap();
+        segment.append(&batch, Span::EMPTY).unwrap();
+        let before = segment.bytes();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut segment.file, full);
+        let error = segment.append(&batch, Span::EMPTY).unwrap_err();
+        assert!(matches!(error, LogError::DiskFull { .. }), "{error:?}");
+        assert_eq!((segment.bytes(), segment.batches()), (before, 1));
+        assert_eq!(file.metadata().unwrap().len(), before);
+        // With room again, it goes on after the last whole frame.
+        segment.file = file;
+        segment.append(&batch, Span::EMPTY).unwrap();
+        let bytes = segment.finish().unwrap();
+        let map =
+            super::super::reader::SegmentMap::open(dir.path().join("ledger-000000.arrows.zst"));
+        assert_eq!((map.as_ref().unwrap().bytes, map.unwrap().fault()), (bytes, None));
+    }
+}

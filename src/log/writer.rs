@@ -86,7 +86,8 @@ pub struct RecordingWriter {
     connections: Pending<LifecycleBuilder>,
     ledger: Pending<LedgerBuilder>,
     segment_number: u32,
-    segment_since_ns: u64,
+    /// When the open segment of hook records began; unknown until a time is.
+    segment_since_ns: Option<u64>,
     segment_rows: PerCpu,
     closed: VecDeque<Closed>,
     closed_bytes: u64,
@@ -158,7 +159,7 @@ impl RecordingWriter {
             options,
             now_ns: manifest.started.monotonic_ns,
             segment_number: 0,
-            segment_since_ns: manifest.started.monotonic_ns,
+            segment_since_ns: None,
             segment_rows: PerCpu::default(),
             closed: VecDeque::new(),
             closed_bytes: 0,
@@ -255,7 +256,8 @@ impl RecordingWriter {
         if self.ledger.is_old(self.now_ns) {
             self.flush_ledger()?;
         }
-        if self.now_ns.saturating_sub(self.segment_since_ns) >= self.options.rotate_ns
+        let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
+        if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
             && self.hooks.segment.batches() > 0
         {
             self.rotate()?;
@@ -320,7 +322,7 @@ impl RecordingWriter {
             bytes,
             rows: std::mem::take(&mut self.segment_rows),
         });
-        self.segment_since_ns = self.now_ns;
+        self.segment_since_ns = Some(self.now_ns);
         Ok(())
     }
 
