@@ -17,8 +17,26 @@ pub mod capture;
 
 pub mod log;
 
-pub mod units;
+pub mod replay;
+
+pub mod flow;
+
+pub mod estats;
+
+pub mod tables;
+
+#[allow(clippy::disallowed_methods, reason = "writes the tables")]
+pub mod sink;
+
+pub mod summary;
+
+pub mod manual;
 
 #[cfg(feature = "query")]
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod query;
+
+pub mod units;
+
+#[cfg(test)]
+mod testing;

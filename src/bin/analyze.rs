@@ -1,1 +1,26 @@
-fn main() {}
+//! `estats-analyze`: flags and exit codes; the work is in the library.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[path = "../cli/mod.rs"]
+mod cli;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match cli::run(arguments) {
+        Ok(code) => code,
+        // Whoever reads the output has seen enough (`| head`).
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("estats-analyze: {e}");
+            ExitCode::from(cli::USAGE)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,124 @@
+//! `info`: what is in a recording.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat};
+use estats::log::{ClockSample, LedgerRow, Manifest, Recording};
+use estats::wire::Event;
+
+use super::print_json;
+
+/// What the totals say, or what the streams show where there are none.
+#[derive(Default)]
+struct Account {
+    duration_ns: u64,
+    connections: u64,
+    records: u64,
+    lost: u64,
+}
+
+pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let recording = Recording::open(run)?;
+    let manifest = recording.manifest();
+    if json {
+        print_json(manifest)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let account = account(&recording)?;
+    let host = &manifest.host;
+    let mut lines = vec![
+        ("recording", manifest.recording.clone()),
+        ("format", format!("{}, by estats {}", manifest.format_version, manifest.tool_version)),
+        ("host", format!("{}, {} CPUs, {}", host.hostname, host.cpus, host.machine)),
+        ("kernel", format!("{} {}", host.kernel_release, host.kernel_version)),
+        ("command", command(manifest)),
+        ("begun", wall(manifest.started)),
+        ("duration", format!("{:.3} s", account.duration_ns as f64 / 1e9)),
+        ("closed", closed(manifest).to_owned()),
+        ("hook set", manifest.hook_set.clone()),
+        ("variables", coverage(manifest)),
+        ("connections", account.connections.to_string()),
+        ("records", account.records.to_string()),
+        ("lost", account.lost.to_string()),
+    ];
+    for hook in manifest.hooks.iter().filter(|h| !h.attached) {
+        let reason = hook.reason.as_deref().unwrap_or("no reason given");
+        lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
+    }
+    let mut out = io::stdout().lock();
+    for (label, text) in lines {
+        writeln!(out, "{label:<12}  {}", text.trim())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn account(recording: &Recording) -> anyhow::Result<Account> {
+    let manifest = recording.manifest();
+    if let Some(totals) = &manifest.totals {
+        return Ok(Account {
+            duration_ns: totals.duration_ns,
+            connections: totals.connections,
+            records: totals.per_cpu.iter().map(|cpu| cpu.logged).sum(),
+            lost: totals.per_cpu.iter().map(|cpu| cpu.lost()).sum(),
+        });
+    }
+    let mut account = Account::default();
+    let mut last = manifest.started.monotonic_ns;
+    for row in recording.lifecycles() {
+        let row = row?;
+        last = last.max(row.header.ts_ns);
+        match row.event {
+            Event::Open | Event::Baseline => account.connections += 1,
+            Event::Close | Event::End | Event::Drain => {}
+        }
+        account.records += u64::from(row.event != Event::Drain);
+    }
+    for batch in recording.hooks(std::num::NonZeroUsize::MIN) {
+        let batch = batch?;
+        for i in 0..batch.len() {
+            let header = batch.header(i);
+            last = last.max(header.ts_ns);
+            account.records += u64::from(header.hook != estats::schema::Hook::Drain);
+        }
+    }
+    for row in recording.ledger() {
+        if let LedgerRow::Loss { lost, .. } = row? {
+            account.lost += lost;
+        }
+    }
+    account.duration_ns = last - manifest.started.monotonic_ns;
+    Ok(account)
+}
+
+fn command(manifest: &Manifest) -> String {
+    match (&manifest.command, manifest.exit_status) {
+        (None, _) => "none".to_owned(),
+        (Some(words), None) => words.join(" "),
+        (Some(words), Some(status)) => format!("{} (exit status {status})", words.join(" ")),
+    }
+}
+
+const fn closed(manifest: &Manifest) -> &'static str {
+    if manifest.totals.is_some() {
+        "yes"
+    } else {
+        "no: the recorder was killed or still runs; all but the last second is there"
+    }
+}
+
+fn wall(clock: ClockSample) -> String {
+    DateTime::from_timestamp(
+        (clock.realtime_ns / 1_000_000_000) as i64,
+        (clock.realtime_ns % 1_000_000_000) as u32,
+    )
+    .map_or_else(|| "unknown".to_owned(), |t| t.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn coverage(manifest: &Manifest) -> String {
+    let count = |quality: &str| manifest.variables.iter().filter(|v| v.quality == quality).count();
+    ["exact", "sampled", "approximate", "constant", "missing"]
+        .map(|quality| format!("{} {quality}", count(quality)))
+        .join(", ")
+}

@@ -1,0 +1,163 @@
+//! `replay`, and the tables other commands need.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use estats::estats::{Interval, RuleOptions};
+use estats::log::Recording;
+use estats::replay::{Options, Report, default_dir, replay};
+use estats::sink::TablesManifest;
+use estats::tables::TABLES_VERSION;
+
+use super::LOST;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: estats-analyze replay run1 --interval 10ms -o run1-fine")]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// Where the tables go [default: RUN/tables]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Distance of the rows of the series (10us, 100ms, 1s), or `event` for a row per hook record
+    #[arg(long, default_value = "100ms", value_parser = parse_interval)]
+    interval: Interval,
+    /// Threads [default: all CPUs]; the bytes written do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// RTT samples up to this count in NormalRttm, larger ones in HighRttm; 0: neither
+    #[arg(long, default_value_t = 0, value_name = "US")]
+    latency_limit_us: u64,
+}
+
+/// Tables that are there.
+pub struct Tables {
+    pub dir: PathBuf,
+    pub manifest: TablesManifest,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        output: arguments.output.clone(),
+        interval: arguments.interval,
+        threads: arguments.threads.unwrap_or_else(cpus),
+        rules: RuleOptions { latency_limit_us: arguments.latency_limit_us },
+    };
+    let report = replay(&Recording::open(&arguments.run)?, &options)?;
+    warn(&report);
+    let mut out = io::stdout().lock();
+    for entry in &report.tables.files {
+        writeln!(out, "{:>12} rows  {}", entry.rows, entry.file)?;
+    }
+    writeln!(out, "digest {}", report.tables.digest)?;
+    writeln!(out, "tables in {}", report.dir.display())?;
+    Ok(exit_code(report.lost))
+}
+
+/// The tables of a recording; replayed first, and saying so, where they are missing or old.
+pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
+    let recording = Recording::open(run)?;
+    let dir = default_dir(run);
+    let found = TablesManifest::read(&dir)?;
+    let why = match &found {
+        None => "there are no tables yet",
+        Some(tables) if tables.tables_version != TABLES_VERSION => {
+            "the tables are of another version"
+        }
+        Some(tables) if tables.recording != recording.manifest().recording => {
+            "the tables are of another recording"
+        }
+        Some(_) if is_older(&dir, run)? => "the tables are older than the recording",
+        Some(tables) => return Ok(Tables { dir, manifest: tables.clone() }),
+    };
+    eprintln!("estats-analyze: replaying {}: {why}", run.display());
+    let options = Options { threads: cpus(), ..Options::default() };
+    let report = replay(&recording, &options)?;
+    warn(&report);
+    Ok(Tables { dir, manifest: report.tables })
+}
+
+pub fn exit_code(lost: u64) -> ExitCode {
+    if lost > 0 { ExitCode::from(LOST) } else { ExitCode::SUCCESS }
+}
+
+fn warn(report: &Report) {
+    let counts = report.counts;
+    for (n, what) in [
+        (
+            report.lost,
+            "records were lost while recording: rows they may belong to are marked lossy",
+        ),
+        (
+            report.order.late,
+            "records came too late to be put in order: their rows are marked lossy",
+        ),
+        (counts.without_cookie, "records of sockets without a cookie were left out"),
+        (report.unknown_operations, "operations are unknown to this version and were left out"),
+    ] {
+        if n > 0 {
+            eprintln!("estats-analyze: {n} {what}");
+        }
+    }
+}
+
+fn cpus() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Whether a file of the recording is newer than its tables. Others in the directory (a report made
+/// from the tables) do not matter.
+fn is_older(tables: &Path, run: &Path) -> io::Result<bool> {
+    let written = fs::metadata(TablesManifest::path(tables))?.modified()?;
+    let mut newest = fs::metadata(run.join("manifest.json"))?.modified()?;
+    for entry in fs::read_dir(run)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().ends_with(b".arrows.zst") {
+            newest = newest.max(entry.metadata()?.modified()?);
+        }
+    }
+    Ok(newest > written)
+}
+
+fn parse_interval(text: &str) -> Result<Interval, String> {
+    if text == "event" {
+        return Ok(Interval::Event);
+    }
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let scale: u64 = match unit {
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        _ => return Err("write a number with us, ms or s, like 100ms, or `event`".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale))
+        .and_then(NonZeroU64::new)
+        .map(Interval::Every)
+        .ok_or_else(|| format!("{number} is no interval; the least is 1us"))
+}
+
+#[cfg(test)]
+mod tests {
+    use estats::replay::interval_name;
+
+    use super::*;
+
+    #[test]
+    fn intervals() {
+        for text in ["100ms", "1us", "10s", "event"] {
+            assert_eq!(interval_name(parse_interval(text).unwrap()), text);
+        }
+        for text in ["", "0ms", "100", "ms", "1h", "99999999999999999999s", "-1s", "1.5s"] {
+            assert!(parse_interval(text).is_err(), "{text}");
+        }
+    }
+}

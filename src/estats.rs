@@ -1,0 +1,554 @@
+//! The table engine: records in their total order in, state of each live connection forward, rows
+//! out.
+//!
+//! No clock, no I/O, and no iteration over the hash map: one look-up per record finds the slot of the
+//! connection. What happens to a variable follows from the schema alone ([`Plan`]); the engine knows
+//! how connections begin and end.
+
+mod bits;
+mod plan;
+mod rules;
+mod slot;
+
+use std::num::NonZeroU64;
+
+use rustc_hash::FxHashMap;
+
+use crate::flow::Flow;
+use crate::replay::ledger::Ledger;
+use crate::replay::order::Consumer;
+use crate::schema::{Hook, Var};
+use crate::wire::{Event, Header, Lifecycle, Operation};
+
+pub use bits::Bits;
+pub use plan::{Plan, RuleOptions};
+pub use rules::RowContext;
+pub use slot::{Row, Slot};
+
+/// When a connection's values are sampled for the series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// At each multiple of so many nanoseconds of CLOCK_MONOTONIC, if anything came since the row
+    /// before.
+    Every(NonZeroU64),
+    /// After each hook record.
+    Event,
+}
+
+/// How much of a connection a row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Records were lost, or came too late to be put in order, while it lived.
+    Lossy,
+    /// It was open before the recording, or its beginning was not seen.
+    BegunBefore,
+    /// It was still open when the recording ended.
+    EndedAfter,
+    /// Everything from its beginning to its end.
+    Complete,
+}
+
+impl Completeness {
+    /// The word in the tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lossy => "lossy",
+            Self::BegunBefore => "begun_before",
+            Self::EndedAfter => "ended_after",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+/// A connection that is over, with its final values.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its number, in order of appearance, from 1.
+    pub conn_id: u64,
+    /// Socket cookie.
+    pub cookie: u64,
+    /// Which of the connections of that socket.
+    pub generation: u16,
+    /// Identity.
+    pub flow: &'a Flow,
+    /// Final values.
+    pub row: &'a Row,
+    /// CLOCK_MONOTONIC of its beginning (of what was seen of it).
+    pub begin_ns: u64,
+    /// CLOCK_MONOTONIC of its end, or of the recording's.
+    pub end_ns: u64,
+    /// Its beginning was not seen.
+    pub begun_before: bool,
+    /// Its end was not seen.
+    pub ended_after: bool,
+    /// Records lost on any CPU while it lived: some may have been its own.
+    pub lost_records: u64,
+    /// Its records that came too late to be put in order.
+    pub late_records: u64,
+}
+
+impl Ended<'_> {
+    /// How much the row tells.
+    pub const fn completeness(&self) -> Completeness {
+        if self.lost_records > 0 || self.late_records > 0 {
+            Completeness::Lossy
+        } else if self.begun_before {
+            Completeness::BegunBefore
+        } else if self.ended_after {
+            Completeness::EndedAfter
+        } else {
+            Completeness::Complete
+        }
+    }
+}
+
+/// The values of a live connection at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// Number of the connection.
+    pub conn_id: u64,
+    /// CLOCK_MONOTONIC of the sample.
+    pub ts_ns: u64,
+    /// CLOCK_MONOTONIC of the connection's beginning.
+    pub begin_ns: u64,
+    /// Identity.
+    pub flow: &'a Flow,
+    /// Values.
+    pub row: &'a Row,
+}
+
+/// Takes the rows.
+pub trait Output {
+    /// What can go wrong, usually writing.
+    type Error;
+    /// A connection is over. In order of the end, then of the number.
+    fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error>;
+    /// A sample of the series. In order of time, then of the number.
+    fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
+}
+
+/// What the engine noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections, all told.
+    pub connections: u64,
+    /// Operations applied.
+    pub operations: u64,
+    /// Largest number of connections live at once.
+    pub live: u64,
+    /// Records of sockets without a cookie: they cannot be told apart, so nothing is made of them.
+    pub without_cookie: u64,
+    /// Records of connections that were already over (their RST, the end of their socket).
+    pub after_end: u64,
+}
+
+/// Identity of a connection in the log.
+type Key = (u64, u16);
+
+/// In place of a slot's number: the connection is over, its socket still there.
+const RETIRED: u32 = u32::MAX;
+
+/// How the beginning of a connection was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// Not: an operation came first.
+    Unseen,
+    /// As it happened.
+    Open,
+    /// By the baseline of what was open before the recording.
+    Baseline,
+}
+
+#[derive(Debug)]
+struct Connection {
+    conn_id: u64,
+    key: Key,
+    slot: Slot,
+    flow: Flow,
+    first_ns: u64,
+    begin: Begin,
+    late_records: u64,
+    /// Something came since the last row of the series.
+    dirty: bool,
+    /// Time of its last row in the series.
+    sampled_ns: Option<u64>,
+    /// It ended at this time of the total order; the row is made when time goes on.
+    ends: Option<Closing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closing {
+    at_ns: u64,
+    ended_after: bool,
+    /// The socket is gone too: its key need not be kept.
+    gone: bool,
+}
+
+impl Connection {
+    fn begin_ns(&self) -> u64 {
+        match (self.flow.start_ns(), self.begin) {
+            (None, Begin::Unseen | Begin::Open | Begin::Baseline) => self.first_ns,
+            (Some(start), Begin::Open) => start,
+            (Some(start), Begin::Unseen | Begin::Baseline) => start.min(self.first_ns),
+        }
+    }
+
+    fn begun_before(&self) -> bool {
+        self.begin != Begin::Open
+    }
+
+    fn row(&self, plan: &Plan, ledger: &Ledger, now_ns: u64) -> Row {
+        plan.row(
+            &self.slot,
+            &RowContext {
+                conn_id: self.conn_id,
+                now_ns,
+                begin_ns: self.begin_ns(),
+                begun_before: self.begun_before(),
+                flow: &self.flow,
+                ledger,
+            },
+        )
+    }
+}
+
+/// The engine. Feed it through [`Consumer`], then call [`Engine::finish`].
+#[derive(Debug)]
+pub struct Engine<'a, O> {
+    plan: &'a Plan,
+    ledger: &'a Ledger,
+    interval: Interval,
+    output: O,
+    keys: FxHashMap<Key, u32>,
+    connections: Vec<Option<Connection>>,
+    free: Vec<u32>,
+    /// Time of the total order: the latest record applied.
+    now_ns: u64,
+    /// The latest time the recording is known to have reached.
+    reached_ns: u64,
+    /// Connections that ended at `now_ns`.
+    closing: Vec<u32>,
+    /// (number, slot) of the connections to be sampled at `sample_ns`.
+    dirty: Vec<(u64, u32)>,
+    sample_ns: u64,
+    counts: Counts,
+}
+
+impl<'a, O: Output> Engine<'a, O> {
+    /// An engine without connections.
+    pub fn new(plan: &'a Plan, ledger: &'a Ledger, interval: Interval, output: O) -> Self {
+        Self {
+            plan,
+            ledger,
+            interval,
+            output,
+            keys: FxHashMap::default(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            now_ns: 0,
+            reached_ns: 0,
+            closing: Vec::new(),
+            dirty: Vec::new(),
+            sample_ns: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The end of the log: connections still open end here.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn finish(mut self) -> Result<(O, Counts), O::Error> {
+        self.reached_ns = self.reached_ns.max(self.now_ns);
+        self.advance(self.reached_ns)?;
+        self.end_closing()?;
+        let end_ns = self.reached_ns;
+        for index in 0..self.connections.len() {
+            if let Some(connection) = &mut self.connections[index] {
+                connection.ends = Some(Closing { at_ns: end_ns, ended_after: true, gone: true });
+                self.closing.push(index as u32);
+            }
+        }
+        self.end_closing()?;
+        Ok((self.output, self.counts))
+    }
+
+    /// Time goes on to `ts_ns`: rows due before it are made.
+    fn advance(&mut self, ts_ns: u64) -> Result<(), O::Error> {
+        if ts_ns <= self.now_ns {
+            return Ok(());
+        }
+        self.end_closing()?;
+        if !self.dirty.is_empty() && ts_ns > self.sample_ns {
+            self.sample_dirty()?;
+        }
+        self.now_ns = ts_ns;
+        Ok(())
+    }
+
+    /// Makes the rows of the connections that ended at the time now left. A row waits until then
+    /// because the record with the final values has the same time as the one that ends it, and
+    /// either may have the smaller sequence number.
+    fn end_closing(&mut self) -> Result<(), O::Error> {
+        let mut closing = std::mem::take(&mut self.closing);
+        closing.sort_unstable_by_key(|&i| self.connections[i as usize].as_ref().map(|c| c.conn_id));
+        for &index in &closing {
+            if let Some(connection) = self.connections[index as usize].take() {
+                self.end(connection)?;
+                self.free.push(index);
+            }
+        }
+        closing.clear();
+        self.closing = closing;
+        Ok(())
+    }
+
+    fn end(&mut self, connection: Connection) -> Result<(), O::Error> {
+        let Some(closing) = connection.ends else { return Ok(()) };
+        if closing.gone {
+            self.keys.remove(&connection.key);
+        } else {
+            self.keys.insert(connection.key, RETIRED);
+        }
+        let begin_ns = connection.begin_ns();
+        let end_ns = closing.at_ns.max(begin_ns);
+        let row = connection.row(self.plan, self.ledger, end_ns);
+        // Where not even a baseline was seen, the beginning may be what was lost.
+        let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
+        if connection.sampled_ns != Some(end_ns) {
+            self.output.sampled(&Sample {
+                conn_id: connection.conn_id,
+                ts_ns: end_ns,
+                begin_ns,
+                flow: &connection.flow,
+                row: &row,
+            })?;
+        }
+        self.output.ended(&Ended {
+            conn_id: connection.conn_id,
+            cookie: connection.key.0,
+            generation: connection.key.1,
+            flow: &connection.flow,
+            row: &row,
+            begin_ns,
+            end_ns,
+            begun_before: connection.begun_before(),
+            ended_after: closing.ended_after,
+            lost_records: self.ledger.lost_between(from_ns, end_ns),
+            late_records: connection.late_records,
+        })
+    }
+
+    /// Samples what changed up to the point of the grid that was reached.
+    fn sample_dirty(&mut self) -> Result<(), O::Error> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        for &(conn_id, index) in &dirty {
+            // A connection that ended since has had its last row; its slot may have a new tenant.
+            let Some(connection) = &mut self.connections[index as usize] else { continue };
+            if connection.conn_id == conn_id {
+                connection.dirty = false;
+                self.sample(index, self.sample_ns)?;
+            }
+        }
+        dirty.clear();
+        self.dirty = dirty;
+        Ok(())
+    }
+
+    fn sample(&mut self, index: u32, ts_ns: u64) -> Result<(), O::Error> {
+        let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
+        connection.sampled_ns = Some(ts_ns);
+        let row = connection.row(self.plan, self.ledger, ts_ns);
+        self.output.sampled(&Sample {
+            conn_id: connection.conn_id,
+            ts_ns,
+            begin_ns: connection.begin_ns(),
+            flow: &connection.flow,
+            row: &row,
+        })
+    }
+
+    /// The connection of a record: found, or begun with it. None if it is over.
+    fn find(&mut self, header: &Header) -> Option<u32> {
+        if header.cookie == 0 {
+            self.counts.without_cookie += 1;
+            return None;
+        }
+        let key = (header.cookie, header.generation);
+        match self.keys.get(&key) {
+            Some(&RETIRED) => {
+                self.counts.after_end += 1;
+                if header.hook == Hook::Destroy {
+                    self.keys.remove(&key);
+                }
+                return None;
+            }
+            Some(&index) => return Some(index),
+            None => {}
+        }
+        // A socket cannot begin with its end.
+        if header.hook == Hook::Destroy {
+            self.counts.after_end += 1;
+            self.forget_before(key);
+            return None;
+        }
+        self.forget_before(key);
+        self.counts.connections += 1;
+        let connection = Connection {
+            conn_id: self.counts.connections,
+            key,
+            slot: Slot::new(self.plan),
+            flow: Flow::default(),
+            first_ns: header.ts_ns,
+            begin: Begin::Unseen,
+            late_records: 0,
+            dirty: false,
+            sampled_ns: None,
+            ends: None,
+        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            (self.connections.len() - 1) as u32
+        });
+        self.connections[index as usize] = Some(connection);
+        self.keys.insert(key, index);
+        self.counts.live = self.counts.live.max((self.connections.len() - self.free.len()) as u64);
+        Some(index)
+    }
+
+    /// The socket went on to another connection: nothing more can come of the one before.
+    fn forget_before(&mut self, (cookie, generation): Key) {
+        if let Some(before) = generation.checked_sub(1)
+            && self.keys.get(&(cookie, before)) == Some(&RETIRED)
+        {
+            self.keys.remove(&(cookie, before));
+        }
+    }
+
+    /// Something came for the connection: it is due for a sample.
+    fn touched(&mut self, index: u32) -> Result<(), O::Error> {
+        match self.interval {
+            Interval::Event => self.sample(index, self.now_ns),
+            Interval::Every(interval) => {
+                let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
+                if !connection.dirty {
+                    connection.dirty = true;
+                    self.dirty.push((connection.conn_id, index));
+                    self.sample_ns = self.now_ns.div_ceil(interval.get()) * interval.get();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self, index: u32, closing: Closing) {
+        let Some(connection) = &mut self.connections[index as usize] else { return };
+        match &mut connection.ends {
+            None => {
+                connection.ends = Some(closing);
+                self.closing.push(index);
+            }
+            // A close is a better end than the end of the recording.
+            Some(ends) => {
+                ends.ended_after &= closing.ended_after;
+                ends.gone |= closing.gone;
+            }
+        }
+    }
+}
+
+impl<O: Output> Consumer for Engine<'_, O> {
+    type Error = O::Error;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), O::Error> {
+        self.advance(header.ts_ns)?;
+        let Some(index) = self.find(header) else { return Ok(()) };
+        let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
+        connection.late_records += u64::from(late);
+        if is_segment(header.hook) {
+            self.plan.segment(&mut connection.slot, header.ts_ns);
+        }
+        let mut touched = Bits::default();
+        for Operation { var, op, value } in ops {
+            self.plan.operation(&mut connection.slot, var, op, value, header.ts_ns);
+            touched.insert(var);
+            self.counts.operations += 1;
+        }
+        self.plan.record_end(&mut connection.slot, &touched);
+        if header.hook == Hook::Destroy {
+            // Its close was lost.
+            let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };
+            self.close(index, closing);
+        }
+        self.touched(index)
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), O::Error> {
+        let header = &record.header;
+        self.advance(header.ts_ns)?;
+        let Some(index) = self.find(header) else { return Ok(()) };
+        let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
+        connection.late_records += u64::from(late);
+        connection.flow.learn(record);
+        let ended_after = match record.event {
+            Event::Open => {
+                connection.begin = Begin::Open;
+                None
+            }
+            Event::Baseline => {
+                if connection.begin == Begin::Unseen {
+                    connection.begin = Begin::Baseline;
+                }
+                None
+            }
+            Event::Close => Some(false),
+            Event::End => Some(true),
+            Event::Drain => None,
+        };
+        if record.established != 0 && ended_after.is_none() {
+            self.plan.established(&mut connection.slot, header.ts_ns);
+        }
+        if let Some(ended_after) = ended_after {
+            self.close(index, Closing { at_ns: header.ts_ns, ended_after, gone: false });
+        }
+        Ok(())
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.reached_ns = self.reached_ns.max(ts_ns);
+    }
+}
+
+/// Whether a record of this hook means that a segment was sent or received.
+const fn is_segment(hook: Hook) -> bool {
+    match hook {
+        Hook::TcpProbe | Hook::ParseHdr | Hook::Egress | Hook::Retransmit => true,
+        Hook::SetState
+        | Hook::CongState
+        | Hook::Handshake
+        | Hook::Baseline
+        | Hook::Sweep
+        | Hook::Destroy
+        | Hook::Drain => false,
+    }
+}
+
+/// The variables that can differ from row to row of one connection: the columns of the series.
+pub fn varies(var: Var) -> bool {
+    use crate::schema::{Apply, Kind, Rule};
+    match var.def().apply {
+        Apply::Stream(_) => var.def().kind != Kind::Identity,
+        Apply::Derived(Rule::Constant(_) | Rule::Lifecycle) => false,
+        Apply::Derived(Rule::WallClock(of)) => varies(of),
+        Apply::Derived(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! What a recording covers, and which rule runs when: computed once, before the first record.
+
+use super::bits::Bits;
+use super::rules::{self, Phase, RowContext};
+use super::slot::{Row, Slot};
+use crate::schema::{Apply, Kind, Op, Rule, Type, Var};
+
+/// A derived variable with the rule that makes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dependent {
+    /// The derived variable.
+    pub target: Var,
+    /// How it follows.
+    pub rule: Rule,
+    /// Its place in `Slot::marks`, for rules that measure time.
+    pub mark: usize,
+}
+
+/// Options of the replay that rules depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleOptions {
+    /// RTT samples up to this many microseconds are normal, larger ones high; with 0 neither is
+    /// counted (NormalRttm, HighRttm).
+    pub latency_limit_us: u64,
+}
+
+/// Which rule runs when, and how a slot begins.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) options: RuleOptions,
+    covered: Bits,
+    initial: [u64; Var::COUNT],
+    initial_valid: Bits,
+    masks: [u64; Var::COUNT],
+    /// Rules that run at each operation on a variable, by the variable.
+    on_operation: Vec<Vec<Dependent>>,
+    /// Rules that run at the end of a record that has an operation on the variable.
+    at_end: Vec<(Var, Dependent)>,
+    at_end_sources: Bits,
+    /// Rules that run when a row is made, those first that others build on.
+    at_row: Vec<Dependent>,
+    last_segment: Vec<Var>,
+    marks: usize,
+}
+
+impl Plan {
+    /// The plan for a recording in which `recorded` says of each streamed variable whether the log
+    /// can have it, and of each derived one whether it is not expressly missing.
+    pub fn new(recorded: &Bits, options: RuleOptions) -> Self {
+        let mut plan = Self {
+            options,
+            covered: Bits::default(),
+            initial: [0; Var::COUNT],
+            initial_valid: Bits::default(),
+            masks: Var::ALL
+                .iter()
+                .map(|v| mask(v.def().ty))
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap_or([u64::MAX; Var::COUNT]),
+            on_operation: vec![Vec::new(); Var::COUNT],
+            at_end: Vec::new(),
+            at_end_sources: Bits::default(),
+            at_row: Vec::new(),
+            last_segment: Vec::new(),
+            marks: 0,
+        };
+        for &var in Var::ALL {
+            if !covers(recorded, var) {
+                continue;
+            }
+            plan.covered.insert(var);
+            if let Some(value) = initial(var) {
+                plan.initial[var.index()] = value;
+                plan.initial_valid.insert(var);
+            }
+            if let Apply::Derived(rule) = var.def().apply {
+                plan.derive(var, rule);
+            }
+        }
+        plan.at_row.sort_by_key(|d| rules::rank(d.rule));
+        plan
+    }
+
+    fn derive(&mut self, target: Var, rule: Rule) {
+        let dependent = Dependent { target, rule, mark: self.marks };
+        if matches!(rule, Rule::TimeIn(..)) {
+            self.marks += 1;
+        }
+        if matches!(rule, Rule::LastSegment) {
+            self.last_segment.push(target);
+        }
+        let (phase, sources) = rules::triggers(rule);
+        for source in sources.into_iter().flatten() {
+            match phase {
+                Phase::Operation => self.on_operation[source.index()].push(dependent),
+                Phase::RecordEnd => {
+                    self.at_end.push((source, dependent));
+                    self.at_end_sources.insert(source);
+                }
+                Phase::Row => {}
+            }
+        }
+        if rules::has_row_view(rule) {
+            self.at_row.push(dependent);
+        }
+    }
+
+    /// Whether the recording can give the variable at all; if not it is NULL in every row.
+    pub fn covers(&self, var: Var) -> bool {
+        self.covered.has(var)
+    }
+
+    pub(super) fn initial_values(&self) -> &[u64; Var::COUNT] {
+        &self.initial
+    }
+
+    pub(super) fn initial_valid(&self) -> &Bits {
+        &self.initial_valid
+    }
+
+    pub(super) fn marks(&self) -> usize {
+        self.marks
+    }
+
+    /// Cuts a value to the width of the variable's type.
+    pub(super) fn mask(&self, var: Var) -> u64 {
+        self.masks[var.index()]
+    }
+
+    /// Applies one operation of the stream and the rules that follow it at once.
+    pub(super) fn operation(&self, slot: &mut Slot, var: Var, op: Op, value: u64, ts_ns: u64) {
+        let mask = self.mask(var);
+        let operand = value & mask;
+        let before = slot.get(var);
+        let held = before.unwrap_or(0);
+        let after = match var.def().apply {
+            Apply::Stream(_) => match op {
+                Op::Set => operand,
+                Op::Add => held.wrapping_add(operand) & mask,
+                Op::Inc => held.wrapping_add(1) & mask,
+                Op::Dec => held.wrapping_sub(1) & mask,
+                Op::Max => before.map_or(operand, |old| old.max(operand)),
+                Op::Min => before.map_or(operand, |old| old.min(operand)),
+            },
+            // The stream is thinned, and tells the exact time of the last segment once, at the end.
+            Apply::Derived(Rule::LastSegment) => held.max(operand),
+            // A derived value that a log states all the same is what replay computes better.
+            Apply::Derived(_) => return,
+        };
+        slot.put(var, after);
+        self.follow(slot, var, before, after, ts_ns);
+    }
+
+    /// Runs the rules that follow an operation on `var`.
+    fn follow(&self, slot: &mut Slot, var: Var, before: Option<u64>, after: u64, ts_ns: u64) {
+        for dependent in &self.on_operation[var.index()] {
+            rules::on_operation(self, slot, dependent, var, before, after, ts_ns);
+        }
+    }
+
+    /// Runs the rules that need the values at the end of a record; `touched` are the variables the
+    /// record had operations on.
+    pub(super) fn record_end(&self, slot: &mut Slot, touched: &Bits) {
+        if !touched.meets(&self.at_end_sources) {
+            return;
+        }
+        for (source, dependent) in &self.at_end {
+            if touched.has(*source) {
+                rules::at_record_end(slot, dependent);
+            }
+        }
+    }
+
+    /// A segment of the connection was sent or received.
+    pub(super) fn segment(&self, slot: &mut Slot, ts_ns: u64) {
+        for &target in &self.last_segment {
+            slot.raise(target, ts_ns);
+        }
+    }
+
+    /// The connection is established, as the lifecycle record says.
+    pub(super) fn established(&self, slot: &mut Slot, ts_ns: u64) {
+        self.follow(slot, Var::State, slot.get(Var::State), rules::ESTABLISHED, ts_ns);
+    }
+
+    /// The values as they stand in the tables at `context.now_ns`.
+    pub fn row(&self, slot: &Slot, context: &RowContext<'_>) -> Row {
+        let mut row = slot.snapshot();
+        for dependent in &self.at_row {
+            let value = rules::at_row(slot, &row, dependent, context);
+            row.put(dependent.target, value.map(|v| v & self.mask(dependent.target)));
+        }
+        row.valid = row.valid.and(&self.covered);
+        row
+    }
+}
+
+/// A variable is covered if the log can have it; a derived one if all that it follows from is.
+fn covers(recorded: &Bits, var: Var) -> bool {
+    match var.def().apply {
+        Apply::Stream(_) => recorded.has(var),
+        // Known from the schema and from the lifecycle records, whatever the hooks gave.
+        Apply::Derived(Rule::Constant(_) | Rule::Lifecycle) => true,
+        Apply::Derived(rule) => {
+            recorded.has(var)
+                && rules::needs(rule).into_iter().flatten().all(|v| covers(recorded, v))
+        }
+    }
+}
+
+/// The value before the first operation, if there is one: counters of events count from 0, extremes
+/// begin with their neutral element; gauges and counters that the kernel keeps are not known.
+fn initial(var: Var) -> Option<u64> {
+    let def = var.def();
+    match def.apply {
+        Apply::Derived(rule) => rules::initial(rule),
+        Apply::Stream(ops) => match def.kind {
+            Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
+            Kind::Max => Some(0),
+            Kind::Min => Some(rules::NO_MINIMUM),
+            Kind::Gauge | Kind::Identity | Kind::Derived => None,
+        },
+    }
+}
+
+const fn mask(ty: Type) -> u64 {
+    match ty {
+        Type::U8 => 0xff,
+        Type::U16 => 0xffff,
+        Type::U32 => 0xffff_ffff,
+        Type::U64 | Type::I32 | Type::Truth | Type::Enum(_) | Type::Address => u64::MAX,
+        Type::MonotonicNs | Type::WallUs => u64::MAX,
+    }
+}

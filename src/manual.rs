@@ -1,0 +1,266 @@
+//! docs/variables.md and docs/tables.md, and `estats-analyze variables`: written by the schema.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::schema::{Apply, Hook, Kind, Op, Rule, Table, TcpInfo, Type, Var};
+use crate::tables::{Qualities, specs};
+
+/// A variable in words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// RFC 4898 name without prefix; the column.
+    pub name: &'static str,
+    /// Its table.
+    pub table: &'static str,
+    /// Full RFC 4898 object name, empty for Web10G's own.
+    pub rfc: &'static str,
+    /// Type of the value.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Codes and names of an enumeration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<(u64, &'static str)>,
+    /// Unit, empty if there is none.
+    pub unit: &'static str,
+    /// Sort of quantity.
+    pub kind: &'static str,
+    /// Normative meaning.
+    pub meaning: String,
+    /// How replay comes to the value.
+    pub replay: String,
+    /// What the tracepoint hook set gives.
+    pub tracepoint: Tracepoint,
+    /// Relation to `struct tcp_info`, empty if there is none.
+    pub tcp_info: String,
+}
+
+/// What the tracepoint hook set gives of a variable.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tracepoint {
+    /// exact, sampled, approximate, constant or missing.
+    pub quality: &'static str,
+    /// Hooks without which it is missing.
+    pub needs: Vec<&'static str>,
+    /// Where it comes from, or why it cannot be had.
+    pub how: &'static str,
+}
+
+/// All variables in words, in the order of the specification.
+pub fn descriptions() -> Vec<Description> {
+    Var::ALL.iter().map(|&var| describe(var)).collect()
+}
+
+fn describe(var: Var) -> Description {
+    let def = var.def();
+    let codes = match def.ty {
+        Type::Enum(codes) => codes.to_vec(),
+        Type::U8
+        | Type::U16
+        | Type::U32
+        | Type::U64
+        | Type::I32
+        | Type::Truth
+        | Type::Address
+        | Type::MonotonicNs
+        | Type::WallUs => Vec::new(),
+    };
+    Description {
+        name: def.name,
+        table: def.table.name(),
+        rfc: def.rfc,
+        ty: type_name(def.ty).to_owned(),
+        codes,
+        unit: def.unit,
+        kind: kind_name(def.kind),
+        meaning: words(def.doc),
+        replay: apply_text(def.apply),
+        tracepoint: Tracepoint {
+            quality: def.tracepoint.quality.name(),
+            needs: def.tracepoint.needs.iter().map(|h: &Hook| h.name()).collect(),
+            how: def.tracepoint.how,
+        },
+        tcp_info: tcp_info_text(def.tcp_info),
+    }
+}
+
+/// docs/variables.md.
+pub fn variables_markdown() -> String {
+    let mut out = String::from(
+        "# Variables\n\n\
+         Written by `estats-analyze variables --markdown`; do not edit.\n\n\
+         Names are those of RFC 4898 without their prefix, and are the columns of the tables. \
+         *Meaning* is normative. *Coverage* says what the tracepoint hook set gives: exact, sampled \
+         (the right value, read at other instants), approximate, constant (it cannot change on \
+         today's kernels) or missing, which is NULL in every table and never 0.\n",
+    );
+    for &table in Table::ALL {
+        let vars: Vec<_> = descriptions().into_iter().filter(|d| d.table == table.name()).collect();
+        let _ = write!(out, "\n## {} ({} variables)\n", table.name(), vars.len());
+        for d in vars {
+            let _ = write!(out, "\n### {}\n\n{}\n\n", d.name, d.meaning);
+            let mut line = |label: &str, text: &str| {
+                if !text.is_empty() {
+                    let _ = writeln!(out, "- {label}: {text}");
+                }
+            };
+            line("RFC 4898", d.rfc);
+            let unit = if d.unit.is_empty() { String::new() } else { format!(", in {}", d.unit) };
+            line("Type", &format!("{}, {}{unit}", d.ty, d.kind));
+            let codes: Vec<_> = d.codes.iter().map(|(c, name)| format!("{c} {name}")).collect();
+            line("Codes", &codes.join(", "));
+            line("Replay", &d.replay);
+            let needs = if d.tracepoint.needs.is_empty() {
+                String::new()
+            } else {
+                format!(" (needs {})", d.tracepoint.needs.join(", "))
+            };
+            line("Coverage", &format!("{}{needs}: {}", d.tracepoint.quality, d.tracepoint.how));
+            line("tcp_info", &d.tcp_info);
+        }
+    }
+    out
+}
+
+/// docs/tables.md.
+pub fn tables_markdown() -> String {
+    let mut out = String::from(
+        "# Tables\n\n\
+         Written by the test suite (`BLESS=1 cargo test --test docs`); do not edit.\n\n\
+         `estats-analyze replay RUN` writes these Parquet files into `RUN/tables`, with \
+         `manifest.json`, which lists them with rows and SHA-256. `conn_id` and `recording` join \
+         them. Every column carries unit, RFC object, meaning and quality as Arrow field metadata. \
+         Any value may be NULL: what is not known is not zero. Columns of variables have the names \
+         of RFC 4898; [variables.md](variables.md) says more of each.\n",
+    );
+    for spec in specs(&Qualities::default()) {
+        let _ = write!(
+            out,
+            "\n## {}.parquet\n\n{}\n\n| column | type | unit | meaning |\n| --- | --- | --- | --- |\n",
+            spec.name, spec.doc
+        );
+        for c in &spec.columns {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                c.name,
+                c.kind.name(),
+                c.unit,
+                words(c.doc).replace('|', "\\|")
+            );
+        }
+    }
+    out
+}
+
+/// A doc comment's text on one line.
+fn words(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::U8 => "8-bit unsigned",
+        Type::U16 => "16-bit unsigned",
+        Type::U32 => "32-bit unsigned",
+        Type::U64 => "64-bit unsigned",
+        Type::I32 => "32-bit signed",
+        Type::Truth => "truth value",
+        Type::Enum(_) => "enumeration",
+        Type::Address => "IP address",
+        Type::MonotonicNs => "CLOCK_MONOTONIC time",
+        Type::WallUs => "wall-clock time",
+    }
+}
+
+const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Max => "maximum",
+        Kind::Min => "minimum",
+        Kind::Identity => "identity",
+        Kind::Derived => "derived",
+    }
+}
+
+fn tcp_info_text(relation: TcpInfo) -> String {
+    match relation {
+        TcpInfo::None => String::new(),
+        TcpInfo::Equal(field) => format!("equal to {field}"),
+        TcpInfo::EqualLow32(field) => format!("equal to {field} modulo 2^32"),
+        TcpInfo::Product(a, b) => format!("equal to {a} * {b}"),
+        TcpInfo::Related(text) => text.to_owned(),
+    }
+}
+
+fn apply_text(apply: Apply) -> String {
+    match apply {
+        Apply::Stream(ops) => {
+            let names: Vec<_> = ops.iter().map(|op: &Op| op.name()).collect();
+            format!("operations of the stream: {}", names.join(", "))
+        }
+        Apply::Derived(rule) => rule_text(rule),
+    }
+}
+
+fn rule_text(rule: Rule) -> String {
+    match rule {
+        Rule::Constant(value) => format!("always {value}"),
+        Rule::Lifecycle => "from the lifecycle record".to_owned(),
+        Rule::Low32(v) => format!("{} modulo 2^32", v.name()),
+        Rule::MaxSinceEstablished(v) => {
+            format!("largest {} in force since ESTABLISHED; 0 before", v.name())
+        }
+        Rule::MinSinceEstablished(v) => {
+            format!("smallest {} in force since ESTABLISHED; 4294967295 before", v.name())
+        }
+        Rule::MaxOf(v) => format!("largest {}; 0 before the first", v.name()),
+        Rule::MinOf(v) => format!("smallest {}; 4294967295 before the first", v.name()),
+        Rule::SumOf(v) => format!("sum of all values of {}", v.name()),
+        Rule::CountOf(v) => format!("how often {} was set", v.name()),
+        Rule::MaxAt(a, b) => {
+            format!("largest {} at the records that set {}; 0 before", b.name(), a.name())
+        }
+        Rule::MinAt(a, b) => {
+            format!("smallest {} at the records that set {}; 4294967295 before", b.name(), a.name())
+        }
+        Rule::ZeroTransitions(v) => {
+            format!("changes of {} from non-zero (or not known) to 0", v.name())
+        }
+        Rule::SerialMax(v) => {
+            format!("farthest {} in sequence space, compared modulo 2^32", v.name())
+        }
+        Rule::TransitionsTo(v, value) => format!("changes of {} to {value}", v.name()),
+        Rule::TimeIn(v, value) => format!("microseconds during which {} was {value}", v.name()),
+        Rule::TimeToEstablished => {
+            "microseconds from the beginning to ESTABLISHED; NULL if either was not seen".to_owned()
+        }
+        Rule::TimeOfLast(v) => format!("time at which {} was last set", v.name()),
+        Rule::SumAt(a, b) => format!("sum of {} at each step of {}", b.name(), a.name()),
+        Rule::FirstAfterSum(a, b) => {
+            format!("sum of the first {} after each step of {}", b.name(), a.name())
+        }
+        Rule::FirstAfterCount(a, b) => {
+            format!("how many first {} after a step of {} there were", b.name(), a.name())
+        }
+        Rule::WithinLimit(v) => {
+            format!("values of {} up to --latency-limit-us; 0 without a limit", v.name())
+        }
+        Rule::AboveLimit(v) => {
+            format!("values of {} above --latency-limit-us; 0 without a limit", v.name())
+        }
+        Rule::LastSegment => {
+            "time of the latest record that stands for a segment, or what the stream says if later"
+                .to_owned()
+        }
+        Rule::WallClock(v) => {
+            format!("{} in wall-clock time, by the ledger's clock samples", v.name())
+        }
+        Rule::ElapsedSeconds(a, b) => format!("whole seconds from {} to {}", a.name(), b.name()),
+        Rule::ElapsedMicroseconds(a, b) => {
+            format!("microseconds from {} to {} beyond whole seconds", a.name(), b.name())
+        }
+    }
+}

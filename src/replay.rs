@@ -1,0 +1,219 @@
+//! From a recording to its tables.
+//!
+//! [`order`] puts the records into their total order, [`crate::estats`] takes them and makes rows,
+//! [`crate::tables`] makes batches of these, [`crate::sink`] files. Same log, same options: the same
+//! bytes, for any number of threads.
+
+pub mod ledger;
+pub mod order;
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+use crate::estats::{Bits, Counts, Engine, Interval, Plan, RuleOptions};
+use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
+use crate::schema::{Apply, Quality, Var};
+use crate::sink::{ParquetSink, SinkError, TablesManifest};
+use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
+use crate::wire::{Header, Operation};
+
+use ledger::{Ledger, Loss};
+use order::{HookRecords, OrderCounts};
+
+/// How a recording is replayed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the tables go; by default into `tables` in the recording.
+    pub output: Option<PathBuf>,
+    /// When the series has rows.
+    pub interval: Interval,
+    /// Threads that decode frames; with more than one, tables are encoded in threads of their own.
+    pub threads: NonZeroUsize,
+    /// Parameters of rules.
+    pub rules: RuleOptions,
+}
+
+/// 100 ms.
+const DEFAULT_INTERVAL: NonZeroU64 = NonZeroU64::new(100_000_000).expect("not zero");
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            output: None,
+            interval: Interval::Every(DEFAULT_INTERVAL),
+            threads: NonZeroUsize::MIN,
+            rules: RuleOptions::default(),
+        }
+    }
+}
+
+/// What a replay did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Where the tables are.
+    pub dir: PathBuf,
+    /// The tables and their digest.
+    pub tables: TablesManifest,
+    /// What the ordering noticed.
+    pub order: OrderCounts,
+    /// What the engine noticed.
+    pub counts: Counts,
+    /// Records the recorder lost.
+    pub lost: u64,
+    /// Operations that this build has no name for, left out.
+    pub unknown_operations: u64,
+}
+
+/// Why a recording could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Reading failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Writing failed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+impl HookRecords for HookBatch {
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn header(&self, row: usize) -> Header {
+        self.header(row)
+    }
+    fn ops(&self, row: usize) -> impl Iterator<Item = Operation> {
+        self.ops(row)
+    }
+}
+
+/// The directory of a recording's tables.
+pub fn default_dir(recording: &Path) -> PathBuf {
+    recording.join("tables")
+}
+
+/// Replays a recording into Parquet tables.
+///
+/// # Errors
+/// [`ReplayError`]; a recording that is cut is replayed up to the cut, without an error.
+pub fn replay(recording: &Recording, options: &Options) -> Result<Report, ReplayError> {
+    let manifest = recording.manifest();
+    let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
+    let ledger = read_ledger(recording)?;
+    let plan = Plan::new(&recorded(manifest), options.rules);
+    let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
+    let tables = Tables::new(manifest, &ledger, sink);
+    let mut engine = Engine::new(&plan, &ledger, options.interval, tables);
+    let mut unknown_operations = 0;
+    let hooks = recording.hooks(options.threads).map(|batch| match batch {
+        Ok(batch) => {
+            unknown_operations += batch.unknown_ops();
+            Ok(batch)
+        }
+        Err(e) => Err(ReplayError::from(e)),
+    });
+    let lifecycles = recording.lifecycles().map(|row| row.map_err(ReplayError::from));
+    let order = order::merge(hooks, lifecycles, &mut engine)?;
+    let (tables, counts) = engine.finish()?;
+    let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
+    let files = tables.finish(rows)?.finish()?;
+    let lost = ledger.lost().max(lost_by_totals(manifest));
+    let tables = TablesManifest {
+        tables_version: TABLES_VERSION,
+        recording: manifest.recording.clone(),
+        interval: interval_name(options.interval),
+        latency_limit_us: options.rules.latency_limit_us,
+        lost_records: lost,
+        digest: TablesManifest::digest(&files),
+        files,
+    };
+    tables.write(&dir)?;
+    Ok(Report { dir, tables, order, counts, lost, unknown_operations })
+}
+
+/// The account at the end counts losses whose ledger row a crash of the disk may have taken.
+fn lost_by_totals(manifest: &Manifest) -> u64 {
+    manifest.totals.as_ref().map_or(0, |t| t.per_cpu.iter().map(|cpu| cpu.lost()).sum())
+}
+
+/// "100ms", "event": as the option is written.
+pub fn interval_name(interval: Interval) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    match interval {
+        Interval::Event => "event".to_owned(),
+        Interval::Every(ns) => UNITS
+            .iter()
+            .find(|(unit, _)| ns.get() % unit == 0)
+            .map_or_else(|| format!("{ns}ns"), |(unit, name)| format!("{}{name}", ns.get() / unit)),
+    }
+}
+
+/// The variables a log can have. Derived ones that its manifest does not name came after it was
+/// recorded: they follow from what it has.
+fn recorded(manifest: &Manifest) -> Bits {
+    let status = |var: Var| manifest.variables.iter().find(|v| v.name == var.name());
+    Var::ALL
+        .iter()
+        .copied()
+        .filter(|&var| match status(var) {
+            Some(status) => status.quality != Quality::Missing.name(),
+            None => matches!(var.def().apply, Apply::Derived(_)),
+        })
+        .collect()
+}
+
+/// Reads clocks and losses ahead.
+fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
+    let started = recording.manifest().started;
+    let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
+    let mut losses = Vec::new();
+    for row in recording.ledger() {
+        match row? {
+            LedgerRow::Clock(_, sample) => {
+                clocks.push((sample.monotonic_ns, sample.realtime_ns));
+            }
+            LedgerRow::Loss { ts_ns, lost, since_ns, .. } => {
+                losses.push(Loss { since_ns, until_ns: ts_ns, records: lost });
+            }
+            LedgerRow::Emitted { .. }
+            | LedgerRow::RingFill { .. }
+            | LedgerRow::MapFailure { .. }
+            | LedgerRow::LateDrain { .. }
+            | LedgerRow::Dropped { .. } => {}
+        }
+    }
+    Ok(Ledger::new(clocks, losses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::VariableStatus;
+
+    #[test]
+    fn intervals_are_named_as_they_are_written() {
+        for (ns, name) in [(100_000_000, "100ms"), (2_000_000_000, "2s"), (1_500, "1500ns")] {
+            assert_eq!(interval_name(Interval::Every(NonZeroU64::new(ns).unwrap())), name);
+        }
+    }
+
+    #[test]
+    fn what_the_manifest_does_not_name_is_not_recorded() {
+        let status = |name: &str, quality: &str| VariableStatus {
+            name: name.into(),
+            quality: quality.into(),
+            reason: None,
+        };
+        let manifest = Manifest {
+            variables: vec![
+                status("SegsOut", "exact"),
+                status("SegsIn", "missing"),
+                status("MaxRTT", "missing"),
+            ],
+            ..Manifest::default()
+        };
+        let bits = recorded(&manifest);
+        assert!(bits.has(Var::SegsOut) && bits.has(Var::MinRTT));
+        assert!(!bits.has(Var::SegsIn) && !bits.has(Var::MaxRTT) && !bits.has(Var::SampleRTT));
+    }
+}

@@ -1,0 +1,112 @@
+//! What replay has to know of the ledger before the first record: clocks and losses.
+//!
+//! Both are read ahead, because a row needs the losses of its whole life and a time needs the clock
+//! sample that was in force at it. Their size goes with the length of the recording in seconds, not
+//! with its traffic.
+
+/// Records lost on one CPU in an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Begin of the interval, CLOCK_MONOTONIC.
+    pub since_ns: u64,
+    /// Its end, the time at which the loss was noticed.
+    pub until_ns: u64,
+    /// Number of records.
+    pub records: u64,
+}
+
+/// Clock samples and losses of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// (monotonic, realtime) in nanoseconds, by monotonic time.
+    clocks: Vec<(u64, u64)>,
+    /// (begin of the interval, records lost in intervals up to here), by begin.
+    begun: Vec<(u64, u64)>,
+    /// (end of the interval, records lost in intervals up to here), by end.
+    over: Vec<(u64, u64)>,
+}
+
+impl Ledger {
+    /// From (monotonic, realtime) clock samples and losses, in any order.
+    pub fn new(
+        clocks: impl IntoIterator<Item = (u64, u64)>,
+        losses: impl IntoIterator<Item = Loss>,
+    ) -> Self {
+        let mut clocks: Vec<_> = clocks.into_iter().collect();
+        clocks.sort_unstable();
+        let losses: Vec<_> = losses.into_iter().filter(|l| l.records > 0).collect();
+        Self {
+            clocks,
+            begun: cumulative(losses.iter().map(|l| (l.since_ns, l.records))),
+            over: cumulative(losses.iter().map(|l| (l.until_ns, l.records))),
+        }
+    }
+
+    /// Wall-clock time in microseconds since the Unix epoch of a monotonic time, by the latest
+    /// sample that is not after it, else by the first: the clock is stepped and slewed while a
+    /// recording runs, so one offset for all of it would be wrong after the first step.
+    pub fn wall_us(&self, monotonic_ns: u64) -> Option<u64> {
+        let after = self.clocks.partition_point(|&(at, _)| at <= monotonic_ns);
+        let (at, realtime) = *self.clocks.get(after.saturating_sub(1))?;
+        let ns = i128::from(realtime) + i128::from(monotonic_ns) - i128::from(at);
+        u64::try_from(ns / 1_000).ok()
+    }
+
+    /// Records lost in intervals that overlap the time from `begin_ns` to `end_ns`, ends included.
+    pub fn lost_between(&self, begin_ns: u64, end_ns: u64) -> u64 {
+        let begun = sum_before(&self.begun, |at| at <= end_ns);
+        let over = sum_before(&self.over, |at| at < begin_ns);
+        begun.saturating_sub(over)
+    }
+
+    /// Records lost in the whole recording.
+    pub fn lost(&self) -> u64 {
+        self.begun.last().map_or(0, |&(_, total)| total)
+    }
+}
+
+fn cumulative(items: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut items: Vec<_> = items.collect();
+    items.sort_unstable();
+    let mut total = 0;
+    for (_, records) in &mut items {
+        total += *records;
+        *records = total;
+    }
+    items
+}
+
+fn sum_before(cumulative: &[(u64, u64)], inside: impl Fn(u64) -> bool) -> u64 {
+    let n = cumulative.partition_point(|&(at, _)| inside(at));
+    n.checked_sub(1).map_or(0, |last| cumulative[last].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_follows_the_latest_sample_not_after_the_time() {
+        // The clock is stepped back by 1 s between the two samples.
+        let ledger = Ledger::new([(2_000_000, 1_000_000_000), (1_000_000, 2_000_000_000)], []);
+        assert_eq!(ledger.wall_us(1_500_000), Some(2_000_500));
+        assert_eq!(ledger.wall_us(2_000_000), Some(1_000_000));
+        assert_eq!(ledger.wall_us(2_003_000), Some(1_000_003));
+        assert_eq!(ledger.wall_us(0), Some(1_999_000), "before the first: by the first");
+        assert_eq!(Ledger::default().wall_us(5), None);
+    }
+
+    #[test]
+    fn losses_count_where_their_interval_overlaps() {
+        let loss = |since_ns, until_ns, records| Loss { since_ns, until_ns, records };
+        let ledger = Ledger::new([], [loss(10, 20, 1), loss(15, 30, 10), loss(40, 50, 100)]);
+        assert_eq!(ledger.lost(), 111);
+        assert_eq!(ledger.lost_between(0, 9), 0);
+        assert_eq!(ledger.lost_between(0, 10), 1);
+        assert_eq!(ledger.lost_between(20, 20), 11);
+        assert_eq!(ledger.lost_between(21, 39), 10);
+        assert_eq!(ledger.lost_between(31, 39), 0);
+        assert_eq!(ledger.lost_between(30, 40), 110);
+        assert_eq!(ledger.lost_between(51, 60), 0);
+    }
+}

@@ -1,0 +1,162 @@
+//! Any table -> Parquet, the same bytes for the same rows.
+//!
+//! With `created_by`, row groups, batch sizes and encodings fixed, the bytes depend on the rows and on
+//! the version of the parquet crate alone. A table is encoded in a thread of its own when there are
+//! threads to spare; each gets its batches in order, so their number changes nothing.
+
+mod manifest;
+mod parquet;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::{fs, io};
+
+use ::parquet::errors::ParquetError;
+use arrow::array::RecordBatch;
+
+use crate::tables::{Batches, TableSpec};
+
+pub use manifest::{FileEntry, TablesManifest};
+
+use parquet::ParquetFile;
+
+/// Why tables could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A file operation failed.
+    #[error(
+        "cannot {action} {path}: {source}; check permissions and space, or choose another directory with -o"
+    )]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The Parquet library failed; for a full disk the system's words are inside.
+    #[error("cannot {action} {path}: {source}; check the space on that device, then replay again")]
+    Parquet {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        source: ParquetError,
+    },
+    /// tables/manifest.json is not ours.
+    #[error("{path} is damaged: {source}; remove it and replay again")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What did not fit.
+        source: serde_json::Error,
+    },
+}
+
+impl SinkError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn parquet(action: &'static str, path: &Path, source: ParquetError) -> Self {
+        Self::Parquet { action, path: path.to_owned(), source }
+    }
+}
+
+/// Batches a table's thread may be behind: enough to keep it busy, little memory.
+const QUEUE: usize = 2;
+
+enum Writer {
+    Here(Box<ParquetFile>),
+    Thread { batches: SyncSender<RecordBatch>, thread: JoinHandle<Result<FileEntry, SinkError>> },
+    Failed,
+}
+
+impl Writer {
+    fn finish(self) -> Result<Option<FileEntry>, SinkError> {
+        match self {
+            Self::Here(file) => file.finish().map(Some),
+            Self::Thread { batches, thread } => {
+                drop(batches);
+                match thread.join() {
+                    Ok(entry) => entry.map(Some),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Self::Failed => Ok(None),
+        }
+    }
+}
+
+/// Writes tables as Parquet files into one directory.
+pub struct ParquetSink {
+    dir: PathBuf,
+    writers: Vec<Writer>,
+}
+
+impl std::fmt::Debug for ParquetSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParquetSink").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl ParquetSink {
+    /// Creates the directory and the files. The old tables' manifest goes first and the new one
+    /// comes last: tables without it are not whole.
+    ///
+    /// # Errors
+    /// [`SinkError::Io`], [`SinkError::Parquet`].
+    pub fn create(dir: &Path, tables: &[TableSpec], threads: usize) -> Result<Self, SinkError> {
+        fs::create_dir_all(dir).map_err(|e| SinkError::io("create", dir, e))?;
+        TablesManifest::remove(dir)?;
+        let mut writers = Vec::new();
+        for table in tables {
+            let mut file = Box::new(ParquetFile::create(dir, table)?);
+            writers.push(if threads > 1 {
+                let (batches, queue) = sync_channel::<RecordBatch>(QUEUE);
+                let thread = std::thread::spawn(move || {
+                    for batch in queue {
+                        file.write(&batch)?;
+                    }
+                    file.finish()
+                });
+                Writer::Thread { batches, thread }
+            } else {
+                Writer::Here(file)
+            });
+        }
+        Ok(Self { dir: dir.to_owned(), writers })
+    }
+
+    /// Ends all files; gives back their list.
+    ///
+    /// # Errors
+    /// [`SinkError::Io`], [`SinkError::Parquet`].
+    pub fn finish(self) -> Result<Vec<FileEntry>, SinkError> {
+        let mut files = Vec::new();
+        for writer in self.writers {
+            files.extend(writer.finish()?);
+        }
+        Ok(files)
+    }
+}
+
+impl Batches for ParquetSink {
+    type Error = SinkError;
+
+    fn batch(&mut self, table: usize, batch: RecordBatch) -> Result<(), SinkError> {
+        let writer = &mut self.writers[table];
+        match writer {
+            Writer::Here(file) => file.write(&batch),
+            Writer::Thread { batches, .. } => match batches.send(batch) {
+                Ok(()) => Ok(()),
+                // The thread ended early: it has an error to tell.
+                Err(_) => std::mem::replace(writer, Writer::Failed).finish().map(drop),
+            },
+            Writer::Failed => Ok(()),
+        }
+    }
+}

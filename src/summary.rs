@@ -1,0 +1,311 @@
+//! The connections of a recording as a table a person reads, or as JSON.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use comfy_table::{CellAlignment, Table, presets};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Serialize;
+
+use crate::sink::SinkError;
+
+/// One connection in short.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Line {
+    /// Number of the connection.
+    pub conn_id: i64,
+    /// Local address and port.
+    pub local: Option<String>,
+    /// Remote address and port.
+    pub remote: Option<String>,
+    /// Who opened it.
+    pub opened_by: Option<String>,
+    /// Command name and process id of the owner.
+    pub owner: Option<String>,
+    /// Congestion control.
+    pub congestion_control: Option<String>,
+    /// Seconds from beginning to end.
+    pub duration_s: Option<f64>,
+    /// Payload bytes acknowledged by the peer.
+    pub octets_acked: Option<i64>,
+    /// Payload bytes received.
+    pub octets_received: Option<i64>,
+    /// Segments retransmitted.
+    pub segs_retrans: Option<i64>,
+    /// Congestion signals.
+    pub cong_signals: Option<i64>,
+    /// Smallest RTT in microseconds; none without a sample.
+    pub min_rtt_us: Option<i64>,
+    /// Smoothed RTT at the end in microseconds.
+    pub smoothed_rtt_us: Option<i64>,
+    /// Who closed it.
+    pub closed_by: Option<String>,
+    /// How it ended.
+    pub close_reason: Option<String>,
+    /// How much of it was seen.
+    pub completeness: Option<String>,
+}
+
+/// What MinRTT is before the first sample.
+const NO_RTT: i64 = 0xffff_ffff;
+
+/// Columns of a Parquet file, each as one of three plain types.
+struct Columns(Vec<(String, Vec<ArrayRef>)>);
+
+impl Columns {
+    fn read(path: &Path, names: &[&str]) -> Result<Self, SinkError> {
+        let fault = |e| SinkError::parquet("read", path, e);
+        let file = File::open(path).map_err(|e| SinkError::io("read", path, e))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fault)?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+        let reader = builder.with_projection(mask).build().map_err(fault)?;
+        let mut columns: Vec<_> = names.iter().map(|n| ((*n).to_owned(), Vec::new())).collect();
+        for batch in reader {
+            let batch = batch.map_err(|e| fault(e.into()))?;
+            for (name, arrays) in &mut columns {
+                let array = batch.column_by_name(name).ok_or_else(|| {
+                    let what = format!("it has no column {name}; replay again");
+                    fault(parquet::errors::ParquetError::General(what))
+                })?;
+                arrays.push(plain(array).map_err(|e| fault(e.into()))?);
+            }
+        }
+        Ok(Self(columns))
+    }
+
+    /// The values of a column as `of` takes them out of an array.
+    fn values<T>(&self, name: &str, of: impl Fn(&dyn Array, usize) -> Option<T>) -> Vec<Option<T>> {
+        self.0
+            .iter()
+            .filter(|(column, _)| column == name)
+            .flat_map(|(_, arrays)| arrays)
+            .flat_map(|array| {
+                (0..array.len()).map(|i| if array.is_null(i) { None } else { of(array, i) })
+            })
+            .collect()
+    }
+
+    fn ints(&self, name: &str) -> Vec<Option<i64>> {
+        self.values(name, |a, i| Some(a.as_any().downcast_ref::<Int64Array>()?.value(i)))
+    }
+
+    fn floats(&self, name: &str) -> Vec<Option<f64>> {
+        self.values(name, |a, i| Some(a.as_any().downcast_ref::<Float64Array>()?.value(i)))
+    }
+
+    fn texts(&self, name: &str) -> Vec<Option<String>> {
+        self.values(name, |a, i| {
+            Some(a.as_any().downcast_ref::<StringArray>()?.value(i).to_owned())
+        })
+    }
+}
+
+fn plain(array: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
+    match array.data_type() {
+        DataType::Dictionary(..) => cast(array, &DataType::Utf8),
+        DataType::Int32 => cast(array, &DataType::Int64),
+        _ => Ok(array.clone()),
+    }
+}
+
+/// Reads the tables in `dir`; in order of `conn_id`.
+///
+/// # Errors
+/// [`SinkError`] if a table is missing or cannot be read.
+pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
+    let connections = Columns::read(
+        &dir.join("connections.parquet"),
+        &[
+            "conn_id",
+            "completeness",
+            "duration_s",
+            "local_address",
+            "local_port",
+            "remote_address",
+            "remote_port",
+            "pid",
+            "comm",
+            "congestion_control",
+            "opened_by",
+            "closed_by",
+            "close_reason",
+        ],
+    )?;
+    // Both tables have their rows in the order in which connections end.
+    let estats = Columns::read(
+        &dir.join("estats.parquet"),
+        &[
+            "HCThruOctetsAcked",
+            "HCThruOctetsReceived",
+            "SegsRetrans",
+            "CongSignals",
+            "MinRTT",
+            "SmoothedRTT",
+        ],
+    )?;
+    let ids = connections.ints("conn_id");
+    let mut lines = vec![Line::default(); ids.len()];
+    for (line, id) in lines.iter_mut().zip(ids) {
+        line.conn_id = id.unwrap_or_default();
+    }
+    fn fill<T>(lines: &mut [Line], values: Vec<T>, set: impl Fn(&mut Line, T)) {
+        lines.iter_mut().zip(values).for_each(|(line, value)| set(line, value));
+    }
+    let all = &mut lines[..];
+    for (address, port, set) in [
+        ("local_address", "local_port", (|l, v| l.local = v) as fn(&mut Line, Option<String>)),
+        ("remote_address", "remote_port", |l, v| l.remote = v),
+    ] {
+        let both = connections.texts(address).into_iter().zip(connections.ints(port)).collect();
+        fill(all, both, |l, (address, port): (Option<String>, Option<i64>)| {
+            set(l, address.map(|a| endpoint(&a, port)));
+        });
+    }
+    let owners = connections.texts("comm").into_iter().zip(connections.ints("pid")).collect();
+    fill(all, owners, |l, (comm, pid): (Option<String>, Option<i64>)| {
+        l.owner = match (comm, pid) {
+            (Some(comm), Some(pid)) => Some(format!("{comm}/{pid}")),
+            (comm, pid) => comm.or(pid.map(|pid| pid.to_string())),
+        };
+    });
+    fill(all, connections.texts("opened_by"), |l, v| l.opened_by = v);
+    fill(all, connections.texts("closed_by"), |l, v| l.closed_by = v);
+    fill(all, connections.texts("close_reason"), |l, v| l.close_reason = v);
+    fill(all, connections.texts("completeness"), |l, v| l.completeness = v);
+    fill(all, connections.texts("congestion_control"), |l, v| l.congestion_control = v);
+    fill(all, connections.floats("duration_s"), |l, v| l.duration_s = v);
+    fill(all, estats.ints("HCThruOctetsAcked"), |l, v| l.octets_acked = v);
+    fill(all, estats.ints("HCThruOctetsReceived"), |l, v| l.octets_received = v);
+    fill(all, estats.ints("SegsRetrans"), |l, v| l.segs_retrans = v);
+    fill(all, estats.ints("CongSignals"), |l, v| l.cong_signals = v);
+    fill(all, estats.ints("MinRTT"), |l, v| l.min_rtt_us = v.filter(|&us| us != NO_RTT));
+    fill(all, estats.ints("SmoothedRTT"), |l, v| l.smoothed_rtt_us = v);
+    lines.sort_by_key(|line| line.conn_id);
+    Ok(lines)
+}
+
+/// `address:port`, with brackets around IPv6 (RFC 5952, section 6).
+fn endpoint(address: &str, port: Option<i64>) -> String {
+    let port = port.map_or_else(|| "?".to_owned(), |p| p.to_string());
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+/// The lines as a table; those with the most octets if there are more than `top`.
+pub fn render(lines: &[Line], top: usize) -> String {
+    let mut shown: Vec<&Line> = lines.iter().collect();
+    let octets = |l: &Line| l.octets_acked.unwrap_or(0) + l.octets_received.unwrap_or(0);
+    shown.sort_by_key(|l| std::cmp::Reverse(octets(l)));
+    shown.truncate(top);
+    shown.sort_by_key(|l| l.conn_id);
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    const NAMES: [&str; 13] = [
+        "ID",
+        "LOCAL",
+        "",
+        "REMOTE",
+        "OWNER",
+        "CC",
+        "SECONDS",
+        "ACKED",
+        "RECEIVED",
+        "RETRANS",
+        "RTT ms min/smooth",
+        "END",
+        "COMPLETENESS",
+    ];
+    table.set_header(NAMES);
+    for line in shown {
+        let text = |s: &Option<String>| s.clone().unwrap_or_else(|| "-".to_owned());
+        let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let arrow = match line.opened_by.as_deref() {
+            Some("local") => "->",
+            Some("remote") => "<-",
+            _ => "--",
+        };
+        let end = match (&line.close_reason, line.closed_by.as_deref()) {
+            (Some(reason), Some(by @ ("local" | "remote"))) => format!("{reason} ({by})"),
+            (reason, _) => text(reason),
+        };
+        table.add_row([
+            line.conn_id.to_string(),
+            text(&line.local),
+            arrow.to_owned(),
+            text(&line.remote),
+            text(&line.owner),
+            text(&line.congestion_control),
+            line.duration_s.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}")),
+            bytes(line.octets_acked),
+            bytes(line.octets_received),
+            number(line.segs_retrans),
+            format!("{}/{}", millis(line.min_rtt_us), millis(line.smoothed_rtt_us)),
+            end,
+            text(&line.completeness),
+        ]);
+    }
+    for column in [0, 6, 7, 8, 9, 10] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut out = table.trim_fmt();
+    out.push('\n');
+    if lines.len() > top {
+        out.push_str(&format!(
+            "{} connections, the {top} with the most octets shown; --top N shows more, --json all\n",
+            lines.len()
+        ));
+    }
+    out
+}
+
+fn millis(us: Option<i64>) -> String {
+    us.map_or_else(|| "-".to_owned(), |us| format!("{:.3}", us as f64 / 1e3))
+}
+
+/// Bytes with a decimal prefix, three significant digits at least.
+fn bytes(n: Option<i64>) -> String {
+    let Some(n) = n else { return "-".to_owned() };
+    let mut value = n as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} PB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_shown_as_such() {
+        let line = Line { conn_id: 3, octets_acked: Some(0), ..Line::default() };
+        let text = render(&[line], 10);
+        let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["3", "-", "--", "-", "-", "-", "-", "0", "B", "-", "-", "-/-", "-", "-"]);
+    }
+
+    #[test]
+    fn the_largest_are_shown_in_order_of_number() {
+        let line = |conn_id, n| Line { conn_id, octets_acked: Some(n), ..Line::default() };
+        let text = render(&[line(1, 5), line(2, 1), line(3, 1500)], 2);
+        let ids: Vec<_> = text.lines().filter_map(|l| l.split_whitespace().next()).collect();
+        assert_eq!(ids, ["ID", "1", "3", "3"], "{text}");
+        assert!(text.contains("3 connections, the 2 with the most octets"), "{text}");
+        assert!(text.contains("1.5 kB"), "{text}");
+    }
+
+    #[test]
+    fn endpoints() {
+        assert_eq!(endpoint("192.0.2.1", Some(80)), "192.0.2.1:80");
+        assert_eq!(endpoint("2001:db8::1", Some(443)), "[2001:db8::1]:443");
+        assert_eq!(endpoint("192.0.2.1", None), "192.0.2.1:?");
+    }
+}

@@ -1,0 +1,143 @@
+//! connections.parquet: who, from when to when, from where to where, opened and closed by whom.
+
+use super::TableSpec;
+use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
+use crate::estats::Ended;
+use crate::replay::ledger::Ledger;
+
+pub(super) fn spec() -> TableSpec {
+    let c = ColumnSpec::new;
+    TableSpec {
+        name: "connections",
+        doc: "Identity, owner, beginning and end: one row per connection, in the order in which they ended.",
+        columns: vec![
+            c(
+                "conn_id",
+                K::Int64,
+                "",
+                "Number of the connection in the recording, from 1, in order of appearance.",
+            ),
+            c("recording", K::Text, "", "UUID of the recording."),
+            c(
+                "completeness",
+                K::Text,
+                "",
+                "complete, lossy (records were lost or out of order while it lived), begun_before (open before the recording) or ended_after (open when it ended); the first of lossy, begun_before, ended_after that applies.",
+            ),
+            c(
+                "lost_records",
+                K::Int64,
+                "records",
+                "Records lost on any CPU while the connection lived; some may have been its own.",
+            ),
+            c(
+                "late_records",
+                K::Int64,
+                "records",
+                "Its records that came too late to be put in order.",
+            ),
+            c("begun_before", K::Bool, "", "Its beginning was not seen."),
+            c("ended_after", K::Bool, "", "It was open when the recording ended."),
+            c("cookie", K::Int64, "", "Kernel socket cookie, as shown by ss -e."),
+            c("generation", K::Int32, "", "Which of the connections of that socket, from 0."),
+            c(
+                "begin_ns",
+                K::Int64,
+                "ns",
+                "Beginning, CLOCK_MONOTONIC: connect() or the child's creation; the first sight of one begun before.",
+            ),
+            c("begin", K::Time, "", "The same in wall-clock time."),
+            c(
+                "end_ns",
+                K::Int64,
+                "ns",
+                "End, CLOCK_MONOTONIC: the change to CLOSE, or the end of the recording.",
+            ),
+            c("end", K::Time, "", "The same in wall-clock time."),
+            c("duration_s", K::Float64, "s", "From beginning to end."),
+            c("family", K::Text, "", "ipv4 or ipv6; IPv4-mapped IPv6 is ipv4."),
+            c("local_address", K::Text, "", "Local IP address."),
+            c("local_port", K::Int32, "", "Local TCP port."),
+            c("remote_address", K::Text, "", "Remote IP address."),
+            c("remote_port", K::Int32, "", "Remote TCP port."),
+            c("netns", K::Int64, "", "Inode of the network namespace, as in /proc/PID/ns/net."),
+            c("cgroup", K::Text, "", "Path of the socket's cgroup v2."),
+            c(
+                "container_id",
+                K::Text,
+                "",
+                "Container id in that path (docker, containerd, CRI-O, podman).",
+            ),
+            c("pid", K::Int64, "", "Process id of the owner."),
+            c("uid", K::Int64, "", "User id of the socket."),
+            c("comm", K::Text, "", "Command name of the owner."),
+            c("congestion_control", K::Text, "", "Congestion control in force at the end."),
+            c("established", K::Bool, "", "Whether it reached ESTABLISHED."),
+            c("opened_by", K::Text, "", "local, remote or unknown."),
+            c(
+                "closed_by",
+                K::Text,
+                "",
+                "Whose FIN came first, else who reset it: local, remote, none (a timeout, or still open) or unknown.",
+            ),
+            c(
+                "close_reason",
+                K::Text,
+                "",
+                "fin, reset_received, reset_sent, refused, timeout, unreachable, abandoned (closed before established), aborted (from outside) or error; NULL if the end was not seen.",
+            ),
+            c(
+                "end_state",
+                K::Text,
+                "",
+                "State before CLOSE, or at the end of the recording, by its RFC 4898 name.",
+            ),
+            c("error", K::Int32, "errno", "sk_err at the end, 0 for none."),
+        ],
+    }
+}
+
+pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ended: &Ended<'_>) {
+    let flow = ended.flow;
+    let l = flow.lifecycle();
+    let addresses = flow.addresses();
+    let address =
+        |a: Option<std::net::IpAddr>| a.map_or(Cell::Null, |a| Cell::Text(a.to_string().into()));
+    let text = |s: Option<&str>| s.filter(|s| !s.is_empty()).map(str::to_owned);
+    let owned = |s: Option<String>| s.map_or(Cell::Null, |s| Cell::Text(s.into()));
+    let over = l.filter(|_| flow.end_state().is_some());
+    table.push([
+        Cell::from(ended.conn_id),
+        Cell::from(recording),
+        Cell::from(ended.completeness().name()),
+        Cell::from(ended.lost_records),
+        Cell::from(ended.late_records),
+        Cell::Bool(ended.begun_before),
+        Cell::Bool(ended.ended_after),
+        Cell::from(ended.cookie),
+        Cell::from(u64::from(ended.generation)),
+        Cell::from(ended.begin_ns),
+        Cell::int(clock.wall_us(ended.begin_ns)),
+        Cell::from(ended.end_ns),
+        Cell::int(clock.wall_us(ended.end_ns)),
+        Cell::Float(ended.end_ns.saturating_sub(ended.begin_ns) as f64 / 1e9),
+        Cell::text(flow.family()),
+        address(addresses.map(|(local, _)| local)),
+        Cell::int(l.map(|l| u64::from(l.local_port))),
+        address(addresses.map(|(_, remote)| remote)),
+        Cell::int(l.map(|l| u64::from(l.remote_port))),
+        Cell::int(l.map(|l| u64::from(l.netns)).filter(|&n| n != 0)),
+        owned(text(l.map(|l| l.cgroup_path.as_str()))),
+        Cell::text(flow.container_id()),
+        Cell::int(l.map(|l| u64::from(l.pid)).filter(|&pid| pid != 0)),
+        Cell::int(l.map(|l| u64::from(l.uid))),
+        owned(text(l.map(|l| l.comm.as_str()))),
+        owned(text(l.map(|l| l.congestion.as_str()))),
+        l.map_or(Cell::Null, |l| Cell::Bool(l.established != 0)),
+        Cell::from(flow.opened_by().name()),
+        Cell::from(flow.closed_by().name()),
+        Cell::text(flow.close_reason().map(|r| r.name())),
+        Cell::text(flow.end_state()),
+        Cell::int(over.map(|l| u64::from(l.sk_err))),
+    ]);
+}

@@ -1,0 +1,102 @@
+//! ledger.parquet: losses, clocks and what else the recorder noted about itself.
+
+use super::TableSpec;
+use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
+use crate::log::LedgerRow;
+use crate::replay::ledger::Ledger;
+
+pub(super) fn spec() -> TableSpec {
+    let c = ColumnSpec::new;
+    TableSpec {
+        name: "ledger",
+        doc: "What the recorder noted about itself: one row per note, in the order of the log. It belongs to no connection.",
+        columns: vec![
+            c("recording", K::Text, "", "UUID of the recording."),
+            c("ts_ns", K::Int64, "ns", "When, CLOCK_MONOTONIC."),
+            c("ts", K::Time, "", "The same in wall-clock time."),
+            c(
+                "kind",
+                K::Text,
+                "",
+                "clock, loss, emitted, ring_fill, map_failure, late_drain or dropped.",
+            ),
+            c("cpu", K::Int32, "", "CPU it is about."),
+            c("hook", K::Text, "", "Hook whose records were lost."),
+            c("ring", K::Text, "", "Ring it is about."),
+            c(
+                "value",
+                K::Int64,
+                "",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; late_drain: ns late; dropped: number of the segment.",
+            ),
+            c("size", K::Int64, "octets", "ring_fill: size of the ring."),
+            c("since_ns", K::Int64, "ns", "loss: beginning of the interval."),
+            c("realtime_ns", K::Int64, "ns", "clock: CLOCK_REALTIME."),
+            c("tai_ns", K::Int64, "ns", "clock: CLOCK_TAI."),
+        ],
+    }
+}
+
+pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, row: &LedgerRow) {
+    let null = || Cell::Null;
+    let cpu = |cpu: u16| Cell::from(u64::from(cpu));
+    let (ts_ns, kind, rest) = match row {
+        LedgerRow::Clock(ts_ns, sample) => (
+            *ts_ns,
+            "clock",
+            [
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                Cell::from(sample.realtime_ns),
+                Cell::from(sample.tai_ns),
+            ],
+        ),
+        LedgerRow::Loss { ts_ns, cpu: on, hook, lost, since_ns } => (
+            *ts_ns,
+            "loss",
+            [
+                cpu(*on),
+                Cell::from(hook.name()),
+                null(),
+                Cell::from(*lost),
+                null(),
+                Cell::from(*since_ns),
+                null(),
+                null(),
+            ],
+        ),
+        LedgerRow::Emitted { ts_ns, cpu: on, emitted } => {
+            (*ts_ns, "emitted", value(cpu(*on), null(), *emitted, null()))
+        }
+        LedgerRow::RingFill { ts_ns, cpu: on, ring, bytes, size } => (
+            *ts_ns,
+            "ring_fill",
+            value(cpu(*on), Cell::from(ring.name()), *bytes, Cell::from(*size)),
+        ),
+        LedgerRow::MapFailure { ts_ns, cpu: on, count } => {
+            (*ts_ns, "map_failure", value(cpu(*on), null(), *count, null()))
+        }
+        LedgerRow::LateDrain { ts_ns, late_ns } => {
+            (*ts_ns, "late_drain", value(null(), null(), *late_ns, null()))
+        }
+        LedgerRow::Dropped { ts_ns, segment } => {
+            (*ts_ns, "dropped", value(null(), null(), u64::from(*segment), null()))
+        }
+    };
+    let lead = [
+        Cell::from(recording),
+        Cell::from(ts_ns),
+        Cell::int(clock.wall_us(ts_ns)),
+        Cell::from(kind),
+    ];
+    table.push(lead.into_iter().chain(rest));
+}
+
+/// cpu, hook, ring, value, size, since_ns, realtime_ns, tai_ns of a row with a value.
+fn value<'a>(cpu: Cell<'a>, ring: Cell<'a>, value: u64, size: Cell<'a>) -> [Cell<'a>; 8] {
+    [cpu, Cell::Null, ring, Cell::from(value), size, Cell::Null, Cell::Null, Cell::Null]
+}

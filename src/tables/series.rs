@@ -1,0 +1,48 @@
+//! series.parquet: values over time.
+
+use super::columns::{Cell, ColumnKind, ColumnSpec};
+use super::variables::{VariableTable, cell, column};
+use super::{Qualities, TableSpec};
+use crate::estats::{Sample, varies};
+use crate::replay::ledger::Ledger;
+use crate::schema::Var;
+
+pub(super) fn spec(qualities: &Qualities) -> TableSpec {
+    let mut columns = vec![
+        ColumnSpec::new(
+            "conn_id",
+            ColumnKind::Int64,
+            "",
+            "Number of the connection, as in connections.",
+        ),
+        ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
+        ColumnSpec::new("ts_ns", ColumnKind::Int64, "ns", "Time of the row, CLOCK_MONOTONIC."),
+        ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began."),
+    ];
+    columns.extend(Var::ALL.iter().filter(|v| varies(**v)).map(|&v| column(v, qualities)));
+    TableSpec {
+        name: "series",
+        doc: "Values over time: a row per connection at each multiple of --interval at which something had come since the row before, and one at its end; with --interval event a row per hook record. In order of time. Completeness stands in connections: it is known only at the end.",
+        columns,
+    }
+}
+
+pub(super) fn push(
+    table: &mut VariableTable,
+    recording: &str,
+    clock: &Ledger,
+    sample: &Sample<'_>,
+) {
+    // Records of the handshake may come before the connection's own idea of its beginning.
+    let since_begin = i128::from(sample.ts_ns) - i128::from(sample.begin_ns);
+    let lead = [
+        Cell::from(sample.conn_id),
+        Cell::from(recording),
+        Cell::from(sample.ts_ns),
+        Cell::int(clock.wall_us(sample.ts_ns)),
+        Cell::Float(since_begin as f64 / 1e9),
+    ];
+    let values = table.vars.iter().map(|&var| cell(var, sample.row, sample.flow));
+    table.builder.push(lead.into_iter().chain(values));
+}

@@ -1,0 +1,160 @@
+//! estats.parquet and the eight tables of RFC 4898, all from the schema: final values.
+
+use std::borrow::Cow;
+
+use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
+use super::{Qualities, TableSpec};
+use crate::estats::{Ended, Row};
+use crate::flow::Flow;
+use crate::schema::{Table, Type, Var};
+
+/// All variables side by side.
+pub(super) fn all(qualities: &Qualities) -> TableSpec {
+    spec(
+        "estats",
+        "Final values of all variables side by side: one row per connection, in the order in which they ended.",
+        Var::ALL.iter().copied(),
+        qualities,
+    )
+}
+
+/// The variables of one table of the specification.
+pub(super) fn one(table: Table, qualities: &Qualities) -> TableSpec {
+    let doc = match table {
+        Table::Global => "Sender limitation and clocks, final values.",
+        Table::Connection => "Addresses and ports (tcpEStatsConnectTable).",
+        Table::Perf => "Traffic and congestion, final values (tcpEStatsPerfTable).",
+        Table::Path => "What the path did, final values (tcpEStatsPathTable).",
+        Table::Stack => "What the stack did, final values (tcpEStatsStackTable).",
+        Table::App => "What the application did, final values (tcpEStatsAppTable).",
+        Table::Tune => "Limits and controls, final values (tcpEStatsTuneTable).",
+        Table::Extras => "Web10G's additions, final values.",
+    };
+    let vars = Var::ALL.iter().copied().filter(|v| v.def().table == table);
+    spec(table.name(), doc, vars, qualities)
+}
+
+fn spec(
+    name: &'static str,
+    doc: &'static str,
+    vars: impl Iterator<Item = Var>,
+    qualities: &Qualities,
+) -> TableSpec {
+    let mut columns = vec![
+        ColumnSpec::new(
+            "conn_id",
+            ColumnKind::Int64,
+            "",
+            "Number of the connection, as in connections.",
+        ),
+        ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
+        ColumnSpec::new("completeness", ColumnKind::Text, "", "As in connections."),
+        ColumnSpec::new("lost_records", ColumnKind::Int64, "records", "As in connections."),
+    ];
+    columns.extend(vars.map(|var| column(var, qualities)));
+    TableSpec { name, doc, columns }
+}
+
+/// The column of a variable.
+pub(super) fn column(var: Var, qualities: &Qualities) -> ColumnSpec {
+    let def = var.def();
+    ColumnSpec {
+        name: def.name,
+        kind: kind(def.ty),
+        unit: def.unit,
+        rfc: def.rfc,
+        doc: def.doc,
+        quality: qualities.get(var).map(str::to_owned),
+    }
+}
+
+const fn kind(ty: Type) -> ColumnKind {
+    match ty {
+        Type::U8 | Type::U16 | Type::I32 => ColumnKind::Int32,
+        Type::U32 | Type::U64 | Type::MonotonicNs => ColumnKind::Int64,
+        Type::Truth => ColumnKind::Bool,
+        Type::Enum(_) | Type::Address => ColumnKind::Text,
+        Type::WallUs => ColumnKind::Time,
+    }
+}
+
+/// The value of a variable as its column has it.
+pub(super) fn cell(var: Var, row: &Row, flow: &Flow) -> Cell<'static> {
+    let Some(value) = row.get(var) else { return Cell::Null };
+    match var.def().ty {
+        Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::MonotonicNs | Type::WallUs => {
+            Cell::from(value)
+        }
+        // Two's complement, sign-extended or not.
+        Type::I32 => Cell::Int(i64::from(value as i32)),
+        Type::Truth => match value {
+            1 => Cell::Bool(true),
+            2 => Cell::Bool(false),
+            // No TruthValue: not known.
+            _ => Cell::Null,
+        },
+        Type::Enum(names) => Cell::Text(match names.iter().find(|(code, _)| *code == value) {
+            Some((_, name)) => Cow::Borrowed(*name),
+            // A code that has no name yet is shown as it is.
+            None => Cow::Owned(value.to_string()),
+        }),
+        Type::Address => flow.text(var).map_or(Cell::Null, |text| Cell::Text(text.into())),
+    }
+}
+
+/// A table whose columns, after the leading ones, are variables.
+#[derive(Debug)]
+pub(super) struct VariableTable {
+    pub builder: TableBuilder,
+    pub vars: Vec<Var>,
+}
+
+impl VariableTable {
+    pub fn new(spec: &TableSpec) -> Self {
+        Self {
+            builder: TableBuilder::new(&spec.columns),
+            vars: spec.columns.iter().filter_map(|c| Var::by_name(c.name)).collect(),
+        }
+    }
+
+    /// Adds the final values of a connection.
+    pub fn push_final(&mut self, recording: &str, ended: &Ended<'_>) {
+        let lead = [
+            Cell::from(ended.conn_id),
+            Cell::from(recording),
+            Cell::from(ended.completeness().name()),
+            Cell::from(ended.lost_records),
+        ];
+        let values = self.vars.iter().map(|&var| cell(var, ended.row, ended.flow));
+        self.builder.push(lead.into_iter().chain(values));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_columns_are_no_variables() {
+        let spec = all(&Qualities::default());
+        assert_eq!(VariableTable::new(&spec).vars, Var::ALL);
+    }
+
+    #[test]
+    fn types_are_those_every_reader_takes() {
+        for (var, kind) in [
+            (Var::IpTtl, ColumnKind::Int32),
+            (Var::RemPort, ColumnKind::Int32),
+            (Var::WinScaleSent, ColumnKind::Int32),
+            (Var::SegsOut, ColumnKind::Int64),
+            (Var::HCDataOctetsOut, ColumnKind::Int64),
+            (Var::StartTs, ColumnKind::Int64),
+            (Var::StartTv, ColumnKind::Time),
+            (Var::Nagle, ColumnKind::Bool),
+            (Var::State, ColumnKind::Text),
+            (Var::RemAddress, ColumnKind::Text),
+        ] {
+            assert_eq!(column(var, &Qualities::default()).kind, kind, "{}", var.name());
+        }
+    }
+}

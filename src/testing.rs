@@ -1,0 +1,43 @@
+//! Records for unit tests.
+
+use crate::schema::{Hook, Op, Var};
+use crate::wire::{Event, Header, HookRecord, Lifecycle, Operation};
+
+/// An IPv4 connection 10.0.0.1:1000 -> 10.0.0.2:80 that we opened.
+pub fn lifecycle(event: Event, ts_ns: u64, cookie: u64) -> Lifecycle {
+    let mut local_addr = [0; 16];
+    local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
+    let mut remote_addr = [0; 16];
+    remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+    Lifecycle {
+        header: Header { ts_ns, seq: 0, cookie, generation: 0, cpu: 0, hook: Hook::SetState },
+        event,
+        start_ns: if event == Event::Close { 0 } else { ts_ns },
+        family: 2,
+        local_addr,
+        remote_addr,
+        local_port: 1000,
+        remote_port: 80,
+        netns: 4_026_531_840,
+        cgroup_id: 9,
+        cgroup_path: "/a".into(),
+        pid: 12,
+        uid: 1000,
+        comm: "curl".into(),
+        congestion: "cubic".into(),
+        old_state: 2,
+        new_state: 1,
+        active: 1,
+        established: 0,
+        first_fin: 0,
+        sk_err: 0,
+    }
+}
+
+/// A record of a hook with operations.
+pub fn hook(hook: Hook, ts_ns: u64, cookie: u64, ops: &[(Var, Op, u64)]) -> HookRecord {
+    HookRecord {
+        header: Header { ts_ns, seq: 0, cookie, generation: 0, cpu: 0, hook },
+        ops: ops.iter().map(|&(var, op, value)| Operation { var, op, value }).collect(),
+    }
+}

@@ -1,0 +1,301 @@
+//! A synthetic recording with one connection of each sort, and tables as text.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use estats::log::{
+    ClockSample, CpuTotals, Host, LedgerRow, Manifest, RecordOptions, RecordingWriter, Totals,
+    VariableStatus, WriterOptions,
+};
+use estats::replay::{Options, Report};
+use estats::schema::{Hook, Op, Var};
+use estats::wire::{Event, Header, Lifecycle, Operation};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+pub const MS: u64 = 1_000_000;
+/// CLOCK_MONOTONIC at the beginning.
+pub const T0: u64 = 5_000_000_000;
+/// 2026-01-01T00:00:00Z.
+const WALL: u64 = 1_767_225_600_000_000_000;
+
+pub fn threads(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("not zero")
+}
+
+pub fn options(n: usize, output: &Path) -> Options {
+    Options { output: Some(output.to_owned()), threads: threads(n), ..Options::default() }
+}
+
+pub fn replay(run: &Path, options: &Options) -> Report {
+    let recording = estats::log::Recording::open(run).expect("a recording");
+    estats::replay::replay(&recording, options).expect("replay")
+}
+
+pub fn manifest() -> Manifest {
+    Manifest {
+        format_version: 1,
+        recording: "6e0c2a4e-9d51-4d6c-8a37-0f4f0f6f5a10".into(),
+        tool_version: "0.1.0".into(),
+        hook_set: "tracepoint".into(),
+        host: Host { hostname: "lab".into(), kernel_release: "6.18.0".into(), ..Host::default() },
+        variables: Var::ALL
+            .iter()
+            .map(|v| VariableStatus {
+                name: v.name().into(),
+                quality: v.def().tracepoint.quality.name().into(),
+                reason: None,
+            })
+            .collect(),
+        options: RecordOptions { resolution_ns: MS, all: true, ..RecordOptions::default() },
+        started: clock(T0),
+        ..Manifest::default()
+    }
+}
+
+fn clock(monotonic_ns: u64) -> ClockSample {
+    let realtime_ns = WALL + monotonic_ns - T0;
+    ClockSample { monotonic_ns, realtime_ns, tai_ns: realtime_ns + 37_000_000_000 }
+}
+
+/// Writes records with running sequence numbers, all on CPU 0.
+struct Script {
+    writer: RecordingWriter,
+    seq: u64,
+}
+
+impl Script {
+    fn header(&mut self, ts_ns: u64, cookie: u64, hook: Hook) -> Header {
+        self.seq += 1;
+        Header { ts_ns, seq: self.seq - 1, cookie, generation: 0, cpu: 0, hook }
+    }
+
+    fn hook(&mut self, hook: Hook, ms: u64, cookie: u64, ops: &[(Var, Op, u64)]) {
+        let header = self.header(T0 + ms * MS, cookie, hook);
+        let ops: Vec<_> =
+            ops.iter().map(|&(var, op, value)| Operation { var, op, value }).collect();
+        self.writer.hook(&header, &ops).expect("hook");
+    }
+
+    fn lifecycle(&mut self, ms: u64, cookie: u64, event: Event, edit: impl FnOnce(&mut Lifecycle)) {
+        let header = self.header(T0 + ms * MS, cookie, Hook::SetState);
+        let mut local_addr = [0; 16];
+        local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
+        let mut remote_addr = [0; 16];
+        remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+        let mut row = Lifecycle {
+            start_ns: header.ts_ns,
+            header,
+            event,
+            family: 2,
+            local_addr,
+            remote_addr,
+            local_port: 40_000 + cookie as u16,
+            remote_port: 443,
+            netns: 4_026_531_840,
+            cgroup_id: 99,
+            cgroup_path: format!("/system.slice/docker-{}.scope", "0123456789abcdef".repeat(4)),
+            pid: 4711,
+            uid: 33,
+            comm: "curl".into(),
+            congestion: "cubic".into(),
+            old_state: 7,
+            new_state: 2,
+            active: 1,
+            established: 0,
+            first_fin: 0,
+            sk_err: 0,
+        };
+        edit(&mut row);
+        self.writer.lifecycle(&row).expect("lifecycle");
+    }
+
+    fn marker(&mut self, ms: u64) {
+        self.writer.drained(T0 + ms * MS).expect("marker");
+        self.writer.ledger(&LedgerRow::Clock(T0 + ms * MS, clock(T0 + ms * MS))).expect("clock");
+    }
+}
+
+const fn set(var: Var, value: u64) -> (Var, Op, u64) {
+    (var, Op::Set, value)
+}
+
+const fn inc(var: Var) -> (Var, Op, u64) {
+    (var, Op::Inc, 0)
+}
+
+/// The recording: cookie 1 a download with a fast retransmit, closed by both; 2 accepted over an
+/// IPv6 socket and reset by the peer; 3 begun before; 4 refused; 5 open at the end; 6 hit by a loss;
+/// 100 and up short ones, so that tables have several batches if there are many.
+pub fn synthetic(dir: &Path, short: u64) {
+    let writer =
+        RecordingWriter::create(dir, &manifest(), WriterOptions::default()).expect("create");
+    let mut s = Script { writer, seq: 0 };
+    s.lifecycle(0, 3, Event::Baseline, |l| {
+        (l.established, l.active, l.old_state, l.new_state) = (1, 0, 1, 1);
+    });
+    s.hook(Hook::Baseline, 0, 3, &[set(Var::SegsOut, 900), set(Var::State, 5)]);
+    s.hook(Hook::SetState, 1, 1, &[set(Var::State, 3), set(Var::CurMSS, 536)]);
+    s.lifecycle(1, 1, Event::Open, |_| {});
+    let established = [
+        set(Var::CurMSS, 1448),
+        set(Var::CurRwinRcvd, 64_240),
+        set(Var::State, 5),
+        set(Var::MSSSent, 1460),
+        set(Var::WinScaleSent, 7),
+        set(Var::TimeStamps, 1),
+        set(Var::ECN, 3),
+        set(Var::Nagle, 2),
+        set(Var::SndInitial, 0xffff_f000),
+        set(Var::SndNxt, 0xffff_f000),
+    ];
+    s.hook(Hook::SetState, 11, 1, &established);
+    s.marker(100);
+    s.lifecycle(120, 2, Event::Open, |l| {
+        l.family = 10;
+        l.local_addr = Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().octets();
+        l.remote_addr = Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped().octets();
+        (l.local_port, l.remote_port, l.active, l.established) = (443, 51_000, 2, 1);
+        (l.old_state, l.new_state, l.comm) = (3, 1, "nginx".into());
+    });
+    s.hook(Hook::SetState, 120, 2, &[set(Var::State, 5), set(Var::CurMSS, 1400)]);
+    for i in 0..50_u64 {
+        let rtt = 10_000 + (i * 7919) % 1000;
+        let ops = [
+            set(Var::SampleRTT, rtt),
+            set(Var::CurRTO, 200_000 + rtt),
+            set(Var::CurCwnd, 14_480 + i * 1448),
+            (Var::HCDataOctetsIn, Op::Add, 1448),
+            set(Var::SegsIn, i + 2),
+            set(Var::IpTtl, 64),
+        ];
+        s.hook(Hook::TcpProbe, 130 + i * 10, 1, &ops);
+        let ops = [
+            set(Var::SegsOut, i + 2),
+            set(Var::SndNxt, (0xffff_f000 + i * 1448) & 0xffff_ffff),
+            set(Var::CurRwinSent, if i == 30 { 0 } else { 65_536 }),
+        ];
+        s.hook(Hook::Egress, 131 + i * 10, 1, &ops);
+        if i == 20 {
+            let ops = [inc(Var::FastRetran), inc(Var::CongSignals), set(Var::CurCwnd, 20_000)];
+            s.hook(Hook::CongState, 332, 1, &ops);
+            s.hook(Hook::Retransmit, 333, 1, &[set(Var::SegsRetrans, 1)]);
+        }
+        if i % 10 == 9 {
+            s.marker(135 + i * 10);
+        }
+    }
+    s.lifecycle(640, 4, Event::Open, |_| {});
+    s.hook(Hook::SetState, 640, 4, &[set(Var::State, 3)]);
+    s.hook(Hook::SetState, 641, 4, &[set(Var::State, 1), set(Var::SegsOut, 1)]);
+    s.lifecycle(641, 4, Event::Close, |l| (l.old_state, l.new_state, l.sk_err) = (2, 7, 111));
+    s.hook(Hook::TcpProbe, 645, 3, &[inc(Var::DupAcksIn), set(Var::SegsOut, 905)]);
+    s.hook(Hook::SetState, 650, 2, &[set(Var::State, 1), set(Var::SegsOut, 12)]);
+    s.lifecycle(650, 2, Event::Close, |l| {
+        (l.old_state, l.new_state, l.sk_err) = (1, 7, 104);
+        (l.remote_port, l.active) = (0, 0);
+    });
+    s.hook(Hook::Destroy, 651, 2, &[]);
+    s.hook(Hook::SetState, 660, 1, &[set(Var::State, 1), set(Var::HCThruOctetsAcked, 70_953)]);
+    s.lifecycle(660, 1, Event::Close, |l| {
+        (l.old_state, l.new_state, l.first_fin, l.established) = (9, 7, 2, 1);
+    });
+    s.hook(Hook::Egress, 661, 1, &[set(Var::SegsOut, 999)]);
+    s.lifecycle(665, 3, Event::Close, |l| {
+        (l.old_state, l.new_state, l.active, l.first_fin) = (5, 7, 0, 1);
+    });
+    s.marker(700);
+    for i in 0..short {
+        let (ms, cookie) = (700 + i / 4, 100 + i);
+        s.lifecycle(ms, cookie, Event::Open, |l| l.local_port = 1024 + (i % 60_000) as u16);
+        s.hook(Hook::Egress, ms, cookie, &[set(Var::SegsOut, i % 100), set(Var::CurMSS, 1448)]);
+        s.lifecycle(ms + 3, cookie, Event::Close, |l| (l.old_state, l.new_state) = (9, 7));
+        s.hook(Hook::Destroy, ms + 4, cookie, &[]);
+        if i % 100 == 99 {
+            s.marker(ms);
+        }
+    }
+    let end = 900 + short / 4;
+    s.lifecycle(end, 5, Event::Open, |_| {});
+    s.hook(Hook::Egress, end + 1, 5, &[set(Var::SegsOut, 1)]);
+    s.lifecycle(end + 20, 6, Event::Open, |_| {});
+    s.lifecycle(end + 60, 6, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
+    let loss = LedgerRow::Loss {
+        ts_ns: T0 + (end + 70) * MS,
+        cpu: 0,
+        hook: Hook::Egress,
+        lost: 3,
+        since_ns: T0 + (end + 50) * MS,
+    };
+    s.writer.ledger(&loss).expect("loss");
+    s.lifecycle(end + 80, 5, Event::End, |l| (l.old_state, l.new_state) = (1, 1));
+    s.hook(Hook::Sweep, end + 80, 5, &[set(Var::SegsOut, 2)]);
+    s.marker(end + 100);
+    let logged = s.seq;
+    let per_cpu = CpuTotals {
+        cpu: 0,
+        emitted: logged + 3,
+        logged,
+        lost_by_hook: [("egress".to_owned(), 3)].into_iter().collect(),
+    };
+    let totals = Totals {
+        duration_ns: (end + 100) * MS,
+        per_cpu: vec![per_cpu],
+        connections: 6 + short,
+        ..Totals::default()
+    };
+    let closed =
+        Manifest { ended: Some(clock(T0 + (end + 100) * MS)), totals: Some(totals), ..manifest() };
+    s.writer.finish(&closed).expect("finish");
+}
+
+/// The rows of a table.
+pub fn read(path: &Path) -> Vec<RecordBatch> {
+    let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    ParquetRecordBatchReaderBuilder::try_new(file)
+        .expect("Parquet")
+        .build()
+        .expect("reader")
+        .map(|batch| batch.expect("batch"))
+        .collect()
+}
+
+/// A table as text: one line per row and column, `row column value`, "NULL" for what is not known.
+pub fn transposed(path: &Path) -> String {
+    let mut out = String::new();
+    let options = FormatOptions::new().with_null("NULL");
+    for batch in read(path) {
+        let schema = batch.schema();
+        for row in 0..batch.num_rows() {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            for (column, field) in batch.columns().iter().zip(schema.fields()) {
+                let text = ArrayFormatter::try_new(column.as_ref(), &options).expect("formatter");
+                out.push_str(&format!("{:<22} {}\n", field.name(), text.value(row)));
+            }
+        }
+    }
+    out
+}
+
+/// Value of a column in a row, as text.
+pub fn value(batch: &RecordBatch, column: &str, row: usize) -> String {
+    let options = FormatOptions::new().with_null("NULL");
+    let array = batch.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
+    ArrayFormatter::try_new(array.as_ref(), &options).expect("formatter").value(row).to_string()
+}
+
+pub fn file_names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .expect("directory")
+        .map(|e| e.expect("entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,274 @@
+//! Replay through its public interface: the bytes, the types and the rows of Parquet, and the
+//! command's exit codes.
+
+mod common;
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use arrow::datatypes::{DataType, TimeUnit};
+use common::{options, read, replay, synthetic, value};
+use estats::estats::Interval;
+use estats::replay::Options;
+use estats::tables::{BATCH_ROWS, Qualities, specs};
+use parquet::basic::{Compression, Encoding};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_or_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    // More than one batch of each table.
+    synthetic(&run, BATCH_ROWS as u64 + 100);
+    for interval in [Interval::Event, Interval::Every(NonZeroU64::new(1_000_000).unwrap())] {
+        let mut digests = Vec::new();
+        for n in [1, 2, 4, 1] {
+            let out = dir.path().join(format!("tables-{}", digests.len()));
+            let options = Options { interval, ..options(n, &out) };
+            let report = replay(&run, &options);
+            assert!(report.tables.files.iter().any(|f| f.rows > BATCH_ROWS as u64));
+            digests.push(report.tables.digest);
+        }
+        assert!(digests.iter().all(|d| *d == digests[0]), "{digests:?}");
+    }
+}
+
+#[test]
+fn the_manifest_tells_the_truth_about_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    assert_eq!(report.dir, run.join("tables"));
+    for entry in &report.tables.files {
+        let path = report.dir.join(&entry.file);
+        let rows: usize = read(&path).iter().map(|b| b.num_rows()).sum();
+        assert_eq!(rows as u64, entry.rows, "{}", entry.file);
+        let out = Command::new("sha256sum").arg(&path).output().unwrap();
+        assert!(String::from_utf8(out.stdout).unwrap().starts_with(&entry.sha256));
+    }
+    let mut names: Vec<_> = report.tables.files.iter().map(|f| f.file.clone()).collect();
+    names.push("manifest.json".into());
+    names.sort();
+    assert_eq!(common::file_names(&report.dir), names);
+    let written = estats::sink::TablesManifest::read(&report.dir).unwrap();
+    assert_eq!(written, Some(report.tables));
+}
+
+#[test]
+fn files_are_encoded_as_documented() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    for spec in specs(&Qualities::default()) {
+        let path = report.dir.join(format!("{}.parquet", spec.name));
+        let reader = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
+        let metadata = reader.metadata();
+        assert_eq!(metadata.file_metadata().created_by(), Some("estats version 1.0.0 (build 1)"));
+        for group in metadata.row_groups() {
+            for column in group.columns() {
+                assert!(matches!(column.compression(), Compression::ZSTD(_)), "{}", spec.name);
+                assert!(column.offset_index_offset().is_some(), "page index");
+                assert!(column.column_index_offset().is_some(), "page index");
+                let integer = matches!(
+                    column.column_type(),
+                    parquet::basic::Type::INT32 | parquet::basic::Type::INT64
+                );
+                let delta = column.encodings().any(|e| e == Encoding::DELTA_BINARY_PACKED);
+                assert_eq!(delta, integer, "{} {}", spec.name, column.column_path());
+            }
+        }
+    }
+}
+
+#[test]
+fn types_are_those_every_reader_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    for spec in specs(&Qualities::default()) {
+        let batches = read(&report.dir.join(format!("{}.parquet", spec.name)));
+        let schema = batches[0].schema();
+        assert_eq!(schema.fields().len(), spec.columns.len());
+        for (field, column) in schema.fields().iter().zip(&spec.columns) {
+            assert_eq!(field.name(), column.name);
+            assert_eq!(*field.data_type(), column.kind.data_type(), "{}", column.name);
+            let known = match field.data_type() {
+                DataType::Int64 | DataType::Int32 | DataType::Float64 | DataType::Boolean => true,
+                DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.as_deref() == Some("UTC"),
+                DataType::Dictionary(_, values) => **values == DataType::Utf8,
+                _ => false,
+            };
+            assert!(known, "{}: {}", column.name, field.data_type());
+            let doc = field.metadata().get("doc").map(String::as_str);
+            assert_eq!(doc, Some(column.doc.trim()), "{}", column.name);
+        }
+    }
+    let estats = &read(&report.dir.join("estats.parquet"))[0];
+    let schema = estats.schema();
+    let metadata = schema.field_with_name("SegsOut").unwrap().metadata();
+    assert_eq!(metadata.get("unit").map(String::as_str), Some("segments"));
+    assert_eq!(metadata.get("rfc").map(String::as_str), Some("tcpEStatsPerfSegsOut"));
+    assert_eq!(metadata.get("quality").map(String::as_str), Some("exact"));
+}
+
+#[test]
+fn rows_are_what_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    assert_eq!((report.lost, report.order.late, report.counts.after_end), (3, 0, 2));
+    let connections = &read(&report.dir.join("connections.parquet"))[0];
+    let column = |name: &str| -> Vec<String> {
+        (0..connections.num_rows()).map(|row| value(connections, name, row)).collect()
+    };
+    assert_eq!(column("cookie"), ["4", "2", "1", "3", "6", "5"], "in order of the end");
+    assert_eq!(column("conn_id"), ["4", "3", "2", "1", "6", "5"], "in order of appearance");
+    assert_eq!(
+        column("completeness"),
+        ["complete", "complete", "complete", "begun_before", "lossy", "lossy"]
+    );
+    assert_eq!(column("ended_after"), ["false", "false", "false", "false", "false", "true"]);
+    assert_eq!(
+        column("close_reason"),
+        ["refused", "reset_received", "fin", "fin", "reset_sent", "NULL"]
+    );
+    assert_eq!(column("closed_by"), ["remote", "remote", "remote", "local", "local", "none"]);
+    assert_eq!(column("remote_address")[1], "192.0.2.9");
+    assert_eq!(column("remote_port")[1], "51000", "not blanked by the close record");
+    let estats = &read(&report.dir.join("estats.parquet"))[0];
+    for (name, expected) in [
+        ("SegsOut", "51"),
+        ("SegsRetrans", "1"),
+        ("CountRTT", "50"),
+        ("MinMSS", "1448"),
+        ("SndLimTimeStartup", "10000"),
+        ("PreCongSumCwnd", "43440"),
+        ("PostCongCountRTT", "1"),
+        ("ZeroRwinSent", "1"),
+        ("WinScaleSent", "7"),
+        ("State", "closed"),
+        ("ECN", "peerDisabled"),
+        ("Nagle", "false"),
+        ("SndMax", "66856"),
+        ("Limstate", "NULL"),
+        ("SndLimTimeRwin", "NULL"),
+        ("SlowStart", "NULL"),
+        ("LimSsthresh", "4294967295"),
+        ("HCDataOctetsIn", "72400"),
+        ("StartTv", "2026-01-01T00:00:00.001Z"),
+    ] {
+        assert_eq!(value(estats, name, 2), expected, "{name}");
+    }
+}
+
+fn analyze(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_estats-analyze")).args(arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn commands_and_exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let run = text(&run);
+
+    let first = analyze(&[run]);
+    assert_eq!(code(&first), Some(3), "done, but records were lost");
+    let shown = String::from_utf8(first.stdout).unwrap();
+    assert!(shown.contains("10.0.0.1:40001") && shown.contains("reset_received"), "{shown}");
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert!(said.contains("no tables yet") && said.contains("3 records were lost"), "{said}");
+    let second = analyze(&[run]);
+    assert!(second.stderr.is_empty(), "the tables are there");
+
+    let other = dir.path().join("other");
+    let replayed = analyze(&["replay", run, "-o", text(&other), "--interval", "event"]);
+    assert_eq!(code(&replayed), Some(3));
+    let out = String::from_utf8(replayed.stdout).unwrap();
+    assert!(out.lines().any(|l| l.starts_with("digest sha256:")), "{out}");
+    assert!(other.join("series.parquet").exists());
+
+    assert_eq!(code(&analyze(&["summary", run])), Some(0));
+    let json = analyze(&["summary", run, "--json"]);
+    let lines: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(lines.as_array().unwrap().len(), 6);
+    assert_eq!(lines[1]["min_rtt_us"], 10_004);
+    assert_eq!(lines[0]["min_rtt_us"], serde_json::Value::Null);
+
+    let info = analyze(&["info", run]);
+    assert_eq!(code(&info), Some(0));
+    let info = String::from_utf8(info.stdout).unwrap();
+    assert!(info.contains("6.18.0") && info.contains("lost          3"), "{info}");
+
+    let variables = analyze(&["variables", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&variables.stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 143);
+
+    let nothing = analyze(&["replay", text(&dir.path().join("nothing"))]);
+    assert_eq!(code(&nothing), Some(2));
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert!(said.contains("is not a recording") && said.lines().count() == 1, "{said}");
+    assert_eq!(code(&analyze(&["replay", run, "--interval", "never"])), Some(2));
+    assert_eq!(code(&analyze(&[])), Some(2));
+}
+
+#[test]
+fn tables_older_than_the_recording_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    let manifest = estats::sink::TablesManifest::path(&report.dir);
+    let file = fs::File::options().write(true).open(manifest).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let again = analyze(&["summary", text(&run)]);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(said.contains("older than the recording"), "{said}");
+}
+
+#[test]
+fn a_damaged_recording_leaves_no_tables_that_look_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    let hooks = run.join("hooks-000000.arrows.zst");
+    let mut bytes = fs::read(&hooks).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    fs::write(&hooks, bytes).unwrap();
+    let verify = analyze(&["verify", text(&run)]);
+    assert_eq!(code(&verify), Some(1));
+    let failed = analyze(&["replay", text(&run)]);
+    assert_eq!(code(&failed), Some(2));
+    assert!(!estats::sink::TablesManifest::path(&report.dir).exists());
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .args(["variables", "--markdown"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // 100 kB do not fit into the pipe: the program writes into a closed one.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
