@@ -18,8 +18,10 @@ const NAMED: &str = "/run/netns";
 pub(super) fn all() -> BTreeMap<u32, File> {
     let mut found = BTreeMap::new();
     let mut add = |path: &Path| {
-        // Processes end while we look; what cannot be opened has no namespace to offer.
+        // Processes end while we look, and `ip netns add` makes its file before it mounts the
+        // namespace there: what is none has no sockets to offer.
         if let Ok(file) = File::open(path)
+            && is_namespace(&file)
             && let Ok(meta) = file.metadata()
         {
             found.entry(meta.ino() as u32).or_insert(file);
@@ -43,6 +45,17 @@ pub(super) fn all() -> BTreeMap<u32, File> {
         add(&entry.path());
     }
     found
+}
+
+/// NSFS_MAGIC of include/uapi/linux/magic.h.
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+fn is_namespace(file: &File) -> bool {
+    // SAFETY: an all-zero statfs is valid, and the descriptor is open.
+    unsafe {
+        let mut found: libc::statfs = std::mem::zeroed();
+        libc::fstatfs(file.as_raw_fd(), &raw mut found) == 0 && found.f_type == NSFS_MAGIC
+    }
 }
 
 /// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
