@@ -6,8 +6,9 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use estats::log::{
     ClockSample, CpuTotals, Host, LedgerRow, Manifest, RecordOptions, RecordingWriter, Totals,
@@ -265,6 +266,14 @@ pub fn read(path: &Path) -> Vec<RecordBatch> {
         .collect()
 }
 
+/// The array as it can be shown: arrow knows the time zone UTC only with a feature of 4 MB.
+fn displayable(array: &ArrayRef) -> ArrayRef {
+    match array.as_any().downcast_ref::<TimestampMicrosecondArray>() {
+        Some(times) => Arc::new(times.clone().with_timezone_opt(None::<&str>)),
+        None => Arc::clone(array),
+    }
+}
+
 /// A table as text: one line per row and column, `row column value`, "NULL" for what is not known.
 pub fn transposed(path: &Path) -> String {
     let mut out = String::new();
@@ -276,6 +285,7 @@ pub fn transposed(path: &Path) -> String {
                 out.push('\n');
             }
             for (column, field) in batch.columns().iter().zip(schema.fields()) {
+                let column = displayable(column);
                 let text = ArrayFormatter::try_new(column.as_ref(), &options).expect("formatter");
                 out.push_str(&format!("{:<22} {}\n", field.name(), text.value(row)));
             }
@@ -288,6 +298,7 @@ pub fn transposed(path: &Path) -> String {
 pub fn value(batch: &RecordBatch, column: &str, row: usize) -> String {
     let options = FormatOptions::new().with_null("NULL");
     let array = batch.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
+    let array = displayable(array);
     ArrayFormatter::try_new(array.as_ref(), &options).expect("formatter").value(row).to_string()
 }
 
