@@ -7,7 +7,7 @@ use zstd::zstd_safe::CParameter;
 /// Magic number of a zstd frame.
 const ZSTD_MAGIC: u32 = 0xfd2f_b528;
 /// Magic numbers of skippable frames, whose low four bits are free for use.
-const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
+pub const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
 
 /// Most a frame's content may be. Far above what the writer makes (some MB), so that a damaged
 /// size is recognised instead of allocated.

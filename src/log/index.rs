@@ -5,7 +5,7 @@
 
 use super::builder::Span;
 use super::crc::crc32;
-use super::frame::{skippable, u32_at, u64_at};
+use super::frame::{SKIPPABLE_MAGIC, skippable, u32_at, u64_at};
 
 /// Low bits of the magic numbers: the seek table's are fixed by the seekable format, the index
 /// has its neighbour and a tag of its own.
@@ -69,7 +69,8 @@ pub fn encode_index(entries: &[IndexEntry]) -> Vec<u8> {
 /// Reads a skippable frame as an index. `None`: another's frame. `Err`: ours, but damaged.
 pub fn decode_index(frame: &[u8]) -> Option<Result<Vec<IndexEntry>, String>> {
     let content = frame.get(8..)?;
-    if !content.starts_with(TAG) {
+    // The number too: nothing else would notice a flipped bit in its last four.
+    if u32_at(frame, 0) != SKIPPABLE_MAGIC | INDEX_VARIANT || !content.starts_with(TAG) {
         return None;
     }
     Some(decode_tagged(content))
@@ -146,7 +147,8 @@ mod tests {
             .collect();
         let frame = encode_index(&entries);
         assert_eq!(decode_index(&frame), Some(Ok(entries.clone())));
-        for bit in 64..frame.len() * 8 {
+        // The length (bits 32 to 63) is for whoever finds the frame in the file to check.
+        for bit in (0..32).chain(64..frame.len() * 8) {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(decode_index(&flipped), Some(Ok(_))), "bit {bit}");

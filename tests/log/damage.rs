@@ -1,0 +1,109 @@
+//! Cut and damaged recordings: what is whole is read, what is not is noticed.
+
+use std::fs;
+
+use estats::log::{LogError, Recording};
+
+use super::{read, segment_files, small, threads};
+
+/// Whatever the recorder left when it was killed: whole frames are read, and nothing panics.
+#[test]
+fn every_cut_reads_to_the_last_whole_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = small(dir.path());
+    let path = dir.path().join("hooks-000000.arrows.zst");
+    let whole = fs::read(&path).unwrap();
+    let mut seen = Vec::new();
+    for cut in 0..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let recording = Recording::open(dir.path()).unwrap();
+        let found = read(&recording, 2).unwrap_or_else(|e| panic!("cut at {cut}: {e}")).hooks;
+        assert_eq!(found, written.hooks[..found.len()], "cut at {cut}");
+        let truncations = recording.truncations().unwrap();
+        assert_eq!(truncations.is_empty(), cut == whole.len(), "cut at {cut}: {truncations:?}");
+        if let [truncation] = &truncations[..] {
+            assert_eq!(truncation.offset + truncation.leftover, cut as u64);
+        }
+        // Verification reads all files again; every cut of it would take long.
+        if cut % 31 == 0 || cut == whole.len() {
+            let report = recording.verify().unwrap();
+            assert_eq!(report.ok(), cut == whole.len(), "cut at {cut}: {report}");
+        }
+        seen.push(found.len());
+    }
+    seen.dedup();
+    // One frame per round of four records and a marker, and no other number of records ever.
+    assert_eq!(seen, [0, 5, 10, 15]);
+}
+
+/// One bit of every so many bytes, each of the eight in turn.
+fn flipped_bits_are_found(every: usize, bits: std::ops::Range<usize>) {
+    let dir = tempfile::tempdir().unwrap();
+    small(dir.path());
+    for path in segment_files(dir.path()) {
+        let whole = fs::read(&path).unwrap();
+        for byte in (0..whole.len()).step_by(every) {
+            for bit in bits.clone() {
+                let mut flipped = whole.clone();
+                flipped[byte] ^= 1 << ((byte / every + bit) % 8);
+                fs::write(&path, &flipped).unwrap();
+                let report = Recording::open(dir.path()).unwrap().verify().unwrap();
+                assert!(!report.ok(), "{}: {:#x} in byte {byte}", path.display(), flipped[byte]);
+            }
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(Recording::open(dir.path()).unwrap().verify().unwrap().ok());
+}
+
+#[test]
+fn a_flipped_bit_is_found() {
+    flipped_bits_are_found(17, 0..1);
+}
+
+#[test]
+#[ignore = "a minute in a release build, ten without optimisation"]
+fn every_flipped_bit_is_found() {
+    flipped_bits_are_found(1, 0..8);
+}
+
+#[test]
+fn a_corrupt_frame_is_an_error_that_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = small(dir.path());
+    let path = dir.path().join("hooks-000000.arrows.zst");
+    let mut bytes = fs::read(&path).unwrap();
+    let magic = [0x28, 0xb5, 0x2f, 0xfd];
+    let starts: Vec<usize> = (0..bytes.len()).filter(|i| bytes[*i..].starts_with(&magic)).collect();
+    // The checksum is the last thing of the frame before the next.
+    bytes[starts[3] - 1] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    for n in [1, 4] {
+        let recording = Recording::open(dir.path()).unwrap();
+        let batches: Vec<_> = recording.hooks(threads(n)).collect();
+        let records: usize = batches.iter().flatten().map(|b| b.len()).sum();
+        assert_eq!(records, 5, "the frame before it");
+        assert!(records < written.hooks.len());
+        let Some(Err(LogError::Corrupt { frame: 2, offset, path: found, .. })) = batches.last()
+        else {
+            panic!("{batches:?}");
+        };
+        assert_eq!((*offset, found), (starts[2] as u64, &path));
+    }
+}
+
+#[test]
+fn frames_of_others_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = small(dir.path());
+    let path = dir.path().join("hooks-000000.arrows.zst");
+    let mut bytes = fs::read(&path).unwrap();
+    // In front, as pzstd does it, and at the end in place of the seek table's last word.
+    let foreign = [0x57, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    let magic = [0x28, 0xb5, 0x2f, 0xfd];
+    let second = (1..bytes.len()).find(|i| bytes[*i..].starts_with(&magic)).unwrap();
+    bytes.splice(second..second, foreign);
+    fs::write(&path, &bytes).unwrap();
+    let found = read(&Recording::open(dir.path()).unwrap(), 2).unwrap();
+    assert_eq!(found.hooks, written.hooks);
+}
