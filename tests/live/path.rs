@@ -37,6 +37,8 @@ fn assert_nothing_happened(measured: &Measured) {
             "ECNsignals",
             "SACKsRcvd",
             "SoftErrors",
+            "ZeroRwinSent",
+            "ZeroRwinRcvd",
         ] {
             assert_eq!(connection.values.int(name), 0, "{name} on a clean path");
         }
