@@ -38,7 +38,7 @@ pub fn sql(tables: &Path, statement: &str) -> Result<DataFrame, QueryError> {
     if files.is_empty() {
         return Err(QueryError::NoTables(tables.to_owned()));
     }
-    let context = SQLContext::new();
+    let mut context = SQLContext::new();
     for file in files {
         let name = file.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         let path = PlRefPath::try_from_path(&file)?;

@@ -2,6 +2,7 @@
 
 mod info;
 mod replay;
+mod sql;
 mod variables;
 
 use std::io::{self, Write as _};
@@ -73,6 +74,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the tables in SQL; each Parquet file is a table of its name
+    #[command(
+        after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
+    )]
+    Sql {
+        /// Directory of a recording
+        run: PathBuf,
+        /// One statement
+        statement: String,
+    },
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -99,6 +110,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;

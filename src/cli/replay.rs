@@ -13,6 +13,7 @@ use estats::log::Recording;
 use estats::replay::{Options, Report, default_dir, replay};
 use estats::sink::TablesManifest;
 use estats::tables::TABLES_VERSION;
+use estats::units;
 
 use super::LOST;
 
@@ -128,21 +129,11 @@ fn parse_interval(text: &str) -> Result<Interval, String> {
     if text == "event" {
         return Ok(Interval::Event);
     }
-    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let scale: u64 = match unit {
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        _ => return Err("write a number with us, ms or s, like 100ms, or `event`".to_owned()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(scale))
-        .and_then(NonZeroU64::new)
-        .map(Interval::Every)
-        .ok_or_else(|| format!("{number} is no interval; the least is 1us"))
+    let duration =
+        units::duration(text).map_err(|e| format!("{e}; or `event` for a row per hook record"))?;
+    // units::duration() knows no zero.
+    let ns = u64::try_from(duration.as_nanos()).ok().and_then(NonZeroU64::new);
+    ns.map(Interval::Every).ok_or_else(|| format!("{text} is too long for an interval"))
 }
 
 #[cfg(test)]
@@ -156,7 +147,7 @@ mod tests {
         for text in ["100ms", "1us", "10s", "event"] {
             assert_eq!(interval_name(parse_interval(text).unwrap()), text);
         }
-        for text in ["", "0ms", "100", "ms", "1h", "99999999999999999999s", "-1s", "1.5s"] {
+        for text in ["", "0ms", "100", "ms", "1d", "99999999999999999999s", "-1s", "1.5s"] {
             assert!(parse_interval(text).is_err(), "{text}");
         }
     }

@@ -163,6 +163,7 @@ pub struct Connection {
 impl Recording {
     fn read(dir: Scratch) -> Self {
         let path = dir.recording();
+        keep(&path);
         analyze(&["verify"], &path);
         analyze(&["replay"], &path);
         let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
@@ -214,6 +215,25 @@ impl Connection {
         for (column, word) in expected {
             assert_eq!(self.identity.text(column), *word, "{column} of {:?}", self.identity);
         }
+    }
+}
+
+/// Copies the recording to $ESTATS_KEEP/SCENARIO/run, the scenario named after the test, so that
+/// golden recordings are real traffic (scripts/record-testdata.sh). Of a test that makes several,
+/// the first.
+fn keep(run: &Path) {
+    let Some(root) = std::env::var_os("ESTATS_KEEP") else { return };
+    let test = std::thread::current();
+    let test = test.name().expect("tests run on threads with their names");
+    let scenario = test.rsplit("::").next().expect("a name").replace('_', "-");
+    let to = Path::new(&root).join(scenario).join("run");
+    if to.exists() {
+        return;
+    }
+    std::fs::create_dir_all(&to).expect("ESTATS_KEEP can be written");
+    for file in std::fs::read_dir(run).expect("a recording is a directory") {
+        let file = file.expect("it can be listed");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("it can be copied");
     }
 }
 
