@@ -6,6 +6,7 @@ use crate::schema::Op;
 use crate::testing::{hook, lifecycle};
 use crate::wire::HookRecord;
 
+mod order;
 mod rules;
 mod series;
 
