@@ -172,7 +172,7 @@ pub enum Rule {
     MaxAt(Var, Var),
     /// Smallest value of the second in records that set the first; 0xffffffff before.
     MinAt(Var, Var),
-    /// Changes from non-zero (or unset) to zero.
+    /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
     ZeroTransitions(Var),
     /// Largest value in sequence space, compared modulo 2^32.
     SerialMax(Var),

@@ -45,14 +45,13 @@ pub struct RowContext<'a> {
 /// When the rule runs, and at operations on which variables.
 pub(super) const fn triggers(rule: Rule) -> (Phase, [Option<Var>; 2]) {
     match rule {
-        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) => {
+        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) | Rule::ZeroTransitions(v) => {
             (Phase::Operation, [Some(v), Some(Var::State)])
         }
         Rule::MaxOf(v)
         | Rule::MinOf(v)
         | Rule::SumOf(v)
         | Rule::CountOf(v)
-        | Rule::ZeroTransitions(v)
         | Rule::SerialMax(v)
         | Rule::TransitionsTo(v, _)
         | Rule::TimeIn(v, _)
@@ -84,7 +83,6 @@ pub(super) const fn needs(rule: Rule) -> [Option<Var>; 2] {
         | Rule::MinOf(v)
         | Rule::SumOf(v)
         | Rule::CountOf(v)
-        | Rule::ZeroTransitions(v)
         | Rule::SerialMax(v)
         | Rule::TransitionsTo(v, _)
         | Rule::TimeIn(v, _)
@@ -92,7 +90,9 @@ pub(super) const fn needs(rule: Rule) -> [Option<Var>; 2] {
         | Rule::WithinLimit(v)
         | Rule::AboveLimit(v)
         | Rule::WallClock(v) => [Some(v), None],
-        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) => [Some(v), Some(Var::State)],
+        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) | Rule::ZeroTransitions(v) => {
+            [Some(v), Some(Var::State)]
+        }
         Rule::TimeToEstablished => [Some(Var::State), None],
         Rule::MaxAt(a, b)
         | Rule::MinAt(a, b)
@@ -201,8 +201,10 @@ pub(super) fn on_operation(
                 slot.lower(target, value);
             }
         }
-        Rule::ZeroTransitions(_) => {
-            if after == 0 && step {
+        Rule::ZeroTransitions(v) => {
+            let value = since_established(slot, target, v, source, after);
+            // Setting zero to zero again is no transition; being established with zero is one.
+            if value == Some(0) && (step || source != v) {
                 slot.add(target, 1, mask);
             }
         }

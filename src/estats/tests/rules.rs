@@ -179,11 +179,15 @@ fn an_open_or_baseline_record_can_say_established() {
 #[test]
 fn zero_transitions_count_changes_only() {
     let w = Var::CurRwinSent;
-    check(&[&[set(w, 5)], &[set(w, 3)]], &[(Var::ZeroRwinSent, Some(0))]);
+    let established = set(Var::State, 5);
+    check(&[&[established], &[set(w, 5)], &[set(w, 3)]], &[(Var::ZeroRwinSent, Some(0))]);
     check(
-        &[&[set(w, 0)], &[set(w, 0)], &[set(w, 7)], &[set(w, 0)]],
+        &[&[established], &[set(w, 0)], &[set(w, 0)], &[set(w, 7)], &[set(w, 0)]],
         &[(Var::ZeroRwinSent, Some(2))],
     );
+    // An active open knows no window of its peer in SYN-SENT; established with zero is one.
+    check(&[&[set(w, 0)], &[set(w, 7), established]], &[(Var::ZeroRwinSent, Some(0))]);
+    check(&[&[set(w, 0), established], &[set(w, 7)]], &[(Var::ZeroRwinSent, Some(1))]);
 }
 
 #[test]
