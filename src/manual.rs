@@ -227,7 +227,7 @@ fn rule_text(rule: Rule) -> String {
             format!("smallest {} at the records that set {}; 4294967295 before", b.name(), a.name())
         }
         Rule::ZeroTransitions(v) => {
-            format!("changes of {} from non-zero (or not known) to 0", v.name())
+            format!("changes of {} to 0 from ESTABLISHED on; a 0 in force there is one", v.name())
         }
         Rule::SerialMax(v) => {
             format!("farthest {} in sequence space, compared modulo 2^32", v.name())

@@ -60,6 +60,8 @@ pub struct Report {
     pub counts: Counts,
     /// Records the recorder lost.
     pub lost: u64,
+    /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
+    pub closed: bool,
     /// Operations that this build has no name for, left out.
     pub unknown_operations: u64,
 }
@@ -128,7 +130,8 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         files,
     };
     tables.write(&dir)?;
-    Ok(Report { dir, tables, order, counts, lost, unknown_operations })
+    let closed = manifest.totals.is_some();
+    Ok(Report { dir, tables, order, counts, lost, closed, unknown_operations })
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.

@@ -88,6 +88,12 @@ pub fn exit_code(lost: u64) -> ExitCode {
 }
 
 fn warn(report: &Report) {
+    if !report.closed {
+        eprintln!(
+            "estats-analyze: the recording was not closed: what came in its last second may be \
+             missing"
+        );
+    }
     let counts = report.counts;
     for (n, what) in [
         (

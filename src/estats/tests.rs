@@ -1,11 +1,14 @@
 //! The engine: how connections begin and end, and what the rows say of it.
 
+use std::num::NonZeroU64;
+
 use super::*;
 use crate::replay::ledger::Loss;
-use crate::schema::Op;
+use crate::schema::{Op, Var};
 use crate::testing::{hook, lifecycle};
 use crate::wire::HookRecord;
 
+mod order;
 mod rules;
 mod series;
 

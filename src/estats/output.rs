@@ -1,0 +1,134 @@
+//! What comes out of the engine: rows of connections that ended, and samples of those that live.
+
+use std::num::NonZeroU64;
+
+use super::Row;
+use crate::flow::Flow;
+use crate::schema::{Apply, Kind, Rule, Var};
+
+/// When a connection's values are sampled for the series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// At each multiple of so many nanoseconds of CLOCK_MONOTONIC, if anything came since the row
+    /// before.
+    Every(NonZeroU64),
+    /// After each hook record.
+    Event,
+}
+
+/// How much of a connection a row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Records were lost, or came too late to be put in order, while it lived.
+    Lossy,
+    /// It was open before the recording, or its beginning was not seen.
+    BegunBefore,
+    /// It was still open when the recording ended.
+    EndedAfter,
+    /// Everything from its beginning to its end.
+    Complete,
+}
+
+impl Completeness {
+    /// The word in the tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lossy => "lossy",
+            Self::BegunBefore => "begun_before",
+            Self::EndedAfter => "ended_after",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+/// A connection that is over, with its final values.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its number, in order of appearance, from 1.
+    pub conn_id: u64,
+    /// Socket cookie.
+    pub cookie: u64,
+    /// Which of the connections of that socket.
+    pub generation: u16,
+    /// Identity.
+    pub flow: &'a Flow,
+    /// Final values.
+    pub row: &'a Row,
+    /// CLOCK_MONOTONIC of its beginning (of what was seen of it).
+    pub begin_ns: u64,
+    /// CLOCK_MONOTONIC of its end, or of the recording's.
+    pub end_ns: u64,
+    /// Its beginning was not seen.
+    pub begun_before: bool,
+    /// Its end was not seen.
+    pub ended_after: bool,
+    /// Records lost on any CPU while it lived: some may have been its own.
+    pub lost_records: u64,
+    /// Its records that came too late to be put in order.
+    pub late_records: u64,
+}
+
+impl Ended<'_> {
+    /// How much the row tells.
+    pub const fn completeness(&self) -> Completeness {
+        if self.lost_records > 0 || self.late_records > 0 {
+            Completeness::Lossy
+        } else if self.begun_before {
+            Completeness::BegunBefore
+        } else if self.ended_after {
+            Completeness::EndedAfter
+        } else {
+            Completeness::Complete
+        }
+    }
+}
+
+/// The values of a live connection at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// Number of the connection.
+    pub conn_id: u64,
+    /// CLOCK_MONOTONIC of the sample.
+    pub ts_ns: u64,
+    /// CLOCK_MONOTONIC of the connection's beginning.
+    pub begin_ns: u64,
+    /// Identity.
+    pub flow: &'a Flow,
+    /// Values.
+    pub row: &'a Row,
+}
+
+/// Takes the rows.
+pub trait Output {
+    /// What can go wrong, usually writing.
+    type Error;
+    /// A connection is over. In order of the end, then of the number.
+    fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error>;
+    /// A sample of the series. In order of time, then of the number.
+    fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
+}
+
+/// What the engine noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections, all told.
+    pub connections: u64,
+    /// Operations applied.
+    pub operations: u64,
+    /// Largest number of connections live at once.
+    pub live: u64,
+    /// Records of sockets without a cookie: they cannot be told apart, so nothing is made of them.
+    pub without_cookie: u64,
+    /// Records of connections that were already over (their RST, the end of their socket).
+    pub after_end: u64,
+}
+
+/// The variables that can differ from row to row of one connection: the columns of the series.
+pub fn varies(var: Var) -> bool {
+    match var.def().apply {
+        Apply::Stream(_) => var.def().kind != Kind::Identity,
+        Apply::Derived(Rule::Constant(_) | Rule::Lifecycle) => false,
+        Apply::Derived(Rule::WallClock(of)) => varies(of),
+        Apply::Derived(_) => true,
+    }
+}
