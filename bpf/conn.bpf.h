@@ -28,7 +28,7 @@ static __always_inline bool conn_live(const struct conn *c)
 	return c && c->decision != REJECTED && !c->closed;
 }
 
-/* Who and where, as the kernel says it. */
+/* Who and where, as the kernel says it. Returns 1 if there was room for it. */
 static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 event, u8 hook,
 				     u8 new_state)
 {
@@ -85,7 +85,7 @@ static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 e
 	r->established = c->established;
 	r->first_fin = c->first_fin;
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
-	return 0;
+	return 1;
 }
 
 /*
@@ -262,6 +262,8 @@ static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
 #undef X
 	return 0;
 }
+
+#define RFC_DELETE_TCB 12
 
 /* RFC 4898 state of a kernel state */
 static __always_inline u64 rfc_state(u8 state)

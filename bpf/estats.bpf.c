@@ -121,8 +121,26 @@ int BPF_PROG(set_state, struct sock *sk, int old, int new)
 	/* The one reliable end: SO_LINGER 0 clears the counters right after this. */
 	SET(c, CurrentTs, c->segment_ns);
 	commit(c, true);
-	send_lifecycle(c, sk, ESTATS_EVENT_close, ESTATS_HOOK_set_state, new);
+	c->close_lost = !send_lifecycle(c, sk, ESTATS_EVENT_close, ESTATS_HOOK_set_state, new);
 	c->closed = 1;
+	return 0;
+}
+
+/*
+ * The socket goes: replay may forget its key, so that its memory follows the connections that are
+ * open and not the length of the log. Also a second chance to end a connection whose close record
+ * was lost.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(destroy, struct sock *sk)
+{
+	struct conn *c = conn_of(sk);
+
+	if (!c || !c->opened)
+		return 0;
+	begin(c, ESTATS_HOOK_destroy, bpf_ktime_get_ns());
+	SET(c, State, RFC_DELETE_TCB);
+	commit(c, c->close_lost);
 	return 0;
 }
 

@@ -117,6 +117,7 @@ struct conn {
 	u8 decision;
 	u8 opened; /* lifecycle record sent */
 	u8 closed;
+	u8 close_lost; /* no room for the close record */
 	u8 begun_before;
 	u8 active;
 	u8 established;

@@ -54,6 +54,12 @@ pub(super) const POINTS: &[Point] = &[
         hooks: &[Hook::Retransmit],
     },
     Point {
+        program: "destroy",
+        section: "tp_btf/tcp_destroy_sock",
+        target: Target::Tracepoint("tcp_destroy_sock"),
+        hooks: &[Hook::Destroy],
+    },
+    Point {
         program: "egress",
         section: "cgroup_skb/egress",
         target: Target::Cgroup,
