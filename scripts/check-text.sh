@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 status=0
+links=$(mktemp)
+trap 'rm -f "$links"' EXIT
 complain() {
 	echo "check-text: $1" >&2
 	status=1
@@ -11,11 +13,11 @@ complain() {
 # Every relative link of a document leads somewhere.
 for doc in *.md docs/*.md testdata/*.md testdata/*/*.md; do
 	[ -e "$doc" ] || continue
-	grep -oE '\]\([^)#:]+' "$doc" | sed 's/^](//' | while read -r link; do
+	grep -oE '\]\([^)]+\)' "$doc" | sed 's/^](//; s/)$//; s/#.*//' | grep -v '://' | while read -r link; do
 		[ -e "$(dirname "$doc")/$link" ] || echo "$doc: no $link"
-	done
-done >target/links.txt
-while read -r line; do complain "$line"; done <target/links.txt
+	done || true
+done >"$links"
+while read -r line; do complain "$line"; done <"$links"
 
 # Every hook of the schema stands in the blast radius, every command in the README.
 for hook in $(sed -n 's/.*section: "\(.*\)",/\1/p' src/capture/points.rs | sort -u); do
