@@ -28,6 +28,7 @@ pub mod tables;
 #[allow(clippy::disallowed_methods, reason = "writes the tables")]
 pub mod sink;
 
+#[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 
 pub mod manual;

@@ -1,6 +1,6 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, io, rc::Rc};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
@@ -67,7 +67,8 @@ struct Counters {
 
 /// Drains the rings and keeps the account.
 pub(super) struct Drain<'obj> {
-    rings: RingBuffer<'obj>,
+    /// One reader per ring: none can keep the others waiting by being filled as fast as it is read.
+    rings: Vec<RingBuffer<'obj>>,
     sink: Rc<RefCell<Sink>>,
     ring_sizes: [u64; 2],
     before: Vec<Counters>,
@@ -83,6 +84,9 @@ pub(super) struct Drain<'obj> {
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
 /// flood (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
+/// Records taken from a ring in one round, so that a round ends under any flood: what a ring of
+/// 4 MiB holds of the smallest records.
+const MOST_PER_RING: usize = 1 << 16;
 
 impl<'obj> Drain<'obj> {
     pub(super) fn new(
@@ -101,25 +105,24 @@ impl<'obj> Drain<'obj> {
             open: 0,
             fill: vec![0; hooks.len() + 1],
         }));
-        let fault = |e| CaptureError::bpf("read the rings", e);
-        let mut builder = RingBufferBuilder::new();
         let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
-        for (ring, map) in all.enumerate() {
+        let reader = |(ring, map)| {
             let sink = Rc::clone(&sink);
-            builder
-                .add(map, move |bytes| {
-                    let mut sink = sink.borrow_mut();
-                    match sink.take(ring, bytes) {
-                        Ok(()) => 0,
-                        Err(e) => {
-                            sink.error = Some(e);
-                            -libc::ECANCELED
-                        }
+            let mut builder = RingBufferBuilder::new();
+            builder.add(map, move |bytes| {
+                let mut sink = sink.borrow_mut();
+                match sink.take(ring, bytes) {
+                    Ok(()) => 0,
+                    Err(e) => {
+                        sink.error = Some(e);
+                        -libc::ECANCELED
                     }
-                })
-                .map_err(fault)?;
-        }
-        let rings = builder.build().map_err(fault)?;
+                }
+            })?;
+            builder.build()
+        };
+        let rings = all.enumerate().map(reader).collect::<Result<_, _>>();
+        let rings = rings.map_err(|e| CaptureError::bpf("read the rings", e))?;
         let now = clock::monotonic_ns();
         Ok(Self {
             rings,
@@ -136,16 +139,22 @@ impl<'obj> Drain<'obj> {
         })
     }
 
-    /// One round: everything that is in the rings now, then the mark that says so.
-    pub(super) fn round(&mut self) -> Result<(), CaptureError> {
+    /// One round: what is in the rings now, then the mark that says so. Whether they were emptied.
+    pub(super) fn round(&mut self) -> Result<bool, CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
-        let result = self.rings.consume();
-        let mut sink = self.sink.borrow_mut();
-        if let Some(e) = sink.error.take() {
-            return Err(e);
+        let mut emptied = true;
+        for ring in &self.rings {
+            let taken = ring.consume_raw_n(MOST_PER_RING);
+            if let Some(e) = self.sink.borrow_mut().error.take() {
+                return Err(e);
+            }
+            let taken = usize::try_from(taken).map_err(|_| {
+                CaptureError::io("read the rings", io::Error::from_raw_os_error(-taken))
+            })?;
+            emptied &= taken < MOST_PER_RING;
         }
-        result.map_err(|e| CaptureError::bpf("read the rings", e))?;
+        let mut sink = self.sink.borrow_mut();
         for (highest, fill) in self.highest.iter_mut().zip(&mut sink.fill) {
             *highest = (*highest).max(std::mem::take(fill));
         }
@@ -153,15 +162,17 @@ impl<'obj> Drain<'obj> {
             sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
         }
         // One more after the rings fell silent, then none until something comes: an idle host
-        // costs no disk.
+        // costs no disk. None either while a ring may hold what came before this round.
         let logged = sink.logged.iter().sum();
-        if logged != self.marked || late > LATE_NS {
-            sink.writer.drained(begun)?;
+        if emptied {
+            if logged != self.marked {
+                sink.writer.drained(begun)?;
+            }
+            self.marked = logged;
         }
-        self.marked = logged;
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
-        Ok(())
+        Ok(emptied)
     }
 
     /// Writes the account since the last time into the ledger.

@@ -169,7 +169,7 @@ pub fn record(
     // Values of what is still open, then silence, then the rest of the rings.
     run_everywhere(&loaded.skel.progs.sweep)?;
     drop(attached);
-    drain.round()?;
+    while !drain.round()? {}
     drain.account(&loaded.skel.maps.counters)?;
     update(&mut state, &drain);
     let ended = clock::sample();
