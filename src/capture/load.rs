@@ -107,6 +107,11 @@ pub(super) fn load<'obj>(
     sized("size the rings", open.maps.hook_rings.set_max_entries(cpus as u32))?;
     sized("size the rings", open.maps.lifecycle_ring.set_max_entries(plan.lifecycle_ring_bytes))?;
 
+    // Their memory is taken at once: a recording that asks for no processes pays for none.
+    if !plan.by_process {
+        sized("size the filters", open.maps.pids.set_max_entries(1))?;
+    }
+
     let mut unusable = Vec::new();
     for point in POINTS {
         if let Target::Tracepoint(name) = point.target
