@@ -166,13 +166,15 @@ fn record(args: Record) -> Result<ExitCode> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
+    let mut before = Progress::default();
     let outcome = capture::record(
         &options,
         &stop,
         || eprintln!("recording to {}", dir.display()),
         |p| {
             if live {
-                eprint!("\r\x1b[K{}", status(p));
+                eprint!("\r\x1b[K{}", status(p, &before));
+                before = *p;
             }
         },
     )?;
@@ -180,7 +182,7 @@ fn record(args: Record) -> Result<ExitCode> {
         eprint!("\r\x1b[K");
     }
     let p = outcome.progress;
-    eprintln!("recorded {}: {}", dir.display(), status(&p));
+    eprintln!("recorded {}: {}", dir.display(), status(&p, &Progress::default()));
     if p.lost > 0 {
         eprintln!(
             "{} records were lost: affected rows say so; a larger --ring or a filter avoids it",
@@ -194,16 +196,18 @@ fn record(args: Record) -> Result<ExitCode> {
     })
 }
 
-fn status(p: &Progress) -> String {
-    let seconds = p.elapsed.as_secs_f64().max(0.001);
+/// One line: counts so far, and rates since `before`.
+fn status(p: &Progress, before: &Progress) -> String {
+    let seconds = (p.elapsed - before.elapsed).as_secs_f64().max(0.001);
     format!(
         "{:02}:{:02}  {} connections ({} open)  {} records/s  {}/s  {} lost",
         p.elapsed.as_secs() / 60,
         p.elapsed.as_secs() % 60,
         p.connections,
         p.open,
-        units::human_count(p.records as f64 / seconds),
-        units::human_bytes((p.bytes as f64 / seconds) as u64),
+        units::human_count((p.records - before.records) as f64 / seconds),
+        // A removed segment (--max-size) makes a recording smaller.
+        units::human_bytes((p.bytes.saturating_sub(before.bytes) as f64 / seconds) as u64),
         p.lost
     )
 }

@@ -130,7 +130,7 @@ pub fn record(
     let mut state = Progress::default();
     let mut exit_status = None;
     let mut linger_from = None;
-    let mut accounted = 0;
+    let mut accounted = clock::monotonic_ns();
     loop {
         thread::sleep(PAUSE);
         drain.round()?;
