@@ -82,17 +82,15 @@ def main():
     print(f"{lab.machine()}; {args.rounds} rounds of {args.chunks} x {args.messages} messages.\n")
     rows = []
     for name, values in costs.items():
-        low, mid, high = (sorted(ratios[name])[i * (args.rounds - 1) // 4] for i in (1, 2, 3))
         rows.append((
             name,
             f"{lab.median(values):.0f}",
-            "1" if name == "baseline" else f"{mid:.2f} ({low:.2f} to {high:.2f})",
+            "1" if name == "baseline" else lab.quartiles(ratios[name]),
             f"{lab.median(own[name]):.0f}",
         ))
     head = ("attached", "CPU ns per message", "ratio (quartiles)", "the tool's own CPU, ns per message")
     lab.table(head, rows)
-    if unsure:
-        print(f"{unsure} measurements ran beside a recorder that is not this benchmark's.\n")
+    lab.warn(unsure)
 
 
 if __name__ == "__main__":

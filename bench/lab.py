@@ -178,6 +178,12 @@ def wait_until_alone(patience=15):
     return True
 
 
+def warn(unsure):
+    """Says in the output what wait_until_alone() could not reach."""
+    if unsure:
+        print(f"{unsure} measurements ran beside a recorder that is not this benchmark's.\n")
+
+
 @contextlib.contextmanager
 def scratch():
     with tempfile.TemporaryDirectory(prefix="estats-bench-") as path:
@@ -193,6 +199,12 @@ def size(path):
 
 def median(values):
     return statistics.median(values)
+
+
+def quartiles(ratios):
+    """Median and, in brackets, first and third quartile."""
+    low, mid, high = (sorted(ratios)[i * (len(ratios) - 1) // 4] for i in (1, 2, 3))
+    return f"{mid:.2f} ({low:.2f} to {high:.2f})"
 
 
 PING_PONG_PORT = 5500

@@ -107,16 +107,20 @@ CHUNKS, MESSAGES = 300, 2000
 
 
 def show_analysis(pair, directory, rounds):
-    """Replay and verification of a ping-pong: the transfer's own recording is read too fast."""
+    """Replay and verification of a ping-pong recorded at the finest resolution.
+
+    The recording of a transfer is read within tens of milliseconds, mostly of start-up.
+    """
     path = directory / "run"
     cpu = max(os.sched_getaffinity(0))
-    with lab.tool(*lab.recorder(directory, "--all"), directory) as tool:
+    finest = lab.recorder(directory, "--all", "--resolution", "1us")
+    with lab.tool(*finest, directory) as tool:
         before, begun = tool.cpu_seconds(), time.monotonic()
         lab.ping_pong(pair, cpu, CHUNKS, MESSAGES)
         own, took = tool.cpu_seconds() - before, time.monotonic() - begun
     account = Account(path)
     print(
-        f"Ping-pong of {CHUNKS * MESSAGES} messages, recorded with `--all`: "
+        f"Ping-pong of {CHUNKS * MESSAGES} messages, recorded with `--all --resolution 1us`: "
         f"{account.records / took:.0f} records/s, {account.lost} lost, "
         f"{account.operations / account.records:.2f} operations per record, "
         f"{account.disk / account.operations:.2f} bytes per operation, "
@@ -143,14 +147,14 @@ def show_analysis(pair, directory, rounds):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10, help="length of a transfer")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=5, help="length of a transfer")
     return parser.parse_args()
 
 
 def measure(pair, args):
-    """Every tool in every round."""
-    runs = {}
+    """Every tool in every round, and how many runs another recorder may have disturbed."""
+    runs, unsure = {}, 0
     for _ in range(args.rounds):
         for name, start in (
             ("no recorder", None),
@@ -161,7 +165,7 @@ def measure(pair, args):
             ),
             ("`tcpdump -s 96 -w`, one end", lambda d: lab.tcpdump(pair, d)),
         ):
-            lab.wait_until_alone()
+            unsure += not lab.wait_until_alone()
             with lab.scratch() as directory:
                 run = Run(pair, start and start(directory), args.seconds, directory)
                 if name.startswith("`estats"):
@@ -169,14 +173,14 @@ def measure(pair, args):
                 elif start:
                     of_capture(run, directory)
                 runs.setdefault(name, []).append(run)
-    return runs
+    return runs, unsure
 
 
 def main():
     args = parse()
     print(f"{lab.machine()}; {args.rounds} rounds of {args.seconds} s.\n")
     with lab.Pair() as pair:
-        runs = measure(pair, args)
+        runs, unsure = measure(pair, args)
         lab.wait_until_alone()
         with lab.scratch() as directory:
             show_analysis(pair, directory, args.rounds)
@@ -188,6 +192,7 @@ def main():
         rows.append((
             name,
             f"{lab.median([r.rate for r in all_runs]):.1f}",
+            lab.quartiles([r.rate / none.rate for r, none in zip(all_runs, runs["no recorder"])]),
             mid(lambda r: r.cpu * 100, "{:.0f} %"),
             mid(lambda r: r.memory / 1024, "{:.0f}"),
             mid(lambda r: r.lost, "{:.0f}"),
@@ -200,6 +205,7 @@ def main():
         (
             "beside the transfer",
             "Gbit/s",
+            "ratio (quartiles)",
             "its CPU",
             "its memory, MiB",
             "lost",
@@ -220,6 +226,7 @@ def main():
     captures = runs["`tcpdump -s 96 -w`, one end"]
     rows.append(("tcpdump: MB before zstd", f"{lab.median([r.raw for r in captures]) / 1e6:.1f}"))
     lab.table(("`estats-record --all`", ""), rows)
+    lab.warn(unsure)
 
 
 if __name__ == "__main__":
