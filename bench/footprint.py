@@ -108,7 +108,7 @@ def main():
     args = parser.parse_args()
     print(f"{lab.machine()}.\n")
     with lab.Pair() as pair:
-        lab.wait_until_alone()
+        alone = lab.wait_until_alone()
         with lab.scratch() as directory, lab.tool(*lab.recorder(directory, "--all"), directory) as t:
             show_kernel_objects(t.process.pid)
         at_rest = measure(pair, REST, lambda: time.sleep(args.seconds))
@@ -132,6 +132,7 @@ def main():
          "system calls per second", "of these"),
         rows,
     )
+    lab.warn(int(not alone))
 
 
 if __name__ == "__main__":

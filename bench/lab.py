@@ -181,7 +181,7 @@ def wait_until_alone(patience=15):
 def warn(unsure):
     """Says in the output what wait_until_alone() could not reach."""
     if unsure:
-        print(f"{unsure} measurements ran beside a recorder that is not this benchmark's.\n")
+        print(f"Measured beside a recorder that is not this benchmark's: {unsure} times.\n")
 
 
 @contextlib.contextmanager

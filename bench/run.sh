@@ -8,3 +8,5 @@ for benchmark in cost throughput footprint; do
 	printf '### bench/%s.py\n\n' "$benchmark"
 	python3 "bench/$benchmark.py"
 done
+printf '### bench/leftovers.sh\n\n'
+sh bench/leftovers.sh
