@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""What recording costs the traffic: CPU time per message of a pinned TCP ping-pong over veth.
+
+Every round runs all variants one after the other (A B C A B C), so that a machine that slows down
+for a while slows all of them; the table has the median of the rounds, and the ratio to the
+baseline of the same round.
+"""
+
+import argparse
+import os
+import shutil
+
+import lab
+
+#: Matches no connection of the benchmark: what a filtered-out connection costs.
+OTHER_PORT = 9
+
+
+def variants(pair):
+    """Name and, in a directory of its own, the tool that runs beside the ping-pong."""
+    yield "baseline", None
+    yield "`estats-record --all`", lambda d: lab.recorder(d, "--all")
+    yield (
+        f"`estats-record --port {OTHER_PORT}`, filtered out",
+        lambda d: lab.recorder(d, "--port", OTHER_PORT),
+    )
+    if shutil.which("tcpdump"):
+        yield "`tcpdump -s 96 -w`, one end", lambda d: lab.tcpdump(pair, d)
+    if shutil.which("perf"):
+        yield "`perf record -a -e 'tcp:*'`", perf
+    if shutil.which("bpftrace"):
+        yield "`bpftrace` counting `tcp_probe`", bpftrace
+
+
+def perf(directory):
+    output = directory / "perf.data"
+    argv = lab.with_tracefs(["perf", "record", "-q", "-a", "-e", "tcp:*", "-o", str(output)])
+    return argv, lambda _: output.exists() and output.stat().st_size > 0
+
+
+def bpftrace(_):
+    argv = lab.with_tracefs(["bpftrace", "-e", "tracepoint:tcp:tcp_probe { @ = count(); }"])
+    return argv, lambda text: "Attaching" in text
+
+
+def measure(pair, start, args):
+    """CPU time per message of the ping-pong, and of the tool beside it, in ns."""
+    with lab.scratch() as directory:
+        if start is None:
+            return lab.ping_pong(pair, args.cpu, args.chunks, args.messages)[1], 0.0
+        with lab.tool(*start(directory), directory) as tool:
+            before = tool.cpu_seconds()
+            cost = lab.ping_pong(pair, args.cpu, args.chunks, args.messages)[1]
+            own = tool.cpu_seconds() - before
+    return cost, own * 1e9 / (args.chunks * args.messages)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    cpus = os.sched_getaffinity(0)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--chunks", type=int, default=60)
+    parser.add_argument("--messages", type=int, default=2000, help="messages of a chunk")
+    parser.add_argument("--cpu", type=int, default=max(cpus), help="where the ping-pong is pinned")
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    costs, ratios, own = {}, {}, {}
+    unsure = 0
+    with lab.Pair() as pair:
+        for _ in range(args.rounds):
+            base = None
+            for name, start in variants(pair):
+                unsure += not lab.wait_until_alone()
+                cost, tool = measure(pair, start, args)
+                base = base or cost
+                costs.setdefault(name, []).append(cost)
+                ratios.setdefault(name, []).append(cost / base)
+                own.setdefault(name, []).append(tool)
+    print(f"{lab.machine()}; {args.rounds} rounds of {args.chunks} x {args.messages} messages.\n")
+    rows = []
+    for name, values in costs.items():
+        rows.append((
+            name,
+            f"{lab.median(values):.0f}",
+            "1" if name == "baseline" else lab.quartiles(ratios[name]),
+            f"{lab.median(own[name]):.0f}",
+        ))
+    head = ("attached", "CPU ns per message", "ratio (quartiles)", "the tool's own CPU, ns per message")
+    lab.table(head, rows)
+    lab.warn(unsure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+#!/bin/sh
+# All benchmarks, as Markdown on stdout: the tables of docs/benchmarks.md and docs/impact.md.
+# Root; about ten minutes; ends what it started and removes its own network namespaces.
+set -eu
+cd "$(dirname "$0")/.."
+cargo build --quiet --release --no-default-features --features record --bins --examples
+for benchmark in cost throughput footprint; do
+	printf '### bench/%s.py\n\n' "$benchmark"
+	python3 "bench/$benchmark.py"
+done
+printf '### bench/leftovers.sh\n\n'
+sh bench/leftovers.sh
