@@ -110,7 +110,8 @@ int baseline(struct bpf_iter__tcp *ctx)
 		read_once(c, tp);
 	read_socket(c, tp, true, now);
 	commit(c, true);
-	flags = BPF_SOCK_OPS_STATE_CB_FLAG;
+	/* Other programs of the host may have set flags of their own on this socket. */
+	flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
 	if (state != TCP_ESTABLISHED)
 		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
 	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));

@@ -99,8 +99,11 @@ static __always_inline bool conn_open(struct conn *c, const struct sock *sk, u64
 		return true;
 	if (c->decision == UNDECIDED)
 		c->decision = tuple_passes(sk) ? RECORDED : REJECTED;
-	if (c->decision != RECORDED)
+	if (c->decision != RECORDED) {
+		/* Nothing more will be asked of it: give the memory back. */
+		bpf_sk_storage_delete(&conns, (void *)sk);
 		return false;
+	}
 	c->cookie = cookie;
 	c->local_port = sk->__sk_common.skc_num;
 	c->opened = 1;

@@ -240,6 +240,7 @@ struct tcp_sock {
 	u32 high_seq;
 	u64 bytes_retrans;
 	u32 total_retrans;
+	u8 bpf_sock_ops_cb_flags;
 	u32 rcv_ooopack;
 };
 

@@ -61,12 +61,16 @@ fn is_namespace(file: &File) -> bool {
 /// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
 pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
-    let meta = fs::metadata(&path).map_err(|e| CaptureError::Option {
+    let fault = |reason: String| CaptureError::Option {
         option: "--netns",
         value: name.to_owned(),
-        reason: format!("{}: {e}; `ip netns` lists the names", path.display()),
-    })?;
-    Ok(meta.ino() as u32)
+        reason: format!("{}: {reason}; `ip netns` lists the names", path.display()),
+    };
+    let file = File::open(&path).map_err(|e| fault(e.to_string()))?;
+    if !is_namespace(&file) {
+        return Err(fault("this is no namespace".into()));
+    }
+    Ok(file.metadata().map_err(|e| fault(e.to_string()))?.ino() as u32)
 }
 
 /// Runs `work` in the namespace, on a thread of its own: setns() moves only the calling thread.
