@@ -92,6 +92,25 @@ pub struct Stream(TcpStream);
 impl Stream {
     /// Connects from inside the namespace.
     pub fn connect(netns: &Netns, address: SocketAddr, options: Options) -> io::Result<Self> {
+        Self::connect_bound(netns, None, address, options)
+    }
+
+    /// Connects from this local address and port, 0 for any.
+    pub fn connect_from(
+        netns: &Netns,
+        local: SocketAddr,
+        address: SocketAddr,
+        options: Options,
+    ) -> io::Result<Self> {
+        Self::connect_bound(netns, Some(local), address, options)
+    }
+
+    fn connect_bound(
+        netns: &Netns,
+        local: Option<SocketAddr>,
+        address: SocketAddr,
+        options: Options,
+    ) -> io::Result<Self> {
         netns.run(|| {
             let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
             // SAFETY: plain system call; the result is checked.
@@ -102,11 +121,51 @@ impl Stream {
             // SAFETY: the descriptor was just made and is nobody else's.
             let stream = Self::patient(unsafe { TcpStream::from_raw_fd(fd) });
             options.apply(fd);
-            let (storage, length) = raw(address);
-            // SAFETY: the storage holds a socket address of that length.
-            let result = unsafe { libc::connect(fd, (&raw const storage).cast(), length) };
-            if result == 0 { Ok(stream) } else { Err(io::Error::last_os_error()) }
+            if let Some(local) = local {
+                let (storage, length) = raw(local);
+                // SAFETY: the storage holds a socket address of that length.
+                let result = unsafe { libc::bind(fd, (&raw const storage).cast(), length) };
+                if result != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            stream.reconnect(address)?;
+            Ok(stream)
         })
+    }
+
+    /// Connects the socket again, after [`Self::disconnect`].
+    pub fn reconnect(&self, address: SocketAddr) -> io::Result<()> {
+        let (storage, length) = raw(address);
+        // SAFETY: the storage holds a socket address of that length.
+        let result =
+            unsafe { libc::connect(self.0.as_raw_fd(), (&raw const storage).cast(), length) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Dissolves the connection by connect(2) to AF_UNSPEC (connect(2), "Connectionless"; for TCP
+    /// it sends a RST): the socket can connect again.
+    pub fn disconnect(&self) {
+        // SAFETY: zeros are a valid sockaddr, and AF_UNSPEC is zero.
+        let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+        let length = size_of_val(&nowhere) as libc::socklen_t;
+        // SAFETY: the address is valid for its length.
+        let result = unsafe { libc::connect(self.0.as_raw_fd(), &raw const nowhere, length) };
+        assert_eq!(result, 0, "connect to AF_UNSPEC: {}", io::Error::last_os_error());
+    }
+
+    /// The socket's cookie (SO_COOKIE).
+    pub fn cookie(&self) -> u64 {
+        let mut value = 0u64;
+        let mut length = size_of_val(&value) as libc::socklen_t;
+        let fd = self.0.as_raw_fd();
+        let pointer = (&raw mut value).cast();
+        // SAFETY: the value is valid for its length.
+        let result = unsafe {
+            libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE, pointer, &mut length)
+        };
+        assert_eq!(result, 0, "SO_COOKIE: {}", io::Error::last_os_error());
+        value
     }
 
     fn patient(stream: TcpStream) -> Self {

@@ -1,0 +1,120 @@
+//! What cannot be recorded is said in one sentence, with status 2, and leaves nothing behind.
+
+use std::process::Output;
+
+use crate::SUITE;
+use crate::run::{command, scratch};
+use crate::support::gate::{self, Needs};
+
+/// Runs the recorder to its end.
+fn run(prefix: &[&str], arguments: &[&str]) -> Output {
+    let mut command = command(prefix);
+    command.args(arguments).output().expect("estats-record can be started")
+}
+
+/// Panics unless it failed with status 2 and one line that begins as errors do and holds `words`.
+fn assert_refused(output: &Output, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(said.starts_with("estats-record: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing: {said}");
+    }
+}
+
+#[test]
+fn an_output_that_exists_is_left_alone() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let scratch = scratch();
+    let file = scratch.path().join("precious");
+    std::fs::write(&file, "data").unwrap();
+    for output in [scratch.path(), file.as_path()] {
+        let output = output.to_str().unwrap();
+        let refused = run(&[], &["-o", output, "--duration", "1s"]);
+        assert_refused(&refused, &["output exists", output, "-o"]);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn without_privilege_it_says_what_it_needs() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
+        return;
+    };
+    // Nobody may not even enter the build directory: give it a copy it can run.
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let program = scratch.path().join("estats-record");
+    std::fs::copy(env!("CARGO_BIN_EXE_estats-record"), &program).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(scratch.path(), open).unwrap();
+    let output = scratch.path().join("run");
+    for arguments in [&["check"][..], &["-o", output.to_str().unwrap(), "--", "true"]] {
+        let refused = std::process::Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program)
+            .args(arguments)
+            .output()
+            .expect("setpriv can be started");
+        assert_refused(&refused, &["CAP_BPF", "as root"]);
+    }
+    assert!(!output.exists(), "nothing is left behind");
+}
+
+#[test]
+fn what_a_filter_names_must_exist() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let scratch = scratch();
+    let output = scratch.path().join("run");
+    // Larger than any process id (PID_MAX_LIMIT is 2^22).
+    for (option, value, words) in [
+        ("--netns", "estats-no-such", "`ip netns` lists the names"),
+        ("--netns", "/etc/hostname", "no network namespace"),
+        ("--cgroup", "/estats-no-such", "No such file"),
+        ("--pid", "4194305", "no such process"),
+    ] {
+        let refused = run(&[], &["-o", output.to_str().unwrap(), option, value]);
+        assert_refused(&refused, &[option, value, words]);
+        assert!(!output.exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_before_anything_is_done() {
+    for (option, value) in [
+        ("--addr", "10.0.0.0/33"),
+        ("--addr", "localhost"),
+        ("--addr", "fe80::/129"),
+        ("--port", "65536"),
+        ("--pid", "-1"),
+        ("--duration", "soon"),
+        ("--duration", "0s"),
+        ("--max-size", "1X"),
+        ("--max-size", "0"),
+        ("--rotate", "10 parsecs"),
+        ("--resolution", "fast"),
+        ("--ring", "3G"),
+        ("--ring", "1000000G"),
+    ] {
+        let output = run(&[], &[&format!("{option}={value}"), "--quiet"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}: {said}");
+        assert!(said.contains(value) && said.contains(option), "{option} {value}: {said}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_be_started_leaves_no_recording() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let scratch = scratch();
+    let (new, empty) = (scratch.path().join("new"), scratch.path().join("empty"));
+    std::fs::create_dir(&empty).unwrap();
+    for output in [&new, &empty] {
+        let refused = run(&[], &["-q", "-o", output.to_str().unwrap(), "--", "/no/such/program"]);
+        assert_refused(&refused, &["cannot run /no/such/program", "nothing was recorded"]);
+    }
+    assert!(!new.exists(), "a directory made for it is removed");
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "one that was there is as it was");
+}

@@ -1,0 +1,232 @@
+//! More records than there is room or time for: what is lost is counted, and what is said stays
+//! true.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::SUITE;
+use crate::run::{Recorder, analyze, command, scratch};
+use crate::support::gate::{self, Needs};
+use crate::support::netns::{self, Netns};
+use crate::support::tcp_info::TcpInfo;
+use crate::traffic::{Both, Flood, until};
+
+/// Counters of the kernel's own: sent as values, so that a lost one costs resolution alone.
+const KERNEL_COUNTERS: [(&str, &str); 7] = [
+    ("SegsOut", "tcpi_segs_out"),
+    ("SegsIn", "tcpi_segs_in"),
+    ("DataSegsOut", "tcpi_data_segs_out"),
+    ("DataSegsIn", "tcpi_data_segs_in"),
+    ("HCDataOctetsOut", "tcpi_bytes_sent"),
+    ("HCThruOctetsAcked", "tcpi_bytes_acked"),
+    ("HCThruOctetsReceived", "tcpi_bytes_received"),
+];
+
+#[test]
+fn a_ring_far_too_small_loses_records_but_no_truth() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("small");
+    let recorder = Recorder::start(&["--netns", netns.name(), "--ring", "4096"]);
+    let flood = Flood::start(&netns);
+    std::thread::sleep(Duration::from_secs(2));
+    let flows: Vec<Both> = flood.stop();
+    // Longer than a delayed ACK.
+    std::thread::sleep(Duration::from_millis(300));
+    let infos: Vec<[TcpInfo; 2]> =
+        flows.iter().map(|f| [f.client.info(), f.server.info()]).collect();
+    let finished = recorder.stop();
+    finished.assert_code(3);
+    assert!(finished.stderr.contains("records were lost"), "{}", finished.stderr);
+    finished.assert_account();
+    let (code, report) = finished.verify();
+    assert_eq!(code, 3, "undamaged, but with losses");
+    assert!(finished.lost() > 1000, "{} lost of a flood", finished.lost());
+    let said: u64 =
+        report["cpus"].as_array().unwrap().iter().map(|cpu| cpu["lost"].as_u64().unwrap()).sum();
+    assert_eq!(said, finished.lost());
+
+    let manifest = finished.manifest();
+    for cpu in manifest["totals"]["per_cpu"].as_array().expect("per_cpu") {
+        // Those have a ring of their own.
+        for hook in ["baseline", "sweep", "destroy"] {
+            assert!(cpu["lost_by_hook"][hook].is_null(), "{cpu}");
+        }
+    }
+    let rows = finished.connections();
+    assert_eq!(rows.len(), 4, "both ends of both: no lifecycle record is lost");
+    for (flow, info) in flows.iter().zip(&infos) {
+        for (socket, info) in [&flow.client, &flow.server].into_iter().zip(info) {
+            let row = rows
+                .iter()
+                .find(|row| row.identity.int("cookie") as u64 == socket.cookie())
+                .expect("a row");
+            assert_eq!(row.completeness(), "lossy");
+            assert!(row.identity.int("lost_records") > 0);
+            assert_eq!(row.identity.int("pid"), i64::from(std::process::id()));
+            for (name, field) in KERNEL_COUNTERS {
+                assert_eq!(row.values.int(name) as u64, info.must(field), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("strict");
+    let flood = Flood::start(&netns);
+    for (strict, code) in [(None, 5), (Some("--strict"), 3)] {
+        let mut arguments = vec!["--netns", netns.name(), "--all", "--ring", "4096"];
+        arguments.extend(strict);
+        arguments.extend(["--", "sh", "-c", "sleep 0.5; exit 5"]);
+        let finished = Recorder::start(&arguments).wait();
+        finished.assert_code(code);
+        assert!(finished.lost() > 0);
+        assert!(finished.stderr.contains("records were lost"), "{}", finished.stderr);
+        assert_eq!(finished.manifest()["exit_status"].as_i64(), Some(5));
+        finished.assert_account();
+    }
+    flood.stop();
+}
+
+/// A round that goes on as long as there is something in the ring never ends where a CPU fills it
+/// faster than it is read: no mark, no account, and no end of the recording.
+#[test]
+fn a_recorder_without_time_still_ends_when_it_should() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["chrt"], ..Needs::BPF }) else {
+        return;
+    };
+    let netns = Netns::new("starved");
+    let floods = [Flood::start(&netns), Flood::start(&netns)];
+    // SCHED_IDLE: it runs when nobody else wants to, which is hardly ever.
+    let arguments = ["--netns", netns.name(), "--duration", "1s", "--ring", "1M"];
+    let recorder = Recorder::under(&["chrt", "--idle", "0"], &arguments);
+    let begun = Instant::now();
+    let finished = recorder.wait();
+    let took = begun.elapsed();
+    floods.map(Flood::stop);
+    assert!(matches!(finished.code, Some(0 | 3)), "{:?}\n{}", finished.code, finished.stderr);
+    finished.assert_account();
+    assert!(took < Duration::from_secs(15), "{took:?} for a recording of a second");
+}
+
+/// iperf3's server, ended with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn ten_seconds_of_iperf3_at_full_speed() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["iperf3"], ..Needs::BPF }) else {
+        return;
+    };
+    let (client, server) = (Netns::new("c"), Netns::new("s"));
+    netns::ip(&[
+        "link",
+        "add",
+        "est1",
+        "netns",
+        client.name(),
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "est1",
+        "netns",
+        server.name(),
+    ]);
+    for (netns, address) in [(&client, "10.78.0.1/24"), (&server, "10.78.0.2/24")] {
+        netns.ip(&["addr", "add", address, "dev", "est1"]);
+        netns.ip(&["link", "set", "est1", "up"]);
+    }
+    let mut listen = server.command("iperf3");
+    listen.args(["--server", "--one-off"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let _server = Server(listen.spawn().expect("iperf3"));
+    until("iperf3 does not listen", || server.listens(5201));
+    let recorder = Recorder::start(&[
+        "--all",
+        "--",
+        "ip",
+        "netns",
+        "exec",
+        client.name(),
+        "iperf3",
+        "--client",
+        "10.78.0.2",
+        "--time",
+        "10",
+        "--congestion",
+        "cubic",
+        "--json",
+    ]);
+    let finished = recorder.wait();
+    finished.assert_code(0);
+    let report: Json = serde_json::from_str(&finished.stdout).expect("iperf3's JSON");
+    finished.assert_account();
+    assert_eq!(finished.verify().0, 0, "nothing is lost: {}", finished.stderr);
+
+    let digest = |threads: &str| {
+        let tables = scratch();
+        let output = tables.path().to_str().expect("UTF-8").to_owned();
+        let replay = analyze(&["replay", "--threads", threads, "-o", &output], &finished.dir);
+        assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+        let text = String::from_utf8(replay.stdout).expect("UTF-8");
+        let line = text.lines().find(|line| line.starts_with("digest "));
+        line.expect("a digest").to_owned()
+    };
+    assert_eq!(digest("1"), digest("2"));
+
+    let port = report["start"]["connected"][0]["local_port"].as_u64().expect("a port") as u16;
+    let rows = finished.with_port(port);
+    assert_eq!(rows.len(), 2, "both ends of the data connection");
+    let sender = rows.iter().find(|row| row.local().port() == port).expect("the client's");
+    let bytes = report["end"]["sum_received"]["bytes"].as_i64().expect("octets received");
+    let acked = sender.values.int("HCThruOctetsAcked");
+    assert!(acked >= bytes, "{acked} acknowledged, {bytes} received by iperf3");
+    assert_eq!(sender.values.int("SegsRetrans"), {
+        report["end"]["streams"][0]["sender"]["retransmits"].as_i64().expect("retransmits")
+    });
+}
+
+#[test]
+fn check_agrees_with_the_manifest_of_a_recording() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let check = |arguments: &[&str]| {
+        let output = command(&[]).args(arguments).output().expect("estats-record can be started");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = check(&["check"]);
+    let json: Json = serde_json::from_str(&check(&["check", "--json"])).expect("JSON");
+    let finished = Recorder::start(&["--duration", "100ms"]).wait();
+    finished.assert_code(0);
+    let manifest = finished.manifest();
+    assert_eq!(json["variables"], manifest["variables"]);
+    assert_eq!(json["hooks"], manifest["hooks"]);
+    assert_eq!(json["host"], manifest["host"]);
+    let variables = json["variables"].as_array().expect("variables");
+    assert_eq!(variables.len(), estats::schema::Var::ALL.len());
+    let info = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .arg("info")
+        .arg(&finished.dir)
+        .output()
+        .expect("estats-analyze can be started");
+    let info = String::from_utf8(info.stdout).expect("UTF-8");
+    for quality in ["exact", "sampled", "approximate", "constant", "missing"] {
+        let count = variables.iter().filter(|v| v["quality"] == quality).count();
+        assert!(info.contains(&format!("{count} {quality}")), "{count} {quality}: {info}");
+        assert!(count == 0 || text.contains(&format!("{count} {quality}")), "{text}");
+    }
+    for hook in json["hooks"].as_array().expect("hooks") {
+        let point = hook["point"].as_str().expect("a point");
+        assert!(text.contains(point), "{point} is missing: {text}");
+    }
+}

@@ -1,0 +1,27 @@
+//! estats-record at its edges: what it leaves out, how it ends, what it does when there is no
+//! room, and what it says when it cannot begin. What a recording holds of a connection is the
+//! subject of tests/live.
+//!
+//! Needs root and BPF; without them every test here is counted as skipped on standard error, and
+//! with `ESTATS_REQUIRE_LIVE=1` it fails.
+
+#![cfg(feature = "record")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ends;
+mod errors;
+mod filters;
+mod life;
+mod limits;
+mod loss;
+mod processes;
+mod run;
+mod traffic;
+
+use support::gate::Needs;
+
+const SUITE: &str = "recorder tests";
+/// Processes with sockets of their own are Perl one-liners: every Debian has it.
+const PERL: Needs = Needs { bpf: true, programs: &["perl"] };
