@@ -1,6 +1,6 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
@@ -67,7 +67,8 @@ struct Counters {
 
 /// Drains the rings and keeps the account.
 pub(super) struct Drain<'obj> {
-    rings: RingBuffer<'obj>,
+    /// One object for each ring, or one that never falls silent would keep the others waiting.
+    rings: Vec<RingBuffer<'obj>>,
     sink: Rc<RefCell<Sink>>,
     ring_sizes: [u64; 2],
     before: Vec<Counters>,
@@ -83,6 +84,14 @@ pub(super) struct Drain<'obj> {
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
 /// flood (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
+
+/// Bytes of a ring that a record takes at least: its 8 of ring header, 32 of its own and one
+/// operation of 16.
+const SMALLEST_RECORD: u64 = 56;
+
+/// How long a program may go on after its hook was detached: it may have been preempted between
+/// taking a sequence number and handing over the record.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 
 impl<'obj> Drain<'obj> {
     pub(super) fn new(
@@ -102,10 +111,11 @@ impl<'obj> Drain<'obj> {
             fill: vec![0; hooks.len() + 1],
         }));
         let fault = |e| CaptureError::bpf("read the rings", e);
-        let mut builder = RingBufferBuilder::new();
+        let mut rings = Vec::new();
         let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
         for (ring, map) in all.enumerate() {
             let sink = Rc::clone(&sink);
+            let mut builder = RingBufferBuilder::new();
             builder
                 .add(map, move |bytes| {
                     let mut sink = sink.borrow_mut();
@@ -118,8 +128,8 @@ impl<'obj> Drain<'obj> {
                     }
                 })
                 .map_err(fault)?;
+            rings.push(builder.build().map_err(fault)?);
         }
-        let rings = builder.build().map_err(fault)?;
         let now = clock::monotonic_ns();
         Ok(Self {
             rings,
@@ -140,14 +150,23 @@ impl<'obj> Drain<'obj> {
     pub(super) fn round(&mut self) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
-        let result = self.rings.consume();
-        let mut sink = self.sink.borrow_mut();
-        if let Some(e) = sink.error.take() {
-            return Err(e);
+        for (i, ring) in self.rings.iter().enumerate() {
+            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            // What was there when the round began, and no more: where a CPU fills its ring faster
+            // than it is read, reading it empty would never end.
+            let result = ring.consume_raw_n((size / SMALLEST_RECORD) as usize);
+            if let Some(e) = self.sink.borrow_mut().error.take() {
+                return Err(e);
+            }
+            if result < 0 {
+                let source = libbpf_rs::Error::from_raw_os_error(-result);
+                return Err(CaptureError::bpf("read the rings", source));
+            }
         }
-        result.map_err(|e| CaptureError::bpf("read the rings", e))?;
-        for (highest, fill) in self.highest.iter_mut().zip(&mut sink.fill) {
-            *highest = (*highest).max(std::mem::take(fill));
+        let mut sink = self.sink.borrow_mut();
+        for (i, fill) in sink.fill.iter_mut().enumerate() {
+            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
             sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
@@ -162,6 +181,24 @@ impl<'obj> Drain<'obj> {
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
         Ok(())
+    }
+
+    /// Reads what is left after the hooks were detached, until every number given out is either
+    /// logged or counted as lost.
+    pub(super) fn settle(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
+        let begun = clock::monotonic_ns();
+        loop {
+            self.round()?;
+            let now = read_counters(counters)?;
+            let even = now.iter().zip(&self.sink.borrow().logged).all(|(c, logged)| {
+                // An uneven account after all that is for `verify` to find.
+                c.emitted <= logged + c.lost.iter().sum::<u64>()
+            });
+            if even || clock::monotonic_ns() - begun >= STRAGGLERS.as_nanos() as u64 {
+                return self.account(counters);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Writes the account since the last time into the ledger.

@@ -61,11 +61,14 @@ fn is_namespace(file: &File) -> bool {
 /// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
 pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
-    let meta = fs::metadata(&path).map_err(|e| CaptureError::Option {
-        option: "--netns",
-        value: name.to_owned(),
-        reason: format!("{}: {e}; `ip netns` lists the names", path.display()),
-    })?;
+    let fault = |reason| CaptureError::Option { option: "--netns", value: name.to_owned(), reason };
+    let (file, meta) = File::open(&path)
+        .and_then(|file| file.metadata().map(|meta| (file, meta)))
+        .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
+    // Of any other file the inode number is some namespace's by chance at best.
+    if !is_namespace(&file) {
+        return Err(fault(format!("{} is no network namespace", path.display())));
+    }
     Ok(meta.ino() as u32)
 }
 
