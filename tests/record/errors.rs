@@ -75,7 +75,8 @@ fn what_a_filter_names_must_exist() {
         ("--cgroup", "/estats-no-such", "No such file"),
         ("--pid", "4194305", "no such process"),
     ] {
-        let refused = run(&[], &["-o", output.to_str().unwrap(), option, value]);
+        let refused =
+            run(&[], &["-o", output.to_str().unwrap(), "--duration", "1s", option, value]);
         assert_refused(&refused, &[option, value, words]);
         assert!(!output.exists(), "nothing is left behind");
     }
