@@ -41,6 +41,7 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 		return 0;
 	owner.pid = task->tgid;
 	BPF_CORE_READ_INTO(&owner.comm, task, comm);
+	follow(&owner);
 	/* Files are walked by process id: of several holders the oldest process owns. */
 	bpf_map_update_elem(&files, &key, &owner, BPF_NOEXIST);
 	return 0;
@@ -66,6 +67,17 @@ static __always_inline struct tcp_sock *full_socket(struct bpf_iter__tcp *ctx)
 	if (!skc || skc->skc_state == TCP_TIME_WAIT || skc->skc_state == TCP_NEW_SYN_RECV)
 		return NULL;
 	return bpf_skc_to_tcp_sock(skc);
+}
+
+/*
+ * An octet for each connection sent: a read of the iterator ends when its buffer is full, so its
+ * size is how many may be sent before the recorder empties the ring again.
+ */
+static __always_inline void paced(struct bpf_iter__tcp *ctx)
+{
+	char sent = '.';
+
+	bpf_seq_write(ctx->meta->seq, &sent, sizeof(sent));
 }
 
 SEC("iter/tcp")
@@ -115,6 +127,7 @@ int baseline(struct bpf_iter__tcp *ctx)
 	if (state != TCP_ESTABLISHED)
 		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
 	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+	paced(ctx);
 	return 0;
 }
 
@@ -138,5 +151,6 @@ int sweep(struct bpf_iter__tcp *ctx)
 	commit(c, true);
 	send_lifecycle(c, sk, ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state);
 	c->closed = 1;
+	paced(ctx);
 	return 0;
 }

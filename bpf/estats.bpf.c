@@ -23,6 +23,7 @@ static __always_inline struct owner *owner_from_current(struct sock *sk)
 	owner->pid = bpf_get_current_pid_tgid() >> 32;
 	owner->inherited = 0;
 	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+	follow(owner);
 	return owner;
 }
 

@@ -93,15 +93,22 @@ static __always_inline bool cgroup_passes(const struct sock *sk)
 	return false;
 }
 
+/*
+ * Notes whether the owner is followed while it surely lives: a server that becomes a daemon after
+ * listen() has left the set when its descendant is given connections.
+ */
+static __always_inline void follow(struct owner *owner)
+{
+	u32 pid = owner->pid;
+
+	owner->followed = filter_pid && bpf_map_lookup_elem(&pids, &pid);
+}
+
 /* What can be told before the port is known. */
 static __always_inline bool owner_passes(const struct sock *sk, const struct owner *owner)
 {
-	if (filter_pid) {
-		u32 pid = owner ? owner->pid : 0;
-
-		if (!pid || !bpf_map_lookup_elem(&pids, &pid))
-			return false;
-	}
+	if (filter_pid && !(owner && owner->followed))
+		return false;
 	if (filter_netns) {
 		u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 

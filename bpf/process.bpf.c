@@ -26,12 +26,17 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	return 0;
 }
 
-/* Reports jiffies, so that the recorder can measure HZ where no kernel config is at hand. */
+/*
+ * Jiffies, so that the recorder can measure HZ where no kernel config is at hand, and the id of
+ * the recorder's own process as the hooks see it: inside a PID namespace getpid() says another.
+ */
 u64 jiffies = 0;
+u32 recorder_pid = 0;
 
 SEC("syscall")
-int probe_jiffies(void *ctx)
+int probe_kernel(void *ctx)
 {
 	jiffies = bpf_jiffies64();
+	recorder_pid = bpf_get_current_pid_tgid() >> 32;
 	return 0;
 }

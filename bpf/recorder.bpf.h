@@ -151,7 +151,8 @@ struct {
  */
 struct owner {
 	u32 pid;
-	u32 inherited;
+	u16 inherited;
+	u16 followed; /* the process was one of those recorded when it became the owner */
 	char comm[COMM_LEN];
 };
 

@@ -17,12 +17,13 @@ mod load;
 mod netns;
 mod points;
 mod session;
+mod walk;
 
 pub mod check;
 
 pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
-pub use session::{Options, Outcome, Progress, record};
+pub use session::{Notice, Options, Outcome, Progress, record};
 
 #[allow(
     missing_docs,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::estats::{Bits, Counts, Engine, Interval, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
-use crate::schema::{Apply, Quality, Var};
+use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
 use crate::wire::{Header, Operation};
@@ -185,7 +185,30 @@ fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::Dropped { .. } => {}
         }
     }
-    Ok(Ledger::new(clocks, losses))
+    Ok(Ledger::with_removed(clocks, losses, removed(recording)?))
+}
+
+/// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
+/// records are all there, so a connection whose events are gone would call itself complete.
+fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
+    let records = recording.removed_records()?;
+    if records == 0 {
+        return Ok(None);
+    }
+    // The oldest segments are removed, and a record was made before the round that read it was
+    // over: hence before the round after the first mark that is left began.
+    let mut marks = 0;
+    for batch in recording.hooks(NonZeroUsize::MIN) {
+        let batch = batch?;
+        for row in 0..batch.len() {
+            let header = batch.header(row);
+            marks += u32::from(header.hook == Hook::Drain);
+            if marks == 2 {
+                return Ok(Some(Loss { since_ns: 0, until_ns: header.ts_ns, records }));
+            }
+        }
+    }
+    Ok(Some(Loss { since_ns: 0, until_ns: u64::MAX, records }))
 }
 
 #[cfg(test)]

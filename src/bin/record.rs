@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, Options, Progress},
+    capture::{self, Addresses, Filters, Notice, Options, Progress},
     log::WriterOptions,
     units,
 };
@@ -83,8 +83,8 @@ struct Record {
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
     resolution: Duration,
     /// Ring buffer of each CPU
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = units::bytes)]
-    ring: u64,
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
+    ring: u32,
     /// Exit with status 3 if records were lost, even with a command
     #[arg(long)]
     strict: bool,
@@ -114,6 +114,14 @@ impl Rotate {
     }
 }
 
+/// A ring's size is a power of two, and libbpf wants it in 32 bits.
+fn ring_size(text: &str) -> Result<u32, String> {
+    units::bytes(text)?
+        .checked_next_power_of_two()
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
+}
+
 const LOST: u8 = 3;
 const UNUSABLE: u8 = 2;
 
@@ -124,7 +132,8 @@ fn main() -> ExitCode {
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
-        eprintln!("estats-record: {e:#}");
+        // Without its chain: our sentences hold their causes.
+        say(&format!("estats-record: {e}\n"));
         ExitCode::from(UNUSABLE)
     })
 }
@@ -158,7 +167,7 @@ fn record(args: Record) -> Result<ExitCode> {
         all: args.all,
         duration: args.duration,
         resolution: args.resolution,
-        ring_bytes: u32::try_from(args.ring).unwrap_or(u32::MAX / 2),
+        ring_bytes: args.ring,
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -166,34 +175,41 @@ fn record(args: Record) -> Result<ExitCode> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
+    // Takes the status line away.
+    let clear = if live { "\r\x1b[K" } else { "" };
     let mut before = Progress::default();
-    let outcome = capture::record(
-        &options,
-        &stop,
-        || eprintln!("recording to {}", dir.display()),
-        |p| {
-            if live {
-                eprint!("\r\x1b[K{}", status(p, &before));
-                before = *p;
-            }
-        },
-    )?;
-    if live {
-        eprint!("\r\x1b[K");
-    }
+    let outcome = capture::record(&options, &stop, |notice| match notice {
+        Notice::Recording => say(&format!("recording to {}\n", dir.display())),
+        Notice::Progress(p) if live => {
+            say(&format!("\r\x1b[K{}", status(p, &before)));
+            before = *p;
+        }
+        Notice::Progress(_) => {}
+        Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
+        Notice::RunsOn(pid) => say(&format!(
+            "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
+        )),
+    })?;
     let p = outcome.progress;
-    eprintln!("recorded {}: {}", dir.display(), status(&p, &Progress::default()));
+    say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
-        eprintln!(
-            "{} records were lost: affected rows say so; a larger --ring or a filter avoids it",
+        say(&format!(
+            "{} records were lost: affected rows say so; a larger --ring or a filter avoids it\n",
             p.lost
-        );
+        ));
     }
+    let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
-        Some(code) if !(args.strict && p.lost > 0) => ExitCode::from(code as u8),
-        _ if p.lost > 0 => ExitCode::from(LOST),
+        Some(code) if !(args.strict && lost) => ExitCode::from(code as u8),
+        _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// A recording goes on though nobody listens: a closed standard error is no reason to panic, as
+/// `eprintln!` does.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// One line: counts so far, and rates since `before`.

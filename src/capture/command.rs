@@ -16,8 +16,13 @@ pub(super) struct Running(Child);
 
 /// Starts `argv` so that its process tree is in the `pids` map from its first instruction: while
 /// it is being born, the recorder itself counts as recorded, and the fork hook adds the child.
-pub(super) fn start(argv: &[OsString], pids: &dyn MapCore) -> Result<Running, CaptureError> {
-    let own = std::process::id().to_ne_bytes();
+/// `own_pid` is the recorder's as the hooks see it.
+pub(super) fn start(
+    argv: &[OsString],
+    pids: &dyn MapCore,
+    own_pid: u32,
+) -> Result<Running, CaptureError> {
+    let own = own_pid.to_ne_bytes();
     let fault = |e| CaptureError::bpf("follow the command's processes", e);
     pids.update(&own, &[1], MapFlags::ANY).map_err(fault)?;
     let child = Command::new(&argv[0]).args(&argv[1..]).spawn();
@@ -32,6 +37,11 @@ impl Running {
     pub(super) fn ended(&mut self) -> Result<Option<i32>, CaptureError> {
         let status = self.0.try_wait().map_err(|e| CaptureError::io("wait for the command", e))?;
         Ok(status.map(code))
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     /// Asks it to end.

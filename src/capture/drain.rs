@@ -1,6 +1,6 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
-use std::{cell::RefCell, io, rc::Rc};
+use std::{cell::RefCell, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
@@ -67,7 +67,7 @@ struct Counters {
 
 /// Drains the rings and keeps the account.
 pub(super) struct Drain<'obj> {
-    /// One reader per ring: none can keep the others waiting by being filled as fast as it is read.
+    /// One object for each ring, or one that never falls silent would keep the others waiting.
     rings: Vec<RingBuffer<'obj>>,
     sink: Rc<RefCell<Sink>>,
     ring_sizes: [u64; 2],
@@ -84,9 +84,14 @@ pub(super) struct Drain<'obj> {
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
 /// flood (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
-/// Records taken from a ring in one round, so that a round ends under any flood: what a ring of
-/// 4 MiB holds of the smallest records.
-const MOST_PER_RING: usize = 1 << 16;
+
+/// Bytes of a ring that a record takes at least: its 8 of ring header, 32 of its own and one
+/// operation of 16.
+const SMALLEST_RECORD: u64 = 56;
+
+/// How long a program may go on after its hook was detached: it may have been preempted between
+/// taking a sequence number and handing over the record.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 
 impl<'obj> Drain<'obj> {
     pub(super) fn new(
@@ -105,24 +110,26 @@ impl<'obj> Drain<'obj> {
             open: 0,
             fill: vec![0; hooks.len() + 1],
         }));
+        let fault = |e| CaptureError::bpf("read the rings", e);
+        let mut rings = Vec::new();
         let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
-        let reader = |(ring, map)| {
+        for (ring, map) in all.enumerate() {
             let sink = Rc::clone(&sink);
             let mut builder = RingBufferBuilder::new();
-            builder.add(map, move |bytes| {
-                let mut sink = sink.borrow_mut();
-                match sink.take(ring, bytes) {
-                    Ok(()) => 0,
-                    Err(e) => {
-                        sink.error = Some(e);
-                        -libc::ECANCELED
+            builder
+                .add(map, move |bytes| {
+                    let mut sink = sink.borrow_mut();
+                    match sink.take(ring, bytes) {
+                        Ok(()) => 0,
+                        Err(e) => {
+                            sink.error = Some(e);
+                            -libc::ECANCELED
+                        }
                     }
-                }
-            })?;
-            builder.build()
-        };
-        let rings = all.enumerate().map(reader).collect::<Result<_, _>>();
-        let rings = rings.map_err(|e| CaptureError::bpf("read the rings", e))?;
+                })
+                .map_err(fault)?;
+            rings.push(builder.build().map_err(fault)?);
+        }
         let now = clock::monotonic_ns();
         Ok(Self {
             rings,
@@ -139,40 +146,59 @@ impl<'obj> Drain<'obj> {
         })
     }
 
-    /// One round: what is in the rings now, then the mark that says so. Whether they were emptied.
-    pub(super) fn round(&mut self) -> Result<bool, CaptureError> {
+    /// One round: everything that is in the rings now, then the mark that says so.
+    pub(super) fn round(&mut self) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
-        let mut emptied = true;
-        for ring in &self.rings {
-            let taken = ring.consume_raw_n(MOST_PER_RING);
+        for (i, ring) in self.rings.iter().enumerate() {
+            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            // What was there when the round began, and no more: where a CPU fills its ring faster
+            // than it is read, reading it empty would never end.
+            let result = ring.consume_raw_n((size / SMALLEST_RECORD) as usize);
             if let Some(e) = self.sink.borrow_mut().error.take() {
                 return Err(e);
             }
-            let taken = usize::try_from(taken).map_err(|_| {
-                CaptureError::io("read the rings", io::Error::from_raw_os_error(-taken))
-            })?;
-            emptied &= taken < MOST_PER_RING;
+            if result < 0 {
+                let source = libbpf_rs::Error::from_raw_os_error(-result);
+                return Err(CaptureError::bpf("read the rings", source));
+            }
         }
         let mut sink = self.sink.borrow_mut();
-        for (highest, fill) in self.highest.iter_mut().zip(&mut sink.fill) {
-            *highest = (*highest).max(std::mem::take(fill));
+        for (i, fill) in sink.fill.iter_mut().enumerate() {
+            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
             sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
         }
         // One more after the rings fell silent, then none until something comes: an idle host
-        // costs no disk. None either while a ring may hold what came before this round.
+        // costs no disk.
         let logged = sink.logged.iter().sum();
-        if emptied {
-            if logged != self.marked {
-                sink.writer.drained(begun)?;
-            }
-            self.marked = logged;
+        if logged != self.marked || late > LATE_NS {
+            sink.writer.drained(begun)?;
         }
+        self.marked = logged;
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
-        Ok(emptied)
+        Ok(())
+    }
+
+    /// Reads what is left after the hooks were detached, until every number given out is either
+    /// logged or counted as lost.
+    pub(super) fn settle(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
+        let begun = clock::monotonic_ns();
+        loop {
+            self.round()?;
+            let now = read_counters(counters)?;
+            let even = now.iter().zip(&self.sink.borrow().logged).all(|(c, logged)| {
+                // An uneven account after all that is for `verify` to find.
+                c.emitted <= logged + c.lost.iter().sum::<u64>()
+            });
+            if even || clock::monotonic_ns() - begun >= STRAGGLERS.as_nanos() as u64 {
+                return self.account(counters);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Writes the account since the last time into the ledger.

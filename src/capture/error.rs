@@ -49,7 +49,7 @@ pub enum CaptureError {
         reason: String,
     },
     /// The command could not be started.
-    #[error("cannot run {program}: {source}")]
+    #[error("cannot run {program}: {source}; nothing was recorded")]
     Command {
         /// The program.
         program: PathBuf,

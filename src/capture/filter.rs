@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv6Addr},
+    os::unix::fs::MetadataExt,
     path::Path,
     str::FromStr,
 };
@@ -98,10 +99,15 @@ impl Filters {
         self.cgroups.iter().try_for_each(|c| cgroup::id_of(mount.as_deref(), c).map(drop))?;
         self.netns.iter().try_for_each(|n| netns::inode_of(n).map(drop))?;
         self.pids.iter().try_for_each(|p| {
-            if Path::new(&format!("/proc/{p}")).exists() {
+            let reason = if !in_initial_pid_namespace() {
+                "the kernel's hooks do not know the ids of this PID namespace; record on the host, \
+                 or choose with --cgroup"
+            } else if Path::new(&format!("/proc/{p}")).exists() {
                 return Ok(());
-            }
-            let reason = "there is no such process".into();
+            } else {
+                "there is no such process"
+            };
+            let reason = reason.into();
             Err(CaptureError::Option { option: "--pid", value: p.to_string(), reason })
         })
     }
@@ -126,6 +132,13 @@ impl Filters {
         }
         Ok(())
     }
+}
+
+/// Inode number of the initial PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const PROC_PID_INIT_INO: u64 = 0xefff_fffc;
+
+fn in_initial_pid_namespace() -> bool {
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == PROC_PID_INIT_INO)
 }
 
 /// The processes and all that descend from them now; later ones are followed in the kernel.

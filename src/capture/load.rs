@@ -40,6 +40,8 @@ pub(super) struct Loaded<'obj> {
     pub skel: EstatsSkel<'obj>,
     pub rings: Vec<MapHandle>,
     pub hz: u32,
+    /// This process's id in the initial PID namespace.
+    pub own_pid: u32,
     /// Reasons why points are unusable, by program.
     unusable: Vec<(&'static str, String)>,
 }
@@ -128,8 +130,10 @@ pub(super) fn load<'obj>(
     let mut skel = open.load().map_err(load_error)?;
     let rings = make_rings(&skel, cpus, plan.hooks_ring_bytes)?;
     let hz = measure_hz(&mut skel)?;
-    skel.maps.bss_data.as_mut().expect("the object has variables").hz = hz;
-    let loaded = Loaded { skel, rings, hz, unusable };
+    let variables = skel.maps.bss_data.as_mut().expect("the object has variables");
+    variables.hz = hz;
+    let own_pid = variables.recorder_pid;
+    let loaded = Loaded { skel, rings, hz, own_pid, unusable };
     plan.filters.install(&loaded.filter_maps())?;
     Ok(loaded)
 }
@@ -161,7 +165,7 @@ fn make_rings(
 /// The kernel's HZ by its own jiffies: a config file need not exist or fit.
 fn measure_hz(skel: &mut EstatsSkel<'_>) -> Result<u32, CaptureError> {
     let read = || -> Result<(u64, u64), CaptureError> {
-        let ran = skel.progs.probe_jiffies.test_run(ProgramInput::default());
+        let ran = skel.progs.probe_kernel.test_run(ProgramInput::default());
         ran.map_err(|e| CaptureError::bpf("measure the timer frequency", e))?;
         let variables = skel.maps.bss_data.as_ref().expect("the object has variables");
         // SAFETY: a valid reference; volatile, because the kernel writes behind its back.

@@ -61,16 +61,15 @@ fn is_namespace(file: &File) -> bool {
 /// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
 pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
-    let fault = |reason: String| CaptureError::Option {
-        option: "--netns",
-        value: name.to_owned(),
-        reason: format!("{}: {reason}; `ip netns` lists the names", path.display()),
-    };
-    let file = File::open(&path).map_err(|e| fault(e.to_string()))?;
+    let fault = |reason| CaptureError::Option { option: "--netns", value: name.to_owned(), reason };
+    let (file, meta) = File::open(&path)
+        .and_then(|file| file.metadata().map(|meta| (file, meta)))
+        .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
+    // Of any other file the inode number is some namespace's by chance at best.
     if !is_namespace(&file) {
-        return Err(fault("this is no namespace".into()));
+        return Err(fault(format!("{} is no network namespace", path.display())));
     }
-    Ok(file.metadata().map_err(|e| fault(e.to_string()))?.ino() as u32)
+    Ok(meta.ino() as u32)
 }
 
 /// Runs `work` in the namespace, on a thread of its own: setns() moves only the calling thread.

@@ -2,22 +2,20 @@
 
 use std::{
     ffi::OsString,
-    io::Read as _,
+    fs,
     mem::MaybeUninit,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
-
-use libbpf_rs::{Iter, ProgramMut};
 
 use super::{
     CaptureError, Filters, clock, command, coverage,
     drain::Drain,
     host,
     load::{self, Loaded, Plan},
-    netns,
+    walk,
 };
 use crate::log::{
     FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
@@ -62,12 +60,27 @@ pub struct Progress {
 }
 
 /// How a recording ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Outcome {
     /// The last progress.
     pub progress: Progress,
     /// Exit status of the command, if there was one and it ended.
     pub exit_status: Option<i32>,
+    /// What ended it before its time, if anything did; what was written until then is readable.
+    pub fault: Option<CaptureError>,
+}
+
+/// What happens while recording.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// Every hook is attached, and the command, if there is one, was started.
+    Recording,
+    /// Once a second.
+    Progress(&'a Progress),
+    /// Nothing more is recorded; a command goes on.
+    Stopped(&'a CaptureError),
+    /// The command with this process id did not end when it was asked to.
+    RunsOn(u32),
 }
 
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
@@ -79,16 +92,15 @@ const LINGER: Duration = Duration::from_millis(200);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Records until the command ends, the duration is over or `stop` is set. `ready` is called once
-/// every hook is attached, `progress` every second.
+/// Records until the command ends, the duration is over or `stop` is set.
 ///
 /// # Errors
-/// [`CaptureError`]; what was recorded before an error is readable.
+/// [`CaptureError`] if recording could not begin. One that comes later is in the [`Outcome`]: the
+/// recording ends with it, but a command does not.
 pub fn record(
     options: &Options,
     stop: &AtomicBool,
-    ready: impl FnOnce(),
-    mut progress: impl FnMut(&Progress),
+    mut notice: impl FnMut(Notice<'_>),
 ) -> Result<Outcome, CaptureError> {
     options.filters.check()?;
     let tree_only = options.command.is_some() && !options.all;
@@ -108,6 +120,7 @@ pub fn record(
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hooks = attached.status.clone();
+    let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(
@@ -119,28 +132,44 @@ pub fn record(
 
     // A command's own tree has no connections yet.
     if !tree_only || !options.filters.pids.is_empty() {
-        baseline(&loaded)?;
+        walk::baseline(&loaded, &mut drain)?;
     }
-    let mut running = match &options.command {
-        Some(argv) => Some(command::start(argv, &loaded.skel.maps.pids)?),
-        None => None,
+    let start = |argv: &Vec<OsString>| command::start(argv, &loaded.skel.maps.pids, loaded.own_pid);
+    let mut running = match options.command.as_ref().map(start).transpose() {
+        Ok(running) => running,
+        Err(e) => {
+            drop(drain);
+            discard(&options.dir, was_there);
+            return Err(e);
+        }
     };
-    ready();
+    notice(Notice::Recording);
 
+    let counters = &loaded.skel.maps.counters;
+    let mut attached = Some(attached);
     let mut state = Progress::default();
     let mut exit_status = None;
+    let mut fault = None;
     let mut linger_from = None;
     let mut accounted = clock::monotonic_ns();
     loop {
         thread::sleep(PAUSE);
-        drain.round()?;
         let now = clock::monotonic_ns();
         state.elapsed = Duration::from_nanos(now - started.monotonic_ns);
-        if now - accounted >= 1_000_000_000 {
-            accounted = now;
-            drain.account(&loaded.skel.maps.counters)?;
-            update(&mut state, &drain);
-            progress(&state);
+        let due = now - accounted >= 1_000_000_000;
+        if fault.is_none() {
+            let round =
+                drain.round().and_then(|()| if due { drain.account(counters) } else { Ok(()) });
+            if let Err(e) = round {
+                notice(Notice::Stopped(&e));
+                fault = Some(e);
+                // A command that runs on need not pay for what nobody reads.
+                attached = None;
+            } else if due {
+                accounted = now;
+                update(&mut state, &drain);
+                notice(Notice::Progress(&state));
+            }
         }
         if let Some(command) = running.as_mut()
             && let Some(code) = command.ended()?
@@ -151,7 +180,8 @@ pub fn record(
         }
         let over = linger_from.is_some_and(|t| state.elapsed >= t + LINGER)
             || options.duration.is_some_and(|d| state.elapsed >= d)
-            || stop.load(Ordering::Relaxed);
+            || stop.load(Ordering::Relaxed)
+            || (fault.is_some() && running.is_none());
         if over {
             break;
         }
@@ -160,24 +190,49 @@ pub fn record(
         command.terminate();
         let patience = clock::monotonic_ns() + GRACE.as_nanos() as u64;
         while exit_status.is_none() && clock::monotonic_ns() < patience {
-            drain.round()?;
+            if fault.is_none() {
+                fault = drain.round().err();
+            }
             thread::sleep(PAUSE);
             exit_status = command.ended()?;
         }
+        if exit_status.is_none() {
+            notice(Notice::RunsOn(command.pid()));
+        }
     }
 
-    // Values of what is still open, then silence, then the rest of the rings.
-    run_everywhere(&loaded.skel.progs.sweep)?;
-    drop(attached);
-    while !drain.round()? {}
-    drain.account(&loaded.skel.maps.counters)?;
-    update(&mut state, &drain);
-    let ended = clock::sample();
-    manifest.ended = Some(ended);
-    manifest.exit_status = exit_status;
-    manifest.totals = Some(drain.totals(ended.monotonic_ns - started.monotonic_ns));
-    drain.into_writer().finish(&manifest)?;
-    Ok(Outcome { progress: state, exit_status })
+    let mut close = || -> Result<(), CaptureError> {
+        // Values of what is still open, then silence, then the rest of the rings.
+        walk::everywhere(&loaded.skel.progs.sweep, &mut drain)?;
+        drop(attached.take());
+        drain.settle(counters)?;
+        update(&mut state, &drain);
+        let ended = clock::sample();
+        manifest.ended = Some(ended);
+        manifest.exit_status = exit_status;
+        manifest.totals = Some(drain.totals(ended.monotonic_ns - started.monotonic_ns));
+        Ok(())
+    };
+    if fault.is_none() {
+        let closed = close().and_then(|()| Ok(drain.into_writer().finish(&manifest)?));
+        if let Err(e) = closed {
+            notice(Notice::Stopped(&e));
+            fault = Some(e);
+        }
+    }
+    Ok(Outcome { progress: state, exit_status, fault })
+}
+
+/// Removes a recording that holds nothing. All that is in the directory was made for it: it was
+/// empty, or not there at all.
+fn discard(dir: &Path, keep_dir: bool) {
+    // Where this fails, an empty recording stays, which does no harm.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
+    }
+    if !keep_dir {
+        let _ = fs::remove_dir(dir);
+    }
 }
 
 fn update(state: &mut Progress, drain: &Drain<'_>) {
@@ -215,41 +270,4 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded<'_>) -> Manifest
         qdiscs: host::qdiscs(),
         ..Manifest::default()
     }
-}
-
-/// Sends the identity and the values of connections that are open already.
-fn baseline(loaded: &Loaded<'_>) -> Result<(), CaptureError> {
-    run(&loaded.skel.progs.owners_of_files)?;
-    run_everywhere(&loaded.skel.progs.baseline)
-}
-
-fn run(program: &ProgramMut<'_>) -> Result<(), CaptureError> {
-    let fault = |e| CaptureError::bpf("walk the sockets of this host", e);
-    let link = program.attach().map_err(fault)?;
-    let mut iter = Iter::new(&link).map_err(fault)?;
-    let mut nothing = [0; 64];
-    // The programs write no text; reading to the end is what runs them.
-    while iter
-        .read(&mut nothing)
-        .map_err(|e| CaptureError::io("walk the sockets of this host", e))?
-        > 0
-    {}
-    Ok(())
-}
-
-/// Runs a TCP iterator in every network namespace: each sees only its own.
-fn run_everywhere(program: &ProgramMut<'_>) -> Result<(), CaptureError> {
-    let fault = |e| CaptureError::bpf("walk the sockets of this host", e);
-    let link = program.attach().map_err(fault)?;
-    for ns in netns::all().into_values() {
-        let walked = netns::inside(&ns, || -> Result<(), CaptureError> {
-            let mut iter = Iter::new(&link).map_err(fault)?;
-            let mut nothing = [0; 64];
-            let action = "walk the sockets of a network namespace";
-            while iter.read(&mut nothing).map_err(|e| CaptureError::io(action, e))? > 0 {}
-            Ok(())
-        });
-        walked.map_err(|e| CaptureError::io("enter a network namespace", e))??;
-    }
-    Ok(())
 }

@@ -90,6 +90,24 @@ impl Recording {
         })
     }
 
+    /// Records that were in segments which a bound of the recording's size removed.
+    ///
+    /// # Errors
+    /// As [`Self::ledger`], and if the directory cannot be read.
+    pub fn removed_records(&self) -> Result<u64, LogError> {
+        let present = self.segments(Stream::Hooks)?;
+        let mut removed = 0;
+        for row in self.rows(Stream::Ledger, ledger::decode) {
+            if let RawRow::DroppedRows(rows) = row?
+                // A crash between the entry and the removal leaves the segment in place.
+                && present.binary_search(&rows.segment).is_err()
+            {
+                removed += rows.rows;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Segments that were not closed: all streams' last ones, if the recorder did not end by
     /// itself. Where they end, one looks for what is missing.
     ///

@@ -24,6 +24,8 @@ pub struct Ledger {
     begun: Vec<(u64, u64)>,
     /// (end of the interval, records lost in intervals up to here), by end.
     over: Vec<(u64, u64)>,
+    /// Records that were removed on purpose: missing from rows, but not lost.
+    removed: u64,
 }
 
 impl Ledger {
@@ -39,7 +41,20 @@ impl Ledger {
             clocks,
             begun: cumulative(losses.iter().map(|l| (l.since_ns, l.records))),
             over: cumulative(losses.iter().map(|l| (l.until_ns, l.records))),
+            removed: 0,
         }
+    }
+
+    /// The same, where `removed` stands for the oldest records that a bound of the recording's
+    /// size removed: rows lack them as they lack lost ones.
+    pub fn with_removed(
+        clocks: impl IntoIterator<Item = (u64, u64)>,
+        losses: impl IntoIterator<Item = Loss>,
+        removed: Option<Loss>,
+    ) -> Self {
+        let mut ledger = Self::new(clocks, losses.into_iter().chain(removed));
+        ledger.removed = removed.map_or(0, |loss| loss.records);
+        ledger
     }
 
     /// Wall-clock time in microseconds since the Unix epoch of a monotonic time, by the latest
@@ -61,7 +76,7 @@ impl Ledger {
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        self.begun.last().map_or(0, |&(_, total)| total)
+        self.begun.last().map_or(0, |&(_, total)| total) - self.removed
     }
 }
 
@@ -94,6 +109,15 @@ mod tests {
         assert_eq!(ledger.wall_us(2_003_000), Some(1_000_003));
         assert_eq!(ledger.wall_us(0), Some(1_999_000), "before the first: by the first");
         assert_eq!(Ledger::default().wall_us(5), None);
+    }
+
+    #[test]
+    fn removed_records_are_missing_but_not_lost() {
+        let loss = |since_ns, until_ns, records| Loss { since_ns, until_ns, records };
+        let ledger = Ledger::with_removed([], [loss(10, 20, 1)], Some(loss(0, 15, 7)));
+        assert_eq!(ledger.lost(), 1);
+        assert_eq!(ledger.lost_between(0, 12), 8);
+        assert_eq!(ledger.lost_between(16, 30), 1);
     }
 
     #[test]

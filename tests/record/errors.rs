@@ -19,6 +19,7 @@ fn assert_refused(output: &Output, words: &[&str]) {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(said.starts_with("estats-record: "), "{said}");
     assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+    assert!(said.matches("(os error").count() < 2, "the cause is said once: {said}");
     for word in words {
         assert!(said.contains(word), "{word:?} is missing: {said}");
     }
@@ -75,7 +76,8 @@ fn what_a_filter_names_must_exist() {
         ("--cgroup", "/estats-no-such", "No such file"),
         ("--pid", "4194305", "no such process"),
     ] {
-        let refused = run(&[], &["-o", output.to_str().unwrap(), option, value]);
+        let refused =
+            run(&[], &["-o", output.to_str().unwrap(), "--duration", "1s", option, value]);
         assert_refused(&refused, &[option, value, words]);
         assert!(!output.exists(), "nothing is left behind");
     }

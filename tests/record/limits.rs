@@ -9,7 +9,7 @@ use crate::run::{Recorder, analyze, size};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
 use crate::support::table::Value;
-use crate::traffic::{Both, Flood, listen, open, talk};
+use crate::traffic::{Both, Flood, listen, open, talk, until};
 
 fn segments(dir: &Path) -> Vec<String> {
     let names = std::fs::read_dir(dir).expect("a recording").flatten();
@@ -50,21 +50,23 @@ fn segments_by_size_and_by_time_replay_as_one() {
 
 #[test]
 fn a_bounded_recording_keeps_the_newest_and_says_what_it_lacks() {
-    const MAX: u64 = 2 << 20;
+    const MAX: u64 = 1 << 20;
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("bounded");
     let listener = listen(&netns);
     let recorder =
-        Recorder::start(&["--netns", netns.name(), "--max-size", "2M", "--rotate", "256K"]);
+        Recorder::start(&["--netns", netns.name(), "--max-size", "1M", "--rotate", "128K"]);
     let early = talk(&netns, &listener, 50_000);
     let whole = open(&netns, &listener);
     let flood = Flood::start(&netns);
-    let begun = Instant::now();
     let mut largest = 0;
-    while begun.elapsed() < Duration::from_secs(6) {
+    let oldest = recorder.dir().join("hooks-000002.arrows.zst");
+    let mut seen = false;
+    until("nothing is removed", || {
         largest = largest.max(size(recorder.dir()));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        seen |= oldest.exists();
+        seen && !oldest.exists()
+    });
     flood.stop();
     // A second for all that came before to be in segments of its own.
     std::thread::sleep(Duration::from_millis(1100));

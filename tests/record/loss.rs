@@ -2,7 +2,7 @@
 //! true.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -91,25 +91,22 @@ fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
     flood.stop();
 }
 
-/// A round that goes on as long as there is something in the ring never ends where a CPU fills it
-/// faster than it is read: no mark, no account, and no end of the recording.
+/// Hardly any CPU, and rings that are full whenever it looks: what it reads in a round is bounded.
 #[test]
-fn a_recorder_without_time_still_ends_when_it_should() {
-    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["chrt"], ..Needs::BPF }) else {
-        return;
-    };
+fn a_recorder_without_time_ends_with_an_even_account() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("starved");
-    let floods = [Flood::start(&netns), Flood::start(&netns)];
-    // SCHED_IDLE: it runs when nobody else wants to, which is hardly ever.
-    let arguments = ["--netns", netns.name(), "--duration", "1s", "--ring", "1M"];
-    let recorder = Recorder::under(&["chrt", "--idle", "0"], &arguments);
-    let begun = Instant::now();
+    let recorder =
+        Recorder::start(&["--netns", netns.name(), "--duration", "2s", "--ring", "256K"]);
+    // A weight of 15 beside the 1024 of each of two threads that want all there is.
+    // SAFETY: no memory is touched, and the child has not been waited for.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, recorder.pid(), 19) };
+    assert_eq!(result, 0, "setpriority: {}", std::io::Error::last_os_error());
+    let flood = Flood::start(&netns);
     let finished = recorder.wait();
-    let took = begun.elapsed();
-    floods.map(Flood::stop);
+    flood.stop();
     assert!(matches!(finished.code, Some(0 | 3)), "{:?}\n{}", finished.code, finished.stderr);
     finished.assert_account();
-    assert!(took < Duration::from_secs(15), "{took:?} for a recording of a second");
 }
 
 /// iperf3's server, ended with the test.

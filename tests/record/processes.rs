@@ -1,8 +1,5 @@
 //! Whose a connection is when processes come and go.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-
 use crate::run::Recorder;
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
@@ -91,28 +88,19 @@ fn a_pid_of_another_namespace_than_the_kernels_is_refused() {
     assert!(!dir.exists());
 }
 
-/// The first thread of a process may end long before the others; the process goes on.
+/// A thread that ends is no process that ends.
 #[test]
-fn a_process_lives_as_long_as_any_of_its_threads() {
-    let Some(_turn) = gate::enter(SUITE, PERL) else { return };
+fn a_process_is_followed_as_long_as_any_of_its_threads_lives() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("threads");
     let listener = listen(&netns);
-    let port = listener.address().port();
-    // clone(CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) is out of reach of a script:
-    // this process is the one with threads, and its child the one that is followed.
-    let program = format!("{PERL_CONNECT}print \"ready\\n\"; <STDIN>; c({port})");
-    let mut child = crate::traffic::Process::start(netns.command("perl").arg("-e").arg(&program));
-    BufReader::new(child.0.stdout.take().expect("piped")).read_line(&mut String::new()).unwrap();
-    assert!(Path::new("/proc").join(child.0.id().to_string()).exists());
     let pid = std::process::id().to_string();
     let recorder = Recorder::start(&["--pid", &pid, "--netns", netns.name()]);
-    // A thread of the followed process ends: the process is still followed.
     std::thread::spawn(|| {}).join().expect("no panic");
-    child.release();
-    let from_thread = crate::traffic::talk(&netns, &listen(&netns), 10);
+    let local = crate::traffic::talk(&netns, &listener, 10);
     let finished = recorder.stop();
     finished.assert_code(0);
     let rows = finished.connections();
-    assert!(rows.iter().any(|row| row.local() == from_thread));
-    assert!(rows.iter().any(|row| row.remote().port() == port && row.local().port() != port));
+    assert!(rows.iter().any(|row| row.local() == local), "{rows:?}");
+    assert_eq!(rows.len(), 2);
 }
