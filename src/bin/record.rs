@@ -132,7 +132,8 @@ fn main() -> ExitCode {
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
-        eprintln!("estats-record: {e:#}");
+        // Without its chain: our sentences hold their causes.
+        say(&format!("estats-record: {e}\n"));
         ExitCode::from(UNUSABLE)
     })
 }

@@ -19,6 +19,7 @@ fn assert_refused(output: &Output, words: &[&str]) {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(said.starts_with("estats-record: "), "{said}");
     assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+    assert!(said.matches("(os error").count() < 2, "the cause is said once: {said}");
     for word in words {
         assert!(said.contains(word), "{word:?} is missing: {said}");
     }
