@@ -16,6 +16,7 @@ use estats::{
     log::WriterOptions,
     units,
 };
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -171,7 +172,8 @@ fn record(args: Record) -> Result<ExitCode> {
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    // A terminal that goes away ends a recording as ^C does; `nohup` keeps it.
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !is_ignored(*s)) {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
@@ -204,6 +206,16 @@ fn record(args: Record) -> Result<ExitCode> {
         _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Whether whoever started us has this signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero sigaction is valid, and the call only reads the one in force.
+    unsafe {
+        let mut found: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut found) == 0
+            && found.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// A recording goes on though nobody listens: a closed standard error is no reason to panic, as

@@ -18,11 +18,11 @@ fn monotonic_ns() -> u64 {
 }
 
 #[test]
-fn by_duration_and_by_either_signal_it_ends_cleanly() {
+fn by_duration_and_by_each_signal_it_ends_cleanly() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("clean");
     let listener = listen(&netns);
-    for end in [None, Some(libc::SIGINT), Some(libc::SIGTERM)] {
+    for end in [None, Some(libc::SIGINT), Some(libc::SIGTERM), Some(libc::SIGHUP)] {
         let limit: &[&str] = if end.is_none() { &["--duration", "700ms"] } else { &[] };
         let recorder = Recorder::start(&[&["--netns", netns.name()], limit].concat());
         talk(&netns, &listener, 100);
