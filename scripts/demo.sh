@@ -14,9 +14,8 @@ run=demo-run
 bundled() {
 	echo "demo: $1; replaying the bundled recording instead" >&2
 	out=$(mktemp -d)
-	"$bin/estats-analyze" replay testdata/loss/run -o "$out/tables"
-	"$bin/estats-analyze" summary testdata/loss/run
-	echo "demo: the tables lie in $out/tables" >&2
+	cp -r testdata/loss/run "$out/run"
+	"$bin/estats-analyze" "$out/run"
 	exit 0
 }
 
