@@ -172,8 +172,13 @@ fn record(args: Record) -> Result<ExitCode> {
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
-    // A terminal that goes away ends a recording as ^C does; `nohup` keeps it.
-    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !is_ignored(*s)) {
+    // A terminal that goes away ends a recording as ^C does, unless `nohup` says otherwise. The
+    // other two always do: a shell's background jobs are born with SIGINT ignored, and asking for
+    // the end by name is meant.
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && is_ignored(signal) {
+            continue;
+        }
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
