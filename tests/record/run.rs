@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -53,14 +53,23 @@ pub fn scratch() -> TempDir {
 /// that starts another.
 pub fn command(prefix: &[&str]) -> Command {
     let recorder = env!("CARGO_BIN_EXE_estats-record");
-    match prefix.split_first() {
+    let mut command = match prefix.split_first() {
         Some((first, rest)) => {
             let mut command = Command::new(first);
             command.args(rest).arg(recorder);
             command
         }
         None => Command::new(recorder),
+    };
+    // Whoever runs the tests may have a hang-up ignored (`nohup`), which the recorder heeds.
+    // SAFETY: signal() may be called between fork and exec, and touches nothing of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
     }
+    command
 }
 
 impl Recorder {
