@@ -192,6 +192,50 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->ooo_empty = !tp->out_of_order_queue.rb_node;
 	c->ecn_demand_cwr =
 		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
+	c->ca_state = estats_ca_state(tp);
+}
+
+/* What a change of the congestion state counts. The window is still, or again, the old one. */
+static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock *tp, u8 old,
+					   u8 new)
+{
+	if (new == CA_RECOVERY) {
+		INC(c, CongSignals);
+		INC(c, FastRetran);
+	} else if (new == CA_LOSS) {
+		/* The entries for a new path MTU or a failed Fast Open keep snd_cwnd. */
+		if (tp->snd_cwnd == estats_in_flight(tp) + 1) {
+			INC(c, CongSignals);
+			if (tp->inet_conn.icsk_backoff)
+				INC(c, SubsequentTimeouts);
+			else
+				INC(c, Timeouts);
+			if (old == CA_OPEN)
+				INC(c, AbruptTimeouts);
+		}
+	} else if (new == CA_CWR && old < CA_CWR) {
+		INC(c, CongSignals);
+	} else if (new == CA_OPEN && old == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
+		INC(c, NonRecovDAEpisodes);
+		if (c->disorder_acks)
+			ADD(c, NonRecovDA, c->disorder_acks);
+	}
+	if (new != CA_DISORDER)
+		c->disorder_acks = 0;
+	c->ca_state = new;
+}
+
+/*
+ * A change that no hook reported is counted when the socket shows it. The kernel skips a program
+ * that interrupted itself on its CPU (prog->active): a timer's softirq in the middle of another
+ * connection's event.
+ */
+static __always_inline void catch_up(struct conn *c, const struct tcp_sock *tp)
+{
+	u8 state = estats_ca_state(tp);
+
+	if (state != c->ca_state)
+		count_ca_state(c, tp, c->ca_state, state);
 }
 
 #define SEND_IF_CHANGED(name, expr)                                                                \
@@ -242,6 +286,7 @@ static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, boo
 	if (!tp)
 		return 0;
 	bracket(c, tp);
+	catch_up(c, tp);
 	if (c->established && !c->settled)
 		settle(c, tp);
 	ESTATS_FAST(SEND_IF_CHANGED)

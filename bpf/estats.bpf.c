@@ -197,32 +197,10 @@ int BPF_PROG(cong_state, struct sock *sk, u8 new)
 		bracket(c, tp);
 		SET(c, CurCwnd, before_loss);
 		c->cached[CACHED_CurCwnd] = before_loss;
-		/* The entries for a new path MTU or a failed Fast Open keep snd_cwnd. */
-		if (tp->snd_cwnd == estats_in_flight(tp) + 1) {
-			INC(c, CongSignals);
-			if (tp->inet_conn.icsk_backoff)
-				INC(c, SubsequentTimeouts);
-			else
-				INC(c, Timeouts);
-			if (old == CA_OPEN)
-				INC(c, AbruptTimeouts);
-		}
 	} else {
 		read_socket(c, tp, false, now);
-		if (new == CA_RECOVERY) {
-			INC(c, CongSignals);
-			INC(c, FastRetran);
-		} else if (new == CA_CWR && old < CA_CWR) {
-			INC(c, CongSignals);
-		} else if (new == CA_OPEN && old == CA_DISORDER &&
-			   !before(tp->snd_una, tp->high_seq)) {
-			INC(c, NonRecovDAEpisodes);
-			if (c->disorder_acks)
-				ADD(c, NonRecovDA, c->disorder_acks);
-		}
 	}
-	if (new != CA_DISORDER)
-		c->disorder_acks = 0;
+	count_ca_state(c, tp, old, new);
 	/* The event comes before the assignment: the new state is set here, not read. */
 	if (estats_recovery_code(new) != c->cached[CACHED_InRecovery]) {
 		c->cached[CACHED_InRecovery] = estats_recovery_code(new);

@@ -124,6 +124,7 @@ struct conn {
 	u8 settled; /* values that are final only after ESTABLISHED have been sent */
 	u8 first_fin;
 	u8 old_state;
+	u8 ca_state; /* of the socket when a hook last saw it */
 	u8 ooo_empty;
 	u16 local_port; /* the kernel gives it back before the event of CLOSE */
 	u8 ecn_demand_cwr;

@@ -17,6 +17,7 @@ mod load;
 mod netns;
 mod points;
 mod session;
+mod skips;
 mod walk;
 
 pub mod check;

@@ -178,6 +178,10 @@ fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
             LedgerRow::Loss { ts_ns, lost, since_ns, .. } => {
                 losses.push(Loss { since_ns, until_ns: ts_ns, records: lost });
             }
+            // No number was given out for it, but a row lacks it all the same.
+            LedgerRow::Skipped { ts_ns, count, since_ns, .. } => {
+                losses.push(Loss { since_ns, until_ns: ts_ns, records: count });
+            }
             LedgerRow::Emitted { .. }
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }

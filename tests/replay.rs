@@ -272,3 +272,19 @@ fn a_closed_pipe_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((code(&output), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }
+
+/// The kernel did not run a program: no number is missing, but the rows of that time may lack
+/// something all the same.
+#[test]
+fn skipped_activations_are_a_loss_to_the_rows_of_their_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    common::skipped(&run);
+    let report = replay(&run, &Options::default());
+    let rows = read(&report.dir.join("connections.parquet"));
+    let of = |column: &str| -> Vec<String> {
+        (0..rows[0].num_rows()).map(|i| value(&rows[0], column, i)).collect()
+    };
+    assert_eq!(of("completeness"), ["lossy", "complete"]);
+    assert_eq!(of("lost_records"), ["2", "0"]);
+}

@@ -205,6 +205,13 @@ fn record(args: Record) -> Result<ExitCode> {
             p.lost
         ));
     }
+    if p.skipped > 0 {
+        say(&format!(
+            "the kernel skipped {} hook activations that interrupted another: rows open in those \
+             seconds say so\n",
+            p.skipped
+        ));
+    }
     let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
         Some(code) if !(args.strict && lost) => ExitCode::from(code as u8),

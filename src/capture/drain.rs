@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
-use super::{CaptureError, cgroup::Paths, clock};
+use super::{CaptureError, cgroup::Paths, clock, skips::Skips};
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
@@ -72,6 +72,8 @@ pub(super) struct Drain<'obj> {
     sink: Rc<RefCell<Sink>>,
     ring_sizes: [u64; 2],
     before: Vec<Counters>,
+    skips: Skips,
+    skipped: u64,
     /// When the account was last written into the ledger.
     accounted_ns: u64,
     /// Highest fill of each ring since then.
@@ -99,6 +101,7 @@ impl<'obj> Drain<'obj> {
         hooks: &[MapHandle],
         lifecycle: &dyn MapCore,
         ring_sizes: [u64; 2],
+        skips: Skips,
     ) -> Result<Self, CaptureError> {
         let sink = Rc::new(RefCell::new(Sink {
             writer,
@@ -139,6 +142,8 @@ impl<'obj> Drain<'obj> {
                 Counters { lost: vec![0; Hook::ALL.len() + 1], ..Counters::default() };
                 hooks.len()
             ],
+            skips,
+            skipped: 0,
             accounted_ns: now,
             highest: vec![0; hooks.len() + 1],
             drained_ns: now,
@@ -230,6 +235,10 @@ impl<'obj> Drain<'obj> {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
         }
+        for (hook, count) in self.skips.since_before() {
+            self.skipped += count;
+            sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
+        }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
             let lifecycle = i == self.before.len();
             let bytes = std::mem::take(bytes);
@@ -249,11 +258,14 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
-    /// Records logged so far, connections seen, connections open, bytes written, records lost.
-    pub(super) fn counts(&self) -> [u64; 5] {
+    /// Records logged so far, connections seen, connections open, bytes written, records lost,
+    /// hook activations skipped.
+    pub(super) fn counts(&self) -> [u64; 6] {
         let sink = self.sink.borrow();
         let lost = self.before.iter().flat_map(|c| &c.lost).sum();
-        [sink.logged.iter().sum(), sink.connections, sink.open, sink.writer.bytes_written(), lost]
+        let logged = sink.logged.iter().sum();
+        let bytes = sink.writer.bytes_written();
+        [logged, sink.connections, sink.open, bytes, lost, self.skipped]
     }
 
     /// The account of the whole recording; call [`Self::account`] after the last round first.

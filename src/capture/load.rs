@@ -20,6 +20,7 @@ use super::{
     CaptureError, Filters, cgroup, clock, filter,
     points::{FORK, POINTS, Point, Target},
     skeleton::{EstatsSkel, EstatsSkelBuilder},
+    skips::Skips,
 };
 use crate::{log::HookStatus, schema::Hook};
 
@@ -235,6 +236,21 @@ impl Loaded<'_> {
         }
         attached.status.reverse();
         Ok(attached)
+    }
+
+    /// Counts what the kernel does not run of the programs that make records.
+    pub(super) fn skips(&self) -> Result<Skips, CaptureError> {
+        let mut skips = Skips::default();
+        for point in POINTS {
+            if self.unusable.iter().any(|(name, _)| *name == point.program) {
+                continue;
+            }
+            let program = self.program(point.program).expect("the object has the program");
+            skips
+                .watch(program.as_fd(), point.hooks[0])
+                .map_err(|e| CaptureError::bpf("watch the programs", e.into()))?;
+        }
+        Ok(skips)
     }
 
     fn attach_point(

@@ -57,6 +57,8 @@ pub struct Progress {
     pub bytes: u64,
     /// Records lost.
     pub lost: u64,
+    /// Hook activations for which the kernel did not run the program.
+    pub skipped: u64,
 }
 
 /// How a recording ended.
@@ -128,6 +130,7 @@ pub fn record(
         &loaded.rings,
         &loaded.skel.maps.lifecycle_ring,
         [u64::from(plan.hooks_ring_bytes), u64::from(plan.lifecycle_ring_bytes)],
+        loaded.skips()?,
     )?;
 
     // A command's own tree has no connections yet.
@@ -236,7 +239,8 @@ fn discard(dir: &Path, keep_dir: bool) {
 }
 
 fn update(state: &mut Progress, drain: &Drain<'_>) {
-    [state.records, state.connections, state.open, state.bytes, state.lost] = drain.counts();
+    [state.records, state.connections, state.open, state.bytes, state.lost, state.skipped] =
+        drain.counts();
 }
 
 fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded<'_>) -> Manifest {

@@ -94,6 +94,18 @@ pub enum LedgerRow {
         /// How late, in ns.
         late_ns: u64,
     },
+    /// Activations of a hook for which the kernel did not run the program: it was interrupted by
+    /// itself on its CPU (`prog->active`). They have no sequence numbers.
+    Skipped {
+        /// End of the interval, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The hook whose program was skipped.
+        hook: Hook,
+        /// How often, since the row before, on all CPUs.
+        count: u64,
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        since_ns: u64,
+    },
     /// A bounded recording removed its oldest segment of hook records.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
@@ -104,7 +116,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 8] = [
+pub(super) const KINDS: [&str; 9] = [
     "clock",
     "loss",
     "emitted",
@@ -113,6 +125,7 @@ pub(super) const KINDS: [&str; 8] = [
     "late_drain",
     "dropped",
     "dropped_cpu",
+    "skipped",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -183,6 +196,14 @@ impl From<&LedgerRow> for Cells {
             LedgerRow::LateDrain { ts_ns, late_ns } => {
                 Self { ts_ns, kind: 5, late_ns: Some(late_ns), ..none }
             }
+            LedgerRow::Skipped { ts_ns, hook, count, since_ns } => Self {
+                ts_ns,
+                kind: 8,
+                hook: Some(hook as i8 - 1),
+                count: Some(count),
+                since_ns: Some(since_ns),
+                ..none
+            },
             LedgerRow::Dropped { ts_ns, segment } => {
                 Self { ts_ns, kind: 6, segment: Some(segment), ..none }
             }
@@ -283,6 +304,11 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
                 let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
                 let (lost, since_ns) = (cell(count, i)?, cell(since, i)?);
                 LedgerRow::Loss { ts_ns, cpu: cpu()?, hook, lost, since_ns }
+            }
+            "skipped" => {
+                let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
+                let (count, since_ns) = (cell(count, i)?, cell(since, i)?);
+                LedgerRow::Skipped { ts_ns, hook, count, since_ns }
             }
             "emitted" => LedgerRow::Emitted { ts_ns, cpu: cpu()?, emitted: cell(count, i)? },
             "ring_fill" => {

@@ -122,7 +122,8 @@ impl Ledger {
                 LedgerRow::Clock(..)
                 | LedgerRow::RingFill { .. }
                 | LedgerRow::MapFailure { .. }
-                | LedgerRow::LateDrain { .. },
+                | LedgerRow::LateDrain { .. }
+                | LedgerRow::Skipped { .. },
             )
             | RawRow::Unknown => {}
         }

@@ -69,6 +69,20 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
                 null(),
             ],
         ),
+        LedgerRow::Skipped { ts_ns, hook, count, since_ns } => (
+            *ts_ns,
+            "skipped",
+            [
+                null(),
+                Cell::from(hook.name()),
+                null(),
+                Cell::from(*count),
+                null(),
+                Cell::from(*since_ns),
+                null(),
+                null(),
+            ],
+        ),
         LedgerRow::Emitted { ts_ns, cpu: on, emitted } => {
             (*ts_ns, "emitted", value(cpu(*on), null(), *emitted, null()))
         }

@@ -255,6 +255,22 @@ pub fn synthetic(dir: &Path, short: u64) {
     s.writer.finish(&closed).expect("finish");
 }
 
+/// Two connections, one of which was open while the kernel skipped a hook twice.
+pub fn skipped(dir: &Path) {
+    let writer =
+        RecordingWriter::create(dir, &manifest(), WriterOptions::default()).expect("create");
+    let mut s = Script { writer, seq: 0 };
+    for (begin, cookie) in [(0, 1), (500, 2)] {
+        s.lifecycle(begin, cookie, Event::Open, |_| {});
+        s.lifecycle(begin + 100, cookie, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
+    }
+    let (ts_ns, since_ns) = (T0 + 200 * MS, T0 + 50 * MS);
+    let row = LedgerRow::Skipped { ts_ns, hook: Hook::CongState, count: 2, since_ns };
+    s.writer.ledger(&row).expect("skipped");
+    s.marker(700);
+    s.writer.finish(&manifest()).expect("finish");
+}
+
 /// The rows of a table.
 pub fn read(path: &Path) -> Vec<RecordBatch> {
     let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -132,6 +132,7 @@ fn small(dir: &Path) -> Content {
             LedgerRow::RingFill { ts_ns: ts, cpu: 1, ring: Ring::Lifecycle, bytes: 9, size: 64 },
             LedgerRow::MapFailure { ts_ns: ts, cpu: 1, count: 2 },
             LedgerRow::LateDrain { ts_ns: ts, late_ns: 77 },
+            LedgerRow::Skipped { ts_ns: ts, hook: Hook::TcpProbe, count: 3, since_ns: ts },
         ] {
             writer.ledger(&row).unwrap();
             written.ledger.push(row);
