@@ -118,8 +118,6 @@ int baseline(struct bpf_iter__tcp *ctx)
 		return 0;
 	begin(c, ESTATS_HOOK_baseline, now);
 	SET(c, State, rfc_state(state));
-	if (c->established)
-		read_once(c, tp);
 	read_socket(c, tp, true, now);
 	commit(c, true);
 	/* Other programs of the host may have set flags of their own on this socket. */

@@ -278,39 +278,6 @@ static __always_inline void settle(struct conn *c, const struct tcp_sock *tp)
 	c->settled = 1;
 }
 
-/* Reads the socket: what changed of the fast values, and of the slow ones when they are due. */
-static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, bool all, u64 now)
-{
-	const struct inet_connection_sock *icsk = (const void *)tp;
-
-	if (!tp)
-		return 0;
-	bracket(c, tp);
-	catch_up(c, tp);
-	if (c->established && !c->settled)
-		settle(c, tp);
-	ESTATS_FAST(SEND_IF_CHANGED)
-	follow_extremes(c, tp);
-	if (all || now - c->slow_ns >= resolution_ns) {
-		c->slow_ns = now;
-		read_slow(c, tp);
-	}
-	return 0;
-}
-
-/* The handshake's results: once per connection. */
-static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
-{
-	const struct sock *sk = (const void *)tp;
-
-	if (!tp)
-		return 0;
-#define X(name, expr) SET(c, name, expr);
-	ESTATS_ONCE(X)
-#undef X
-	return 0;
-}
-
 #define RFC_DELETE_TCB 12
 
 /* RFC 4898 state of a kernel state */
@@ -340,6 +307,69 @@ static __always_inline u64 rfc_state(u8 state)
 	default:
 		return 1;
 	}
+}
+
+/* The handshake's results: once per connection. */
+static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+
+	if (!tp)
+		return 0;
+#define X(name, expr) SET(c, name, expr);
+	ESTATS_ONCE(X)
+#undef X
+	if (!c->begun_before) {
+		SET(c, SndInitial, c->snd_initial);
+		SET(c, RecInitial, c->rec_initial);
+	}
+	c->handshake = 1;
+	return 0;
+}
+
+/*
+ * After a loss all values are sent again, so that counters lost are the only ones: not at once,
+ * when there is still no room, but with the next reading of the slow values.
+ */
+static __always_inline void say_again(struct conn *c, const struct tcp_sock *tp)
+{
+	u32 i;
+
+	c->lossy = 0;
+	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
+	for (i = 0; i < EXTREME_COUNT; i++)
+		if (c->extreme[i] && c->extreme[i] != NEVER_SENT)
+			c->extreme_moved |= 1u << i;
+	c->seen_ip_in = 0;
+	c->seen_ip_out = 0;
+	c->settled = 0;
+	c->handshake = 0;
+	SET(c, State, rfc_state(tp->inet_conn.icsk_inet.sk.__sk_common.skc_state));
+}
+
+/* Reads the socket: what changed of the fast values, and of the slow ones when they are due. */
+static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, bool all, u64 now)
+{
+	const struct inet_connection_sock *icsk = (const void *)tp;
+
+	if (!tp)
+		return 0;
+	all |= now - c->slow_ns >= resolution_ns;
+	if (all && c->lossy)
+		say_again(c, tp);
+	bracket(c, tp);
+	catch_up(c, tp);
+	if (c->established && !c->handshake)
+		read_once(c, tp);
+	if (c->established && !c->settled)
+		settle(c, tp);
+	ESTATS_FAST(SEND_IF_CHANGED)
+	follow_extremes(c, tp);
+	if (all) {
+		c->slow_ns = now;
+		read_slow(c, tp);
+	}
+	return 0;
 }
 
 #endif

@@ -110,8 +110,8 @@ int BPF_PROG(set_state, struct sock *sk, int old, int new)
 	SET(c, State, rfc_state(new));
 	if (new == TCP_ESTABLISHED) {
 		c->established = 1;
-		SET(c, SndInitial, tp->snd_una);
-		SET(c, RecInitial, tp->rcv_nxt);
+		c->snd_initial = tp->snd_una;
+		c->rec_initial = tp->rcv_nxt;
 		read_once(c, tp);
 	}
 	note_fin(c, sk, old, new);

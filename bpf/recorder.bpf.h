@@ -112,6 +112,8 @@ struct conn {
 	u32 srtt_us;
 	u32 mdev_us;
 	u32 rcv_ooopack;
+	u32 snd_initial;
+	u32 rec_initial;
 	u32 disorder_acks; /* duplicate ACKs of the running Disorder episode */
 	u16 generation;
 	u8 decision;
@@ -121,7 +123,9 @@ struct conn {
 	u8 begun_before;
 	u8 active;
 	u8 established;
-	u8 settled; /* values that are final only after ESTABLISHED have been sent */
+	u8 handshake; /* the handshake's results have been sent */
+	u8 lossy;     /* a record was lost: what it said must be said again */
+	u8 settled;   /* values that are final only after ESTABLISHED have been sent */
 	u8 first_fin;
 	u8 old_state;
 	u8 ca_state; /* of the socket when a hook last saw it */
@@ -242,14 +246,11 @@ static __noinline __attribute__((unused)) int commit(struct conn *c, bool final)
 	c->rec.hdr.cpu = id;
 	c->rec.hdr.seq = next_seq(cpu);
 	size = sizeof(struct record_header) + n * sizeof(struct operation);
-	if (final) {
-		if (bpf_ringbuf_output(&lifecycle_ring, &c->rec, size, BPF_RB_NO_WAKEUP))
-			count_loss(cpu, c->rec.hdr.hook);
-		return 0;
-	}
-	ring = bpf_map_lookup_elem(&hook_rings, &id);
-	if (!ring || bpf_ringbuf_output(ring, &c->rec, size, BPF_RB_NO_WAKEUP))
+	ring = final ? (void *)&lifecycle_ring : bpf_map_lookup_elem(&hook_rings, &id);
+	if (!ring || bpf_ringbuf_output(ring, &c->rec, size, BPF_RB_NO_WAKEUP)) {
 		count_loss(cpu, c->rec.hdr.hook);
+		c->lossy = 1;
+	}
 	return 0;
 }
 
