@@ -1,0 +1,96 @@
+#!/bin/sh
+# initramfs.sh KERNEL-DIRECTORY OUT PATH...: an initramfs with a small userland, the modules the
+# tests need, and each PATH at its own absolute path, programs with their shared libraries.
+#
+# Not compressed: it is handed to the guest in memory, where unpacking under emulation would cost
+# more than it saves. Programs come without debug information, a tenth of the size.
+set -eu
+kernel=$1
+out=$(realpath -m "$2")
+shift 2
+here=$(dirname "$(realpath "$0")")
+release=$(cat "$kernel/ready")
+PATH=$PATH:/usr/sbin:/sbin
+
+# virtio: the disk for the results. tun: the laboratory of tests/support. The rest is traffic.
+modules="virtio_pci virtio_blk veth tun sch_netem sch_tbf sch_fq tcp_bbr tcp_diag"
+# busybox's own shell would run its own ip and tc instead of iproute2's.
+applets="awk basename cat chmod cmp cp cut date dd dirname dmesg echo env false find grep head
+hexdump hostname insmod kill ln ls lsmod mkdir mount mv nproc od poweroff printf ps pwd readlink
+rm sed seq sleep sort strings sync tail tar tee test time timeout touch top tr true umount uname
+uniq wc xargs zcat"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+cd "$root"
+mkdir -p bin sbin usr dev proc sys run tmp etc root out modules
+chmod 1777 tmp
+ln -s ../bin usr/bin
+ln -s ../sbin usr/sbin
+
+libraries() { # libraries ELF: the shared libraries it is started with
+	ldd "$1" 2>/dev/null | grep -oE '/[^ )]+' || true
+}
+place() { # place SOURCE DESTINATION: one file, with what it is linked with
+	mkdir -p "./$(dirname "$2")"
+	if readelf -h "$1" >/dev/null 2>&1; then
+		strip --strip-debug -o "./$2" "$1"
+		chmod 755 "./$2"
+		for library in $(libraries "$1"); do
+			[ -e "./$library" ] && continue
+			mkdir -p "./$(dirname "$library")"
+			cp -L "$library" "./$library"
+		done
+	else
+		cp -L "$1" "./$2"
+	fi
+}
+installed() { # installed PROGRAM
+	command -v "$1" || {
+		echo "initramfs.sh: $1 is not installed; scripts/setup.sh installs what is needed" >&2
+		exit 2
+	}
+}
+place "$(installed busybox)" bin/busybox
+for applet in $applets; do
+	ln -s busybox "bin/$applet"
+done
+for program in dash ip tc ss; do
+	found=$(installed "$program")
+	place "$(realpath "$found")" "bin/$program"
+done
+ln -s dash bin/sh
+# Optional: for trying things by hand.
+for program in bpftool iperf3 tcpdump strace; do
+	if found=$(command -v "$program"); then place "$(realpath "$found")" "bin/$program"; fi
+done
+for path in "$@"; do
+	path=$(realpath -s "$path")
+	if [ -d "$path" ]; then
+		mkdir -p "./$path"
+		cp -a "$path/." "./$path"
+	else
+		place "$path" "$path"
+		# Under its short name too, unless that is a system program's.
+		[ -e "bin/${path##*/}" ] || ln -s "$path" "bin/${path##*/}"
+	fi
+done
+
+# In the order in which they must be loaded; what is built in is not printed as insmod. Without
+# the machine's own modprobe configuration.
+mkdir "$root/modprobe.d"
+for module in $modules; do
+	modprobe -C "$root/modprobe.d" -d "$kernel/root" -S "$release" --show-depends "$module"
+done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' |
+	while read -r file; do
+		name=$(basename "${file%.xz}")
+		case $file in
+		*.xz) xz -dc "$file" >"modules/$name" ;;
+		*) cp "$file" "modules/$name" ;;
+		esac
+		echo "$name"
+	done >modules/order
+rmdir "$root/modprobe.d"
+place "$here/init" init
+chmod 755 init
+find . | cpio -o -H newc --quiet >"$out"

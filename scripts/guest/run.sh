@@ -1,0 +1,93 @@
+#!/bin/sh
+# Runs a command in a virtual machine with a stock Debian kernel, under software emulation.
+#
+#   scripts/guest/run.sh [OPTIONS] KERNEL COMMAND [ARGUMENT...]
+#
+#   KERNEL           5.10, 6.1 or 6.12: the newest Debian cloud kernel of that series
+#   COMMAND          one word with spaces is a script for dash; else a program with its arguments
+#   --file PATH      also put this file or directory into the guest, at the same absolute path;
+#                    programs with their shared libraries (may be repeated)
+#   --out DIR        where the guest's directory /out goes when it ends
+#   --env NAME=VALUE set in the guest (may be repeated)
+#   --timeout SECONDS  end the guest after this time (default 300); status 124
+#
+# estats-record and estats-analyze of target/debug are in the guest, by name and by path. Its
+# console is standard output, its exit status that of the command; 125 if the guest ended early.
+#
+#   scripts/guest/run.sh 6.1 estats-record check
+#   scripts/guest/run.sh 6.12 'estats-record -o /out/run --duration 3s; dmesg | tail' --out /tmp/o
+set -eu
+here=$(dirname "$(realpath "$0")")
+top=$(realpath "$here/../..")
+out="" timeout=300 kernel="" files=""
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+: >"$work/command"
+
+quoted() { # quoted WORD: for the shell
+	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"
+}
+usage() {
+	sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+}
+while [ $# -gt 0 ]; do
+	case $1 in
+	--file | --out | --env | --timeout) [ $# -gt 1 ] || usage ;;
+	esac
+	case $1 in
+	--file) files="$files $(quoted "$(realpath -s "$2")")" && shift 2 ;;
+	--out) out=$(realpath -m "$2") && shift 2 ;;
+	--env) echo "export ${2%%=*}=$(quoted "${2#*=}")" >>"$work/command" && shift 2 ;;
+	--timeout) timeout=$2 && shift 2 ;;
+	-*) usage ;;
+	*) break ;;
+	esac
+done
+[ $# -gt 1 ] || usage
+kernel=$("$here/kernel.sh" "$1")
+shift
+if [ $# = 1 ]; then
+	printf '%s\n' "$1" >>"$work/command"
+else
+	for word; do printf '%s ' "$(quoted "$word")"; done >>"$work/command"
+fi
+
+for program in estats-record estats-analyze; do
+	program=$top/target/debug/$program
+	[ -e "$program" ] && files="$files $(quoted "$program")"
+done
+eval "sh '$here/initramfs.sh' '$kernel' '$work/base.cpio' $files"
+# The kernel unpacks one archive after the other.
+(cd "$work" && echo command | cpio -o -H newc --quiet) >"$work/command.cpio"
+cat "$work/base.cpio" "$work/command.cpio" >"$work/initramfs"
+rm "$work/base.cpio"
+truncate -s 1G "$work/disk" # sparse: only what the guest writes takes room
+
+# tcg: in a cloud machine /dev/kvm may be there without working.
+status=0
+timeout --foreground "$timeout" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot \
+	-display none -accel tcg -cpu max -smp 2 -m 2048 -serial stdio \
+	-kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
+	-append "console=ttyS0 quiet loglevel=4 panic=-1 tsc=reliable" \
+	-drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" </dev/null || status=$?
+if [ "$status" = 124 ]; then
+	echo "run.sh: the guest did not end within $timeout s" >&2
+	exit 124
+elif [ "$status" != 0 ]; then
+	echo "run.sh: qemu-system-x86_64 ended with status $status" >&2
+	exit 125
+fi
+mkdir "$work/out"
+tar -xf "$work/disk" -C "$work/out" 2>/dev/null || true
+if ! status=$(cat "$work/out/.status" 2>/dev/null); then
+	echo "run.sh: the guest ended before the command did (see its console above)" >&2
+	exit 125
+fi
+rm "$work/out/.status"
+if [ -n "$out" ]; then
+	rm -rf "$out"
+	mkdir -p "$(dirname "$out")"
+	cp -a "$work/out" "$out"
+fi
+exit "$status"
