@@ -237,16 +237,22 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 tcp)
 {
 	struct segment *s = &c->segment;
-	u32 options;
+	u32 last;
 	u8 doff;
 
 	__builtin_memset(s, 0, sizeof(*s));
 	if (bpf_skb_load_bytes(skb, tcp + 12, &doff, 1))
 		return;
-	options = (doff >> 4) * 4 - TCP_HEADER;
-	if (options && options <= MAX_OPTIONS &&
-	    !bpf_skb_load_bytes(skb, tcp + TCP_HEADER, c->header, options))
-		parse_options(c, options);
+	/*
+	 * One check for both bounds, of the very register that the length is made from: clang
+	 * compares a copy otherwise, and the verifier up to Linux 6.12 (at least) then takes the
+	 * length for unbounded.
+	 */
+	last = (doff >> 4) * 4 - TCP_HEADER - 1;
+	barrier_var(last);
+	if (last < MAX_OPTIONS &&
+	    !bpf_skb_load_bytes(skb, tcp + TCP_HEADER, c->header, last + 1))
+		parse_options(c, last + 1);
 	SET(c, MSSSent, s->mss);
 	SET(c, WinScaleSent, s->has_wscale ? s->wscale : -1ULL);
 }

@@ -22,6 +22,11 @@ pub enum CaptureError {
         "this kernel does not let programs load BPF ({0}): see `estats-record check`, and kernel lockdown or a container's seccomp profile"
     )]
     NoBpf(libbpf_rs::Error),
+    /// The verifier refused a program: a defect of the recorder on this kernel.
+    #[error(
+        "this kernel's BPF verifier refuses a program of the recorder, which it should not: please report this, with the kernel's version\n{0}"
+    )]
+    Rejected(String),
     /// Loading failed for another reason.
     #[error("cannot {action}: {source}; `estats-record check` shows what this kernel offers")]
     Bpf {

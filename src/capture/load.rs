@@ -70,6 +70,16 @@ pub(super) fn warnings() -> Vec<String> {
     WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
 }
 
+/// What the verifier said last about the program it refused; `None` if it refused none.
+fn verdict() -> Option<String> {
+    /// Its last instructions and its reason; the whole log can be a megabyte.
+    const LINES: usize = 24;
+    let warnings = warnings();
+    let log = warnings.iter().rev().find(|text| text.contains("PROG LOAD LOG"))?;
+    let lines: Vec<&str> = log.lines().collect();
+    Some(lines[lines.len().saturating_sub(LINES)..].join("\n"))
+}
+
 fn has_tracepoint(btf: &Btf<'_>, name: &str) -> bool {
     btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}")).is_some()
 }
@@ -79,7 +89,11 @@ fn load_error(source: libbpf_rs::Error) -> CaptureError {
     let root = unsafe { libc::geteuid() } == 0;
     match source.kind() {
         libbpf_rs::ErrorKind::PermissionDenied if !root => CaptureError::Privilege,
-        libbpf_rs::ErrorKind::PermissionDenied => CaptureError::NoBpf(source),
+        // The verifier says EACCES too, but it says more than that.
+        libbpf_rs::ErrorKind::PermissionDenied if verdict().is_none() => {
+            CaptureError::NoBpf(source)
+        }
+        _ if let Some(words) = verdict() => CaptureError::Rejected(words),
         _ => CaptureError::bpf("load the BPF programs", source),
     }
 }
