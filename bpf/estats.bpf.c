@@ -250,8 +250,7 @@ static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 
 	 */
 	last = (doff >> 4) * 4 - TCP_HEADER - 1;
 	barrier_var(last);
-	if (last < MAX_OPTIONS &&
-	    !bpf_skb_load_bytes(skb, tcp + TCP_HEADER, c->header, last + 1))
+	if (last < MAX_OPTIONS && !bpf_skb_load_bytes(skb, tcp + TCP_HEADER, c->header, last + 1))
 		parse_options(c, last + 1);
 	SET(c, MSSSent, s->mss);
 	SET(c, WinScaleSent, s->has_wscale ? s->wscale : -1ULL);
