@@ -215,3 +215,47 @@ pub fn mib(row: &Row, mib: &Mib) -> Audit {
     }
     audit
 }
+
+/// What only function hooks give, against the MIB counters of such a namespace.
+pub fn function_mib(row: &Row, mib: &Mib) -> Audit {
+    let mut audit = Audit::default();
+    let counter = |name: &str| mib.must(name);
+    let mut equal = |name: &str, want: u64| {
+        audit.equal(&format!("{name} by the MIB"), row.number(name), want);
+    };
+    equal("LostRetransmitSegs", counter("TcpExt.TCPLostRetransmit"));
+    equal("SpuriousFrDetected", counter("TcpExt.TCPFullUndo"));
+    let loss = counter("TcpExt.TCPLossUndo");
+    let undone = loss
+        + counter("TcpExt.TCPFullUndo")
+        + counter("TcpExt.TCPPartialUndo")
+        + counter("TcpExt.TCPDSACKUndo");
+    // The kernel counts every undo of a loss state, the variable those that a timer began.
+    audit.at_most(row, "SpuriousRtoDetected", loss as i64, "the MIB's undos of Loss");
+    audit.at_most(row, "CongOverCount", undone as i64, "the MIB's undos");
+    audit
+}
+
+/// The times of sender limitation of a row seen from its beginning: together they are the time
+/// from its start to the last booking, each cut to whole microseconds.
+pub fn sender_limits(row: &Row) -> Audit {
+    const TIMES: [&str; 6] = [
+        "SndLimTimeSnd",
+        "SndLimTimeCwnd",
+        "SndLimTimeRwin",
+        "SndLimTimeStartup",
+        "SndLimTimeTSODefer",
+        "SndLimTimePace",
+    ];
+    let mut audit = Audit::default();
+    let sum = TIMES.iter().map(|name| row.number(name)).sum::<Option<i64>>();
+    let booked = || Some((row.number("LimstateTs")? - row.number("StartTs")?) / 1000);
+    let holds = match (sum, booked()) {
+        (Some(sum), Some(booked)) => (booked - TIMES.len() as i64..=booked).contains(&sum),
+        _ => false,
+    };
+    audit.check(&TIMES.join(" + "), holds, || {
+        format!("{} us in the table, LimstateTs - StartTs is {}", shown(sum), shown(booked()))
+    });
+    audit
+}

@@ -1,8 +1,9 @@
 //! A connection of which both ends are at hand.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::netns::Netns;
 use super::pair::{Family, Pair};
 use super::tcp::{Listener, Options, PATIENCE, Stream};
 use super::tcp_info::TcpInfo;
@@ -37,10 +38,19 @@ impl Flow {
 
     /// The same with different options at the two ends.
     pub fn open_with(pair: &Pair, family: Family, client: Options, server: Options) -> Self {
-        let any_port = SocketAddr::new(pair.server_address(family), 0);
-        let listener = Listener::bind(&pair.server, any_port, server);
+        let address = pair.server_address(family);
+        Self::between((&pair.client, client), (&pair.server, server), address)
+    }
+
+    /// Opens a connection from the first namespace to this address of the second, any port.
+    pub fn between(
+        (from, client): (&Netns, Options),
+        (to, server): (&Netns, Options),
+        address: IpAddr,
+    ) -> Self {
+        let listener = Listener::bind(to, SocketAddr::new(address, 0), server);
         let address = listener.address();
-        let client = Stream::connect(&pair.client, address, client)
+        let client = Stream::connect(from, address, client)
             .unwrap_or_else(|e| panic!("connect to {address}: {e}"));
         Self { client, server: listener.accept() }
     }

@@ -12,9 +12,11 @@ use std::sync::{Mutex, MutexGuard, Once};
 /// Environment variable that turns a skipped test into a failed one.
 pub const REQUIRE: &str = "ESTATS_REQUIRE_LIVE";
 
-/// What a test needs beyond root, namespaces and TUN devices.
+/// What a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
+    /// Root, network namespaces and TUN devices, here; a virtual machine has its own.
+    pub lab: bool,
     /// BPF programs can be loaded.
     pub bpf: bool,
     /// These programs are installed.
@@ -23,9 +25,11 @@ pub struct Needs {
 
 impl Needs {
     /// The laboratory alone.
-    pub const LAB: Self = Self { bpf: false, programs: &[] };
+    pub const LAB: Self = Self { lab: true, bpf: false, programs: &[] };
     /// The laboratory and BPF.
-    pub const BPF: Self = Self { bpf: true, programs: &[] };
+    pub const BPF: Self = Self { lab: true, bpf: true, programs: &[] };
+    /// Nothing but programs that any user may run.
+    pub const PROGRAMS: Self = Self { lab: false, bpf: false, programs: &[] };
 }
 
 /// One test of the laboratory at a time: with two cores, two at once would disturb each other's
@@ -37,11 +41,17 @@ static SKIPPED: Mutex<BTreeMap<(&str, String), usize>> = Mutex::new(BTreeMap::ne
 /// Waits for the caller's turn. `None` if a test of `suite` with these needs cannot run here: the
 /// caller returns at once, and the count is written when the process ends.
 pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()>> {
-    static REPORT: Once = Once::new();
     let Some(reason) = obstacle(needs) else {
         // A test that failed in its turn has cleaned up by unwinding; nothing is left half done.
         return Some(TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
     };
+    skip(suite, reason);
+    None
+}
+
+/// Counts a test of `suite` as skipped for this reason, or fails if none may be.
+pub fn skip(suite: &'static str, reason: String) {
+    static REPORT: Once = Once::new();
     assert!(
         std::env::var_os(REQUIRE).is_none_or(|v| v.is_empty() || v == "0"),
         "{suite} cannot run here: {reason} ({REQUIRE} is set, so this is a failure)"
@@ -49,7 +59,6 @@ pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()
     // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
     REPORT.call_once(|| assert_eq!(unsafe { libc::atexit(report) }, 0, "atexit"));
     *SKIPPED.lock().expect("nothing panics with it").entry((suite, reason)).or_default() += 1;
-    None
 }
 
 extern "C" fn report() {
@@ -62,6 +71,13 @@ extern "C" fn report() {
 }
 
 fn obstacle(needs: Needs) -> Option<String> {
+    if let Some(missing) = needs.programs.iter().find(|program| !installed(program)) {
+        return Some(format!("the program {missing} is not installed"));
+    }
+    if needs.lab { no_lab().or_else(|| if needs.bpf { no_bpf() } else { None }) } else { None }
+}
+
+fn no_lab() -> Option<String> {
     // SAFETY: geteuid has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
         return Some("they need root (network namespaces, BPF)".to_owned());
@@ -69,17 +85,12 @@ fn obstacle(needs: Needs) -> Option<String> {
     if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
         return Some(format!("/dev/net/tun cannot be opened: {error}"));
     }
-    for program in ["ip"].iter().chain(needs.programs) {
-        if !installed(program) {
-            return Some(format!("the program {program} is not installed"));
-        }
+    if !installed("ip") {
+        return Some("the program ip is not installed".to_owned());
     }
     // SAFETY: unshare on a thread of its own, which ends with the namespace it made.
     let unshared = std::thread::spawn(|| unsafe { libc::unshare(libc::CLONE_NEWNET) }).join();
-    if unshared.ok() != Some(0) {
-        return Some("network namespaces cannot be made here".to_owned());
-    }
-    if needs.bpf { no_bpf() } else { None }
+    (unshared.ok() != Some(0)).then(|| "network namespaces cannot be made here".to_owned())
 }
 
 fn installed(program: &str) -> bool {

@@ -19,6 +19,16 @@ impl Mib {
         Self(counters)
     }
 
+    /// From counters read elsewhere.
+    pub fn from_counters(counters: BTreeMap<String, u64>) -> Self {
+        Self(counters)
+    }
+
+    /// All counters.
+    pub fn counters(&self) -> &BTreeMap<String, u64> {
+        &self.0
+    }
+
     /// The counter, `None` if this kernel does not have it.
     pub fn get(&self, name: &str) -> Option<u64> {
         self.0.get(name).copied()

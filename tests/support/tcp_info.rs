@@ -128,6 +128,16 @@ impl TcpInfo {
         Self { octets }
     }
 
+    /// What TCP_INFO returned elsewhere.
+    pub fn from_octets(octets: Vec<u8>) -> Self {
+        Self { octets }
+    }
+
+    /// What TCP_INFO returned.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
     /// The field's value; `None` if this kernel does not have it. Panics on a name that no kernel
     /// has, which is a mistake in the caller.
     pub fn get(&self, name: &str) -> Option<u64> {

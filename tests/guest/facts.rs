@@ -1,0 +1,65 @@
+//! What the kernel of a guest itself said about its connections, as it leaves the guest.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in a guest's output.
+pub const FILE: &str = "facts.json";
+
+/// One scenario, with all its connections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// How long it took in the guest, s.
+    pub seconds: f64,
+    /// Why it could not be carried out.
+    pub failure: Option<String>,
+    /// Its connections.
+    pub flows: Vec<FlowFacts>,
+    /// MIB counters of the client's namespace, as `TcpExt.TCPTimeouts`.
+    pub client_mib: BTreeMap<String, u64>,
+    /// The server's.
+    pub server_mib: BTreeMap<String, u64>,
+}
+
+/// One connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FlowFacts {
+    /// Client's address and port; port 0 where it was never known.
+    pub client: SocketAddr,
+    /// The server's.
+    pub server: SocketAddr,
+    /// Octets the client wrote, where tcp_info does not say.
+    pub octets: Option<u64>,
+    /// The client's struct tcp_info, octets, when nothing moved any more; empty if not read.
+    pub client_info: Vec<u8>,
+    /// The server's.
+    pub server_info: Vec<u8>,
+}
+
+/// One recorder of the guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Name of its hook set.
+    pub set: String,
+    /// Standard error; on failure it holds the verifier's words.
+    pub said: String,
+    /// Its exit status; `None`: it never began to record, or ended by a signal.
+    pub status: Option<i32>,
+    /// Seconds from its start to its first word that it records.
+    pub loading: f64,
+    /// Output of `estats-record check --json` for the set.
+    pub check: String,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Output {
+    /// By scenario, in the order of the table.
+    pub scenarios: Vec<Facts>,
+    /// By hook set.
+    pub recorders: Vec<Recorded>,
+}

@@ -1,0 +1,168 @@
+//! The part of the tests that runs in a guest: all recorders at once, every scenario once.
+
+use std::any::Any;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path as FilePath;
+use std::time::Instant;
+
+use crate::facts::{FILE, Facts, FlowFacts, Output};
+use crate::path::Path;
+use crate::recorder::{Recorder, check};
+use crate::scenario::{SCENARIOS, Scenario, Shape};
+use crate::sets;
+use crate::support::flow::{Flow, Settled};
+use crate::support::mib::Mib;
+use crate::support::tcp::{Listener, Stream};
+
+/// Environment variable with the kernel series; set in guests only.
+pub const SERIES: &str = "ESTATS_GUEST_SERIES";
+/// Directory that leaves the guest.
+const OUT: &str = "/out";
+/// Nobody listens there.
+const NOBODY: u16 = 9;
+
+/// Not a test of its own: the command that the others run in their guests.
+#[test]
+#[ignore = "runs in a guest, started by the tests of the kernels"]
+fn inside() {
+    let series = std::env::var(SERIES).unwrap_or_else(|_| panic!("{SERIES} is set in guests only"));
+    let sets = sets::of(&series);
+    let out = FilePath::new(OUT);
+    let checks: Vec<String> = sets.iter().map(check).collect();
+    // One after the other: two at once would load no faster on two emulated processors.
+    let recorders: Vec<Recorder> = sets.iter().map(|set| Recorder::start(out, set)).collect();
+    // What stays open until the recordings have ended, and where.
+    let mut kept = Vec::new();
+    let mut paths = Vec::new();
+    let mut scenarios = Vec::new();
+    for scenario in SCENARIOS {
+        let begun = Instant::now();
+        let path = Path::new(scenario.number());
+        // One that cannot be carried out is a result like any other.
+        let done = catch_unwind(AssertUnwindSafe(|| carry_out(scenario, &path, &mut kept)));
+        let (flows, failure) = match done {
+            Ok(flows) => (flows, None),
+            Err(panic) => (Vec::new(), Some(words(panic.as_ref()))),
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("guest: {}, {seconds:.1} s", scenario.name);
+        scenarios.push(Facts {
+            scenario: scenario.name.to_owned(),
+            seconds,
+            failure,
+            flows,
+            client_mib: Mib::of(&path.client).counters().clone(),
+            server_mib: Mib::of(&path.server).counters().clone(),
+        });
+        paths.push(path);
+    }
+    let recorders = recorders.into_iter().zip(checks).map(|(r, check)| r.stop(check)).collect();
+    for (flow, settled) in &kept {
+        flow.assert_still(settled);
+    }
+    let output = serde_json::to_vec(&Output { scenarios, recorders }).expect("facts are plain");
+    fs::write(out.join(FILE), output).expect("the output can be written");
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) -> Vec<FlowFacts> {
+    if scenario.ecn {
+        path.client.sysctl("ipv4/tcp_ecn", "1");
+        path.server.sysctl("ipv4/tcp_ecn", "1");
+    }
+    if !scenario.offload {
+        path.without_segmentation_offload();
+    }
+    path.forward(scenario.faults);
+    let address = path.server_address(scenario.family);
+    let (client, server) = scenario.options;
+    let open = || Flow::between((&path.client, client), (&path.server, server), address);
+    match scenario.shape {
+        Shape::Open(traffic) => {
+            let flow = open();
+            traffic(path, &flow);
+            let settled = flow.settle();
+            let facts = facts(&flow, &settled);
+            kept.push((flow, settled));
+            vec![facts]
+        }
+        Shape::Closed(traffic) => {
+            let flow = open();
+            traffic(path, &flow);
+            flow.settle();
+            let facts = facts(&flow, &flow.finish());
+            path.client.wait_closed();
+            vec![facts]
+        }
+        Shape::Short(count) => short(scenario, path, count),
+        Shape::Refused => {
+            let nobody = SocketAddr::new(address, NOBODY);
+            let error = Stream::connect(&path.client, nobody, client).expect_err("nobody listens");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            let client = SocketAddr::new(path.client_address(scenario.family), 0);
+            vec![unread(client, nobody, None)]
+        }
+        Shape::Reset(octets) => {
+            let flow = open();
+            flow.upload(octets);
+            let before = flow.settle();
+            let mut facts = facts(&flow, &before);
+            let Flow { client, server } = flow;
+            client.reset();
+            assert_eq!(server.receive_error().kind(), ErrorKind::ConnectionReset);
+            // It is in CLOSE with all its counters; the other end's are gone.
+            facts.server_info = server.info().octets().to_vec();
+            path.client.wait_closed();
+            vec![facts]
+        }
+    }
+}
+
+fn short(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {
+    let size = |i: u64| i * 997 % 20_000 + 1;
+    let (client, server) = scenario.options;
+    let any_port = SocketAddr::new(path.server_address(scenario.family), 0);
+    let listener = Listener::bind(&path.server, any_port, server);
+    let address = listener.address();
+    let flows = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0..count {
+                let accepted = listener.accept();
+                accepted.receive(size(i));
+                accepted.receive_end();
+            }
+        });
+        let one = |i| {
+            let stream = Stream::connect(&path.client, address, client)
+                .unwrap_or_else(|e| panic!("connection {i}: {e}"));
+            stream.send(size(i));
+            stream.finish();
+            stream.receive_end();
+            unread(stream.local(), address, Some(size(i)))
+        };
+        (0..count).map(one).collect()
+    });
+    drop(listener);
+    path.client.wait_closed();
+    path.server.wait_closed();
+    flows
+}
+
+fn facts(flow: &Flow, settled: &Settled) -> FlowFacts {
+    FlowFacts {
+        client_info: settled.client.octets().to_vec(),
+        server_info: settled.server.octets().to_vec(),
+        ..unread(flow.client.local(), flow.server.local(), None)
+    }
+}
+
+fn unread(client: SocketAddr, server: SocketAddr, octets: Option<u64>) -> FlowFacts {
+    FlowFacts { client, server, octets, client_info: Vec::new(), server_info: Vec::new() }
+}

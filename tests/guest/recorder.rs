@@ -1,0 +1,98 @@
+//! The recorder in a guest: one process for each hook set.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::facts::Recorded;
+use crate::sets::HookSet;
+
+/// Loading takes a second or two on real hardware, ten to twenty times that under emulation.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A recorder that runs, or that failed to.
+#[derive(Debug)]
+pub struct Recorder {
+    set: &'static HookSet,
+    child: Child,
+    stderr: JoinHandle<String>,
+    loading: Option<Duration>,
+}
+
+fn command(set: &HookSet) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
+    command.args(set.options).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// What `estats-record check --json` says of a hook set; what it complains about is shown.
+pub fn check(set: &HookSet) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
+    let output = command.arg("check").args(set.options).arg("--json").output();
+    let output = output.expect("estats-record can be started");
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("JSON is UTF-8")
+}
+
+impl Recorder {
+    /// Records the whole host into `out/SET`; attached on return, if it can be.
+    pub fn start(out: &Path, set: &'static HookSet) -> Self {
+        let begun = Instant::now();
+        let mut command = command(set);
+        command.arg("--quiet").arg("-o").arg(out.join(set.name)).stdout(Stdio::null());
+        let mut child = command.spawn().expect("estats-record can be started");
+        let pipe = child.stderr.take().expect("stderr is piped");
+        let (attached, wait) = mpsc::channel();
+        let stderr = std::thread::spawn(move || listen(pipe, &attached));
+        // An error here is its end, or the patience's: its words and status say the rest.
+        let loading = wait.recv_timeout(PATIENCE).ok().map(|()| begun.elapsed());
+        println!("guest: recorder of the {} set, {:.1} s", set.name, begun.elapsed().as_secs_f64());
+        Self { set, child, stderr, loading }
+    }
+
+    /// Ends the recording as a user does, with SIGINT.
+    pub fn stop(mut self, check: String) -> Recorded {
+        let pid = self.child.id() as libc::pid_t;
+        if self.loading.is_some() {
+            // SAFETY: the child has not been waited for, so the id is still its own.
+            unsafe { libc::kill(pid, libc::SIGINT) };
+        } else {
+            let _ = self.child.kill(); // it may have ended
+        }
+        // The guest itself ends after its time, so this wait is bounded.
+        let status = self.child.wait().expect("a child can be waited for").code();
+        let said = self.stderr.join().expect("the reader ends with the pipe");
+        if status != Some(0) {
+            println!(
+                "guest: the recorder of the {} set ended with {status:?}:\n{said}",
+                self.set.name
+            );
+        }
+        Recorded {
+            set: self.set.name.to_owned(),
+            said,
+            status: status.filter(|_| self.loading.is_some()),
+            loading: self.loading.unwrap_or_default().as_secs_f64(),
+            check,
+        }
+    }
+}
+
+/// All that it says; tells when it records.
+fn listen(pipe: ChildStderr, attached: &Sender<()>) -> String {
+    let mut text = String::new();
+    let mut reader = BufReader::new(pipe);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+        if line.starts_with("recording to ") {
+            // Nobody waits any more if patience is over.
+            let _ = attached.send(());
+        }
+        text.push_str(&line);
+        line.clear();
+    }
+    text
+}

@@ -1,0 +1,21 @@
+//! The kernels that guests boot, and the hook sets recorded in each: the one table.
+
+/// A hook set, as the recorder is asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HookSet {
+    /// Name in results and in docs/coverage.md.
+    pub name: &'static str,
+    /// Options of estats-record, for recording and for `check`.
+    pub options: &'static [&'static str],
+}
+
+const TRACEPOINT: HookSet = HookSet { name: "tracepoint", options: &[] };
+
+/// Kernel series and their hook sets.
+pub const GUESTS: &[(&str, &[HookSet])] = &[("6.1", &[TRACEPOINT]), ("6.12", &[TRACEPOINT])];
+
+/// The hook sets of a series; panics if it is none of ours.
+pub fn of(series: &str) -> &'static [HookSet] {
+    let guest = GUESTS.iter().find(|guest| guest.0 == series);
+    guest.unwrap_or_else(|| panic!("no guest has Linux {series}")).1
+}

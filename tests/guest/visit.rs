@@ -1,0 +1,86 @@
+//! A guest, booted once however many tests ask for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::SUITE;
+use crate::facts::{FILE, Output};
+use crate::inside::SERIES;
+use crate::support::gate::{self, Needs};
+
+/// Opts out when 0.
+const WANTED: &str = "ESTATS_GUEST";
+/// Seconds for a guest, from its start to its end. The longest takes a quarter of that on an idle
+/// machine with two processors.
+const PATIENCE: &str = "480";
+const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash", "apt-get"];
+
+/// What a guest left behind.
+#[derive(Debug)]
+pub struct Visit {
+    /// The kernel's series.
+    pub series: &'static str,
+    /// A directory for each hook set, with its recording, and for results.
+    pub dir: PathBuf,
+    /// What the guest's kernel and recorders said.
+    pub output: Output,
+}
+
+/// Whether guests can run here; `None` if this test is to return at once.
+pub fn enter() -> Option<MutexGuard<'static, ()>> {
+    if std::env::var(WANTED).is_ok_and(|v| v == "0") {
+        gate::skip(SUITE, format!("{WANTED}=0"));
+        return None;
+    }
+    gate::enter(SUITE, Needs { programs: PROGRAMS, ..Needs::PROGRAMS })
+}
+
+/// The guest with this kernel, booted when it is first asked for. Panics, with its console, if it
+/// does not end well; then for all who ask.
+pub fn to(series: &'static str) -> &'static Visit {
+    static VISITS: Mutex<BTreeMap<&str, Result<&'static Visit, String>>> =
+        Mutex::new(BTreeMap::new());
+    let mut visits = VISITS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let visit = visits.entry(series).or_insert_with(|| {
+        // For the rest of the process, as the map is.
+        boot(series).map(|visit| &*Box::leak(Box::new(visit)))
+    });
+    match visit {
+        Ok(visit) => visit,
+        Err(why) => {
+            let why = why.clone();
+            drop(visits);
+            panic!("the guest with Linux {series}: {why}");
+        }
+    }
+}
+
+fn boot(series: &'static str) -> Result<Visit, String> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{series}"));
+    let this = std::env::current_exe().expect("this program has a path");
+    // Without debug_assertions' path: the programs are found by the paths compiled in.
+    let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
+    let mut command = Command::new(top.join("scripts/guest/run.sh"));
+    command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
+    for program in programs {
+        command.args(["--file", program]);
+    }
+    command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
+    command.args(["--ignored", "--exact", "inside::inside", "--nocapture"]);
+    let output = command.output().expect("scripts/guest/run.sh can be started");
+    let console = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    if !output.status.success() {
+        return Err(format!("{}\n{console}", output.status));
+    }
+    let text = std::fs::read(dir.join(FILE)).map_err(|e| format!("{FILE}: {e}\n{console}"))?;
+    let output = serde_json::from_slice(&text).map_err(|e| format!("{FILE}: {e}\n{console}"))?;
+    print!("{console}");
+    Ok(Visit { series, dir, output })
+}
