@@ -80,10 +80,14 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
     if !scenario.offload {
         path.without_segmentation_offload();
     }
-    path.forward(scenario.faults);
     let address = path.server_address(scenario.family);
     let (client, server) = scenario.options;
-    let open = || Flow::between((&path.client, client), (&path.server, server), address);
+    let open = || {
+        let flow = Flow::between((&path.client, client), (&path.server, server), address);
+        // Not before: a lost SYN is sent again without ECN (RFC 3168, 6.1.1.1).
+        path.forward(scenario.faults);
+        flow
+    };
     match scenario.shape {
         Shape::Open(traffic) => {
             let flow = open();

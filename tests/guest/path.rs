@@ -62,6 +62,7 @@ impl Path {
                 // nodad: an address that is still being checked for duplicates cannot be bound.
                 netns.ip(&["addr", "add", &v6, "dev", device, "nodad"]);
                 netns.ip(&["link", "set", device, "up"]);
+                in_order(netns, device);
             }
             host.ip(&["route", "add", "default", "via", &format!("10.{number}.{network}.254")]);
             let gateway = format!("fd78:{number:x}:{network}::fe");
@@ -118,4 +119,13 @@ impl Path {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
+}
+
+/// One processor for all that the device receives: the timer of netem and its sender run on
+/// either of the two, and packets would overtake each other between their queues.
+fn in_order(netns: &Netns, device: &str) {
+    // ip netns exec shows the namespace's own /sys.
+    let script = format!("echo 1 >/sys/class/net/{device}/queues/rx-0/rps_cpus");
+    let status = netns.command("dash").args(["-c", &script]).status().expect("dash can be run");
+    assert!(status.success(), "{script}: {status}");
 }
