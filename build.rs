@@ -16,7 +16,7 @@ mod bpf {
     use crate::schema::{Apply, Event, Hook, Op, Read, Var};
 
     /// Families of hooks: bpf/NAME.bpf.c each.
-    const FAMILIES: &[&str] = &["estats", "baseline", "process"];
+    const FAMILIES: &[&str] = &["estats", "functions", "baseline", "process"];
 
     fn c_enum<'a>(
         h: &mut String,
@@ -120,7 +120,7 @@ mod bpf {
             .expect("the skeleton is generated");
         println!("cargo:rerun-if-changed=bpf");
         println!("cargo:rerun-if-changed=src/schema.rs");
-        println!("cargo:rerun-if-changed=src/schema/variables.rs");
+        println!("cargo:rerun-if-changed=src/schema");
     }
 }
 

@@ -54,7 +54,7 @@ static __always_inline struct owner *owner_from_files(struct tcp_sock *tp)
 
 	if (!found)
 		return NULL;
-	owner = bpf_sk_storage_get(&owners, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	owner = owner_make(tp);
 	if (owner)
 		*owner = *found;
 	return owner;
@@ -95,31 +95,29 @@ int baseline(struct bpf_iter__tcp *ctx)
 		return 0;
 	sk = (struct sock *)tp;
 	state = sk->__sk_common.skc_state;
-	owner = bpf_sk_storage_get(&owners, tp, 0, 0);
+	owner = owner_of(tp);
 	if (!owner)
 		owner = owner_from_files(tp);
 	/* A listener has no row; its children inherit the owner. */
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
 	/* The event hooks run already: a connection that has state is known to them. */
-	if (bpf_sk_storage_get(&conns, tp, 0, 0) || !owner_passes(sk, owner))
+	if (conn_of(tp) || !owner_passes(sk, owner))
 		return 0;
-	c = bpf_sk_storage_get(&conns, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!c) {
-		count_map_failure();
+	c = conn_make(tp);
+	if (!c)
 		return 0;
-	}
 	conn_init(c, now);
 	c->begun_before = 1;
 	c->established = state != TCP_SYN_SENT && state != TCP_SYN_RECV;
 	c->old_state = state;
 	bracket_from(c, tp);
-	if (!conn_open(c, sk, bpf_get_socket_cookie(tp), ESTATS_HOOK_baseline, now))
+	if (!conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_baseline, now))
 		return 0;
 	begin(c, ESTATS_HOOK_baseline, now);
 	SET(c, State, rfc_state(state));
 	read_socket(c, tp, true, now);
-	commit(c, true);
+	commit(ctx, c, true);
 	/* Other programs of the host may have set flags of their own on this socket. */
 	flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
 	if (state != TCP_ESTABLISHED)
@@ -140,14 +138,15 @@ int sweep(struct bpf_iter__tcp *ctx)
 	if (!tp)
 		return 0;
 	sk = (struct sock *)tp;
-	c = bpf_sk_storage_get(&conns, tp, 0, 0);
-	if (!conn_live(c) || !conn_open(c, sk, bpf_get_socket_cookie(tp), ESTATS_HOOK_sweep, now))
+	c = conn_of(tp);
+	if (!conn_live(c) || !conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_sweep, now))
 		return 0;
 	begin(c, ESTATS_HOOK_sweep, now);
 	read_socket(c, tp, true, now);
 	SET(c, CurrentTs, c->segment_ns);
-	commit(c, true);
-	send_lifecycle(c, sk, ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state);
+	commit(ctx, c, true);
+	send_lifecycle(ctx, c, tp, tp,
+		       LIFECYCLE(ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state));
 	c->closed = 1;
 	paced(ctx);
 	return 0;

@@ -6,9 +6,11 @@
 #ifndef ESTATS_CONN_BPF_H
 #define ESTATS_CONN_BPF_H
 
-#include "recorder.bpf.h"
+#include "state.bpf.h"
+#include "output.bpf.h"
 #include "filter.bpf.h"
 #include "tcp.bpf.h"
+#include "window.bpf.h"
 
 static __always_inline void conn_init(struct conn *c, u64 now)
 {
@@ -21,6 +23,7 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 	c->segment_ns = now;
 	c->ooo_empty = 1;
 	c->extreme[EXTREME_MinSsthresh] = NEVER_SENT;
+	c->limstate = LIM_UNSENT;
 }
 
 static __always_inline bool conn_live(const struct conn *c)
@@ -28,33 +31,34 @@ static __always_inline bool conn_live(const struct conn *c)
 	return c && c->decision != REJECTED && !c->closed;
 }
 
-/* Who and where, as the kernel says it. Returns 1 if there was room for it. */
-static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 event, u8 hook,
-				     u8 new_state)
+#define LIFECYCLE(event, hook, state) ((event) | (u32)(hook) << 8 | (u32)(state) << 16)
+
+/*
+ * Who and where, as the kernel says it. `what` is a LIFECYCLE(): a BPF function takes five
+ * arguments. False if there was no room for it.
+ */
+static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
+				      const struct tcp_sock *tp, u32 what)
 {
 	struct cpu_counters *cpu = cpu_counters();
-	const struct inet_connection_sock *icsk = (const void *)sk;
-	struct lifecycle_record *r;
+	const struct inet_connection_sock *icsk = (const void *)tp;
+	const struct sock *sk = (const void *)tp;
+	struct lifecycle_record *r = &c->life;
+	u64 now = c->rec.hdr.ts_ns;
+	u8 hook = what >> 8;
 	struct owner *owner;
-	u64 seq;
 
-	if (!cpu || !sk)
-		return 0;
-	seq = next_seq(cpu);
-	r = bpf_ringbuf_reserve(&lifecycle_ring, sizeof(*r), 0);
-	if (!r) {
-		count_loss(cpu, hook);
-		return 0;
-	}
+	if (!cpu || !tp)
+		return false;
 	__builtin_memset(r, 0, sizeof(*r));
-	r->hdr.ts_ns = c->rec.hdr.ts_ns;
-	r->hdr.seq = seq;
+	r->hdr.ts_ns = now;
+	r->hdr.seq = next_seq(cpu);
 	r->hdr.cookie = c->cookie;
 	r->hdr.generation = c->generation;
 	r->hdr.cpu = bpf_get_smp_processor_id();
 	r->hdr.kind = RECORD_LIFECYCLE;
 	r->hdr.hook = hook;
-	r->event = event;
+	r->event = what;
 	r->start_ns = c->start_ns;
 	r->family = sk->__sk_common.skc_family;
 	if (r->family == AF_INET6) {
@@ -74,42 +78,48 @@ static __noinline int send_lifecycle(struct conn *c, const struct sock *sk, u8 e
 	r->uid = sk->sk_uid.val;
 	r->sk_err = sk->sk_err;
 	BPF_CORE_READ_INTO(&r->congestion, icsk, icsk_ca_ops, name);
-	owner = bpf_sk_storage_get(&owners, (void *)sk, 0, 0);
+	owner = owner_of(key);
 	if (owner) {
 		r->pid = owner->pid;
 		__builtin_memcpy(r->comm, owner->comm, sizeof(r->comm));
 	}
 	r->old_state = c->old_state;
-	r->new_state = new_state;
+	r->new_state = what >> 16;
 	r->active = c->active;
 	r->established = c->established;
 	r->first_fin = c->first_fin;
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
-	return 1;
+	if (hand_over(ctx, true, r, sizeof(*r)))
+		return true;
+	count_loss(cpu, hook);
+	return false;
 }
 
 /*
  * Called by every hook before it builds a record. The first one that sees the final identity
- * decides about ports and addresses and sends the open record.
+ * decides about ports and addresses and sends the open record. `key` is the socket where `tp` may
+ * be a copy of it.
  */
-static __always_inline bool conn_open(struct conn *c, const struct sock *sk, u64 cookie, u8 hook,
-				      u64 now)
+static __always_inline bool conn_open(void *ctx, struct conn *c, void *key,
+				      const struct tcp_sock *tp, u64 cookie, u8 hook, u64 now)
 {
+	const struct sock *sk = (const void *)tp;
+
 	if (c->opened)
 		return true;
 	if (c->decision == UNDECIDED)
 		c->decision = tuple_passes(sk) ? RECORDED : REJECTED;
 	if (c->decision != RECORDED) {
 		/* Nothing more will be asked of it: give the memory back. */
-		bpf_sk_storage_delete(&conns, (void *)sk);
+		conn_forget(key);
 		return false;
 	}
 	c->cookie = cookie;
 	c->local_port = sk->__sk_common.skc_num;
 	c->opened = 1;
 	c->rec.hdr.ts_ns = now;
-	send_lifecycle(c, sk, c->begun_before ? ESTATS_EVENT_baseline : ESTATS_EVENT_open, hook,
-		       sk->__sk_common.skc_state);
+	send_lifecycle(ctx, c, key, tp,
+		       LIFECYCLE(c->begun_before ? ESTATS_EVENT_baseline : ESTATS_EVENT_open, hook,
+				 sk->__sk_common.skc_state));
 	return true;
 }
 
@@ -193,6 +203,8 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->ecn_demand_cwr =
 		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
 	c->ca_state = estats_ca_state(tp);
+	c->snd_cwnd = tp->snd_cwnd;
+	c->copied_seq = tp->copied_seq;
 }
 
 /* What a change of the congestion state counts. The window is still, or again, the old one. */
@@ -216,13 +228,20 @@ static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock
 	} else if (new == CA_CWR && old < CA_CWR) {
 		INC(c, CongSignals);
 	} else if (new == CA_OPEN && old == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
-		INC(c, NonRecovDAEpisodes);
+		if (!is_hooked(ESTATS_HOOK_fastretrans))
+			INC(c, NonRecovDAEpisodes);
 		if (c->disorder_acks)
 			ADD(c, NonRecovDA, c->disorder_acks);
+	} else if (new == CA_OPEN && !tp->undo_marker && !is_hooked(ESTATS_HOOK_undo)) {
+		if (old == CA_RECOVERY)
+			INC(c, SpuriousFrDetected);
+		else if (old == CA_LOSS)
+			INC(c, SpuriousRtoDetected);
 	}
 	if (new != CA_DISORDER)
 		c->disorder_acks = 0;
 	c->ca_state = new;
+	c->ca_moved = 1;
 }
 
 /*
@@ -258,6 +277,20 @@ static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
 		ADD(c, HCDataOctetsIn, c->octets_in);
 		c->octets_in = 0;
 	}
+#define X(name)                                                                                    \
+	if (c->pending[PENDING_##name]) {                                                          \
+		ADD(c, name, c->pending[PENDING_##name]);                                          \
+		c->pending[PENDING_##name] = 0;                                                    \
+	}
+	X(SlowStart)
+	X(CongAvoid)
+	X(OtherReductions)
+	X(OtherReductionsCV)
+	X(CongOverCount)
+	X(LostRetransmitSegs)
+	X(RackTimeout)
+	X(CERcvd)
+#undef X
 #define X(name, which)                                                                             \
 	if (c->extreme_moved & (1u << EXTREME_##name))                                             \
 		push(c, ESTATS_##name, ESTATS_OP_##which, c->extreme[EXTREME_##name]);
@@ -344,6 +377,7 @@ static __always_inline void say_again(struct conn *c, const struct tcp_sock *tp)
 	c->seen_ip_out = 0;
 	c->settled = 0;
 	c->handshake = 0;
+	c->limstate = LIM_UNSENT;
 	SET(c, State, rfc_state(tp->inet_conn.icsk_inet.sk.__sk_common.skc_state));
 }
 
@@ -359,6 +393,10 @@ static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, boo
 		say_again(c, tp);
 	bracket(c, tp);
 	catch_up(c, tp);
+	follow_window(c, tp);
+	if (!c->established)
+		set_limstate(c, LIM_STARTUP);
+	c->copied_seq = tp->copied_seq;
 	if (c->established && !c->handshake)
 		read_once(c, tp);
 	if (c->established && !c->settled)

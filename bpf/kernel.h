@@ -62,6 +62,12 @@ enum {
 /* include/net/tcp.h */
 #define TCP_INFINITE_SSTHRESH 0x7fffffff
 #define TCP_NAGLE_OFF	      1
+#define TCPCB_SACKED_ACKED    0x01
+#define TCPCB_SACKED_RETRANS  0x02
+#define TCPCB_LOST	      0x04
+#define FLAG_DATA_SACKED      0x20 /* net/ipv4/tcp_input.c */
+#define TSQ_THROTTLED	      0	   /* include/linux/tcp.h */
+#define SK_PACING_NEEDED      1	   /* include/net/sock.h */
 #define TCP_ECN_OK	      (1 << 0)
 #define TCP_ECN_DEMAND_CWR    (1 << 2)
 #define TCP_ECN_MODE_ACCECN   (1 << 4)
@@ -133,8 +139,16 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct sk_buff_head {
+	struct sk_buff *next;
+	u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_write_queue;
+	unsigned long sk_tsq_flags;
+	u32 sk_pacing_status;
 	int sk_err;
 	u32 sk_priority;
 	kuid_t sk_uid;
@@ -155,6 +169,7 @@ struct inet_sock {
 
 struct tcp_congestion_ops {
 	char name[16];
+	void *cong_control;
 };
 
 struct inet_connection_sock {
@@ -164,6 +179,9 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 	u8 icsk_retransmits;
 	u8 icsk_backoff;
+	struct {
+		u32 probe_size : 31;
+	} icsk_mtup;
 };
 
 struct rb_node;
@@ -192,7 +210,11 @@ struct sk_buff {
 };
 
 struct tcp_skb_cb {
+	u32 seq;
 	u32 end_seq;
+	u16 tcp_gso_segs;
+	u8 sacked;
+	u8 ip_dsfield;
 };
 
 struct tcp_sock {
@@ -236,6 +258,14 @@ struct tcp_sock {
 	u32 dsack_dups;
 	u32 snd_cwnd_clamp;
 	u32 prior_cwnd;
+	u32 prior_ssthresh;
+	u32 undo_marker;
+	u32 snd_cwnd_cnt;
+	u32 snd_cwnd_used;
+	u32 max_packets_out;
+	u8 is_cwnd_limited : 1;
+	u64 tcp_wstamp_ns;
+	u64 tcp_clock_cache;
 	struct sk_buff *ooo_last_skb;
 	u32 high_seq;
 	u64 bytes_retrans;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What every hook stands on: rings, sequence numbers, loss counters, per-socket state, and the
- * building and sending of records. Nothing here decides what a value means.
+ * What every hook stands on: sequence numbers, loss counters, the state of a connection, and the
+ * building of records. Nothing here decides what a value means.
  */
 #ifndef ESTATS_RECORDER_BPF_H
 #define ESTATS_RECORDER_BPF_H
@@ -21,30 +21,16 @@ const volatile bool filter_netns __weak = false;
 const volatile bool filter_port __weak = false;
 const volatile bool filter_addr __weak = false;
 
-/* Set after loading, before attaching: measured by probe_jiffies() where no config tells. */
+/* Set after loading, before attaching: measured by probe_kernel() where no config tells. */
 u32 hz __weak = 0;
 
-struct ring {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096); /* replaced by the recorder */
-};
+/* Bit per hook (enum estats_hook) that is attached, set before connections begin to be followed. */
+u64 hooked __weak = 0;
 
-/* Operations: a ring per CPU, so that CPUs do not wait for each other's spinlock. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1); /* replaced by the number of possible CPUs */
-	__type(key, u32);
-	__array(values, struct ring);
-} hook_rings __weak SEC(".maps");
-
-/*
- * Lifecycle and final-value records: a ring of their own, so that a flood of operations never
- * crowds them out. One for all CPUs: a connection sends a handful.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096); /* replaced by the recorder */
-} lifecycle_ring __weak SEC(".maps");
+static __always_inline bool is_hooked(u8 hook)
+{
+	return hooked >> hook & 1;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -94,11 +80,30 @@ struct segment {
 	u8 tos;
 };
 
+/* Counted where a record of its own would be too much; added with the slow values. */
+enum pending {
+	PENDING_SlowStart,
+	PENDING_CongAvoid,
+	PENDING_OtherReductions,
+	PENDING_OtherReductionsCV,
+	PENDING_CongOverCount,
+	PENDING_LostRetransmitSegs,
+	PENDING_RackTimeout,
+	PENDING_CERcvd,
+	PENDING_COUNT,
+};
+
+/* The undo function that runs, for tcp_undo_cwnd_reduction(). */
+enum undo {
+	UNDO_NONE = 0,
+	UNDO_RECOVERY,
+	UNDO_FRTO,
+};
+
 /*
- * State of one connection, in socket local storage: it lives and dies with the socket, nothing is
- * left behind, and no eviction can mix up two connections. The socket lock, which every hook that
- * builds a record holds, also protects the record under construction here; a per-CPU scratch was
- * refused, since a preempted or interrupted task-context hook would find it overwritten.
+ * State of one connection. The socket lock, which every hook that builds a record holds, also
+ * protects the record under construction here; a per-CPU scratch was refused, since a preempted or
+ * interrupted task-context hook would find it overwritten.
  */
 struct conn {
 	u64 cookie;
@@ -139,20 +144,34 @@ struct conn {
 	u8 seen_ip_out;
 	struct segment segment;
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
-	struct hook_record rec;
+	u32 pending[PENDING_COUNT];
+	u32 snd_cwnd; /* segments, when last seen */
+	u32 snd_ssthresh;
+	u32 undo_marker;
+	u32 copied_seq;
+	u32 segment_cwnd; /* at the segment before; likewise */
+	u32 segment_ssthresh;
+	u32 segment_cwnd_cnt;
+	u32 loop_snd_nxt; /* tcp_write_xmit: at its beginning; likewise */
+	u32 loop_snd_cwnd;
+	u32 loop_in_flight;
+	u32 loop_mss;
+	u8 loop_push_one;
+	u8 in_loop;
+	u8 in_rack;
+	u8 undo;      /* enum undo */
+	u8 ca_moved;  /* the congestion state changed since the window was last seen */
+	u8 restarted; /* tcp_cwnd_restart() was called since */
+	u8 limstate;  /* last sent */
+	union {
+		struct hook_record rec;
+		struct lifecycle_record life;
+	};
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct conn);
-} conns __weak SEC(".maps");
 
 /*
  * Who opened the socket. Taken where `current` is the owner by construction of the kernel
- * (connect, listen); BPF_F_CLONE hands the listener's to its children, which are born in softirq
- * on top of any task.
+ * (connect, listen); children, which are born in softirq on top of any task, inherit it.
  */
 struct owner {
 	u32 pid;
@@ -160,13 +179,6 @@ struct owner {
 	u16 followed; /* the process was one of those recorded when it became the owner */
 	char comm[COMM_LEN];
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct owner);
-} owners __weak SEC(".maps");
 
 static __always_inline struct cpu_counters *cpu_counters(void)
 {
@@ -226,32 +238,5 @@ static __always_inline void push(struct conn *c, u16 var, u8 op, u64 value)
 #define SET(c, name, value) push(c, ESTATS_##name, ESTATS_OP_set, value)
 #define ADD(c, name, value) push(c, ESTATS_##name, ESTATS_OP_add, value)
 #define INC(c, name)	    push(c, ESTATS_##name, ESTATS_OP_inc, 1)
-
-/*
- * Sends the record under construction, if it holds anything. No wake-up: the recorder drains by
- * the clock, since a wake-up costs about a microsecond per event (docs/benchmarks.md).
- */
-static __noinline __attribute__((unused)) int commit(struct conn *c, bool final)
-{
-	struct cpu_counters *cpu = cpu_counters();
-	u32 id = bpf_get_smp_processor_id();
-	u32 n = c->rec.hdr.count;
-	void *ring;
-	u64 size;
-
-	if (!n || !cpu)
-		return 0;
-	if (n > MAX_OPS)
-		n = MAX_OPS;
-	c->rec.hdr.cpu = id;
-	c->rec.hdr.seq = next_seq(cpu);
-	size = sizeof(struct record_header) + n * sizeof(struct operation);
-	ring = final ? (void *)&lifecycle_ring : bpf_map_lookup_elem(&hook_rings, &id);
-	if (!ring || bpf_ringbuf_output(ring, &c->rec, size, BPF_RB_NO_WAKEUP)) {
-		count_loss(cpu, c->rec.hdr.hook);
-		c->lossy = 1;
-	}
-	return 0;
-}
 
 #endif

@@ -198,28 +198,33 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 		return;
 	if ((s->flags & (TCPHDR_ECE | TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_ECE | TCPHDR_ACK) && ecn)
 		INC(c, ECNsignals);
-	if (s->payload && ecn && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt))
+	if (s->payload && ecn && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt) &&
+	    !is_hooked(ESTATS_HOOK_ecn_check))
 		INC(c, CERcvd);
 	if (ca_state == CA_DISORDER && (s->flags & TCPHDR_ACK) && after(s->ack, una))
 		ADD(c, SumOctetsReordered, (u32)(s->ack - una));
-	if (ca_state <= CA_DISORDER && tp->packets_out && (duplicate || s->sack_blocks))
+	if (ca_state <= CA_DISORDER && tp->packets_out && (duplicate || s->sack_blocks) &&
+	    !is_hooked(ESTATS_HOOK_fastretrans))
 		c->disorder_acks++;
 }
 
 /* A segment of a live connection: everything the hooks on the receive path do. */
-static __always_inline void on_segment(struct conn *c, const struct tcp_sock *tp, const void *th,
-				       const void *ip, u32 len, u8 hook, u64 now)
+static __always_inline void on_segment(void *ctx, struct conn *c, const struct tcp_sock *tp,
+				       const void *th, const void *ip, u32 len, u8 hook, u64 now)
 {
 	struct segment *s = &c->segment;
 
 	begin(c, hook, now);
 	read_socket(c, tp, false, now);
+	infer_growth(c, tp);
+	if (c->established && !is_hooked(ESTATS_HOOK_write_xmit))
+		set_limstate(c, why_stopped(tp, tp->snd_cwnd, tp->mss_cache, 0));
 	c->segment_ns = now;
 	if (parse_segment(c, s, th, len)) {
 		read_ip(c, s, ip);
 		count_segment(c, tp, s, hook == ESTATS_HOOK_parse_hdr);
 	}
-	commit(c, false);
+	commit(ctx, c, false);
 }
 
 #endif

@@ -12,6 +12,7 @@ mod coverage;
 mod drain;
 mod error;
 mod filter;
+mod function;
 mod host;
 mod load;
 mod netns;
@@ -24,6 +25,7 @@ pub mod check;
 
 pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
+pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};
 
 #[allow(

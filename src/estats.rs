@@ -354,7 +354,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let Some(index) = self.find(header) else { return Ok(()) };
         let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
         connection.late_records += u64::from(late);
-        if is_segment(header.hook) {
+        if header.hook.is_segment() {
             self.plan.segment(&mut connection.slot, header.ts_ns);
         }
         let mut touched = Bits::default();
@@ -405,20 +405,6 @@ impl<O: Output> Consumer for Engine<'_, O> {
 
     fn reached(&mut self, ts_ns: u64) {
         self.reached_ns = self.reached_ns.max(ts_ns);
-    }
-}
-
-/// Whether a record of this hook means that a segment was sent or received.
-const fn is_segment(hook: Hook) -> bool {
-    match hook {
-        Hook::TcpProbe | Hook::ParseHdr | Hook::Egress | Hook::Retransmit => true,
-        Hook::SetState
-        | Hook::CongState
-        | Hook::Handshake
-        | Hook::Baseline
-        | Hook::Sweep
-        | Hook::Destroy
-        | Hook::Drain => false,
     }
 }
 

@@ -30,18 +30,18 @@ pub struct Description {
     pub meaning: String,
     /// How replay comes to the value.
     pub replay: String,
-    /// What the tracepoint hook set gives.
-    pub tracepoint: Tracepoint,
+    /// Where it comes from, best first: the first whose hooks are all attached.
+    pub sources: Vec<Source>,
     /// Relation to `struct tcp_info`, empty if there is none.
     pub tcp_info: String,
 }
 
-/// What the tracepoint hook set gives of a variable.
+/// One way to come by a variable.
 #[derive(Clone, Debug, Serialize)]
-pub struct Tracepoint {
+pub struct Source {
     /// exact, sampled, approximate, constant or missing.
     pub quality: &'static str,
-    /// Hooks without which it is missing.
+    /// Hooks that it takes.
     pub needs: Vec<&'static str>,
     /// Where it comes from, or why it cannot be had.
     pub how: &'static str,
@@ -76,11 +76,15 @@ fn describe(var: Var) -> Description {
         kind: kind_name(def.kind),
         meaning: words(def.doc),
         replay: apply_text(def.apply),
-        tracepoint: Tracepoint {
-            quality: def.tracepoint.quality.name(),
-            needs: def.tracepoint.needs.iter().map(|h: &Hook| h.name()).collect(),
-            how: def.tracepoint.how,
-        },
+        sources: def
+            .sources
+            .iter()
+            .map(|c| Source {
+                quality: c.quality.name(),
+                needs: c.needs.iter().map(|h: &Hook| h.name()).collect(),
+                how: c.how,
+            })
+            .collect(),
         tcp_info: tcp_info_text(def.tcp_info),
     }
 }
@@ -91,9 +95,10 @@ pub fn variables_markdown() -> String {
         "# Variables\n\n\
          Written by `estats-analyze variables --markdown`; do not edit.\n\n\
          Names are those of RFC 4898 without their prefix, and are the columns of the tables. \
-         *Meaning* is normative. *Coverage* says what the tracepoint hook set gives: exact, sampled \
-         (the right value, read at other instants), approximate, constant (it cannot change on \
-         today's kernels) or missing, which is NULL in every table and never 0.\n",
+         *Meaning* is normative. *Source* says what it takes, best first; the first whose hooks are \
+         all attached is used, and what each kernel has is in [coverage.md](coverage.md). A source is \
+         exact, sampled (the right value, read at other instants), approximate, constant (it cannot \
+         change on today's kernels) or missing, which is NULL in every table and never 0.\n",
     );
     for &table in Table::ALL {
         let vars: Vec<_> = descriptions().into_iter().filter(|d| d.table == table.name()).collect();
@@ -111,12 +116,14 @@ pub fn variables_markdown() -> String {
             let codes: Vec<_> = d.codes.iter().map(|(c, name)| format!("{c} {name}")).collect();
             line("Codes", &codes.join(", "));
             line("Replay", &d.replay);
-            let needs = if d.tracepoint.needs.is_empty() {
-                String::new()
-            } else {
-                format!(" (needs {})", d.tracepoint.needs.join(", "))
-            };
-            line("Coverage", &format!("{}{needs}: {}", d.tracepoint.quality, d.tracepoint.how));
+            for source in &d.sources {
+                let needs = if source.needs.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (needs {})", source.needs.join(", "))
+                };
+                line("Source", &format!("{}{needs}: {}", source.quality, source.how));
+            }
             line("tcp_info", &d.tcp_info);
         }
     }

@@ -9,8 +9,6 @@
 //! Ids are an internal matter between one recorder and its BPF objects; a log names its variables,
 //! and replay maps by those names. An id is never used again for another variable.
 
-use core::fmt;
-
 /// A table of RFC 4898, or of Web10G where the RFC has none; one output table each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -247,12 +245,12 @@ impl Quality {
     }
 }
 
-/// What a hook set gives of a variable.
+/// One way to come by a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// How true the value is when every hook of `needs` is attached.
     pub quality: Quality,
-    /// Hook points without which the variable is missing.
+    /// Hooks that it takes.
     pub needs: &'static [Hook],
     /// Where it comes from, or why it cannot be had.
     pub how: &'static str,
@@ -296,78 +294,10 @@ pub struct VarDef {
     pub apply: Apply,
     /// Whether and how the recorder reads it from the socket.
     pub read: Read,
-    /// What the tracepoint hook set gives.
-    pub tracepoint: Coverage,
+    /// Where it comes from: the first whose hooks are all attached. The last needs the least.
+    pub sources: &'static [Coverage],
     /// Counterpart in `struct tcp_info`.
     pub tcp_info: TcpInfo,
-}
-
-/// A place in the kernel where a record is made. The name stands in every row of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Hook {
-    /// tp_btf/tcp_probe: a segment received in ESTABLISHED, before it is processed.
-    TcpProbe = 1,
-    /// sockops PARSE_HDR_OPT: a segment received in the other synchronised states.
-    ParseHdr = 2,
-    /// cgroup_skb/egress: a segment on its way out.
-    Egress = 3,
-    /// tp_btf/inet_sock_set_state: a change of state.
-    SetState = 4,
-    /// tp_btf/tcp_cong_state_set (5.19): a change of the congestion state.
-    CongState = 5,
-    /// tp_btf/tcp_retransmit_skb: a retransmission.
-    Retransmit = 6,
-    /// sockops TCP_CONNECT and *_ESTABLISHED: the handshake.
-    Handshake = 7,
-    /// iter/tcp at the start: a connection that was open before the recording.
-    Baseline = 8,
-    /// iter/tcp at the end: a connection still open when the recording ends.
-    Sweep = 9,
-    /// tp_btf/tcp_destroy_sock: the socket is gone.
-    Destroy = 10,
-    /// The recorder itself: every record made before this one's time has been read from the rings.
-    Drain = 11,
-}
-
-impl Hook {
-    /// All hooks, by code from 1.
-    pub const ALL: &'static [Self] = &[
-        Self::TcpProbe,
-        Self::ParseHdr,
-        Self::Egress,
-        Self::SetState,
-        Self::CongState,
-        Self::Retransmit,
-        Self::Handshake,
-        Self::Baseline,
-        Self::Sweep,
-        Self::Destroy,
-        Self::Drain,
-    ];
-
-    /// The name in the log's dictionary and in the C header.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TcpProbe => "tcp_probe",
-            Self::ParseHdr => "parse_hdr",
-            Self::Egress => "egress",
-            Self::SetState => "set_state",
-            Self::CongState => "cong_state",
-            Self::Retransmit => "retransmit",
-            Self::Handshake => "handshake",
-            Self::Baseline => "baseline",
-            Self::Sweep => "sweep",
-            Self::Destroy => "destroy",
-            Self::Drain => "drain",
-        }
-    }
-}
-
-impl fmt::Display for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// What a lifecycle record reports.
@@ -470,10 +400,13 @@ macro_rules! estats_vars {
     };
 }
 
-// An explicit path, because build.rs takes this file in by `#[path]`, where the default differs.
+// Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
+#[path = "schema/hook.rs"]
+mod hook;
 #[path = "schema/variables.rs"]
 mod variables;
 
+pub use hook::Hook;
 pub use variables::Var;
 
 impl Var {
@@ -489,6 +422,11 @@ impl Var {
     /// The name, which is the column name.
     pub const fn name(self) -> &'static str {
         self.def().name
+    }
+
+    /// The best source that these hooks allow; none if each lacks a hook.
+    pub fn source(self, attached: &[Hook]) -> Option<&'static Coverage> {
+        self.def().sources.iter().find(|c| c.needs.iter().all(|hook| attached.contains(hook)))
     }
 
     /// The variable of that name.

@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
+    str::FromStr,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -12,8 +13,9 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, Notice, Options, Progress},
+    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress},
     log::WriterOptions,
+    schema::Hook,
     units,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -42,6 +44,9 @@ struct Cli {
 enum Sub {
     /// Show what this kernel offers: hook points, and the variables they give
     Check {
+        /// The hook set to try: auto, fentry, kprobe, tracepoint
+        #[arg(long, value_name = "SET", default_value = "auto")]
+        hooks: Hooks,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -80,6 +85,12 @@ struct Record {
     /// Record the whole host even with a command
     #[arg(long)]
     all: bool,
+    /// How to get at the kernel: auto, fentry, kprobe, tracepoint
+    #[arg(long, value_name = "SET", default_value = "auto")]
+    hooks: Hooks,
+    /// Leave a hook out (names as in `check`): what it alone gives is NULL
+    #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
+    without: Vec<Hook>,
     /// How often a connection's counters may be read
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
     resolution: Duration,
@@ -123,13 +134,33 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
 }
 
+/// A hook set by name, or the best.
+#[derive(Clone, Copy)]
+struct Hooks(Option<HookSet>);
+
+impl FromStr for Hooks {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|set| Self(Some(set))) }
+    }
+}
+
+/// Without changes of state no connection would ever be seen; the rest can be done without.
+fn optional_hook(name: &str) -> Result<Hook, String> {
+    let mut optional = Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain));
+    optional.find(|h| h.name() == name).copied().ok_or_else(|| {
+        format!("{name:?} is no hook that can be left out: `estats-record check` lists them")
+    })
+}
+
 const LOST: u8 = 3;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Sub::Check { json }) => check(json),
+        Some(Sub::Check { hooks, json }) => check(hooks, json),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
@@ -139,8 +170,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(json: bool) -> Result<ExitCode> {
-    let report = capture::check::check()?;
+fn check(hooks: Hooks, json: bool) -> Result<ExitCode> {
+    let report = capture::check::check(hooks.0)?;
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
@@ -164,6 +195,8 @@ fn record(args: Record) -> Result<ExitCode> {
             cgroups: args.cgroup,
             netns: args.netns,
         },
+        hooks: args.hooks.0,
+        without: args.without,
         command: (!args.argv.is_empty()).then_some(args.argv),
         all: args.all,
         duration: args.duration,

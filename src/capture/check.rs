@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem::MaybeUninit};
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, coverage, host, load};
+use super::{CaptureError, Filters, HookSet, coverage, host, load};
 use crate::log::{HookStatus, Host, VariableStatus};
 
 /// What this kernel offers.
@@ -22,27 +22,30 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// Loads and attaches every hook, and detaches them again.
+/// Loads and attaches every hook of the set, or of the best that the kernel has, and detaches them
+/// again.
 ///
 /// # Errors
 /// [`CaptureError`] if nothing at all can be loaded.
-pub fn check() -> Result<Report, CaptureError> {
+pub fn check(hooks: Option<HookSet>) -> Result<Report, CaptureError> {
     let filters = Filters::default();
     let plan = load::Plan {
         filters: &filters,
+        hooks,
+        without: &[],
         by_process: false,
         resolution_ns: 1_000_000,
         hooks_ring_bytes: 4096,
         lifecycle_ring_bytes: 4096,
     };
     let mut storage = MaybeUninit::uninit();
-    let loaded = load::load(&plan, &mut storage)?;
+    let mut loaded = load::load(&plan, &mut storage)?;
     let attached = loaded.attach(false)?;
     let mut host = host::host();
     host.hz = Some(loaded.hz);
     Ok(Report {
         host,
-        hook_set: "tracepoint",
+        hook_set: attached.set().name(),
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
         warnings: load::warnings(),
@@ -71,7 +74,7 @@ impl std::fmt::Display for Report {
         writeln!(f, "\nhooks of the {} set", self.hook_set)?;
         for hook in &self.hooks {
             let state = hook.reason.as_deref().unwrap_or("ok");
-            writeln!(f, "  {:12} {:32} {state}", hook.hook, hook.point)?;
+            writeln!(f, "  {:14} {:30} {state}", hook.hook, hook.point)?;
         }
         let counts: Vec<_> = self.counts().iter().map(|(q, n)| format!("{n} {q}")).collect();
         writeln!(f, "\n{} variables: {}", self.variables.len(), counts.join(", "))?;

@@ -10,14 +10,15 @@ pub(super) fn variables(attached: &[Hook]) -> Vec<VariableStatus> {
     Var::ALL
         .iter()
         .map(|v| {
-            let coverage = v.def().tracepoint;
-            let absent: Vec<_> =
-                coverage.needs.iter().filter(|h| !attached.contains(h)).map(|h| h.name()).collect();
-            let (quality, reason) = if coverage.quality == Quality::Missing || absent.is_empty() {
-                (coverage.quality, coverage.how.to_owned())
-            } else {
-                (Quality::Missing, format!("hook not attached: {}", absent.join(", ")))
-            };
+            let (quality, reason) = v.source(attached).map_or_else(
+                || {
+                    let least = v.def().sources.last().map_or(&[][..], |c| c.needs);
+                    let absent: Vec<_> =
+                        least.iter().filter(|h| !attached.contains(h)).map(|h| h.name()).collect();
+                    (Quality::Missing, format!("hook not attached: {}", absent.join(", ")))
+                },
+                |c| (c.quality, c.how.to_owned()),
+            );
             VariableStatus {
                 name: v.name().to_owned(),
                 quality: quality.name().to_owned(),
@@ -37,8 +38,9 @@ mod tests {
 
     #[test]
     fn all_hooks_give_what_the_schema_promises() {
-        let promised = Var::ALL.iter().filter(|v| v.def().tracepoint.quality == Quality::Exact);
+        let promised = Var::ALL.iter().filter(|v| v.def().sources[0].quality == Quality::Exact);
         assert_eq!(count(Hook::ALL, Quality::Exact), promised.count());
+        assert_eq!(count(Hook::ALL, Quality::Missing), 0);
     }
 
     #[test]

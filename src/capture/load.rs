@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
     sync::Mutex,
     thread,
@@ -17,8 +17,8 @@ use libbpf_rs::{
 };
 
 use super::{
-    CaptureError, Filters, cgroup, clock, filter,
-    points::{FORK, POINTS, Point, Target},
+    CaptureError, Filters, cgroup, clock, filter, function, host,
+    points::{FORK, HookSet, POINTS, Point, Target},
     skeleton::{EstatsSkel, EstatsSkelBuilder},
     skips::Skips,
 };
@@ -28,6 +28,10 @@ use crate::{log::HookStatus, schema::Hook};
 #[derive(Clone, Debug)]
 pub(super) struct Plan<'a> {
     pub filters: &'a Filters,
+    /// The hook set, or none for the best that the kernel has.
+    pub hooks: Option<HookSet>,
+    /// Hooks to leave out.
+    pub without: &'a [Hook],
     /// Only processes in the `pids` map: --pid, or a command's tree.
     pub by_process: bool,
     pub resolution_ns: u64,
@@ -43,8 +47,8 @@ pub(super) struct Loaded<'obj> {
     pub hz: u32,
     /// This process's id in the initial PID namespace.
     pub own_pid: u32,
-    /// Reasons why points are unusable, by program.
-    unusable: Vec<(&'static str, String)>,
+    /// Places that are not used, by position in [`POINTS`], and why.
+    unusable: Vec<(usize, String)>,
 }
 
 /// Attached hooks. Dropping it detaches them.
@@ -52,6 +56,16 @@ pub(super) struct Attached {
     pub links: Vec<Link>,
     pub hooks: Vec<Hook>,
     pub status: Vec<HookStatus>,
+}
+
+impl Attached {
+    /// The set that these hooks make.
+    pub(super) fn set(&self) -> HookSet {
+        let function = |hook: &Hook| {
+            POINTS.iter().any(|point| point.is_function() && point.hooks.contains(hook))
+        };
+        if self.hooks.iter().any(function) { HookSet::Fentry } else { HookSet::Tracepoint }
+    }
 }
 
 /// libbpf's last warnings: they hold the verifier's words when a load fails.
@@ -129,16 +143,19 @@ pub(super) fn load<'obj>(
         sized("size the filters", open.maps.pids.set_max_entries(1))?;
     }
 
-    let mut unusable = Vec::new();
-    for point in POINTS {
-        if let Target::Tracepoint(name) = point.target
-            && !has_tracepoint(&btf, name)
-        {
-            unusable.push((point.program, format!("this kernel has no tracepoint {name}")));
-        }
-    }
+    let unusable = unusable(plan, &btf);
+    let unused = |i: usize| unusable.iter().any(|(at, _)| *at == i);
+    let wanted = |name: &OsStr| {
+        let mut serves = POINTS
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.programs.iter().any(|(program, _)| name == OsStr::new(program)))
+            .peekable();
+        // Programs of no point serve the recorder itself.
+        serves.peek().is_none() || serves.any(|(i, _)| !unused(i))
+    };
     for mut program in open.open_object_mut().progs_mut() {
-        if unusable.iter().any(|(name, _)| program.name() == OsStr::new(name)) {
+        if !wanted(program.name()) {
             program.set_autoload(false);
         }
     }
@@ -151,6 +168,31 @@ pub(super) fn load<'obj>(
     let loaded = Loaded { skel, rings, hz, own_pid, unusable };
     plan.filters.install(&loaded.filter_maps())?;
     Ok(loaded)
+}
+
+/// The places that this kernel or this plan does not allow, and why.
+fn unusable(plan: &Plan<'_>, btf: &Btf<'_>) -> Vec<(usize, String)> {
+    let release = host::release();
+    let reason = |point: &Point| -> Option<String> {
+        if point.hooks.iter().any(|hook| plan.without.contains(hook)) {
+            return Some("left out on request".to_owned());
+        }
+        if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
+            return Some("function hooks are not in the tracepoint set".to_owned());
+        }
+        if !(point.kernels[0]..point.kernels[1]).contains(&release) {
+            return Some("for other kernels".to_owned());
+        }
+        point.programs.iter().find_map(|(_, target)| match target {
+            Target::Tracepoint(name) if !has_tracepoint(btf, name) => {
+                Some(format!("this kernel has no tracepoint {name}"))
+            }
+            Target::Function(name) => function::obstacle(name),
+            Target::Tracepoint(_) | Target::Cgroup | Target::Iterator => None,
+        })
+    };
+    let all = POINTS.iter().enumerate();
+    all.filter_map(|(i, point)| reason(point).map(|reason| (i, reason))).collect()
 }
 
 fn make_rings(
@@ -219,8 +261,8 @@ impl Loaded<'_> {
     }
 
     /// Attaches all points. set_state comes last: connections begin to be followed there, and
-    /// then every other hook is in place.
-    pub(super) fn attach(&self, by_process: bool) -> Result<Attached, CaptureError> {
+    /// then every other hook is in place, and the programs know which.
+    pub(super) fn attach(&mut self, by_process: bool) -> Result<Attached, CaptureError> {
         let root = cgroup::mount().map(|m| cgroup::open_root(&m));
         let mut attached = Attached { links: Vec::new(), hooks: Vec::new(), status: Vec::new() };
         if by_process {
@@ -232,52 +274,80 @@ impl Loaded<'_> {
                 attached.links.push(link);
             }
         }
-        for point in POINTS.iter().rev() {
-            let reason = match self.attach_point(point, root.as_ref()) {
-                Ok(link) => {
-                    attached.links.extend(link);
-                    attached.hooks.extend(point.hooks);
-                    None
-                }
-                Err(reason) => Some(reason),
-            };
-            attached.status.extend(point.hooks.iter().map(|hook| HookStatus {
-                hook: hook.name().to_owned(),
-                point: point.section.to_owned(),
-                attached: reason.is_none(),
-                reason: reason.clone(),
-            }));
+        let (first, others) = POINTS.split_first().expect("there are points");
+        for (i, point) in others.iter().enumerate() {
+            self.attach_point(i + 1, point, root.as_ref(), &mut attached);
         }
-        attached.status.reverse();
+        let mask = attached.hooks.iter().fold(0, |mask, hook| mask | 1 << (*hook as u64));
+        self.skel.maps.bss_data.as_mut().expect("the object has variables").hooked = mask;
+        self.attach_point(0, first, root.as_ref(), &mut attached);
+        attached.status.sort_by_key(|s| Hook::ALL.iter().position(|h| h.name() == s.hook));
         Ok(attached)
     }
 
     /// Counts what the kernel does not run of the programs that make records.
     pub(super) fn skips(&self) -> Result<Skips, CaptureError> {
         let mut skips = Skips::default();
-        for point in POINTS {
-            if self.unusable.iter().any(|(name, _)| *name == point.program) {
+        for (i, point) in POINTS.iter().enumerate() {
+            if self.unusable.iter().any(|(at, _)| *at == i) {
                 continue;
             }
-            let program = self.program(point.program).expect("the object has the program");
-            skips
-                .watch(program.as_fd(), point.hooks[0])
-                .map_err(|e| CaptureError::bpf("watch the programs", e.into()))?;
+            for (name, _) in point.programs {
+                let program = self.program(name).expect("the object has the program");
+                skips
+                    .watch(program.as_fd(), point.hooks[0])
+                    .map_err(|e| CaptureError::bpf("watch the programs", e.into()))?;
+            }
         }
         Ok(skips)
     }
 
+    /// Attaches all programs of a place or none, and notes what became of it. Of several places
+    /// for one hook the first that can be had is used, and only its note stays.
     fn attach_point(
         &self,
+        at: usize,
         point: &Point,
-        root: Option<&std::io::Result<std::os::fd::OwnedFd>>,
-    ) -> Result<Option<Link>, String> {
-        if let Some((_, reason)) = self.unusable.iter().find(|(name, _)| *name == point.program) {
-            return Err(reason.clone());
+        root: Option<&std::io::Result<OwnedFd>>,
+        attached: &mut Attached,
+    ) {
+        let served = |hook: &Hook| attached.hooks.contains(hook);
+        if point.hooks.iter().all(served) {
+            return;
         }
-        let program = self.program(point.program).expect("the object has the program");
-        match point.target {
-            Target::Tracepoint(_) => program.attach().map(Some).map_err(|e| e.to_string()),
+        let links = match self.unusable.iter().find(|(i, _)| *i == at) {
+            Some((_, reason)) => Err(reason.clone()),
+            None => point
+                .programs
+                .iter()
+                .filter_map(|(name, target)| self.attach_program(name, *target, root).transpose())
+                .collect::<Result<Vec<Link>, String>>(),
+        };
+        attached.status.retain(|s| !point.hooks.iter().any(|hook| s.hook == hook.name()));
+        let reason = links.as_ref().err().cloned();
+        attached.status.extend(point.hooks.iter().map(|hook| HookStatus {
+            hook: hook.name().to_owned(),
+            point: point.section.to_owned(),
+            attached: reason.is_none(),
+            reason: reason.clone(),
+        }));
+        if let Ok(links) = links {
+            attached.links.extend(links);
+            attached.hooks.extend(point.hooks);
+        }
+    }
+
+    fn attach_program(
+        &self,
+        name: &str,
+        target: Target,
+        root: Option<&std::io::Result<OwnedFd>>,
+    ) -> Result<Option<Link>, String> {
+        let program = self.program(name).expect("the object has the program");
+        match target {
+            Target::Tracepoint(_) | Target::Function(_) => {
+                program.attach().map(Some).map_err(|e| e.to_string())
+            }
             Target::Cgroup => match root {
                 None => Err("cgroup v2 is not mounted".to_owned()),
                 Some(Err(e)) => Err(format!("cannot open the cgroup v2 mount: {e}")),

@@ -1,88 +1,203 @@
-//! The tracepoint hook set: which program serves which hooks, and what the kernel must have.
+//! Which programs serve which hooks, by hook set, and what the kernel must have for them.
 
 use crate::schema::Hook;
+
+/// A way to get at the kernel's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookSet {
+    /// Tracepoints, sockops and cgroup hooks, and function hooks through BPF trampolines.
+    Fentry,
+    /// Raw tracepoints and kprobes: older kernels.
+    Kprobe,
+    /// Tracepoints, sockops and cgroup hooks alone.
+    Tracepoint,
+}
+
+impl HookSet {
+    /// All sets.
+    pub const ALL: &'static [Self] = &[Self::Fentry, Self::Kprobe, Self::Tracepoint];
+
+    /// The name in the command line and the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+impl std::str::FromStr for HookSet {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
+            format!("{name:?} is no hook set: fentry, kprobe, tracepoint, or auto for the best")
+        })
+    }
+}
 
 /// What a program attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// A tracepoint with BTF, by name.
     Tracepoint(&'static str),
+    /// A function, at its beginning or end, by name.
+    Function(&'static str),
     /// The root of cgroup v2.
     Cgroup,
     /// An iterator, run when needed instead of attached.
     Iterator,
 }
 
-/// One BPF program of the recording.
+/// A place in the kernel with the programs that serve it: all are attached, or none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
-    /// Name of the program in the BPF object.
-    pub program: &'static str,
+    /// Programs in the BPF object, with what each attaches to.
+    pub programs: &'static [(&'static str, Target)],
     /// Attach point as the docs and the manifest name it.
     pub section: &'static str,
-    /// Where it attaches.
-    pub target: Target,
     /// The hooks whose records it makes.
     pub hooks: &'static [Hook],
+    /// First kernel release (major, minor) for which it is made, and first for which it is not.
+    pub kernels: [(u32, u32); 2],
 }
 
-/// Every program that makes records. Adding a hook to the tracepoint set: a line here, a SEC()
-/// function in bpf/, and its name in the schema.
+impl Point {
+    /// Whether it needs BPF trampolines.
+    pub(super) fn is_function(&self) -> bool {
+        self.programs.iter().any(|(_, target)| matches!(target, Target::Function(_)))
+    }
+}
+
+const fn point(
+    section: &'static str,
+    hooks: &'static [Hook],
+    programs: &'static [(&'static str, Target)],
+) -> Point {
+    Point { programs, section, hooks, kernels: [(0, 0), (u32::MAX, 0)] }
+}
+
+use Target::{Cgroup, Function, Iterator, Tracepoint};
+
+/// Every place of the sets `tracepoint` and `fentry`. Where several serve one hook, the first that
+/// can be attached is used. Adding a hook: a line here, a SEC() function in bpf/, a body in
+/// events.bpf.h or functions.bpf.h, and its name in the schema.
 pub(super) const POINTS: &[Point] = &[
+    point(
+        "tp_btf/inet_sock_set_state",
+        &[Hook::SetState],
+        &[("set_state", Tracepoint("inet_sock_set_state"))],
+    ),
+    point("tp_btf/tcp_probe", &[Hook::TcpProbe], &[("tcp_probe", Tracepoint("tcp_probe"))]),
+    point(
+        "tp_btf/tcp_cong_state_set",
+        &[Hook::CongState],
+        &[("cong_state", Tracepoint("tcp_cong_state_set"))],
+    ),
+    point(
+        "tp_btf/tcp_retransmit_skb",
+        &[Hook::Retransmit],
+        &[("retransmit", Tracepoint("tcp_retransmit_skb"))],
+    ),
+    point(
+        "tp_btf/tcp_destroy_sock",
+        &[Hook::Destroy],
+        &[("destroy", Tracepoint("tcp_destroy_sock"))],
+    ),
+    point(
+        "tp_btf/tcp_rcv_space_adjust",
+        &[Hook::RcvSpace],
+        &[("rcv_space", Tracepoint("tcp_rcv_space_adjust"))],
+    ),
+    point("cgroup_skb/egress", &[Hook::Egress], &[("egress", Cgroup)]),
+    point("sockops", &[Hook::Handshake, Hook::ParseHdr], &[("sock_ops", Cgroup)]),
+    point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator)]),
+    point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator)]),
+    point(
+        "fentry+fexit/tcp_write_xmit",
+        &[Hook::WriteXmit],
+        &[
+            ("write_xmit_begin", Function("tcp_write_xmit")),
+            ("write_xmit_end", Function("tcp_write_xmit")),
+        ],
+    ),
+    point(
+        "fentry/tcp_fastretrans_alert",
+        &[Hook::Fastretrans],
+        &[("fastretrans", Function("tcp_fastretrans_alert"))],
+    ),
+    point(
+        "fentry/tcp_mark_skb_lost",
+        &[Hook::MarkLost],
+        &[("mark_lost", Function("tcp_mark_skb_lost"))],
+    ),
+    point(
+        "fentry+fexit/tcp_rack_detect_loss",
+        &[Hook::RackDetect],
+        &[
+            ("rack_begin", Function("tcp_rack_detect_loss")),
+            ("rack_end", Function("tcp_rack_detect_loss")),
+        ],
+    ),
+    point(
+        "fentry/tcp_undo_cwnd_reduction, fentry+fexit/tcp_try_undo_recovery, tcp_try_undo_loss",
+        &[Hook::Undo],
+        &[
+            ("undo", Function("tcp_undo_cwnd_reduction")),
+            ("undo_recovery_begin", Function("tcp_try_undo_recovery")),
+            ("undo_recovery_end", Function("tcp_try_undo_recovery")),
+            ("undo_loss_begin", Function("tcp_try_undo_loss")),
+            ("undo_loss_end", Function("tcp_try_undo_loss")),
+        ],
+    ),
     Point {
-        program: "set_state",
-        section: "tp_btf/inet_sock_set_state",
-        target: Target::Tracepoint("inet_sock_set_state"),
-        hooks: &[Hook::SetState],
+        kernels: [(6, 3), (u32::MAX, 0)],
+        ..point(
+            "fentry/tcp_slow_start",
+            &[Hook::SlowStart],
+            &[("slow_start", Function("tcp_slow_start"))],
+        )
     },
+    // Reno has it inlined before 6.3, where it became a kfunc.
     Point {
-        program: "tcp_probe",
-        section: "tp_btf/tcp_probe",
-        target: Target::Tracepoint("tcp_probe"),
-        hooks: &[Hook::TcpProbe],
+        kernels: [(0, 0), (6, 3)],
+        ..point(
+            "fentry/tcp_slow_start, tcp_reno_cong_avoid",
+            &[Hook::SlowStart],
+            &[
+                ("slow_start", Function("tcp_slow_start")),
+                ("reno", Function("tcp_reno_cong_avoid")),
+            ],
+        )
     },
-    Point {
-        program: "cong_state",
-        section: "tp_btf/tcp_cong_state_set",
-        target: Target::Tracepoint("tcp_cong_state_set"),
-        hooks: &[Hook::CongState],
-    },
-    Point {
-        program: "retransmit",
-        section: "tp_btf/tcp_retransmit_skb",
-        target: Target::Tracepoint("tcp_retransmit_skb"),
-        hooks: &[Hook::Retransmit],
-    },
-    Point {
-        program: "destroy",
-        section: "tp_btf/tcp_destroy_sock",
-        target: Target::Tracepoint("tcp_destroy_sock"),
-        hooks: &[Hook::Destroy],
-    },
-    Point {
-        program: "egress",
-        section: "cgroup_skb/egress",
-        target: Target::Cgroup,
-        hooks: &[Hook::Egress],
-    },
-    Point {
-        program: "sock_ops",
-        section: "sockops",
-        target: Target::Cgroup,
-        hooks: &[Hook::Handshake, Hook::ParseHdr],
-    },
-    Point {
-        program: "baseline",
-        section: "iter/tcp",
-        target: Target::Iterator,
-        hooks: &[Hook::Baseline],
-    },
-    Point {
-        program: "sweep",
-        section: "iter/tcp",
-        target: Target::Iterator,
-        hooks: &[Hook::Sweep],
-    },
+    point(
+        "fentry/tcp_cong_avoid_ai",
+        &[Hook::CongAvoid],
+        &[("cong_avoid", Function("tcp_cong_avoid_ai"))],
+    ),
+    point(
+        "fentry/tcp_cwnd_restart",
+        &[Hook::CwndRestart],
+        &[("cwnd_restart", Function("tcp_cwnd_restart"))],
+    ),
+    point("fentry/tcp_enter_cwr", &[Hook::EnterCwr], &[("enter_cwr", Function("tcp_enter_cwr"))]),
+    point(
+        "fentry/tcp_data_ecn_check",
+        &[Hook::EcnCheck],
+        &[("ecn_check", Function("tcp_data_ecn_check"))],
+    ),
+    point(
+        "fentry/__tcp_ecn_check_ce",
+        &[Hook::EcnCheck],
+        &[("ecn_check_ce", Function("__tcp_ecn_check_ce"))],
+    ),
+    point("fexit/tcp_sync_mss", &[Hook::SyncMss], &[("sync_mss", Function("tcp_sync_mss"))]),
+    point(
+        "fexit/tcp_sendmsg_locked",
+        &[Hook::Sendmsg],
+        &[("sendmsg", Function("tcp_sendmsg_locked"))],
+    ),
 ];
 
 /// Programs that make no records but that the recording may need.

@@ -15,11 +15,13 @@ use super::{
     drain::Drain,
     host,
     load::{self, Loaded, Plan},
+    points::HookSet,
     walk,
 };
 use crate::log::{
     FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
 };
+use crate::schema::Hook;
 
 /// How to record.
 #[derive(Clone, Debug)]
@@ -28,6 +30,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// Which connections.
     pub filters: Filters,
+    /// The hook set, or none for the best that the kernel has.
+    pub hooks: Option<HookSet>,
+    /// Hooks to leave out.
+    pub without: Vec<Hook>,
     /// The command whose process tree is recorded while it runs.
     pub command: Option<Vec<OsString>>,
     /// Record the whole host even with a command.
@@ -109,18 +115,21 @@ pub fn record(
     let by_process = tree_only || !options.filters.pids.is_empty();
     let plan = Plan {
         filters: &options.filters,
+        hooks: options.hooks,
+        without: &options.without,
         by_process,
         resolution_ns: options.resolution.as_nanos() as u64,
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
     };
     let mut storage = MaybeUninit::uninit();
-    let loaded = load::load(&plan, &mut storage)?;
+    let mut loaded = load::load(&plan, &mut storage)?;
     let attached = loaded.attach(by_process)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
+    manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
@@ -253,7 +262,6 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded<'_>) -> Manifest
         recording: uuid::Uuid::new_v4().to_string(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         host,
-        hook_set: "tracepoint".to_owned(),
         options: RecordOptions {
             resolution_ns: plan.resolution_ns,
             all: options.all || options.command.is_none(),

@@ -20,10 +20,10 @@ pub fn run(markdown: bool, json: bool) -> anyhow::Result<ExitCode> {
     writeln!(
         out,
         "{:<22} {:<11} {:<12} {:<12} {:<12} RFC 4898",
-        "NAME", "TABLE", "KIND", "UNIT", "COVERAGE"
+        "NAME", "TABLE", "KIND", "UNIT", "AT BEST"
     )?;
     for d in manual::descriptions() {
-        let quality = d.tracepoint.quality;
+        let quality = d.sources.first().map_or("missing", |s| s.quality);
         let line = format!(
             "{:<22} {:<11} {:<12} {:<12} {quality:<12} {}",
             d.name, d.table, d.kind, d.unit, d.rfc

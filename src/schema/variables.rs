@@ -14,11 +14,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "why tcp_write_xmit stopped, decided at its end in its own order of tests",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "the same decisions before each received segment: a transmit loop of a timer is seen late, intervals end at the next segment",
+            },
+        ],
         tcp_info: TcpInfo::Related("chrono_type: RWND_LIMITED(2) should coincide with state 2 most of the time; no exact counterpart"),
     }
 
@@ -32,11 +39,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeOfLast(Var::Limstate)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "time of the record that changed Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "time of the record that changed the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -49,11 +63,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -67,11 +81,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::LastSegment),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::Egress],
             how: "time of the last segment received or sent",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_last_data_sent/recv, tcpi_last_ack_recv (ms, jiffy resolution): now - CurrentTs <= min of the three + 1 jiffy"),
     }
 
@@ -84,11 +98,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -101,11 +115,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("none on stock kernels (idiag_cookie in inet_diag == socket cookie, which allows joining with ss -e)"),
     }
 
@@ -118,11 +132,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_diag idiag_family (equal except for the v4-mapped case)"),
     }
 
@@ -135,11 +149,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_src: equal"),
     }
 
@@ -152,11 +166,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_dst: equal"),
     }
 
@@ -169,11 +183,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_sport (network order): equal after swap"),
     }
 
@@ -186,11 +200,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_dport: equal after swap"),
     }
 
@@ -204,11 +218,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_out"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.segs_out, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_segs_out"),
     }
 
@@ -222,11 +236,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_out"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.data_segs_out, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_data_segs_out"),
     }
 
@@ -239,11 +253,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "low 32 bits of HCDataOctetsOut",
-        },
+        }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_sent"),
     }
 
@@ -257,11 +271,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_sent"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_sent, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_sent"),
     }
 
@@ -275,11 +289,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->total_retrans"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.total_retrans, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_total_retrans"),
     }
 
@@ -292,11 +306,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_retrans"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
     }
 
@@ -310,11 +324,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_in"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.segs_in, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_segs_in"),
     }
 
@@ -328,11 +342,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_in"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.data_segs_in, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_data_segs_in"),
     }
 
@@ -345,11 +359,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsIn)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment when it is processed",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -363,11 +377,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment when it is processed",
-        },
+        }],
         tcp_info: TcpInfo::Related(">= tcpi_bytes_received minus the FIN octet; equal to the peer's bytes_sent when nothing was lost (checked on 6.18)"),
     }
 
@@ -380,11 +394,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::WithinLimit(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::Related("NormalRttm + HighRttm == CountRTT (when a limit is configured)"),
     }
 
@@ -397,11 +411,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::AboveLimit(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::Related("see NormalRttm"),
     }
 
@@ -414,11 +428,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::ElapsedSeconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::Egress],
             how: "time of the last segment received or sent",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -431,11 +445,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::Egress],
             how: "time of the last segment received or sent",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -448,11 +462,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -465,11 +479,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->mss_cache"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.mss_cache at the hooks, when changed",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SyncMss, Hook::SetState],
+                how: "at the end of tcp_sync_mss, the only place where it changes",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.mss_cache at the hooks, when changed",
+            },
+        ],
         tcp_info: TcpInfo::Equal("tcpi_snd_mss"),
     }
 
@@ -482,11 +503,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_pipe_size(tp)"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState, Hook::Egress],
-            how: "read at received and sent segments and at ->CLOSE",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::TcpProbe, Hook::SetState],
+                how: "after each transmit loop and after each received segment (as seen by the next hook)",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState, Hook::Egress],
+                how: "read at received and sent segments and at ->CLOSE",
+            },
+        ],
         tcp_info: TcpInfo::Related("(tcpi_unacked - tcpi_sacked - tcpi_lost + tcpi_retrans) * tcpi_snd_mss: equal"),
     }
 
@@ -499,11 +527,18 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::TcpProbe, Hook::Egress],
-            how: "maximum over received and sent segments",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::TcpProbe],
+                how: "maximum after each transmit loop and after each received segment",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "maximum over received and sent segments",
+            },
+        ],
         tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
     }
 
@@ -516,11 +551,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->srtt_us >> 3"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_rtt"),
     }
 
@@ -533,11 +568,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_jiffies_to_us(icsk->icsk_rto)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_rto"),
     }
 
@@ -551,11 +586,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
     }
 
@@ -568,11 +603,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_octets(tp->snd_cwnd, tp->mss_cache)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Product("tcpi_snd_cwnd", "tcpi_snd_mss"),
     }
 
@@ -586,11 +621,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_ssthresh(tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Product("tcpi_snd_ssthresh", "tcpi_snd_mss"),
     }
 
@@ -604,11 +639,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::Related("Timeouts + SubsequentTimeouts == tcpi_total_rto (6.7+; a passive child starts with its SYN-ACK timeouts) == netns MIB TCPTimeouts minus expiries that killed the connection (equal on 6.18); Timeouts == tcpi_total_rto_recoveries when every first RTO had backoff 0"),
     }
 
@@ -621,11 +656,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->rcv_wnd"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress],
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_rcv_wnd"),
     }
 
@@ -638,11 +673,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinSent)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress],
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
-        },
+        }],
         tcp_info: TcpInfo::Related(">= tcpi_rcv_wnd"),
     }
 
@@ -655,11 +690,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinSent)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress],
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
-        },
+        }],
         tcp_info: TcpInfo::Related("netns MIB TCPToZeroWindowAdv: equal (checked on 6.18)"),
     }
 
@@ -672,11 +707,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->snd_wnd"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_snd_wnd"),
     }
 
@@ -689,11 +724,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinRcvd)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
-        },
+        }],
         tcp_info: TcpInfo::Related(">= tcpi_snd_wnd; tcp_sock.max_window is the same maximum including the unscaled SYN window"),
     }
 
@@ -706,11 +741,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinRcvd)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
-        },
+        }],
         tcp_info: TcpInfo::Related("none per socket (sum over peers of their TCPToZeroWindowAdv)"),
     }
 
@@ -724,11 +759,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 0)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -741,11 +783,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 1)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -758,11 +807,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 2)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -775,11 +831,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Constant(0)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Constant,
             needs: &[],
             how: "a connection begins in this state: always 0",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -792,11 +848,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 4)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -809,11 +872,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TransitionsTo(Var::Limstate, 5)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -826,11 +896,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 0)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::Related("no direct field; tcpi_sndbuf_limited <= SndLimTimeSnd roughly"),
     }
 
@@ -843,11 +920,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 1)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::Related("SndLimTimeCwnd + SndLimTimeRwin + SndLimTimeSnd + Startup (+TSODefer+Pace) == time from StartTs to the last booking"),
     }
 
@@ -860,11 +944,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 2)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::Related("tcpi_rwnd_limited (us, jiffy steps): approximately equal, never larger than SndLimTimeRwin by more than jiffies; sndbuf-limited has priority in the kernel's chronometer"),
     }
 
@@ -877,11 +968,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeToEstablished),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "time of ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -894,11 +985,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 4)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -911,11 +1009,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::TimeIn(Var::Limstate, 5)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the end of tcp_write_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "from Limstate",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "from the approximate Limstate",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -928,11 +1033,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "no tracepoint shows tcp_mark_skb_lost",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::MarkLost],
+                how: "tcp_mark_skb_lost on a retransmission in flight",
+            },
+            Coverage {
+                quality: Quality::Missing,
+                needs: &[],
+                how: "no tracepoint shows tcp_mark_skb_lost",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIB TCPLostRetransmit: equal"),
     }
 
@@ -945,11 +1057,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->reordering"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_reordering"),
     }
 
@@ -963,11 +1075,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Approximate,
-            needs: &[Hook::CongState],
-            how: "Disorder that goes back to Open with high_seq acknowledged: one per episode, where the kernel may count several ACKs",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Fastretrans],
+                how: "tcp_fastretrans_alert in Disorder with high_seq acknowledged",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::CongState],
+                how: "Disorder that goes back to Open with high_seq acknowledged: one per episode, where the kernel may count several ACKs",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -980,11 +1099,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment; segments that validation then rejects are counted too",
-        },
+        }],
         tcp_info: TcpInfo::Related("<= tcpi_bytes_acked"),
     }
 
@@ -998,11 +1117,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Approximate,
-            needs: &[Hook::CongState, Hook::TcpProbe],
-            how: "duplicate and SACK-bearing ACKs between two changes of the congestion state",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Fastretrans, Hook::CongState],
+                how: "num_dupack of tcp_fastretrans_alert, or one for newly SACKed data, over a Disorder that ended in Open",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::CongState, Hook::TcpProbe],
+                how: "duplicate and SACK-bearing ACKs between two changes of the congestion state",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= DupAcksIn + SACKsRcvd"),
     }
 
@@ -1015,11 +1141,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_min_rtt <= min sample used by the CA (not the same filter); srtt recomputed from the samples must equal tcpi_rtt"),
     }
 
@@ -1032,11 +1158,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rttvar_us >> 2"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_rttvar is mdev_us >> 2, a different quantity: not equal; RTO = srtt + rttvar_us (usec) >= relation holds before clamping"),
     }
 
@@ -1049,11 +1175,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MaxOf(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1066,11 +1192,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MinOf(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_min_rtt is a windowed minimum of the CA sample with a delayed-ACK filter: MinRTT <= tcpi_min_rtt does not always hold; same order of magnitude only"),
     }
 
@@ -1083,11 +1209,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Low32(Var::HCSumRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1100,11 +1226,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SumOf(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1117,11 +1243,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::CountOf(Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1134,11 +1260,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MaxAt(Var::SampleRTT, Var::CurRTO)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1151,11 +1277,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MinAt(Var::SampleRTT, Var::CurRTO)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1168,11 +1294,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "IP header of each received segment",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1185,11 +1311,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "IP header of each received segment",
-        },
+        }],
         tcp_info: TcpInfo::Related("inet_sock.rcv_tos holds the handshake's value only"),
     }
 
@@ -1202,11 +1328,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress],
             how: "IP header of each sent segment",
-        },
+        }],
         tcp_info: TcpInfo::Related("IP_TOS / IPV6_TCLASS getsockopt: equal in the DSCP bits"),
     }
 
@@ -1219,11 +1345,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::CurCwnd)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1236,11 +1362,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1253,11 +1379,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::FirstAfterSum(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1270,11 +1396,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::FirstAfterCount(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        },
+        }],
         tcp_info: TcpInfo::Related("<= CongSignals"),
     }
 
@@ -1288,11 +1414,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment; segments that validation then rejects are counted too",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_delivered_ce > 0 iff ECNsignals > 0 with data outstanding; delivered_ce counts packets acknowledged by ECE ACKs (1661 vs 221 ECE ACKs in a test): >="),
     }
 
@@ -1306,11 +1432,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "change of the socket between received segments (bracketing)",
-        },
+        }],
         tcp_info: TcpInfo::Related("<= DupAcksOut"),
     }
 
@@ -1323,11 +1449,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rcv_rtt_est.rtt_us >> 3"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_rcv_rtt"),
     }
 
@@ -1341,11 +1467,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "change of the socket between received segments (bracketing)",
-        },
+        }],
         tcp_info: TcpInfo::Related("netns MIB TCPOFOQueue: equal (checked on 6.18); <= tcpi_rcv_ooopack (segments; equal without GRO)"),
     }
 
@@ -1356,13 +1482,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Approximate,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "CE-marked new data before processing: segments dropped afterwards are counted too",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EcnCheck],
+                how: "the kernel's check of the ECN field of accepted data",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "CE-marked new data before processing: segments dropped afterwards are counted too",
+            },
+        ],
         tcp_info: TcpInfo::Related("6.18: <= tcpi_received_ce (all CE segments incl. pure ACKs, GRO pieces)"),
     }
 
@@ -1376,11 +1509,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "change of the socket between received segments (bracketing)",
-        },
+        }],
         tcp_info: TcpInfo::Related("ECESent <= CERcvd"),
     }
 
@@ -1393,11 +1526,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "lifecycle record",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1410,11 +1543,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress, Hook::SetState],
             how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_advmss + (timestamps negotiated ? 12 : 0): equal (65483 vs 65495 on loopback checked)"),
     }
 
@@ -1427,11 +1560,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Approximate,
             needs: &[Hook::Handshake, Hook::SetState],
             how: "active: the option in the SYN-ACK, exact; passive: rx_opt.mss_clamp, the smaller of the option and TCP_MAXSEG",
-        },
+        }],
         tcp_info: TcpInfo::Related("rx_opt.mss_clamp == min(received, user_mss), or 536 when none was received"),
     }
 
@@ -1444,11 +1577,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::Egress, Hook::SetState],
             how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_rcv_wscale when TCPI_OPT_WSCALE is set: equal"),
     }
 
@@ -1461,11 +1594,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_wscale_rcvd(tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the negotiated options at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_snd_wscale when TCPI_OPT_WSCALE is set: equal"),
     }
 
@@ -1479,11 +1612,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_timestamps(sk, tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the negotiated options at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("TCPI_OPT_TIMESTAMPS set iff 1"),
     }
 
@@ -1496,11 +1629,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_ecn(sk, tp, c)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the negotiated options at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("TCPI_OPT_ECN set iff 1"),
     }
 
@@ -1513,11 +1646,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the negotiated options at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
     }
 
@@ -1531,11 +1664,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the negotiated options at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
     }
 
@@ -1550,11 +1683,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the new state of each change",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_state mapped: equal"),
     }
 
@@ -1567,11 +1700,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_nagle(tp)"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.nonagle at the hooks, when changed",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::SetState],
+                how: "tcp_sock.nonagle at the end of each transmit loop",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.nonagle at the hooks, when changed",
+            },
+        ],
         tcp_info: TcpInfo::Related("TCP_NODELAY getsockopt: inverse"),
     }
 
@@ -1584,11 +1724,11 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1601,11 +1741,11 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1618,11 +1758,11 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1636,11 +1776,11 @@ estats_vars! {
         kind: Kind::Min,
         apply: Apply::Stream(&[Op::Min]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1654,11 +1794,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_recovery_code(estats_ca_state(tp))"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of inet_connection_sock.icsk_ca_state",
-        },
+        }],
         tcp_info: TcpInfo::Related("tcpi_ca_state {0,2}->1, 1->2, {3,4}->3: equal"),
     }
 
@@ -1671,11 +1811,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment when it is processed",
-        },
+        }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
     }
 
@@ -1689,11 +1829,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_undo_cwnd_reduction, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Undo],
+                how: "tcp_undo_cwnd_reduction inside tcp_try_undo_recovery, outside Loss",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::CongState],
+                how: "Recovery that ends in Open with undo_marker cleared: partial and D-SACK undos look the same",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIB TCPFullUndo: equal"),
     }
 
@@ -1706,11 +1853,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_undo_cwnd_reduction, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Undo],
+                how: "tcp_undo_cwnd_reduction in Loss, by tcp_try_undo_recovery or F-RTO",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::CongState],
+                how: "Loss that ends in Open with undo_marker cleared: undos by timestamp or D-SACK look the same",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSpuriousRTOs (F-RTO part) ; TCPLossUndo = all Loss undos >= ours"),
     }
 
@@ -1723,11 +1877,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        },
+        }],
         tcp_info: TcpInfo::Related("netns MIBs: PAWSEstab (+ PAWSOldAck on newer kernels) = reason 5; BeyondWindow (6.18 has it) = non-RST part of reason 2; TCP InCsumErrors >= reason 7"),
     }
 
@@ -1742,11 +1896,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1758,13 +1912,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "ACKs",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_slow_start, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SlowStart],
+                how: "calls of tcp_slow_start",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "received segments between which snd_cwnd grew below ssthresh",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -1776,13 +1937,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "ACKs",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_cong_avoid_ai, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongAvoid],
+                how: "calls of tcp_cong_avoid_ai",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "received segments between which snd_cwnd or snd_cwnd_cnt grew at or above ssthresh, in Open",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -1794,13 +1962,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_cwnd_restart and tcp_write_xmit, function hooks",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::CwndRestart],
+                how: "snd_cwnd fell between two hooks in Open or Disorder without a congestion signal",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "snd_cwnd fell between two segments in Open or Disorder without a congestion signal: two falls count once",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -1811,13 +1986,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_undo_cwnd_reduction, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Undo],
+                how: "tcp_undo_cwnd_reduction where it restores ssthresh",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "ssthresh rose while undo_marker was cleared between two hooks",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= TCPFullUndo + TCPPartialUndo + TCPDSACKUndo + TCPLossUndo (netns MIBs)"),
     }
 
@@ -1830,11 +2012,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::Related("netns MIBs TCPSackRecovery + TCPRenoRecovery: equal (checked on 6.18)"),
     }
 
@@ -1847,11 +2029,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::Related("see Timeouts"),
     }
 
@@ -1864,11 +2046,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("icsk->icsk_retransmits"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "inet_connection_sock.icsk_retransmits at every hook",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_retransmits"),
     }
 
@@ -1882,11 +2064,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::CongState],
             how: "each change of the congestion state",
-        },
+        }],
         tcp_info: TcpInfo::Related("<= Timeouts + SubsequentTimeouts"),
     }
 
@@ -1899,11 +2081,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment; segments that validation then rejects are counted too",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1916,11 +2098,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "header of each received segment; segments that validation then rejects are counted too",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -1934,11 +2116,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs the return of ip_queue_xmit, a function hook",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterCwr, Hook::Egress],
+                how: "tcp_enter_cwr right after a transmission",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::CongState, Hook::Egress],
+                how: "CWR entered right after a transmission: further stalls while in CWR are not seen",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -1951,11 +2140,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->dsack_dups"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.dsack_dups, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_dsack_dups"),
     }
 
@@ -1968,11 +2157,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurMSS)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState],
-            how: "from CurMSS",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SyncMss, Hook::SetState],
+                how: "from CurMSS",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState],
+                how: "from CurMSS",
+            },
+        ],
         tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
     }
 
@@ -1985,11 +2181,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::MinSinceEstablished(Var::CurMSS)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState],
-            how: "from CurMSS",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SyncMss, Hook::SetState],
+                how: "from CurMSS",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState],
+                how: "from CurMSS",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= tcpi_snd_mss"),
     }
 
@@ -2002,11 +2205,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "snd_una and rcv_nxt at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("snd_una - SndInitial == bytes_acked (passive) or bytes_acked - 1 (active), mod 2^32"),
     }
 
@@ -2019,11 +2222,11 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "snd_una and rcv_nxt at ESTABLISHED",
-        },
+        }],
         tcp_info: TcpInfo::Related("rcv_nxt - RecInitial == bytes_received mod 2^32 (checked)"),
     }
 
@@ -2036,11 +2239,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt - tp->snd_una"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState, Hook::Egress],
-            how: "read at received and sent segments and at ->CLOSE",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::SetState],
+                how: "after each transmit loop and received segment",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState, Hook::Egress],
+                how: "read at received and sent segments and at ->CLOSE",
+            },
+        ],
         tcp_info: TcpInfo::Related("close to tcpi_unacked * tcpi_snd_mss (>=)"),
     }
 
@@ -2053,11 +2263,18 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::TcpProbe, Hook::Egress],
-            how: "maximum over received and sent segments",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "maximum after each transmit loop, the only place where it grows",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "maximum over received and sent segments",
+            },
+        ],
         tcp_info: TcpInfo::None,
     }
 
@@ -2071,11 +2288,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_reasm_queue(tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "the out-of-order queue between received segments",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2088,11 +2305,11 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe],
             how: "maximum between received segments (bracketing)",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2105,11 +2322,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Constant(0)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Constant,
             needs: &[],
             how: "removed from Linux in 4.12: always 0",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2122,11 +2339,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Constant(0)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Constant,
             needs: &[],
             how: "removed from Linux in 4.12: always 0",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2137,13 +2354,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "packets",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "no tracepoint shows tcp_rack_detect_loss",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::MarkLost, Hook::RackDetect],
+                how: "tcp_mark_skb_lost inside tcp_rack_detect_loss",
+            },
+            Coverage {
+                quality: Quality::Missing,
+                needs: &[],
+                how: "no tracepoint shows tcp_mark_skb_lost",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= increase of tcp_sock.lost (segments)"),
     }
 
@@ -2156,11 +2380,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_una"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.snd_una, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Related("snd_una is not in tcp_info; SndUna - SndInitial == bytes_acked (see SndInitial)"),
     }
 
@@ -2173,11 +2397,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState, Hook::Egress],
-            how: "read at received and sent segments and at ->CLOSE",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::SetState],
+                how: "after each transmit loop",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState, Hook::Egress],
+                how: "read at received and sent segments and at ->CLOSE",
+            },
+        ],
         tcp_info: TcpInfo::Related("none (inet_diag has none); SndNxt - SndUna == CurRetxQueue"),
     }
 
@@ -2190,11 +2421,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SerialMax(Var::SndNxt)),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState],
-            how: "from SndNxt",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::SetState],
+                how: "from SndNxt",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState],
+                how: "from SndNxt",
+            },
+        ],
         tcp_info: TcpInfo::Related("== SndNxt on modern kernels except repair mode / TFO fallback"),
     }
 
@@ -2207,11 +2445,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsAcked)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "low 32 bits of HCThruOctetsAcked",
-        },
+        }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_acked"),
     }
 
@@ -2224,11 +2462,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_acked"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_acked, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_acked"),
     }
 
@@ -2241,11 +2479,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rcv_nxt"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.rcv_nxt, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Related("RcvNxt - RecInitial == tcpi_bytes_received mod 2^32"),
     }
 
@@ -2258,11 +2496,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsReceived)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "low 32 bits of HCThruOctetsReceived",
-        },
+        }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_received"),
     }
 
@@ -2275,11 +2513,11 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_received"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_received, exact at every read, the last one at ->CLOSE",
-        },
+        }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_received"),
     }
 
@@ -2292,11 +2530,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_app_wqueue(tp)"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::SetState, Hook::Egress],
-            how: "read at received and sent segments and at ->CLOSE",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::Sendmsg, Hook::SetState],
+                how: "after each write and each transmit loop",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::SetState, Hook::Egress],
+                how: "read at received and sent segments and at ->CLOSE",
+            },
+        ],
         tcp_info: TcpInfo::Equal("tcpi_notsent_bytes"),
     }
 
@@ -2309,11 +2554,18 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::TcpProbe, Hook::Egress],
-            how: "maximum over received and sent segments",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit],
+                how: "maximum at the beginning of each transmit loop, inside which it only shrinks",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "maximum over received and sent segments",
+            },
+        ],
         tcp_info: TcpInfo::Related(">= tcpi_notsent_bytes at any time"),
     }
 
@@ -2326,11 +2578,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_app_rqueue(tp)"),
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::TcpProbe],
-            how: "rcv_nxt - copied_seq at received and sent segments",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::RcvSpace],
+                how: "after each received segment and each read of the application",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::TcpProbe],
+                how: "rcv_nxt - copied_seq at received and sent segments",
+            },
+        ],
         tcp_info: TcpInfo::Related("SIOCINQ: equal (minus 1 after FIN); idiag_rqueue of ss: equal"),
     }
 
@@ -2343,11 +2602,18 @@ estats_vars! {
         kind: Kind::Max,
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Sampled,
-            needs: &[Hook::TcpProbe],
-            how: "maximum before each received segment; what the application reads between two segments is not seen",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::RcvSpace],
+                how: "maximum before each read of the application and before each received segment",
+            },
+            Coverage {
+                quality: Quality::Sampled,
+                needs: &[Hook::TcpProbe],
+                how: "maximum before each received segment; what the application reads between two segments is not seen",
+            },
+        ],
         tcp_info: TcpInfo::Related(">= SIOCINQ"),
     }
 
@@ -2360,11 +2626,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_lim_cwnd(tp)"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2377,11 +2643,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Derived(Rule::Constant(0xffff_ffff)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Constant,
             needs: &[],
             how: "no such control in today's kernels: always 0xffffffff",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2394,11 +2660,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->window_clamp"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Related("TCP_WINDOW_CLAMP getsockopt: equal"),
     }
 
@@ -2411,11 +2677,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rx_opt.mss_clamp"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
     }
 
@@ -2427,13 +2693,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
-        tracepoint: Coverage {
-            quality: Quality::Missing,
-            needs: &[],
-            how: "needs tcp_cwnd_restart and tcp_write_xmit, function hooks",
-        },
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::WriteXmit, Hook::CwndRestart],
+                how: "of those, by tcp_cwnd_restart or at the end of tcp_write_xmit without an MTU probe",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "of those, with snd_cwnd_used 0, no MTU probe and no cong_control",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= OtherReductions"),
     }
 
@@ -2446,11 +2719,11 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::Constant(0)),
         read: Read::No,
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Constant,
             needs: &[],
             how: "burst moderation no longer exists: always 0",
-        },
+        }],
         tcp_info: TcpInfo::None,
     }
 
@@ -2463,11 +2736,11 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("sk->sk_priority"),
-        tracepoint: Coverage {
+        sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
-        },
+        }],
         tcp_info: TcpInfo::Related("SO_PRIORITY getsockopt: equal"),
     }
 }

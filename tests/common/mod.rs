@@ -49,7 +49,7 @@ pub fn manifest() -> Manifest {
             .iter()
             .map(|v| VariableStatus {
                 name: v.name().into(),
-                quality: v.def().tracepoint.quality.name().into(),
+                quality: v.def().sources.last().expect("a source").quality.name().into(),
                 reason: None,
             })
             .collect(),

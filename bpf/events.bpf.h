@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to a connection, one body per event. The attach points of each hook type call these
+ * and do nothing else. `sk` is the socket as a key; fields are read through socket_of().
+ */
+#ifndef ESTATS_EVENTS_BPF_H
+#define ESTATS_EVENTS_BPF_H
+
+#include "segment.bpf.h"
+
+/* `current` owns the socket: connect(2), listen(2), and the calls that send the FIN. */
+static __always_inline struct owner *owner_from_current(struct sock *sk)
+{
+	struct owner *owner = owner_make(sk);
+
+	if (!owner)
+		return NULL;
+	owner->pid = bpf_get_current_pid_tgid() >> 32;
+	owner->inherited = 0;
+	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+	follow(owner);
+	return owner;
+}
+
+static __always_inline struct conn *begin_conn(struct sock *sk, struct owner *owner, u8 active,
+					       u64 now)
+{
+	struct conn *c;
+
+	if (!owner_passes(sk, owner)) {
+		/* A socket that is used again may have state of a connection that passed. */
+		c = conn_of(sk);
+		if (c)
+			c->decision = REJECTED;
+		return NULL;
+	}
+	c = conn_make(sk);
+	if (!c)
+		return NULL;
+	conn_init(c, now);
+	c->active = active;
+	return c;
+}
+
+static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, int new)
+{
+	struct owner *owner;
+
+	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
+		if (new == TCP_FIN_WAIT1 && !c->first_fin)
+			c->first_fin = 1;
+		/* A child's owner was its listener's until now. */
+		owner = owner_of(sk);
+		if (owner && owner->inherited && bpf_get_current_pid_tgid() >> 32)
+			owner_from_current(sk);
+	} else if (new == TCP_CLOSE_WAIT && !c->first_fin) {
+		c->first_fin = 2;
+	}
+}
+
+static __always_inline int on_set_state(void *ctx, struct sock *sk, int old, int new)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct tcp_sock *tp;
+	struct owner *owner;
+	struct conn *c;
+
+	if (protocol_of(sk) != IPPROTO_TCP)
+		return 0;
+	if (new == TCP_LISTEN) {
+		owner = owner_from_current(sk);
+		return 0;
+	}
+	if (new == TCP_SYN_SENT) {
+		owner = owner_from_current(sk);
+		c = begin_conn(sk, owner, 1, now);
+		if (c)
+			c->old_state = new;
+		return 0;
+	}
+	if (new == TCP_SYN_RECV && old == TCP_LISTEN) {
+		/* The child; its cookie and addresses are not final before the next hook. */
+		owner = owner_inherit(sk);
+		c = begin_conn(sk, owner, 2, now);
+		if (c)
+			c->old_state = new;
+		return 0;
+	}
+	c = conn_of(sk);
+	if (!conn_live(c))
+		return 0;
+	tp = socket_of(sk);
+	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), ESTATS_HOOK_set_state, now))
+		return 0;
+	c->old_state = old;
+	begin(c, ESTATS_HOOK_set_state, now);
+	read_socket(c, tp, true, now);
+	SET(c, State, rfc_state(new));
+	if (new == TCP_ESTABLISHED) {
+		c->established = 1;
+		c->snd_initial = tp->snd_una;
+		c->rec_initial = tp->rcv_nxt;
+		read_once(c, tp);
+		set_limstate(c, LIM_SENDER);
+	}
+	note_fin(c, sk, old, new);
+	if (new != TCP_CLOSE) {
+		commit(ctx, c, false);
+		return 0;
+	}
+	/* The one reliable end: SO_LINGER 0 clears the counters right after this. */
+	SET(c, CurrentTs, c->segment_ns);
+	commit(ctx, c, true);
+	c->close_lost = !send_lifecycle(ctx, c, sk, tp,
+					LIFECYCLE(ESTATS_EVENT_close, ESTATS_HOOK_set_state, new));
+	c->closed = 1;
+	return 0;
+}
+
+/*
+ * The socket goes: replay may forget its key, so that its memory follows the connections that are
+ * open and not the length of the log. Also a second chance to end a connection whose close record
+ * was lost.
+ */
+static __always_inline int on_destroy(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_of(sk);
+
+	if (!c || !c->opened)
+		return 0;
+	begin(c, ESTATS_HOOK_destroy, bpf_ktime_get_ns());
+	SET(c, State, RFC_DELETE_TCB);
+	commit(ctx, c, c->close_lost);
+	return 0;
+}
+
+/*
+ * The connection and its socket in a hook at which its identity is final; NULL if it is not
+ * recorded. The hook's body goes on with `begin()`.
+ */
+static __always_inline struct tcp_sock *enter(void *ctx, struct conn *c, struct sock *sk, u8 hook,
+					      u64 now)
+{
+	struct tcp_sock *tp;
+
+	if (!conn_live(c))
+		return NULL;
+	tp = socket_of(sk);
+	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), hook, now))
+		return NULL;
+	return tp;
+}
+
+/* A segment is about to be processed; `th` and `ip` are the addresses of its headers. */
+static __always_inline int on_receive(void *ctx, struct sock *sk, const void *th, const void *ip,
+				      u32 len, u8 hook)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, c, sk, hook, now);
+
+	if (tp)
+		on_segment(ctx, c, tp, th, ip, len, hook, now);
+	return 0;
+}
+
+static __always_inline int on_cong_state(void *ctx, struct sock *sk, u8 new)
+{
+	struct conn *c = conn_of(sk);
+	u64 now = bpf_ktime_get_ns();
+	bool after_send, timeout;
+	struct tcp_sock *tp;
+	u64 before_loss;
+	u8 old;
+
+	/* A child being made sets its first state before its addresses are final. */
+	if (conn_live(c) && !c->opened && state_of(sk) == TCP_SYN_RECV)
+		return 0;
+	tp = enter(ctx, c, sk, ESTATS_HOOK_cong_state, now);
+	if (!tp)
+		return 0;
+	old = estats_ca_state(tp);
+	after_send = c->rec.hdr.hook == ESTATS_HOOK_egress;
+	begin(c, ESTATS_HOOK_cong_state, now);
+	timeout = new == CA_LOSS;
+	if (timeout) {
+		/*
+		 * tcp_enter_loss() has reduced the window already. It left the old one in
+		 * prior_cwnd if this timeout begins an episode; later ones of the same episode
+		 * find the window that the hook before saw.
+		 */
+		before_loss = c->cached[CACHED_CurCwnd];
+		if (old <= CA_DISORDER || before_loss == NEVER_SENT)
+			before_loss = estats_octets(tp->prior_cwnd, tp->mss_cache);
+		bracket(c, tp);
+		SET(c, CurCwnd, before_loss);
+		c->cached[CACHED_CurCwnd] = before_loss;
+	} else {
+		read_socket(c, tp, false, now);
+	}
+	count_ca_state(c, tp, old, new);
+	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr))
+		INC(c, SendStall);
+	/* The event comes before the assignment: the new state is set here, not read. */
+	if (estats_recovery_code(new) != c->cached[CACHED_InRecovery]) {
+		c->cached[CACHED_InRecovery] = estats_recovery_code(new);
+		SET(c, InRecovery, estats_recovery_code(new));
+	}
+	SEND_IF_CHANGED(CurCwnd, estats_octets(tp->snd_cwnd, tp->mss_cache))
+	SEND_IF_CHANGED(CurSsthresh, estats_ssthresh(tp))
+	commit(ctx, c, false);
+	return 0;
+}
+
+static __always_inline int on_retransmit(void *ctx, struct sock *sk)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, c, sk, ESTATS_HOOK_retransmit, now);
+
+	if (!tp)
+		return 0;
+	begin(c, ESTATS_HOOK_retransmit, now);
+	read_socket(c, tp, true, now);
+	c->segment_ns = now;
+	commit(ctx, c, false);
+	return 0;
+}
+
+/* Only the extremes, unless the slow values are due. */
+static __always_inline void look_in(void *ctx, struct conn *c, const struct tcp_sock *tp, u8 hook,
+				    u64 now)
+{
+	if (now - c->slow_ns < resolution_ns) {
+		follow_extremes(c, tp);
+		return;
+	}
+	begin(c, hook, now);
+	read_socket(c, tp, true, now);
+	commit(ctx, c, false);
+}
+
+/*
+ * The application has read. What it found is what the hook before saw as unread, and what the last
+ * segment has added since.
+ */
+static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, c, sk, ESTATS_HOOK_rcv_space, now);
+	s32 found;
+
+	if (!tp)
+		return 0;
+	found = tp->rcv_nxt - c->copied_seq;
+	if (c->established && c->copied_seq && found > 0)
+		raise_to(c, EXTREME_MaxAppRQueue, found);
+	c->copied_seq = tp->copied_seq;
+	look_in(ctx, c, tp, ESTATS_HOOK_rcv_space, now);
+	return 0;
+}
+
+/* A segment on its way out: `tos` of its IP header, or -1. */
+static __always_inline void on_transmit(void *ctx, struct conn *c, const struct tcp_sock *tp,
+					u64 now)
+{
+	begin(c, ESTATS_HOOK_egress, now);
+	read_socket(c, tp, false, now);
+	c->segment_ns = now;
+}
+
+static __always_inline void sent_with_tos(struct conn *c, u8 tos)
+{
+	if (!c->seen_ip_out || tos != c->ip_tos_out)
+		SET(c, IpTosOut, tos);
+	c->seen_ip_out = 1;
+	c->ip_tos_out = tos;
+}
+
+/* The options of our SYN are in c->header: the one place where the offer is seen as it was made. */
+static __always_inline void offered(struct conn *c)
+{
+	struct segment *s = &c->segment;
+
+	SET(c, MSSSent, s->mss);
+	SET(c, WinScaleSent, s->has_wscale ? s->wscale : -1ULL);
+}
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From the hooks to the recorder: ring buffers. */
+#ifndef ESTATS_OUTPUT_BPF_H
+#define ESTATS_OUTPUT_BPF_H
+
+#include "recorder.bpf.h"
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the recorder */
+};
+
+/* Operations: a ring per CPU, so that CPUs do not wait for each other's spinlock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* replaced by the number of possible CPUs */
+	__type(key, u32);
+	__array(values, struct ring);
+} hook_rings __weak SEC(".maps");
+
+/*
+ * Lifecycle and final-value records: a ring of their own, so that a flood of operations never
+ * crowds them out. One for all CPUs: a connection sends a handful.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the recorder */
+} lifecycle_ring __weak SEC(".maps");
+
+/*
+ * No wake-up: the recorder drains by the clock, since a wake-up costs about a microsecond per
+ * event (docs/benchmarks.md).
+ */
+static __always_inline bool hand_over(void *ctx, bool lifecycle, void *record, u64 size)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	void *ring = lifecycle ? (void *)&lifecycle_ring : bpf_map_lookup_elem(&hook_rings, &cpu);
+
+	return ring && !bpf_ringbuf_output(ring, record, size, BPF_RB_NO_WAKEUP);
+}
+
+/* Sends the record under construction, if it holds anything. */
+static __noinline __attribute__((unused)) int commit(void *ctx, struct conn *c, bool final)
+{
+	struct cpu_counters *cpu = cpu_counters();
+	u32 n = c->rec.hdr.count;
+	u64 size;
+
+	if (!n || !cpu)
+		return 0;
+	if (n > MAX_OPS)
+		n = MAX_OPS;
+	c->rec.hdr.cpu = bpf_get_smp_processor_id();
+	c->rec.hdr.seq = next_seq(cpu);
+	size = sizeof(struct record_header) + n * sizeof(struct operation);
+	if (!hand_over(ctx, final, &c->rec, size)) {
+		count_loss(cpu, c->rec.hdr.hook);
+		c->lossy = 1;
+	}
+	return 0;
+}
+
+#endif
