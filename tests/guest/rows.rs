@@ -26,6 +26,8 @@ pub struct Connection {
 pub struct Recording {
     /// All connections.
     pub connections: Vec<Connection>,
+    /// The hook set that recorded, by the manifest.
+    pub hook_set: String,
     /// Quality of every variable, by the manifest.
     pub qualities: BTreeMap<String, String>,
     /// The ledger's sum.
@@ -56,7 +58,8 @@ impl Recording {
             connections.push(Connection { ends, identity, values });
         }
         let qualities = qualities(&manifest)?;
-        Ok(Self { connections, qualities, totals: manifest["totals"].clone() })
+        let hook_set = manifest["hook_set"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { connections, hook_set, qualities, totals: manifest["totals"].clone() })
     }
 
     /// The one row with these ends; port 0 is any.
@@ -71,6 +74,11 @@ impl Recording {
             (Some(_), more) => Err(format!("{} rows for {local} -> {remote}", more + 1)),
             (None, _) => Err(format!("no row for {local} -> {remote}")),
         }
+    }
+
+    /// Whether the variable's value is meant to be the defined one.
+    pub fn is_true(&self, variable: &str) -> bool {
+        self.has(variable) && self.qualities[variable] != "approximate"
     }
 
     /// Whether the hook set gives the variable at all.

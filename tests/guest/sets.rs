@@ -9,10 +9,12 @@ pub struct HookSet {
     pub options: &'static [&'static str],
 }
 
-const TRACEPOINT: HookSet = HookSet { name: "tracepoint", options: &[] };
+const TRACEPOINT: HookSet = HookSet { name: "tracepoint", options: &["--hooks", "tracepoint"] };
+const FENTRY: HookSet = HookSet { name: "fentry", options: &["--hooks", "fentry"] };
 
 /// Kernel series and their hook sets.
-pub const GUESTS: &[(&str, &[HookSet])] = &[("6.1", &[TRACEPOINT]), ("6.12", &[TRACEPOINT])];
+pub const GUESTS: &[(&str, &[HookSet])] =
+    &[("6.1", &[FENTRY, TRACEPOINT]), ("6.12", &[FENTRY, TRACEPOINT])];
 
 /// The hook sets of a series; panics if it is none of ours.
 pub fn of(series: &str) -> &'static [HookSet] {

@@ -37,6 +37,7 @@ pub fn all(visit: &'static Visit) -> Results {
         push(set.name, "", "recorder", recorder(visit, set.name));
         match Recording::read(&visit.dir.join(set.name)) {
             Ok(recording) => {
+                push(set.name, "", "hook set", hook_set(set.name, &recording));
                 push(set.name, "", "no loss", no_loss(&recording));
                 push(set.name, "", "what is missing is NULL", missing(&recording));
                 push(set.name, "", "rows", count(&recording));
@@ -72,6 +73,12 @@ fn recorder(visit: &Visit, set: &str) -> Outcome {
         return one();
     }
     Err(format!("ended with {:?}:\n{}", recorded.status, recorded.said))
+}
+
+/// What was asked for, and no other that the recorder fell back to.
+fn hook_set(asked: &str, recording: &Recording) -> Outcome {
+    let got = &recording.hook_set;
+    if got == asked { one() } else { Err(format!("{got} in the manifest")) }
 }
 
 fn no_loss(recording: &Recording) -> Outcome {
@@ -226,15 +233,15 @@ fn octets(flow: &FlowFacts, client: &Connection, server: &Connection) -> Outcome
     Ok(sum([numbers("client", client, &sent), numbers("server", server, &received)]))
 }
 
-/// Without what is said about variables that the hook set does not give; those are NULL, which is
-/// a check of its own.
+/// Without what is said about variables that the hook set does not give (they are NULL, which is
+/// a check of its own) or only approximates.
 fn given(recording: &Recording, what: &str, mut audit: Audit) -> Audit {
-    let names_missing = |finding: &String| {
+    let names_untrue = |finding: &String| {
         let mut words = finding.split(|c: char| !c.is_ascii_alphanumeric());
-        words.any(|word| Var::by_name(word).is_some() && !recording.has(word))
+        words.any(|word| Var::by_name(word).is_some() && !recording.is_true(word))
     };
     let before = audit.findings.len();
-    audit.findings.retain(|finding| !names_missing(finding));
+    audit.findings.retain(|finding| !names_untrue(finding));
     audit.compared -= before - audit.findings.len();
     audit.findings = audit.findings.iter().map(|f| format!("{what}: {f}")).collect();
     audit
