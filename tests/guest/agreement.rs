@@ -4,6 +4,7 @@
 use estats::schema::Var;
 
 use crate::facts::Facts;
+use crate::outcome::{Outcome, Verdict};
 use crate::rows::Recording;
 use crate::support::audit::Audit;
 use crate::verify::Recordings;
@@ -27,7 +28,7 @@ const OWN_CLOCK: &[&str] = &[
 ];
 
 /// Each pair of hook sets in one scenario.
-pub fn of(facts: &Facts, recordings: &Recordings) -> Vec<(String, Result<Audit, String>)> {
+pub fn of(facts: &Facts, recordings: &Recordings) -> Vec<(String, Outcome)> {
     let sets: Vec<_> = recordings.iter().collect();
     let mut outcomes = Vec::new();
     for (i, (a, first)) in sets.iter().enumerate() {
@@ -42,7 +43,7 @@ fn compare(
     facts: &Facts,
     (a, first): (&str, &Recording),
     (b, second): (&str, &Recording),
-) -> Result<Audit, String> {
+) -> Outcome {
     let exact = |recording: &Recording, name: &str| {
         recording.qualities.get(name).is_some_and(|quality| quality == "exact")
     };
@@ -51,7 +52,7 @@ fn compare(
         .map(|var| var.name())
         .filter(|name| exact(first, name) && exact(second, name) && !OWN_CLOCK.contains(name));
     let compared: Vec<&str> = compared.collect();
-    let mut audit = Audit::default();
+    let mut verdicts = Vec::new();
     for flow in &facts.flows {
         for (end, local, remote) in
             [("client", flow.client, flow.server), ("server", flow.server, flow.client)]
@@ -59,6 +60,7 @@ fn compare(
             let (Ok(one), Ok(other)) = (first.one(local, remote), second.one(local, remote)) else {
                 continue; // a row that one lacks is a finding of that one
             };
+            let mut audit = Audit::default();
             for name in &compared {
                 audit.compared += 1;
                 let (x, y) = (one.values.get(name), other.values.get(name));
@@ -66,7 +68,8 @@ fn compare(
                     audit.findings.push(format!("{name} of the {end}: {a} {x:?}, {b} {y:?}"));
                 }
             }
+            verdicts.push(Verdict::of(&[one, other], audit));
         }
     }
-    Ok(audit)
+    Ok(verdicts.into_iter().collect())
 }

@@ -12,8 +12,10 @@
 mod support;
 
 mod agreement;
+mod connection;
 mod facts;
 mod inside;
+mod outcome;
 mod path;
 mod recorder;
 mod results;

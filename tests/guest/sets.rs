@@ -5,12 +5,16 @@
 pub struct HookSet {
     /// Name in results and in docs/coverage.md.
     pub name: &'static str,
+    /// What `--hooks` and the manifest call it.
+    pub hooks: &'static str,
     /// Options of estats-record, for recording and for `check`.
     pub options: &'static [&'static str],
 }
 
-const TRACEPOINT: HookSet = HookSet { name: "tracepoint", options: &["--hooks", "tracepoint"] };
-const FENTRY: HookSet = HookSet { name: "fentry", options: &["--hooks", "fentry"] };
+const TRACEPOINT: HookSet =
+    HookSet { name: "tracepoint", hooks: "tracepoint", options: &["--hooks", "tracepoint"] };
+const FENTRY: HookSet =
+    HookSet { name: "fentry", hooks: "fentry", options: &["--hooks", "fentry"] };
 
 /// Kernel series and their hook sets.
 pub const GUESTS: &[(&str, &[HookSet])] =

@@ -1,0 +1,200 @@
+//! The rows of one connection against what the kernel said of it.
+
+use estats::schema::Var;
+
+use crate::facts::{Facts, FlowFacts};
+use crate::outcome::Verdict;
+use crate::rows::{Connection, Recording};
+use crate::scenario::{End, Scenario, Shape};
+use crate::support::audit::{self, Audit};
+use crate::support::mib::Mib;
+use crate::support::tcp_info::TcpInfo;
+
+/// Both rows of a connection, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// Row of the end that connected.
+    pub client: &'a Connection,
+    /// Row of the end that accepted.
+    pub server: &'a Connection,
+    /// Where they are from.
+    pub recording: &'a Recording,
+    /// What the kernel said.
+    pub flow: &'a FlowFacts,
+}
+
+/// A connection that nobody accepted.
+pub fn refused(client: &Connection) -> Verdict {
+    let expected = [("opened_by", "local"), ("closed_by", "remote"), ("close_reason", "refused")];
+    let counters = [("SegsOut", 1), ("SegsIn", 1), ("HCDataOctetsOut", 0), ("SegsRetrans", 0)];
+    [words("client", client, &expected, "complete"), numbers("client", client, &counters)]
+        .into_iter()
+        .collect()
+}
+
+impl Ends<'_> {
+    /// How it began and ended.
+    pub fn identity(&self, shape: Shape) -> Verdict {
+        let closed = [("closed_by", "local"), ("closed_by", "remote")];
+        let (completeness, ends) = match shape {
+            Shape::Open(_) => {
+                ("ended_after", [vec![("closed_by", "none")], vec![("closed_by", "none")]])
+            }
+            Shape::Closed(_) | Shape::Short(_) | Shape::Refused => {
+                ("complete", closed.map(|by| vec![by, ("close_reason", "fin")]))
+            }
+            Shape::Reset(_) => {
+                let [client, server] = closed;
+                let client = vec![client, ("close_reason", "reset_sent")];
+                ("complete", [client, vec![server, ("close_reason", "reset_received")]])
+            }
+        };
+        let [client, server] = ends;
+        let client = [client, vec![("opened_by", "local")]].concat();
+        let server = [server, vec![("opened_by", "remote")]].concat();
+        [
+            words("client", self.client, &client, completeness),
+            words("server", self.server, &server, completeness),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// A short connection, by what was written.
+    pub fn octets(&self) -> Verdict {
+        let octets = self.flow.octets.expect("short ones say it") as i64;
+        // Sequence space has a SYN and a FIN besides; the server's SYN is acknowledged before it
+        // has a socket of its own.
+        let sent = [("HCDataOctetsOut", octets), ("HCThruOctetsAcked", octets + 2)];
+        let received = [("HCDataOctetsIn", octets), ("HCThruOctetsReceived", octets + 1)];
+        [numbers("client", self.client, &sent), numbers("server", self.server, &received)]
+            .into_iter()
+            .collect()
+    }
+
+    /// A connection that its client reset.
+    pub fn reset(&self) -> Verdict {
+        let before = info(&self.flow.client_info);
+        // The RST leaves after the change to CLOSE, at which the final values are read: counted
+        // or not, by whether its own way out was still seen.
+        let mut sender = without("SegsOut", audit::equalities(&self.client.values, &before));
+        sender.compared += 1;
+        let out = before.must("tcpi_segs_out") as i64;
+        let counted = self.client.values.number("SegsOut");
+        if counted.is_none_or(|n| !(out..=out + 1).contains(&n)) {
+            sender.findings.push(format!("SegsOut: {counted:?}, {out} before the RST"));
+        }
+        let receiver = audit::equalities(&self.server.values, &info(&self.flow.server_info));
+        [self.judge("client", self.client, sender), self.judge("server", self.server, receiver)]
+            .into_iter()
+            .collect()
+    }
+
+    /// A connection that was at rest when all was read.
+    pub fn measured(&self, scenario: &Scenario, facts: &Facts) -> Vec<(&'static str, Verdict)> {
+        let ends = [
+            ("client", self.client, &self.flow.client_info, &facts.client_mib),
+            ("server", self.server, &self.flow.server_info, &facts.server_mib),
+        ];
+        let mut checks = vec![("what happened", self.happened(scenario))];
+        for (what, connection, octets, counters) in ends {
+            let (row, info) = (&connection.values, info(octets));
+            let mib = Mib::from_counters(counters.clone());
+            let mut relations = audit::relations(row, &info);
+            // Out of order, the kernel's field counts segments and the variable skbs: the same
+            // only where none holds several, from the sender or put together in the backlog of a
+            // busy socket.
+            if scenario.offload || mib.must("TcpExt.TCPBacklogCoalesce") > 0 {
+                relations = without("DupAcksOut", relations);
+            }
+            // Linux's default is 64, and there is a router between.
+            checks.push(("hops", numbers(what, connection, &[("IpTtl", 63)])));
+            for (check, audit) in [
+                ("tcp_info", audit::equalities(row, &info)),
+                ("relations", relations),
+                ("MIB", audit::mib(row, &mib)),
+                ("MIB, function hooks", audit::function_mib(row, &mib)),
+                ("sender limits", audit::sender_limits(row)),
+            ] {
+                checks.push((check, self.judge(what, connection, audit)));
+            }
+        }
+        checks
+    }
+
+    fn happened(&self, scenario: &Scenario) -> Verdict {
+        let one = |&(end, name): &(End, &str)| {
+            let connection = match end {
+                End::Client => self.client,
+                End::Server => self.server,
+            };
+            let got = connection.values.number(name);
+            let mut audit = Audit { compared: 1, ..Audit::default() };
+            if got.is_none_or(|n| n <= 0) {
+                audit.findings.push(format!("{name}: {got:?}, some expected"));
+            }
+            self.judge(&format!("{end:?}"), connection, audit)
+        };
+        scenario.happened.iter().map(one).collect()
+    }
+
+    /// Without what is said about variables that the hook set does not give (they are NULL, which
+    /// is a check of its own) or only approximates.
+    fn judge(&self, what: &str, connection: &Connection, mut audit: Audit) -> Verdict {
+        let names_untrue = |finding: &String| {
+            let mut words = finding.split(|c: char| !c.is_ascii_alphanumeric());
+            words.any(|word| Var::by_name(word).is_some() && !self.recording.is_true(word))
+        };
+        let before = audit.findings.len();
+        audit.findings.retain(|finding| !names_untrue(finding));
+        audit.compared -= before - audit.findings.len();
+        labelled(what, connection, audit)
+    }
+}
+
+fn labelled(what: &str, connection: &Connection, mut audit: Audit) -> Verdict {
+    audit.findings = audit.findings.iter().map(|f| format!("{what}: {f}")).collect();
+    Verdict::of(&[connection], audit)
+}
+
+/// Columns of connections.parquet; `completeness` as it is when nothing was lost.
+fn words(
+    what: &str,
+    connection: &Connection,
+    expected: &[(&str, &str)],
+    completeness: &str,
+) -> Verdict {
+    let mut audit = Audit::default();
+    for (column, word) in expected.iter().chain(&[("completeness", completeness)]) {
+        audit.compared += 1;
+        let got = connection.identity.text(column);
+        if got != *word && !(*column == "completeness" && connection.lossy()) {
+            audit.findings.push(format!("{column}: {got}, {word} expected"));
+        }
+    }
+    labelled(what, connection, audit)
+}
+
+fn numbers(what: &str, connection: &Connection, expected: &[(&str, i64)]) -> Verdict {
+    let mut audit = Audit::default();
+    for (name, number) in expected {
+        audit.compared += 1;
+        let got = connection.values.number(name);
+        if got != Some(*number) {
+            audit.findings.push(format!("{name}: {got:?}, {number} expected"));
+        }
+    }
+    labelled(what, connection, audit)
+}
+
+/// Without the comparison of this variable.
+fn without(name: &str, mut audit: Audit) -> Audit {
+    let before = audit.findings.len();
+    audit.findings.retain(|finding| finding.split(':').next() != Some(name));
+    audit.compared -= before - audit.findings.len();
+    audit
+}
+
+fn info(octets: &[u8]) -> TcpInfo {
+    TcpInfo::from_octets(octets.to_vec())
+}
