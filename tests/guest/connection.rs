@@ -114,9 +114,14 @@ impl Ends<'_> {
                 ("relations", relations),
                 ("MIB", audit::mib(row, &mib)),
                 ("MIB, function hooks", audit::function_mib(row, &mib)),
-                ("sender limits", audit::sender_limits(row)),
             ] {
                 checks.push((check, self.judge(what, connection, audit)));
+            }
+            // Of approximate states too: they are states all the same.
+            if self.recording.has("SndLimTimeSnd") {
+                let span = connection.identity.int("end_ns") - connection.identity.int("begin_ns");
+                let limits = audit::sender_limits(row, span);
+                checks.push(("sender limits", labelled(what, connection, limits)));
             }
         }
         checks
