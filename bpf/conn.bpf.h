@@ -9,6 +9,7 @@
 #include "state.bpf.h"
 #include "output.bpf.h"
 #include "filter.bpf.h"
+#include "syn.bpf.h"
 #include "tcp.bpf.h"
 #include "window.bpf.h"
 
@@ -306,7 +307,7 @@ static __always_inline void settle(struct conn *c, const struct tcp_sock *tp)
 	if (c->active != 1) {
 		SET(c, MSSSent, estats_mss_sent(tp));
 		SET(c, WinScaleSent, estats_wscale_sent(tp));
-		SET(c, MSSRcvd, tp->rx_opt.mss_clamp);
+		SET(c, MSSRcvd, syn_mss(c, (const struct sock *)tp, tp->rx_opt.mss_clamp));
 	}
 	c->settled = 1;
 }

@@ -114,6 +114,12 @@ int BPF_PROG(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
 	return on_ecn_check(sk, skb);
 }
 
+SEC("fentry/tcp_conn_request")
+int BPF_PROG(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+{
+	return on_conn_request(sk, skb->data, skb->head + skb->network_header, skb->len);
+}
+
 SEC("fexit/tcp_sync_mss")
 int BPF_PROG(sync_mss, struct sock *sk)
 {

@@ -221,6 +221,28 @@ static __always_inline int on_ecn_check(struct sock *sk, const struct sk_buff *s
 	return 0;
 }
 
+/* A state of no connection, in which a SYN is taken apart. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct conn);
+} syn_scratch __weak SEC(".maps");
+
+/* tcp_conn_request(rsk_ops, af_ops, sk, skb): a SYN; `sk` is the listener */
+static __always_inline int on_conn_request(struct sock *sk, const void *th, const void *ip, u32 len)
+{
+	struct syn_key key = {};
+	struct conn *c;
+	u32 zero = 0;
+
+	c = bpf_map_lookup_elem(&syn_scratch, &zero);
+	if (!c || !parse_segment(c, &c->segment, th, len) || !syn_from_packet(&key, sk, th, ip))
+		return 0;
+	bpf_map_update_elem(&syns, &key, &c->segment.mss, BPF_ANY);
+	return 0;
+}
+
 /* The end of tcp_sync_mss(sk, pmtu), which alone sets mss_cache */
 static __always_inline int on_sync_mss(void *ctx, struct sock *sk)
 {

@@ -192,6 +192,11 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::EcnCheck],
         &[("ecn_check_ce", Function("__tcp_ecn_check_ce"))],
     ),
+    point(
+        "fentry/tcp_conn_request",
+        &[Hook::ConnRequest],
+        &[("conn_request", Function("tcp_conn_request"))],
+    ),
     point("fexit/tcp_sync_mss", &[Hook::SyncMss], &[("sync_mss", Function("tcp_sync_mss"))]),
     point(
         "fexit/tcp_sendmsg_locked",

@@ -81,6 +81,8 @@ hooks! {
     25 EnterLoss "enter_loss" false
     /// tcp_enter_recovery: fast recovery begins, where the kernel has no tcp_cong_state_set.
     26 EnterRecovery "enter_recovery" false
+    /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
+    27 ConnRequest "conn_request" false
 }
 
 impl fmt::Display for Hook {

@@ -1560,11 +1560,18 @@ estats_vars! {
         kind: Kind::Identity,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Approximate,
-            needs: &[Hook::Handshake, Hook::SetState],
-            how: "active: the option in the SYN-ACK, exact; passive: rx_opt.mss_clamp, the smaller of the option and TCP_MAXSEG",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Handshake, Hook::ConnRequest, Hook::SetState],
+                how: "the option in the SYN-ACK, or in the SYN where tcp_conn_request sees it",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::Handshake, Hook::SetState],
+                how: "active: the option in the SYN-ACK, exact; passive: rx_opt.mss_clamp, the smaller of the option and TCP_MAXSEG, and 536 where the peer sent none",
+            },
+        ],
         tcp_info: TcpInfo::Related("rx_opt.mss_clamp == min(received, user_mss), or 536 when none was received"),
     }
 
@@ -2266,13 +2273,8 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::WriteXmit],
-                how: "maximum after each transmit loop, the only place where it grows",
-            },
-            Coverage {
-                quality: Quality::Sampled,
-                needs: &[Hook::TcpProbe, Hook::Egress],
-                how: "maximum over received and sent segments",
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::SetState],
+                how: "maximum before each received segment: only an acknowledgment makes it shorter",
             },
         ],
         tcp_info: TcpInfo::None,
@@ -2424,13 +2426,8 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::WriteXmit, Hook::SetState],
-                how: "from SndNxt",
-            },
-            Coverage {
-                quality: Quality::Sampled,
                 needs: &[Hook::SetState],
-                how: "from SndNxt",
+                how: "from SndNxt, which only grows: what the last reading shows is the largest",
             },
         ],
         tcp_info: TcpInfo::Related("== SndNxt on modern kernels except repair mode / TFO fallback"),
@@ -2557,13 +2554,8 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::WriteXmit],
-                how: "maximum at the beginning of each transmit loop, inside which it only shrinks",
-            },
-            Coverage {
-                quality: Quality::Sampled,
-                needs: &[Hook::TcpProbe, Hook::Egress],
-                how: "maximum over received and sent segments",
+                needs: &[Hook::Egress, Hook::TcpProbe, Hook::SetState],
+                how: "maximum before each segment sent, which still counts it: only sending makes it shorter",
             },
         ],
         tcp_info: TcpInfo::Related(">= tcpi_notsent_bytes at any time"),
