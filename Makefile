@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint docs golden bench clean
+.PHONY: help setup build release demo test lint docs golden guest coverage bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ docs: ## renew the generated documents (docs/variables.md, docs/tables.md)
 
 golden: ## renew the expected tables of the golden tests, on purpose
 	BLESS=1 $(CARGO) test --no-default-features --test golden
+
+guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12
+	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
+
+coverage: ## renew docs/coverage.md from what the guests' kernels say
+	BLESS=1 $(CARGO) test --no-default-features --features record --test guest coverage_document
 
 bench: release ## the benchmarks of docs/benchmarks.md: ratios against peers, about ten minutes
 	sh bench/run.sh

@@ -24,6 +24,16 @@ need iperf3 iperf3
 need ip iproute2
 need ss iproute2
 need zstd zstd
+# Guests (scripts/guest): an emulator, and what goes into an initramfs.
+need qemu-system-x86_64 qemu-system-x86
+need busybox busybox-static
+need dash dash
+need cpio cpio
+need xz xz-utils
+need depmod kmod
+need readelf binutils
+need tc iproute2
+need /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 
 if ! command -v cargo >/dev/null 2>&1; then
 	echo "setup: cargo is not installed: get Rust 1.95 or newer from https://rustup.rs" >&2

@@ -22,6 +22,7 @@ case $series in
 	exit 2
 	;;
 esac
+PATH=$PATH:/usr/sbin:/sbin
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e "$keyring" ] || {
 	echo "kernel.sh: $keyring is missing: install debian-archive-keyring" >&2
@@ -44,10 +45,9 @@ update() { # update MIRROR: lists of the release and its security updates
 	done >"$apt/sources.list"
 	ours apt-get update -o APT::Update::Error-Mode=any >&2
 }
-# A release that is no longer supported moves from the one to the other; its Release file keeps
-# the date until which it was valid.
-update deb.debian.org || ours_archived=1
-if [ -n "${ours_archived:-}" ]; then
+# A release that is no longer supported moves from the one mirror to the other; the date until
+# which its lists were valid passes.
+if ! update deb.debian.org; then
 	echo "Acquire::Check-Valid-Until \"false\";" >"$apt/archived.conf"
 	APT_CONFIG=$apt/archived.conf
 	export APT_CONFIG

@@ -13,6 +13,7 @@ mod support;
 
 mod agreement;
 mod connection;
+mod coverage;
 mod facts;
 mod inside;
 mod outcome;
@@ -24,6 +25,8 @@ mod scenario;
 mod sets;
 mod verify;
 mod visit;
+
+use coverage::{Column, Matrix, Name};
 
 const SUITE: &str = "guest tests";
 
@@ -44,4 +47,40 @@ fn linux_6_1() {
 #[test]
 fn linux_6_12() {
     kernel("6.12");
+}
+
+/// Every kernel's own word, and the running kernel's if it lets BPF in.
+#[test]
+fn coverage_document() {
+    let Some(_turn) = visit::enter() else { return };
+    let mut matrix = Matrix::default();
+    for (series, sets) in sets::GUESTS {
+        let visit = visit::to(series);
+        for set in *sets {
+            let recorded = visit.output.recorders.iter().find(|r| r.set == set.name);
+            let check = &recorded.unwrap_or_else(|| panic!("{series} has no {}", set.name)).check;
+            let column = Column::of(check)
+                .unwrap_or_else(|why| panic!("check of {} on {series}: {why}", set.name));
+            matrix.0.insert(Name::new(series, set.name), column);
+        }
+    }
+    for set in sets::HERE {
+        if let Some((series, column)) = here(set) {
+            matrix.0.insert(Name::new(&series, set.name), column);
+        }
+    }
+    coverage::check(&matrix);
+}
+
+/// What the running kernel gives with this set: its series and the column. `None` where it has
+/// not the whole set, or BPF cannot be loaded.
+fn here(set: &sets::HookSet) -> Option<(String, Column)> {
+    let check = recorder::check(set);
+    let json: serde_json::Value = serde_json::from_str(&check).ok()?;
+    if json["hook_set"].as_str() != Some(set.hooks) {
+        return None;
+    }
+    let release = json["host"]["kernel_release"].as_str()?;
+    let series: Vec<&str> = release.splitn(3, ['.', '-']).take(2).collect();
+    Some((series.join("."), Column::of(&check).ok()?))
 }

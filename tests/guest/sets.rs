@@ -20,6 +20,9 @@ const FENTRY: HookSet =
 pub const GUESTS: &[(&str, &[HookSet])] =
     &[("6.1", &[FENTRY, TRACEPOINT]), ("6.12", &[FENTRY, TRACEPOINT])];
 
+/// What is asked of the running kernel, which may not have them all.
+pub const HERE: &[HookSet] = &[FENTRY, TRACEPOINT];
+
 /// The hook sets of a series; panics if it is none of ours.
 pub fn of(series: &str) -> &'static [HookSet] {
     let guest = GUESTS.iter().find(|guest| guest.0 == series);

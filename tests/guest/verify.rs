@@ -41,6 +41,7 @@ pub fn all(visit: &'static Visit) -> Results {
                 push(set.name, "", "no loss", no_loss(&recording));
                 push(set.name, "", "what is missing is NULL", missing(&recording));
                 push(set.name, "", "rows", count(&recording));
+                push(set.name, "", "rows marked lossy", lossy(&recording));
                 recordings.insert(set.name, recording);
             }
             Err(why) => push(set.name, "", "replay", Err(why)),
@@ -116,6 +117,13 @@ fn count(recording: &Recording) -> Outcome {
         .sum();
     let found = recording.connections.len();
     one(found == expected, || format!("{found} rows, {expected} expected"))
+}
+
+/// What is wrong with a lossy row is excused, so most must not be.
+fn lossy(recording: &Recording) -> Outcome {
+    let lossy = recording.connections.iter().filter(|connection| connection.lossy()).count();
+    let all = recording.connections.len();
+    one(2 * lossy < all, || format!("{lossy} of {all}, skipped: {:?}", recording.skipped))
 }
 
 fn of_flow(
