@@ -8,37 +8,22 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(set_state, struct sock *sk, int old, int new)
-{
-	return on_set_state(ctx, sk, old, new);
-}
+HOOK("tp_btf/inet_sock_set_state", set_state, on_set_state(ctx, turn, sk, old, new),
+     struct sock *sk, int old, int new);
 
-SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(destroy, struct sock *sk)
-{
-	return on_destroy(ctx, sk);
-}
+HOOK("tp_btf/tcp_destroy_sock", destroy, on_destroy(ctx, turn, sk), struct sock *sk);
 
-SEC("tp_btf/tcp_probe")
-int BPF_PROG(tcp_probe, struct sock *sk, struct sk_buff *skb)
-{
-	return on_receive(ctx, sk, skb->data, skb->head + skb->network_header, skb->len,
-			  ESTATS_HOOK_tcp_probe);
-}
+HOOK("tp_btf/tcp_probe", tcp_probe,
+     on_receive(ctx, turn, sk, skb->data, skb->head + skb->network_header, skb->len,
+		ESTATS_HOOK_tcp_probe),
+     struct sock *sk, struct sk_buff *skb);
 
-SEC("tp_btf/tcp_cong_state_set")
-int BPF_PROG(cong_state, struct sock *sk, u8 new)
-{
-	return on_cong_state(ctx, sk, new);
-}
+HOOK("tp_btf/tcp_cong_state_set", cong_state, on_cong_state(ctx, turn, sk, new), struct sock *sk,
+     u8 new);
 
-SEC("tp_btf/tcp_retransmit_skb")
-int BPF_PROG(retransmit, struct sock *sk)
-{
-	return on_retransmit(ctx, sk);
-}
+HOOK("tp_btf/tcp_retransmit_skb", retransmit, on_retransmit(ctx, turn, sk), struct sock *sk);
 
+/* In the reader's own context only, where nothing of its kind interrupts it. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(rcv_space, struct sock *sk)
 {
@@ -91,7 +76,7 @@ int egress(struct __sk_buff *skb)
 		return 1;
 	if (!conn_open(skb, c, tp, tp, bpf_get_socket_cookie(skb), ESTATS_HOOK_egress, now))
 		return 1;
-	on_transmit(skb, c, tp, now);
+	on_transmit(c, tp, now);
 	if (!bpf_skb_load_bytes(skb, 0, ip, sizeof(ip))) {
 		v4 = ip[0] >> 4 == 4;
 		sent_with_tos(c, v4 ? ip[1] : (ip[0] << 4 | ip[1] >> 4));

@@ -7,6 +7,7 @@
 #define ESTATS_EVENTS_BPF_H
 
 #include "segment.bpf.h"
+#include "turn.bpf.h"
 
 /* `current` owns the socket: connect(2), listen(2), and the calls that send the FIN. */
 static __always_inline struct owner *owner_from_current(struct sock *sk)
@@ -58,7 +59,7 @@ static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, i
 	}
 }
 
-static __always_inline int on_set_state(void *ctx, struct sock *sk, int old, int new)
+static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, int old, int new)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct tcp_sock *tp;
@@ -71,22 +72,21 @@ static __always_inline int on_set_state(void *ctx, struct sock *sk, int old, int
 		owner = owner_from_current(sk);
 		return 0;
 	}
-	if (new == TCP_SYN_SENT) {
-		owner = owner_from_current(sk);
-		c = begin_conn(sk, owner, 1, now);
-		if (c)
-			c->old_state = new;
-		return 0;
-	}
-	if (new == TCP_SYN_RECV && old == TCP_LISTEN) {
-		/* The child; its cookie and addresses are not final before the next hook. */
-		owner = owner_inherit(sk);
-		c = begin_conn(sk, owner, 2, now);
-		if (c)
-			c->old_state = new;
-		return 0;
-	}
 	c = conn_of(sk);
+	if (c && !my_turn(c, turn))
+		return 0;
+	if (new == TCP_SYN_SENT || (new == TCP_SYN_RECV &&old == TCP_LISTEN)) {
+		/* A child's cookie and addresses are not final before the next hook. */
+		bool active = new == TCP_SYN_SENT;
+
+		owner = active ? owner_from_current(sk) : owner_inherit(sk);
+		c = begin_conn(sk, owner, active ? 1 : 2, now);
+		if (c) {
+			c->old_state = new;
+			my_turn(c, turn);
+		}
+		return 0;
+	}
 	if (!conn_live(c))
 		return 0;
 	tp = socket_of(sk);
@@ -122,11 +122,11 @@ static __always_inline int on_set_state(void *ctx, struct sock *sk, int old, int
  * open and not the length of the log. Also a second chance to end a connection whose close record
  * was lost.
  */
-static __always_inline int on_destroy(void *ctx, struct sock *sk)
+static __always_inline int on_destroy(void *ctx, u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
 
-	if (!c || !c->opened)
+	if (!c || !c->opened || !my_turn(c, turn))
 		return 0;
 	begin(c, ESTATS_HOOK_destroy, bpf_ktime_get_ns());
 	SET(c, State, RFC_DELETE_TCB);
@@ -138,12 +138,12 @@ static __always_inline int on_destroy(void *ctx, struct sock *sk)
  * The connection and its socket in a hook at which its identity is final; NULL if it is not
  * recorded. The hook's body goes on with `begin()`.
  */
-static __always_inline struct tcp_sock *enter(void *ctx, struct conn *c, struct sock *sk, u8 hook,
-					      u64 now)
+static __always_inline struct tcp_sock *enter(void *ctx, u32 turn, struct conn *c, struct sock *sk,
+					      u8 hook, u64 now)
 {
 	struct tcp_sock *tp;
 
-	if (!conn_live(c))
+	if (!conn_live(c) || !my_turn(c, turn))
 		return NULL;
 	tp = socket_of(sk);
 	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), hook, now))
@@ -152,19 +152,19 @@ static __always_inline struct tcp_sock *enter(void *ctx, struct conn *c, struct 
 }
 
 /* A segment is about to be processed; `th` and `ip` are the addresses of its headers. */
-static __always_inline int on_receive(void *ctx, struct sock *sk, const void *th, const void *ip,
-				      u32 len, u8 hook)
+static __always_inline int on_receive(void *ctx, u32 turn, struct sock *sk, const void *th,
+				      const void *ip, u32 len, u8 hook)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = enter(ctx, c, sk, hook, now);
+	struct tcp_sock *tp = enter(ctx, turn, c, sk, hook, now);
 
 	if (tp)
 		on_segment(ctx, c, tp, th, ip, len, hook, now);
 	return 0;
 }
 
-static __always_inline int on_cong_state(void *ctx, struct sock *sk, u8 new)
+static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u8 new)
 {
 	struct conn *c = conn_of(sk);
 	u64 now = bpf_ktime_get_ns();
@@ -176,7 +176,7 @@ static __always_inline int on_cong_state(void *ctx, struct sock *sk, u8 new)
 	/* A child being made sets its first state before its addresses are final. */
 	if (conn_live(c) && !c->opened && state_of(sk) == TCP_SYN_RECV)
 		return 0;
-	tp = enter(ctx, c, sk, ESTATS_HOOK_cong_state, now);
+	tp = enter(ctx, turn, c, sk, ESTATS_HOOK_cong_state, now);
 	if (!tp)
 		return 0;
 	old = estats_ca_state(tp);
@@ -212,11 +212,11 @@ static __always_inline int on_cong_state(void *ctx, struct sock *sk, u8 new)
 	return 0;
 }
 
-static __always_inline int on_retransmit(void *ctx, struct sock *sk)
+static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = enter(ctx, c, sk, ESTATS_HOOK_retransmit, now);
+	struct tcp_sock *tp = enter(ctx, turn, c, sk, ESTATS_HOOK_retransmit, now);
 
 	if (!tp)
 		return 0;
@@ -248,7 +248,7 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = enter(ctx, c, sk, ESTATS_HOOK_rcv_space, now);
+	struct tcp_sock *tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_rcv_space, now);
 	s32 found;
 
 	if (!tp)
@@ -261,9 +261,8 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 	return 0;
 }
 
-/* A segment on its way out: `tos` of its IP header, or -1. */
-static __always_inline void on_transmit(void *ctx, struct conn *c, const struct tcp_sock *tp,
-					u64 now)
+/* A segment on its way out. */
+static __always_inline void on_transmit(struct conn *c, const struct tcp_sock *tp, u64 now)
 {
 	begin(c, ESTATS_HOOK_egress, now);
 	read_socket(c, tp, false, now);

@@ -1,131 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Functions of the kernel by fentry and fexit: attach points only, bodies are in functions.bpf.h.
- */
+/* Functions of the kernel, by fentry and fexit: attach points only. */
 #include "functions.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-SEC("fentry/tcp_write_xmit")
-int BPF_PROG(write_xmit_begin, struct sock *sk, unsigned int mss_now, int nonagle, int push_one)
-{
-	return on_loop_begin(sk, mss_now, push_one);
-}
+HOOK("fentry/tcp_write_xmit", write_xmit_begin, on_loop_begin(turn, sk, mss_now, push_one),
+     struct sock *sk, unsigned int mss_now, int nonagle, int push_one);
 
-SEC("fexit/tcp_write_xmit")
-int BPF_PROG(write_xmit_end, struct sock *sk)
-{
-	return on_loop_end(ctx, sk);
-}
+HOOK("fexit/tcp_write_xmit", write_xmit_end, on_loop_end(ctx, turn, sk), struct sock *sk);
 
-SEC("fentry/tcp_fastretrans_alert")
-int BPF_PROG(fastretrans, struct sock *sk, u32 prior_snd_una, int num_dupack, int *ack_flag)
-{
-	return on_fastretrans(ctx, sk, num_dupack, ack_flag);
-}
+HOOK("fentry/tcp_fastretrans_alert", fastretrans,
+     on_fastretrans(ctx, turn, sk, num_dupack, ack_flag), struct sock *sk, u32 prior_snd_una,
+     int num_dupack, int *ack_flag);
 
-SEC("fentry/tcp_rack_detect_loss")
-int BPF_PROG(rack_begin, struct sock *sk)
-{
-	return on_rack(sk, true);
-}
+HOOK("fentry/tcp_rack_detect_loss", rack_begin, on_rack(turn, sk, true), struct sock *sk);
 
-SEC("fexit/tcp_rack_detect_loss")
-int BPF_PROG(rack_end, struct sock *sk)
-{
-	return on_rack(sk, false);
-}
+HOOK("fexit/tcp_rack_detect_loss", rack_end, on_rack(turn, sk, false), struct sock *sk);
 
-SEC("fentry/tcp_mark_skb_lost")
-int BPF_PROG(mark_lost, struct sock *sk, struct sk_buff *skb)
-{
-	return on_mark_lost(sk, skb);
-}
+HOOK("fentry/tcp_mark_skb_lost", mark_lost, on_mark_lost(turn, sk, skb), struct sock *sk,
+     struct sk_buff *skb);
 
-SEC("fentry/tcp_try_undo_recovery")
-int BPF_PROG(undo_recovery_begin, struct sock *sk)
-{
-	return on_undo_within(sk, UNDO_RECOVERY);
-}
+HOOK("fentry/tcp_try_undo_recovery", undo_recovery_begin, on_undo_within(turn, sk, UNDO_RECOVERY),
+     struct sock *sk);
 
-SEC("fexit/tcp_try_undo_recovery")
-int BPF_PROG(undo_recovery_end, struct sock *sk)
-{
-	return on_undo_within(sk, UNDO_NONE);
-}
+HOOK("fexit/tcp_try_undo_recovery", undo_recovery_end, on_undo_within(turn, sk, UNDO_NONE),
+     struct sock *sk);
 
-SEC("fentry/tcp_try_undo_loss")
-int BPF_PROG(undo_loss_begin, struct sock *sk, bool frto_undo)
-{
-	return on_undo_within(sk, frto_undo ? UNDO_FRTO : UNDO_NONE);
-}
+HOOK("fentry/tcp_try_undo_loss", undo_loss_begin,
+     on_undo_within(turn, sk, frto_undo ? UNDO_FRTO : UNDO_NONE), struct sock *sk, bool frto_undo);
 
-SEC("fexit/tcp_try_undo_loss")
-int BPF_PROG(undo_loss_end, struct sock *sk)
-{
-	return on_undo_within(sk, UNDO_NONE);
-}
+HOOK("fexit/tcp_try_undo_loss", undo_loss_end, on_undo_within(turn, sk, UNDO_NONE),
+     struct sock *sk);
 
-SEC("fentry/tcp_undo_cwnd_reduction")
-int BPF_PROG(undo, struct sock *sk, bool unmark_loss)
-{
-	return on_undo(ctx, sk, unmark_loss);
-}
+HOOK("fentry/tcp_undo_cwnd_reduction", undo, on_undo(ctx, turn, sk, unmark_loss), struct sock *sk,
+     bool unmark_loss);
 
-SEC("fentry/tcp_slow_start")
-int BPF_PROG(slow_start, struct tcp_sock *tp)
-{
-	return on_growth((struct sock *)tp, PENDING_SlowStart);
-}
+HOOK("fentry/tcp_slow_start", slow_start, on_growth(turn, (struct sock *)tp, PENDING_SlowStart),
+     struct tcp_sock *tp);
 
-SEC("fentry/tcp_reno_cong_avoid")
-int BPF_PROG(reno, struct sock *sk)
-{
-	return on_reno(sk);
-}
+HOOK("fentry/tcp_reno_cong_avoid", reno, on_reno(turn, sk), struct sock *sk);
 
-SEC("fentry/tcp_cong_avoid_ai")
-int BPF_PROG(cong_avoid, struct tcp_sock *tp)
-{
-	return on_growth((struct sock *)tp, PENDING_CongAvoid);
-}
+HOOK("fentry/tcp_cong_avoid_ai", cong_avoid, on_growth(turn, (struct sock *)tp, PENDING_CongAvoid),
+     struct tcp_sock *tp);
 
-SEC("fentry/tcp_cwnd_restart")
-int BPF_PROG(cwnd_restart, struct sock *sk)
-{
-	return on_cwnd_restart(sk);
-}
+HOOK("fentry/tcp_cwnd_restart", cwnd_restart, on_cwnd_restart(turn, sk), struct sock *sk);
 
-SEC("fentry/tcp_enter_cwr")
-int BPF_PROG(enter_cwr, struct sock *sk)
-{
-	return on_enter_cwr(ctx, sk);
-}
+HOOK("fentry/tcp_enter_cwr", enter_cwr, on_enter_cwr(ctx, turn, sk), struct sock *sk);
 
 /* The name from Linux 6.18 on. */
-SEC("fentry/tcp_data_ecn_check")
-int BPF_PROG(ecn_check, struct sock *sk, struct sk_buff *skb)
-{
-	return on_ecn_check(sk, skb);
-}
+HOOK("fentry/tcp_data_ecn_check", ecn_check, on_ecn_check(turn, sk, skb), struct sock *sk,
+     struct sk_buff *skb);
 
-SEC("fentry/__tcp_ecn_check_ce")
-int BPF_PROG(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
-{
-	return on_ecn_check(sk, skb);
-}
+HOOK("fentry/__tcp_ecn_check_ce", ecn_check_ce, on_ecn_check(turn, sk, skb), struct sock *sk,
+     struct sk_buff *skb);
 
+/* Alone: a SYN that is passed over costs its connection the exact MSSRcvd, no more. */
 SEC("fentry/tcp_conn_request")
 int BPF_PROG(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
 {
 	return on_conn_request(sk, skb->data, skb->head + skb->network_header, skb->len);
 }
 
-SEC("fexit/tcp_sync_mss")
-int BPF_PROG(sync_mss, struct sock *sk)
-{
-	return on_sync_mss(ctx, sk);
-}
+HOOK("fexit/tcp_sync_mss", sync_mss, on_sync_mss(ctx, turn, sk), struct sock *sk);
 
+/* In the writer's own context only, where nothing of its kind interrupts it. */
 SEC("fexit/tcp_sendmsg_locked")
 int BPF_PROG(sendmsg, struct sock *sk)
 {

@@ -9,16 +9,16 @@
 #include "events.bpf.h"
 
 /* The connection and its socket in a hook that never is the first to see them. */
-static __always_inline struct tcp_sock *known(struct conn *c, struct sock *sk)
+static __always_inline struct tcp_sock *known(u32 turn, struct conn *c, struct sock *sk)
 {
-	return conn_live(c) && c->opened ? socket_of(sk) : NULL;
+	return conn_live(c) && c->opened && my_turn(c, turn) ? socket_of(sk) : NULL;
 }
 
 /* tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp): sends what may be sent */
-static __always_inline int on_loop_begin(struct sock *sk, u32 mss, int push_one)
+static __always_inline int on_loop_begin(u32 turn, struct sock *sk, u32 mss, int push_one)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (!tp)
 		return 0;
@@ -33,14 +33,14 @@ static __always_inline int on_loop_begin(struct sock *sk, u32 mss, int push_one)
 	return 0;
 }
 
-static __always_inline int on_loop_end(void *ctx, struct sock *sk)
+static __always_inline int on_loop_end(void *ctx, u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
 	u64 now = bpf_ktime_get_ns();
 	struct tcp_sock *tp;
 	u8 state;
 
-	if (!conn_live(c) || !c->in_loop)
+	if (!conn_live(c) || !my_turn(c, turn) || !c->in_loop)
 		return 0;
 	tp = socket_of(sk);
 	if (!tp)
@@ -68,11 +68,11 @@ static __always_inline int on_loop_end(void *ctx, struct sock *sk)
 }
 
 /* tcp_fastretrans_alert(sk, prior_snd_una, num_dupack, ack_flag, rexmit) */
-static __always_inline int on_fastretrans(void *ctx, struct sock *sk, int num_dupack,
+static __always_inline int on_fastretrans(void *ctx, u32 turn, struct sock *sk, int num_dupack,
 					  const int *ack_flag)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 	int flag = 0;
 	u8 state;
 
@@ -95,23 +95,23 @@ static __always_inline int on_fastretrans(void *ctx, struct sock *sk, int num_du
 }
 
 /* tcp_rack_detect_loss(sk, reo_timeout) */
-static __always_inline int on_rack(struct sock *sk, bool inside)
+static __always_inline int on_rack(u32 turn, struct sock *sk, bool inside)
 {
 	struct conn *c = conn_of(sk);
 
-	if (conn_live(c))
+	if (conn_live(c) && my_turn(c, turn))
 		c->in_rack = inside;
 	return 0;
 }
 
 /* tcp_mark_skb_lost(sk, skb); the octets of its control block are those of the moment before */
-static __always_inline int on_mark_lost(struct sock *sk, const struct sk_buff *skb)
+static __always_inline int on_mark_lost(u32 turn, struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcp_skb_cb *cb = (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
 	struct conn *c = conn_of(sk);
 	u8 sacked;
 
-	if (!conn_live(c))
+	if (!conn_live(c) || !my_turn(c, turn))
 		return 0;
 	sacked = BPF_CORE_READ(cb, sacked);
 	if (sacked & TCPCB_SACKED_ACKED)
@@ -124,20 +124,20 @@ static __always_inline int on_mark_lost(struct sock *sk, const struct sk_buff *s
 }
 
 /* tcp_try_undo_recovery(sk), tcp_try_undo_loss(sk, frto_undo): which of them runs */
-static __always_inline int on_undo_within(struct sock *sk, u8 which)
+static __always_inline int on_undo_within(u32 turn, struct sock *sk, u8 which)
 {
 	struct conn *c = conn_of(sk);
 
-	if (conn_live(c))
+	if (conn_live(c) && my_turn(c, turn))
 		c->undo = which;
 	return 0;
 }
 
 /* tcp_undo_cwnd_reduction(sk, unmark_loss) */
-static __always_inline int on_undo(void *ctx, struct sock *sk, bool unmark_loss)
+static __always_inline int on_undo(void *ctx, u32 turn, struct sock *sk, bool unmark_loss)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 	u8 state;
 
 	if (!tp)
@@ -154,11 +154,11 @@ static __always_inline int on_undo(void *ctx, struct sock *sk, bool unmark_loss)
 	return 0;
 }
 
-static __always_inline int on_growth(struct sock *sk, u32 which)
+static __always_inline int on_growth(u32 turn, struct sock *sk, u32 which)
 {
 	struct conn *c = conn_of(sk);
 
-	if (conn_live(c) && which < PENDING_COUNT)
+	if (conn_live(c) && my_turn(c, turn) && which < PENDING_COUNT)
 		c->pending[which]++;
 	return 0;
 }
@@ -167,10 +167,10 @@ static __always_inline int on_growth(struct sock *sk, u32 which)
  * tcp_reno_cong_avoid(sk, ack, acked), into which tcp_slow_start() is inlined before Linux 6.3:
  * the tests that lead to it are made again here.
  */
-static __always_inline int on_reno(struct sock *sk)
+static __always_inline int on_reno(u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (!tp || tp->snd_cwnd >= tp->snd_ssthresh)
 		return 0;
@@ -180,10 +180,10 @@ static __always_inline int on_reno(struct sock *sk)
 }
 
 /* tcp_cwnd_restart(sk, delta); the next look at the window shows what it did */
-static __always_inline int on_cwnd_restart(struct sock *sk)
+static __always_inline int on_cwnd_restart(u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (!tp)
 		return 0;
@@ -196,10 +196,10 @@ static __always_inline int on_cwnd_restart(struct sock *sk)
  * tcp_enter_cwr(sk): from __tcp_transmit_skb() if the host refused the segment or marked it, then
  * nothing but its transmission came before; else from tcp_try_to_open() for an ECE.
  */
-static __always_inline int on_enter_cwr(void *ctx, struct sock *sk)
+static __always_inline int on_enter_cwr(void *ctx, u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (!tp || c->rec.hdr.hook != ESTATS_HOOK_egress)
 		return 0;
@@ -210,11 +210,11 @@ static __always_inline int on_enter_cwr(void *ctx, struct sock *sk)
 }
 
 /* __tcp_ecn_check_ce(sk, skb), tcp_data_ecn_check(sk, skb) from 6.18: accepted data */
-static __always_inline int on_ecn_check(struct sock *sk, const struct sk_buff *skb)
+static __always_inline int on_ecn_check(u32 turn, struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcp_skb_cb *cb = (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (tp && (tp->ecn_flags & TCP_ECN_OK) && (BPF_CORE_READ(cb, ip_dsfield) & 3) == 3)
 		c->pending[PENDING_CERcvd]++;
@@ -244,10 +244,10 @@ static __always_inline int on_conn_request(struct sock *sk, const void *th, cons
 }
 
 /* The end of tcp_sync_mss(sk, pmtu), which alone sets mss_cache */
-static __always_inline int on_sync_mss(void *ctx, struct sock *sk)
+static __always_inline int on_sync_mss(void *ctx, u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(turn, c, sk);
 
 	if (!tp || tp->mss_cache == c->cached[CACHED_CurMSS])
 		return 0;
@@ -261,7 +261,7 @@ static __always_inline int on_sync_mss(void *ctx, struct sock *sk)
 static __always_inline int on_sendmsg(void *ctx, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = known(c, sk);
+	struct tcp_sock *tp = known(TURN_ALWAYS, c, sk);
 
 	if (tp)
 		look_in(ctx, c, tp, ESTATS_HOOK_sendmsg, bpf_ktime_get_ns());

@@ -26,10 +26,15 @@ static __always_inline u64 estats_octets(u64 segments, u64 mss)
 	return octets > 0xffffffff ? 0xffffffff : octets;
 }
 
-/* tcp_packets_in_flight(), include/net/tcp.h */
+/*
+ * tcp_packets_in_flight(), include/net/tcp.h. tcp_write_queue_purge() forgets packets_out alone, so
+ * that an aborted connection would end with less than nothing in flight.
+ */
 static __always_inline u32 estats_in_flight(const struct tcp_sock *tp)
 {
-	return tp->packets_out - tp->sacked_out - tp->lost_out + tp->retrans_out;
+	s32 n = tp->packets_out - tp->sacked_out - tp->lost_out + tp->retrans_out;
+
+	return n > 0 ? n : 0;
 }
 
 static __always_inline u64 estats_pipe_size(const struct tcp_sock *tp)

@@ -102,11 +102,13 @@ static __always_inline void infer_growth(struct conn *c, const struct tcp_sock *
 	u32 cwnd = tp->snd_cwnd, count = tp->snd_cwnd_cnt;
 	bool grew = cwnd > c->segment_cwnd;
 
-	if (c->segment_cwnd) {
+	/* PRR sets the window in these states; and not every algorithm has a slow start. */
+	if (c->segment_cwnd && c->ca_state != CA_CWR && c->ca_state != CA_RECOVERY &&
+	    !has_cong_control(tp)) {
 		if (c->segment_cwnd < c->segment_ssthresh) {
 			if (grew && !is_hooked(ESTATS_HOOK_slow_start))
 				c->pending[PENDING_SlowStart]++;
-		} else if ((grew || count != c->segment_cwnd_cnt) && c->ca_state == CA_OPEN &&
+		} else if ((grew || count != c->segment_cwnd_cnt) &&
 			   !is_hooked(ESTATS_HOOK_cong_avoid)) {
 			c->pending[PENDING_CongAvoid]++;
 		}

@@ -149,7 +149,7 @@ pub(super) fn load<'obj>(
         let mut serves = POINTS
             .iter()
             .enumerate()
-            .filter(|(_, p)| p.programs.iter().any(|(program, _)| name == OsStr::new(program)))
+            .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
         // Programs of no point serve the recorder itself.
         serves.peek().is_none() || serves.any(|(i, _)| !unused(i))
@@ -168,6 +168,15 @@ pub(super) fn load<'obj>(
     let loaded = Loaded { skel, rings, hz, own_pid, unusable };
     plan.filters.install(&loaded.filter_maps())?;
     Ok(loaded)
+}
+
+/// What the name of a program that stands in for another ends with.
+const AGAIN: &str = "_again";
+
+/// The name that [`POINTS`] has for a program.
+fn base(name: &OsStr) -> &str {
+    let name = name.to_str().expect("a program's name is ASCII");
+    name.strip_suffix(AGAIN).unwrap_or(name)
 }
 
 /// The places that this kernel or this plan does not allow, and why.
@@ -256,6 +265,11 @@ impl Loaded<'_> {
         }
     }
 
+    /// The program of that name, and the one that stands in for it (bpf/turn.bpf.h).
+    fn programs(&self, name: &str) -> impl Iterator<Item = ProgramMut<'_>> {
+        [name.to_owned(), name.to_owned() + AGAIN].into_iter().filter_map(|n| self.program(&n))
+    }
+
     fn program(&self, name: &str) -> Option<ProgramMut<'_>> {
         self.skel.object().progs_mut().find(|p| p.name() == OsStr::new(name))
     }
@@ -293,9 +307,9 @@ impl Loaded<'_> {
                 continue;
             }
             for (name, _) in point.programs {
-                let program = self.program(name).expect("the object has the program");
+                let programs: Vec<_> = self.programs(name).collect();
                 skips
-                    .watch(program.as_fd(), point.hooks[0])
+                    .watch(&programs, point.hooks[0])
                     .map_err(|e| CaptureError::bpf("watch the programs", e.into()))?;
             }
         }
@@ -320,7 +334,8 @@ impl Loaded<'_> {
             None => point
                 .programs
                 .iter()
-                .filter_map(|(name, target)| self.attach_program(name, *target, root).transpose())
+                .flat_map(|(name, target)| self.programs(name).map(move |p| (p, *target)))
+                .filter_map(|(program, target)| attach_program(&program, target, root).transpose())
                 .collect::<Result<Vec<Link>, String>>(),
         };
         attached.status.retain(|s| !point.hooks.iter().any(|hook| s.hook == hook.name()));
@@ -336,26 +351,24 @@ impl Loaded<'_> {
             attached.hooks.extend(point.hooks);
         }
     }
+}
 
-    fn attach_program(
-        &self,
-        name: &str,
-        target: Target,
-        root: Option<&std::io::Result<OwnedFd>>,
-    ) -> Result<Option<Link>, String> {
-        let program = self.program(name).expect("the object has the program");
-        match target {
-            Target::Tracepoint(_) | Target::Function(_) => {
-                program.attach().map(Some).map_err(|e| e.to_string())
-            }
-            Target::Cgroup => match root {
-                None => Err("cgroup v2 is not mounted".to_owned()),
-                Some(Err(e)) => Err(format!("cannot open the cgroup v2 mount: {e}")),
-                Some(Ok(fd)) => {
-                    program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
-                }
-            },
-            Target::Iterator => Ok(None),
+fn attach_program(
+    program: &ProgramMut<'_>,
+    target: Target,
+    root: Option<&std::io::Result<OwnedFd>>,
+) -> Result<Option<Link>, String> {
+    match target {
+        Target::Tracepoint(_) | Target::Function(_) => {
+            program.attach().map(Some).map_err(|e| e.to_string())
         }
+        Target::Cgroup => match root {
+            None => Err("cgroup v2 is not mounted".to_owned()),
+            Some(Err(e)) => Err(format!("cannot open the cgroup v2 mount: {e}")),
+            Some(Ok(fd)) => {
+                program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
+            }
+        },
+        Target::Iterator => Ok(None),
     }
 }

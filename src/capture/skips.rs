@@ -2,8 +2,9 @@
 //!
 //! The kernel does not run a tracing program on a CPU where it runs already: a softirq that
 //! interrupts the program in the middle of another connection's event is passed over
-//! (`prog->active` in `__bpf_prog_enter_recur()` and `__bpf_trace_run()`). Nothing of ours sees
-//! that happen; the kernel counts it for each program since 5.12.
+//! (`prog->active` in `__bpf_prog_enter_recur()` and `__bpf_trace_run()`). The kernel counts that
+//! for each program since 5.12. Where two programs stand in for each other (bpf/turn.bpf.h), an
+//! event is lost only if both are passed over, so no more are than the one that was so less often.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -14,36 +15,41 @@ use crate::schema::Hook;
 /// The programs whose omissions are counted.
 #[derive(Debug, Default)]
 pub(super) struct Skips {
-    programs: Vec<Program>,
+    events: Vec<Event>,
 }
 
 #[derive(Debug)]
-struct Program {
-    fd: OwnedFd,
+struct Event {
+    fds: Vec<OwnedFd>,
     hook: Hook,
     before: u64,
 }
 
 impl Skips {
-    /// Counts for this program too, from now on.
+    /// Counts for these programs of one event too, from now on.
     ///
     /// # Errors
     /// The one of dup(2).
-    pub(super) fn watch(&mut self, program: impl AsFd, hook: Hook) -> std::io::Result<()> {
-        let fd = program.as_fd().try_clone_to_owned()?;
-        let before = misses(&fd);
-        self.programs.push(Program { fd, hook, before });
+    pub(super) fn watch<F: AsFd>(&mut self, programs: &[F], hook: Hook) -> std::io::Result<()> {
+        let dup = |program: &F| program.as_fd().try_clone_to_owned();
+        let fds = programs.iter().map(dup).collect::<std::io::Result<Vec<_>>>()?;
+        self.events.push(Event { before: missed(&fds), fds, hook });
         Ok(())
     }
 
     /// Hooks that were passed over since the call before, and how often.
     pub(super) fn since_before(&mut self) -> impl Iterator<Item = (Hook, u64)> {
-        self.programs.iter_mut().filter_map(|p| {
-            let now = misses(&p.fd);
-            let count = now.saturating_sub(std::mem::replace(&mut p.before, now));
-            (count > 0).then_some((p.hook, count))
+        self.events.iter_mut().filter_map(|e| {
+            let now = missed(&e.fds);
+            let count = now.saturating_sub(std::mem::replace(&mut e.before, now));
+            (count > 0).then_some((e.hook, count))
         })
     }
+}
+
+/// Events that no program of these saw, at most.
+fn missed(fds: &[OwnedFd]) -> u64 {
+    fds.iter().map(misses).min().unwrap_or(0)
 }
 
 /// 0 on kernels that do not count.

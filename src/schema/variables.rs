@@ -1930,7 +1930,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::TcpProbe],
-                how: "received segments between which snd_cwnd grew below ssthresh",
+                how: "received segments between which snd_cwnd grew below ssthresh, outside CWR and Recovery",
             },
         ],
         tcp_info: TcpInfo::None,
@@ -1955,7 +1955,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::TcpProbe],
-                how: "received segments between which snd_cwnd or snd_cwnd_cnt grew at or above ssthresh, in Open",
+                how: "received segments between which snd_cwnd or snd_cwnd_cnt changed upward at or above ssthresh, outside CWR and Recovery",
             },
         ],
         tcp_info: TcpInfo::None,
