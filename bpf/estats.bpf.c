@@ -6,7 +6,6 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
 HOOK("tp_btf/inet_sock_set_state", set_state, on_set_state(ctx, turn, sk, old, new),
      struct sock *sk, int old, int new);
@@ -98,14 +97,17 @@ static __always_inline void want_callbacks(struct bpf_sock_ops *ctx, u32 flags)
 static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *c,
 					 struct tcp_sock *tp, u64 now)
 {
-	struct bpf_sock_ops_kern *kern;
+	/*
+	 * The context is the kernel's own structure; only direct reads of it are translated. Linux
+	 * 6.1 has no bpf_cast_to_kern_ctx yet, which would say so in the open.
+	 */
+	const struct bpf_sock_ops_kern *kern = (const void *)ctx;
 	struct sk_buff *skb;
 	const u8 *head;
 
 	/* In ESTABLISHED tcp_probe has seen it, and this callback misses the fast path. */
-	if (ctx->state == TCP_ESTABLISHED || !bpf_ksym_exists(bpf_cast_to_kern_ctx))
+	if (ctx->state == TCP_ESTABLISHED)
 		return;
-	kern = bpf_cast_to_kern_ctx(ctx);
 	skb = BPF_CORE_READ(kern, skb);
 	if (!skb)
 		return;
