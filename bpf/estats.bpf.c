@@ -6,7 +6,6 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-
 HOOK("tp_btf/inet_sock_set_state", set_state, on_set_state(ctx, turn, sk, old, new),
      struct sock *sk, int old, int new);
 

@@ -24,4 +24,4 @@ use support::gate::Needs;
 
 const SUITE: &str = "recorder tests";
 /// Processes with sockets of their own are Perl one-liners: every Debian has it.
-const PERL: Needs = Needs { bpf: true, programs: &["perl"] };
+const PERL: Needs = Needs { lab: true, bpf: true, programs: &["perl"] };
