@@ -19,7 +19,11 @@ OTHER_PORT = 9
 def variants(pair):
     """Name and, in a directory of its own, the tool that runs beside the ping-pong."""
     yield "baseline", None
-    yield "`estats-record --all`", lambda d: lab.recorder(d, "--all")
+    for hooks in lab.hook_sets():
+        yield (
+            f"`estats-record --all --hooks {hooks}`",
+            lambda d, hooks=hooks: lab.recorder(d, "--all", "--hooks", hooks),
+        )
     yield (
         f"`estats-record --port {OTHER_PORT}`, filtered out",
         lambda d: lab.recorder(d, "--port", OTHER_PORT),

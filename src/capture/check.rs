@@ -16,6 +16,8 @@ pub struct Report {
     pub hook_set: &'static str,
     /// Every hook, attached or not and why.
     pub hooks: Vec<HookStatus>,
+    /// Programs attached at once.
+    pub programs: usize,
     /// Every variable with its quality under these hooks.
     pub variables: Vec<VariableStatus>,
     /// libbpf's warnings while loading.
@@ -46,6 +48,7 @@ pub fn check(hooks: Option<HookSet>) -> Result<Report, CaptureError> {
     Ok(Report {
         host,
         hook_set: attached.set().name(),
+        programs: attached.links.len(),
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
         warnings: load::warnings(),
@@ -71,7 +74,7 @@ impl std::fmt::Display for Report {
         if let Some(hz) = host.hz {
             writeln!(f, "HZ {hz}")?;
         }
-        writeln!(f, "\nhooks of the {} set", self.hook_set)?;
+        writeln!(f, "\nhooks of the {} set: {} programs", self.hook_set, self.programs)?;
         for hook in &self.hooks {
             let state = hook.reason.as_deref().unwrap_or("ok");
             writeln!(f, "  {:14} {:30} {state}", hook.hook, hook.point)?;

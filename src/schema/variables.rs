@@ -2249,13 +2249,8 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::WriteXmit, Hook::SetState],
-                how: "after each transmit loop and received segment",
-            },
-            Coverage {
-                quality: Quality::Sampled,
-                needs: &[Hook::SetState, Hook::Egress],
-                how: "read at received and sent segments and at ->CLOSE",
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::SetState],
+                how: "before each received segment, when all that was sent since the one before has been counted",
             },
         ],
         tcp_info: TcpInfo::Related("close to tcpi_unacked * tcpi_snd_mss (>=)"),
@@ -2402,13 +2397,8 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::WriteXmit, Hook::SetState],
-                how: "after each transmit loop",
-            },
-            Coverage {
-                quality: Quality::Sampled,
-                needs: &[Hook::SetState, Hook::Egress],
-                how: "read at received and sent segments and at ->CLOSE",
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::SetState],
+                how: "before each received segment, when all that was sent since the one before has been counted",
             },
         ],
         tcp_info: TcpInfo::Related("none (inet_diag has none); SndNxt - SndUna == CurRetxQueue"),
