@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crate::facts::Recorded;
 use crate::sets::HookSet;
 
-/// Loading takes a second or two on real hardware, ten to twenty times that under emulation.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Loading takes a second or two on real hardware, ten to twenty times that under emulation, and
+/// the machine that emulates may have other things to do.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A recorder that runs, or that failed to.
 #[derive(Debug)]
