@@ -29,8 +29,9 @@ estats_vars! {
         tcp_info: TcpInfo::Related("chrono_type: RWND_LIMITED(2) should coincide with state 2 most of the time; no exact counterpart"),
     }
 
-    /// Monotonic time at which the current Limstate was last (re)confirmed, i.e. the end of the
-    /// last transmit loop.
+    /// Monotonic time at which the current Limstate began: the end of the transmit loop that left
+    /// it. A Web10G kernel sets it at every loop, also where the state stays; the times in the
+    /// states are the same.
     2 LimstateTs {
         table: Table::Global,
         rfc: "",
