@@ -21,6 +21,7 @@ pub mod replay;
 
 pub mod flow;
 
+pub mod audit;
 pub mod estats;
 
 pub mod tables;

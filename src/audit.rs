@@ -1,0 +1,188 @@
+//! The self-audit: what replay made of the stream, against what the kernel said of the same
+//! connection at the same instant.
+//!
+//! A recording holds a snapshot of each connection's `struct tcp_info` fields beside the last record
+//! of its variables, made by the same program at the same moment, so gauges are compared as exactly
+//! as counters. The comparisons are relations of the schema ([`TcpInfo`]), those in [`checks`], and
+//! nothing else.
+
+pub mod checks;
+
+use std::fmt;
+
+use crate::schema::{TcpInfo, Var};
+
+/// The kernel's account: fields of `struct tcp_info` by name, in its units; `None` where this kernel
+/// has no such field.
+pub type Kernel<'a> = &'a dyn Fn(&str) -> Option<u64>;
+
+/// The replayed account: raw values (codes of enumerations), `None` where NULL.
+pub type Replayed<'a> = &'a dyn Fn(Var) -> Option<u64>;
+
+/// How true a variable is in this recording, by the manifest's word.
+pub type Qualities<'a> = &'a dyn Fn(Var) -> &'a str;
+
+/// The result of one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// The two are the same.
+    Equal,
+    /// Within the bound that the relation states.
+    Bounded,
+    /// Neither the same nor within the bound: one of the accounts is wrong.
+    Differs,
+    /// Nothing can be said, for the reason given.
+    NotComparable,
+}
+
+impl Verdict {
+    /// All verdicts.
+    pub const ALL: &'static [Self] =
+        &[Self::Equal, Self::Bounded, Self::Differs, Self::NotComparable];
+
+    /// The word in tables/audit.parquet.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Bounded => "bounded",
+            Self::Differs => "differs",
+            Self::NotComparable => "not comparable",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One comparison of one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The variable, or the first of several.
+    pub var: Var,
+    /// What was compared, in the terms of the tables: `SegsOut = tcpi_segs_out`.
+    pub relation: String,
+    /// The left side.
+    pub replayed: Option<i64>,
+    /// The right side.
+    pub kernel: Option<i64>,
+    /// The result.
+    pub verdict: Verdict,
+    /// Why it is not comparable; empty otherwise.
+    pub reason: &'static str,
+}
+
+/// What limits the comparisons of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The connection was seen from its beginning: events could be counted.
+    pub from_the_beginning: bool,
+    /// Records may be missing: counters of events are lower bounds.
+    pub lossy: bool,
+}
+
+/// What a relation says of its two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Left = right.
+    Equal,
+    /// Left <= right.
+    AtMost,
+    /// Left >= right.
+    AtLeast,
+}
+
+impl Bound {
+    const fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::AtMost => "<=",
+            Self::AtLeast => ">=",
+        }
+    }
+
+    const fn holds(self, left: i128, right: i128) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::AtMost => left <= right,
+            Self::AtLeast => left >= right,
+        }
+    }
+}
+
+/// Compares everything of one connection.
+pub fn audit(
+    row: Replayed<'_>,
+    kernel: Kernel<'_>,
+    quality: Qualities<'_>,
+    scope: Scope,
+) -> Vec<Comparison> {
+    let mut out: Vec<Comparison> = Vec::new();
+    for &var in Var::ALL {
+        let (right, text) = match var.def().tcp_info {
+            TcpInfo::None | TcpInfo::Related(_) => continue,
+            TcpInfo::Equal(field) => (kernel(field), field.to_owned()),
+            TcpInfo::EqualLow32(field) => {
+                (kernel(field).map(|v| v & 0xffff_ffff), format!("{field} modulo 2^32"))
+            }
+            TcpInfo::Product(a, b) => (product(kernel, a, b), format!("{a} x {b}")),
+        };
+        let relation = format!("{} = {text}", var.name());
+        let sides = (row(var).map(i128::from), right.map(i128::from));
+        out.push(judge(var, relation, Bound::Equal, sides, limit(&[var], quality, scope, false)));
+    }
+    for check in checks::CHECKS {
+        let sides = (check.left)(row, kernel);
+        let right = (check.right)(row, kernel);
+        let relation = format!("{} {} {}", check.says.0, check.bound.symbol(), check.says.1);
+        let why = limit(check.vars, quality, scope, check.events);
+        out.push(judge(check.vars[0], relation, check.bound, (sides, right), why));
+    }
+    out
+}
+
+/// A threshold that was never set is not that many segments; octets saturate at 32 bits.
+fn product(kernel: Kernel<'_>, a: &str, b: &str) -> Option<u64> {
+    let segments = kernel(a)?;
+    if a == "tcpi_snd_ssthresh" && segments >= 0x7fff_ffff {
+        return Some(0xffff_ffff);
+    }
+    Some((segments * kernel(b)?).min(0xffff_ffff))
+}
+
+/// Why nothing can be concluded from this row's values of these variables, if so.
+fn limit(vars: &[Var], quality: Qualities<'_>, scope: Scope, events: bool) -> Option<&'static str> {
+    if events && !scope.from_the_beginning {
+        return Some("the connection began before the recording");
+    }
+    if events && scope.lossy {
+        return Some("records of that time were lost");
+    }
+    // A sampled value is the kernel's own, read at the same instant as the snapshot.
+    let estimate = vars.iter().any(|var| quality(*var) == "approximate");
+    estimate.then_some("an estimate with these hooks")
+}
+
+fn judge(
+    var: Var,
+    relation: String,
+    bound: Bound,
+    (left, right): (Option<i128>, Option<i128>),
+    why: Option<&'static str>,
+) -> Comparison {
+    let (verdict, reason) = match (left, right, why) {
+        (_, _, Some(why)) => (Verdict::NotComparable, why),
+        (None, _, None) => (Verdict::NotComparable, "not recorded"),
+        (_, None, None) => (Verdict::NotComparable, "this kernel does not say"),
+        (Some(l), Some(r), None) if !bound.holds(l, r) => (Verdict::Differs, ""),
+        (Some(_), Some(_), None) if bound == Bound::Equal => (Verdict::Equal, ""),
+        (Some(_), Some(_), None) => (Verdict::Bounded, ""),
+    };
+    let cell = |side: Option<i128>| side.and_then(|v| i64::try_from(v).ok());
+    Comparison { var, relation, replayed: cell(left), kernel: cell(right), verdict, reason }
+}
+
+#[cfg(test)]
+mod tests;
