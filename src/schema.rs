@@ -243,6 +243,13 @@ impl Quality {
             Self::Missing => "missing",
         }
     }
+
+    /// The quality of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        [Self::Exact, Self::Sampled, Self::Approximate, Self::Constant, Self::Missing]
+            .into_iter()
+            .find(|quality| quality.name() == name)
+    }
 }
 
 /// One way to come by a variable.
