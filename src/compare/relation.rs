@@ -44,7 +44,7 @@ pub(super) fn holds(
             // Each floor takes 999 us at most.
             let most = sum.div_euclid(1000);
             let least = (sum - 999 * count + 999).div_euclid(1000).clamp(0, most);
-            low(r - least) <= most - least && r >= 0
+            (0..=most - least).contains(&low(r - least))
         }
         How::Is(l) => low(r) == low(linear(&l)?),
         How::Between { least, most } => {
