@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn classes() {
         use Var::*;
-        let cases: [(Class, Var, &[(Var, i128)], &[(Var, i128)]); 12] = [
+        type Side = &'static [(Var, i128)];
+        let cases: [(Class, Var, Side, Side); 12] = [
             (Class::Exact, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 7)]),
             (Class::Differs, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 8)]),
             (Class::UnitRounded, MinRTT, &[(MinRTT, 20_500)], &[(MinRTT, 20)]),
