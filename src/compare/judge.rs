@@ -90,7 +90,7 @@ impl Coverage {
                 Some(Quality::Approximate) => Some((var, Doubt::Approximate, reason)),
                 // It has a value all the same: replay found it in a log that promised none.
                 Some(Quality::Missing) | None => {
-                    Some((var, Doubt::Sampled, "the manifest does not say how true it is"))
+                    Some((var, Doubt::Sampled, "the manifest does not promise it"))
                 }
             }
         })
