@@ -1,5 +1,6 @@
 //! The commands of `estats-analyze`.
 
+mod compare;
 mod info;
 mod replay;
 mod sql;
@@ -74,6 +75,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
+    Compare(compare::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
     #[command(
         after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
@@ -110,6 +113,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
