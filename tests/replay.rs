@@ -157,7 +157,7 @@ fn rows_are_what_happened() {
         ("Nagle", "false"),
         ("SndMax", "66856"),
         ("Limstate", "NULL"),
-        ("SndLimTimeRwin", "NULL"),
+        ("LostRetransmitSegs", "NULL"),
         ("SlowStart", "NULL"),
         ("LimSsthresh", "4294967295"),
         ("HCDataOctetsIn", "72400"),
