@@ -158,7 +158,7 @@ fn rows_are_what_happened() {
         ("SndMax", "66856"),
         ("Limstate", "NULL"),
         ("LostRetransmitSegs", "NULL"),
-        ("SlowStart", "NULL"),
+        ("RackTimeout", "NULL"),
         ("LimSsthresh", "4294967295"),
         ("HCDataOctetsIn", "72400"),
         ("StartTv", "2026-01-01T00:00:00.001"),
