@@ -48,7 +48,8 @@ static
 {
 	struct segment *s = &o->c->segment;
 	const u8 *opt = o->c->header;
-	u32 off = s->option;
+	/* Read from memory each time: the verifier would follow every value that it can have. */
+	u32 off = *(volatile u32 *)&s->option;
 	u8 kind, size;
 
 	if (off >= o->len)
@@ -80,8 +81,8 @@ static
 }
 
 /*
- * The options in c->header. bpf_loop() (5.17) has its body verified once. For older kernels an
- * ordinary loop; its position is in memory, so that the verifier need not follow every value of it.
+ * The options in c->header. bpf_loop() (5.17) has its body verified once. Older kernels have
+ * an ordinary loop, unrolled in the verifier.
  */
 static __always_inline void parse_options(struct conn *c, u32 len)
 {
