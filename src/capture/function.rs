@@ -1,6 +1,6 @@
 //! Whether BPF may be attached to a function of the running kernel.
 
-use std::{collections::BTreeMap, ffi::CString, fs, io, sync::OnceLock};
+use std::{collections::BTreeMap, ffi::CString, fs, io, path::Path, sync::OnceLock};
 
 use libbpf_rs::libbpf_sys::{
     BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, bpf_insn, bpf_prog_load, bpf_prog_load_opts,
@@ -12,9 +12,15 @@ use super::points::HookSet;
 /// What stands in the way of a program of this set at this function, if anything does.
 pub(super) fn obstacle(set: HookSet, function: &str) -> Option<String> {
     match set {
+        HookSet::Kprobe if !has_kprobes() => Some("this kernel has no kprobes".to_owned()),
         HookSet::Kprobe => symbols().obstacle(function),
         HookSet::Fentry | HookSet::Tracepoint => trampoline_obstacle(function),
     }
+}
+
+/// As the tracing system of the kernel offers them (CONFIG_KPROBE_EVENTS).
+fn has_kprobes() -> bool {
+    Path::new("/sys/bus/event_source/devices/kprobe").exists()
 }
 
 /// The kernel's functions by name, with the suffixes that the compiler gave to their clones.

@@ -76,8 +76,10 @@ struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
+    /// Before 5.5 type information does not name them, and attaching has to find out.
     fn has_tracepoint(&self, name: &str) -> bool {
-        self.btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}")).is_some()
+        let has = |name| self.btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"));
+        has(name).is_some() || has("sched_process_exit").is_none()
     }
 
     fn has_helper(&self, name: &str) -> bool {
@@ -290,9 +292,7 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
             return Some("for other kernels".to_owned());
         }
         point.programs.iter().find_map(|(_, target)| match target {
-            // Raw tracepoints are looked up by the kernel when they are attached; before 5.5 its
-            // type information does not name them.
-            Target::Tracepoint(name) if set != HookSet::Kprobe && !kernel.has_tracepoint(name) => {
+            Target::Tracepoint(name) if !kernel.has_tracepoint(name) => {
                 Some(format!("this kernel has no tracepoint {name}"))
             }
             Target::Function(name) => function::obstacle(set, name),

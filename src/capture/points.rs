@@ -309,3 +309,48 @@ pub(super) const POINTS: &[Point] = &[
 
 /// Programs that make no records but that the recording may need.
 pub(super) const FORK: Target = Target::Tracepoint("sched_process_fork");
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use libbpf_rs::ObjectBuilder;
+
+    use super::*;
+
+    fn programs(object: &str) -> BTreeSet<String> {
+        let path = Path::new(env!("OUT_DIR")).join(object);
+        let open = ObjectBuilder::default().open_file(path).unwrap();
+        open.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// A program that one object lacks is not needed there, but one that both lack is a slip.
+    #[test]
+    fn every_place_has_its_programs() {
+        let (tracing, kprobe) = (programs("estats.bpf.o"), programs("kprobe.bpf.o"));
+        for point in POINTS {
+            for (set, object) in [(HookSet::Fentry, &tracing), (HookSet::Kprobe, &kprobe)] {
+                if point.is_in(set) {
+                    let served = point.programs.iter().any(|(name, _)| object.contains(*name));
+                    assert!(served, "{} of {}", point.section, set.name());
+                }
+            }
+            for (name, _) in point.programs {
+                assert!(tracing.contains(*name) || kprobe.contains(*name), "{name}");
+                if point.is_in(HookSet::Kprobe) {
+                    assert!(kprobe.contains(*name), "{name} of the kprobe set");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn attach_points_are_named_in_words_of_the_set() {
+        let point = POINTS.iter().find(|p| p.hooks == [Hook::WriteXmit]).unwrap();
+        assert_eq!(point.section(HookSet::Fentry), "fentry+fexit/tcp_write_xmit");
+        assert_eq!(point.section(HookSet::Kprobe), "kprobe+kretprobe/tcp_write_xmit");
+        let first = &POINTS[0];
+        assert_eq!(first.section(HookSet::Kprobe), "raw_tp/inet_sock_set_state");
+        assert_eq!(first.hooks, [Hook::SetState], "attached last, when the others are in place");
+    }
+}

@@ -136,7 +136,7 @@ impl Loaded {
         let Some(program) = self.program(name) else { return Ok(None) };
         match target {
             Target::Tracepoint(_) | Target::Function(_) => {
-                program.attach().map(Some).map_err(|e| e.to_string())
+                program.attach().map(Some).map_err(|e| format!("{e:#}"))
             }
             Target::Cgroup => match root {
                 None => Err("cgroup v2 is not mounted".to_owned()),
