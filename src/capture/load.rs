@@ -190,10 +190,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         object,
     };
     let program = loaded.program("probe_kernel").expect("the object has the program");
-    let probed = match set {
-        HookSet::Kprobe => probe::by_listening(&program, &object::map(&loaded.object, "probes")?)?,
-        HookSet::Fentry | HookSet::Tracepoint => probe::by_request(&program, &loaded.variables)?,
-    };
+    let probed = probe::probe(&program, &object::map(&loaded.object, "probes")?)?;
     loaded.variables.set("hz", probed.hz.into())?;
     (loaded.hz, loaded.own_pid) = (probed.hz, probed.own_pid);
     plan.filters.install(&filter::Maps {

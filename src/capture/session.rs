@@ -136,7 +136,7 @@ pub fn record(
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
-    let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips()?)?;
+    let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
 
     // A command's own tree has no connections yet.
     if !tree_only || !options.filters.pids.is_empty() {

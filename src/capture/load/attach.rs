@@ -17,7 +17,8 @@ use crate::{
 
 /// Attached hooks. Dropping it detaches them.
 pub(in crate::capture) struct Attached {
-    pub links: Vec<Link>,
+    /// With the hook that each serves; none for those that follow processes.
+    links: Vec<(Option<Hook>, Link)>,
     pub hooks: Vec<Hook>,
     pub status: Vec<HookStatus>,
     loaded_as: HookSet,
@@ -54,7 +55,7 @@ impl Loaded {
                 let link = program
                     .attach()
                     .map_err(|e| CaptureError::bpf(format!("follow processes ({FORK:?})"), e))?;
-                attached.links.push(link);
+                attached.links.push((None, link));
             }
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
@@ -70,17 +71,21 @@ impl Loaded {
     }
 
     /// Counts what the kernel does not run of the programs that make records.
-    pub(in crate::capture) fn skips(&self) -> Result<Skips, CaptureError> {
+    pub(in crate::capture) fn skips(&self, attached: &Attached) -> Result<Skips, CaptureError> {
+        let fault = |e: std::io::Error| CaptureError::bpf("watch the programs", e.into());
         let mut skips = Skips::default();
+        for (hook, link) in &attached.links {
+            if let Some(hook) = hook {
+                skips.watch_link(link.as_fd(), *hook).map_err(fault)?;
+            }
+        }
         for (i, point) in POINTS.iter().enumerate() {
             if self.unusable.iter().any(|(at, _)| *at == i) {
                 continue;
             }
             for (name, _) in point.programs {
                 if let Some(program) = self.program(name) {
-                    skips
-                        .watch(program.as_fd(), point.hooks[0])
-                        .map_err(|e| CaptureError::bpf("watch the programs", e.into()))?;
+                    skips.watch(program.as_fd(), point.hooks[0]).map_err(fault)?;
                 }
             }
         }
@@ -120,7 +125,7 @@ impl Loaded {
             reason: reason.clone(),
         }));
         if let Ok(links) = links {
-            attached.links.extend(links);
+            attached.links.extend(links.into_iter().map(|link| (Some(point.hooks[0]), link)));
             attached.hooks.extend(point.hooks);
         }
     }

@@ -61,14 +61,6 @@ impl Section {
         let (offset, size) = self.0[name];
         bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-
-    /// Reads one of them.
-    pub(super) fn get(&self, bytes: &[u8], name: &str) -> u64 {
-        let (offset, size) = self.0[name];
-        let mut value = [0; 8];
-        value[..size].copy_from_slice(&bytes[offset..offset + size]);
-        u64::from_le_bytes(value)
-    }
 }
 
 /// Writes the settings before loading: they are constants to the verifier.
@@ -96,7 +88,7 @@ pub(super) fn map(object: &Object, name: &str) -> Result<MapHandle, CaptureError
     MapHandle::try_from(&map).map_err(|e| CaptureError::bpf("use the recorder's maps", e))
 }
 
-/// The variables that programs read or write while they run.
+/// The variables that programs read while they run.
 #[derive(Debug)]
 pub(super) struct Variables {
     map: MapHandle,
@@ -109,23 +101,13 @@ impl Variables {
         Ok(Self { map: map(object, ".bss")?, section })
     }
 
-    fn read(&self) -> Result<Vec<u8>, CaptureError> {
-        let fault = |e| CaptureError::bpf("read the recorder's variables", e);
-        let bytes = self.map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(fault)?;
-        Ok(bytes.expect("an array has its first element"))
-    }
-
-    /// The value of one.
-    pub(super) fn get(&self, name: &str) -> Result<u64, CaptureError> {
-        Ok(self.section.get(&self.read()?, name))
-    }
-
-    /// Sets one. Not while programs set others.
+    /// Sets one. No program writes them.
     pub(super) fn set(&self, name: &str, value: u64) -> Result<(), CaptureError> {
-        let mut bytes = self.read()?;
+        let fault = |e| CaptureError::bpf("set the recorder's variables", e);
+        let key = 0u32.to_ne_bytes();
+        let bytes = self.map.lookup(&key, MapFlags::ANY).map_err(fault)?;
+        let mut bytes = bytes.expect("an array has its first element");
         self.section.set(&mut bytes, name, value);
-        self.map
-            .update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY)
-            .map_err(|e| CaptureError::bpf("set the recorder's variables", e))
+        self.map.update(&key, &bytes, MapFlags::ANY).map_err(fault)
     }
 }
