@@ -98,7 +98,7 @@ fn link_misses(fd: &OwnedFd) -> Option<u64> {
     unsafe {
         let event = &info.__bindgen_anon_1.perf_event;
         let kinds = [BPF_PERF_EVENT_KPROBE, BPF_PERF_EVENT_KRETPROBE];
-        kinds.contains(&event.type_).then(|| event.__bindgen_anon_1.kprobe.missed)
+        kinds.contains(&event.type_).then_some(event.__bindgen_anon_1.kprobe.missed)
     }
 }
 
