@@ -224,6 +224,7 @@ static __always_inline void note_ca_state(struct conn *c, u8 new)
 {
 	if (new != CA_DISORDER)
 		c->disorder_acks = 0;
+	c->recovered = 0;
 	c->ca_state = new;
 	c->ca_moved = 1;
 }
@@ -241,7 +242,8 @@ static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock
 			count_timeout(c, tp, old);
 	} else if (new == CA_CWR && old < CA_CWR) {
 		INC(c, CongSignals);
-	} else if (new == CA_OPEN && old == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
+	} else if (new == CA_OPEN && old == CA_DISORDER &&
+		   (c->recovered || !before(tp->snd_una, tp->high_seq))) {
 		if (!is_hooked(ESTATS_HOOK_fastretrans))
 			INC(c, NonRecovDAEpisodes);
 		if (c->disorder_acks)

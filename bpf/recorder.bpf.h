@@ -164,6 +164,7 @@ struct conn {
 	u8 ca_moved;  /* the congestion state changed since the window was last seen */
 	u8 restarted; /* tcp_cwnd_restart() was called since */
 	u8 limstate;  /* last sent */
+	u8 recovered; /* the ACK in hand ends the Disorder: high_seq is acknowledged */
 	union {
 		struct hook_record rec;
 		struct lifecycle_record life;

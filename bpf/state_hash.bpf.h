@@ -42,7 +42,7 @@ struct {
  */
 struct listener {
 	u64 net;
-	u32 addr; /* IPv4 */
+	u32 addr; /* IPv4; 0 for any */
 	u32 port;
 };
 
@@ -179,6 +179,11 @@ static __always_inline struct owner *owner_inherit(void *sk)
 	owner_forget(sk);
 	listener_key(sk, &key);
 	found = bpf_map_lookup_elem(&listeners, &key);
+	if (!found) {
+		/* Newer kernels (6.18) give the clone its own address before this event. */
+		key.addr = 0;
+		found = bpf_map_lookup_elem(&listeners, &key);
+	}
 	owner = found ? owner_make(sk) : NULL;
 	if (!owner)
 		return NULL;
