@@ -1,5 +1,5 @@
-//! Writes the C header from the schema, compiles bpf/*.bpf.c, links them into one object and
-//! generates its skeleton. Without the `record` feature there is nothing to do, and neither clang
+//! Writes the C header from the schema, compiles bpf/*.bpf.c and links them into one object for
+//! each way to get at the kernel. Without the `record` feature there is nothing to do, and neither clang
 //! nor libbpf is needed.
 
 #[cfg(feature = "record")]
@@ -15,8 +15,11 @@ mod bpf {
 
     use crate::schema::{Apply, Event, Hook, Op, Read, Var};
 
-    /// Families of hooks: bpf/NAME.bpf.c each.
-    const FAMILIES: &[&str] = &["estats", "functions", "baseline", "process"];
+    /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
+    const OBJECTS: &[(&str, &[&str], &str)] = &[
+        ("estats", &["estats", "functions", "baseline", "process"], "ESTATS_TRACING"),
+        ("kprobe", &["kprobe", "baseline", "process"], "ESTATS_KPROBE"),
+    ];
 
     fn c_enum<'a>(
         h: &mut String,
@@ -90,34 +93,33 @@ mod bpf {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target");
         fs::write(out.join("estats_schema.h"), header()).expect("OUT_DIR is writable");
-        let linked = out.join("estats.bpf.o");
-        let mut linker = libbpf_rs::Linker::new(&linked).expect("libbpf can make a linker");
-        for family in FAMILIES {
-            let source = format!("bpf/{family}.bpf.c");
-            let object = out.join(format!("{family}.o"));
-            SkeletonBuilder::new()
-                .source(&source)
-                .obj(&object)
-                .clang_args([
-                    "-I".into(),
-                    out.clone().into_os_string(),
-                    "-I".into(),
-                    "bpf".into(),
-                    // asm/types.h of Debian's multiarch layout
-                    format!("-I/usr/include/{arch}-linux-gnu").into(),
-                    "-mcpu=v3".into(),
-                    "-Wall".into(),
-                    "-Werror".into(),
-                ])
-                .build()
-                .unwrap_or_else(|e| panic!("{source}: {e:#}\n(clang 14 or newer and linux-libc-dev are needed; --no-default-features builds estats-analyze without them)"));
-            linker.add_file(&object).unwrap_or_else(|e| panic!("{source}: {e:#}"));
+        for (object, families, definition) in OBJECTS {
+            let linked = out.join(format!("{object}.bpf.o"));
+            let mut linker = libbpf_rs::Linker::new(&linked).expect("libbpf can make a linker");
+            for family in *families {
+                let source = format!("bpf/{family}.bpf.c");
+                let compiled = out.join(format!("{object}-{family}.o"));
+                SkeletonBuilder::new()
+                    .source(&source)
+                    .obj(&compiled)
+                    .clang_args([
+                        "-I".into(),
+                        out.clone().into_os_string(),
+                        "-I".into(),
+                        "bpf".into(),
+                        // asm/types.h of Debian's multiarch layout
+                        format!("-I/usr/include/{arch}-linux-gnu").into(),
+                        format!("-D{definition}").into(),
+                        "-mcpu=v3".into(),
+                        "-Wall".into(),
+                        "-Werror".into(),
+                    ])
+                    .build()
+                    .unwrap_or_else(|e| panic!("{source}: {e:#}\n(clang 14 or newer and linux-libc-dev are needed; --no-default-features builds estats-analyze without them)"));
+                linker.add_file(&compiled).unwrap_or_else(|e| panic!("{source}: {e:#}"));
+            }
+            linker.link().expect("the BPF objects link");
         }
-        linker.link().expect("the BPF objects link");
-        SkeletonBuilder::new()
-            .obj(&linked)
-            .generate(out.join("recorder.skel.rs"))
-            .expect("the skeleton is generated");
         println!("cargo:rerun-if-changed=bpf");
         println!("cargo:rerun-if-changed=src/schema.rs");
         println!("cargo:rerun-if-changed=src/schema");

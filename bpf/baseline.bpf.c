@@ -22,6 +22,18 @@ struct {
 	__type(value, struct owner);
 } files SEC(".maps");
 
+/* bpf_sock_from_file() came with Linux 5.11; an inode of sockfs is nothing but a socket's. */
+static __always_inline struct socket *socket_from_file(struct file *file)
+{
+#ifdef ESTATS_KPROBE
+	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != SOCKFS_MAGIC)
+		return NULL;
+	return BPF_CORE_READ(file, private_data);
+#else
+	return bpf_sock_from_file(file);
+#endif
+}
+
 SEC("iter/task_file")
 int owners_of_files(struct bpf_iter__task_file *ctx)
 {
@@ -33,11 +45,11 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 
 	if (!task || !file || task->pid != task->tgid)
 		return 0;
-	socket = bpf_sock_from_file(file);
+	socket = socket_from_file(file);
 	if (!socket)
 		return 0;
 	key = (u64)BPF_CORE_READ(socket, sk);
-	if (!key || BPF_CORE_READ((struct sock *)key, sk_protocol) != IPPROTO_TCP)
+	if (!key || BPF_CORE_READ_BITFIELD_PROBED((struct sock *)key, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	owner.pid = task->tgid;
 	BPF_CORE_READ_INTO(&owner.comm, task, comm);
@@ -69,6 +81,19 @@ static __always_inline struct tcp_sock *full_socket(struct bpf_iter__tcp *ctx)
 	return bpf_skc_to_tcp_sock(skc);
 }
 
+/* So that sockops sees segments where tcp_probe does not. */
+static __always_inline void ask_for_callbacks(struct tcp_sock *tp, u8 state)
+{
+#ifndef ESTATS_KPROBE
+	/* Other programs of the host may have set flags of their own on this socket. */
+	int flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
+
+	if (state != TCP_ESTABLISHED)
+		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+#endif
+}
+
 /*
  * An octet for each connection sent: a read of the iterator ends when its buffer is full, so its
  * size is how many may be sent before the recorder empties the ring again.
@@ -89,7 +114,6 @@ int baseline(struct bpf_iter__tcp *ctx)
 	struct sock *sk;
 	struct conn *c;
 	u8 state;
-	int flags;
 
 	if (!tp)
 		return 0;
@@ -99,6 +123,8 @@ int baseline(struct bpf_iter__tcp *ctx)
 	if (!owner)
 		owner = owner_from_files(tp);
 	/* A listener has no row; its children inherit the owner. */
+	if (state == TCP_LISTEN && owner)
+		listens(tp, owner);
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
 	/* The event hooks run already: a connection that has state is known to them. */
@@ -118,11 +144,7 @@ int baseline(struct bpf_iter__tcp *ctx)
 	SET(c, State, rfc_state(state));
 	read_socket(c, tp, true, now);
 	commit(ctx, c, true);
-	/* Other programs of the host may have set flags of their own on this socket. */
-	flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
-	if (state != TCP_ESTABLISHED)
-		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
-	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+	ask_for_callbacks(tp, state);
 	paced(ctx);
 	return 0;
 }

@@ -20,6 +20,7 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 	__builtin_memset(c, 0, offsetof(struct conn, rec));
 	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
 	c->generation = generation;
+	c->cookie = first_cookie(now);
 	c->start_ns = now;
 	c->segment_ns = now;
 	c->ooo_empty = 1;
@@ -208,6 +209,27 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->copied_seq = tp->copied_seq;
 }
 
+/* A retransmission timeout that is not spent yet: tcp_enter_loss() in congestion state `old`. */
+static __always_inline void count_timeout(struct conn *c, const struct tcp_sock *tp, u8 old)
+{
+	INC(c, CongSignals);
+	if (tp->inet_conn.icsk_backoff)
+		INC(c, SubsequentTimeouts);
+	else
+		INC(c, Timeouts);
+	if (old == CA_OPEN)
+		INC(c, AbruptTimeouts);
+}
+
+static __always_inline void note_ca_state(struct conn *c, u8 new)
+{
+	if (new != CA_DISORDER)
+		c->disorder_acks = 0;
+	c->recovered = 0;
+	c->ca_state = new;
+	c->ca_moved = 1;
+}
+
 /* What a change of the congestion state counts. The window is still, or again, the old one. */
 static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock *tp, u8 old,
 					   u8 new)
@@ -217,18 +239,12 @@ static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock
 		INC(c, FastRetran);
 	} else if (new == CA_LOSS) {
 		/* The entries for a new path MTU or a failed Fast Open keep snd_cwnd. */
-		if (tp->snd_cwnd == estats_in_flight(tp) + 1) {
-			INC(c, CongSignals);
-			if (tp->inet_conn.icsk_backoff)
-				INC(c, SubsequentTimeouts);
-			else
-				INC(c, Timeouts);
-			if (old == CA_OPEN)
-				INC(c, AbruptTimeouts);
-		}
+		if (tp->snd_cwnd == estats_in_flight(tp) + 1)
+			count_timeout(c, tp, old);
 	} else if (new == CA_CWR && old < CA_CWR) {
 		INC(c, CongSignals);
-	} else if (new == CA_OPEN && old == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
+	} else if (new == CA_OPEN && old == CA_DISORDER &&
+		   (c->recovered || !before(tp->snd_una, tp->high_seq))) {
 		if (!is_hooked(ESTATS_HOOK_fastretrans))
 			INC(c, NonRecovDAEpisodes);
 		if (c->disorder_acks)
@@ -239,10 +255,7 @@ static __always_inline void count_ca_state(struct conn *c, const struct tcp_sock
 		else if (old == CA_LOSS)
 			INC(c, SpuriousRtoDetected);
 	}
-	if (new != CA_DISORDER)
-		c->disorder_acks = 0;
-	c->ca_state = new;
-	c->ca_moved = 1;
+	note_ca_state(c, new);
 }
 
 /*

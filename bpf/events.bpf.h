@@ -70,6 +70,8 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		return 0;
 	if (new == TCP_LISTEN) {
 		owner = owner_from_current(sk);
+		if (owner)
+			listens(sk, owner);
 		return 0;
 	}
 	c = conn_of(sk);
@@ -202,12 +204,36 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr))
 		INC(c, SendStall);
 	/* The event comes before the assignment: the new state is set here, not read. */
-	if (estats_recovery_code(new) != c->cached[CACHED_InRecovery]) {
-		c->cached[CACHED_InRecovery] = estats_recovery_code(new);
-		SET(c, InRecovery, estats_recovery_code(new));
-	}
+	SEND_IF_CHANGED(InRecovery, estats_recovery_code(new))
 	SEND_IF_CHANGED(CurCwnd, estats_octets(tp->snd_cwnd, tp->mss_cache))
 	SEND_IF_CHANGED(CurSsthresh, estats_ssthresh(tp))
+	commit(ctx, c, false);
+	return 0;
+}
+
+/*
+ * tcp_enter_loss(sk), tcp_enter_recovery(sk, ece_ack), where the kernel has no event of a change of
+ * the congestion state. Window and state are the old ones. Other changes are caught up with.
+ */
+static __always_inline int on_enter(void *ctx, u32 turn, struct sock *sk, u8 new, u8 hook)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, turn, c, sk, hook, now);
+	u8 old;
+
+	if (!tp)
+		return 0;
+	begin(c, hook, now);
+	read_socket(c, tp, false, now);
+	old = estats_ca_state(tp);
+	if (new == CA_LOSS) {
+		count_timeout(c, tp, old);
+		note_ca_state(c, new);
+	} else {
+		count_ca_state(c, tp, old, new);
+	}
+	SEND_IF_CHANGED(InRecovery, estats_recovery_code(new))
 	commit(ctx, c, false);
 	return 0;
 }

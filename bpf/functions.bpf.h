@@ -86,7 +86,9 @@ static __always_inline int on_fastretrans(void *ctx, u32 turn, struct sock *sk, 
 		c->disorder_acks += num_dupack;
 	else if (flag & FLAG_DATA_SACKED)
 		c->disorder_acks++;
-	if (state == CA_DISORDER && !before(tp->snd_una, tp->high_seq)) {
+	/* For a change of state that is seen later, when high_seq has moved on. */
+	c->recovered = state == CA_DISORDER && !before(tp->snd_una, tp->high_seq);
+	if (c->recovered) {
 		begin(c, ESTATS_HOOK_fastretrans, bpf_ktime_get_ns());
 		INC(c, NonRecovDAEpisodes);
 		commit(ctx, c, false);

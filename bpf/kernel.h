@@ -72,6 +72,8 @@ enum {
 #define TCP_ECN_DEMAND_CWR    (1 << 2)
 #define TCP_ECN_MODE_ACCECN   (1 << 4)
 
+#define SOCKFS_MAGIC 0x534f434b /* include/uapi/linux/magic.h */
+
 #define TCPHDR_FIN 0x01
 #define TCPHDR_SYN 0x02
 #define TCPHDR_RST 0x04
@@ -121,6 +123,7 @@ struct sock_common {
 	u16 skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	atomic64_t skc_cookie;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -161,10 +164,27 @@ struct socket {
 	struct sock *sk;
 };
 
-struct file;
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	struct super_block *i_sb;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct ipv6_pinfo {
+	u8 tclass;
+};
 
 struct inet_sock {
 	struct sock sk;
+	struct ipv6_pinfo *pinet6;
+	u8 tos;
 };
 
 struct tcp_congestion_ops {

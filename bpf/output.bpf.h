@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From the hooks to the recorder: ring buffers. */
+/* From the hooks to the recorder: ring buffers, or perf buffers before Linux 5.8. */
 #ifndef ESTATS_OUTPUT_BPF_H
 #define ESTATS_OUTPUT_BPF_H
 
@@ -27,6 +27,21 @@ struct {
 	__uint(max_entries, 4096); /* replaced by the recorder */
 } lifecycle_ring __weak SEC(".maps");
 
+#ifdef ESTATS_KPROBE
+/* The same two as perf buffers, each one per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+} hook_events __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+} lifecycle_events __weak SEC(".maps");
+#endif
+
 /*
  * No wake-up: the recorder drains by the clock, since a wake-up costs about a microsecond per
  * event (docs/benchmarks.md).
@@ -34,7 +49,18 @@ struct {
 static __always_inline bool hand_over(void *ctx, bool lifecycle, void *record, u64 size)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	void *ring = lifecycle ? (void *)&lifecycle_ring : bpf_map_lookup_elem(&hook_rings, &cpu);
+	void *ring;
+
+#ifdef ESTATS_KPROBE
+	/* Settings are constants to the verifier since 5.5 only: what is missing is asked for too.
+	 */
+	if (use_perf || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_ringbuf_output)) {
+		void *events = lifecycle ? (void *)&lifecycle_events : (void *)&hook_events;
+
+		return !bpf_perf_event_output(ctx, events, BPF_F_CURRENT_CPU, record, size);
+	}
+#endif
+	ring = lifecycle ? (void *)&lifecycle_ring : bpf_map_lookup_elem(&hook_rings, &cpu);
 
 	return ring && !bpf_ringbuf_output(ring, record, size, BPF_RB_NO_WAKEUP);
 }

@@ -20,8 +20,9 @@ const volatile bool filter_cgroup __weak = false;
 const volatile bool filter_netns __weak = false;
 const volatile bool filter_port __weak = false;
 const volatile bool filter_addr __weak = false;
+const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 
-/* Set after loading, before attaching: measured by probe_kernel() where no config tells. */
+/* Set after loading, before attaching. */
 u32 hz __weak = 0;
 
 /* Bit per hook (enum estats_hook) that is attached, set before connections begin to be followed. */
@@ -164,6 +165,7 @@ struct conn {
 	u8 ca_moved;  /* the congestion state changed since the window was last seen */
 	u8 restarted; /* tcp_cwnd_restart() was called since */
 	u8 limstate;  /* last sent */
+	u8 recovered; /* the ACK in hand ends the Disorder: high_seq is acknowledged */
 	union {
 		struct hook_record rec;
 		struct lifecycle_record life;
@@ -199,7 +201,19 @@ static __always_inline void count_map_failure(void)
 /* Atomic, because a softirq may interrupt a task-context hook between reading and writing. */
 static __always_inline u64 next_seq(struct cpu_counters *cpu)
 {
+#ifdef ESTATS_KPROBE
+	/*
+	 * Atomics that return the value came with Linux 5.12; older verifiers refuse the whole
+	 * program, even where the instruction cannot be reached. A softirq between these two
+	 * instructions leaves two records with one number and a number that no record has; how many
+	 * there were stays true. `verify` reports such a number as repeated, and the next as
+	 * missing.
+	 */
+	__sync_fetch_and_add(&cpu->emitted, 1);
+	return *(volatile u64 *)&cpu->emitted - 1;
+#else
 	return __sync_fetch_and_add(&cpu->emitted, 1);
+#endif
 }
 
 static __always_inline void count_loss(struct cpu_counters *cpu, u8 hook)

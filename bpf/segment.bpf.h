@@ -38,11 +38,18 @@ struct options {
 	u32 len;
 };
 
-static long parse_option(u32 i, struct options *o)
+#ifdef ESTATS_KPROBE
+static __always_inline
+#else
+static
+#endif
+	long
+	parse_option(u32 i, struct options *o)
 {
 	struct segment *s = &o->c->segment;
 	const u8 *opt = o->c->header;
-	u32 off = s->option;
+	/* Read from memory each time: the verifier would follow every value that it can have. */
+	u32 off = *(volatile u32 *)&s->option;
 	u8 kind, size;
 
 	if (off >= o->len)
@@ -74,14 +81,22 @@ static long parse_option(u32 i, struct options *o)
 }
 
 /*
- * The options in c->header. bpf_loop() (5.17) has its body verified once; an ordinary loop over
- * 40 octets takes the verifier 650,000 steps and a second.
+ * The options in c->header. bpf_loop() (5.17) has its body verified once. Older kernels have
+ * an ordinary loop, unrolled in the verifier.
  */
 static __always_inline void parse_options(struct conn *c, u32 len)
 {
 	struct options o = { .c = c, .len = len };
 
+#ifdef ESTATS_KPROBE
+	u32 i;
+
+	for (i = 0; i < MAX_OPTIONS; i++)
+		if (parse_option(i, &o))
+			break;
+#else
 	bpf_loop(MAX_OPTIONS, parse_option, &o, 0);
+#endif
 }
 
 /* `th` and `ip` are kernel addresses of the TCP and the IP header, `len` counts from `th`. */
@@ -171,6 +186,16 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 	return SOFT_NONE;
 }
 
+/* sockops reports a segment after the checks of its sequence, tcp_rcv_state_process() before. */
+static __always_inline bool is_validated(u8 hook)
+{
+#ifdef ESTATS_KPROBE
+	return false;
+#else
+	return hook == ESTATS_HOOK_parse_hdr;
+#endif
+}
+
 static __always_inline void count_segment(struct conn *c, const struct tcp_sock *tp,
 					  const struct segment *s, bool validated)
 {
@@ -222,7 +247,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 	c->segment_ns = now;
 	if (parse_segment(c, s, th, len)) {
 		read_ip(c, s, ip);
-		count_segment(c, tp, s, hook == ESTATS_HOOK_parse_hdr);
+		count_segment(c, tp, s, is_validated(hook));
 	}
 	commit(ctx, c, false);
 }

@@ -19,6 +19,7 @@ mod netns;
 mod points;
 mod session;
 mod skips;
+mod transport;
 mod walk;
 
 pub mod check;
@@ -27,18 +28,4 @@ pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
 pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};
-
-#[allow(
-    missing_docs,
-    missing_debug_implementations,
-    dead_code,
-    unused_imports,
-    clippy::all,
-    clippy::pedantic,
-    non_snake_case,
-    non_camel_case_types,
-    non_upper_case_globals
-)]
-mod skeleton {
-    include!(concat!(env!("OUT_DIR"), "/recorder.skel.rs"));
-}
+pub use transport::Transport;

@@ -56,8 +56,14 @@ fn every_field_of_kernel_h_is_in_the_running_kernel() {
         return;
     }
     let kernel = Btf::from_vmlinux().expect("the kernel's BTF is readable");
-    let ours =
-        Btf::from_path(concat!(env!("OUT_DIR"), "/estats.bpf.o")).expect("the object has BTF");
+    for object in ["estats.bpf.o", "kprobe.bpf.o"] {
+        compare(&kernel, object);
+    }
+}
+
+fn compare(kernel: &Btf<'_>, object: &str) {
+    let path = Path::new(env!("OUT_DIR")).join(object);
+    let ours = Btf::from_path(path).expect("the object has BTF");
     let mut compared = 0;
     for line in include_str!("../bpf/kernel.h").lines() {
         let Some(name) = line.strip_prefix("struct ").and_then(|l| l.strip_suffix(" {")) else {
@@ -71,16 +77,16 @@ fn every_field_of_kernel_h_is_in_the_running_kernel() {
             .into();
         let (mut want, mut have) = (BTreeMap::new(), BTreeMap::new());
         fields(&ours, &declared.into(), &mut want);
-        fields(&kernel, &there, &mut have);
+        fields(kernel, &there, &mut have);
         for (field, bits) in want {
             let found = have.get(&field);
-            assert!(found.is_some(), "the kernel's struct {name} has no {field}");
+            assert!(found.is_some(), "{object}: the kernel's struct {name} has no {field}");
             // A flexible array and a part of a struct have no width of their own.
             if bits != 0 && found != Some(&0) {
-                assert_eq!(found, Some(&bits), "width of {name}.{field} in bits");
+                assert_eq!(found, Some(&bits), "{object}: width of {name}.{field} in bits");
             }
             compared += 1;
         }
     }
-    assert!(compared > 60, "only {compared} fields were compared");
+    assert!(compared > 60, "{object}: only {compared} fields were compared");
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress},
+    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Transport},
     log::WriterOptions,
     schema::Hook,
     units,
@@ -47,6 +47,9 @@ enum Sub {
         /// The hook set to try: auto, fentry, kprobe, tracepoint
         #[arg(long, value_name = "SET", default_value = "auto")]
         hooks: Hooks,
+        /// How records are to leave the kernel: auto, ring, perf
+        #[arg(long, value_name = "HOW", default_value = "auto")]
+        transport: Way,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -88,6 +91,9 @@ struct Record {
     /// How to get at the kernel: auto, fentry, kprobe, tracepoint
     #[arg(long, value_name = "SET", default_value = "auto")]
     hooks: Hooks,
+    /// How records leave the kernel: auto, ring, perf (perf: --hooks kprobe only)
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    transport: Way,
     /// Leave a hook out (names as in `check`): what it alone gives is NULL
     #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
     without: Vec<Hook>,
@@ -146,6 +152,18 @@ impl FromStr for Hooks {
     }
 }
 
+/// A transport by name, or the best.
+#[derive(Clone, Copy)]
+struct Way(Option<Transport>);
+
+impl FromStr for Way {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|way| Self(Some(way))) }
+    }
+}
+
 /// Without changes of state no connection would ever be seen; the rest can be done without.
 fn optional_hook(name: &str) -> Result<Hook, String> {
     let mut optional = Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain));
@@ -160,7 +178,7 @@ const UNUSABLE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Sub::Check { hooks, json }) => check(hooks, json),
+        Some(Sub::Check { hooks, transport, json }) => check(hooks, transport, json),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
@@ -170,8 +188,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(hooks: Hooks, json: bool) -> Result<ExitCode> {
-    let report = capture::check::check(hooks.0)?;
+fn check(hooks: Hooks, transport: Way, json: bool) -> Result<ExitCode> {
+    let report = capture::check::check(hooks.0, transport.0)?;
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
@@ -196,6 +214,7 @@ fn record(args: Record) -> Result<ExitCode> {
             netns: args.netns,
         },
         hooks: args.hooks.0,
+        transport: args.transport.0,
         without: args.without,
         command: (!args.argv.is_empty()).then_some(args.argv),
         all: args.all,

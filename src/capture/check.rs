@@ -1,10 +1,10 @@
 //! `estats-record check`: what this kernel offers, found by loading and attaching for real.
 
-use std::{collections::BTreeMap, mem::MaybeUninit};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, HookSet, coverage, host, load};
+use super::{CaptureError, Filters, HookSet, Transport, coverage, host, load};
 use crate::log::{HookStatus, Host, VariableStatus};
 
 /// What this kernel offers.
@@ -29,26 +29,26 @@ pub struct Report {
 ///
 /// # Errors
 /// [`CaptureError`] if nothing at all can be loaded.
-pub fn check(hooks: Option<HookSet>) -> Result<Report, CaptureError> {
+pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Report, CaptureError> {
     let filters = Filters::default();
     let plan = load::Plan {
         filters: &filters,
         hooks,
+        transport,
         without: &[],
         by_process: false,
         resolution_ns: 1_000_000,
         hooks_ring_bytes: 4096,
         lifecycle_ring_bytes: 4096,
     };
-    let mut storage = MaybeUninit::uninit();
-    let mut loaded = load::load(&plan, &mut storage)?;
+    let loaded = load::load(&plan)?;
     let attached = loaded.attach(false)?;
     let mut host = host::host();
     host.hz = Some(loaded.hz);
     Ok(Report {
         host,
         hook_set: attached.set().name(),
-        programs: attached.links.len(),
+        programs: attached.programs(),
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
         warnings: load::warnings(),

@@ -2,9 +2,15 @@
 
 use std::{cell::RefCell, rc::Rc, thread, time::Duration};
 
-use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags};
 
-use super::{CaptureError, cgroup::Paths, clock, skips::Skips};
+use super::{
+    CaptureError,
+    cgroup::Paths,
+    clock,
+    skips::Skips,
+    transport::{Buffers, Reader, readers},
+};
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
@@ -26,9 +32,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn take(&mut self, ring: usize, bytes: &[u8]) -> Result<(), CaptureError> {
-        // A record occupies its 8 octets of ring header and is rounded up to 8.
-        self.fill[ring] += (bytes.len() as u64 + 8).next_multiple_of(8);
+    fn take(&mut self, ring: usize, bytes: &[u8], octets: u64) -> Result<(), CaptureError> {
+        self.fill[ring] += octets;
         let header = match decode(bytes, &mut self.ops)? {
             Record::Hook(header) => {
                 self.writer.hook(&header, &self.ops)?;
@@ -68,7 +73,7 @@ struct Counters {
 /// Drains the rings and keeps the account.
 pub(super) struct Drain<'obj> {
     /// One object for each ring, or one that never falls silent would keep the others waiting.
-    rings: Vec<RingBuffer<'obj>>,
+    readers: Vec<Reader<'obj>>,
     sink: Rc<RefCell<Sink>>,
     ring_sizes: [u64; 2],
     before: Vec<Counters>,
@@ -87,10 +92,6 @@ pub(super) struct Drain<'obj> {
 /// flood (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
 
-/// Bytes of a ring that a record takes at least: its 8 of ring header, 32 of its own and one
-/// operation of 16.
-const SMALLEST_RECORD: u64 = 56;
-
 /// How long a program may go on after its hook was detached: it may have been preempted between
 /// taking a sequence number and handing over the record.
 const STRAGGLERS: Duration = Duration::from_secs(1);
@@ -98,75 +99,67 @@ const STRAGGLERS: Duration = Duration::from_secs(1);
 impl<'obj> Drain<'obj> {
     pub(super) fn new(
         writer: RecordingWriter,
-        hooks: &[MapHandle],
-        lifecycle: &dyn MapCore,
-        ring_sizes: [u64; 2],
+        buffers: &Buffers,
         skips: Skips,
     ) -> Result<Self, CaptureError> {
+        let cpus = buffers.cpus();
         let sink = Rc::new(RefCell::new(Sink {
             writer,
             ops: Vec::with_capacity(128),
             paths: Paths::new(),
             error: None,
-            logged: vec![0; hooks.len()],
+            logged: vec![0; cpus],
             connections: 0,
             open: 0,
-            fill: vec![0; hooks.len() + 1],
+            fill: vec![0; cpus + 1],
         }));
-        let fault = |e| CaptureError::bpf("read the rings", e);
-        let mut rings = Vec::new();
-        let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
-        for (ring, map) in all.enumerate() {
+        let readers = readers(buffers, || {
             let sink = Rc::clone(&sink);
-            let mut builder = RingBufferBuilder::new();
-            builder
-                .add(map, move |bytes| {
-                    let mut sink = sink.borrow_mut();
-                    match sink.take(ring, bytes) {
-                        Ok(()) => 0,
-                        Err(e) => {
-                            sink.error = Some(e);
-                            -libc::ECANCELED
-                        }
+            move |place, bytes: &[u8], octets| {
+                let mut sink = sink.borrow_mut();
+                match sink.take(place, bytes, octets) {
+                    Ok(()) => 0,
+                    Err(e) => {
+                        sink.error = Some(e);
+                        -libc::ECANCELED
                     }
-                })
-                .map_err(fault)?;
-            rings.push(builder.build().map_err(fault)?);
-        }
+                }
+            }
+        })?;
         let now = clock::monotonic_ns();
         Ok(Self {
-            rings,
+            readers,
             sink,
-            ring_sizes,
+            ring_sizes: buffers.bytes(),
             before: vec![
                 Counters { lost: vec![0; Hook::ALL.len() + 1], ..Counters::default() };
-                hooks.len()
+                cpus
             ],
             skips,
             skipped: 0,
             accounted_ns: now,
-            highest: vec![0; hooks.len() + 1],
+            highest: vec![0; cpus + 1],
             drained_ns: now,
             marked: u64::MAX,
         })
+    }
+
+    /// Size of the buffer, or of each, of lifecycle records.
+    pub(super) fn lifecycle_bytes(&self) -> u64 {
+        self.ring_sizes[1]
     }
 
     /// One round: everything that is in the rings now, then the mark that says so.
     pub(super) fn round(&mut self) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
-        for (i, ring) in self.rings.iter().enumerate() {
-            let size = self.ring_sizes[usize::from(i == self.before.len())];
-            // What was there when the round began, and no more: where a CPU fills its ring faster
-            // than it is read, reading it empty would never end.
-            let result = ring.consume_raw_n((size / SMALLEST_RECORD) as usize);
+        let bytes = self.ring_sizes[0].max(self.ring_sizes[1]);
+        for reader in &self.readers {
+            let result = reader.read(bytes);
             if let Some(e) = self.sink.borrow_mut().error.take() {
                 return Err(e);
             }
-            if result < 0 {
-                let source = libbpf_rs::Error::from_raw_os_error(-result);
-                return Err(CaptureError::bpf("read the rings", source));
-            }
+            result?;
         }
         let mut sink = self.sink.borrow_mut();
         for (i, fill) in sink.fill.iter_mut().enumerate() {
@@ -291,7 +284,7 @@ impl<'obj> Drain<'obj> {
 
     /// Gives the writer back, to be finished.
     pub(super) fn into_writer(self) -> RecordingWriter {
-        drop(self.rings);
+        drop(self.readers);
         let sink = Rc::into_inner(self.sink).expect("the callbacks went with the rings");
         sink.into_inner().writer
     }

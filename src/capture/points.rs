@@ -46,8 +46,8 @@ pub(super) enum Target {
     Function(&'static str),
     /// The root of cgroup v2.
     Cgroup,
-    /// An iterator, run when needed instead of attached.
-    Iterator,
+    /// An iterator over this, run when needed instead of attached.
+    Iterator(&'static str),
 }
 
 /// A place in the kernel with the programs that serve it: all are attached, or none.
@@ -55,8 +55,12 @@ pub(super) enum Target {
 pub(super) struct Point {
     /// Programs in the BPF object, with what each attaches to.
     pub programs: &'static [(&'static str, Target)],
-    /// Attach point as the docs and the manifest name it.
-    pub section: &'static str,
+    /// Attach point as the docs and the manifest name it, in words of the set `fentry`.
+    section: &'static str,
+    /// The sets that have it.
+    sets: Sets,
+    /// The hook without which it is needed.
+    pub instead_of: Option<Hook>,
     /// The hooks whose records it makes.
     pub hooks: &'static [Hook],
     /// First kernel release (major, minor) for which it is made, and first for which it is not.
@@ -68,6 +72,41 @@ impl Point {
     pub(super) fn is_function(&self) -> bool {
         self.programs.iter().any(|(_, target)| matches!(target, Target::Function(_)))
     }
+
+    /// Whether this set has it.
+    pub(super) fn is_in(&self, set: HookSet) -> bool {
+        match self.sets {
+            Sets::All => true,
+            Sets::Kprobe => set == HookSet::Kprobe,
+            Sets::Tracing => set != HookSet::Kprobe,
+        }
+    }
+
+    /// Whether this program is one of those that serve it.
+    pub(super) fn has(&self, program: &str) -> bool {
+        self.programs.iter().any(|(name, _)| *name == program)
+    }
+
+    /// Attach point in words of the set.
+    pub(super) fn section(&self, set: HookSet) -> String {
+        match set {
+            HookSet::Fentry | HookSet::Tracepoint => self.section.to_owned(),
+            HookSet::Kprobe => self
+                .section
+                .replace("tp_btf/", "raw_tp/")
+                .replace("fentry", "kprobe")
+                .replace("fexit", "kretprobe"),
+        }
+    }
+}
+
+/// The sets that have a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sets {
+    All,
+    /// `fentry` and `tracepoint`.
+    Tracing,
+    Kprobe,
 }
 
 const fn point(
@@ -75,14 +114,21 @@ const fn point(
     hooks: &'static [Hook],
     programs: &'static [(&'static str, Target)],
 ) -> Point {
-    Point { programs, section, hooks, kernels: [(0, 0), (u32::MAX, 0)] }
+    let kernels = [(0, 0), (u32::MAX, 0)];
+    Point { programs, section, sets: Sets::All, instead_of: None, hooks, kernels }
+}
+
+/// A place that only some sets have.
+const fn only(sets: Sets, point: Point) -> Point {
+    Point { sets, ..point }
 }
 
 use Target::{Cgroup, Function, Iterator, Tracepoint};
 
-/// Every place of the sets `tracepoint` and `fentry`. Where several serve one hook, the first that
-/// can be attached is used. Adding a hook: a line here, a SEC() function in bpf/, a body in
-/// events.bpf.h or functions.bpf.h, and its name in the schema.
+/// Every place of all sets. Where several serve one hook, the first that can be attached is used.
+/// A program that the object of a set does not have is not needed there: a kprobe must see the
+/// beginning of a function to know its arguments at the end. Adding a hook: a line here, a SEC()
+/// function in bpf/, a body in events.bpf.h or functions.bpf.h, and its name in the schema.
 pub(super) const POINTS: &[Point] = &[
     point(
         "tp_btf/inet_sock_set_state",
@@ -110,10 +156,64 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::RcvSpace],
         &[("rcv_space", Tracepoint("tcp_rcv_space_adjust"))],
     ),
-    point("cgroup_skb/egress", &[Hook::Egress], &[("egress", Cgroup)]),
-    point("sockops", &[Hook::Handshake, Hook::ParseHdr], &[("sock_ops", Cgroup)]),
-    point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator)]),
-    point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator)]),
+    only(
+        Sets::Kprobe,
+        Point {
+            instead_of: Some(Hook::CongState),
+            ..point(
+                "fentry/tcp_enter_loss",
+                &[Hook::EnterLoss],
+                &[("enter_loss", Function("tcp_enter_loss"))],
+            )
+        },
+    ),
+    only(
+        Sets::Kprobe,
+        Point {
+            instead_of: Some(Hook::CongState),
+            ..point(
+                "fentry/tcp_enter_recovery",
+                &[Hook::EnterRecovery],
+                &[("enter_recovery", Function("tcp_enter_recovery"))],
+            )
+        },
+    ),
+    only(Sets::Tracing, point("cgroup_skb/egress", &[Hook::Egress], &[("egress", Cgroup)])),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry/ip_queue_xmit, inet6_csk_xmit",
+            &[Hook::Egress],
+            &[("egress", Function("ip_queue_xmit")), ("egress6", Function("inet6_csk_xmit"))],
+        ),
+    ),
+    // A kernel without IPv6.
+    only(
+        Sets::Kprobe,
+        point("fentry/ip_queue_xmit", &[Hook::Egress], &[("egress", Function("ip_queue_xmit"))]),
+    ),
+    only(
+        Sets::Tracing,
+        point("sockops", &[Hook::Handshake, Hook::ParseHdr], &[("sock_ops", Cgroup)]),
+    ),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry/tcp_finish_connect",
+            &[Hook::Handshake],
+            &[("finish_connect", Function("tcp_finish_connect"))],
+        ),
+    ),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry/tcp_rcv_state_process",
+            &[Hook::ParseHdr],
+            &[("state_process", Function("tcp_rcv_state_process"))],
+        ),
+    ),
+    point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator("tcp"))]),
+    point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator("tcp"))]),
     point(
         "fentry+fexit/tcp_write_xmit",
         &[Hook::WriteXmit],
@@ -197,13 +297,65 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::ConnRequest],
         &[("conn_request", Function("tcp_conn_request"))],
     ),
-    point("fexit/tcp_sync_mss", &[Hook::SyncMss], &[("sync_mss", Function("tcp_sync_mss"))]),
+    point(
+        "fexit/tcp_sync_mss",
+        &[Hook::SyncMss],
+        &[("sync_mss_begin", Function("tcp_sync_mss")), ("sync_mss", Function("tcp_sync_mss"))],
+    ),
     point(
         "fexit/tcp_sendmsg_locked",
         &[Hook::Sendmsg],
-        &[("sendmsg", Function("tcp_sendmsg_locked"))],
+        &[
+            ("sendmsg_begin", Function("tcp_sendmsg_locked")),
+            ("sendmsg", Function("tcp_sendmsg_locked")),
+        ],
     ),
 ];
 
 /// Programs that make no records but that the recording may need.
 pub(super) const FORK: Target = Target::Tracepoint("sched_process_fork");
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use libbpf_rs::ObjectBuilder;
+
+    use super::*;
+
+    fn programs(object: &str) -> BTreeSet<String> {
+        let path = Path::new(env!("OUT_DIR")).join(object);
+        let open = ObjectBuilder::default().open_file(path).unwrap();
+        open.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// A program that one object lacks is not needed there, but one that both lack is a slip.
+    #[test]
+    fn every_place_has_its_programs() {
+        let (tracing, kprobe) = (programs("estats.bpf.o"), programs("kprobe.bpf.o"));
+        for point in POINTS {
+            for (set, object) in [(HookSet::Fentry, &tracing), (HookSet::Kprobe, &kprobe)] {
+                if point.is_in(set) {
+                    let served = point.programs.iter().any(|(name, _)| object.contains(*name));
+                    assert!(served, "{} of {}", point.section, set.name());
+                }
+            }
+            for (name, _) in point.programs {
+                assert!(tracing.contains(*name) || kprobe.contains(*name), "{name}");
+                if point.is_in(HookSet::Kprobe) {
+                    assert!(kprobe.contains(*name), "{name} of the kprobe set");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn attach_points_are_named_in_words_of_the_set() {
+        let point = POINTS.iter().find(|p| p.hooks == [Hook::WriteXmit]).unwrap();
+        assert_eq!(point.section(HookSet::Fentry), "fentry+fexit/tcp_write_xmit");
+        assert_eq!(point.section(HookSet::Kprobe), "kprobe+kretprobe/tcp_write_xmit");
+        let first = &POINTS[0];
+        assert_eq!(first.section(HookSet::Kprobe), "raw_tp/inet_sock_set_state");
+        assert_eq!(first.hooks, [Hook::SetState], "attached last, when the others are in place");
+    }
+}

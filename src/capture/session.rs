@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     fs,
-    mem::MaybeUninit,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -16,6 +15,7 @@ use super::{
     host,
     load::{self, Loaded, Plan},
     points::HookSet,
+    transport::Transport,
     walk,
 };
 use crate::log::{
@@ -32,6 +32,8 @@ pub struct Options {
     pub filters: Filters,
     /// The hook set, or none for the best that the kernel has.
     pub hooks: Option<HookSet>,
+    /// How records leave the kernel, or none for the best that it has.
+    pub transport: Option<Transport>,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
     /// The command whose process tree is recorded while it runs.
@@ -116,14 +118,14 @@ pub fn record(
     let plan = Plan {
         filters: &options.filters,
         hooks: options.hooks,
+        transport: options.transport,
         without: &options.without,
         by_process,
         resolution_ns: options.resolution.as_nanos() as u64,
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
     };
-    let mut storage = MaybeUninit::uninit();
-    let mut loaded = load::load(&plan, &mut storage)?;
+    let loaded = load::load(&plan)?;
     let attached = loaded.attach(by_process)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
@@ -134,19 +136,13 @@ pub fn record(
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
-    let mut drain = Drain::new(
-        writer,
-        &loaded.rings,
-        &loaded.skel.maps.lifecycle_ring,
-        [u64::from(plan.hooks_ring_bytes), u64::from(plan.lifecycle_ring_bytes)],
-        loaded.skips()?,
-    )?;
+    let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
 
     // A command's own tree has no connections yet.
     if !tree_only || !options.filters.pids.is_empty() {
         walk::baseline(&loaded, &mut drain)?;
     }
-    let start = |argv: &Vec<OsString>| command::start(argv, &loaded.skel.maps.pids, loaded.own_pid);
+    let start = |argv: &Vec<OsString>| command::start(argv, &loaded.pids, loaded.own_pid);
     let mut running = match options.command.as_ref().map(start).transpose() {
         Ok(running) => running,
         Err(e) => {
@@ -157,7 +153,7 @@ pub fn record(
     };
     notice(Notice::Recording);
 
-    let counters = &loaded.skel.maps.counters;
+    let counters = &loaded.counters;
     let mut attached = Some(attached);
     let mut state = Progress::default();
     let mut exit_status = None;
@@ -215,7 +211,7 @@ pub fn record(
 
     let mut close = || -> Result<(), CaptureError> {
         // Values of what is still open, then silence, then the rest of the rings.
-        walk::everywhere(&loaded.skel.progs.sweep, &mut drain)?;
+        walk::everywhere(&loaded, "sweep", &mut drain)?;
         drop(attached.take());
         drain.settle(counters)?;
         update(&mut state, &drain);
@@ -252,7 +248,7 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
         drain.counts();
 }
 
-fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded<'_>) -> Manifest {
+fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
     let text =
         |argv: &Vec<OsString>| argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let mut host = host::host();
@@ -270,8 +266,8 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded<'_>) -> Manifest
             pids: options.filters.pids.clone(),
             cgroups: options.filters.cgroups.clone(),
             netns: options.filters.netns.clone(),
-            hooks_ring_bytes: plan.hooks_ring_bytes.into(),
-            lifecycle_ring_bytes: plan.lifecycle_ring_bytes.into(),
+            hooks_ring_bytes: loaded.buffers.bytes()[0],
+            lifecycle_ring_bytes: loaded.buffers.bytes()[1],
             rotate_bytes: options.log.rotate_bytes,
             rotate_ns: options.log.rotate_ns,
             max_bytes: options.log.max_bytes,

@@ -2,29 +2,34 @@
 
 use std::io::{self, Read as _};
 
-use libbpf_rs::{Iter, ProgramMut};
+use libbpf_rs::Iter;
 
 use super::{CaptureError, drain::Drain, load::Loaded, netns};
 
-/// Connections sent between two rounds of the drain. Each takes 1.5 kB of the ring at most (its
-/// lifecycle record and all its values), so a third of the ring; and a walk that is resumed
-/// seldom skips or repeats few where sockets come and go meanwhile (Linux before 6.16 does).
-const PACE: usize = 1024;
+/// Octets of the lifecycle buffer for each connection sent between two rounds of the drain. It takes
+/// 1.5 kB at most (its lifecycle record and all its values), so a third of the buffer is filled; and
+/// a walk that is resumed seldom skips or repeats few where sockets come and go meanwhile (Linux
+/// before 6.16 does).
+const ROOM: u64 = 4096;
 
 /// Sends the identity and the values of connections that are open already.
-pub(super) fn baseline(loaded: &Loaded<'_>, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
+pub(super) fn baseline(loaded: &Loaded, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
     let fault = |e| CaptureError::bpf("walk the files of this host", e);
-    let link = loaded.skel.progs.owners_of_files.attach().map_err(fault)?;
-    run(Iter::new(&link).map_err(fault)?, drain)?;
-    everywhere(&loaded.skel.progs.baseline, drain)
+    if let Some(program) = loaded.iterator("owners_of_files") {
+        let link = program.attach().map_err(fault)?;
+        run(Iter::new(&link).map_err(fault)?, drain)?;
+    }
+    everywhere(loaded, "baseline", drain)
 }
 
-/// Runs a TCP iterator in every network namespace: each sees only its own.
+/// Runs a TCP iterator, if this kernel has it, in every network namespace: each sees only its own.
 pub(super) fn everywhere(
-    program: &ProgramMut<'_>,
+    loaded: &Loaded,
+    iterator: &str,
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
     let fault = |e| CaptureError::bpf("walk the sockets of this host", e);
+    let Some(program) = loaded.iterator(iterator) else { return Ok(()) };
     let link = program.attach().map_err(fault)?;
     for ns in netns::all().into_values() {
         // It belongs to the namespace it is made in, and can be read from any.
@@ -37,7 +42,7 @@ pub(super) fn everywhere(
 
 /// Reading to the end is what runs the program; it writes an octet for each connection it sends.
 fn run(mut iter: Iter, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
-    let mut octets = [0; PACE];
+    let mut octets = vec![0; (drain.lifecycle_bytes() / ROOM) as usize];
     loop {
         match iter.read(&mut octets) {
             Ok(0) => return Ok(()),

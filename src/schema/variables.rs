@@ -640,11 +640,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss, Hook::EnterRecovery],
+                how: "tcp_enter_loss, tcp_enter_recovery, and CWR when the next hook sees it",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
         reference: Reference::fault(fault::EVERY_ECE, Relation::between(Linear::of(&[(-1, Var::CongSignals), (1, Var::Timeouts), (1, Var::SubsequentTimeouts)]), Linear::of(&[(1, Var::ECNsignals), (1, Var::SendStall)]))),
     }
@@ -699,11 +706,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss],
+                how: "tcp_enter_loss",
+            },
+        ],
         tcp_info: TcpInfo::Related("Timeouts + SubsequentTimeouts == tcpi_total_rto (6.7+; a passive child starts with its SYN-ACK timeouts) == netns MIB TCPTimeouts minus expiries that killed the connection (equal on 6.18); Timeouts == tcpi_total_rto_recoveries when every first RTO had backoff 0"),
         reference: Reference::fault(fault::AFTER_BACKOFF, Relation::SAME.together(TIMEOUTS)),
     }
@@ -1226,6 +1240,11 @@ estats_vars! {
                 how: "num_dupack of tcp_fastretrans_alert, or one for newly SACKed data, over a Disorder that ended in Open",
             },
             Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::Fastretrans, Hook::EnterRecovery, Hook::TcpProbe],
+                how: "the same, the end of the Disorder seen at the next hook",
+            },
+            Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::CongState, Hook::TcpProbe],
                 how: "duplicate and SACK-bearing ACKs between two changes of the congestion state",
@@ -1469,11 +1488,18 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::CurCwnd)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss, Hook::EnterRecovery],
+                how: "tcp_enter_loss, tcp_enter_recovery, and CWR when the next hook sees it",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(&[When::Agrees(Var::CongSignals)], Reference::SAME_LOW32),
@@ -1971,11 +1997,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_recovery_code(estats_ca_state(tp))"),
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of inet_connection_sock.icsk_ca_state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of inet_connection_sock.icsk_ca_state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss, Hook::EnterRecovery],
+                how: "tcp_enter_loss and tcp_enter_recovery, other changes at the next hook",
+            },
+        ],
         tcp_info: TcpInfo::Related("tcpi_ca_state {0,2}->1, 1->2, {3,4}->3: equal"),
         reference: Reference::Cases(&[
             when(&[When::Value(Var::InRecovery, 3)], Reference::fault("InRecovery is a TruthValue in place of the codes of the RFC", Relation::always(1))),
@@ -2202,11 +2235,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterRecovery],
+                how: "tcp_enter_recovery",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIBs TCPSackRecovery + TCPRenoRecovery: equal (checked on 6.18)"),
         reference: Reference::fault("recoveries that the RACK timer starts are not counted", Relation::NOT_MORE),
     }
@@ -2220,11 +2260,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss],
+                how: "tcp_enter_loss",
+            },
+        ],
         tcp_info: TcpInfo::Related("see Timeouts"),
         reference: Reference::fault(fault::AFTER_BACKOFF, Relation::SAME.together(TIMEOUTS)),
     }
@@ -2257,11 +2304,18 @@ estats_vars! {
         kind: Kind::Counter,
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::CongState],
-            how: "each change of the congestion state",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::CongState],
+                how: "each change of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EnterLoss],
+                how: "tcp_enter_loss",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= Timeouts + SubsequentTimeouts"),
         reference: Reference::fault(fault::AFTER_BACKOFF, Relation::always(0)),
     }

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Raw tracepoints, kprobes and kretprobes, for kernels without function hooks or socket storage:
+ * attach points only, bodies are in events.bpf.h and functions.bpf.h.
+ */
+#include <linux/ptrace.h>
+#include "functions.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(set_state, struct sock *sk, int old, int new)
+{
+	return RUN(on_set_state(ctx, TURN_ALWAYS, sk, old, new));
+}
+
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(destroy, struct sock *sk)
+{
+	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
+
+	conn_forget(sk);
+	owner_forget(sk);
+	return result;
+}
+
+static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *skb, u8 hook)
+{
+	const u8 *head = BPF_CORE_READ(skb, head);
+
+	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
+			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
+			      hook));
+}
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(tcp_probe, struct sock *sk, struct sk_buff *skb)
+{
+	return received(ctx, sk, skb, ESTATS_HOOK_tcp_probe);
+}
+
+/* The states in which tcp_probe is silent; the handshake's have no row of segments. */
+SEC("kprobe/tcp_rcv_state_process")
+int BPF_KPROBE(state_process, struct sock *sk, struct sk_buff *skb)
+{
+	switch (state_of(sk)) {
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSE_WAIT:
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		return received(ctx, sk, skb, ESTATS_HOOK_parse_hdr);
+	}
+	return 0;
+}
+
+/* The SYN-ACK has been accepted. */
+static __always_inline int on_finish_connect(void *ctx, struct sock *sk, struct sk_buff *skb)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_handshake, now);
+
+	if (!tp)
+		return 0;
+	begin(c, ESTATS_HOOK_handshake, now);
+	if (parse_segment(c, &c->segment, BPF_CORE_READ(skb, data), BPF_CORE_READ(skb, len)))
+		SET(c, MSSRcvd, c->segment.mss);
+	commit(ctx, c, false);
+	return 0;
+}
+
+SEC("kprobe/tcp_finish_connect")
+int BPF_KPROBE(finish_connect, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_finish_connect(ctx, sk, skb));
+}
+
+/* All counters of the segment are up to date; its IP header is not made yet. */
+static __always_inline int on_egress(void *ctx, struct sock *sk, struct sk_buff *skb, bool v6)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_egress, now);
+	const struct inet_sock *inet = (const void *)tp;
+
+	if (!tp)
+		return 0;
+	on_transmit(c, tp, now);
+	sent_with_tos(c, v6 ? BPF_CORE_READ(inet, pinet6, tclass) : inet->tos);
+	if (!c->established && c->active == 1 &&
+	    parse_segment(c, &c->segment, BPF_CORE_READ(skb, data), BPF_CORE_READ(skb, len)) &&
+	    (c->segment.flags & TCPHDR_SYN))
+		offered(c);
+	commit(ctx, c, false);
+	return 0;
+}
+
+SEC("kprobe/ip_queue_xmit")
+int BPF_KPROBE(egress, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_egress(ctx, sk, skb, false));
+}
+
+SEC("kprobe/inet6_csk_xmit")
+int BPF_KPROBE(egress6, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_egress(ctx, sk, skb, true));
+}
+
+SEC("raw_tp/tcp_cong_state_set")
+int BPF_PROG(cong_state, struct sock *sk, u8 new)
+{
+	return RUN(on_cong_state(ctx, TURN_ALWAYS, sk, new));
+}
+
+SEC("kprobe/tcp_enter_loss")
+int BPF_KPROBE(enter_loss, struct sock *sk)
+{
+	return RUN(on_enter(ctx, TURN_ALWAYS, sk, CA_LOSS, ESTATS_HOOK_enter_loss));
+}
+
+SEC("kprobe/tcp_enter_recovery")
+int BPF_KPROBE(enter_recovery, struct sock *sk)
+{
+	return RUN(on_enter(ctx, TURN_ALWAYS, sk, CA_RECOVERY, ESTATS_HOOK_enter_recovery));
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int BPF_PROG(retransmit, struct sock *sk)
+{
+	return RUN(on_retransmit(ctx, TURN_ALWAYS, sk));
+}
+
+SEC("raw_tp/tcp_rcv_space_adjust")
+int BPF_PROG(rcv_space, struct sock *sk)
+{
+	return RUN(on_rcv_space(ctx, sk));
+}
+
+/*
+ * The end of a function has no arguments. The socket is found again by the frame: the stack pointer
+ * at a function's beginning is no other running function's, whatever task or interrupt it runs in.
+ * By CPU was refused, since tasks migrate; by task, since softirqs run on top of any. An entry
+ * whose end the kernel missed is written over by the next function with that frame.
+ */
+enum frame {
+	FRAME_WRITE_XMIT,
+	FRAME_RACK,
+	FRAME_UNDO_RECOVERY,
+	FRAME_UNDO_LOSS,
+	FRAME_SYNC_MSS,
+	FRAME_SENDMSG,
+	FRAME_COUNT,
+};
+
+_Static_assert(FRAME_COUNT <= 8, "a stack pointer has three low bits to spare");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, u64);
+} frames SEC(".maps");
+
+/* What the return address takes: x86 has it on the stack, where a function's end has taken it. */
+#ifdef __TARGET_ARCH_x86
+#define RETURN_ADDRESS 8
+#else
+#define RETURN_ADDRESS 0
+#endif
+
+static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum frame frame)
+{
+	u64 key = PT_REGS_SP(ctx) | frame, value = (u64)sk;
+
+	if (conn_of(sk))
+		bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
+}
+
+static __always_inline struct sock *recall(struct pt_regs *ctx, enum frame frame)
+{
+	u64 key = (PT_REGS_SP(ctx) - RETURN_ADDRESS) | frame;
+	u64 *value = bpf_map_lookup_elem(&frames, &key), sk;
+
+	if (!value)
+		return NULL;
+	sk = *value;
+	bpf_map_delete_elem(&frames, &key);
+	return (struct sock *)sk;
+}
+
+SEC("kprobe/tcp_write_xmit")
+int BPF_KPROBE(write_xmit_begin, struct sock *sk, u32 mss_now, int nonagle, int push_one)
+{
+	remember(ctx, sk, FRAME_WRITE_XMIT);
+	return RUN(on_loop_begin(TURN_ALWAYS, sk, mss_now, push_one));
+}
+
+SEC("kretprobe/tcp_write_xmit")
+int write_xmit_end(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_WRITE_XMIT);
+
+	return sk ? RUN(on_loop_end(ctx, TURN_ALWAYS, sk)) : 0;
+}
+
+SEC("kprobe/tcp_fastretrans_alert")
+int BPF_KPROBE(fastretrans, struct sock *sk, u32 prior_snd_una, int num_dupack, int *ack_flag)
+{
+	return RUN(on_fastretrans(ctx, TURN_ALWAYS, sk, num_dupack, ack_flag));
+}
+
+SEC("kprobe/tcp_rack_detect_loss")
+int BPF_KPROBE(rack_begin, struct sock *sk)
+{
+	remember(ctx, sk, FRAME_RACK);
+	return on_rack(TURN_ALWAYS, sk, true);
+}
+
+SEC("kretprobe/tcp_rack_detect_loss")
+int rack_end(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_RACK);
+
+	return sk ? on_rack(TURN_ALWAYS, sk, false) : 0;
+}
+
+SEC("kprobe/tcp_mark_skb_lost")
+int BPF_KPROBE(mark_lost, struct sock *sk, struct sk_buff *skb)
+{
+	return on_mark_lost(TURN_ALWAYS, sk, skb);
+}
+
+SEC("kprobe/tcp_try_undo_recovery")
+int BPF_KPROBE(undo_recovery_begin, struct sock *sk)
+{
+	remember(ctx, sk, FRAME_UNDO_RECOVERY);
+	return on_undo_within(TURN_ALWAYS, sk, UNDO_RECOVERY);
+}
+
+SEC("kretprobe/tcp_try_undo_recovery")
+int undo_recovery_end(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_UNDO_RECOVERY);
+
+	return sk ? on_undo_within(TURN_ALWAYS, sk, UNDO_NONE) : 0;
+}
+
+/* Of a bool argument only the low octet of the register is defined. */
+SEC("kprobe/tcp_try_undo_loss")
+int BPF_KPROBE(undo_loss_begin, struct sock *sk, u8 frto_undo)
+{
+	remember(ctx, sk, FRAME_UNDO_LOSS);
+	return on_undo_within(TURN_ALWAYS, sk, frto_undo ? UNDO_FRTO : UNDO_NONE);
+}
+
+SEC("kretprobe/tcp_try_undo_loss")
+int undo_loss_end(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_UNDO_LOSS);
+
+	return sk ? on_undo_within(TURN_ALWAYS, sk, UNDO_NONE) : 0;
+}
+
+SEC("kprobe/tcp_undo_cwnd_reduction")
+int BPF_KPROBE(undo, struct sock *sk, u8 unmark_loss)
+{
+	return RUN(on_undo(ctx, TURN_ALWAYS, sk, unmark_loss));
+}
+
+SEC("kprobe/tcp_slow_start")
+int BPF_KPROBE(slow_start, struct sock *sk)
+{
+	return on_growth(TURN_ALWAYS, sk, PENDING_SlowStart);
+}
+
+SEC("kprobe/tcp_reno_cong_avoid")
+int BPF_KPROBE(reno, struct sock *sk)
+{
+	return RUN(on_reno(TURN_ALWAYS, sk));
+}
+
+SEC("kprobe/tcp_cong_avoid_ai")
+int BPF_KPROBE(cong_avoid, struct sock *sk)
+{
+	return on_growth(TURN_ALWAYS, sk, PENDING_CongAvoid);
+}
+
+SEC("kprobe/tcp_cwnd_restart")
+int BPF_KPROBE(cwnd_restart, struct sock *sk)
+{
+	return RUN(on_cwnd_restart(TURN_ALWAYS, sk));
+}
+
+SEC("kprobe/tcp_enter_cwr")
+int BPF_KPROBE(enter_cwr, struct sock *sk)
+{
+	return RUN(on_enter_cwr(ctx, TURN_ALWAYS, sk));
+}
+
+/* The name from Linux 6.18 on. */
+SEC("kprobe/tcp_data_ecn_check")
+int BPF_KPROBE(ecn_check, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
+}
+
+SEC("kprobe/__tcp_ecn_check_ce")
+int BPF_KPROBE(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
+}
+
+SEC("kprobe/tcp_sync_mss")
+int BPF_KPROBE(sync_mss_begin, struct sock *sk)
+{
+	remember(ctx, sk, FRAME_SYNC_MSS);
+	return 0;
+}
+
+SEC("kretprobe/tcp_sync_mss")
+int sync_mss(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_SYNC_MSS);
+
+	return sk ? RUN(on_sync_mss(ctx, TURN_ALWAYS, sk)) : 0;
+}
+
+SEC("kprobe/tcp_sendmsg_locked")
+int BPF_KPROBE(sendmsg_begin, struct sock *sk)
+{
+	remember(ctx, sk, FRAME_SENDMSG);
+	return 0;
+}
+
+SEC("kretprobe/tcp_sendmsg_locked")
+int sendmsg(struct pt_regs *ctx)
+{
+	struct sock *sk = recall(ctx, FRAME_SENDMSG);
+
+	return sk ? RUN(on_sendmsg(ctx, sk)) : 0;
+}
+
+SEC("kprobe/tcp_conn_request")
+int BPF_KPROBE(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+{
+	const u8 *head = BPF_CORE_READ(skb, head);
+
+	return on_conn_request(sk, BPF_CORE_READ(skb, data),
+			       head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len));
+}

@@ -1,0 +1,113 @@
+//! The two BPF objects, and their global variables by name.
+//!
+//! No skeletons: of one object each, they would make everything here twice, and they cannot do
+//! without memory-mapped arrays, which came with Linux 5.5.
+
+use std::collections::BTreeMap;
+
+use libbpf_rs::{
+    AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
+    btf::{Btf, types},
+};
+
+use super::warnings::load_error;
+use crate::capture::{CaptureError, HookSet};
+
+/// libelf reads in place.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+static TRACING: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/estats.bpf.o")));
+static KPROBE: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o")));
+
+/// Opens the object whose programs serve this set.
+pub(super) fn open(set: HookSet) -> Result<OpenObject, CaptureError> {
+    let bytes = match set {
+        HookSet::Fentry | HookSet::Tracepoint => TRACING,
+        HookSet::Kprobe => KPROBE,
+    };
+    ObjectBuilder::default()
+        .name("estats")
+        .and_then(|builder| builder.open_memory(&bytes.0))
+        .map_err(load_error)
+}
+
+/// The variables of one section: offset and size in octets by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Section(BTreeMap<String, (usize, usize)>);
+
+impl Section {
+    /// Reads it from the object's own type information.
+    pub(super) fn of(object: &OpenObject, name: &str) -> Self {
+        // SAFETY: the pointer is to the open object, which outlives the borrow.
+        let raw = unsafe { object.as_libbpf_object().as_ref() };
+        let btf = Btf::from_bpf_object(raw)
+            .expect("the object has type information")
+            .expect("the object has type information");
+        let section: types::DataSec<'_> =
+            btf.type_by_name(name).unwrap_or_else(|| panic!("the object has no {name}"));
+        let variables = section.iter().map(|entry| {
+            let var: types::Var<'_> = btf.type_by_id(entry.ty).expect("a section has variables");
+            let name = var.name().expect("a variable has a name").to_string_lossy().into_owned();
+            (name, (entry.offset as usize, entry.size))
+        });
+        Self(variables.collect())
+    }
+
+    /// Writes one of them.
+    pub(super) fn set(&self, bytes: &mut [u8], name: &str, value: u64) {
+        let (offset, size) = self.0[name];
+        bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    }
+}
+
+/// Writes the settings before loading: they are constants to the verifier.
+pub(super) fn configure(object: &mut OpenObject, settings: &[(&str, u64)]) {
+    let section = Section::of(object, ".rodata");
+    let mut map = object
+        .maps_mut()
+        .find(|m| m.name().as_encoded_bytes().ends_with(b".rodata"))
+        .expect("the object has settings");
+    let bytes = map.initial_value_mut().expect("settings have values");
+    for (name, value) in settings {
+        section.set(bytes, name, *value);
+    }
+}
+
+/// A map by name.
+pub(super) fn map(object: &Object, name: &str) -> Result<MapHandle, CaptureError> {
+    let map = object
+        .maps()
+        .find(|m| {
+            let own = m.name().as_encoded_bytes();
+            own == name.as_bytes() || (name.starts_with('.') && own.ends_with(name.as_bytes()))
+        })
+        .unwrap_or_else(|| panic!("the object has no map {name}"));
+    MapHandle::try_from(&map).map_err(|e| CaptureError::bpf("use the recorder's maps", e))
+}
+
+/// The variables that programs read while they run.
+#[derive(Debug)]
+pub(super) struct Variables {
+    map: MapHandle,
+    section: Section,
+}
+
+impl Variables {
+    /// Those of a loaded object, whose section was read when it was open.
+    pub(super) fn of(object: &Object, section: Section) -> Result<Self, CaptureError> {
+        Ok(Self { map: map(object, ".bss")?, section })
+    }
+
+    /// Sets one. No program writes them.
+    pub(super) fn set(&self, name: &str, value: u64) -> Result<(), CaptureError> {
+        let fault = |e| CaptureError::bpf("set the recorder's variables", e);
+        let key = 0u32.to_ne_bytes();
+        let bytes = self.map.lookup(&key, MapFlags::ANY).map_err(fault)?;
+        let mut bytes = bytes.expect("an array has its first element");
+        self.section.set(&mut bytes, name, value);
+        self.map.update(&key, &bytes, MapFlags::ANY).map_err(fault)
+    }
+}

@@ -1,0 +1,60 @@
+//! What libbpf says when something is wrong: it holds the verifier's words when a load fails.
+
+use std::sync::Mutex;
+
+use libbpf_rs::PrintLevel;
+
+use crate::capture::CaptureError;
+
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep(_: PrintLevel, text: String) {
+    let mut kept = WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if kept.len() == 40 {
+        kept.remove(0);
+    }
+    kept.push(text.trim_end().to_owned());
+}
+
+/// Keeps libbpf's warnings from now on, instead of printing them.
+pub(super) fn listen() {
+    libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
+}
+
+/// The warnings that libbpf has given since [`listen`], oldest first.
+pub(in crate::capture) fn warnings() -> Vec<String> {
+    WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+/// The program that was refused last, with the last of the verifier's words about it; `None` if
+/// none was.
+pub(super) fn refused() -> Option<(String, String)> {
+    /// Its last instructions and its reason; the whole log can be a megabyte.
+    const LINES: usize = 24;
+    let warnings = warnings();
+    let log = warnings.iter().rev().find(|text| text.contains("PROG LOAD LOG"))?;
+    // libbpf: prog 'NAME': -- BEGIN PROG LOAD LOG --
+    let name = log.split('\'').nth(1)?;
+    let lines: Vec<&str> = log.lines().collect();
+    Some((name.to_owned(), lines[lines.len().saturating_sub(LINES)..].join("\n")))
+}
+
+/// Forgets what was said about programs that are done without.
+pub(super) fn forget() {
+    WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+}
+
+/// Why the programs could not be loaded.
+pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
+    // SAFETY: geteuid() cannot fail and touches nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    match source.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied if !root => CaptureError::Privilege,
+        // The verifier says EACCES too, but it says more than that.
+        libbpf_rs::ErrorKind::PermissionDenied if refused().is_none() => {
+            CaptureError::NoBpf(source)
+        }
+        _ if let Some((_, words)) = refused() => CaptureError::Rejected(words),
+        _ => CaptureError::bpf("load the BPF programs", source),
+    }
+}
