@@ -40,6 +40,11 @@ fn kernel(series: &'static str) {
 }
 
 #[test]
+fn linux_5_10() {
+    kernel("5.10");
+}
+
+#[test]
 fn linux_6_1() {
     kernel("6.1");
 }

@@ -16,9 +16,20 @@ const TRACEPOINT: HookSet =
 const FENTRY: HookSet =
     HookSet { name: "fentry", hooks: "fentry", options: &["--hooks", "fentry"] };
 
-/// Kernel series and their hook sets.
-pub const GUESTS: &[(&str, &[HookSet])] =
-    &[("6.1", &[FENTRY, TRACEPOINT]), ("6.12", &[FENTRY, TRACEPOINT])];
+const KPROBE: HookSet =
+    HookSet { name: "kprobe", hooks: "kprobe", options: &["--hooks", "kprobe"] };
+const KPROBE_PERF: HookSet = HookSet {
+    name: "kprobe, perf buffers",
+    hooks: "kprobe",
+    options: &["--hooks", "kprobe", "--transport", "perf"],
+};
+
+/// Kernel series and their hook sets. Before 5.17 there are no BPF loops, which the other two need.
+pub const GUESTS: &[(&str, &[HookSet])] = &[
+    ("5.10", &[KPROBE, KPROBE_PERF]),
+    ("6.1", &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
+    ("6.12", &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
+];
 
 /// What is asked of the running kernel, which may not have them all.
 pub const HERE: &[HookSet] = &[FENTRY, TRACEPOINT];

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::SUITE;
+use crate::recording::Recorder;
 use crate::scenario::{End, Measured, clean, measure};
 use crate::support::flow::Flow;
 use crate::support::gate::{self, Needs};
@@ -100,6 +101,32 @@ fn loss() {
         assert!(row.int("DupAcksIn") > 0);
         assert!(measured.server.values.int("MaxReasmQueue") > 0);
     }
+}
+
+/// Without the event of a change, each hook notices the new state: what the kernel skips of the
+/// events, and all of them before Linux 5.19.
+#[test]
+fn loss_without_the_events_of_congestion_states() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let faults = Impairment { loss: 0.015, drop_data: vec![60, 61, 300], seed: 7, ..clean() };
+    let pair = Pair::new(faults, clean());
+    let recorder = Recorder::with(&pair, &["--without", "cong_state"]);
+    let cubic = Options::default();
+    let flow = Flow::open_with(&pair, Family::V4, cubic, cubic);
+    flow.upload(2 * MEGABYTE);
+    flow.finish();
+    let (local, remote) = (flow.client.local(), flow.client.remote());
+    let recording = recorder.stop();
+    let row = &recording.one(local, remote).values;
+    let mib = Mib::of(&pair.client);
+    let recoveries =
+        mib.must("TcpExt.TCPSackRecovery") + mib.get("TcpExt.TCPRenoRecovery").unwrap_or(0);
+    assert!(recoveries > 0);
+    // Exact here, though the source is approximate: an episode lasts a round trip of 20 ms, and
+    // begins with a retransmission, which is a hook.
+    assert_eq!(row.int("FastRetran"), recoveries as i64);
+    let timeouts = row.int("Timeouts") + row.int("SubsequentTimeouts");
+    assert_eq!(timeouts, mib.must("TcpExt.TCPTimeouts") as i64);
 }
 
 #[test]

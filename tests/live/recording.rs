@@ -31,8 +31,13 @@ pub struct Recorder {
 impl Recorder {
     /// Records both namespaces of a pair; attached on return.
     pub fn on(pair: &Pair) -> Self {
+        Self::with(pair, &[])
+    }
+
+    /// The same with more options.
+    pub fn with(pair: &Pair, options: &[&str]) -> Self {
         let namespaces = ["--all", "--netns", pair.client.name(), "--netns", pair.server.name()];
-        Self::start(&namespaces)
+        Self::start(&[&namespaces, options].concat())
     }
 
     fn start(arguments: &[&str]) -> Self {
