@@ -22,7 +22,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::WriteXmit],
-                how: "why tcp_write_xmit stopped, decided at its end in its own order of tests",
+                how: "why tcp_write_xmit stopped, decided at its end in its own order of tests; a wait for the device's queue whose flag another CPU has cleared by then counts as TSO deferral",
             },
             Coverage {
                 quality: Quality::Approximate,
