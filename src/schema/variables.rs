@@ -61,6 +61,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Identity,
+        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -79,6 +80,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Derived,
+        packets: exact("the last segment in either direction"),
         apply: Apply::Derived(Rule::LastSegment),
         read: Read::No,
         sources: &[Coverage {
@@ -96,6 +98,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
+        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -113,6 +116,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("order of appearance"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -130,6 +134,7 @@ estats_vars! {
         ty: Type::Enum(ADDRESS_TYPE),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -147,6 +152,7 @@ estats_vars! {
         ty: Type::Address,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -164,6 +170,7 @@ estats_vars! {
         ty: Type::Address,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -181,6 +188,7 @@ estats_vars! {
         ty: Type::U16,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("TCP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -198,6 +206,7 @@ estats_vars! {
         ty: Type::U16,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("TCP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -216,6 +225,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent until the connection is closed, without SYN-ACKs of a passive open; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_out"),
         sources: &[Coverage {
@@ -234,6 +244,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent that have payload; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_out"),
         sources: &[Coverage {
@@ -251,6 +262,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("payload of the segments sent"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
         read: Read::No,
         sources: &[Coverage {
@@ -269,6 +281,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload of the segments sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_sent"),
         sources: &[Coverage {
@@ -287,6 +300,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent whose sequence space was sent before, repeated SYNs and SYN-ACKs included"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->total_retrans"),
         sources: &[Coverage {
@@ -304,6 +318,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload sent that was sent before"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_retrans"),
         sources: &[Coverage {
@@ -322,6 +337,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received until the connection is closed, the SYN of a passive open included; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_in"),
         sources: &[Coverage {
@@ -340,6 +356,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received that have payload; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_in"),
         sources: &[Coverage {
@@ -357,6 +374,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("payload of the segments received"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsIn)),
         read: Read::No,
         sources: &[Coverage {
@@ -375,6 +393,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload of the segments received"),
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
         sources: &[Coverage {
@@ -426,6 +445,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "s",
         kind: Kind::Derived,
+        packets: exact("the last segment in either direction"),
         apply: Apply::Derived(Rule::ElapsedSeconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -443,6 +463,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        packets: exact("the last segment in either direction"),
         apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -460,6 +481,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
+        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -477,6 +499,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->mss_cache"),
         sources: &[
@@ -654,6 +677,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->rcv_wnd"),
         sources: &[Coverage {
@@ -671,6 +695,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinSent)),
         read: Read::No,
         sources: &[Coverage {
@@ -688,6 +713,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Derived,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinSent)),
         read: Read::No,
         sources: &[Coverage {
@@ -705,6 +731,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->snd_wnd"),
         sources: &[Coverage {
@@ -722,6 +749,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinRcvd)),
         read: Read::No,
         sources: &[Coverage {
@@ -739,6 +767,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Derived,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinRcvd)),
         read: Read::No,
         sources: &[Coverage {
@@ -966,6 +995,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "us",
         kind: Kind::Derived,
+        packets: exact("from the beginning to the segment that establishes the connection"),
         apply: Apply::Derived(Rule::TimeToEstablished),
         read: Read::No,
         sources: &[Coverage {
@@ -1292,6 +1322,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "hops",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1309,6 +1340,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1326,6 +1358,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1412,6 +1445,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("ECE on acknowledgments received, where ECN was negotiated"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1430,6 +1464,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "episodes",
         kind: Kind::Counter,
+        packets: exact("data that arrived beyond a gap, inside the window we had advertised; data dropped for lack of memory is counted too"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1465,6 +1500,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "ACKs",
         kind: Kind::Counter,
+        packets: exact("data that arrived beyond a gap, inside the window we had advertised; data dropped for lack of memory is counted too"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1482,6 +1518,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("CE on data received that was new, where ECN was negotiated"),
         apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
         sources: &[
@@ -1507,6 +1544,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "transitions",
         kind: Kind::Counter,
+        packets: approximate("changes from accepted data without CE, or with CWR, to accepted data with CE; as RFC 3168 has it"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1524,6 +1562,7 @@ estats_vars! {
         ty: Type::Truth,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("whose SYN came first"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -1541,6 +1580,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1558,6 +1598,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[
@@ -1582,6 +1623,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1599,6 +1641,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_wscale_rcvd(tp)"),
         sources: &[Coverage {
@@ -1617,6 +1660,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_timestamps(sk, tp)"),
         sources: &[Coverage {
@@ -1634,6 +1678,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("ECE and CWR of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_ecn(sk, tp, c)"),
         sources: &[Coverage {
@@ -1651,6 +1696,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {
@@ -1669,6 +1715,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {
@@ -1688,6 +1735,7 @@ estats_vars! {
         ty: Type::Enum(STATE),
         unit: "",
         kind: Kind::Gauge,
+        packets: approximate("the state machine run over the segments: what the application asked for shows only when it is sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1816,6 +1864,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received without payload that acknowledge what was acknowledged before"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -2086,6 +2135,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "options",
         kind: Kind::Counter,
+        packets: exact("SACK options of the segments received that pass validation"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -2103,6 +2153,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "blocks",
         kind: Kind::Counter,
+        packets: exact("SACK options of the segments received that pass validation"),
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
         sources: &[Coverage {
@@ -2145,6 +2196,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: approximate("D-SACK blocks received, as segments of CurMSS"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->dsack_dups"),
         sources: &[Coverage {
@@ -2162,6 +2214,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurMSS)),
         read: Read::No,
         sources: &[
@@ -2186,6 +2239,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MinSinceEstablished(Var::CurMSS)),
         read: Read::No,
         sources: &[
@@ -2210,6 +2264,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Identity,
+        packets: exact("sequence numbers of the SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -2227,6 +2282,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Identity,
+        packets: exact("sequence numbers of the SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -2244,6 +2300,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt - tp->snd_una"),
         sources: &[
@@ -2268,6 +2325,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[
@@ -2288,6 +2346,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_reasm_queue(tp)"),
         sources: &[Coverage {
@@ -2305,6 +2364,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[Coverage {
@@ -2380,6 +2440,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_una"),
         sources: &[Coverage {
@@ -2397,6 +2458,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt"),
         sources: &[
@@ -2421,6 +2483,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Derived,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Derived(Rule::SerialMax(Var::SndNxt)),
         read: Read::No,
         sources: &[
@@ -2440,6 +2503,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsAcked)),
         read: Read::No,
         sources: &[Coverage {
@@ -2457,6 +2521,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_acked"),
         sources: &[Coverage {
@@ -2474,6 +2539,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rcv_nxt"),
         sources: &[Coverage {
@@ -2491,6 +2557,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsReceived)),
         read: Read::No,
         sources: &[Coverage {
@@ -2508,6 +2575,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_received"),
         sources: &[Coverage {
