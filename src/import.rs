@@ -11,7 +11,7 @@ mod link;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,8 @@ use crate::log::{
     ClockSample, CpuTotals, HookStatus, Import, LedgerRow, LogError, Manifest, RecordOptions,
     RecordingWriter, Totals, VariableStatus, WriterOptions,
 };
+use crate::replay::PACKETS;
+use crate::replay::order::SLACK_NS;
 use crate::schema::{Hook, Quality, Var};
 
 pub use ends::Prefix;
@@ -97,7 +99,7 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
     let manifest = Manifest {
         recording: identity(path, options)?,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        hook_set: "packets".to_owned(),
+        hook_set: PACKETS.to_owned(),
         hooks: vec![HookStatus {
             hook: Hook::Capture.name().to_owned(),
             point: capture.format.clone(),
@@ -142,7 +144,7 @@ impl Importer {
             packet.seq = seq;
             packet.direction = ends.direction(&packet);
             seq += 1;
-            out_of_order += u64::from(packet.ts_ns < marked.saturating_sub(crate::replay::order::SLACK_NS));
+            out_of_order += u64::from(packet.ts_ns < marked.saturating_sub(SLACK_NS));
             reached = reached.max(packet.ts_ns);
             writer.packet(packet)?;
             if reached - marked >= MARK_NS {
@@ -211,8 +213,18 @@ fn described(
 /// The same capture with the same options is the same recording, so its UUID comes from both.
 fn identity(path: &Path, options: &Options) -> Result<String, ImportError> {
     let mut hash = Sha256::new();
-    let mut copy = || io::copy(&mut File::open(path)?, &mut hash);
-    copy().map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    let mut read = || {
+        let (mut file, mut chunk) = (File::open(path)?, vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(n) => hash.update(&chunk[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    };
+    read().map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     hash.update(format!("{:?} {}", options.local, options.payload));
     let bytes: [u8; 16] = hash.finalize()[..16].try_into().expect("a digest has 32 bytes");
     Ok(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())

@@ -10,12 +10,14 @@ pub mod order;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use crate::estats::{Bits, Counts, Engine, Interval, Plan, RuleOptions};
+use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
+use crate::packets::order::Reorder;
+use crate::packets::{PacketCounts, Tracker};
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
-use crate::wire::{Header, Operation};
+use crate::wire::{Header, Operation, Packet};
 
 use ledger::{Ledger, Loss};
 use order::{HookRecords, OrderCounts};
@@ -58,6 +60,8 @@ pub struct Report {
     pub order: OrderCounts,
     /// What the engine noticed.
     pub counts: Counts,
+    /// What was noticed while connections were made of packets; none where hooks made them.
+    pub packets: Option<PacketCounts>,
     /// Records the recorder lost.
     pub lost: u64,
     /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
@@ -89,6 +93,9 @@ impl HookRecords for HookBatch {
     }
 }
 
+/// The hook set of recordings that have packets only.
+pub const PACKETS: &str = "packets";
+
 /// The directory of a recording's tables.
 pub fn default_dir(recording: &Path) -> PathBuf {
     recording.join("tables")
@@ -115,7 +122,15 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         Err(e) => Err(ReplayError::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(ReplayError::from));
-    let order = order::merge(hooks, lifecycles, &mut engine)?;
+    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
+    let packets = if manifest.hook_set == PACKETS {
+        let counts = from_packets(recording, &mut engine)?;
+        order.late += counts.late;
+        Some(counts)
+    } else {
+        // With hooks, connections come from these: packets would make them a second time.
+        None
+    };
     let (tables, counts) = engine.finish()?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let files = tables.finish(rows)?.finish()?;
@@ -131,7 +146,25 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     };
     tables.write(&dir)?;
     let closed = manifest.totals.is_some();
-    Ok(Report { dir, tables, order, counts, lost, closed, unknown_operations })
+    Ok(Report { dir, tables, order, counts, packets, lost, closed, unknown_operations })
+}
+
+/// Makes connections of the packets of a recording that has nothing else.
+fn from_packets<O>(
+    recording: &Recording,
+    engine: &mut Engine<'_, O>,
+) -> Result<PacketCounts, ReplayError>
+where
+    O: Output<Error = SinkError>,
+{
+    let mut tracker = Tracker::new(engine);
+    let mut order = Reorder::default();
+    let mut take = |packet: Packet, late| tracker.packet(&packet, late);
+    for row in recording.packets() {
+        order.row(row?, &mut take)?;
+    }
+    order.finish(&mut take)?;
+    Ok(tracker.finish()?)
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.

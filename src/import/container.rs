@@ -238,6 +238,7 @@ impl Reader<'_> {
                 self.capture.truncated = self.input.end();
                 return Ok(self.capture);
             };
+            let bytes: [u8; 12] = bytes.try_into().expect("twelve bytes");
             if bytes[..4] == SECTION {
                 section = match bytes[8..12] {
                     [0x1a, 0x2b, 0x3c, 0x4d] => Section { big: true, ..Section::default() },
@@ -252,7 +253,7 @@ impl Reader<'_> {
                 // Numbers of interfaces begin anew in each section; ours go on.
                 section.first = self.capture.interfaces.len() as u32;
             }
-            let length = u32_at(bytes, 4, section.big) as usize;
+            let length = u32_at(&bytes, 4, section.big) as usize;
             if !(12..=MAX_BLOCK).contains(&length) || !length.is_multiple_of(4) {
                 let what = format!("it claims {length} bytes");
                 self.capture.truncated = Some(self.input.damaged(&what));
