@@ -36,6 +36,8 @@ pub mod sink;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 
+pub mod compare;
+
 pub mod manual;
 
 #[cfg(feature = "query")]

@@ -1,11 +1,15 @@
 //! docs/variables.md and docs/tables.md, and `estats-analyze variables`: written by the schema.
 
+mod reference;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::schema::{Apply, Hook, Kind, Op, Rule, Table, TcpInfo, Type, Var};
 use crate::tables::{Qualities, specs};
+
+pub use reference::{reference_text, relation_text};
 
 /// A variable in words.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +38,8 @@ pub struct Description {
     pub sources: Vec<Source>,
     /// Relation to `struct tcp_info`, empty if there is none.
     pub tcp_info: String,
+    /// Relation of a Web10G kernel's value to ours.
+    pub web10g: String,
 }
 
 /// One way to come by a variable.
@@ -86,6 +92,7 @@ fn describe(var: Var) -> Description {
             })
             .collect(),
         tcp_info: tcp_info_text(def.tcp_info),
+        web10g: reference_text(var),
     }
 }
 
@@ -125,6 +132,7 @@ pub fn variables_markdown() -> String {
                 line("Source", &format!("{}{needs}: {}", source.quality, source.how));
             }
             line("tcp_info", &d.tcp_info);
+            line("Web10G", &d.web10g);
         }
     }
     out

@@ -109,29 +109,10 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let manifest = recording.manifest();
     let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
     let ledger = read_ledger(recording)?;
-    let plan = Plan::new(&recorded(manifest), options.rules);
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
     let tables = Tables::new(manifest, &ledger, sink);
-    let mut engine = Engine::new(&plan, &ledger, options.interval, tables);
-    let mut unknown_operations = 0;
-    let hooks = recording.hooks(options.threads).map(|batch| match batch {
-        Ok(batch) => {
-            unknown_operations += batch.unknown_ops();
-            Ok(batch)
-        }
-        Err(e) => Err(ReplayError::from(e)),
-    });
-    let lifecycles = recording.lifecycles().map(|row| row.map_err(ReplayError::from));
-    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
-    let packets = if manifest.hook_set == PACKETS {
-        let counts = from_packets(recording, &mut engine)?;
-        order.late += counts.late;
-        Some(counts)
-    } else {
-        // With hooks, connections come from these: packets would make them a second time.
-        None
-    };
-    let (tables, counts) = engine.finish()?;
+    let Run { output: tables, order, counts, packets, unknown_operations } =
+        run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));
@@ -150,12 +131,13 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
 }
 
 /// Makes connections of the packets of a recording that has nothing else.
-fn from_packets<O>(
+fn from_packets<O, E>(
     recording: &Recording,
     engine: &mut Engine<'_, O>,
-) -> Result<PacketCounts, ReplayError>
+) -> Result<PacketCounts, E>
 where
-    O: Output<Error = SinkError>,
+    O: Output,
+    E: From<LogError> + From<O::Error>,
 {
     let mut tracker = Tracker::new(engine);
     let mut order = Reorder::default();
@@ -165,6 +147,58 @@ where
     }
     order.finish(&mut take)?;
     Ok(tracker.finish()?)
+}
+
+/// What came of [`run`].
+#[derive(Clone, Debug)]
+pub(crate) struct Run<O> {
+    /// The output, with all rows.
+    pub output: O,
+    /// What the ordering noticed.
+    pub order: OrderCounts,
+    /// What the engine noticed.
+    pub counts: Counts,
+    /// What was noticed while connections were made of packets.
+    pub packets: Option<PacketCounts>,
+    /// Operations that this build has no name for, left out.
+    pub unknown_operations: u64,
+}
+
+/// Replays a recording into any output.
+///
+/// # Errors
+/// Those of reading, and the output's.
+pub(crate) fn run<O, E>(
+    recording: &Recording,
+    ledger: &Ledger,
+    options: &Options,
+    output: O,
+) -> Result<Run<O>, E>
+where
+    O: Output,
+    E: From<LogError> + From<O::Error>,
+{
+    let plan = Plan::new(&recorded(recording.manifest()), options.rules);
+    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    let mut unknown_operations = 0;
+    let hooks = recording.hooks(options.threads).map(|batch| match batch {
+        Ok(batch) => {
+            unknown_operations += batch.unknown_ops();
+            Ok(batch)
+        }
+        Err(e) => Err(E::from(e)),
+    });
+    let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
+    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
+    // With hooks, connections come from these: packets would make them a second time.
+    let mut packets = None;
+    if recording.manifest().hook_set == PACKETS {
+        let counts = from_packets::<O, E>(recording, &mut engine)?;
+        order.late += counts.late;
+        packets = Some(counts);
+    }
+    let (output, counts) = engine.finish()?;
+    Ok(Run { output, order, counts, packets, unknown_operations })
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.
@@ -199,7 +233,7 @@ fn recorded(manifest: &Manifest) -> Bits {
 }
 
 /// Reads clocks and losses ahead.
-fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
+pub(crate) fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();

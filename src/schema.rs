@@ -243,6 +243,13 @@ impl Quality {
             Self::Missing => "missing",
         }
     }
+
+    /// The quality of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        [Self::Exact, Self::Sampled, Self::Approximate, Self::Constant, Self::Missing]
+            .into_iter()
+            .find(|quality| quality.name() == name)
+    }
 }
 
 /// One way to come by a variable.
@@ -317,6 +324,8 @@ pub struct VarDef {
     pub sources: &'static [Coverage],
     /// Counterpart in `struct tcp_info`.
     pub tcp_info: TcpInfo,
+    /// Counterpart in a Web10G kernel.
+    pub reference: Reference,
 }
 
 impl VarDef {
@@ -335,6 +344,7 @@ impl VarDef {
         read: Read::No,
         sources: &[],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     };
 }
 
@@ -442,10 +452,13 @@ macro_rules! estats_vars {
 // Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
 #[path = "schema/hook.rs"]
 mod hook;
+#[path = "schema/reference.rs"]
+pub mod reference;
 #[path = "schema/variables.rs"]
 mod variables;
 
 pub use hook::Hook;
+pub use reference::Reference;
 pub use variables::Var;
 
 impl Var {

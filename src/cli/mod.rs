@@ -1,5 +1,6 @@
 //! The commands of `estats-analyze`.
 
+mod compare;
 mod import;
 mod info;
 mod replay;
@@ -77,6 +78,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
+    Compare(compare::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
     #[command(
         after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
@@ -114,6 +117,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {

@@ -1,5 +1,9 @@
 //! The list: one stanza per variable, in the order of the specification. See the parent module.
 
+use super::reference::{
+    ACTIVE, CLOCK_US, CLOSED, ELAPSED, INTERVAL_SKEW_US, IPV6, Linear, MAX_SKB, Relation, TIMEOUTS,
+    TWO_JIFFIES_US, When, fault, otherwise, when,
+};
 use super::*;
 
 estats_vars! {
@@ -27,6 +31,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("chrono_type: RWND_LIMITED(2) should coincide with state 2 most of the time; no exact counterpart"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Monotonic time at which the current Limstate was last (re)confirmed, i.e. the end of the
@@ -52,6 +57,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Monotonic time (CLOCK_MONOTONIC) at which the recorder began this connection's row.
@@ -70,6 +76,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Monotonic time of the latest protocol event (segment sent or received) of the
@@ -89,6 +96,7 @@ estats_vars! {
             how: "time of the last segment received or sent",
         }],
         tcp_info: TcpInfo::Related("tcpi_last_data_sent/recv, tcpi_last_ack_recv (ms, jiffy resolution): now - CurrentTs <= min of the three + 1 jiffy"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Wall-clock time of StartTs, in microseconds since the Unix epoch.
@@ -107,6 +115,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Recorder-assigned number of the connection, unique within one recording, never reused.
@@ -125,6 +134,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("none on stock kernels (idiag_cookie in inet_diag == socket cookie, which allows joining with ss -e)"),
+        reference: Reference::NotComparable("each numbers connections by itself"),
     }
 
     /// Address family of the addresses in the row: 1 IPv4, 2 IPv6.
@@ -143,6 +153,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("inet_diag idiag_family (equal except for the v4-mapped case)"),
+        reference: Reference::MATCHED,
     }
 
     /// Local IP address of the connection, 4 or 16 bytes in network order.
@@ -161,6 +172,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_src: equal"),
+        reference: Reference::MATCHED,
     }
 
     /// Remote IP address of the connection, 4 or 16 bytes in network order.
@@ -179,6 +191,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_dst: equal"),
+        reference: Reference::MATCHED,
     }
 
     /// Local TCP port, host byte order.
@@ -197,6 +210,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_sport (network order): equal after swap"),
+        reference: Reference::MATCHED,
     }
 
     /// Remote TCP port, host byte order.
@@ -215,6 +229,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::Related("inet_diag id.idiag_dport: equal after swap"),
+        reference: Reference::MATCHED,
     }
 
     /// Segments handed to IP by this full socket, counting each GSO super-segment as its number
@@ -234,6 +249,7 @@ estats_vars! {
             how: "tcp_sock.segs_out, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_segs_out"),
+        reference: Reference::bounded(Relation::between(Linear::constant(0), Linear::constant(1)), "a RST sent after the change to CLOSE counts there only"),
     }
 
     /// Segments handed to IP that carried at least one payload byte, GSO pieces counted singly,
@@ -253,6 +269,7 @@ estats_vars! {
             how: "tcp_sock.data_segs_out, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_data_segs_out"),
+        reference: Reference::SAME,
     }
 
     /// HCDataOctetsOut modulo 2^32.
@@ -271,6 +288,7 @@ estats_vars! {
             how: "low 32 bits of HCDataOctetsOut",
         }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_sent"),
+        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)])).low(32)),
     }
 
     /// Payload bytes handed to IP by this socket, retransmissions included, TCP headers, SYN
@@ -290,6 +308,7 @@ estats_vars! {
             how: "tcp_sock.bytes_sent, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_sent"),
+        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)]))),
     }
 
     /// Segments retransmitted by this connection (RTO, fast, TLP and SYN/SYN-ACK repeats), GSO
@@ -309,6 +328,10 @@ estats_vars! {
             how: "tcp_sock.total_retrans, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_total_retrans"),
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::bounded(Relation::between(Linear::of(&[(-1, Var::SendStall)]), Linear::constant(0)), "sends that failed locally count here only")),
+            otherwise(Reference::bounded(Relation::between(Linear::new(-5, &[(-1, Var::SendStall)]), Linear::constant(0)), "repeats of the SYN-ACK (5 by default, net.ipv4.tcp_synack_retries) and sends that failed locally count here only")),
+        ]),
     }
 
     /// Payload bytes retransmitted.
@@ -327,6 +350,7 @@ estats_vars! {
             how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
+        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::of(&[(-MAX_SKB, Var::SendStall)]), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
     }
 
     /// Segments received for this full socket, GRO aggregates counted as their number of wire
@@ -346,6 +370,7 @@ estats_vars! {
             how: "tcp_sock.segs_in, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_segs_in"),
+        reference: Reference::SAME,
     }
 
     /// Received segments carrying payload, duplicates and later-dropped ones included, GRO
@@ -365,6 +390,7 @@ estats_vars! {
             how: "tcp_sock.data_segs_in, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_data_segs_in"),
+        reference: Reference::SAME,
     }
 
     /// HCDataOctetsIn modulo 2^32.
@@ -383,6 +409,10 @@ estats_vars! {
             how: "header of each received segment when it is processed",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::SAME_LOW32),
+            otherwise(Reference::bounded(Relation::between(Linear::constant(-MAX_SKB), Linear::constant(0)).low(32), "payload in the ACK that completes the handshake counts here only")),
+        ]),
     }
 
     /// Payload bytes in all segments received for the socket, including duplicates, out-of-
@@ -402,6 +432,10 @@ estats_vars! {
             how: "header of each received segment when it is processed",
         }],
         tcp_info: TcpInfo::Related(">= tcpi_bytes_received minus the FIN octet; equal to the peer's bytes_sent when nothing was lost (checked on 6.18)"),
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::SAME),
+            otherwise(Reference::bounded(Relation::between(Linear::constant(-MAX_SKB), Linear::constant(0)), "payload in the ACK that completes the handshake counts here only")),
+        ]),
     }
 
     /// RTT samples not larger than a configured latency limit.
@@ -419,6 +453,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::Related("NormalRttm + HighRttm == CountRTT (when a limit is configured)"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// RTT samples larger than the configured latency limit.
@@ -436,6 +471,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::Related("see NormalRttm"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Whole seconds between StartTs and CurrentTs.
@@ -454,6 +490,10 @@ estats_vars! {
             how: "time of the last segment received or sent",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::NotComparable("the reference begins at socket(2), we begin at connect(2)")),
+            otherwise(Reference::bounded(Relation::at_most(TWO_JIFFIES_US).together(ELAPSED), "jiffies (HZ 100 or more), and pure ACKs sent do not count there")),
+        ]),
     }
 
     /// Microsecond remainder of the same interval (0..999999).
@@ -472,6 +512,10 @@ estats_vars! {
             how: "time of the last segment received or sent",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::NotComparable("the reference begins at socket(2), we begin at connect(2)")),
+            otherwise(Reference::bounded(Relation::at_most(TWO_JIFFIES_US).together(ELAPSED), "jiffies (HZ 100 or more), and pure ACKs sent do not count there")),
+        ]),
     }
 
     /// Wall-clock start of the row (StartTv); the RFC form is DateAndTime.
@@ -490,6 +534,10 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::bounded(Relation::at_most(Linear::constant(CLOCK_US)), "the reference begins at socket(2), we begin at connect(2); the wall clock is slewed between our samples")),
+            otherwise(Reference::bounded(Relation::between(Linear::constant(-CLOCK_US), Linear::constant(CLOCK_US)), "the wall clock is slewed between our samples")),
+        ]),
     }
 
     /// Current effective send MSS without SACK-block space (mss_cache).
@@ -515,6 +563,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Equal("tcpi_snd_mss"),
+        reference: Reference::SAME,
     }
 
     /// Sender's estimate of bytes in the network: packets_in_flight times CurMSS.
@@ -539,6 +588,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("(tcpi_unacked - tcpi_sacked - tcpi_lost + tcpi_retrans) * tcpi_snd_mss: equal"),
+        reference: Reference::SAME,
     }
 
     /// Largest PipeSize seen at the end of processing a received segment.
@@ -563,6 +613,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
+        reference: Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only"),
     }
 
     /// Smoothed round-trip time used for the RTO.
@@ -580,6 +631,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Equal("tcpi_rtt"),
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Current retransmission timeout value including back-off.
@@ -597,6 +649,7 @@ estats_vars! {
             how: "the socket fields at every hook, when changed",
         }],
         tcp_info: TcpInfo::Equal("tcpi_rto"),
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Congestion signals acted on: every RTO, every entry into fast Recovery, every entry into
@@ -615,6 +668,7 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
+        reference: Reference::fault(fault::EVERY_ECE, Relation::between(Linear::of(&[(-1, Var::CongSignals), (1, Var::Timeouts), (1, Var::SubsequentTimeouts)]), Linear::of(&[(1, Var::ECNsignals), (1, Var::SendStall)]))),
     }
 
     /// Current congestion window: snd_cwnd segments times CurMSS.
@@ -632,6 +686,7 @@ estats_vars! {
             how: "the socket fields at every hook, when changed",
         }],
         tcp_info: TcpInfo::Product("tcpi_snd_cwnd", "tcpi_snd_mss"),
+        reference: Reference::SAME,
     }
 
     /// Current slow-start threshold in octets, 0xffffffff while it still has its initial
@@ -650,6 +705,10 @@ estats_vars! {
             how: "the socket fields at every hook, when changed",
         }],
         tcp_info: TcpInfo::Product("tcpi_snd_ssthresh", "tcpi_snd_mss"),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::CurSsthresh, 0xffff_ffff)], Reference::fault(fault::INFINITE_TIMES_MSS, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Retransmission timer expirations acted on while the timer was not backed off
@@ -668,6 +727,7 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::Related("Timeouts + SubsequentTimeouts == tcpi_total_rto (6.7+; a passive child starts with its SYN-ACK timeouts) == netns MIB TCPTimeouts minus expiries that killed the connection (equal on 6.18); Timeouts == tcpi_total_rto_recoveries when every first RTO had backoff 0"),
+        reference: Reference::fault(fault::AFTER_BACKOFF, Relation::SAME.together(TIMEOUTS)),
     }
 
     /// Receive window last advertised, in octets.
@@ -686,6 +746,7 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Equal("tcpi_rcv_wnd"),
+        reference: Reference::SAME,
     }
 
     /// Largest receive window advertised since ESTABLISHED.
@@ -704,6 +765,7 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Related(">= tcpi_rcv_wnd"),
+        reference: Reference::SAME,
     }
 
     /// Times the advertised receive window went from non-zero to zero.
@@ -722,6 +784,7 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Related("netns MIB TCPToZeroWindowAdv: equal (checked on 6.18)"),
+        reference: Reference::fault("every segment with a zero window counts, not the transition to it", Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsOut)]))),
     }
 
     /// Send window last advertised by the peer, in octets after scaling.
@@ -740,6 +803,7 @@ estats_vars! {
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
         }],
         tcp_info: TcpInfo::Equal("tcpi_snd_wnd"),
+        reference: Reference::SAME,
     }
 
     /// Largest window advertised by the peer since ESTABLISHED.
@@ -758,6 +822,7 @@ estats_vars! {
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
         }],
         tcp_info: TcpInfo::Related(">= tcpi_snd_wnd; tcp_sock.max_window is the same maximum including the unscaled SYN window"),
+        reference: Reference::SAME,
     }
 
     /// Times the peer's advertised window went from non-zero to zero.
@@ -776,6 +841,7 @@ estats_vars! {
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
         }],
         tcp_info: TcpInfo::Related("none per socket (sum over peers of their TCPToZeroWindowAdv)"),
+        reference: Reference::SAME,
     }
 
     /// Transitions into the sender-limited (application, Nagle, resources, anything not
@@ -801,6 +867,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::NO_PACING, Relation::between(Linear::of(&[(-1, Var::SndLimTransPace)]), Linear::of(&[(1, Var::SndLimTransPace)]))),
     }
 
     /// Transitions into the congestion-limited state.
@@ -825,6 +892,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Transitions into the receiver-limited state.
@@ -849,6 +917,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Transitions into the startup state; always 0 because a connection begins in it.
@@ -866,6 +935,7 @@ estats_vars! {
             how: "a connection begins in this state: always 0",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Transitions into 'deferred to build a larger TSO segment'.
@@ -890,6 +960,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Transitions into 'waiting for the pacing timer'.
@@ -914,6 +985,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::NO_PACING, Relation::always(0)),
     }
 
     /// Accumulated time in the sender-limited state.
@@ -938,6 +1010,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("no direct field; tcpi_sndbuf_limited <= SndLimTimeSnd roughly"),
+        reference: Reference::Cases(&[
+            when(&[CLOSED, When::Value(Var::Limstate, 0)], Reference::bounded(Relation::at_least(Linear::of(&[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 0)], Reference::bounded(Relation::at_most(Linear::of(&[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::of(&[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)]), Linear::of(&[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there")),
+        ]),
     }
 
     /// Accumulated time in the congestion-limited state.
@@ -962,6 +1039,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("SndLimTimeCwnd + SndLimTimeRwin + SndLimTimeSnd + Startup (+TSODefer+Pace) == time from StartTs to the last booking"),
+        reference: Reference::Cases(&[
+            when(&[CLOSED, When::Value(Var::Limstate, 1)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 1)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart")),
+        ]),
     }
 
     /// Accumulated time in the receiver-limited state.
@@ -986,6 +1068,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("tcpi_rwnd_limited (us, jiffy steps): approximately equal, never larger than SndLimTimeRwin by more than jiffies; sndbuf-limited has priority in the kernel's chronometer"),
+        reference: Reference::Cases(&[
+            when(&[CLOSED, When::Value(Var::Limstate, 2)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 2)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart")),
+        ]),
     }
 
     /// Time from row creation to ESTABLISHED (the startup state).
@@ -1004,6 +1091,10 @@ estats_vars! {
             how: "time of ESTABLISHED",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::bounded(Relation::at_least(Linear::constant(-INTERVAL_SKEW_US)).low(32), "the reference begins at socket(2), we begin at connect(2)")),
+            otherwise(Reference::bounded(Relation::between(Linear::constant(-INTERVAL_SKEW_US), Linear::constant(INTERVAL_SKEW_US)).low(32), "ends of the interval are read up to 100 us apart")),
+        ]),
     }
 
     /// Accumulated time in the TSO-deferral state.
@@ -1028,6 +1119,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[CLOSED, When::Value(Var::Limstate, 4)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 4)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart")),
+        ]),
     }
 
     /// Accumulated time waiting for the pacing timer.
@@ -1052,6 +1148,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::NO_PACING, Relation::always(0)),
     }
 
     /// Retransmitted segments that were themselves marked lost.
@@ -1076,6 +1173,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("netns MIB TCPLostRetransmit: equal"),
+        reference: Reference::SAME,
     }
 
     /// Reordering degree currently assumed, i.e. the duplicate-ACK threshold of the stack.
@@ -1093,6 +1191,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Equal("tcpi_reordering"),
+        reference: Reference::SAME,
     }
 
     /// Disorder episodes that ended because the cumulative ACK passed the episode's high mark,
@@ -1118,6 +1217,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Sum of the SND.UNA advances made by ACKs that arrive in the Disorder state.
@@ -1135,6 +1235,7 @@ estats_vars! {
             how: "header of each received segment; segments that validation then rejects are counted too",
         }],
         tcp_info: TcpInfo::Related("<= tcpi_bytes_acked"),
+        reference: Reference::SAME,
     }
 
     /// Duplicate ACKs (or SACK-advancing ACKs) of Disorder episodes that ended without Recovery
@@ -1160,6 +1261,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= DupAcksIn + SACKsRcvd"),
+        reference: Reference::fault("dubious ACKs count in every episode, also when it ends in Recovery", Relation::NOT_LESS),
     }
 
     /// Latest round-trip sample fed to the RTO estimator.
@@ -1177,6 +1279,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::Related("tcpi_min_rtt <= min sample used by the CA (not the same filter); srtt recomputed from the samples must equal tcpi_rtt"),
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Round-trip time variation used in the RTO.
@@ -1194,6 +1297,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Related("tcpi_rttvar is mdev_us >> 2, a different quantity: not equal; RTO = srtt + rttvar_us (usec) >= relation holds before clamping"),
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Largest RTT sample.
@@ -1211,6 +1315,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Smallest RTT sample; 0xffffffff before the first.
@@ -1228,6 +1333,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::Related("tcpi_min_rtt is a windowed minimum of the CA sample with a delayed-ACK filter: MinRTT <= tcpi_min_rtt does not always hold; same order of magnitude only"),
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// HCSumRTT modulo 2^32.
@@ -1245,6 +1351,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Is(Relation::sum_of_floors(Var::HCSumRTT, Var::CountRTT).low(32)),
     }
 
     /// Sum of all RTT samples.
@@ -1262,6 +1369,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Is(Relation::sum_of_floors(Var::HCSumRTT, Var::CountRTT)),
     }
 
     /// Number of RTT samples.
@@ -1279,6 +1387,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Largest RTO value in force right after an RTT sample.
@@ -1296,6 +1405,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// Smallest RTO value in force right after an RTT sample; 0xffffffff before the first.
@@ -1313,6 +1423,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::FLOORED_TO_MS,
     }
 
     /// TTL (IPv4) or hop limit (IPv6) of the most recently received segment.
@@ -1331,6 +1442,10 @@ estats_vars! {
             how: "IP header of each received segment",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::UNRELATED)),
+            otherwise(Reference::fault("the TTL has the TOS in its upper byte", Relation::is(Linear::of(&[(1, Var::IpTtl), (256, Var::IpTosIn)])))),
+        ]),
     }
 
     /// TOS / traffic-class octet of the most recently received segment.
@@ -1349,6 +1464,10 @@ estats_vars! {
             how: "IP header of each received segment",
         }],
         tcp_info: TcpInfo::Related("inet_sock.rcv_tos holds the handshake's value only"),
+        reference: Reference::Cases(&[
+            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::UNRELATED)),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// TOS / traffic-class octet used for transmitted segments.
@@ -1367,6 +1486,10 @@ estats_vars! {
             how: "IP header of each sent segment",
         }],
         tcp_info: TcpInfo::Related("IP_TOS / IPV6_TCLASS getsockopt: equal in the DSCP bits"),
+        reference: Reference::Cases(&[
+            when(&[IPV6], Reference::fault("the IPv4 TOS of the socket is shown for IPv6", Relation::UNRELATED)),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Sum over all congestion signals of the congestion window just before the reduction.
@@ -1384,6 +1507,10 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::CongSignals)], Reference::SAME_LOW32),
+            otherwise(Reference::fault(fault::EVERY_ECE, Relation::UNRELATED)),
+        ]),
     }
 
     /// Sum over all congestion signals of the last RTT sample before the signal.
@@ -1401,6 +1528,10 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::CongSignals)], Reference::Is(Relation::sum_of_floors(Var::PreCongSumRTT, Var::CongSignals).low(32))),
+            otherwise(Reference::fault(fault::EVERY_ECE, Relation::UNRELATED)),
+        ]),
     }
 
     /// Sum of the first RTT sample that follows each congestion signal.
@@ -1418,6 +1549,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
     }
 
     /// Number of samples in PostCongSumRTT.
@@ -1435,6 +1567,7 @@ estats_vars! {
             how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
         }],
         tcp_info: TcpInfo::Related("<= CongSignals"),
+        reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
     }
 
     /// Received ACK segments with ECE set (SYN not set) that reached ACK processing on an ECN-
@@ -1454,6 +1587,7 @@ estats_vars! {
             how: "header of each received segment; segments that validation then rejects are counted too",
         }],
         tcp_info: TcpInfo::Related("tcpi_delivered_ce > 0 iff ECNsignals > 0 with data outstanding; delivered_ce counts packets acknowledged by ECE ACKs (1661 vs 221 ECE ACKs in a test): >="),
+        reference: Reference::bounded(Relation::NOT_MORE, "ECE ACKs in Recovery or Loss, or with nothing outstanding, count here only"),
     }
 
     /// Times an out-of-order segment arrived while the reassembly queue was empty (start of a
@@ -1473,6 +1607,7 @@ estats_vars! {
             how: "change of the socket between received segments (bracketing)",
         }],
         tcp_info: TcpInfo::Related("<= DupAcksOut"),
+        reference: Reference::SAME,
     }
 
     /// Receiver-side estimate of the path RTT.
@@ -1490,6 +1625,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Equal("tcpi_rcv_rtt"),
+        reference: Reference::fault("microseconds are converted as if they were jiffies", Relation::MICROSECONDS_AS_JIFFIES),
     }
 
     /// Out-of-order data skbs accepted into reassembly, each of which calls for an immediate
@@ -1509,6 +1645,7 @@ estats_vars! {
             how: "change of the socket between received segments (bracketing)",
         }],
         tcp_info: TcpInfo::Related("netns MIB TCPOFOQueue: equal (checked on 6.18); <= tcpi_rcv_ooopack (segments; equal without GRO)"),
+        reference: Reference::SAME,
     }
 
     /// Accepted data skbs that arrived with the CE codepoint on an ECN connection.
@@ -1534,6 +1671,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("6.18: <= tcpi_received_ce (all CE segments incl. pure ACKs, GRO pieces)"),
+        reference: Reference::SAME,
     }
 
     /// Times the receiver began echoing congestion: TCP_ECN_DEMAND_CWR went from clear to set
@@ -1553,6 +1691,7 @@ estats_vars! {
             how: "change of the socket between received segments (bracketing)",
         }],
         tcp_info: TcpInfo::Related("ECESent <= CERcvd"),
+        reference: Reference::fault("marks that arrive while ECE is already being sent are counted", Relation::is(Linear::of(&[(1, Var::CERcvd), (-1, Var::ECESent)]))),
     }
 
     /// 1 (true) if the local end went through SYN-SENT, else 2 (false).
@@ -1571,6 +1710,7 @@ estats_vars! {
             how: "lifecycle record",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// MSS value put into the MSS option of our SYN or SYN-ACK.
@@ -1589,6 +1729,10 @@ estats_vars! {
             how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("tcpi_advmss + (timestamps negotiated ? 12 : 0): equal (65483 vs 65495 on loopback checked)"),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::TimeStamps, 1)], Reference::fault("the MSS sent is shown less the timestamp option", Relation::is(Linear::new(-12, &[(1, Var::MSSSent)])))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// MSS value received in the peer's SYN or SYN-ACK option, 0 if absent.
@@ -1614,6 +1758,10 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("rx_opt.mss_clamp == min(received, user_mss), or 536 when none was received"),
+        reference: Reference::Cases(&[
+            when(&[ACTIVE], Reference::fault("the MSS received is not kept by the active end", Relation::always(0))),
+            otherwise(Reference::bounded(Relation::NOT_MORE, "clamped there to TCP_MAXSEG of the socket")),
+        ]),
     }
 
     /// Window-scale shift we sent in the SYN/SYN-ACK, -1 if we sent none.
@@ -1632,6 +1780,10 @@ estats_vars! {
             how: "active: the option in our SYN; passive: the socket after ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("tcpi_rcv_wscale when TCPI_OPT_WSCALE is set: equal"),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::WinScaleRcvd, -1)], Reference::fault("an offer of window scaling that is not answered is not shown", Relation::always(-1))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Window-scale shift received from the peer, -1 if none.
@@ -1650,6 +1802,7 @@ estats_vars! {
             how: "the negotiated options at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("tcpi_snd_wscale when TCPI_OPT_WSCALE is set: equal"),
+        reference: Reference::SAME,
     }
 
     /// Timestamps negotiation: 1 enabled, 2 disabled by this host, 3 not offered/accepted by
@@ -1669,6 +1822,7 @@ estats_vars! {
             how: "the negotiated options at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("TCPI_OPT_TIMESTAMPS set iff 1"),
+        reference: Reference::SAME,
     }
 
     /// ECN negotiation: 1 enabled, 2 disabled by this host, 3 not offered/accepted by the peer.
@@ -1687,6 +1841,10 @@ estats_vars! {
             how: "the negotiated options at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("TCPI_OPT_ECN set iff 1"),
+        reference: Reference::Cases(&[
+            when(&[ACTIVE, When::Value(Var::ECN, 2)], Reference::fault("net.ipv4.tcp_ecn 2 is taken for an offer of ECN by the active end", Relation::always(3))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// SACK sending: 1 enabled, 2 disabled by this host, 3 not offered/accepted by the peer.
@@ -1705,6 +1863,7 @@ estats_vars! {
             how: "the negotiated options at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
+        reference: Reference::SAME,
     }
 
     /// Whether received SACKs are processed: 1 enabled, 2 disabled by this host, 3 not
@@ -1724,6 +1883,7 @@ estats_vars! {
             how: "the negotiated options at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("TCPI_OPT_SACK set iff 1"),
+        reference: Reference::SAME,
     }
 
     /// Connection state, RFC numbering: 1 closed, 2 listen, 3 synSent, 4 synReceived, 5
@@ -1744,6 +1904,7 @@ estats_vars! {
             how: "the new state of each change",
         }],
         tcp_info: TcpInfo::Related("tcpi_state mapped: equal"),
+        reference: Reference::SAME,
     }
 
     /// 1 if Nagle's algorithm is active, 2 if TCP_NODELAY disables it.
@@ -1768,6 +1929,10 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("TCP_NODELAY getsockopt: inverse"),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::Nagle, 1)], Reference::fault("TCP_CORK is shown as Nagle switched off", Relation::between(Linear::constant(0), Linear::constant(1)))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Largest congestion window seen while in slow start (snd_cwnd <= snd_ssthresh).
@@ -1785,6 +1950,7 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Largest congestion window seen in congestion avoidance (snd_cwnd > snd_ssthresh).
@@ -1802,6 +1968,7 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Largest finite slow-start threshold.
@@ -1819,6 +1986,7 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Smallest slow-start threshold after the initial infinite one; 0xffffffff if never
@@ -1837,6 +2005,7 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Loss-recovery state: 1 data contiguous, 2 data unordered (duplicate ACKs/SACKs, nothing
@@ -1855,6 +2024,10 @@ estats_vars! {
             how: "each change of inet_connection_sock.icsk_ca_state",
         }],
         tcp_info: TcpInfo::Related("tcpi_ca_state {0,2}->1, 1->2, {3,4}->3: equal"),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::InRecovery, 3)], Reference::fault("InRecovery is a TruthValue in place of the codes of the RFC", Relation::always(1))),
+            otherwise(Reference::fault("InRecovery is a TruthValue in place of the codes of the RFC", Relation::always(2))),
+        ]),
     }
 
     /// Received segments without payload whose acknowledgment number equals SND.UNA at arrival.
@@ -1873,6 +2046,7 @@ estats_vars! {
             how: "header of each received segment when it is processed",
         }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
+        reference: Reference::SAME,
     }
 
     /// Fast-recovery episodes found to be unnecessary and undone when the recovery point was
@@ -1898,6 +2072,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("netns MIB TCPFullUndo: equal"),
+        reference: Reference::SAME,
     }
 
     /// Retransmission timeouts found to be spurious and undone.
@@ -1922,6 +2097,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSpuriousRTOs (F-RTO part) ; TCPLossUndo = all Loss undos >= ours"),
+        reference: Reference::SAME,
     }
 
     /// Received segments that failed a consistency check listed under SoftErrorReason.
@@ -1939,6 +2115,7 @@ estats_vars! {
             how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
         }],
         tcp_info: TcpInfo::Related("netns MIBs: PAWSEstab (+ PAWSOldAck on newer kernels) = reason 5; BeyondWindow (6.18 has it) = non-RST part of reason 2; TCP InCsumErrors >= reason 7"),
+        reference: Reference::SAME,
     }
 
     /// Check failed most recently: 1 below data window, 2 above data window, 3 below ACK
@@ -1958,6 +2135,7 @@ estats_vars! {
             how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Calls of the slow-start window increase for this connection (one per ACK processed in
@@ -1983,6 +2161,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Calls of the additive window increase for this connection (the window itself grows only
@@ -2008,6 +2187,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Decreases of snd_cwnd not caused by a congestion signal: congestion-window validation,
@@ -2033,6 +2213,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Congestion responses backed out by restoring ssthresh (undo).
@@ -2057,6 +2238,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= TCPFullUndo + TCPPartialUndo + TCPDSACKUndo + TCPLossUndo (netns MIBs)"),
+        reference: Reference::SAME,
     }
 
     /// Entries into fast Recovery.
@@ -2074,6 +2256,7 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::Related("netns MIBs TCPSackRecovery + TCPRenoRecovery: equal (checked on 6.18)"),
+        reference: Reference::fault("recoveries that the RACK timer starts are not counted", Relation::NOT_MORE),
     }
 
     /// Retransmission timer expirations while the timer was already backed off.
@@ -2091,6 +2274,7 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::Related("see Timeouts"),
+        reference: Reference::fault(fault::AFTER_BACKOFF, Relation::SAME.together(TIMEOUTS)),
     }
 
     /// Consecutive retransmission timeouts without new data acknowledged.
@@ -2108,6 +2292,7 @@ estats_vars! {
             how: "inet_connection_sock.icsk_retransmits at every hook",
         }],
         tcp_info: TcpInfo::Equal("tcpi_retransmits"),
+        reference: Reference::SAME,
     }
 
     /// Retransmission timeouts that hit while no loss or congestion indication was pending
@@ -2126,6 +2311,7 @@ estats_vars! {
             how: "each change of the congestion state",
         }],
         tcp_info: TcpInfo::Related("<= Timeouts + SubsequentTimeouts"),
+        reference: Reference::fault(fault::AFTER_BACKOFF, Relation::always(0)),
     }
 
     /// SACK options processed.
@@ -2144,6 +2330,7 @@ estats_vars! {
             how: "header of each received segment; segments that validation then rejects are counted too",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// SACK blocks in those options (at most 4 each).
@@ -2162,6 +2349,7 @@ estats_vars! {
             how: "header of each received segment; segments that validation then rejects are counted too",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Transmissions refused or congested by the local queueing layer and treated as
@@ -2187,6 +2375,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Duplicate segments reported by the peer in D-SACK blocks.
@@ -2205,6 +2394,7 @@ estats_vars! {
             how: "tcp_sock.dsack_dups, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_dsack_dups"),
+        reference: Reference::bounded(Relation::NOT_MORE, "blocks there, segments here (from Linux 5.10 on)"),
     }
 
     /// Largest effective send MSS since ESTABLISHED.
@@ -2230,6 +2420,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
+        reference: Reference::fault(fault::EARLY_MSS, Relation::NOT_LESS),
     }
 
     /// Smallest effective send MSS since ESTABLISHED; 0xffffffff before.
@@ -2255,6 +2446,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= tcpi_snd_mss"),
+        reference: Reference::fault(fault::EARLY_MSS, Relation::NOT_MORE),
     }
 
     /// Sequence number of the first data octet we may send (ISS + 1).
@@ -2273,6 +2465,7 @@ estats_vars! {
             how: "snd_una and rcv_nxt at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("snd_una - SndInitial == bytes_acked (passive) or bytes_acked - 1 (active), mod 2^32"),
+        reference: Reference::SAME,
     }
 
     /// Sequence number of the first data octet expected from the peer (IRS + 1).
@@ -2291,6 +2484,7 @@ estats_vars! {
             how: "snd_una and rcv_nxt at ESTABLISHED",
         }],
         tcp_info: TcpInfo::Related("rcv_nxt - RecInitial == bytes_received mod 2^32 (checked)"),
+        reference: Reference::SAME,
     }
 
     /// Octets held in the retransmission queue: SND.NXT - SND.UNA.
@@ -2316,6 +2510,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("close to tcpi_unacked * tcpi_snd_mss (>=)"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Largest CurRetxQueue.
@@ -2336,6 +2531,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Sequence space spanned by the reassembly queue: right edge of the last out-of-order
@@ -2355,6 +2551,7 @@ estats_vars! {
             how: "the out-of-order queue between received segments",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::REASSEMBLY, Relation::between(Linear::of(&[(-2, Var::CurReasmQueue)]), Linear::of(&[(-1, Var::CurReasmQueue)])).low(32)),
     }
 
     /// Largest CurReasmQueue.
@@ -2373,6 +2570,7 @@ estats_vars! {
             how: "maximum between received segments (bracketing)",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::fault(fault::REASSEMBLY, Relation::UNRELATED),
     }
 
     /// RFC 5827 early retransmits; the mechanism was removed from Linux in 4.12, so 0.
@@ -2390,6 +2588,7 @@ estats_vars! {
             how: "removed from Linux in 4.12: always 0",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Early retransmits fired by the delay timer; obsolete, 0.
@@ -2407,6 +2606,7 @@ estats_vars! {
             how: "removed from Linux in 4.12: always 0",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::SAME,
     }
 
     /// Packets (skbs) marked lost because the RACK reordering window expired.
@@ -2431,6 +2631,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= increase of tcp_sock.lost (segments)"),
+        reference: Reference::SAME,
     }
 
     /// SND.UNA, oldest unacknowledged sequence number.
@@ -2449,6 +2650,7 @@ estats_vars! {
             how: "tcp_sock.snd_una, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Related("snd_una is not in tcp_info; SndUna - SndInitial == bytes_acked (see SndInitial)"),
+        reference: Reference::SAME,
     }
 
     /// SND.NXT, next new sequence number to send.
@@ -2474,6 +2676,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("none (inet_diag has none); SndNxt - SndUna == CurRetxQueue"),
+        reference: Reference::SAME,
     }
 
     /// Farthest SND.NXT reached.
@@ -2494,6 +2697,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("== SndNxt on modern kernels except repair mode / TFO fallback"),
+        reference: Reference::SAME,
     }
 
     /// HCThruOctetsAcked modulo 2^32.
@@ -2512,6 +2716,7 @@ estats_vars! {
             how: "low 32 bits of HCThruOctetsAcked",
         }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_acked"),
+        reference: Reference::SAME,
     }
 
     /// Total advance of SND.UNA.
@@ -2530,6 +2735,7 @@ estats_vars! {
             how: "tcp_sock.bytes_acked, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_acked"),
+        reference: Reference::SAME,
     }
 
     /// RCV.NXT, next sequence number expected.
@@ -2548,6 +2754,7 @@ estats_vars! {
             how: "tcp_sock.rcv_nxt, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Related("RcvNxt - RecInitial == tcpi_bytes_received mod 2^32"),
+        reference: Reference::SAME,
     }
 
     /// HCThruOctetsReceived modulo 2^32.
@@ -2566,6 +2773,7 @@ estats_vars! {
             how: "low 32 bits of HCThruOctetsReceived",
         }],
         tcp_info: TcpInfo::EqualLow32("tcpi_bytes_received"),
+        reference: Reference::SAME,
     }
 
     /// Total advance of RCV.NXT since establishment.
@@ -2584,6 +2792,7 @@ estats_vars! {
             how: "tcp_sock.bytes_received, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_received"),
+        reference: Reference::SAME,
     }
 
     /// Octets written by the application but not yet sent for the first time.
@@ -2608,6 +2817,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Equal("tcpi_notsent_bytes"),
+        reference: Reference::SAME,
     }
 
     /// Largest CurAppWQueue.
@@ -2627,6 +2837,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related(">= tcpi_notsent_bytes at any time"),
+        reference: Reference::bounded(Relation::NOT_MORE, "the reference looks only where the writer blocks"),
     }
 
     /// Octets received in order but not yet read by the application.
@@ -2651,6 +2862,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("SIOCINQ: equal (minus 1 after FIN); idiag_rqueue of ss: equal"),
+        reference: Reference::SAME,
     }
 
     /// Largest CurAppRQueue.
@@ -2675,6 +2887,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related(">= SIOCINQ"),
+        reference: Reference::SAME,
     }
 
     /// Upper limit on the congestion window, 0xffffffff when unlimited. Read-only here.
@@ -2692,6 +2905,10 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::LimCwnd, 0xffff_ffff)], Reference::fault(fault::INFINITE_TIMES_MSS, Relation::is(Linear::of(&[(-1, Var::CurMSS)])).low(32))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Limited-slow-start threshold; no such control exists in current Linux: 0xffffffff.
@@ -2709,6 +2926,7 @@ estats_vars! {
             how: "no such control in today's kernels: always 0xffffffff",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Upper limit on the window this host may advertise. Read-only here.
@@ -2726,6 +2944,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Related("TCP_WINDOW_CLAMP getsockopt: equal"),
+        reference: Reference::SAME,
     }
 
     /// Upper limit on the send MSS for this connection (negotiated clamp).
@@ -2743,6 +2962,7 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Related(">= tcpi_snd_mss"),
+        reference: Reference::fault("32 bits of a 16-bit field are copied", Relation::SAME.low(16)),
     }
 
     /// Window reductions by congestion-window validation: restart after idle and application-
@@ -2768,6 +2988,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= OtherReductions"),
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Window reductions by burst moderation; the mechanism no longer exists, 0.
@@ -2785,6 +3006,7 @@ estats_vars! {
             how: "burst moderation no longer exists: always 0",
         }],
         tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
     }
 
     /// Socket priority (SO_PRIORITY).
@@ -2802,5 +3024,6 @@ estats_vars! {
             how: "the socket field at the hooks, when changed",
         }],
         tcp_info: TcpInfo::Related("SO_PRIORITY getsockopt: equal"),
+        reference: Reference::SAME,
     }
 }

@@ -1,0 +1,222 @@
+//! Whether a relation of the schema holds between two rows.
+
+use super::Values;
+use crate::schema::Var;
+use crate::schema::reference::{How, Linear, Relation};
+
+/// A value that the relation needs and one side has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Ours(Var),
+    Reference(Var),
+}
+
+/// Timer frequencies of the kernels that are built: 300 has no whole number of microseconds, and is
+/// not built by distributions.
+const HZ: [i128; 3] = [100, 250, 1000];
+
+/// 2^32 - 1, the neutral element of a minimum: not a time.
+const NO_MINIMUM: i128 = 0xffff_ffff;
+
+/// Whether the relation holds for the variable.
+pub(super) fn holds(
+    relation: &Relation,
+    var: Var,
+    ours: &Values,
+    reference: &Values,
+) -> Result<bool, Missing> {
+    let this = [(1, var)];
+    let of = if relation.of.is_empty() { &this } else { relation.of };
+    let o = sum(of, |v| ours.get(v).ok_or(Missing::Ours(v)))?;
+    let r = sum(of, |v| reference.get(v).ok_or(Missing::Reference(v)))?;
+    let linear = |l: &Linear| {
+        let of = sum(l.of, |v| ours.get(v).ok_or(Missing::Ours(v)))?;
+        Ok(of + i128::from(l.constant))
+    };
+    let low = |value: i128| low(value, relation.bits);
+    Ok(match relation.how {
+        How::Same => low(r) == low(o),
+        How::FlooredToMs if o == NO_MINIMUM => r == o,
+        How::FlooredToMs => low(r) == low(o.div_euclid(1000)),
+        How::SumOfFloors { sum, count } => {
+            let sum = ours.get(sum).ok_or(Missing::Ours(sum))?;
+            let count = ours.get(count).ok_or(Missing::Ours(count))?;
+            // Each floor takes 999 us at most.
+            let most = sum.div_euclid(1000);
+            let least = (sum - 999 * count + 999).div_euclid(1000).clamp(0, most);
+            (0..=most - least).contains(&low(r - least))
+        }
+        How::Is(l) => low(r) == low(linear(&l)?),
+        How::Between { least, most } => {
+            let difference = signed(r - o, relation.bits);
+            let least = least.as_ref().map(linear).transpose()?;
+            let most = most.as_ref().map(linear).transpose()?;
+            least.is_none_or(|l| difference >= l) && most.is_none_or(|m| difference <= m)
+        }
+        How::MicrosecondsAsJiffies => {
+            let us = |x: i128, hz: i128| low_bits(x * (1_000_000 / hz), 32) >> 3;
+            HZ.iter().any(|&hz| (8 * o..8 * o + 8).any(|x| us(x, hz) == r))
+        }
+        How::Unrelated => true,
+    })
+}
+
+/// The variables a relation takes besides the one it is of.
+pub(super) fn inputs(relation: &Relation) -> impl Iterator<Item = Var> {
+    let of = |l: Option<Linear>| l.map_or(&[][..], |l| l.of);
+    let (first, second, pair) = match relation.how {
+        How::SumOfFloors { sum, count } => (&[][..], &[][..], [Some(sum), Some(count)]),
+        How::Is(l) => (l.of, &[][..], [None, None]),
+        How::Between { least, most } => (of(least), of(most), [None, None]),
+        How::Same | How::FlooredToMs | How::MicrosecondsAsJiffies | How::Unrelated => {
+            (&[][..], &[][..], [None, None])
+        }
+    };
+    let terms = relation.of.iter().chain(first).chain(second).map(|&(_, var)| var);
+    terms.chain(pair.into_iter().flatten())
+}
+
+/// Whether both values are in the same unit, so that equal numbers are equal values.
+pub(super) const fn same_unit(relation: &Relation) -> bool {
+    match relation.how {
+        How::FlooredToMs | How::SumOfFloors { .. } => false,
+        How::Same
+        | How::Is(_)
+        | How::Between { .. }
+        | How::MicrosecondsAsJiffies
+        | How::Unrelated => true,
+    }
+}
+
+fn sum(of: &[(i64, Var)], value: impl Fn(Var) -> Result<i128, Missing>) -> Result<i128, Missing> {
+    of.iter().try_fold(0, |sum, &(factor, var)| Ok(sum + i128::from(factor) * value(var)?))
+}
+
+fn low(value: i128, bits: u32) -> i128 {
+    if bits < 64 { low_bits(value, bits) } else { value }
+}
+
+fn low_bits(value: i128, bits: u32) -> i128 {
+    value.rem_euclid(1 << bits)
+}
+
+/// A difference modulo 2^bits, the nearer way round.
+fn signed(difference: i128, bits: u32) -> i128 {
+    if bits >= 64 {
+        return difference;
+    }
+    let low = low_bits(difference, bits);
+    if low >= 1 << (bits - 1) { low - (1 << bits) } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Reference;
+    use crate::schema::reference::TIMEOUTS;
+
+    fn check(
+        relation: Relation,
+        var: Var,
+        ours: &[(Var, i128)],
+        reference: &[(Var, i128)],
+    ) -> Result<bool, Missing> {
+        let of = |values: &[(Var, i128)]| values.iter().copied().collect::<Values>();
+        holds(&relation, var, &of(ours), &of(reference))
+    }
+
+    fn schema(var: Var) -> Relation {
+        match var.def().reference {
+            Reference::Is(relation)
+            | Reference::Bounded { relation, .. }
+            | Reference::Fault { relation, .. } => relation,
+            Reference::NotComparable(_) | Reference::Cases(_) => panic!("{}", var.name()),
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_floored() {
+        let rtt = |o, r| {
+            check(schema(Var::MinRTT), Var::MinRTT, &[(Var::MinRTT, o)], &[(Var::MinRTT, r)])
+        };
+        assert_eq!(rtt(20_999, 20), Ok(true));
+        assert_eq!(rtt(20_999, 21), Ok(false));
+        assert_eq!(rtt(0xffff_ffff, 0xffff_ffff), Ok(true), "no sample on both sides");
+    }
+
+    #[test]
+    fn a_sum_of_floors_lies_between_the_floor_and_999_us_less_for_each() {
+        let ours = [(Var::HCSumRTT, 10_500), (Var::CountRTT, 3)];
+        for (r, holds) in [(7, false), (8, true), (10, true), (11, false)] {
+            let found = check(schema(Var::HCSumRTT), Var::HCSumRTT, &ours, &[(Var::HCSumRTT, r)]);
+            assert_eq!(found, Ok(holds), "{r}");
+        }
+    }
+
+    #[test]
+    fn the_low_words_of_a_sum_wrap_each_in_its_own_unit() {
+        // 2^32 ms and 5 ms, in microseconds: ours wrapped a thousand times, the reference once.
+        let sum: i128 = ((1 << 32) + 5) * 1000;
+        let ours = [(Var::SumRTT, sum % (1 << 32)), (Var::HCSumRTT, sum), (Var::CountRTT, 1)];
+        for (r, holds) in [(5, true), (6, false)] {
+            let found = check(schema(Var::SumRTT), Var::SumRTT, &ours, &[(Var::SumRTT, r)]);
+            assert_eq!(found, Ok(holds), "{r}");
+        }
+    }
+
+    #[test]
+    fn echoes_are_counted_the_other_way_round() {
+        let ours = [(Var::CERcvd, 34), (Var::ECESent, 23)];
+        let check = |r| check(schema(Var::ECESent), Var::ECESent, &ours, &[(Var::ECESent, r)]);
+        assert_eq!((check(11), check(12)), (Ok(true), Ok(false)));
+        let nothing = super::holds(
+            &schema(Var::ECESent),
+            Var::ECESent,
+            &[(Var::ECESent, 23)].into_iter().collect(),
+            &[(Var::ECESent, 11)].into_iter().collect(),
+        );
+        assert_eq!(nothing, Err(Missing::Ours(Var::CERcvd)));
+    }
+
+    #[test]
+    fn timeouts_agree_as_a_sum() {
+        let relation = Relation::SAME.together(TIMEOUTS);
+        let ours = [(Var::Timeouts, 2), (Var::SubsequentTimeouts, 1)];
+        let reference = |n| [(Var::Timeouts, 0), (Var::SubsequentTimeouts, n)];
+        assert_eq!(check(relation, Var::Timeouts, &ours, &reference(3)), Ok(true));
+        assert_eq!(check(relation, Var::Timeouts, &ours, &reference(2)), Ok(false));
+    }
+
+    #[test]
+    fn microseconds_taken_for_jiffies_at_each_hz() {
+        // srtt-like field of 270738: 33842 us, shown by a kernel with HZ 1000 as 33842250.
+        let rtt = |o, r| {
+            check(schema(Var::RcvRTT), Var::RcvRTT, &[(Var::RcvRTT, o)], &[(Var::RcvRTT, r)])
+        };
+        assert_eq!(rtt(33_842, 33_842_250), Ok(true));
+        assert_eq!(rtt(33_842, 33_842_250 * 4), Ok(true), "HZ 250");
+        assert_eq!(rtt(33_843, 33_842_250), Ok(false));
+        // 600 ms: the product does not fit into 32 bits.
+        assert_eq!(rtt(600_000, (600_000 * 8 * 1000 % (1 << 32)) >> 3), Ok(true));
+    }
+
+    #[test]
+    fn differences_wrap_where_the_reference_does() {
+        let relation = Relation::between(Linear::constant(0), Linear::constant(2)).low(32);
+        let var = Var::DataOctetsOut;
+        let check = |o, r| check(relation, var, &[(var, o)], &[(var, r)]);
+        assert_eq!(check(0xffff_ffff, 1), Ok(true));
+        assert_eq!(check(1, 0xffff_ffff), Ok(false));
+        assert_eq!(check(5, 8), Ok(false));
+    }
+
+    #[test]
+    fn the_reassembly_queue_is_its_own_negative() {
+        let var = Var::CurReasmQueue;
+        let check = |o, r| check(schema(var), var, &[(var, o)], &[(var, r)]);
+        // One segment of 1448, behind a hole of 1448.
+        assert_eq!(check(2896, 4_294_965_848), Ok(true));
+        assert_eq!(check(0, 0), Ok(true));
+        assert_eq!(check(1000, 4_294_965_848), Ok(false));
+    }
+}
