@@ -285,7 +285,8 @@ impl<C: Consumer> Step<'_, '_, C> {
         match (s.syn, s.ack) {
             (true, false) => {
                 let same = entry.request.as_ref().is_some_and(|r| r.irs == s.seq);
-                let opening = |c: &Connection| c.irs == Some(s.seq) || c.iss.is_some() && c.irs.is_none();
+                let opening =
+                    |c: &Connection| c.irs == Some(s.seq) || c.iss.is_some() && c.irs.is_none();
                 let ours = entry.live.as_ref().is_some_and(|(_, c)| opening(c));
                 if !same && !ours {
                     entry.request = Some(Request {

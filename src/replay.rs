@@ -131,10 +131,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
 }
 
 /// Makes connections of the packets of a recording that has nothing else.
-fn from_packets<O, E>(
-    recording: &Recording,
-    engine: &mut Engine<'_, O>,
-) -> Result<PacketCounts, E>
+fn from_packets<O, E>(recording: &Recording, engine: &mut Engine<'_, O>) -> Result<PacketCounts, E>
 where
     O: Output,
     E: From<LogError> + From<O::Error>,

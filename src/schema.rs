@@ -276,6 +276,10 @@ const fn exact(how: &'static str) -> Option<FromPackets> {
     Some(FromPackets { quality: Quality::Exact, how })
 }
 
+const fn sampled(how: &'static str) -> Option<FromPackets> {
+    Some(FromPackets { quality: Quality::Sampled, how })
+}
+
 const fn approximate(how: &'static str) -> Option<FromPackets> {
     Some(FromPackets { quality: Quality::Approximate, how })
 }

@@ -100,4 +100,4 @@ mod decode;
 mod packet;
 
 pub use decode::{Record, WireError, decode};
-pub use packet::{Direction, Packet};
+pub use packet::{Direction, HEADER_MAX, Packet};

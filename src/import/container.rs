@@ -266,7 +266,8 @@ impl Reader<'_> {
             let parsed: nom::IResult<_, _, _> =
                 if section.big { parse_block_be(bytes) } else { parse_block_le(bytes) };
             let Ok((_, block)) = parsed else {
-                self.capture.truncated = Some(self.input.damaged("its fields do not fit its length"));
+                self.capture.truncated =
+                    Some(self.input.damaged("its fields do not fit its length"));
                 return Ok(self.capture);
             };
             block_of(block, &mut section, &mut self.capture, self.visit)?;

@@ -129,8 +129,7 @@ impl Survey {
                 local.insert(*a);
             }
         }
-        let whole =
-            |addr: IpAddr| Prefix { addr, bits: if addr.is_ipv4() { 32 } else { 128 } };
+        let whole = |addr: IpAddr| Prefix { addr, bits: if addr.is_ipv4() { 32 } else { 128 } };
         if !local.is_empty() {
             return Ends { local: local.into_iter().map(whole).collect(), by: "ttl" };
         }

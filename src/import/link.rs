@@ -73,7 +73,8 @@ pub fn digest(frame: &Frame<'_>, payload: usize) -> Result<Packet, String> {
         dst_port: None,
         payload_len: 0,
         segments: 1,
-        data: Vec::new(),
+        header: Vec::new(),
+        payload: Vec::new(),
     };
     // The length field is 0 where the host leaves cutting to the interface and the packet is
     // longer than the field can say.
@@ -136,8 +137,11 @@ fn transport(packet: &mut Packet, rest: &[u8], before: u32, payload: usize) {
         packet.dst_port = Some(u16::from_be_bytes([c, d]));
     }
     packet.payload_len = after_ip.saturating_sub(header as u32);
-    let wanted = (header + payload).min(after_ip as usize);
-    rest[..rest.len().min(wanted)].clone_into(&mut packet.data);
+    // What pads a short frame is not the packet's.
+    let rest = &rest[..rest.len().min(after_ip as usize)];
+    let (head, body) = rest.split_at(rest.len().min(header));
+    head.clone_into(&mut packet.header);
+    body[..body.len().min(payload)].clone_into(&mut packet.payload);
 }
 
 fn link(link_type: i32, frame: &[u8]) -> Result<Ip<'_>, String> {

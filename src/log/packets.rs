@@ -1,11 +1,12 @@
 //! Packet digests <-> columns.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, PrimitiveArray, RecordBatch,
-    StringArray, StringBuilder, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, FixedSizeBinaryArray,
+    FixedSizeBinaryBuilder, PrimitiveArray, RecordBatch, UInt8Array, UInt16Array, UInt32Array,
+    UInt64Array,
 };
 use arrow::datatypes::{ArrowPrimitiveType, Int8Type};
 use arrow::error::ArrowError;
@@ -14,7 +15,7 @@ use super::builder::Span;
 use super::ledger::Names;
 use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
-use crate::wire::{Direction, NO_CPU, Packet};
+use crate::wire::{Direction, HEADER_MAX, NO_CPU, Packet};
 
 /// A row of the packets stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,14 +103,23 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         .iter()
         .map(|r| r.packet().map_or(Direction::Unknown, |p| p.direction) as i8 - 1)
         .collect();
-    let addresses = |cell: fn(&Packet) -> IpAddr| -> ArrayRef {
-        let mut column = Addresses::default();
-        rows.iter().for_each(|r| column.push(r.packet().map(cell)));
-        Arc::new(column.column.finish())
+    let addresses = |cell: fn(&Packet) -> IpAddr| -> Result<ArrayRef, ArrowError> {
+        let mut column = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
+        for row in rows {
+            column.append_value(row.packet().map_or([0; 16], |p| mapped(cell(p))))?;
+        }
+        Ok(Arc::new(column.finish()))
     };
     let more = rows.iter().map(|r| Some(r.packet().is_some_and(|p| p.more_fragments)));
-    let mut data = BinaryBuilder::new();
-    rows.iter().for_each(|r| data.append_value(r.packet().map_or(&[][..], |p| &p.data)));
+    let mut header = FixedSizeBinaryBuilder::with_capacity(rows.len(), HEADER_MAX as i32);
+    let mut payload = BinaryBuilder::new();
+    for row in rows {
+        let mut padded = [0; HEADER_MAX];
+        let bytes = row.packet().map_or(&[][..], |p| &p.header[..header_len(p)]);
+        padded[..bytes.len()].copy_from_slice(bytes);
+        header.append_value(padded)?;
+        payload.append_value(row.packet().map_or(&[][..], |p| &p.payload));
+    }
     Ok(vec![
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(PacketRow::ts_ns))),
         all::<U16>(rows, NO_CPU, |p| p.cpu),
@@ -122,8 +132,8 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         all::<U32>(rows, 0, |p| p.wire_len),
         all::<U32>(rows, 0, |p| p.captured_len),
         all::<U8>(rows, 0, |p| if p.src_addr.is_ipv4() { 4 } else { 6 }),
-        addresses(|p| p.src_addr),
-        addresses(|p| p.dst_addr),
+        addresses(|p| p.src_addr)?,
+        addresses(|p| p.dst_addr)?,
         all::<U8>(rows, 0, |p| p.ttl),
         all::<U8>(rows, 0, |p| p.tos),
         some::<U32>(rows, |p| p.ip_id),
@@ -136,28 +146,32 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         some::<U16>(rows, |p| p.dst_port),
         all::<U32>(rows, 0, |p| p.payload_len),
         all::<U16>(rows, 0, |p| p.segments),
-        Arc::new(data.finish()),
+        all::<U8>(rows, 0, |p| header_len(p) as u8),
+        Arc::new(header.finish()),
+        Arc::new(payload.finish()),
     ])
 }
 
-/// Addresses as text. The last one is kept: neighbours are mostly of one connection.
-#[derive(Default)]
-struct Addresses {
-    column: StringBuilder,
-    last: Option<(IpAddr, String)>,
+/// What is kept of a header; none is longer.
+fn header_len(packet: &Packet) -> usize {
+    packet.header.len().min(HEADER_MAX)
 }
 
-impl Addresses {
-    fn push(&mut self, addr: Option<IpAddr>) {
-        let Some(addr) = addr else { return self.column.append_value("") };
-        match &self.last {
-            Some((last, text)) if *last == addr => self.column.append_value(text),
-            Some(_) | None => {
-                let text = addr.to_string();
-                self.column.append_value(&text);
-                self.last = Some((addr, text));
-            }
-        }
+fn mapped(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// The version tells IPv4 from an IPv6 packet with mapped addresses in it.
+fn address(bytes: &[u8], version: u8) -> Result<IpAddr, String> {
+    let bytes: [u8; 16] = bytes.try_into().map_err(|_| "an address of another length")?;
+    let v6 = Ipv6Addr::from(bytes);
+    match version {
+        4 => v6.to_ipv4_mapped().map(IpAddr::V4).ok_or_else(|| format!("{v6} is no IPv4 address")),
+        6 => Ok(IpAddr::V6(v6)),
+        other => Err(format!("IP version {other}")),
     }
 }
 
@@ -174,26 +188,19 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
     let (ts_ns, cpu, seq) = (u64s("ts_ns")?, u16s("cpu")?, u64s("seq")?);
     let (interface, netns, cookie) = (u32s("interface")?, u32s("netns")?, u64s("cookie")?);
     let (wire_len, captured_len) = (u32s("wire_len")?, u32s("captured_len")?);
-    let src_addr: &StringArray = column(batch, "src_addr")?;
-    let dst_addr: &StringArray = column(batch, "dst_addr")?;
+    let fixed = |name| column::<FixedSizeBinaryArray>(batch, name);
+    let (src_addr, dst_addr, version) =
+        (fixed("src_addr")?, fixed("dst_addr")?, u8s("ip_version")?);
     let (ttl, tos, ip_id) = (u8s("ttl")?, u8s("tos")?, u32s("ip_id")?);
     let (fragment_offset, flow_label) = (u16s("fragment_offset")?, u32s("flow_label")?);
     let more_fragments: &BooleanArray = column(batch, "more_fragments")?;
     let (ip_len, protocol) = (u32s("ip_len")?, u8s("protocol")?);
     let (src_port, dst_port) = (u16s("src_port")?, u16s("dst_port")?);
     let (payload_len, segments) = (u32s("payload_len")?, u16s("segments")?);
-    let data: &BinaryArray = column(batch, "data")?;
-    let mut known = [None, None];
-    let mut address = |which: usize, text: &str| -> Result<IpAddr, String> {
-        // Text is parsed again only where it changes.
-        if let Some((last, addr)) = &known[which]
-            && last == text
-        {
-            return Ok(*addr);
-        }
-        let addr = text.parse().map_err(|_| format!("{text:?} is not an address"))?;
-        known[which] = Some((text.to_owned(), addr));
-        Ok(addr)
+    let (header_len, header) = (u8s("header_len")?, fixed("header")?);
+    let payload: &BinaryArray = column(batch, "payload")?;
+    let addr = |column: &FixedSizeBinaryArray, i: usize| {
+        address(column.value(i), version.value(i)).map_err(|e| format!("row {i}: {e}"))
     };
     let mut rows = Vec::with_capacity(batch.num_rows());
     for i in 0..batch.num_rows() {
@@ -216,8 +223,8 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
             cookie: cell(cookie, i),
             wire_len: wire_len.value(i),
             captured_len: captured_len.value(i),
-            src_addr: address(0, src_addr.value(i)).map_err(|e| format!("row {i}: {e}"))?,
-            dst_addr: address(1, dst_addr.value(i)).map_err(|e| format!("row {i}: {e}"))?,
+            src_addr: addr(src_addr, i)?,
+            dst_addr: addr(dst_addr, i)?,
             ttl: ttl.value(i),
             tos: tos.value(i),
             ip_id: cell(ip_id, i),
@@ -230,10 +237,16 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
             dst_port: cell(dst_port, i),
             payload_len: payload_len.value(i),
             segments: segments.value(i),
-            data: data.value(i).to_vec(),
+            header: bytes(header.value(i), header_len.value(i))
+                .ok_or_else(|| format!("row {i}: a header longer than its column"))?,
+            payload: payload.value(i).to_vec(),
         })));
     }
     Ok(rows)
+}
+
+fn bytes(padded: &[u8], len: u8) -> Option<Vec<u8>> {
+    padded.get(..usize::from(len)).map(<[u8]>::to_vec)
 }
 
 fn cell<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, i: usize) -> Option<T::Native> {

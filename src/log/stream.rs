@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use super::FORMAT_VERSION;
 use super::ledger::{KINDS, Ring};
 use crate::schema::{Hook, Op, Var};
-use crate::wire::{Direction, Event};
+use crate::wire::{Direction, Event, HEADER_MAX};
 
 /// One of the sequences of record batches that make up a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +221,8 @@ static CONNECTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    use DataType::{Binary, Boolean, UInt8, UInt16, UInt32, UInt64, Utf8};
+    // Fixed widths where others would need offsets, which cost more than what they point to.
+    use DataType::{Binary, Boolean, FixedSizeBinary, UInt8, UInt16, UInt32, UInt64};
     let fields = vec![
         field("ts_ns", UInt64, "ns", "time of the packet: CLOCK_MONOTONIC, or an import's clock"),
         field("cpu", UInt16, "", "CPU on which the hook ran; 65535 in rows of the recorder itself"),
@@ -234,8 +235,8 @@ static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
         field("wire_len", UInt32, "byte", "length where it was seen, link header included"),
         field("captured_len", UInt32, "byte", "how much of it was there to be read"),
         field("ip_version", UInt8, "", "4 or 6; 0 in rows of the recorder itself"),
-        field("src_addr", Utf8, "", "source address"),
-        field("dst_addr", Utf8, "", "destination address"),
+        field("src_addr", FixedSizeBinary(16), "", "source; IPv4 mapped, ::ffff:192.0.2.1"),
+        field("dst_addr", FixedSizeBinary(16), "", "destination, likewise"),
         field("ttl", UInt8, "", "TTL or hop limit"),
         field("tos", UInt8, "", "TOS or traffic class: DSCP and ECN"),
         optional("ip_id", UInt32, "", "identification, of IPv6 in the fragment header"),
@@ -248,7 +249,9 @@ static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("dst_port", UInt16, "", "destination port"),
         field("payload_len", UInt32, "byte", "bytes after the transport header as sent"),
         field("segments", UInt16, "", "segments of a super-packet as the host says, else 1"),
-        field("data", Binary, "", "transport header, and the payload's beginning where asked for"),
+        field("header_len", UInt8, "byte", "bytes of header that were captured"),
+        field("header", FixedSizeBinary(HEADER_MAX as i32), "", "transport header, then zeros"),
+        field("payload", Binary, "", "beginning of the payload, where it was asked for"),
     ];
     schema(Stream::Packets, fields)
 });

@@ -49,9 +49,9 @@ impl Segment {
         if packet.protocol != TCP || packet.fragment_offset > 0 {
             return None;
         }
-        let h: &[u8; HEADER] = packet.data.first_chunk()?;
+        let h: &[u8; HEADER] = packet.header.first_chunk()?;
         let length = usize::from(h[12] >> 4) * 4;
-        let options = packet.data.get(HEADER..length.max(HEADER))?;
+        let options = packet.header.get(HEADER..length.max(HEADER))?;
         let u32_at = |at| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
         let flag = |bit: u8| h[13] & bit != 0;
         Some(Self {

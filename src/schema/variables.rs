@@ -67,7 +67,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Identity,
-        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -87,7 +87,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Derived,
-        packets: exact("the last segment in either direction"),
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::LastSegment),
         read: Read::No,
         sources: &[Coverage {
@@ -106,7 +106,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
-        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -481,7 +481,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "s",
         kind: Kind::Derived,
-        packets: exact("the last segment in either direction"),
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::ElapsedSeconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -503,7 +503,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
-        packets: exact("the last segment in either direction"),
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -525,7 +525,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
-        packets: exact("our SYN, or the segment that completes a handshake that the peer began"),
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -1082,7 +1082,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "us",
         kind: Kind::Derived,
-        packets: exact("from the beginning to the segment that establishes the connection"),
+        packets: sampled("from the beginning to the segment that establishes the connection, at the interface"),
         apply: Apply::Derived(Rule::TimeToEstablished),
         read: Read::No,
         sources: &[Coverage {
@@ -1598,7 +1598,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "episodes",
         kind: Kind::Counter,
-        packets: exact("data that arrived beyond a gap, inside the window we had advertised; data dropped for lack of memory is counted too"),
+        packets: exact("a segment that arrived beyond a gap where there was none before"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1636,7 +1636,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "ACKs",
         kind: Kind::Counter,
-        packets: exact("data that arrived beyond a gap, inside the window we had advertised; data dropped for lack of memory is counted too"),
+        packets: approximate("segments that arrived beyond a gap, inside the window we had advertised: a busy host merges some before they are queued (TCPBacklogCoalesce), or has no memory for them"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1655,7 +1655,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
-        packets: exact("CE on data received that was new, where ECN was negotiated"),
+        packets: approximate("segments received with CE and new data, where ECN was negotiated: a busy host merges some before they are counted (TCPBacklogCoalesce)"),
         apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
         sources: &[
@@ -1682,7 +1682,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "transitions",
         kind: Kind::Counter,
-        packets: approximate("changes from accepted data without CE, or with CWR, to accepted data with CE; as RFC 3168 has it"),
+        packets: approximate("new data with CE that came after CWR, or first; as RFC 3168 has it, which data-center TCP and accurate ECN have not"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {

@@ -30,6 +30,9 @@ impl Direction {
     }
 }
 
+/// The longest transport header that is kept, which is TCP's: 15 words.
+pub const HEADER_MAX: usize = 60;
+
 /// One IP packet, or one super-packet that the host has not yet cut, or has already merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -81,6 +84,8 @@ pub struct Packet {
     pub payload_len: u32,
     /// Segments in a super-packet, as the host says; 1 for others, and where nobody says.
     pub segments: u16,
-    /// The transport header from its first byte, and as much of the payload as was asked for.
-    pub data: Vec<u8>,
+    /// The transport header, as far as it was captured: at most [`HEADER_MAX`] bytes.
+    pub header: Vec<u8>,
+    /// The beginning of the payload, as far as it was asked for and captured.
+    pub payload: Vec<u8>,
 }
