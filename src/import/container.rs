@@ -172,7 +172,8 @@ impl Input {
         if let Some(source) = self.failed.take() {
             return ImportError::Read { path: path.to_owned(), source };
         }
-        let begins = self.buffer[self.start..].iter().take(4).map(|b| format!("{b:02x}")).collect();
+        let begins = self.buffer[self.start..].iter().take(4).map(|b| format!("{b:02x}"));
+        let begins = begins.collect::<Vec<_>>().join(" ");
         ImportError::NotACapture { path: path.to_owned(), begins }
     }
 }
