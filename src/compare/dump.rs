@@ -143,11 +143,12 @@ impl Dump {
     /// # Errors
     /// [`DumpError`], with the place.
     pub fn parse(text: &str, path: &Path) -> Result<Self, DumpError> {
-        let begin = text.trim_start_matches('\u{feff}').trim_start();
+        let text = text.trim_start_matches('\u{feff}');
+        let begin = text.trim_start();
         let path = || path.to_owned();
         let mut names = Names::default();
         let (form, rows) = if begin.starts_with(['{', '[']) {
-            (Form::Json, json::rows(begin, &mut names))
+            (Form::Json, json::rows(text, &mut names))
         } else if text::is_logger(begin) {
             (Form::Logger, text::logger(text, &mut names))
         } else if text::is_readvars(begin) {

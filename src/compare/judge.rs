@@ -90,7 +90,7 @@ impl Coverage {
                 Some(Quality::Approximate) => Some((var, Doubt::Approximate, reason)),
                 // It has a value all the same: replay found it in a log that promised none.
                 Some(Quality::Missing) | None => {
-                    Some((var, Doubt::Sampled, "the manifest does not say how true it is"))
+                    Some((var, Doubt::Sampled, "the manifest does not promise it"))
                 }
             }
         })
@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn classes() {
         use Var::*;
-        let cases: [(Class, Var, &[(Var, i128)], &[(Var, i128)]); 12] = [
+        type Side = &'static [(Var, i128)];
+        let cases: [(Class, Var, Side, Side); 12] = [
             (Class::Exact, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 7)]),
             (Class::Differs, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 8)]),
             (Class::UnitRounded, MinRTT, &[(MinRTT, 20_500)], &[(MinRTT, 20)]),

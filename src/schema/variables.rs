@@ -2046,7 +2046,7 @@ estats_vars! {
             how: "header of each received segment when it is processed",
         }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
-        reference: Reference::SAME,
+        reference: Reference::bounded(Relation::NOT_MORE, "the reference looks on arrival, when the ACKs that wait on the backlog have not moved SND.UNA yet"),
     }
 
     /// Fast-recovery episodes found to be unnecessary and undone when the recovery point was

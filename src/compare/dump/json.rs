@@ -12,8 +12,12 @@ pub(super) fn rows(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fault>
     let mut rows = Vec::new();
     let documents = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     for (number, document) in documents.enumerate() {
-        let document = document
-            .map_err(|e| (format!("line {}, column {}", e.line(), e.column()), e.to_string()))?;
+        let document = document.map_err(|e| {
+            let said = e.to_string();
+            // It ends in the place, which stands before it here.
+            let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
+            (format!("line {}, column {}", e.line(), e.column()), what.to_owned())
+        })?;
         // The place of a second document says which.
         let place = if number == 0 { String::new() } else { format!("document {}: ", number + 1) };
         take(&document, &place, None, names, &mut rows)?;
