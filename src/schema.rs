@@ -443,6 +443,7 @@ macro_rules! estats_vars {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the variable.
+            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
             pub const fn def(self) -> &'static VarDef {
                 match self { $( Self::$name => const { &VarDef {
                     id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,
