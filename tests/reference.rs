@@ -24,6 +24,48 @@ const SCENARIOS: [&str; 9] = [
 const MERGED: [(&str, &str, Var, i128); 2] =
     [("b_loss", "A", Var::DupAcksIn, 51), ("b_loss", "B", Var::DupAcksOut, 274)];
 
+/// What must be equal in every connection, whatever relations the schema allows. Others have faults
+/// of the reference, or clocks, between them.
+const EQUAL: [Var; 37] = [
+    Var::ActiveOpen,
+    Var::CurReasmQueue,
+    Var::CurRwinRcvd,
+    Var::CurRwinSent,
+    Var::DataOctetsIn,
+    Var::DataSegsIn,
+    Var::DataSegsOut,
+    Var::DupAckEpisodes,
+    Var::ECNsignals,
+    Var::HCDataOctetsIn,
+    Var::HCThruOctetsAcked,
+    Var::HCThruOctetsReceived,
+    Var::IpTosIn,
+    Var::IpTosOut,
+    Var::IpTtl,
+    Var::MaxRwinRcvd,
+    Var::MaxRwinSent,
+    Var::OctetsRetrans,
+    Var::RcvNxt,
+    Var::RecInitial,
+    Var::SACKBlocksRcvd,
+    Var::SACKsRcvd,
+    Var::SegsIn,
+    Var::SegsOut,
+    Var::SegsRetrans,
+    Var::SndInitial,
+    Var::SndMax,
+    Var::SndNxt,
+    Var::SndUna,
+    Var::ThruOctetsAcked,
+    Var::ThruOctetsReceived,
+    Var::TimeStamps,
+    Var::WillSendSACK,
+    Var::WillUseSACK,
+    Var::WinScaleRcvd,
+    Var::WinScaleSent,
+    Var::ZeroRwinRcvd,
+];
+
 /// Estimates that come out right for these connections, whose path MTU is the links'.
 const ESTIMATES: [Var; 6] =
     [Var::CurMSS, Var::MaxMSS, Var::DupAcksOut, Var::CERcvd, Var::DSACKDups, Var::State];
@@ -63,6 +105,10 @@ fn faults(scenario: &str, side: &str, matched: &Matched) -> Vec<String> {
             if ours(compared) != theirs(compared) {
                 fault(compared, "the estimate is wrong");
             }
+        } else if EQUAL.contains(&var) {
+            if compared.verdict.class != Class::Exact {
+                fault(compared, &compared.verdict.reason);
+            }
         } else {
             // Addresses are text, and what connections are matched by.
             let exact = var.def().packets.is_some_and(|p| p.quality == Quality::Exact)
@@ -87,7 +133,7 @@ fn faults(scenario: &str, side: &str, matched: &Matched) -> Vec<String> {
 #[test]
 fn packets_say_what_the_kernel_said() {
     let mut wrong = Vec::new();
-    let (mut connections, mut exact) = (0, 0);
+    let mut connections = 0;
     for scenario in SCENARIOS {
         for side in ["A", "B"] {
             let dir = tempfile::tempdir().expect("temporary directory");
@@ -106,14 +152,12 @@ fn packets_say_what_the_kernel_said() {
                 assert_eq!(matched.completeness, "complete", "{scenario} {side}");
                 wrong.extend(faults(scenario, side, matched));
                 connections += 1;
-                exact += matched.counts.exact;
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // 2 of each scenario, 40 of the short ones, 4 of iperf3's.
     assert_eq!(connections, 58);
-    assert!(exact > 58 * 38, "only {exact} values of {connections} connections are exactly equal");
 }
 
 /// Segments of a headline variable, from the reference's own files: the test above would also pass

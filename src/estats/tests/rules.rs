@@ -351,3 +351,16 @@ fn rules_build_only_on_what_is_there_before_them() {
         }
     }
 }
+
+#[test]
+fn what_packets_give_follows_from_what_packets_give() {
+    for &var in Var::ALL {
+        let def = var.def();
+        let crate::schema::Apply::Derived(rule) = def.apply else { continue };
+        let needs = super::super::rules::needs(rule);
+        let given = needs.into_iter().flatten().all(|v| v.def().packets.is_some());
+        // A constant of kernels is nothing that packets show.
+        let constant = matches!(rule, crate::schema::Rule::Constant(_));
+        assert_eq!(def.packets.is_some(), given && !constant, "{}", var.name());
+    }
+}
