@@ -50,6 +50,9 @@ struct Entry {
 /// How long what comes without a SYN is taken for a leftover: twice RFC 9293's segment lifetime.
 const LINGER_NS: u64 = 240_000_000_000;
 
+/// Sequence space of the longest SYN: itself, and a packet full of data.
+const MAX_SYN: u32 = 1 << 16;
+
 /// What the tracker noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketCounts {
@@ -242,8 +245,9 @@ impl<C: Consumer> Step<'_, '_, C> {
             }
             (true, true) => {
                 let live = entry.live.is_some();
+                // With fast open, data of the SYN is acknowledged too.
                 if let Some(request) = &mut entry.request
-                    && s.ack_seq.wrapping_sub(request.irs) >= 1
+                    && (1..=MAX_SYN).contains(&s.ack_seq.wrapping_sub(request.irs))
                 {
                     let repeated = request.answer.is_some_and(|(iss, _)| iss == s.seq);
                     request.repeats = if repeated { request.repeats + 1 } else { 0 };

@@ -7,10 +7,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use std::process::Command;
+
 use common::capture::*;
 use estats::import::{ImportError, Options, Report, import};
 use estats::log::{PacketRow, Recording};
 use estats::wire::{Direction, Packet};
+use proptest::prelude::*;
 
 const LITTLE: Order = Order { big: false };
 const BIG: Order = Order { big: true };
@@ -353,5 +356,79 @@ fn of_a_file_that_is_cut_what_was_read_stands() {
         assert!(import.packets.len() > 100, "{}", import.packets.len());
         let how = import.report.import.truncated.expect("said");
         assert!(how.contains("of the decompressed file"), "{how}");
+    }
+}
+
+#[test]
+fn the_command() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let analyze = |file: &str, run: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+            .current_dir(dir.path())
+            .args(["import-pcap", file, "-o", run])
+            .output()
+            .expect("estats-analyze");
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let bytes = simple(&frames());
+    fs::write(dir.path().join("whole"), &bytes).expect("capture");
+    fs::write(dir.path().join("cut"), &bytes[..bytes.len() - 1]).expect("capture");
+    fs::write(dir.path().join("other"), "text").expect("file");
+
+    let (code, out, err) = analyze("whole", "run1");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("3 of 3 packets of whole (pcap) in run1"), "{out}");
+    assert!(out.contains("recorded end: the opener's of each connection"), "{out}");
+
+    let (code, _, err) = analyze("cut", "run2");
+    assert_eq!(code, Some(3), "done, but the capture lost data");
+    assert!(err.contains("cut is not whole: it ends inside the block at byte"), "{err}");
+
+    let (code, _, err) = analyze("other", "run3");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("other is no capture"), "{err}");
+    let (code, _, err) = analyze("whole", "run1");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("output exists"), "{err}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever the bytes are: what can be read is a recording that verifies and replays.
+    #[test]
+    fn damage_is_no_panic(
+        kind in 0..4_usize,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let frames: Vec<_> = (0..4)
+            .flat_map(|i| {
+                let v6 = Tcp { options: vec![1, 1, 1, 1], payload: 9, ..Tcp::new(A6, B6) };
+                [Frame::new(T + i, segment().ethernet()), Frame::new(T + i, v6.ethernet())]
+            })
+            .collect();
+        let mut bytes = match kind {
+            0 => pcap(LITTLE, false, 1, &frames),
+            1 => pcap(BIG, true, 1, &frames),
+            2 => [pcapng(LITTLE, 1, &frames), statistics(LITTLE, 0, 1)].concat(),
+            _ => pcapng(BIG, 1, &frames),
+        };
+        for (at, value) in &flips {
+            let at = at.index(bytes.len());
+            bytes[at] = *value;
+        }
+        if cut.index(4) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let Ok(report) = try_import(&bytes, &Options::default(), dir.path()) else { return Ok(()) };
+        let run = dir.path().join("run");
+        let verified = Recording::open(&run).expect("a recording").verify().expect("verify");
+        prop_assert!(verified.ok(), "{verified}");
+        let left_out: u64 = report.import.left_out.values().sum();
+        prop_assert_eq!(report.imported + left_out, report.import.packets);
+        common::replay(&run, &common::options(1, &run.join("t")));
     }
 }
