@@ -51,6 +51,8 @@ struct Connection {
     first_ns: u64,
     begin: Begin,
     late_records: u64,
+    /// Packets that the recording lacks, as others show.
+    missed_packets: u64,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -217,7 +219,10 @@ impl<'a, O: Output> Engine<'a, O> {
             end_ns,
             begun_before: connection.begun_before(),
             ended_after: closing.ended_after,
-            lost_records: self.ledger.lost_between(from_ns, end_ns),
+            lost_records: self
+                .ledger
+                .lost_between(from_ns, end_ns)
+                .saturating_add(connection.missed_packets),
             late_records: connection.late_records,
         })
     }
@@ -286,6 +291,7 @@ impl<'a, O: Output> Engine<'a, O> {
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
             late_records: 0,
+            missed_packets: 0,
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -401,6 +407,14 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.close(index, Closing { at_ns: header.ts_ns, ended_after, gone: false });
         }
         Ok(())
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        let index = self.keys.get(&(header.cookie, header.generation)).copied();
+        let connection = index.and_then(|i| self.connections.get_mut(i as usize));
+        if let Some(Some(connection)) = connection {
+            connection.missed_packets += packets;
+        }
     }
 
     fn reached(&mut self, ts_ns: u64) {

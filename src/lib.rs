@@ -17,7 +17,12 @@ pub mod capture;
 
 pub mod log;
 
+#[allow(clippy::disallowed_methods, reason = "reads captures; still no clock")]
+pub mod import;
+
 pub mod replay;
+
+pub mod packets;
 
 pub mod flow;
 

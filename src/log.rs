@@ -20,6 +20,7 @@ mod frame;
 mod index;
 mod ledger;
 mod manifest;
+mod packets;
 mod ranges;
 mod reader;
 mod report;
@@ -33,8 +34,10 @@ pub use batch::HookBatch;
 pub use error::LogError;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
-    ClockSample, CpuTotals, HookStatus, Host, Manifest, RecordOptions, Totals, VariableStatus,
+    ClockSample, CpuTotals, HookStatus, Host, Import, ImportedInterface, Manifest, RecordOptions,
+    Totals, VariableStatus,
 };
+pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
 pub use writer::{RecordingWriter, WriterOptions};

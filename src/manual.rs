@@ -36,6 +36,9 @@ pub struct Description {
     pub replay: String,
     /// Where it comes from, best first: the first whose hooks are all attached.
     pub sources: Vec<Source>,
+    /// What packets alone make of it; absent where they do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Source>,
     /// Relation to `struct tcp_info`, empty if there is none.
     pub tcp_info: String,
     /// Relation of a Web10G kernel's value to ours.
@@ -91,6 +94,11 @@ fn describe(var: Var) -> Description {
                 how: c.how,
             })
             .collect(),
+        packets: def.packets.map(|p| Source {
+            quality: p.quality.name(),
+            needs: Vec::new(),
+            how: p.how,
+        }),
         tcp_info: tcp_info_text(def.tcp_info),
         web10g: reference_text(var),
     }
@@ -105,7 +113,9 @@ pub fn variables_markdown() -> String {
          *Meaning* is normative. *Source* says what it takes, best first; the first whose hooks are \
          all attached is used, and what each kernel has is in [coverage.md](coverage.md). A source is \
          exact, sampled (the right value, read at other instants), approximate, constant (it cannot \
-         change on today's kernels) or missing, which is NULL in every table and never 0.\n",
+         change on today's kernels) or missing, which is NULL in every table and never 0. *Packets* \
+         says what an imported capture gives, at the end where it was taken; without that line: \
+         nothing.\n",
     );
     for &table in Table::ALL {
         let vars: Vec<_> = descriptions().into_iter().filter(|d| d.table == table.name()).collect();
@@ -130,6 +140,9 @@ pub fn variables_markdown() -> String {
                     format!(" (needs {})", source.needs.join(", "))
                 };
                 line("Source", &format!("{}{needs}: {}", source.quality, source.how));
+            }
+            if let Some(packets) = &d.packets {
+                line("Packets", &format!("{}: {}", packets.quality, packets.how));
             }
             line("tcp_info", &d.tcp_info);
             line("Web10G", &d.web10g);

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 
 use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
+use crate::packets::order::Reorder;
+use crate::packets::{PacketCounts, Tracker};
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
-use crate::wire::{Header, Operation};
+use crate::wire::{Header, Operation, Packet};
 
 use ledger::{Ledger, Loss};
 use order::{HookRecords, OrderCounts};
@@ -58,6 +60,8 @@ pub struct Report {
     pub order: OrderCounts,
     /// What the engine noticed.
     pub counts: Counts,
+    /// What was noticed while connections were made of packets; none where hooks made them.
+    pub packets: Option<PacketCounts>,
     /// Records the recorder lost.
     pub lost: u64,
     /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
@@ -89,6 +93,9 @@ impl HookRecords for HookBatch {
     }
 }
 
+/// The hook set of recordings that have packets only.
+pub const PACKETS: &str = "packets";
+
 /// The directory of a recording's tables.
 pub fn default_dir(recording: &Path) -> PathBuf {
     recording.join("tables")
@@ -104,7 +111,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let ledger = read_ledger(recording)?;
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
     let tables = Tables::new(manifest, &ledger, sink);
-    let Run { output: tables, order, counts, unknown_operations } =
+    let Run { output: tables, order, counts, packets, unknown_operations } =
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let files = tables.finish(rows)?.finish()?;
@@ -120,7 +127,23 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     };
     tables.write(&dir)?;
     let closed = manifest.totals.is_some();
-    Ok(Report { dir, tables, order, counts, lost, closed, unknown_operations })
+    Ok(Report { dir, tables, order, counts, packets, lost, closed, unknown_operations })
+}
+
+/// Makes connections of the packets of a recording that has nothing else.
+fn from_packets<O, E>(recording: &Recording, engine: &mut Engine<'_, O>) -> Result<PacketCounts, E>
+where
+    O: Output,
+    E: From<LogError> + From<O::Error>,
+{
+    let mut tracker = Tracker::new(engine);
+    let mut order = Reorder::default();
+    let mut take = |packet: Packet, late| tracker.packet(&packet, late);
+    for row in recording.packets() {
+        order.row(row?, &mut take)?;
+    }
+    order.finish(&mut take)?;
+    Ok(tracker.finish()?)
 }
 
 /// What came of [`run`].
@@ -132,6 +155,8 @@ pub(crate) struct Run<O> {
     pub order: OrderCounts,
     /// What the engine noticed.
     pub counts: Counts,
+    /// What was noticed while connections were made of packets.
+    pub packets: Option<PacketCounts>,
     /// Operations that this build has no name for, left out.
     pub unknown_operations: u64,
 }
@@ -161,9 +186,16 @@ where
         Err(e) => Err(E::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
-    let order = order::merge(hooks, lifecycles, &mut engine)?;
+    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
+    // With hooks, connections come from these: packets would make them a second time.
+    let mut packets = None;
+    if recording.manifest().hook_set == PACKETS {
+        let counts = from_packets::<O, E>(recording, &mut engine)?;
+        order.late += counts.late;
+        packets = Some(counts);
+    }
     let (output, counts) = engine.finish()?;
-    Ok(Run { output, order, counts, unknown_operations })
+    Ok(Run { output, order, counts, packets, unknown_operations })
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.

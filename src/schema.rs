@@ -263,6 +263,27 @@ pub struct Coverage {
     pub how: &'static str,
 }
 
+/// What the packets of a connection, seen at this end, make of a variable without any hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FromPackets {
+    /// How true the value is if the capture has every packet.
+    pub quality: Quality,
+    /// Where it comes from.
+    pub how: &'static str,
+}
+
+const fn exact(how: &'static str) -> Option<FromPackets> {
+    Some(FromPackets { quality: Quality::Exact, how })
+}
+
+const fn sampled(how: &'static str) -> Option<FromPackets> {
+    Some(FromPackets { quality: Quality::Sampled, how })
+}
+
+const fn approximate(how: &'static str) -> Option<FromPackets> {
+    Some(FromPackets { quality: Quality::Approximate, how })
+}
+
 /// How a variable relates to a field of `struct tcp_info` read at the same instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TcpInfo {
@@ -297,6 +318,8 @@ pub struct VarDef {
     pub unit: &'static str,
     /// Sort of quantity.
     pub kind: Kind,
+    /// What packets alone make of it; none where they do not tell.
+    pub packets: Option<FromPackets>,
     /// How replay comes to the value.
     pub apply: Apply,
     /// Whether and how the recorder reads it from the socket.
@@ -307,6 +330,26 @@ pub struct VarDef {
     pub tcp_info: TcpInfo,
     /// Counterpart in a Web10G kernel.
     pub reference: Reference,
+}
+
+impl VarDef {
+    /// What a stanza need not say.
+    const UNSAID: Self = Self {
+        id: 0,
+        name: "",
+        doc: "",
+        table: Table::Global,
+        rfc: "",
+        ty: Type::U64,
+        unit: "",
+        kind: Kind::Derived,
+        packets: None,
+        apply: Apply::Stream(&[]),
+        read: Read::No,
+        sources: &[],
+        tcp_info: TcpInfo::None,
+        reference: Reference::NOT_EXPORTED,
+    };
 }
 
 /// What a lifecycle record reports.
@@ -400,9 +443,11 @@ macro_rules! estats_vars {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the variable.
+            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
             pub const fn def(self) -> &'static VarDef {
                 match self { $( Self::$name => const { &VarDef {
-                    id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*
+                    id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,
+                    ..VarDef::UNSAID
                 } }, )+ }
             }
         }

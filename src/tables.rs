@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::estats::{Ended, Output, Sample};
 use crate::log::{LedgerRow, Manifest};
+use crate::replay::PACKETS;
 use crate::replay::ledger::Ledger;
 use crate::schema::{Table, Var};
 
@@ -88,6 +89,8 @@ pub trait Batches {
 #[derive(Debug)]
 pub struct Tables<'a, B> {
     recording: String,
+    /// Connections come from packets: their cookies are numbers of replay, owners unknown.
+    from_packets: bool,
     ledger_clock: &'a Ledger,
     connections: TableBuilder,
     variables: Vec<VariableTable>,
@@ -105,6 +108,7 @@ impl<'a, B: Batches> Tables<'a, B> {
         );
         Self {
             recording: manifest.recording.clone(),
+            from_packets: manifest.hook_set == PACKETS,
             ledger_clock: ledger,
             connections: TableBuilder::new(&connections::spec().columns),
             variables,
@@ -150,7 +154,8 @@ impl<B: Batches> Output for Tables<'_, B> {
     type Error = B::Error;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), B::Error> {
-        connections::push(&mut self.connections, &self.recording, self.ledger_clock, ended);
+        let kernel = !self.from_packets;
+        connections::push(&mut self.connections, &self.recording, self.ledger_clock, ended, kernel);
         give(&mut self.batches, CONNECTIONS, &mut self.connections, BATCH_ROWS)?;
         for (i, table) in self.variables.iter_mut().enumerate() {
             table.push_final(&self.recording, ended);

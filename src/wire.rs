@@ -97,5 +97,7 @@ pub struct Lifecycle {
 }
 
 mod decode;
+mod packet;
 
 pub use decode::{Record, WireError, decode};
+pub use packet::{Direction, HEADER_MAX, Packet};

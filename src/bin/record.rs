@@ -166,7 +166,8 @@ impl FromStr for Way {
 
 /// Without changes of state no connection would ever be seen; the rest can be done without.
 fn optional_hook(name: &str) -> Result<Hook, String> {
-    let mut optional = Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain));
+    let mut optional =
+        Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain | Hook::Capture));
     optional.find(|h| h.name() == name).copied().ok_or_else(|| {
         format!("{name:?} is no hook that can be left out: `estats-record check` lists them")
     })

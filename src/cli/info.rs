@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::log::{ClockSample, LedgerRow, Manifest, Recording};
+use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
 use estats::wire::Event;
 
 use super::print_json;
@@ -43,6 +43,11 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("records", account.records.to_string()),
         ("lost", account.lost.to_string()),
     ];
+    if let Some(import) = &manifest.import {
+        // A capture knows nothing of the host, and connections are found by replay.
+        lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
+        lines.extend(imported(import));
+    }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
@@ -52,6 +57,24 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         writeln!(out, "{label:<12}  {}", text.trim())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn imported(import: &Import) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("capture", format!("{} ({})", import.file, import.format))];
+    for i in &import.interfaces {
+        let name = i.name.as_deref().unwrap_or("without a name");
+        lines.push(("interface", format!("{} {name}, link type {}", i.number, i.link_type)));
+    }
+    lines.push(("packets", import.packets.to_string()));
+    for (reason, n) in &import.left_out {
+        lines.push(("left out", format!("{n} {reason}")));
+    }
+    if let Some(how) = &import.truncated {
+        lines.push(("not whole", how.clone()));
+    }
+    let local = format!("{} (by {})", import.local.join(", "), import.local_by);
+    lines.push(("recorded end", local));
+    lines
 }
 
 fn account(recording: &Recording) -> anyhow::Result<Account> {
@@ -81,6 +104,15 @@ fn account(recording: &Recording) -> anyhow::Result<Account> {
             let header = batch.header(i);
             last = last.max(header.ts_ns);
             account.records += u64::from(header.hook != estats::schema::Hook::Drain);
+        }
+    }
+    for row in recording.packets() {
+        match row? {
+            PacketRow::Packet(packet) => {
+                last = last.max(packet.ts_ns);
+                account.records += 1;
+            }
+            PacketRow::Drained(ts_ns) => last = last.max(ts_ns),
         }
     }
     for row in recording.ledger() {

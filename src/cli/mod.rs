@@ -1,6 +1,7 @@
 //! The commands of `estats-analyze`.
 
 mod compare;
+mod import;
 mod info;
 mod replay;
 mod sql;
@@ -43,6 +44,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a recording, with packets only, of a capture of tcpdump or Wireshark
+    ImportPcap(import::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
     /// What is in a recording: host, kernel, command, duration, connections, records, loss
@@ -105,6 +108,7 @@ enum Command {
 /// One sentence that says what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match (arguments.command, arguments.run) {
+        (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),

@@ -105,6 +105,18 @@ fn warn(report: &Report) {
             "records came too late to be put in order: their rows are marked lossy",
         ),
         (counts.without_cookie, "records of sockets without a cookie were left out"),
+        (
+            report.packets.map_or(0, |p| p.missed),
+            "packets or more are missing from the capture, as others show: their rows are marked lossy",
+        ),
+        (
+            report.packets.map_or(0, |p| p.unreadable),
+            "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
+        ),
+        (
+            report.packets.map_or(0, |p| p.by_opener),
+            "connections have both ends or neither recorded: their opener's is taken",
+        ),
         (report.unknown_operations, "operations are unknown to this version and were left out"),
     ] {
         if n > 0 {

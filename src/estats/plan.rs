@@ -200,8 +200,8 @@ impl Plan {
 fn covers(recorded: &Bits, var: Var) -> bool {
     match var.def().apply {
         Apply::Stream(_) => recorded.has(var),
-        // Known from the schema and from the lifecycle records, whatever the hooks gave.
-        Apply::Derived(Rule::Constant(_) | Rule::Lifecycle) => true,
+        // Known from the lifecycle records, whatever the hooks gave.
+        Apply::Derived(Rule::Lifecycle) => true,
         Apply::Derived(rule) => {
             recorded.has(var)
                 && rules::needs(rule).into_iter().flatten().all(|v| covers(recorded, v))

@@ -24,7 +24,7 @@ pub struct Manifest {
     pub tool_version: String,
     /// The machine it was made on.
     pub host: Host,
-    /// The hook set: "tracepoint".
+    /// The hook set: "tracepoint", "fentry", "kprobe", or "packets" for an imported capture.
     pub hook_set: String,
     /// Every hook with its fate.
     pub hooks: Vec<HookStatus>,
@@ -44,8 +44,47 @@ pub struct Manifest {
     pub sysctls: BTreeMap<String, String>,
     /// Queueing disciplines in force, one line of text each.
     pub qdiscs: Vec<String>,
+    /// Where the packets come from, if the recording was made from a capture.
+    pub import: Option<Import>,
     /// The account at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
+}
+
+/// The capture that a recording was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Import {
+    /// Name of the file, without its directory.
+    pub file: String,
+    /// "pcap" or "pcapng", with " in gzip" or " in zstd".
+    pub format: String,
+    /// The interfaces of the capture, by their numbers.
+    pub interfaces: Vec<ImportedInterface>,
+    /// Packets in the capture.
+    pub packets: u64,
+    /// Packets that have no row, by reason.
+    pub left_out: BTreeMap<String, u64>,
+    /// Packets that the capturing program said it had dropped; absent where it did not say.
+    pub dropped: Option<u64>,
+    /// Where and how the file ended too early; absent if it is whole.
+    pub truncated: Option<String>,
+    /// Addresses or prefixes whose end is the recorded one.
+    pub local: Vec<String>,
+    /// How they were found: "option", "capture" (it says of packets which way they went), "ttl",
+    /// "common" (in every packet) or "opener" (of each connection, for want of anything better).
+    pub local_by: String,
+}
+
+/// An interface of a capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportedInterface {
+    /// Its number, as in the column `interface`.
+    pub number: u32,
+    /// Its name; absent where the format has none.
+    pub name: Option<String>,
+    /// LINKTYPE_ number of its packets.
+    pub link_type: i32,
 }
 
 /// The machine of a recording.

@@ -17,6 +17,7 @@ use super::batch::{HookBatch, HookNames};
 use super::frame::{End, FrameAt, decompress, u32_at, walk};
 use super::index::ends_with_seek_table;
 use super::ledger::{self, RawRow};
+use super::packets::{self, PacketRow};
 use super::report::VerifyReport;
 use super::rows;
 use super::stream::Stream;
@@ -81,6 +82,12 @@ impl Recording {
         self.rows(Stream::Connections, rows::decode).filter_map(Result::transpose)
     }
 
+    /// The packets, with the drain markers among them; none where none were recorded. Errors and
+    /// cuts as for [`Self::hooks`]. Rows with names that this build does not know are left out.
+    pub fn packets(&self) -> impl Iterator<Item = Result<PacketRow, LogError>> + use<> {
+        self.rows(Stream::Packets, packets::decode).filter_map(Result::transpose)
+    }
+
     /// The ledger. Errors and cuts as for [`Self::hooks`]; rows of unknown kinds are left out.
     pub fn ledger(&self) -> impl Iterator<Item = Result<LedgerRow, LogError>> + use<> {
         self.rows(Stream::Ledger, ledger::decode).filter_map(|row| match row {
@@ -115,7 +122,7 @@ impl Recording {
     /// If a file cannot be read.
     pub fn truncations(&self) -> Result<Vec<Truncation>, LogError> {
         let mut found = Vec::new();
-        for stream in [Stream::Hooks, Stream::Connections, Stream::Ledger] {
+        for stream in [Stream::Hooks, Stream::Connections, Stream::Packets, Stream::Ledger] {
             for segment in self.open_stream(stream)? {
                 found.extend(segment.truncation());
             }

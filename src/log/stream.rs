@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use super::FORMAT_VERSION;
 use super::ledger::{KINDS, Ring};
 use crate::schema::{Hook, Op, Var};
-use crate::wire::Event;
+use crate::wire::{Direction, Event, HEADER_MAX};
 
 /// One of the sequences of record batches that make up a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Stream {
     Hooks,
     /// Lifecycle records.
     Connections,
+    /// Packet digests.
+    Packets,
     /// Loss, clocks, ring fill.
     Ledger,
 }
@@ -33,6 +35,7 @@ impl Stream {
         match self {
             Self::Hooks => "hooks",
             Self::Connections => "connections",
+            Self::Packets => "packets",
             Self::Ledger => "ledger",
         }
     }
@@ -56,6 +59,7 @@ impl Stream {
         match self {
             Self::Hooks => HOOKS.clone(),
             Self::Connections => CONNECTIONS.clone(),
+            Self::Packets => PACKETS.clone(),
             Self::Ledger => LEDGER.clone(),
         }
     }
@@ -79,6 +83,9 @@ pub static HOOK_NAMES: LazyLock<ArrayRef> =
 /// Names of every lifecycle event, by code - 1.
 pub static EVENTS: LazyLock<ArrayRef> =
     LazyLock::new(|| names(Event::ALL.iter().map(|e| e.name())));
+/// Names of the directions, by code - 1.
+pub static DIRECTIONS: LazyLock<ArrayRef> =
+    LazyLock::new(|| names(Direction::ALL.iter().map(|d| d.name())));
 /// Kinds of ledger rows.
 pub static LEDGER_KINDS: LazyLock<ArrayRef> = LazyLock::new(|| names(KINDS.iter().copied()));
 /// Names of the rings.
@@ -107,6 +114,7 @@ fn empty_column(field: &Field) -> ArrayRef {
                 "op" => &OPS,
                 "hook" => &HOOK_NAMES,
                 "event" => &EVENTS,
+                "direction" => &DIRECTIONS,
                 "kind" => &LEDGER_KINDS,
                 "ring" => &RINGS,
                 other => unreachable!("no dictionary for column {other}"),
@@ -132,6 +140,10 @@ fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
         metadata.insert("unit".to_owned(), unit.to_owned());
     }
     Field::new(name, ty, false).with_metadata(metadata)
+}
+
+fn optional(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
+    field(name, ty, unit, meaning).with_nullable(true)
 }
 
 fn schema(stream: Stream, fields: Vec<Field>) -> SchemaRef {
@@ -208,11 +220,44 @@ static CONNECTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
     schema(Stream::Connections, fields)
 });
 
+static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    // Fixed widths where others would need offsets, which cost more than what they point to.
+    use DataType::{Binary, Boolean, FixedSizeBinary, UInt8, UInt16, UInt32, UInt64};
+    let fields = vec![
+        field("ts_ns", UInt64, "ns", "time of the packet: CLOCK_MONOTONIC, or an import's clock"),
+        field("cpu", UInt16, "", "CPU on which the hook ran; 65535 in rows of the recorder itself"),
+        field("seq", UInt64, "", "number of the record on its CPU; lost records use up theirs"),
+        field("hook", SMALL_DICTIONARY(), "", "where the packet was seen"),
+        field("direction", SMALL_DICTIONARY(), "", "in, out or unknown, of the recorded end"),
+        optional("interface", UInt32, "", "index of the interface, or its number in the capture"),
+        optional("netns", UInt32, "", "inode number of the network namespace"),
+        optional("cookie", UInt64, "", "socket cookie"),
+        field("wire_len", UInt32, "byte", "length where it was seen, link header included"),
+        field("captured_len", UInt32, "byte", "how much of it was there to be read"),
+        field("ip_version", UInt8, "", "4 or 6; 0 in rows of the recorder itself"),
+        field("src_addr", FixedSizeBinary(16), "", "source; IPv4 mapped, ::ffff:192.0.2.1"),
+        field("dst_addr", FixedSizeBinary(16), "", "destination, likewise"),
+        field("ttl", UInt8, "", "TTL or hop limit"),
+        field("tos", UInt8, "", "TOS or traffic class: DSCP and ECN"),
+        optional("ip_id", UInt32, "", "identification, of IPv6 in the fragment header"),
+        field("fragment_offset", UInt16, "8 byte", "0 in first fragments and whole packets"),
+        field("more_fragments", Boolean, "", "whether fragments follow"),
+        optional("flow_label", UInt32, "", "flow label of IPv6"),
+        field("ip_len", UInt32, "byte", "length of the IP packet as it was sent"),
+        field("protocol", UInt8, "", "IP protocol number after extension headers: 6 TCP, 17 UDP"),
+        optional("src_port", UInt16, "", "source port"),
+        optional("dst_port", UInt16, "", "destination port"),
+        field("payload_len", UInt32, "byte", "bytes after the transport header as sent"),
+        field("segments", UInt16, "", "segments of a super-packet as the host says, else 1"),
+        field("header_len", UInt8, "byte", "bytes of header that were captured"),
+        field("header", FixedSizeBinary(HEADER_MAX as i32), "", "transport header, then zeros"),
+        field("payload", Binary, "", "beginning of the payload, where it was asked for"),
+    ];
+    schema(Stream::Packets, fields)
+});
+
 static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
     use DataType::{UInt16, UInt32, UInt64};
-    let optional = |name: &str, ty, unit: &str, meaning: &str| {
-        field(name, ty, unit, meaning).with_nullable(true)
-    };
     let fields = vec![
         field("ts_ns", UInt64, "ns", "CLOCK_MONOTONIC of the row"),
         field(
@@ -280,6 +325,7 @@ mod tests {
         assert!(Hook::ALL.iter().enumerate().all(|(i, h)| *h as usize == i + 1));
         assert!(Op::ALL.iter().enumerate().all(|(i, o)| *o as usize == i + 1));
         assert!(Event::ALL.iter().enumerate().all(|(i, e)| *e as usize == i + 1));
+        assert!(Direction::ALL.iter().enumerate().all(|(i, d)| *d as usize == i + 1));
         assert!(Var::COUNT <= i16::MAX as usize);
     }
 

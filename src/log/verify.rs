@@ -1,7 +1,7 @@
 //! Whether a recording is whole: every frame, and every sequence number of every CPU.
 //!
-//! A CPU numbers its records over both rings, and those it had to drop too, so the numbers in
-//! hooks and connections together, the losses, and what --max-size removed must make up all that
+//! A CPU numbers its records over all rings, and those it had to drop too, so the numbers in
+//! hooks, connections and packets together, the losses, and what --max-size removed must make up all that
 //! were given out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -161,11 +161,16 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
         unknown += super::batch::unknown_rows(batch)?;
         hooks.batch(batch)
     })?;
+    let mut packets = StreamSeen::default();
+    segments(recording, Stream::Packets, &mut report, &mut |batch| {
+        unknown += super::packets::decode(batch)?.iter().filter(|row| row.is_none()).count() as u64;
+        packets.batch(batch)
+    })?;
     report.unknown = unknown;
 
     let present = recording.segments(Stream::Hooks)?;
     missing_segments(recording, &present, &ledger, &mut report)?;
-    Account { recording, hooks, connections, ledger, present }.settle(&mut report);
+    Account { recording, hooks, connections, packets, ledger, present }.settle(&mut report);
     Ok(report)
 }
 
@@ -199,6 +204,12 @@ fn missing_segments(
             missing(Stream::Hooks, number);
         }
     }
+    let packets = recording.segments(Stream::Packets)?;
+    for number in 0..packets.last().copied().unwrap_or(0) {
+        if packets.binary_search(&number).is_err() {
+            missing(Stream::Packets, number);
+        }
+    }
     for stream in [Stream::Connections, Stream::Ledger] {
         if recording.segments(stream)?.is_empty() {
             missing(stream, 0);
@@ -211,6 +222,7 @@ struct Account<'a> {
     recording: &'a Recording,
     hooks: StreamSeen,
     connections: StreamSeen,
+    packets: StreamSeen,
     ledger: Ledger,
     present: Vec<u32>,
 }
@@ -223,10 +235,12 @@ impl Account<'_> {
         cpus.extend(self.ledger.lost.keys());
         cpus.extend(seen(&self.hooks));
         cpus.extend(seen(&self.connections));
+        cpus.extend(seen(&self.packets));
         let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
         cpus.extend(totals.map(|t| t.cpu));
         for cpu in cpus {
             let numbers = self.hooks.numbers(cpu).union(&self.connections.numbers(cpu));
+            let numbers = numbers.union(&self.packets.numbers(cpu));
             let mut line = CpuReport {
                 cpu,
                 logged: numbers.count(),
@@ -300,10 +314,13 @@ impl Account<'_> {
             return Vec::new();
         };
         line.emitted = Some(emitted);
-        let drained = self.hooks.drained_ns.min(self.connections.drained_ns);
+        let mut drained = self.hooks.drained_ns.min(self.connections.drained_ns);
+        if !self.packets.cpus.is_empty() {
+            drained = drained.min(self.packets.drained_ns);
+        }
         let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
         let proven = |stream: &StreamSeen| stream.proven(line.cpu, cut);
-        line.proven = proven(&self.hooks).max(proven(&self.connections));
+        line.proven = proven(&self.hooks).max(proven(&self.connections)).max(proven(&self.packets));
         fill_missing(line, numbers);
         let explained = line.lost.saturating_add(line.removed);
         let mut reasons = Vec::new();

@@ -10,12 +10,13 @@ use arrow::error::ArrowError;
 
 use super::builder::{HookBuilder, Span};
 use super::ledger::{DroppedRows, LedgerBuilder};
+use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest};
 use crate::schema::Hook;
-use crate::wire::{Header, Lifecycle, NO_CPU, Operation};
+use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet};
 
 /// How the recording is divided and bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,10 @@ pub struct RecordingWriter {
     hooks: Pending<HookBuilder>,
     connections: Pending<LifecycleBuilder>,
     ledger: Pending<LedgerBuilder>,
+    /// Begun with the first packet: most recordings have none.
+    packets: Option<Pending<PacketBuilder>>,
+    packet_segments: u32,
+    packet_bytes: u64,
     segment_number: u32,
     /// When the open segment of hook records began; unknown until a time is.
     segment_since_ns: Option<u64>,
@@ -156,6 +161,9 @@ impl RecordingWriter {
             hooks: Pending::new(create(Stream::Hooks)?),
             connections: Pending::new(create(Stream::Connections)?),
             ledger: Pending::new(create(Stream::Ledger)?),
+            packets: None,
+            packet_segments: 0,
+            packet_bytes: 0,
             options,
             now_ns: manifest.started.monotonic_ns,
             segment_number: 0,
@@ -208,6 +216,35 @@ impl RecordingWriter {
         Ok(())
     }
 
+    /// Adds a packet.
+    ///
+    /// # Errors
+    /// As [`Self::hook`].
+    pub fn packet(&mut self, packet: Packet) -> Result<(), LogError> {
+        self.rows += 1;
+        self.logged.count(packet.cpu);
+        if self.packets.is_none() {
+            self.packets = Some(self.packet_segment()?);
+        }
+        self.push_packet(PacketRow::Packet(packet))
+    }
+
+    fn push_packet(&mut self, row: PacketRow) -> Result<(), LogError> {
+        let Some(packets) = &mut self.packets else { return Ok(()) };
+        packets.builder.push(row);
+        packets.since_ns.get_or_insert(self.now_ns);
+        if packets.builder.rows() >= BATCH {
+            self.flush_packets()?;
+        }
+        Ok(())
+    }
+
+    fn packet_segment(&mut self) -> Result<Pending<PacketBuilder>, LogError> {
+        let number = self.packet_segments;
+        self.packet_segments += 1;
+        Segment::create(&self.dir, Stream::Packets, number, self.options.level).map(Pending::new)
+    }
+
     /// Adds a row to the ledger.
     ///
     /// # Errors
@@ -237,7 +274,8 @@ impl RecordingWriter {
         };
         self.markers += 1;
         self.push_hook(&header, &[])?;
-        self.push_lifecycle(marker(header))
+        self.push_lifecycle(marker(header))?;
+        self.push_packet(PacketRow::Drained(ts_ns))
     }
 
     /// Writes batches older than a second, begins a new segment where one is due, and removes the
@@ -256,6 +294,9 @@ impl RecordingWriter {
         if self.ledger.is_old(self.now_ns) {
             self.flush_ledger()?;
         }
+        if self.packets.as_ref().is_some_and(|p| p.is_old(self.now_ns)) {
+            self.flush_packets()?;
+        }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
             && self.hooks.segment.batches() > 0
@@ -271,6 +312,8 @@ impl RecordingWriter {
             + self.hooks.segment.bytes()
             + self.connections.segment.bytes()
             + self.ledger.segment.bytes()
+            + self.packet_bytes
+            + self.packets.as_ref().map_or(0, |p| p.segment.bytes())
     }
 
     /// Records added: hook activations and lifecycle records, without markers.
@@ -294,6 +337,10 @@ impl RecordingWriter {
         self.hooks.segment.finish()?;
         self.connections.segment.finish()?;
         self.ledger.segment.finish()?;
+        if let Some(mut packets) = self.packets.take() {
+            packets.flush(Stream::Packets, PacketBuilder::take)?;
+            packets.segment.finish()?;
+        }
         manifest.write(&self.dir)
     }
 
@@ -308,6 +355,21 @@ impl RecordingWriter {
 
     fn flush_ledger(&mut self) -> Result<(), LogError> {
         self.ledger.flush(Stream::Ledger, LedgerBuilder::take)
+    }
+
+    fn flush_packets(&mut self) -> Result<(), LogError> {
+        let Some(packets) = &mut self.packets else { return Ok(()) };
+        packets.flush(Stream::Packets, PacketBuilder::take)?;
+        if packets.segment.bytes() >= self.options.rotate_bytes {
+            let mut next = self.packet_segment()?;
+            if let Some(full) = self.packets.take() {
+                // The builder goes on: it counts the markers.
+                next.builder = full.builder;
+                self.packet_bytes += full.segment.finish()?;
+            }
+            self.packets = Some(next);
+        }
+        Ok(())
     }
 
     fn rotate(&mut self) -> Result<(), LogError> {

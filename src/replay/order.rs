@@ -46,6 +46,9 @@ pub trait Consumer {
     ) -> Result<(), Self::Error>;
     /// A lifecycle record.
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), Self::Error>;
+    /// Packets of a connection that must have been there but are not in the recording; its next
+    /// record follows.
+    fn missed(&mut self, header: &Header, packets: u64);
     /// A marker of the recorder: the recording went on at least to this time.
     fn reached(&mut self, ts_ns: u64);
 }

@@ -83,6 +83,8 @@ hooks! {
     26 EnterRecovery "enter_recovery" false
     /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
     27 ConnRequest "conn_request" false
+    /// No hook of a kernel: a packet of an imported capture.
+    28 Capture "capture" true
 }
 
 impl fmt::Display for Hook {

@@ -68,6 +68,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Identity,
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -87,6 +88,7 @@ estats_vars! {
         ty: Type::MonotonicNs,
         unit: "ns",
         kind: Kind::Derived,
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::LastSegment),
         read: Read::No,
         sources: &[Coverage {
@@ -105,6 +107,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -123,6 +126,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("order of appearance"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -141,6 +145,7 @@ estats_vars! {
         ty: Type::Enum(ADDRESS_TYPE),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -159,6 +164,7 @@ estats_vars! {
         ty: Type::Address,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -177,6 +183,7 @@ estats_vars! {
         ty: Type::Address,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("IP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -195,6 +202,7 @@ estats_vars! {
         ty: Type::U16,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("TCP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -213,6 +221,7 @@ estats_vars! {
         ty: Type::U16,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("TCP header"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -232,6 +241,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent until the connection is closed, without SYN-ACKs of a passive open; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_out"),
         sources: &[Coverage {
@@ -251,6 +261,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent that have payload; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_out"),
         sources: &[Coverage {
@@ -269,6 +280,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("payload of the segments sent"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
         read: Read::No,
         sources: &[Coverage {
@@ -288,6 +300,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload of the segments sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_sent"),
         sources: &[Coverage {
@@ -307,6 +320,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments sent whose sequence space was sent before, repeated SYNs and SYN-ACKs included"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->total_retrans"),
         sources: &[Coverage {
@@ -328,6 +342,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload sent that was sent before"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_retrans"),
         sources: &[Coverage {
@@ -347,6 +362,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received until the connection is closed, the SYN of a passive open included; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->segs_in"),
         sources: &[Coverage {
@@ -366,6 +382,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received that have payload; super-segments by the segment size"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->data_segs_in"),
         sources: &[Coverage {
@@ -384,6 +401,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("payload of the segments received"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsIn)),
         read: Read::No,
         sources: &[Coverage {
@@ -406,6 +424,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("payload of the segments received"),
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
         sources: &[Coverage {
@@ -463,6 +482,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "s",
         kind: Kind::Derived,
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::ElapsedSeconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -484,6 +504,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -505,6 +526,7 @@ estats_vars! {
         ty: Type::WallUs,
         unit: "us",
         kind: Kind::Derived,
+        packets: sampled("our SYN, or the segment that completes a handshake that the peer began, at the interface: the stack sees them somewhat earlier or later"),
         apply: Apply::Derived(Rule::WallClock(Var::StartTs)),
         read: Read::No,
         sources: &[Coverage {
@@ -526,6 +548,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->mss_cache"),
         sources: &[
@@ -729,6 +752,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->rcv_wnd"),
         sources: &[Coverage {
@@ -747,6 +771,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinSent)),
         read: Read::No,
         sources: &[Coverage {
@@ -765,6 +790,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Derived,
+        packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinSent)),
         read: Read::No,
         sources: &[Coverage {
@@ -783,6 +809,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("tp->snd_wnd"),
         sources: &[Coverage {
@@ -801,6 +828,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinRcvd)),
         read: Read::No,
         sources: &[Coverage {
@@ -819,6 +847,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Derived,
+        packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::ZeroTransitions(Var::CurRwinRcvd)),
         read: Read::No,
         sources: &[Coverage {
@@ -1068,6 +1097,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "us",
         kind: Kind::Derived,
+        packets: sampled("from the beginning to the segment that establishes the connection, at the interface"),
         apply: Apply::Derived(Rule::TimeToEstablished),
         read: Read::No,
         sources: &[Coverage {
@@ -1423,6 +1453,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "hops",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1444,6 +1475,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1465,6 +1497,7 @@ estats_vars! {
         ty: Type::U8,
         unit: "",
         kind: Kind::Gauge,
+        packets: exact("IP header of the last segment sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1572,6 +1605,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("ECE on acknowledgments received, where ECN was negotiated"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1591,6 +1625,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "episodes",
         kind: Kind::Counter,
+        packets: exact("a segment that arrived beyond a gap where there was none before"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1628,6 +1663,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "ACKs",
         kind: Kind::Counter,
+        packets: approximate("segments that arrived beyond a gap, inside the window we had advertised: a busy host merges some before they are queued (TCPBacklogCoalesce), or has no memory for them"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1646,6 +1682,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: approximate("segments received with CE and new data, where ECN was negotiated: a busy host merges some before they are counted (TCPBacklogCoalesce)"),
         apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
         sources: &[
@@ -1672,6 +1709,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "transitions",
         kind: Kind::Counter,
+        packets: approximate("new data with CE that came after CWR, or first; as RFC 3168 has it, which data-center TCP and accurate ECN have not"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -1690,6 +1728,7 @@ estats_vars! {
         ty: Type::Truth,
         unit: "",
         kind: Kind::Identity,
+        packets: exact("whose SYN came first"),
         apply: Apply::Derived(Rule::Lifecycle),
         read: Read::No,
         sources: &[Coverage {
@@ -1708,6 +1747,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1729,6 +1769,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[
@@ -1757,6 +1798,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1778,6 +1820,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_wscale_rcvd(tp)"),
         sources: &[Coverage {
@@ -1797,6 +1840,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_timestamps(sk, tp)"),
         sources: &[Coverage {
@@ -1815,6 +1859,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("ECE and CWR of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_ecn(sk, tp, c)"),
         sources: &[Coverage {
@@ -1836,6 +1881,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {
@@ -1855,6 +1901,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
+        packets: exact("options of both SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {
@@ -1875,6 +1922,7 @@ estats_vars! {
         ty: Type::Enum(STATE),
         unit: "",
         kind: Kind::Gauge,
+        packets: approximate("the state machine run over the segments: what the application asked for shows only when it is sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -2023,6 +2071,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: exact("segments received without payload that acknowledge what was acknowledged before"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -2327,6 +2376,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "options",
         kind: Kind::Counter,
+        packets: exact("SACK options of the segments received that pass validation"),
         apply: Apply::Stream(&[Op::Inc]),
         read: Read::No,
         sources: &[Coverage {
@@ -2345,6 +2395,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "blocks",
         kind: Kind::Counter,
+        packets: exact("SACK options of the segments received that pass validation"),
         apply: Apply::Stream(&[Op::Add]),
         read: Read::No,
         sources: &[Coverage {
@@ -2389,6 +2440,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
+        packets: approximate("D-SACK blocks received, as segments of CurMSS"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->dsack_dups"),
         sources: &[Coverage {
@@ -2407,6 +2459,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurMSS)),
         read: Read::No,
         sources: &[
@@ -2432,6 +2485,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MinSinceEstablished(Var::CurMSS)),
         read: Read::No,
         sources: &[
@@ -2457,6 +2511,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Identity,
+        packets: exact("sequence numbers of the SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -2475,6 +2530,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Identity,
+        packets: exact("sequence numbers of the SYNs"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -2493,6 +2549,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt - tp->snd_una"),
         sources: &[
@@ -2513,6 +2570,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[
@@ -2534,6 +2592,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_reasm_queue(tp)"),
         sources: &[Coverage {
@@ -2552,6 +2611,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[Coverage {
@@ -2631,6 +2691,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_una"),
         sources: &[Coverage {
@@ -2649,6 +2710,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt"),
         sources: &[
@@ -2669,6 +2731,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Derived,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Derived(Rule::SerialMax(Var::SndNxt)),
         read: Read::No,
         sources: &[
@@ -2689,6 +2752,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsAcked)),
         read: Read::No,
         sources: &[Coverage {
@@ -2707,6 +2771,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_acked"),
         sources: &[Coverage {
@@ -2725,6 +2790,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "sequence",
         kind: Kind::Gauge,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rcv_nxt"),
         sources: &[Coverage {
@@ -2743,6 +2809,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Derived(Rule::Low32(Var::HCThruOctetsReceived)),
         read: Read::No,
         sources: &[Coverage {
@@ -2761,6 +2828,7 @@ estats_vars! {
         ty: Type::U64,
         unit: "octets",
         kind: Kind::Counter,
+        packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->bytes_received"),
         sources: &[Coverage {

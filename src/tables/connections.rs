@@ -97,7 +97,14 @@ pub(super) fn spec() -> TableSpec {
     }
 }
 
-pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ended: &Ended<'_>) {
+/// Adds the row of a connection; what only a `kernel` can say is NULL where none was asked.
+pub(super) fn push(
+    table: &mut TableBuilder,
+    recording: &str,
+    clock: &Ledger,
+    ended: &Ended<'_>,
+    kernel: bool,
+) {
     let flow = ended.flow;
     let l = flow.lifecycle();
     let addresses = flow.addresses();
@@ -114,8 +121,8 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, en
         Cell::from(ended.late_records),
         Cell::Bool(ended.begun_before),
         Cell::Bool(ended.ended_after),
-        Cell::from(ended.cookie),
-        Cell::from(u64::from(ended.generation)),
+        Cell::int(kernel.then_some(ended.cookie)),
+        Cell::int(kernel.then_some(u64::from(ended.generation))),
         Cell::from(ended.begin_ns),
         Cell::int(clock.wall_us(ended.begin_ns)),
         Cell::from(ended.end_ns),
@@ -130,7 +137,7 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, en
         owned(text(l.map(|l| l.cgroup_path.as_str()))),
         Cell::text(flow.container_id()),
         Cell::int(l.map(|l| u64::from(l.pid)).filter(|&pid| pid != 0)),
-        Cell::int(l.map(|l| u64::from(l.uid))),
+        Cell::int(l.filter(|_| kernel).map(|l| u64::from(l.uid))),
         owned(text(l.map(|l| l.comm.as_str()))),
         owned(text(l.map(|l| l.congestion.as_str()))),
         l.map_or(Cell::Null, |l| Cell::Bool(l.established != 0)),
@@ -138,6 +145,6 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, en
         Cell::from(flow.closed_by().name()),
         Cell::text(flow.close_reason().map(|r| r.name())),
         Cell::text(flow.end_state()),
-        Cell::int(over.map(|l| u64::from(l.sk_err))),
+        Cell::int(over.filter(|_| kernel).map(|l| u64::from(l.sk_err))),
     ]);
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod capture;
+
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;

@@ -15,6 +15,7 @@ use estats::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU, Operation};
 
 mod account;
 mod damage;
+mod packets;
 mod random;
 
 const SECOND: u64 = 1_000_000_000;

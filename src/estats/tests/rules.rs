@@ -122,7 +122,9 @@ fn what_is_not_covered_is_null_with_all_that_follows_from_it() {
     }
     assert_eq!(row.get(Var::CongSignals), Some(1));
     assert_eq!(row.get(Var::CurRTO), Some(9));
-    assert_eq!(row.get(Var::EarlyRetrans), Some(0), "a constant needs no hook");
+    // A constant of kernels: of a host that was seen only from outside it says nothing.
+    assert_eq!(row.get(Var::EarlyRetrans), None);
+    assert_eq!(row.get(Var::EarlyRetransDelay), Some(0), "a constant needs no hook");
 }
 
 #[test]
@@ -347,5 +349,18 @@ fn rules_build_only_on_what_is_there_before_them() {
                 assert!(earlier, "{} from {}", var.name(), source.name());
             }
         }
+    }
+}
+
+#[test]
+fn what_packets_give_follows_from_what_packets_give() {
+    for &var in Var::ALL {
+        let def = var.def();
+        let crate::schema::Apply::Derived(rule) = def.apply else { continue };
+        let needs = super::super::rules::needs(rule);
+        let given = needs.into_iter().flatten().all(|v| v.def().packets.is_some());
+        // A constant of kernels is nothing that packets show.
+        let constant = matches!(rule, crate::schema::Rule::Constant(_));
+        assert_eq!(def.packets.is_some(), given && !constant, "{}", var.name());
     }
 }

@@ -38,6 +38,8 @@ impl Consumer for Seen {
         self.0.push((l.header.ts_ns, l.header.seq, late));
         Ok(())
     }
+    fn missed(&mut self, _: &Header, _: u64) {}
+
     fn reached(&mut self, ts_ns: u64) {
         self.1 = self.1.max(ts_ns);
     }

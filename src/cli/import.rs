@@ -1,0 +1,91 @@
+//! `import-pcap`: a capture becomes a recording.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use estats::import::{Options, Prefix, Report, import};
+
+use super::LOST;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: estats-analyze import-pcap server.pcapng.gz -o run1 --local 192.0.2.0/24\n\
+                  Then: estats-analyze run1"
+)]
+pub struct Arguments {
+    /// The capture: pcap or pcapng, plain, in gzip or in zstd
+    file: PathBuf,
+    /// Directory of the recording to make
+    #[arg(short, long, value_name = "RUN")]
+    output: PathBuf,
+    /// Address or prefix of the end to be recorded; may be repeated [default: where the capture was
+    /// taken, as its packets show]
+    #[arg(long, value_name = "ADDR|CIDR")]
+    local: Vec<Prefix>,
+    /// Keep so many bytes of the payload of each packet
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    payload: usize,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let options = Options { local: arguments.local, payload: arguments.payload };
+    let report = import(&arguments.file, &arguments.output, &options)?;
+    warn(&report);
+    let import = &report.import;
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{} of {} packets of {} ({}) in {}",
+        report.imported,
+        import.packets,
+        import.file,
+        import.format,
+        arguments.output.display()
+    )?;
+    writeln!(out, "recorded end: {}", recorded_end(&report))?;
+    let lost = import.truncated.is_some() || import.dropped.is_some_and(|n| n > 0);
+    Ok(if lost { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
+}
+
+fn recorded_end(report: &Report) -> String {
+    let import = &report.import;
+    let addresses = match &import.local[..] {
+        [] => String::new(),
+        few if few.len() <= 8 => few.join(", "),
+        many => format!("{} and {} more", many[..8].join(", "), many.len() - 8),
+    };
+    match import.local_by.as_str() {
+        "option" => format!("{addresses} (--local)"),
+        "capture" => "as the capture says of each packet".to_owned(),
+        "ttl" => format!("{addresses} (no router has touched the TTL of its packets)"),
+        "common" => format!("{addresses} (one end of every packet)"),
+        _ => "the opener's of each connection: where the capture was taken does not show; \
+              --local ADDR names it"
+            .to_owned(),
+    }
+}
+
+fn warn(report: &Report) {
+    let import = &report.import;
+    for (reason, n) in &import.left_out {
+        eprintln!("estats-analyze: {n} packets left out: {reason}");
+    }
+    if report.out_of_order > 0 {
+        eprintln!(
+            "estats-analyze: {} packets have times before those of the packets before them: rows \
+             they belong to will be marked lossy",
+            report.out_of_order
+        );
+    }
+    if let Some(n) = import.dropped.filter(|n| *n > 0) {
+        eprintln!("estats-analyze: the capture lacks {n} packets that its program dropped");
+    }
+    if let Some(how) = &import.truncated {
+        eprintln!(
+            "estats-analyze: {} is not whole: {how}; what stands before it was imported",
+            import.file
+        );
+    }
+}

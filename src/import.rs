@@ -1,0 +1,247 @@
+//! Captures made by others become recordings with packets only.
+//!
+//! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds out which end
+//! the recording is of. The file is read twice, first for that end and its times, so that every row
+//! says at once which way its packet went. Nothing is matched or counted per connection here: that
+//! is replay's work ([`crate::packets`]), as with any recording.
+
+mod container;
+mod ends;
+mod link;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::log::{
+    ClockSample, CpuTotals, HookStatus, Import, LedgerRow, LogError, Manifest, RecordOptions,
+    RecordingWriter, Totals, VariableStatus, WriterOptions,
+};
+use crate::replay::PACKETS;
+use crate::replay::order::SLACK_NS;
+use crate::schema::{Hook, Quality, Var};
+
+pub use ends::Prefix;
+
+use container::Capture;
+use ends::{Ends, Survey};
+
+/// How a capture is imported.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The recorded end; empty to find out.
+    pub local: Vec<Prefix>,
+    /// Bytes of payload to keep of each packet.
+    pub payload: usize,
+}
+
+/// Why a capture could not be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The capture.
+        path: PathBuf,
+        /// What the system, or the decompressor, said.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error(
+        "{path} is no capture: it begins with {}; pcap and pcapng files are read, plain, in gzip \
+         or in zstd", if .begins.is_empty() { "nothing" } else { .begins }
+    )]
+    NotACapture {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes in hexadecimal.
+        begins: String,
+    },
+    /// The recording cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// What an import did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// As it stands in the manifest.
+    pub import: Import,
+    /// Packets that have rows.
+    pub imported: u64,
+    /// Of these, packets with a time before that of the packet before them by more than the slack
+    /// of replay: the clock was set back, or files were put together.
+    pub out_of_order: u64,
+}
+
+/// Time between markers; replay holds back so much.
+const MARK_NS: u64 = 1_000_000_000;
+
+/// Makes a recording in `dir` of the capture at `path`.
+///
+/// # Errors
+/// [`ImportError`]; nothing is written if the file is no capture.
+pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, ImportError> {
+    let (mut survey, mut first_ns, mut last_ns) = (Survey::default(), u64::MAX, 0);
+    let capture = container::read(path, &mut |frame| {
+        if let Ok(packet) = link::digest(frame, 0) {
+            survey.see(&packet);
+            first_ns = first_ns.min(packet.ts_ns);
+            last_ns = last_ns.max(packet.ts_ns);
+        }
+        Ok(())
+    })?;
+    let first_ns = first_ns.min(last_ns);
+    let ends = survey.ends(&options.local);
+    let manifest = Manifest {
+        recording: identity(path, options)?,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        hook_set: PACKETS.to_owned(),
+        hooks: vec![HookStatus {
+            hook: Hook::Capture.name().to_owned(),
+            point: capture.format.clone(),
+            attached: true,
+            reason: None,
+        }],
+        variables: variables(),
+        options: RecordOptions { all: true, ..RecordOptions::default() },
+        started: clock(first_ns),
+        import: Some(described(path, &capture, &ends, BTreeMap::new())),
+        ..Manifest::default()
+    };
+    let writer = RecordingWriter::create(dir, &manifest, WriterOptions::default())?;
+    Importer { writer, ends, manifest, first_ns, last_ns, payload: options.payload }.run(path)
+}
+
+struct Importer {
+    writer: RecordingWriter,
+    ends: Ends,
+    manifest: Manifest,
+    first_ns: u64,
+    last_ns: u64,
+    payload: usize,
+}
+
+impl Importer {
+    fn run(mut self, path: &Path) -> Result<Report, ImportError> {
+        let (first_ns, last_ns, payload) = (self.first_ns, self.last_ns, self.payload);
+        self.writer.ledger(&LedgerRow::Clock(first_ns, clock(first_ns)))?;
+        let (mut seq, mut out_of_order) = (0, 0);
+        let (mut reached, mut marked) = (first_ns, first_ns);
+        let mut left_out = BTreeMap::new();
+        let (writer, ends) = (&mut self.writer, &self.ends);
+        let capture = container::read(path, &mut |frame| {
+            let mut packet = match link::digest(frame, payload) {
+                Ok(packet) => packet,
+                Err(reason) => {
+                    *left_out.entry(reason).or_insert(0) += 1;
+                    return Ok(());
+                }
+            };
+            packet.seq = seq;
+            packet.direction = ends.direction(&packet);
+            seq += 1;
+            out_of_order += u64::from(packet.ts_ns < marked.saturating_sub(SLACK_NS));
+            reached = reached.max(packet.ts_ns);
+            writer.packet(packet)?;
+            if reached - marked >= MARK_NS {
+                writer.drained(reached)?;
+                marked = reached;
+            }
+            Ok(())
+        })?;
+        let dropped = capture.dropped().unwrap_or(0);
+        let hook = Hook::Capture;
+        if dropped > 0 {
+            let (ts_ns, since_ns) = (last_ns, first_ns);
+            let loss = LedgerRow::Loss { ts_ns, cpu: 0, hook, lost: dropped, since_ns };
+            self.writer.ledger(&loss)?;
+        }
+        // Lost records use up their numbers, here behind all others: where they were is not known.
+        let emitted = seq + dropped;
+        self.writer.ledger(&LedgerRow::Emitted { ts_ns: last_ns, cpu: 0, emitted })?;
+        self.writer.ledger(&LedgerRow::Clock(last_ns, clock(last_ns)))?;
+        self.writer.drained(last_ns)?;
+        let lost_by_hook = [(hook.name().to_owned(), dropped)];
+        let import = described(path, &capture, &self.ends, left_out);
+        self.manifest.import = Some(import.clone());
+        self.manifest.ended = Some(clock(last_ns));
+        self.manifest.totals = Some(Totals {
+            duration_ns: last_ns - first_ns,
+            per_cpu: vec![CpuTotals {
+                cpu: 0,
+                emitted,
+                logged: seq,
+                lost_by_hook: lost_by_hook.into_iter().filter(|(_, n)| *n > 0).collect(),
+            }],
+            bytes: self.writer.bytes_written(),
+            ..Totals::default()
+        });
+        self.writer.finish(&self.manifest)?;
+        Ok(Report { import, imported: seq, out_of_order })
+    }
+}
+
+/// A capture has one clock, the wall's, and it serves as the recording's: any other monotonic time
+/// would be made up. TAI is unknown, and as in a kernel that was not told its offset.
+const fn clock(ns: u64) -> ClockSample {
+    ClockSample { monotonic_ns: ns, realtime_ns: ns, tai_ns: ns }
+}
+
+fn described(
+    path: &Path,
+    capture: &Capture,
+    ends: &Ends,
+    left_out: BTreeMap<String, u64>,
+) -> Import {
+    Import {
+        file: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        format: capture.format.clone(),
+        interfaces: capture.interfaces.clone(),
+        packets: capture.frames,
+        left_out,
+        dropped: capture.dropped(),
+        truncated: capture.truncated.clone(),
+        local: ends.local.iter().map(Prefix::to_string).collect(),
+        local_by: ends.by.to_owned(),
+    }
+}
+
+/// The same capture with the same options is the same recording, so its UUID comes from both.
+fn identity(path: &Path, options: &Options) -> Result<String, ImportError> {
+    let mut hash = Sha256::new();
+    let mut read = || {
+        let (mut file, mut chunk) = (File::open(path)?, vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(n) => hash.update(&chunk[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    };
+    read().map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    hash.update(format!("{:?} {}", options.local, options.payload));
+    let bytes: [u8; 16] = hash.finalize()[..16].try_into().expect("a digest has 32 bytes");
+    Ok(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+}
+
+/// What packets make of every variable.
+fn variables() -> Vec<VariableStatus> {
+    let status = |var: &Var| {
+        let (quality, reason) = match var.def().packets {
+            Some(from) => (from.quality, from.how),
+            None => (Quality::Missing, "packets do not tell"),
+        };
+        VariableStatus {
+            name: var.name().to_owned(),
+            quality: quality.name().to_owned(),
+            reason: (quality != Quality::Exact).then(|| reason.to_owned()),
+        }
+    };
+    Var::ALL.iter().map(status).collect()
+}

@@ -1,0 +1,382 @@
+//! One connection, from the packets of its end: what the kernel there had in its socket.
+//!
+//! Each segment makes operations on variables, by the definitions of the schema. The receiving side
+//! ([`receive`]) does what Linux does with a segment that arrives, as far as the segment itself
+//! decides it: memory that ran out, and segments that PAWS refused, cannot be seen.
+
+mod receive;
+
+use super::reassembly::Reassembly;
+use super::segment::{Segment, after, before};
+use super::state::{Agreed, CLOSED, Offer, State};
+use crate::schema::{Op, Var};
+use crate::wire::Operation;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// State before; none if it is only known that another took its place.
+    pub from: Option<State>,
+    /// What the kernel would have had in sk_err.
+    pub errno: u32,
+}
+
+/// First segments of a handshake that the peer began.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The peer's initial sequence number.
+    pub irs: u32,
+    /// What its SYN said; none if that was not seen.
+    pub theirs: Option<Offer>,
+    /// Payload in the SYN that we took (fast open), with the SYN itself.
+    pub taken: u32,
+    /// Our answer: initial sequence number, offer.
+    pub answer: Option<(u32, Offer)>,
+    /// How often we repeated it.
+    pub repeats: u64,
+    /// TTL and TOS of the SYN are those of the last segment received before the row begins.
+    pub tos_out: u8,
+}
+
+/// A live connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub state: State,
+    pub established: bool,
+    /// 1 we opened it, 2 the peer, 0 not seen.
+    pub active: u8,
+    /// 0 nobody's FIN so far, 1 ours came first, 2 the peer's.
+    pub first_fin: u8,
+    pub start_ns: u64,
+    pub closed: Option<Closed>,
+    /// Packets that must have been there but are not in the capture, since last asked.
+    pub missed: u64,
+    /// Operations since last asked.
+    pub ops: Vec<Operation>,
+    /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
+    leaving: bool,
+    ours: Option<Offer>,
+    theirs: Option<Offer>,
+    pub iss: Option<u32>,
+    pub irs: Option<u32>,
+    snd_una: Option<u32>,
+    snd_nxt: Option<u32>,
+    fin_sent: Option<u32>,
+    rcv_nxt: Option<u32>,
+    fin_received: Option<u32>,
+    /// The last acknowledgment we sent.
+    rcv_wup: Option<u32>,
+    /// Right edge of the window we advertised.
+    rcv_right: Option<u32>,
+    /// Sequence number of the segment that last updated the send window.
+    snd_wl1: Option<u32>,
+    rwin_sent: Option<u64>,
+    rwin_rcvd: Option<u64>,
+    queue: Reassembly,
+    demand_cwr: bool,
+    ttl_in: Option<u8>,
+    tos_in: Option<u8>,
+    tos_out: Option<u8>,
+    max_retx: u32,
+    max_reasm: u32,
+    max_window: u64,
+    segs_out: u64,
+    data_segs_out: u64,
+    data_octets_out: u64,
+    segs_retrans: u64,
+    octets_retrans: u64,
+    segs_in: u64,
+    data_segs_in: u64,
+    acked: u64,
+    received: u64,
+    dsack_dups: u64,
+}
+
+impl Connection {
+    fn new(state: State, active: u8, start_ns: u64) -> Self {
+        let mut new = Self {
+            state,
+            established: false,
+            active,
+            first_fin: 0,
+            start_ns,
+            closed: None,
+            missed: 0,
+            ops: Vec::new(),
+            leaving: false,
+            ours: None,
+            theirs: None,
+            iss: None,
+            irs: None,
+            snd_una: None,
+            snd_nxt: None,
+            fin_sent: None,
+            rcv_nxt: None,
+            fin_received: None,
+            rcv_wup: None,
+            rcv_right: None,
+            snd_wl1: None,
+            rwin_sent: None,
+            rwin_rcvd: None,
+            queue: Reassembly::default(),
+            demand_cwr: false,
+            ttl_in: None,
+            tos_in: None,
+            tos_out: None,
+            max_retx: 0,
+            max_reasm: 0,
+            max_window: 0,
+            segs_out: 0,
+            data_segs_out: 0,
+            data_octets_out: 0,
+            segs_retrans: 0,
+            octets_retrans: 0,
+            segs_in: 0,
+            data_segs_in: 0,
+            acked: 0,
+            received: 0,
+            dsack_dups: 0,
+        };
+        for var in [
+            Var::SegsOut,
+            Var::DataSegsOut,
+            Var::HCDataOctetsOut,
+            Var::SegsRetrans,
+            Var::OctetsRetrans,
+            Var::SegsIn,
+            Var::DataSegsIn,
+            Var::HCThruOctetsAcked,
+            Var::HCThruOctetsReceived,
+            Var::DSACKDups,
+            Var::CurReasmQueue,
+        ] {
+            new.set(var, 0);
+        }
+        new
+    }
+
+    /// We sent a SYN.
+    pub fn open(syn: &Segment) -> Self {
+        let mut new = Self::new(State::SynSent, 1, syn.ts_ns);
+        new.iss = Some(syn.seq);
+        new.snd_una = Some(syn.seq);
+        new.snd_nxt = Some(syn.seq);
+        new.set(Var::State, State::SynSent.rfc());
+        new.set(Var::SndInitial, u64::from(syn.seq.wrapping_add(1)));
+        new.set(Var::SndUna, u64::from(syn.seq));
+        new
+    }
+
+    /// A segment completed a handshake that the peer began. It still has to be received.
+    pub fn accept(request: &Request, ack: &Segment) -> Self {
+        let mut new = Self::new(State::SynReceived, 2, ack.ts_ns);
+        // The child begins with the SYN already counted, and with the repeats of the SYN-ACK.
+        new.segs_in = 1;
+        new.segs_retrans = request.repeats;
+        new.set(Var::SegsRetrans, request.repeats);
+        new.theirs = request.theirs;
+        new.irs = Some(request.irs);
+        let rcv_nxt = request.irs.wrapping_add(request.taken);
+        new.rcv_nxt = Some(rcv_nxt);
+        new.rcv_wup = Some(rcv_nxt);
+        new.snd_wl1 = Some(request.irs);
+        new.tos_out = Some(request.tos_out);
+        new.set(Var::IpTosOut, u64::from(request.tos_out));
+        if let Some((iss, ours)) = request.answer {
+            new.ours = Some(ours);
+            new.iss = Some(iss);
+            let first = iss.wrapping_add(1);
+            new.snd_una = Some(first);
+            new.snd_nxt = Some(first);
+            new.rcv_right = Some(rcv_nxt.wrapping_add(u32::from(ours.window)));
+            new.sent_window(u64::from(ours.window));
+            new.set(Var::SndUna, u64::from(first));
+            new.set(Var::SndNxt, u64::from(first));
+        }
+        new.set(Var::RcvNxt, u64::from(rcv_nxt));
+        new.identify();
+        new
+    }
+
+    /// A connection of which the beginning was not seen.
+    pub fn found(segment: &Segment) -> Self {
+        let mut new = Self::new(State::Established, 0, segment.ts_ns);
+        new.become_established();
+        new
+    }
+
+    fn set(&mut self, var: Var, value: u64) {
+        self.ops.push(Operation { var, op: Op::Set, value });
+    }
+
+    fn op(&mut self, var: Var, op: Op, value: u64) {
+        self.ops.push(Operation { var, op, value });
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        Some(Agreed { ours: self.ours?, theirs: self.theirs?, active: self.active == 1 })
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.set(Var::State, state.rfc());
+    }
+
+    fn become_established(&mut self) {
+        self.established = true;
+        self.enter(State::Established);
+    }
+
+    pub fn close(&mut self, from: Option<State>, errno: u32) {
+        if self.closed.is_none() {
+            self.closed = Some(Closed { from, errno });
+            self.set(Var::State, CLOSED);
+        }
+    }
+
+    /// Says what the handshake fixed for good.
+    fn identify(&mut self) {
+        const NONE: u64 = -1_i64 as u64;
+        let shift = |s: Option<u8>| s.map_or(NONE, u64::from);
+        if let Some(ours) = self.ours {
+            self.set(Var::MSSSent, u64::from(ours.mss.unwrap_or(0)));
+            self.set(Var::WinScaleSent, shift(ours.window_scale));
+        }
+        if let Some(iss) = self.iss {
+            self.set(Var::SndInitial, u64::from(iss.wrapping_add(1)));
+        }
+        if let Some(irs) = self.irs {
+            self.set(Var::RecInitial, u64::from(irs.wrapping_add(1)));
+        }
+        if let Some(theirs) = self.theirs {
+            self.set(Var::MSSRcvd, u64::from(theirs.mss.unwrap_or(0)));
+        }
+        let Some(agreed) = self.agreed() else { return };
+        let Agreed { ours, theirs, .. } = agreed;
+        // An option that we do not use is as good as none.
+        let received = ours.window_scale.and(theirs.window_scale);
+        self.set(Var::WinScaleRcvd, shift(received));
+        self.set(Var::TimeStamps, agreed.negotiated(ours.timestamps, theirs.timestamps));
+        self.set(Var::ECN, agreed.negotiated(ours.ecn, theirs.ecn));
+        let sack = agreed.negotiated(ours.sack, theirs.sack);
+        self.set(Var::WillSendSACK, sack);
+        self.set(Var::WillUseSACK, sack);
+        self.set(Var::CurMSS, u64::from(agreed.send_mss()));
+    }
+
+    fn sent_window(&mut self, window: u64) {
+        if self.rwin_sent != Some(window) {
+            self.rwin_sent = Some(window);
+            self.set(Var::CurRwinSent, window);
+        }
+    }
+
+    fn received_window(&mut self, window: u64) {
+        self.max_window = self.max_window.max(window);
+        if self.rwin_rcvd != Some(window) {
+            self.rwin_rcvd = Some(window);
+            self.set(Var::CurRwinRcvd, window);
+        }
+    }
+
+    fn retx_queue(&mut self) {
+        let (Some(una), Some(nxt)) = (self.snd_una, self.snd_nxt) else { return };
+        let queue = nxt.wrapping_sub(una);
+        self.set(Var::CurRetxQueue, u64::from(queue));
+        if queue > self.max_retx {
+            self.max_retx = queue;
+            self.op(Var::MaxRetxQueue, Op::Max, u64::from(queue));
+        }
+    }
+
+    /// We sent a segment.
+    pub fn sent(&mut self, s: &Segment) {
+        let count = s.count(self.agreed().map(|a| a.send_mss()));
+        self.segs_out += count;
+        self.set(Var::SegsOut, self.segs_out);
+        if s.payload > 0 {
+            self.data_segs_out += count;
+            self.data_octets_out += u64::from(s.payload);
+            self.set(Var::DataSegsOut, self.data_segs_out);
+            self.set(Var::HCDataOctetsOut, self.data_octets_out);
+        }
+        if self.tos_out != Some(s.tos) {
+            self.tos_out = Some(s.tos);
+            self.set(Var::IpTosOut, u64::from(s.tos));
+        }
+        if s.syn {
+            self.ours = Some(Offer::of(s));
+            self.sent_window(u64::from(s.window));
+            self.identify();
+        } else if !s.rst {
+            self.advertised(s);
+        }
+        self.sent_sequence(s, count);
+        if s.rst {
+            self.close(Some(self.state), 0);
+        } else if self.leaving {
+            self.close(Some(State::FinWait2), 0);
+        }
+    }
+
+    /// Acknowledgment and window of a segment we sent.
+    fn advertised(&mut self, s: &Segment) {
+        if s.ack {
+            match self.rcv_nxt {
+                Some(rcv_nxt) if after(s.ack_seq, rcv_nxt) => {
+                    // We acknowledge what never arrived: it did, the capture lacks it.
+                    self.missed += 1;
+                    self.arrived(s.ack_seq);
+                }
+                Some(_) => {}
+                None => {
+                    self.rcv_nxt = Some(s.ack_seq);
+                    self.set(Var::RcvNxt, u64::from(s.ack_seq));
+                }
+            }
+            self.rcv_wup = Some(s.ack_seq);
+        }
+        if let Some(agreed) = self.agreed() {
+            let window = u32::from(s.window) << agreed.our_shift();
+            self.sent_window(u64::from(window));
+            let right = s.ack_seq.wrapping_add(window);
+            if s.ack && self.rcv_right.is_none_or(|old| after(right, old)) {
+                self.rcv_right = Some(right);
+            }
+        }
+    }
+
+    /// Sequence space of a segment we sent.
+    fn sent_sequence(&mut self, s: &Segment, count: u64) {
+        let end = s.end();
+        let nxt = *self.snd_nxt.get_or_insert(s.seq);
+        self.snd_una.get_or_insert(s.seq);
+        // A keepalive of old stacks carries one octet that was acknowledged long ago.
+        let keepalive = s.payload <= 1 && !s.fin && self.snd_una == Some(end);
+        if end != s.seq && before(s.seq, nxt) && !keepalive {
+            self.segs_retrans += count;
+            self.set(Var::SegsRetrans, self.segs_retrans);
+            let again = s.payload.min(nxt.wrapping_sub(s.seq));
+            self.octets_retrans += u64::from(again);
+            self.set(Var::OctetsRetrans, self.octets_retrans);
+        }
+        if after(end, nxt) {
+            self.snd_nxt = Some(end);
+            self.set(Var::SndNxt, u64::from(end));
+        }
+        self.retx_queue();
+        if s.fin && self.fin_sent.is_none() {
+            self.fin_sent = Some(end);
+            if self.first_fin == 0 {
+                self.first_fin = 1;
+            }
+            match self.state {
+                State::Established | State::SynReceived | State::SynSent => {
+                    self.enter(State::FinWait1);
+                }
+                State::CloseWait => self.enter(State::LastAck),
+                State::FinWait1 | State::FinWait2 | State::LastAck | State::Closing => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The receiving side: tcp_validate_incoming(), tcp_ack() and tcp_data_queue() of Linux.
+
+use super::Connection;
+use crate::packets::segment::{Segment, after, before};
+use crate::packets::state::{Offer, State};
+use crate::schema::{Op, Var};
+
+// errno of Linux.
+const EPIPE: u32 = 32;
+const ECONNRESET: u32 = 104;
+const ECONNREFUSED: u32 = 111;
+
+impl Connection {
+    /// We received a segment.
+    pub fn received(&mut self, s: &Segment) {
+        if self.leaving {
+            // Our last ACK is not in the capture; the socket is gone all the same.
+            self.missed += 1;
+            return self.close(Some(State::FinWait2), 0);
+        }
+        let count = s.count(self.agreed().map(|a| a.receive_mss()));
+        self.segs_in += count;
+        self.set(Var::SegsIn, self.segs_in);
+        if s.payload > 0 {
+            self.data_segs_in += count;
+            self.set(Var::DataSegsIn, self.data_segs_in);
+            self.op(Var::HCDataOctetsIn, Op::Add, u64::from(s.payload));
+        }
+        if self.ttl_in != Some(s.ttl) {
+            self.ttl_in = Some(s.ttl);
+            self.set(Var::IpTtl, u64::from(s.ttl));
+        }
+        if self.tos_in != Some(s.tos) {
+            self.tos_in = Some(s.tos);
+            self.set(Var::IpTosIn, u64::from(s.tos));
+        }
+        match self.state {
+            State::SynSent => self.received_in_syn_sent(s),
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::LastAck
+            | State::Closing => self.received_synchronised(s),
+        }
+    }
+
+    fn received_in_syn_sent(&mut self, s: &Segment) {
+        let acked = s.ack && self.snd_nxt == Some(s.ack_seq);
+        if s.rst {
+            if acked {
+                self.close(Some(State::SynSent), ECONNREFUSED);
+            }
+            return;
+        }
+        if !s.syn || (s.ack && !acked) {
+            return;
+        }
+        self.irs = Some(s.seq);
+        self.theirs = Some(Offer::of(s));
+        let rcv_nxt = s.seq.wrapping_add(1);
+        self.rcv_nxt = Some(rcv_nxt);
+        self.rcv_wup = Some(rcv_nxt);
+        self.snd_wl1 = Some(s.seq);
+        self.rcv_right = self.ours.map(|o| rcv_nxt.wrapping_add(u32::from(o.window)));
+        self.set(Var::RcvNxt, u64::from(rcv_nxt));
+        self.received_window(u64::from(s.window));
+        self.identify();
+        if s.ack {
+            self.acknowledged(s.ack_seq);
+            self.become_established();
+        } else {
+            self.enter(State::SynReceived);
+        }
+    }
+
+    fn received_synchronised(&mut self, s: &Segment) {
+        let una = self.snd_una;
+        // Linux makes the child of a passive open with this segment; it has no queue to be
+        // duplicated yet.
+        let establishes = self.state == State::SynReceived;
+        if s.ack && s.payload == 0 && una == Some(s.ack_seq) && !establishes {
+            self.op(Var::DupAcksIn, Op::Inc, 1);
+        }
+        if s.rst {
+            // RFC 5961: any other sequence number is answered with a challenge.
+            if self.rcv_nxt.is_none_or(|nxt| nxt == s.seq) {
+                let errno = if self.state == State::CloseWait { EPIPE } else { ECONNRESET };
+                self.close(Some(self.state), errno);
+            }
+            return;
+        }
+        if s.syn || !self.is_acceptable(s) || !s.ack {
+            return;
+        }
+        self.acknowledgment(s);
+        if self.closed.is_none() {
+            self.data(s);
+        }
+    }
+
+    /// tcp_sequence().
+    fn is_acceptable(&self, s: &Segment) -> bool {
+        let old = self.rcv_wup.is_some_and(|wup| before(s.end(), wup));
+        let right = match (self.rcv_right, self.rcv_nxt) {
+            (Some(right), Some(nxt)) if before(right, nxt) => Some(nxt),
+            (right, _) => right,
+        };
+        let beyond = right.is_some_and(|right| after(s.seq, right));
+        !old && !beyond
+    }
+
+    /// tcp_ack().
+    fn acknowledgment(&mut self, s: &Segment) {
+        let (una, nxt) = (self.snd_una, self.snd_nxt);
+        if nxt.is_none_or(|nxt| after(s.ack_seq, nxt)) {
+            // The peer has what we were not seen to send.
+            self.missed += u64::from(nxt.is_some());
+            self.snd_nxt = Some(s.ack_seq);
+            self.set(Var::SndNxt, u64::from(s.ack_seq));
+        }
+        if !s.options.sack.is_empty() {
+            self.sack(s);
+        }
+        if una.is_some_and(|una| before(s.ack_seq, una)) {
+            return;
+        }
+        if self.state == State::SynReceived {
+            self.window_update(s, true);
+            self.acknowledged(s.ack_seq);
+            self.become_established();
+        } else {
+            let advances = una != Some(s.ack_seq);
+            self.window_update(s, advances);
+            self.acknowledged(s.ack_seq);
+        }
+        if s.ece && self.agreed().is_some_and(|a| a.ecn()) {
+            self.op(Var::ECNsignals, Op::Inc, 1);
+        }
+        if self.fin_sent.is_some() && self.fin_sent == self.snd_una {
+            match self.state {
+                State::FinWait1 => self.enter(State::FinWait2),
+                State::Closing | State::LastAck => self.close(Some(self.state), 0),
+                State::SynSent
+                | State::SynReceived
+                | State::Established
+                | State::FinWait2
+                | State::CloseWait => {}
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, ack_seq: u32) {
+        let una = self.snd_una.replace(ack_seq);
+        let step = una.map_or(0, |una| ack_seq.wrapping_sub(una));
+        if step > 0 {
+            self.acked += u64::from(step);
+            self.set(Var::HCThruOctetsAcked, self.acked);
+        }
+        if una != Some(ack_seq) {
+            self.set(Var::SndUna, u64::from(ack_seq));
+            self.retx_queue();
+        }
+    }
+
+    /// tcp_may_update_window().
+    fn window_update(&mut self, s: &Segment, advances: bool) {
+        let Some(agreed) = self.agreed() else { return };
+        let window = u64::from(s.window) << agreed.their_shift();
+        let newer = self.snd_wl1.is_none_or(|wl1| after(s.seq, wl1));
+        let wider = self.snd_wl1 == Some(s.seq) && self.rwin_rcvd.is_none_or(|old| window > old);
+        if advances || newer || wider {
+            self.snd_wl1 = Some(s.seq);
+            self.received_window(window);
+        }
+    }
+
+    /// tcp_sacktag_write_queue() and tcp_check_dsack().
+    fn sack(&mut self, s: &Segment) {
+        let blocks = &s.options.sack;
+        let count = blocks.len() as u64;
+        let (start, end) = blocks[0];
+        let inside = blocks.get(1).is_some_and(|(a, b)| !before(start, *a) && !after(end, *b));
+        let dsack = before(start, s.ack_seq) || inside;
+        self.op(Var::SACKsRcvd, Op::Inc, 1);
+        self.op(Var::SACKBlocksRcvd, Op::Add, count);
+        let Some(mss) = self.agreed().map(|a| a.send_mss()) else { return };
+        let length = end.wrapping_sub(start);
+        // tcp_dsack_seen(): no such stretch can have been sent.
+        if dsack && before(start, end) && u64::from(length) <= self.max_window {
+            self.dsack_dups += u64::from(length.div_ceil(mss.max(1)));
+            self.set(Var::DSACKDups, self.dsack_dups);
+        }
+    }
+
+    /// tcp_data_queue().
+    fn data(&mut self, s: &Segment) {
+        let end = s.end();
+        if end == s.seq {
+            if self.rcv_nxt.is_none() {
+                self.rcv_nxt = Some(s.seq);
+                self.set(Var::RcvNxt, u64::from(s.seq));
+            }
+            return;
+        }
+        let nxt = *self.rcv_nxt.get_or_insert(s.seq);
+        let ecn = s.payload > 0 && self.agreed().is_some_and(|a| a.ecn());
+        if ecn && s.cwr {
+            self.demand_cwr = false;
+        }
+        if !after(end, nxt) {
+            return;
+        }
+        let closed = s.payload > 0 && self.rcv_right.is_some_and(|right| !before(s.seq, right));
+        if closed {
+            return;
+        }
+        if s.fin {
+            self.fin_received = Some(end);
+        }
+        if after(s.seq, nxt) {
+            if s.payload > 0 {
+                if self.queue.is_empty() {
+                    self.op(Var::DupAckEpisodes, Op::Inc, 1);
+                }
+                self.op(Var::DupAcksOut, Op::Inc, 1);
+            }
+            self.queue.insert(s.seq, end);
+            self.reassembly(nxt);
+        } else {
+            self.arrived(end);
+        }
+        if ecn && s.is_ce() {
+            self.op(Var::CERcvd, Op::Inc, 1);
+            if !self.demand_cwr {
+                self.demand_cwr = true;
+                self.op(Var::ECESent, Op::Inc, 1);
+            }
+        }
+    }
+
+    fn reassembly(&mut self, rcv_nxt: u32) {
+        let span = self.queue.span(rcv_nxt);
+        self.set(Var::CurReasmQueue, u64::from(span));
+        if span > self.max_reasm {
+            self.max_reasm = span;
+            self.op(Var::MaxReasmQueue, Op::Max, u64::from(span));
+        }
+    }
+
+    /// Everything up to `end` is there.
+    pub(super) fn arrived(&mut self, end: u32) {
+        let from = self.rcv_nxt.unwrap_or(end);
+        let waited = !self.queue.is_empty();
+        let nxt = self.queue.take(end);
+        self.rcv_nxt = Some(nxt);
+        self.received += u64::from(nxt.wrapping_sub(from));
+        self.set(Var::RcvNxt, u64::from(nxt));
+        self.set(Var::HCThruOctetsReceived, self.received);
+        if waited {
+            self.reassembly(nxt);
+        }
+        if self.fin_received != Some(nxt) {
+            return;
+        }
+        self.fin_received = None;
+        if self.first_fin == 0 {
+            self.first_fin = 2;
+        }
+        match self.state {
+            State::SynReceived | State::Established => self.enter(State::CloseWait),
+            State::FinWait1 => self.enter(State::Closing),
+            State::FinWait2 => self.leaving = true,
+            State::SynSent | State::CloseWait | State::LastAck | State::Closing => {}
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A TCP segment out of a packet digest.
+
+use etherparse::{TcpOptionElement, TcpOptionsIterator};
+
+use crate::wire::Packet;
+
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+/// Without options.
+const HEADER: usize = 20;
+
+/// Options of a segment that replay has a use for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    pub mss: Option<u16>,
+    pub window_scale: Option<u8>,
+    pub sack_permitted: bool,
+    pub timestamps: bool,
+    /// Blocks of a SACK option, in their order; empty without one.
+    pub sack: Vec<(u32, u32)>,
+}
+
+/// A segment, whichever way it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub ts_ns: u64,
+    pub seq: u32,
+    pub ack_seq: u32,
+    pub fin: bool,
+    pub syn: bool,
+    pub rst: bool,
+    pub ack: bool,
+    pub ece: bool,
+    pub cwr: bool,
+    /// As it stands in the header.
+    pub window: u16,
+    pub payload: u32,
+    /// Segments in it, as the host says.
+    pub segments: u16,
+    pub ttl: u8,
+    pub tos: u8,
+    pub options: TcpOptions,
+}
+
+impl Segment {
+    /// None for what is no TCP segment with a whole header: fragments after the first, other
+    /// protocols, headers that the capture has cut before their end.
+    pub fn of(packet: &Packet) -> Option<Self> {
+        if packet.protocol != TCP || packet.fragment_offset > 0 {
+            return None;
+        }
+        let h: &[u8; HEADER] = packet.header.first_chunk()?;
+        let length = usize::from(h[12] >> 4) * 4;
+        let options = packet.header.get(HEADER..length.max(HEADER))?;
+        let u32_at = |at| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
+        let flag = |bit: u8| h[13] & bit != 0;
+        Some(Self {
+            ts_ns: packet.ts_ns,
+            seq: u32_at(4),
+            ack_seq: u32_at(8),
+            fin: flag(0x01),
+            syn: flag(0x02),
+            rst: flag(0x04),
+            ack: flag(0x10),
+            ece: flag(0x40),
+            cwr: flag(0x80),
+            window: u16::from_be_bytes([h[14], h[15]]),
+            payload: packet.payload_len,
+            segments: packet.segments.max(1),
+            ttl: packet.ttl,
+            tos: packet.tos,
+            options: options_of(options),
+        })
+    }
+
+    /// Sequence number after the segment: SYN and FIN take one each.
+    pub fn end(&self) -> u32 {
+        let marks = u32::from(self.syn) + u32::from(self.fin);
+        self.seq.wrapping_add(self.payload).wrapping_add(marks)
+    }
+
+    /// Whether the network marked it (ECN field 11).
+    pub fn is_ce(&self) -> bool {
+        self.tos & 3 == 3
+    }
+
+    /// The number of segments it is on the wire, where `mss` is the largest: a host that leaves
+    /// cutting to the interface, or lets it merge, shows captures super-segments.
+    pub fn count(&self, mss: Option<u32>) -> u64 {
+        let cut = mss.filter(|m| *m > 0).map_or(1, |m| self.payload.div_ceil(m));
+        u64::from(cut.max(u32::from(self.segments)))
+    }
+}
+
+fn options_of(bytes: &[u8]) -> TcpOptions {
+    let mut options = TcpOptions::default();
+    // What comes after an option that is damaged cannot be found: as in the kernel, it is left.
+    for option in TcpOptionsIterator::from_slice(bytes).map_while(Result::ok) {
+        match option {
+            TcpOptionElement::Noop => {}
+            TcpOptionElement::MaximumSegmentSize(mss) => options.mss = Some(mss),
+            TcpOptionElement::WindowScale(shift) => options.window_scale = Some(shift),
+            TcpOptionElement::SelectiveAcknowledgementPermitted => options.sack_permitted = true,
+            TcpOptionElement::SelectiveAcknowledgement(first, more) => {
+                options.sack = std::iter::once(first).chain(more.into_iter().flatten()).collect();
+            }
+            TcpOptionElement::Timestamp(..) => options.timestamps = true,
+        }
+    }
+    options
+}
+
+/// Whether `a` stands before `b` in sequence space (RFC 9293, 3.4).
+pub fn before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+/// Whether `a` stands after `b`.
+pub fn after(a: u32, b: u32) -> bool {
+    before(b, a)
+}

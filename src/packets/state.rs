@@ -1,0 +1,152 @@
+//! The TCP state machine as packets show it, and what a handshake agreed on.
+
+use super::segment::Segment;
+
+/// State of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    SynSent,
+    SynReceived,
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    LastAck,
+    Closing,
+}
+
+impl State {
+    /// Number in RFC 4898.
+    pub const fn rfc(self) -> u64 {
+        match self {
+            Self::SynSent => 3,
+            Self::SynReceived => 4,
+            Self::Established => 5,
+            Self::FinWait1 => 6,
+            Self::FinWait2 => 7,
+            Self::CloseWait => 8,
+            Self::LastAck => 9,
+            Self::Closing => 10,
+        }
+    }
+
+    /// Number in the kernel, as lifecycle records have it.
+    pub const fn kernel(self) -> u8 {
+        match self {
+            Self::Established => 1,
+            Self::SynSent => 2,
+            Self::SynReceived => 3,
+            Self::FinWait1 => 4,
+            Self::FinWait2 => 5,
+            Self::CloseWait => 8,
+            Self::LastAck => 9,
+            Self::Closing => 11,
+        }
+    }
+}
+
+/// RFC 4898 number of the closed state.
+pub const CLOSED: u64 = 1;
+/// The kernel's number of it.
+pub const KERNEL_CLOSE: u8 = 7;
+
+/// What one end's SYN or SYN-ACK said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub mss: Option<u16>,
+    pub window_scale: Option<u8>,
+    pub sack: bool,
+    pub timestamps: bool,
+    pub ecn: bool,
+    /// The window, which is never scaled here.
+    pub window: u16,
+}
+
+impl Offer {
+    pub fn of(syn: &Segment) -> Self {
+        let o = &syn.options;
+        Self {
+            mss: o.mss,
+            // RFC 7323, 2.3: a larger shift counts as 14.
+            window_scale: o.window_scale.map(|shift| shift.min(14)),
+            sack: o.sack_permitted,
+            timestamps: o.timestamps,
+            // RFC 3168, 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone.
+            ecn: if syn.ack { syn.ece && !syn.cwr } else { syn.ece && syn.cwr },
+            window: syn.window,
+        }
+    }
+}
+
+/// Both ends' offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub ours: Offer,
+    pub theirs: Offer,
+    /// Whether ours came first.
+    pub active: bool,
+}
+
+/// Space of the timestamp option in every segment, padding included.
+const TIMESTAMP_SPACE: u32 = 12;
+/// RFC 9293, 3.7.1: where no MSS option comes.
+const DEFAULT_MSS: u16 = 536;
+
+impl Agreed {
+    /// TcpEStatsNegotiated of an option that both must offer.
+    pub const fn negotiated(&self, ours: bool, theirs: bool) -> u64 {
+        const ENABLED: u64 = 1;
+        const SELF_DISABLED: u64 = 2;
+        const PEER_DISABLED: u64 = 3;
+        match (ours, theirs) {
+            (true, true) => ENABLED,
+            (false, true) => SELF_DISABLED,
+            (true, false) => PEER_DISABLED,
+            // Who opens speaks first; who was not asked shows nothing of itself.
+            (false, false) => {
+                if self.active {
+                    SELF_DISABLED
+                } else {
+                    PEER_DISABLED
+                }
+            }
+        }
+    }
+
+    pub const fn timestamps(&self) -> bool {
+        self.ours.timestamps && self.theirs.timestamps
+    }
+
+    pub const fn ecn(&self) -> bool {
+        self.ours.ecn && self.theirs.ecn
+    }
+
+    /// Shift of the windows we send.
+    pub fn our_shift(&self) -> u8 {
+        self.theirs.window_scale.and(self.ours.window_scale).unwrap_or(0)
+    }
+
+    /// Shift of the windows the peer sends.
+    pub fn their_shift(&self) -> u8 {
+        self.ours.window_scale.and(self.theirs.window_scale).unwrap_or(0)
+    }
+
+    /// Payload of the largest segment to the end that made `offer`.
+    fn largest(&self, offer: &Offer) -> u32 {
+        let space = if self.timestamps() { TIMESTAMP_SPACE } else { 0 };
+        u32::from(offer.mss.unwrap_or(DEFAULT_MSS)).saturating_sub(space)
+    }
+
+    /// Payload of the largest segments we send: what the peer takes, and what our link does.
+    pub fn send_mss(&self) -> u32 {
+        match self.ours.mss {
+            Some(_) => self.largest(&self.theirs).min(self.largest(&self.ours)),
+            None => self.largest(&self.theirs),
+        }
+    }
+
+    /// Payload of the largest segments we receive.
+    pub fn receive_mss(&self) -> u32 {
+        self.largest(&self.ours)
+    }
+}
