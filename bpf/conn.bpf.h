@@ -142,7 +142,9 @@ static __always_inline void follow_extremes(struct conn *c, const struct tcp_soc
 
 	if (!c->established)
 		return;
-	if (tp->snd_cwnd <= segments)
+	if (c->reducing)
+		; /* the new threshold and the old window: neither phase's */
+	else if (tp->snd_cwnd <= segments)
 		raise_to(c, EXTREME_MaxSsCwnd, cwnd);
 	else
 		raise_to(c, EXTREME_MaxCaCwnd, cwnd);

@@ -198,7 +198,9 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 		SET(c, CurCwnd, before_loss);
 		c->cached[CACHED_CurCwnd] = before_loss;
 	} else {
+		c->reducing = new == CA_CWR || new == CA_RECOVERY;
 		read_socket(c, tp, false, now);
+		c->reducing = 0;
 	}
 	count_ca_state(c, tp, old, new);
 	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr))

@@ -160,6 +160,7 @@ struct conn {
 	u32 loop_mss;
 	u8 loop_push_one;
 	u8 in_loop;
+	u8 reducing; /* in the event of a state whose threshold is set and whose window is not */
 	u8 in_rack;
 	u8 undo;      /* enum undo */
 	u8 ca_moved;  /* the congestion state changed since the window was last seen */

@@ -674,6 +674,11 @@ estats_vars! {
                 needs: &[Hook::EnterLoss, Hook::EnterRecovery],
                 how: "tcp_enter_loss, tcp_enter_recovery, and CWR when the next hook sees it",
             },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
         ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
         reference: Reference::fault(fault::EVERY_ECE, Relation::between(Linear::of(&[(-1, Var::CongSignals), (1, Var::Timeouts), (1, Var::SubsequentTimeouts)]), Linear::of(&[(1, Var::ECNsignals), (1, Var::SendStall)]))),
@@ -739,6 +744,11 @@ estats_vars! {
                 quality: Quality::Exact,
                 needs: &[Hook::EnterLoss],
                 how: "tcp_enter_loss",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
             },
         ],
         tcp_info: TcpInfo::Related("Timeouts + SubsequentTimeouts == tcpi_total_rto (6.7+; a passive child starts with its SYN-ACK timeouts) == netns MIB TCPTimeouts minus expiries that killed the connection (equal on 6.18); Timeouts == tcpi_total_rto_recoveries when every first RTO had backoff 0"),
@@ -1230,6 +1240,11 @@ estats_vars! {
                 needs: &[Hook::CongState],
                 how: "Disorder that goes back to Open with high_seq acknowledged: one per episode, where the kernel may count several ACKs",
             },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
         ],
         tcp_info: TcpInfo::None,
         reference: Reference::SAME,
@@ -1278,6 +1293,11 @@ estats_vars! {
                 quality: Quality::Approximate,
                 needs: &[Hook::CongState, Hook::TcpProbe],
                 how: "duplicate and SACK-bearing ACKs between two changes of the congestion state",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
             },
         ],
         tcp_info: TcpInfo::Related("<= DupAcksIn + SACKsRcvd"),
@@ -1532,6 +1552,11 @@ estats_vars! {
                 needs: &[Hook::EnterLoss, Hook::EnterRecovery],
                 how: "tcp_enter_loss, tcp_enter_recovery, and CWR when the next hook sees it",
             },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
         ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
@@ -1549,11 +1574,23 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::SumAt(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::CongState],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::EnterLoss, Hook::EnterRecovery],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(&[When::Agrees(Var::CongSignals)], Reference::Is(Relation::sum_of_floors(Var::PreCongSumRTT, Var::CongSignals).low(32))),
@@ -1570,11 +1607,23 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::FirstAfterSum(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::CongState],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::EnterLoss, Hook::EnterRecovery],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
     }
@@ -1588,11 +1637,23 @@ estats_vars! {
         kind: Kind::Derived,
         apply: Apply::Derived(Rule::FirstAfterCount(Var::CongSignals, Var::SampleRTT)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::CongState],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::EnterLoss, Hook::EnterRecovery],
+                how: "the RTT estimator inverted between received segments; a sample that changes neither srtt nor mdev is not seen",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
+        ],
         tcp_info: TcpInfo::Related("<= CongSignals"),
         reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
     }
@@ -2104,6 +2165,11 @@ estats_vars! {
                 needs: &[Hook::CongState],
                 how: "Recovery that ends in Open with undo_marker cleared: partial and D-SACK undos look the same",
             },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
         ],
         tcp_info: TcpInfo::Related("netns MIB TCPFullUndo: equal"),
         reference: Reference::SAME,
@@ -2128,6 +2194,11 @@ estats_vars! {
                 quality: Quality::Approximate,
                 needs: &[Hook::CongState],
                 how: "Loss that ends in Open with undo_marker cleared: undos by timestamp or D-SACK look the same",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
             },
         ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSpuriousRTOs (F-RTO part) ; TCPLossUndo = all Loss undos >= ours"),
@@ -2295,6 +2366,11 @@ estats_vars! {
                 needs: &[Hook::EnterRecovery],
                 how: "tcp_enter_recovery",
             },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
+            },
         ],
         tcp_info: TcpInfo::Related("netns MIBs TCPSackRecovery + TCPRenoRecovery: equal (checked on 6.18)"),
         reference: Reference::fault("recoveries that the RACK timer starts are not counted", Relation::NOT_MORE),
@@ -2319,6 +2395,11 @@ estats_vars! {
                 quality: Quality::Exact,
                 needs: &[Hook::EnterLoss],
                 how: "tcp_enter_loss",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
             },
         ],
         tcp_info: TcpInfo::Related("see Timeouts"),
@@ -2363,6 +2444,11 @@ estats_vars! {
                 quality: Quality::Exact,
                 needs: &[Hook::EnterLoss],
                 how: "tcp_enter_loss",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::Egress],
+                how: "icsk_ca_state at the hooks: an episode that begins and ends between two is not seen",
             },
         ],
         tcp_info: TcpInfo::Related("<= Timeouts + SubsequentTimeouts"),

@@ -113,9 +113,9 @@ fn loss_without_the_events_of_congestion_states() {
     let recorder = Recorder::with(&pair, &["--without", "cong_state"]);
     let cubic = Options::default();
     let flow = Flow::open_with(&pair, Family::V4, cubic, cubic);
+    let (local, remote) = (flow.client.local(), flow.client.remote());
     flow.upload(2 * MEGABYTE);
     flow.finish();
-    let (local, remote) = (flow.client.local(), flow.client.remote());
     let recording = recorder.stop();
     let row = &recording.one(local, remote).values;
     let mib = Mib::of(&pair.client);
