@@ -25,6 +25,7 @@ mod reader;
 mod report;
 mod rows;
 mod segment;
+mod sockets;
 mod stream;
 mod verify;
 mod writer;

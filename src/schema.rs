@@ -403,10 +403,15 @@ macro_rules! estats_vars {
 // Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
 #[path = "schema/hook.rs"]
 mod hook;
+#[path = "schema/socket.rs"]
+mod socket;
 #[path = "schema/variables.rs"]
 mod variables;
 
 pub use hook::Hook;
+pub use socket::{
+    SOCKET_CONGESTION, SOCKET_FIXED, SocketField, SocketFieldDef, SocketRead, SocketType, Why,
+};
 pub use variables::Var;
 
 impl Var {

@@ -97,5 +97,7 @@ pub struct Lifecycle {
 }
 
 mod decode;
+mod socket;
 
 pub use decode::{Record, WireError, decode};
+pub use socket::{Snapshot, SocketValues, decode_snapshot};

@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 
 use super::FORMAT_VERSION;
 use super::ledger::{KINDS, Ring};
-use crate::schema::{Hook, Op, Var};
+use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::Event;
 
 /// One of the sequences of record batches that make up a recording.
@@ -23,17 +23,23 @@ pub enum Stream {
     Connections,
     /// Loss, clocks, ring fill.
     Ledger,
+    /// Snapshots of sockets.
+    Sockets,
 }
 
 const SUFFIX: &str = ".arrows.zst";
 
 impl Stream {
+    /// All streams.
+    pub const ALL: [Self; 4] = [Self::Hooks, Self::Connections, Self::Ledger, Self::Sockets];
+
     /// Name of the stream, with which its files begin.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hooks => "hooks",
             Self::Connections => "connections",
             Self::Ledger => "ledger",
+            Self::Sockets => "sockets",
         }
     }
 
@@ -57,6 +63,7 @@ impl Stream {
             Self::Hooks => HOOKS.clone(),
             Self::Connections => CONNECTIONS.clone(),
             Self::Ledger => LEDGER.clone(),
+            Self::Sockets => SOCKETS.clone(),
         }
     }
 
@@ -81,6 +88,8 @@ pub static EVENTS: LazyLock<ArrayRef> =
     LazyLock::new(|| names(Event::ALL.iter().map(|e| e.name())));
 /// Kinds of ledger rows.
 pub static LEDGER_KINDS: LazyLock<ArrayRef> = LazyLock::new(|| names(KINDS.iter().copied()));
+/// Names of what makes snapshots, by code - 1.
+pub static WHYS: LazyLock<ArrayRef> = LazyLock::new(|| names(Why::ALL.iter().map(|w| w.name())));
 /// Names of the rings.
 pub static RINGS: LazyLock<ArrayRef> = LazyLock::new(|| names(Ring::ALL.iter().map(|r| r.name())));
 
@@ -109,6 +118,7 @@ fn empty_column(field: &Field) -> ArrayRef {
                 "event" => &EVENTS,
                 "kind" => &LEDGER_KINDS,
                 "ring" => &RINGS,
+                "why" => &WHYS,
                 other => unreachable!("no dictionary for column {other}"),
             };
             let column = if **key == DataType::Int16 {
@@ -126,7 +136,8 @@ fn empty_column(field: &Field) -> ArrayRef {
 const SMALL_DICTIONARY: fn() -> DataType =
     || DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
 
-fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
+/// A column with its description; no value is null.
+pub fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
     let mut metadata = HashMap::from([("meaning".to_owned(), meaning.to_owned())]);
     if !unit.is_empty() {
         metadata.insert("unit".to_owned(), unit.to_owned());
@@ -242,6 +253,15 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
     schema(Stream::Ledger, fields)
 });
 
+static SOCKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = header_fields();
+    fields.extend(super::sockets::fields());
+    let plain = schema(Stream::Sockets, fields);
+    let mut metadata = plain.metadata().clone();
+    metadata.insert("estats.differences".to_owned(), super::sockets::RULE.to_owned());
+    Arc::new(Schema::new_with_metadata(plain.fields().clone(), metadata))
+});
+
 /// A column by its name and type.
 pub fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
     batch
@@ -280,6 +300,7 @@ mod tests {
         assert!(Hook::ALL.iter().enumerate().all(|(i, h)| *h as usize == i + 1));
         assert!(Op::ALL.iter().enumerate().all(|(i, o)| *o as usize == i + 1));
         assert!(Event::ALL.iter().enumerate().all(|(i, e)| *e as usize == i + 1));
+        assert!(Why::ALL.iter().enumerate().all(|(i, w)| *w as usize == i + 1));
         assert!(Var::COUNT <= i16::MAX as usize);
     }
 

@@ -161,11 +161,17 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
         unknown += super::batch::unknown_rows(batch)?;
         hooks.batch(batch)
     })?;
+    let mut sockets = StreamSeen::default();
+    segments(recording, Stream::Sockets, &mut report, &mut |batch| {
+        let rows = super::sockets::decode(batch)?;
+        unknown += rows.iter().filter(|row| **row == SocketRow::Unknown).count() as u64;
+        sockets.batch(batch)
+    })?;
     report.unknown = unknown;
 
     let present = recording.segments(Stream::Hooks)?;
     missing_segments(recording, &present, &ledger, &mut report)?;
-    Account { recording, hooks, connections, ledger, present }.settle(&mut report);
+    Account { recording, hooks, connections, sockets, ledger, present }.settle(&mut report);
     Ok(report)
 }
 
@@ -211,6 +217,7 @@ struct Account<'a> {
     recording: &'a Recording,
     hooks: StreamSeen,
     connections: StreamSeen,
+    sockets: StreamSeen,
     ledger: Ledger,
     present: Vec<u32>,
 }
@@ -223,10 +230,12 @@ impl Account<'_> {
         cpus.extend(self.ledger.lost.keys());
         cpus.extend(seen(&self.hooks));
         cpus.extend(seen(&self.connections));
+        cpus.extend(seen(&self.sockets));
         let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
         cpus.extend(totals.map(|t| t.cpu));
         for cpu in cpus {
             let numbers = self.hooks.numbers(cpu).union(&self.connections.numbers(cpu));
+            let numbers = numbers.union(&self.sockets.numbers(cpu));
             let mut line = CpuReport {
                 cpu,
                 logged: numbers.count(),
@@ -300,10 +309,15 @@ impl Account<'_> {
             return Vec::new();
         };
         line.emitted = Some(emitted);
-        let drained = self.hooks.drained_ns.min(self.connections.drained_ns);
+        let mut drained = self.hooks.drained_ns.min(self.connections.drained_ns);
+        // A recording without snapshots has no marks of theirs.
+        if self.sockets.drained_ns > 0 {
+            drained = drained.min(self.sockets.drained_ns);
+        }
         let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
         let proven = |stream: &StreamSeen| stream.proven(line.cpu, cut);
-        line.proven = proven(&self.hooks).max(proven(&self.connections));
+        line.proven =
+            proven(&self.hooks).max(proven(&self.connections)).max(proven(&self.sockets));
         fill_missing(line, numbers);
         let explained = line.lost.saturating_add(line.removed);
         let mut reasons = Vec::new();

@@ -83,6 +83,8 @@ hooks! {
     26 EnterRecovery "enter_recovery" false
     /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
     27 ConnRequest "conn_request" false
+    /// iter/tcp at each interval of --snapshots: a poll of all sockets.
+    28 Poll "poll" false
 }
 
 impl fmt::Display for Hook {
