@@ -6,6 +6,7 @@
 
 pub mod ledger;
 pub mod order;
+mod snapshots;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,11 @@ use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
 use crate::wire::{Header, Operation};
 
+pub use snapshots::snapshots;
+
 use ledger::{Ledger, Loss};
 use order::{HookRecords, OrderCounts};
+use snapshots::Between;
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -105,7 +109,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let plan = Plan::new(&recorded(manifest), options.rules);
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
     let tables = Tables::new(manifest, &ledger, sink);
-    let mut engine = Engine::new(&plan, &ledger, options.interval, tables);
+    let engine = Engine::new(&plan, &ledger, options.interval, tables);
     let mut unknown_operations = 0;
     let hooks = recording.hooks(options.threads).map(|batch| match batch {
         Ok(batch) => {
@@ -115,8 +119,9 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         Err(e) => Err(ReplayError::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(ReplayError::from));
+    let mut engine = Between::new(engine, snapshots(recording))?;
     let order = order::merge(hooks, lifecycles, &mut engine)?;
-    let (tables, counts) = engine.finish()?;
+    let (tables, counts) = engine.rest()?.finish()?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));

@@ -38,8 +38,7 @@ const fn is_wide(field: SocketField) -> bool {
 /// The columns after the header.
 pub(super) fn fields() -> Vec<Field> {
     use DataType::{Int32, Int64, UInt32, Utf8};
-    let small_dictionary =
-        DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+    let small_dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
     let optional = |name: &str, ty, unit: &str, meaning: &str| {
         field(name, ty, unit, meaning).with_nullable(true)
     };
@@ -195,8 +194,8 @@ impl SocketBuilder {
             column.push(Some(value.wrapping_sub(old) as i32));
         }
         let address = |addr: fn(&Snapshot) -> &[u8; 16]| {
-            let same = before
-                .is_some_and(|b| addr(&b.row) == addr(&row) && b.row.family == row.family);
+            let same =
+                before.is_some_and(|b| addr(&b.row) == addr(&row) && b.row.family == row.family);
             (!same).then(|| address::to_text(row.family, addr(&row)))
         };
         self.local_addr.push(address(|s| &s.local_addr));
@@ -273,8 +272,9 @@ enum Numbers<'a> {
 impl Numbers<'_> {
     fn get(&self, i: usize, before: u64) -> Option<u64> {
         match self {
-            Self::Narrow(c) => (!c.is_null(i))
-                .then(|| u64::from((before as u32).wrapping_add(c.value(i) as u32))),
+            Self::Narrow(c) => {
+                (!c.is_null(i)).then(|| u64::from((before as u32).wrapping_add(c.value(i) as u32)))
+            }
             Self::Wide(c) => (!c.is_null(i)).then(|| before.wrapping_add(c.value(i) as u64)),
         }
     }
@@ -300,11 +300,14 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
     let mut fields = Vec::new();
     for &x in SocketField::ALL {
         if batch.column_by_name(x.name()).is_some() {
-            fields.push((x, if is_wide(x) {
-                Numbers::Wide(column(batch, x.name())?)
-            } else {
-                Numbers::Narrow(column(batch, x.name())?)
-            }));
+            fields.push((
+                x,
+                if is_wide(x) {
+                    Numbers::Wide(column(batch, x.name())?)
+                } else {
+                    Numbers::Narrow(column(batch, x.name())?)
+                },
+            ));
         }
     }
     let mut before: FxHashMap<(u64, u16), Sums> = FxHashMap::default();

@@ -13,6 +13,7 @@ use super::ledger::{self, DroppedRows, RawRow};
 use super::ranges::Ranges;
 use super::reader::Recording;
 use super::report::{CpuReport, Finding, RANGES, VerifyReport};
+use super::sockets::SocketRow;
 use super::stream::{Stream, column};
 use super::{LedgerRow, LogError, rows};
 use crate::wire::NO_CPU;
@@ -170,8 +171,10 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
     report.unknown = unknown;
 
     let present = recording.segments(Stream::Hooks)?;
+    let has_sockets = !recording.segments(Stream::Sockets)?.is_empty();
     missing_segments(recording, &present, &ledger, &mut report)?;
-    Account { recording, hooks, connections, sockets, ledger, present }.settle(&mut report);
+    Account { recording, hooks, connections, sockets, has_sockets, ledger, present }
+        .settle(&mut report);
     Ok(report)
 }
 
@@ -200,10 +203,18 @@ fn missing_segments(
         report.findings.push(Finding::MissingSegment { file: stream.file_name(number) });
     };
     // Only the last can be the open one, so all before it were there, and at least the first.
-    for number in 0..=present.last().copied().unwrap_or(0) {
-        if present.binary_search(&number).is_err() && !ledger.removed.contains(&number) {
-            missing(Stream::Hooks, number);
+    let mut gaps = |stream: Stream, present: &[u32]| {
+        for number in 0..=present.last().copied().unwrap_or(0) {
+            if present.binary_search(&number).is_err() && !ledger.removed.contains(&number) {
+                missing(stream, number);
+            }
         }
+    };
+    gaps(Stream::Hooks, present);
+    let sockets = recording.segments(Stream::Sockets)?;
+    // Recorders before there were snapshots made no such stream.
+    if !sockets.is_empty() {
+        gaps(Stream::Sockets, &sockets);
     }
     for stream in [Stream::Connections, Stream::Ledger] {
         if recording.segments(stream)?.is_empty() {
@@ -218,6 +229,7 @@ struct Account<'a> {
     hooks: StreamSeen,
     connections: StreamSeen,
     sockets: StreamSeen,
+    has_sockets: bool,
     ledger: Ledger,
     present: Vec<u32>,
 }
@@ -310,14 +322,13 @@ impl Account<'_> {
         };
         line.emitted = Some(emitted);
         let mut drained = self.hooks.drained_ns.min(self.connections.drained_ns);
-        // A recording without snapshots has no marks of theirs.
-        if self.sockets.drained_ns > 0 {
+        // Recorders before there were snapshots made no such stream.
+        if self.has_sockets {
             drained = drained.min(self.sockets.drained_ns);
         }
         let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
         let proven = |stream: &StreamSeen| stream.proven(line.cpu, cut);
-        line.proven =
-            proven(&self.hooks).max(proven(&self.connections)).max(proven(&self.sockets));
+        line.proven = proven(&self.hooks).max(proven(&self.connections)).max(proven(&self.sockets));
         fill_missing(line, numbers);
         let explained = line.lost.saturating_add(line.removed);
         let mut reasons = Vec::new();

@@ -90,7 +90,8 @@ pub struct RecordingWriter {
     hooks: Pending<HookBuilder>,
     connections: Pending<LifecycleBuilder>,
     ledger: Pending<LedgerBuilder>,
-    sockets: Sockets,
+    sockets: Pending<SocketBuilder>,
+    marks: Marks,
     /// Number of the open segments of hook records and snapshots, which cover the same time.
     segment_number: u32,
     /// When they began; unknown until a time is.
@@ -103,16 +104,14 @@ pub struct RecordingWriter {
     markers: u64,
 }
 
-/// The stream of snapshots. Its segments are made when there is something to write.
-#[derive(Debug, Default)]
-struct Sockets {
-    builder: SocketBuilder,
-    since_ns: Option<u64>,
-    segment: Option<Segment>,
+/// Marks in the stream of snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
     /// Every record made before this time has been added.
     drained_ns: u64,
+    /// The time of the last mark.
     marked_ns: u64,
-    marks: u64,
+    count: u64,
 }
 
 /// A stream's open segment and the batch on its way there.
@@ -175,7 +174,8 @@ impl RecordingWriter {
             hooks: Pending::new(create(Stream::Hooks)?),
             connections: Pending::new(create(Stream::Connections)?),
             ledger: Pending::new(create(Stream::Ledger)?),
-            sockets: Sockets::default(),
+            sockets: Pending::new(create(Stream::Sockets)?),
+            marks: Marks { marked_ns: manifest.started.monotonic_ns, ..Marks::default() },
             options,
             now_ns: manifest.started.monotonic_ns,
             segment_number: 0,
@@ -247,31 +247,21 @@ impl RecordingWriter {
     /// Writes the batch of snapshots, if there is one, with a mark at its end: which rows of other
     /// streams are proven to be all there depends on it.
     fn flush_sockets(&mut self) -> Result<(), LogError> {
-        if self.sockets.since_ns.take().is_none() {
+        if self.sockets.since_ns.is_none() {
             return Ok(());
         }
         let header = Header {
-            ts_ns: self.sockets.drained_ns,
-            seq: self.sockets.marks,
+            ts_ns: self.marks.drained_ns,
+            seq: self.marks.count,
             cookie: 0,
             generation: 0,
             cpu: NO_CPU,
             hook: Hook::Drain,
         };
-        self.sockets.marks += 1;
-        self.sockets.marked_ns = self.sockets.drained_ns;
+        self.marks.count += 1;
+        self.marks.marked_ns = self.marks.drained_ns;
         self.sockets.builder.push_marker(&header);
-        let (batch, span) = self.sockets.builder.take().map_err(|source| LogError::Encode {
-            path: Stream::Sockets.name().into(),
-            source,
-        })?;
-        if self.sockets.segment.is_none() {
-            let (number, level) = (self.segment_number, self.options.level);
-            let segment = Segment::create(&self.dir, Stream::Sockets, number, level)?;
-            self.sockets.segment = Some(segment);
-        }
-        let segment = self.sockets.segment.as_mut().expect("made above");
-        segment.append(&batch, span)
+        self.sockets.flush(Stream::Sockets, SocketBuilder::take)
     }
 
     /// Adds a row to the ledger.
@@ -302,7 +292,7 @@ impl RecordingWriter {
             hook: Hook::Drain,
         };
         self.markers += 1;
-        self.sockets.drained_ns = self.sockets.drained_ns.max(ts_ns);
+        self.marks.drained_ns = self.marks.drained_ns.max(ts_ns);
         self.push_hook(&header, &[])?;
         self.push_lifecycle(marker(header))
     }
@@ -323,17 +313,16 @@ impl RecordingWriter {
         if self.ledger.is_old(self.now_ns) {
             self.flush_ledger()?;
         }
-        let unmarked = self.sockets.drained_ns.saturating_sub(self.sockets.marked_ns);
-        if self.sockets.marks > 0 && unmarked >= MARK_AGE_NS {
-            self.sockets.since_ns.get_or_insert(self.now_ns);
+        if self.marks.drained_ns.saturating_sub(self.marks.marked_ns) >= MARK_AGE_NS {
+            self.sockets.since_ns.get_or_insert(self.now_ns - BATCH_AGE_NS);
         }
-        if self.sockets.since_ns.is_some_and(|t| self.now_ns.saturating_sub(t) >= BATCH_AGE_NS) {
+        if self.sockets.is_old(self.now_ns) {
             self.flush_sockets()?;
             self.rotate_if_full()?;
         }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
-            && (self.hooks.segment.batches() > 0 || self.sockets.segment.is_some())
+            && (self.hooks.segment.batches() > 0 || self.sockets.segment.batches() > 0)
         {
             self.rotate()?;
         }
@@ -346,7 +335,7 @@ impl RecordingWriter {
             + self.hooks.segment.bytes()
             + self.connections.segment.bytes()
             + self.ledger.segment.bytes()
-            + self.sockets.segment.as_ref().map_or(0, Segment::bytes)
+            + self.sockets.segment.bytes()
     }
 
     /// Records added: hook activations, lifecycle records and snapshots, without markers.
@@ -368,9 +357,7 @@ impl RecordingWriter {
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         self.ledger.flush(Stream::Ledger, LedgerBuilder::take)?;
-        if let Some(segment) = self.sockets.segment.take() {
-            segment.finish()?;
-        }
+        self.sockets.segment.finish()?;
         self.hooks.segment.finish()?;
         self.connections.segment.finish()?;
         self.ledger.segment.finish()?;
@@ -384,8 +371,7 @@ impl RecordingWriter {
 
     fn rotate_if_full(&mut self) -> Result<(), LogError> {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
-        let sockets = self.sockets.segment.as_ref().map_or(0, Segment::bytes);
-        let bytes = self.hooks.segment.bytes() + sockets;
+        let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes();
         if bytes >= self.options.rotate_bytes.min(quarter) {
             self.rotate()?;
         }
@@ -401,11 +387,10 @@ impl RecordingWriter {
         self.flush_sockets()?;
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         let next = self.segment_number + 1;
-        let segment = Segment::create(&self.dir, Stream::Hooks, next, self.options.level)?;
-        let mut bytes = std::mem::replace(&mut self.hooks.segment, segment).finish()?;
-        if let Some(sockets) = self.sockets.segment.take() {
-            bytes += sockets.finish()?;
-        }
+        let create = |stream| Segment::create(&self.dir, stream, next, self.options.level);
+        let (hooks, sockets) = (create(Stream::Hooks)?, create(Stream::Sockets)?);
+        let bytes = std::mem::replace(&mut self.hooks.segment, hooks).finish()?
+            + std::mem::replace(&mut self.sockets.segment, sockets).finish()?;
         self.closed_bytes += bytes;
         self.closed.push_back(Closed {
             number: std::mem::replace(&mut self.segment_number, next),
@@ -432,11 +417,7 @@ impl RecordingWriter {
             // Readers take the rows for removed once the file of hook records is not there.
             for stream in [Stream::Hooks, Stream::Sockets] {
                 let path = self.dir.join(stream.file_name(oldest.number));
-                match fs::remove_file(&path) {
-                    // Of a time without snapshots there is no such file.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound && stream == Stream::Sockets => {}
-                    result => result.map_err(|e| LogError::io("remove", &path, e))?,
-                }
+                fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
             }
             self.closed_bytes -= oldest.bytes;
         }

@@ -23,11 +23,7 @@ impl Default for SocketValues {
 impl SocketValues {
     /// The value; `None` where the kernel or the socket has no such field.
     pub const fn get(&self, field: SocketField) -> Option<u64> {
-        if self.present >> field.index() & 1 == 1 {
-            Some(self.values[field.index()])
-        } else {
-            None
-        }
+        if self.present >> field.index() & 1 == 1 { Some(self.values[field.index()]) } else { None }
     }
 
     /// Sets or takes away a value.

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 use super::*;
 
@@ -81,7 +82,7 @@ fn an_idle_socket_is_zeros() {
         } else {
             Numbers::Narrow(column(&batch, x.name()).unwrap())
         };
-        assert_eq!(second.get(1, None).unwrap_or(0), 0, "{}", x.name());
+        assert_eq!(second.get(1, 0).unwrap_or(0), 0, "{}", x.name());
     }
     let congestion: &StringArray = column(&batch, "congestion").unwrap();
     assert!(congestion.is_valid(0) && congestion.is_null(1));
