@@ -4,6 +4,8 @@
  * sees the sockets of one network namespace: the recorder opens it in each.
  */
 #include "conn.bpf.h"
+#include "socket.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -60,26 +62,6 @@ static __always_inline struct owner *owner_from_files(struct tcp_sock *tp)
 	return owner;
 }
 
-static __always_inline struct tcp_sock *full_socket(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *skc = ctx->sk_common;
-
-	if (!skc || skc->skc_state == TCP_TIME_WAIT || skc->skc_state == TCP_NEW_SYN_RECV)
-		return NULL;
-	return bpf_skc_to_tcp_sock(skc);
-}
-
-/*
- * An octet for each connection sent: a read of the iterator ends when its buffer is full, so its
- * size is how many may be sent before the recorder empties the ring again.
- */
-static __always_inline void paced(struct bpf_iter__tcp *ctx)
-{
-	char sent = '.';
-
-	bpf_seq_write(ctx->meta->seq, &sent, sizeof(sent));
-}
-
 SEC("iter/tcp")
 int baseline(struct bpf_iter__tcp *ctx)
 {
@@ -118,6 +100,7 @@ int baseline(struct bpf_iter__tcp *ctx)
 	SET(c, State, rfc_state(state));
 	read_socket(c, tp, true, now);
 	commit(ctx, c, true);
+	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_baseline, ESTATS_HOOK_baseline, state), now);
 	/* Other programs of the host may have set flags of their own on this socket. */
 	flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
 	if (state != TCP_ESTABLISHED)
@@ -145,6 +128,8 @@ int sweep(struct bpf_iter__tcp *ctx)
 	read_socket(c, tp, true, now);
 	SET(c, CurrentTs, c->segment_ns);
 	commit(ctx, c, true);
+	snapshot(c, tp,
+		 SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state), now);
 	send_lifecycle(ctx, c, tp, tp,
 		       LIFECYCLE(ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state));
 	c->closed = 1;

@@ -578,7 +578,7 @@ socket_fields! {
     /// Bottleneck bandwidth as BBR estimates it.
     bbr_bw {
         ty: U64, unit: "byte/s", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_bbr(r)", "bbr_bandwidth(tp)"),
+        read: If("is_bbr(r)", "bbr_bandwidth(tp, ca)"),
     }
     /// Smallest round-trip time as BBR estimates it.
     bbr_min_rtt {
