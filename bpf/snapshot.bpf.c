@@ -10,8 +10,13 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 const volatile u32 sample = 1;		 /* every so manieth socket */
 const volatile bool changed_only = false; /* only sockets of which anything changed */
 
-/* Set by the recorder before each poll. */
-u32 poll_number = 0;
+/* Number of the poll that runs; set by the recorder before each. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} poll_numbers SEC(".maps");
 
 /* A hash of what was last sent of a socket. */
 struct {
@@ -68,7 +73,7 @@ int poll(struct bpf_iter__tcp *ctx)
 	struct socket_record *r;
 	struct sock *sk;
 	struct conn *c;
-	u32 zero = 0;
+	u32 zero = 0, *number;
 	u8 state;
 
 	if (!tp)
@@ -107,7 +112,8 @@ int poll(struct bpf_iter__tcp *ctx)
 	}
 	r->hdr.cookie = cookie;
 	r->hdr.generation = c ? c->generation : 0;
-	r->poll = poll_number;
+	number = bpf_map_lookup_elem(&poll_numbers, &zero);
+	r->poll = number ? *number : 0;
 	if (send_snapshot(r) && last)
 		*last = hash;
 	paced(ctx);

@@ -19,6 +19,7 @@ mod netns;
 mod points;
 mod session;
 mod skips;
+mod snapshot;
 mod walk;
 
 pub mod check;
@@ -27,6 +28,7 @@ pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
 pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};
+pub use snapshot::Snapshots;
 
 #[allow(
     missing_docs,

@@ -191,6 +191,8 @@ fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
             | LedgerRow::LateDrain { .. }
+            | LedgerRow::LatePoll { .. }
+            | LedgerRow::SlowPoll { .. }
             | LedgerRow::Dropped { .. } => {}
         }
     }

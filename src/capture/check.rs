@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem::MaybeUninit};
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, HookSet, coverage, host, load};
+use super::{CaptureError, Filters, HookSet, Snapshots, coverage, host, load};
 use crate::log::{HookStatus, Host, VariableStatus};
 
 /// What this kernel offers.
@@ -39,6 +39,12 @@ pub fn check(hooks: Option<HookSet>) -> Result<Report, CaptureError> {
         resolution_ns: 1_000_000,
         hooks_ring_bytes: 4096,
         lifecycle_ring_bytes: 4096,
+        socket_ring_bytes: 4096,
+        snapshots: Some(Snapshots {
+            interval: std::time::Duration::from_secs(1),
+            sample: 1,
+            changed_only: true,
+        }),
     };
     let mut storage = MaybeUninit::uninit();
     let mut loaded = load::load(&plan, &mut storage)?;

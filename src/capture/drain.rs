@@ -8,7 +8,7 @@ use super::{CaptureError, cgroup::Paths, clock, skips::Skips};
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
-    wire::{Operation, Record, decode},
+    wire::{Operation, Record, decode, decode_snapshot},
 };
 
 /// Where drained records go; shared by the callbacks of all rings.
@@ -21,14 +21,14 @@ struct Sink {
     logged: Vec<u64>,
     connections: u64,
     open: u64,
-    /// Bytes that the rings held when they were read: by CPU, and last the lifecycle ring's.
+    /// Bytes that the rings held when they were read: by CPU, then the lifecycle ring's, then that
+    /// of the snapshots.
     fill: Vec<u64>,
 }
 
 impl Sink {
     fn take(&mut self, ring: usize, bytes: &[u8]) -> Result<(), CaptureError> {
-        // A record occupies its 8 octets of ring header and is rounded up to 8.
-        self.fill[ring] += (bytes.len() as u64 + 8).next_multiple_of(8);
+        self.filled(ring, bytes);
         let header = match decode(bytes, &mut self.ops)? {
             Record::Hook(header) => {
                 self.writer.hook(&header, &self.ops)?;
@@ -49,10 +49,28 @@ impl Sink {
                 row.header
             }
         };
-        if let Some(n) = self.logged.get_mut(usize::from(header.cpu)) {
+        self.count(header.cpu);
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, ring: usize, bytes: &[u8]) -> Result<(), CaptureError> {
+        self.filled(ring, bytes);
+        let snapshot = decode_snapshot(bytes)?;
+        let cpu = snapshot.header.cpu;
+        self.writer.snapshot(snapshot)?;
+        self.count(cpu);
+        Ok(())
+    }
+
+    /// A record occupies its 8 octets of ring header and is rounded up to 8.
+    fn filled(&mut self, ring: usize, bytes: &[u8]) {
+        self.fill[ring] += (bytes.len() as u64 + 8).next_multiple_of(8);
+    }
+
+    fn count(&mut self, cpu: u16) {
+        if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
             *n += 1;
         }
-        Ok(())
     }
 }
 
@@ -70,7 +88,8 @@ pub(super) struct Drain<'obj> {
     /// One object for each ring, or one that never falls silent would keep the others waiting.
     rings: Vec<RingBuffer<'obj>>,
     sink: Rc<RefCell<Sink>>,
-    ring_sizes: [u64; 2],
+    /// Of the hook rings, the lifecycle ring and the ring of snapshots.
+    ring_sizes: [u64; 3],
     before: Vec<Counters>,
     skips: Skips,
     skipped: u64,
@@ -98,9 +117,9 @@ const STRAGGLERS: Duration = Duration::from_secs(1);
 impl<'obj> Drain<'obj> {
     pub(super) fn new(
         writer: RecordingWriter,
-        hooks: &[MapHandle],
-        lifecycle: &dyn MapCore,
-        ring_sizes: [u64; 2],
+        hooks: &'obj [MapHandle],
+        [lifecycle, snapshots]: [&'obj dyn MapCore; 2],
+        ring_sizes: [u64; 3],
         skips: Skips,
     ) -> Result<Self, CaptureError> {
         let sink = Rc::new(RefCell::new(Sink {
@@ -111,18 +130,24 @@ impl<'obj> Drain<'obj> {
             logged: vec![0; hooks.len()],
             connections: 0,
             open: 0,
-            fill: vec![0; hooks.len() + 1],
+            fill: vec![0; hooks.len() + 2],
         }));
         let fault = |e| CaptureError::bpf("read the rings", e);
         let mut rings = Vec::new();
-        let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle]);
+        let all = hooks.iter().map(|m| m as &dyn MapCore).chain([lifecycle, snapshots]);
         for (ring, map) in all.enumerate() {
             let sink = Rc::clone(&sink);
+            let is_snapshots = ring == hooks.len() + 1;
             let mut builder = RingBufferBuilder::new();
             builder
                 .add(map, move |bytes| {
                     let mut sink = sink.borrow_mut();
-                    match sink.take(ring, bytes) {
+                    let taken = if is_snapshots {
+                        sink.take_snapshot(ring, bytes)
+                    } else {
+                        sink.take(ring, bytes)
+                    };
+                    match taken {
                         Ok(()) => 0,
                         Err(e) => {
                             sink.error = Some(e);
@@ -145,7 +170,7 @@ impl<'obj> Drain<'obj> {
             skips,
             skipped: 0,
             accounted_ns: now,
-            highest: vec![0; hooks.len() + 1],
+            highest: vec![0; hooks.len() + 2],
             drained_ns: now,
             marked: u64::MAX,
         })
@@ -156,7 +181,7 @@ impl<'obj> Drain<'obj> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
         for (i, ring) in self.rings.iter().enumerate() {
-            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            let size = self.ring_sizes[i.saturating_sub(self.before.len() - 1)];
             // What was there when the round began, and no more: where a CPU fills its ring faster
             // than it is read, reading it empty would never end.
             let result = ring.consume_raw_n((size / SMALLEST_RECORD) as usize);
@@ -170,7 +195,7 @@ impl<'obj> Drain<'obj> {
         }
         let mut sink = self.sink.borrow_mut();
         for (i, fill) in sink.fill.iter_mut().enumerate() {
-            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            let size = self.ring_sizes[i.saturating_sub(self.before.len() - 1)];
             self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
@@ -240,15 +265,15 @@ impl<'obj> Drain<'obj> {
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
-            let lifecycle = i == self.before.len();
+            let which = i.saturating_sub(self.before.len() - 1);
             let bytes = std::mem::take(bytes);
             if bytes > 0 {
                 sink.writer.ledger(&LedgerRow::RingFill {
                     ts_ns,
-                    cpu: if lifecycle { crate::wire::NO_CPU } else { i as u16 },
-                    ring: if lifecycle { Ring::Lifecycle } else { Ring::Hooks },
+                    cpu: if which > 0 { crate::wire::NO_CPU } else { i as u16 },
+                    ring: Ring::ALL[which],
                     bytes,
-                    size: self.ring_sizes[usize::from(lifecycle)],
+                    size: self.ring_sizes[which],
                 })?;
             }
         }
@@ -256,6 +281,11 @@ impl<'obj> Drain<'obj> {
         self.accounted_ns = ts_ns;
         self.before = now;
         Ok(())
+    }
+
+    /// Adds a row to the ledger.
+    pub(super) fn note(&mut self, row: &LedgerRow) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.ledger(row)?)
     }
 
     /// Records logged so far, connections seen, connections open, bytes written, records lost,

@@ -21,6 +21,7 @@ use super::{
     points::{FORK, HookSet, POINTS, Point, Target},
     skeleton::{EstatsSkel, EstatsSkelBuilder},
     skips::Skips,
+    snapshot::Snapshots,
 };
 use crate::{log::HookStatus, schema::Hook};
 
@@ -38,6 +39,9 @@ pub(super) struct Plan<'a> {
     /// Bytes of each CPU's ring; a power of two and a multiple of the page size.
     pub hooks_ring_bytes: u32,
     pub lifecycle_ring_bytes: u32,
+    pub socket_ring_bytes: u32,
+    /// Polls of all sockets, if there shall be any.
+    pub snapshots: Option<Snapshots>,
 }
 
 /// The programs in the kernel, with the rings they write to.
@@ -133,10 +137,15 @@ pub(super) fn load<'obj>(
     settings.filter_cgroup = !plan.filters.cgroups.is_empty();
     settings.filter_port = !plan.filters.ports.is_empty();
     settings.filter_addr = !plan.filters.addresses.is_empty();
+    if let Some(snapshots) = plan.snapshots {
+        settings.sample = snapshots.sample;
+        settings.changed_only = snapshots.changed_only;
+    }
     let sized =
         |action: &str, r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf(action, e));
     sized("size the rings", open.maps.hook_rings.set_max_entries(cpus as u32))?;
     sized("size the rings", open.maps.lifecycle_ring.set_max_entries(plan.lifecycle_ring_bytes))?;
+    sized("size the rings", open.maps.socket_ring.set_max_entries(plan.socket_ring_bytes))?;
 
     // Their memory is taken at once: a recording that asks for no processes pays for none.
     if !plan.by_process {
@@ -151,6 +160,9 @@ pub(super) fn load<'obj>(
             .enumerate()
             .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
+        if name == "poll" && plan.snapshots.is_none() {
+            return false;
+        }
         // Programs of no point serve the recorder itself.
         serves.peek().is_none() || serves.any(|(i, _)| !unused(i))
     };

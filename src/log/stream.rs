@@ -235,20 +235,35 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("cpu", UInt16, "", "the CPU"),
         optional("hook", SMALL_DICTIONARY(), "", "the hook"),
         optional("ring", SMALL_DICTIONARY(), "", "the ring"),
-        optional("since_ns", UInt64, "ns", "loss: beginning of the interval"),
+        optional(
+            "since_ns",
+            UInt64,
+            "ns",
+            "loss, skipped: beginning of the interval; slow_poll: of the poll",
+        ),
         optional(
             "count",
             UInt64,
             "",
-            "loss, map_failure: number in the interval; emitted: number so far; dropped: rows removed",
+            "loss, skipped, map_failure: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),
         optional("monotonic_ns", UInt64, "ns", "clock: CLOCK_MONOTONIC"),
         optional("realtime_ns", UInt64, "ns", "clock: CLOCK_REALTIME"),
         optional("tai_ns", UInt64, "ns", "clock: CLOCK_TAI"),
-        optional("late_ns", UInt64, "ns", "late_drain: how late the rings were read"),
-        optional("segment", UInt32, "", "dropped: number of the hooks segment removed"),
+        optional(
+            "late_ns",
+            UInt64,
+            "ns",
+            "late_drain, late_poll: how late the rings were read, the poll began",
+        ),
+        optional(
+            "segment",
+            UInt32,
+            "",
+            "dropped: number of the segment of hooks and sockets removed",
+        ),
     ];
     schema(Stream::Ledger, fields)
 });

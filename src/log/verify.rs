@@ -124,7 +124,9 @@ impl Ledger {
                 | LedgerRow::RingFill { .. }
                 | LedgerRow::MapFailure { .. }
                 | LedgerRow::LateDrain { .. }
-                | LedgerRow::Skipped { .. },
+                | LedgerRow::Skipped { .. }
+                | LedgerRow::LatePoll { .. }
+                | LedgerRow::SlowPoll { .. },
             )
             | RawRow::Unknown => {}
         }
