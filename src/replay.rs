@@ -6,6 +6,7 @@
 
 pub mod ledger;
 pub mod order;
+mod snapshots;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -19,8 +20,11 @@ use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
 use crate::wire::{Header, Operation, Packet};
 
+pub use snapshots::snapshots;
+
 use ledger::{Ledger, Loss};
 use order::{HookRecords, OrderCounts};
+use snapshots::Between;
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -176,7 +180,7 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = Plan::new(&recorded(recording.manifest()), options.rules);
-    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    let engine = Engine::new(&plan, ledger, options.interval, output);
     let mut unknown_operations = 0;
     let hooks = recording.hooks(options.threads).map(|batch| match batch {
         Ok(batch) => {
@@ -186,7 +190,9 @@ where
         Err(e) => Err(E::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
-    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
+    let mut between = Between::new(engine, snapshots(recording).map(|row| row.map_err(E::from)))?;
+    let mut order = order::merge(hooks, lifecycles, &mut between)?;
+    let mut engine = between.rest()?;
     // With hooks, connections come from these: packets would make them a second time.
     let mut packets = None;
     if recording.manifest().hook_set == PACKETS {
@@ -250,6 +256,8 @@ pub(crate) fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
             | LedgerRow::LateDrain { .. }
+            | LedgerRow::LatePoll { .. }
+            | LedgerRow::SlowPoll { .. }
             | LedgerRow::Dropped { .. } => {}
         }
     }

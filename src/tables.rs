@@ -8,12 +8,13 @@ mod columns;
 mod connections;
 mod ledger;
 mod series;
+mod sockets;
 mod variables;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::estats::{Ended, Output, Sample};
+use crate::estats::{Ended, Output, Polled, Sample};
 use crate::log::{LedgerRow, Manifest};
 use crate::replay::PACKETS;
 use crate::replay::ledger::Ledger;
@@ -28,7 +29,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 1;
+pub const TABLES_VERSION: u32 = 2;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -67,6 +68,7 @@ const CONNECTIONS: usize = 0;
 const FIRST_VARIABLES: usize = 1;
 const SERIES: usize = FIRST_VARIABLES + 1 + Table::ALL.len();
 const LEDGER: usize = SERIES + 1;
+const SOCKETS: usize = LEDGER + 1;
 
 /// All output tables, in the order in which [`Tables`] numbers them.
 pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
@@ -74,6 +76,7 @@ pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
     specs.extend(Table::ALL.iter().map(|&table| variables::one(table, qualities)));
     specs.push(series::spec(qualities));
     specs.push(ledger::spec());
+    specs.push(sockets::spec());
     specs
 }
 
@@ -95,6 +98,7 @@ pub struct Tables<'a, B> {
     connections: TableBuilder,
     variables: Vec<VariableTable>,
     series: VariableTable,
+    sockets: TableBuilder,
     batches: B,
 }
 
@@ -113,6 +117,7 @@ impl<'a, B: Batches> Tables<'a, B> {
             connections: TableBuilder::new(&connections::spec().columns),
             variables,
             series: VariableTable::new(&series::spec(&qualities)),
+            sockets: TableBuilder::new(&sockets::spec().columns),
             batches,
         }
     }
@@ -136,6 +141,7 @@ impl<'a, B: Batches> Tables<'a, B> {
             give(&mut self.batches, FIRST_VARIABLES + i, &mut table.builder, 1)?;
         }
         give(&mut self.batches, SERIES, &mut self.series.builder, 1)?;
+        give(&mut self.batches, SOCKETS, &mut self.sockets, 1)?;
         Ok(self.batches)
     }
 }
@@ -168,6 +174,11 @@ impl<B: Batches> Output for Tables<'_, B> {
         series::push(&mut self.series, &self.recording, self.ledger_clock, sample);
         give(&mut self.batches, SERIES, &mut self.series.builder, BATCH_ROWS)
     }
+
+    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), B::Error> {
+        sockets::push(&mut self.sockets, &self.recording, self.ledger_clock, polled);
+        give(&mut self.batches, SOCKETS, &mut self.sockets, BATCH_ROWS)
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +195,8 @@ mod tests {
             assert_eq!(names[FIRST_VARIABLES + 1 + i], table.name());
         }
         assert_eq!((names[SERIES], names[LEDGER]), ("series", "ledger"));
-        assert_eq!(names.len(), LEDGER + 1);
+        assert_eq!(names[SOCKETS], "sockets");
+        assert_eq!(names.len(), SOCKETS + 1);
     }
 
     #[test]

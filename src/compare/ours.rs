@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 use super::{Dump, DumpRow, Unmatched, Values};
-use crate::estats::{Completeness, Ended, Interval, Output, Row, Sample};
+use crate::estats::{Completeness, Ended, Interval, Output, Polled, Row, Sample};
 use crate::log::Recording;
 use crate::replay::ledger::Ledger;
 use crate::replay::{self, Options, ReplayError};
@@ -212,6 +212,11 @@ impl Output for Collector<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Snapshots are no statistics to compare with.
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
 }
