@@ -1,5 +1,6 @@
 //! The commands of `estats-analyze`.
 
+mod export;
 mod info;
 mod replay;
 mod sql;
@@ -84,6 +85,17 @@ enum Command {
         /// One statement
         statement: String,
     },
+    /// Write a recording in another tool's format to standard output
+    #[command(
+        after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
+    )]
+    Export {
+        /// Directory of a recording
+        run: PathBuf,
+        /// The format
+        #[arg(long)]
+        format: export::Format,
+    },
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -111,6 +123,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
+        (Some(Command::Export { run, format }), _) => export::run(&run, format),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
