@@ -128,8 +128,8 @@ int sweep(struct bpf_iter__tcp *ctx)
 	read_socket(c, tp, true, now);
 	SET(c, CurrentTs, c->segment_ns);
 	commit(ctx, c, true);
-	snapshot(c, tp,
-		 SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state), now);
+	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state),
+		 now);
 	send_lifecycle(ctx, c, tp, tp,
 		       LIFECYCLE(ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state));
 	c->closed = 1;

@@ -205,7 +205,7 @@ static __always_inline u64 socket_chrono(const struct tcp_sock *tp, u8 which, u3
 	if (!hz)
 		return 0;
 	/* As the kernel does: an integral number of microseconds for each jiffy. */
-	return (which == CHRONO_BUSY	     ? busy
+	return (which == CHRONO_BUSY	       ? busy
 		: which == CHRONO_RWND_LIMITED ? rwnd
 					       : sndbuf) *
 	       (1000000 / hz);
@@ -301,8 +301,7 @@ static __always_inline bool is_vegas(const struct socket_record *r)
 
 static __always_inline bool is_dctcp(const struct socket_record *r)
 {
-	return bpf_core_field_exists(struct dctcp, old_delivered_ce) &&
-	       is_called(r, "dctcp\0\0");
+	return bpf_core_field_exists(struct dctcp, old_delivered_ce) && is_called(r, "dctcp\0\0");
 }
 
 /* bbr_get_info(), net/ipv4/tcp_bbr.c: packets per microsecond, shifted left by 24 */

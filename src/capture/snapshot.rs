@@ -16,7 +16,7 @@ use crate::log::LedgerRow;
 pub struct Snapshots {
     /// Time between two polls.
     pub interval: Duration,
-    /// Every so manieth socket, by a hash of its cookie.
+    /// Every Nth socket, by a hash of its cookie.
     pub sample: u32,
     /// Only sockets of which anything but the time changed since they were last sent.
     pub changed_only: bool,
