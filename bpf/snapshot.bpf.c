@@ -7,7 +7,7 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 /* Set by the recorder before loading. */
-const volatile u32 sample = 1;		  /* every so manieth socket */
+const volatile u32 sample = 1;		  /* every Nth socket, by its cookie */
 const volatile bool changed_only = false; /* only sockets of which anything changed */
 
 /* Number of the poll that runs; set by the recorder before each. */

@@ -112,7 +112,7 @@ pub fn default_dir(recording: &Path) -> PathBuf {
 pub fn replay(recording: &Recording, options: &Options) -> Result<Report, ReplayError> {
     let manifest = recording.manifest();
     let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
-    let ledger = read_ledger(recording)?;
+    let ledger = clocks(recording)?;
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
     let tables = Tables::new(manifest, &ledger, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
@@ -235,8 +235,11 @@ fn recorded(manifest: &Manifest) -> Bits {
         .collect()
 }
 
-/// Reads clocks and losses ahead.
-pub(crate) fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
+/// Clocks and losses of a recording, read ahead.
+///
+/// # Errors
+/// [`LogError`] if the ledger cannot be read.
+pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();

@@ -103,8 +103,8 @@ pub enum Notice<'a> {
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
 const PAUSE: Duration = Duration::from_millis(10);
 const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
-/// Some 7,000 snapshots: what 10 ms of openings and closings may bring, and a part of a poll.
-const SOCKET_RING_BYTES: u32 = 4 << 20;
+/// Some 14,000 snapshots: a large part of a poll, and what 10 ms of openings and closings may bring.
+const SOCKET_RING_BYTES: u32 = 8 << 20;
 /// How long the last segments of an ended command may take: its FINs are under way when it exits.
 const LINGER: Duration = Duration::from_millis(200);
 

@@ -16,14 +16,14 @@ use crate::log::LedgerRow;
 pub struct Snapshots {
     /// Time between two polls.
     pub interval: Duration,
-    /// Every so manieth socket, by a hash of its cookie.
+    /// Every Nth socket, by a hash of its cookie.
     pub sample: u32,
     /// Only sockets of which anything but the time changed since they were last sent.
     pub changed_only: bool,
 }
 
-/// Sockets sent between two rounds of the drain: at some 550 bytes each, a quarter of the ring.
-const PACE: usize = 2048;
+/// Sockets sent between two rounds of the drain: at some 570 bytes each, half of the ring.
+const PACE: usize = 8192;
 /// How often the host is searched for namespaces.
 const SEARCH_NS: u64 = 1_000_000_000;
 /// A poll that takes more of its interval than this says so.

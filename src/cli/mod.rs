@@ -1,6 +1,7 @@
 //! The commands of `estats-analyze`.
 
 mod compare;
+mod export;
 mod import;
 mod info;
 mod replay;
@@ -90,6 +91,17 @@ enum Command {
         /// One statement
         statement: String,
     },
+    /// Write a recording in another tool's format to standard output
+    #[command(
+        after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
+    )]
+    Export {
+        /// Directory of a recording
+        run: PathBuf,
+        /// The format
+        #[arg(long)]
+        format: export::Format,
+    },
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -119,6 +131,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
+        (Some(Command::Export { run, format }), _) => export::run(&run, format),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;

@@ -100,7 +100,7 @@ impl Connection {
 /// # Errors
 /// Those of reading the recording.
 pub fn replay(recording: &Recording, dump: &Dump) -> Result<Vec<Connection>, ReplayError> {
-    let ledger = replay::read_ledger(recording)?;
+    let ledger = replay::clocks(recording)?;
     let mut wanted: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
     let mut nameless = BTreeSet::new();
     for row in &dump.rows {

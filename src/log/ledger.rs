@@ -135,7 +135,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 11] = [
+pub(super) const KINDS: [&str; 12] = [
     "clock",
     "loss",
     "emitted",
@@ -147,6 +147,7 @@ pub(super) const KINDS: [&str; 11] = [
     "skipped",
     "late_poll",
     "slow_poll",
+    "snapshots_drained",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -164,6 +165,8 @@ pub(super) struct DroppedRows {
 pub(super) enum RawRow {
     Row(LedgerRow),
     DroppedRows(DroppedRows),
+    /// Every snapshot made before this time is in the files.
+    SnapshotsDrained(u64),
     /// Of a kind that this build does not know.
     Unknown,
 }
@@ -266,6 +269,10 @@ impl LedgerBuilder {
         self.rows.push(row.into());
     }
 
+    pub fn push_snapshots_drained(&mut self, ts_ns: u64) {
+        self.rows.push(Cells { ts_ns, kind: 11, ..Cells::default() });
+    }
+
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -351,6 +358,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             }
             "slow_poll" => LedgerRow::SlowPoll { ts_ns, since_ns: cell(since, i)? },
             "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
+            "snapshots_drained" => return Ok(RawRow::SnapshotsDrained(ts_ns)),
             "dropped_cpu" => {
                 return Ok(RawRow::DroppedRows(DroppedRows {
                     ts_ns,

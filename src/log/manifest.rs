@@ -161,7 +161,7 @@ pub struct RecordOptions {
     pub socket_ring_bytes: u64,
     /// Time between two polls of the sockets; absent without polls.
     pub snapshots_ns: Option<u64>,
-    /// Every so manieth socket was polled.
+    /// N where every Nth socket was polled.
     pub sample: Option<u32>,
     /// Whether polls left out what had not changed.
     pub changed_only: bool,

@@ -93,7 +93,7 @@ impl Recording {
     pub fn ledger(&self) -> impl Iterator<Item = Result<LedgerRow, LogError>> + use<> {
         self.rows(Stream::Ledger, ledger::decode).filter_map(|row| match row {
             Ok(RawRow::Row(row)) => Some(Ok(row)),
-            Ok(RawRow::DroppedRows(_) | RawRow::Unknown) => None,
+            Ok(RawRow::DroppedRows(_) | RawRow::SnapshotsDrained(_) | RawRow::Unknown) => None,
             Err(e) => Some(Err(e)),
         })
     }

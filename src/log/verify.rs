@@ -102,6 +102,7 @@ struct Ledger {
     /// Segments removed by --max-size.
     removed: BTreeSet<u32>,
     removed_rows: Vec<DroppedRows>,
+    snapshots_drained_ns: u64,
 }
 
 impl Ledger {
@@ -119,6 +120,9 @@ impl Ledger {
                 self.removed.insert(segment);
             }
             RawRow::DroppedRows(rows) => self.removed_rows.push(rows),
+            RawRow::SnapshotsDrained(ts_ns) => {
+                self.snapshots_drained_ns = self.snapshots_drained_ns.max(ts_ns);
+            }
             RawRow::Row(
                 LedgerRow::Clock(..)
                 | LedgerRow::RingFill { .. }
@@ -343,7 +347,7 @@ impl Account<'_> {
         }
         // Recorders before there were snapshots made no such stream.
         if self.has_sockets {
-            drained = drained.min(self.sockets.drained_ns);
+            drained = drained.min(self.sockets.drained_ns.max(self.ledger.snapshots_drained_ns));
         }
         let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
         let streams = [&self.hooks, &self.connections, &self.packets, &self.sockets];

@@ -48,8 +48,6 @@ const BATCH: usize = 65_536;
 const BATCH_AGE_NS: u64 = 1_000_000_000;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
-/// A mark goes into the stream of snapshots at least this often while there are hook records.
-const MARK_AGE_NS: u64 = 5_000_000_000;
 
 /// Rows of each CPU, by CPU number.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +112,7 @@ pub struct RecordingWriter {
 struct Marks {
     /// Every record made before this time has been added.
     drained_ns: u64,
-    /// The time of the last mark.
+    /// The last such time that the files tell.
     marked_ns: u64,
     count: u64,
 }
@@ -183,7 +181,7 @@ impl RecordingWriter {
             packet_segments: 0,
             packet_bytes: 0,
             sockets: Pending::new(create(Stream::Sockets)?),
-            marks: Marks { marked_ns: manifest.started.monotonic_ns, ..Marks::default() },
+            marks: Marks::default(),
             options,
             now_ns: manifest.started.monotonic_ns,
             segment_number: 0,
@@ -348,18 +346,21 @@ impl RecordingWriter {
         if self.connections.is_old(self.now_ns) {
             self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         }
-        if self.ledger.is_old(self.now_ns) {
-            self.flush_ledger()?;
-        }
         if self.packets.as_ref().is_some_and(|p| p.is_old(self.now_ns)) {
             self.flush_packets()?;
-        }
-        if self.marks.drained_ns.saturating_sub(self.marks.marked_ns) >= MARK_AGE_NS {
-            self.sockets.since_ns.get_or_insert(self.now_ns - BATCH_AGE_NS);
         }
         if self.sockets.is_old(self.now_ns) {
             self.flush_sockets()?;
             self.rotate_if_full()?;
+        }
+        if self.ledger.is_old(self.now_ns) {
+            // Where no snapshots come, their stream has no marks: a frame for a mark alone would
+            // be larger than all else that an idle host writes.
+            if self.sockets.since_ns.is_none() && self.marks.drained_ns > self.marks.marked_ns {
+                self.marks.marked_ns = self.marks.drained_ns;
+                self.ledger.builder.push_snapshots_drained(self.marks.marked_ns);
+            }
+            self.flush_ledger()?;
         }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns

@@ -51,8 +51,8 @@ fn assert_equal(row: &Row, info: &TcpInfo, except: &[&str]) {
         assert_eq!(row.number(name), Some(value as i64), "{name}");
         compared += 1;
     }
-    // Linux 6.1, the oldest that is tested, has 56 of them.
-    assert!(compared >= 50, "only {compared} fields were compared");
+    // Linux 6.1, the oldest that is tested, has 47 beside the clocks and the state.
+    assert!(compared >= 46, "only {compared} fields were compared");
     let (snd, rcv) = info.window_shifts();
     assert_eq!(row.int("tcpi_snd_wscale"), snd as i64);
     assert_eq!(row.int("tcpi_rcv_wscale"), rcv as i64);
