@@ -4,7 +4,7 @@
 
 #[cfg(feature = "record")]
 #[path = "src/schema.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod schema;
 
 #[cfg(feature = "record")]
@@ -13,11 +13,11 @@ mod bpf {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    use crate::schema::{Apply, Event, Hook, Op, Read, Var};
+    use crate::schema::{Apply, Event, Hook, Op, Read, SocketField, SocketRead, Var, Why};
 
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
     const OBJECTS: &[(&str, &[&str], &str)] = &[
-        ("estats", &["estats", "functions", "baseline", "process"], "ESTATS_TRACING"),
+        ("estats", &["estats", "functions", "baseline", "process", "snapshot"], "ESTATS_TRACING"),
         ("kprobe", &["kprobe", "baseline", "process"], "ESTATS_KPROBE"),
     ];
 
@@ -86,7 +86,63 @@ mod bpf {
             })
             .collect();
         x_list(&mut h, "ESTATS_EXTREMES", &extremes);
+        c_enum(
+            &mut h,
+            "estats_why",
+            "ESTATS_WHY_",
+            Why::ALL.iter().map(|w| (w.name(), *w as usize)),
+        );
+        socket(&mut h);
         h
+    }
+
+    /// The record of a socket's snapshot: its members in the order of their offsets, asserts that
+    /// they are there, and how each is read.
+    fn socket(h: &mut String) {
+        let mut fields = SocketField::ALL.to_vec();
+        fields.sort_by_key(|field| field.offset());
+        let mut list = |name: &str, lines: Vec<String>| {
+            write!(h, "#define {name}").unwrap();
+            for line in lines {
+                write!(h, " \\\n\t{line}").unwrap();
+            }
+            h.push_str("\n\n");
+        };
+        let member = |field: &SocketField| format!("{} {};", field.def().ty.c_name(), field.name());
+        let members = |ages| fields.iter().filter(move |f| f.ages() == ages).map(member).collect();
+        list("ESTATS_SOCKET_AGING_MEMBERS", members(true));
+        list("ESTATS_SOCKET_MEMBERS", members(false));
+        let is_at = |name: &str, at: usize| {
+            format!(
+                "_Static_assert(__builtin_offsetof(struct socket_record, {name}) == {at}, \"{name} at {at}\");"
+            )
+        };
+        let mut asserts: Vec<_> = fields.iter().map(|f| is_at(f.name(), f.offset())).collect();
+        asserts.push(is_at("congestion", SocketField::compared_from()));
+        asserts.push(format!(
+            "_Static_assert(sizeof(struct socket_record) == {}, \"size of a snapshot\");",
+            SocketField::record_size()
+        ));
+        list("ESTATS_SOCKET_ASSERTS", asserts);
+        let read = |field: &SocketField| {
+            let (name, index) = (field.name(), field.index());
+            match field.def().read {
+                SocketRead::Always(e) => format!("ALWAYS({name}, {index}, {e})"),
+                SocketRead::If(c, e) => format!("IF({name}, {index}, {c}, {e})"),
+                SocketRead::Age(e) => format!("AGE({name}, {index}, {e})"),
+                SocketRead::Countdown(c, e) => format!("COUNTDOWN({name}, {index}, {c}, {e})"),
+            }
+        };
+        let reads = SocketField::ALL.iter().map(read).collect();
+        list("ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)", reads);
+        let stamp = |field: &SocketField| match field.def().read {
+            SocketRead::Age(e) | SocketRead::Countdown(_, e) => Some(format!("X({e})")),
+            SocketRead::Always(_) | SocketRead::If(..) => None,
+        };
+        let stamps = SocketField::ALL.iter().filter_map(stamp).collect();
+        list("ESTATS_SOCKET_STAMPS(X)", stamps);
+        writeln!(h, "#define ESTATS_SOCKET_COMPARED_FROM {}", SocketField::compared_from())
+            .unwrap();
     }
 
     pub fn build() {

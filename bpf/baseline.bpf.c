@@ -4,6 +4,8 @@
  * sees the sockets of one network namespace: the recorder opens it in each.
  */
 #include "conn.bpf.h"
+#include "socket.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -72,15 +74,6 @@ static __always_inline struct owner *owner_from_files(struct tcp_sock *tp)
 	return owner;
 }
 
-static __always_inline struct tcp_sock *full_socket(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *skc = ctx->sk_common;
-
-	if (!skc || skc->skc_state == TCP_TIME_WAIT || skc->skc_state == TCP_NEW_SYN_RECV)
-		return NULL;
-	return bpf_skc_to_tcp_sock(skc);
-}
-
 /* So that sockops sees segments where tcp_probe does not. */
 static __always_inline void ask_for_callbacks(struct tcp_sock *tp, u8 state)
 {
@@ -92,17 +85,6 @@ static __always_inline void ask_for_callbacks(struct tcp_sock *tp, u8 state)
 		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
 	bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
 #endif
-}
-
-/*
- * An octet for each connection sent: a read of the iterator ends when its buffer is full, so its
- * size is how many may be sent before the recorder empties the ring again.
- */
-static __always_inline void paced(struct bpf_iter__tcp *ctx)
-{
-	char sent = '.';
-
-	bpf_seq_write(ctx->meta->seq, &sent, sizeof(sent));
 }
 
 SEC("iter/tcp")
@@ -144,6 +126,7 @@ int baseline(struct bpf_iter__tcp *ctx)
 	SET(c, State, rfc_state(state));
 	read_socket(c, tp, true, now);
 	commit(ctx, c, true);
+	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_baseline, ESTATS_HOOK_baseline, state), now);
 	ask_for_callbacks(tp, state);
 	paced(ctx);
 	return 0;
@@ -167,6 +150,8 @@ int sweep(struct bpf_iter__tcp *ctx)
 	read_socket(c, tp, true, now);
 	SET(c, CurrentTs, c->segment_ns);
 	commit(ctx, c, true);
+	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state),
+		 now);
 	send_lifecycle(ctx, c, tp, tp,
 		       LIFECYCLE(ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state));
 	c->closed = 1;

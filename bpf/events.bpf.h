@@ -7,6 +7,7 @@
 #define ESTATS_EVENTS_BPF_H
 
 #include "segment.bpf.h"
+#include "socket.bpf.h"
 #include "turn.bpf.h"
 
 /* `current` owns the socket: connect(2), listen(2), and the calls that send the FIN. */
@@ -108,11 +109,14 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	note_fin(c, sk, old, new);
 	if (new != TCP_CLOSE) {
 		commit(ctx, c, false);
+		if (new == TCP_ESTABLISHED)
+			snapshot(c, tp, SNAPSHOT(ESTATS_WHY_open, ESTATS_HOOK_set_state, new), now);
 		return 0;
 	}
 	/* The one reliable end: SO_LINGER 0 clears the counters right after this. */
 	SET(c, CurrentTs, c->segment_ns);
 	commit(ctx, c, true);
+	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_close, ESTATS_HOOK_set_state, new), now);
 	c->close_lost = !send_lifecycle(ctx, c, sk, tp,
 					LIFECYCLE(ESTATS_EVENT_close, ESTATS_HOOK_set_state, new));
 	c->closed = 1;

@@ -87,8 +87,25 @@ typedef struct {
 } atomic64_t;
 
 typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
+typedef struct {
 	u32 val;
 } kuid_t;
+
+struct minmax_sample {
+	u32 t;
+	u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
 
 struct in6_addr {
 	union {
@@ -157,6 +174,22 @@ struct sock {
 	kuid_t sk_uid;
 	u16 sk_type;
 	u16 sk_protocol;
+	atomic_t sk_drops;
+	struct {
+		atomic_t rmem_alloc;
+		int len;
+	} sk_backlog;
+	int sk_rcvbuf;
+	int sk_sndbuf;
+	int sk_forward_alloc;
+	int sk_wmem_queued;
+	refcount_t sk_wmem_alloc;
+	atomic_t sk_omem_alloc;
+	u8 sk_shutdown;
+	u32 sk_mark;
+	unsigned long sk_pacing_rate;
+	unsigned long sk_max_pacing_rate;
+	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -199,6 +232,15 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 	u8 icsk_retransmits;
 	u8 icsk_backoff;
+	u8 icsk_pending;
+	u8 icsk_probes_out;
+	u32 icsk_pmtu_cookie;
+	struct {
+		u32 ato : 8;
+		u32 lrcvtime;
+		u16 rcv_mss;
+	} icsk_ack;
+	u64 icsk_ca_priv[13];
 	struct {
 		u32 probe_size : 31;
 	} icsk_mtup;
@@ -275,6 +317,22 @@ struct tcp_sock {
 	struct {
 		u32 rtt_us;
 	} rcv_rtt_est;
+	struct {
+		int space;
+	} rcvq_space;
+	u32 rcv_ssthresh;
+	struct minmax rtt_min;
+	u8 chrono_type;
+	u32 chrono_start;
+	u32 chrono_stat[3];
+	u32 lsndtime;
+	u32 rcv_tstamp;
+	u8 rate_app_limited : 1;
+	u32 rate_delivered;
+	u32 rate_interval_us;
+	u32 delivered;
+	u32 reord_seen;
+	u8 syn_data_acked : 1;
 	u32 dsack_dups;
 	u32 snd_cwnd_clamp;
 	u32 prior_cwnd;

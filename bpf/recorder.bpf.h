@@ -170,6 +170,7 @@ struct conn {
 	union {
 		struct hook_record rec;
 		struct lifecycle_record life;
+		struct socket_record snap;
 	};
 };
 

@@ -11,6 +11,7 @@
 enum record_kind {
 	RECORD_HOOK = 1,
 	RECORD_LIFECYCLE = 2,
+	RECORD_SOCKET = 3,
 };
 
 struct record_header {
@@ -70,6 +71,27 @@ struct lifecycle_record {
 };
 
 _Static_assert(sizeof(struct lifecycle_record) == 144, "lifecycle_record is part of the ABI");
+
+/* A snapshot of a socket; its fields and their places are those of src/schema/socket.rs. */
+struct socket_record {
+	struct record_header hdr;
+	u64 present[2]; /* bit per field: it has a value */
+	u8 local_addr[16];
+	u8 remote_addr[16];
+	u32 netns;
+	u32 poll;
+	u16 family;
+	u16 local_port;
+	u16 remote_port;
+	u8 why; /* enum estats_why */
+	u8 pad;
+	ESTATS_SOCKET_AGING_MEMBERS
+	/* From here on --changed-only compares. */
+	char congestion[16] __attribute__((aligned(8)));
+	ESTATS_SOCKET_MEMBERS
+} __attribute__((aligned(8)));
+
+ESTATS_SOCKET_ASSERTS
 
 /* Counters of one CPU, read by the recorder. */
 struct cpu_counters {

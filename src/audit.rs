@@ -6,9 +6,16 @@
 //! as counters. The comparisons are relations of the schema ([`TcpInfo`]), those in [`checks`], and
 //! nothing else.
 
+mod auditor;
 pub mod checks;
+mod recording;
 
 use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+pub use auditor::{Auditor, Counts};
+pub use recording::{Connection, Report, recording};
 
 use crate::schema::{TcpInfo, Var};
 
@@ -51,6 +58,12 @@ impl Verdict {
     }
 }
 
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -58,9 +71,10 @@ impl fmt::Display for Verdict {
 }
 
 /// One comparison of one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Comparison {
     /// The variable, or the first of several.
+    #[serde(serialize_with = "by_name")]
     pub var: Var,
     /// What was compared, in the terms of the tables: `SegsOut = tcpi_segs_out`.
     pub relation: String,
@@ -72,6 +86,10 @@ pub struct Comparison {
     pub verdict: Verdict,
     /// Why it is not comparable; empty otherwise.
     pub reason: &'static str,
+}
+
+fn by_name<S: Serializer>(var: &Var, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(var.name())
 }
 
 /// What limits the comparisons of a row.

@@ -19,6 +19,7 @@ mod netns;
 mod points;
 mod session;
 mod skips;
+mod snapshot;
 mod transport;
 mod walk;
 
@@ -28,4 +29,5 @@ pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
 pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};
+pub use snapshot::Snapshots;
 pub use transport::Transport;

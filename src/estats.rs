@@ -17,10 +17,10 @@ use crate::flow::Flow;
 use crate::replay::ledger::Ledger;
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Event, Header, Lifecycle, Operation};
+use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
-pub use output::{Completeness, Counts, Ended, Interval, Output, Sample, varies};
+pub use output::{Completeness, Counts, Ended, Interval, Output, Polled, Sample, varies};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use slot::{Row, Slot};
@@ -137,6 +137,18 @@ impl<'a, O: Output> Engine<'a, O> {
             sample_ns: 0,
             counts: Counts::default(),
         }
+    }
+
+    /// A snapshot of a socket, which changes nothing: it is passed on with its connection.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), O::Error> {
+        let index = self.keys.get(&(snapshot.header.cookie, snapshot.header.generation));
+        let connection = index
+            .and_then(|&index| self.connections.get(index as usize)?.as_ref())
+            .map(|connection| (connection.conn_id, connection.begin_ns()));
+        self.output.polled(&Polled { connection, snapshot })
     }
 
     /// The end of the log: connections still open end here.

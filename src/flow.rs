@@ -116,19 +116,7 @@ impl Flow {
     /// Local and remote address. IPv4-mapped IPv6 is shown as the IPv4 it is.
     pub fn addresses(&self) -> Option<(IpAddr, IpAddr)> {
         let l = self.lifecycle()?;
-        let local = address(l.family, &l.local_addr)?;
-        let remote = address(l.family, &l.remote_addr)?;
-        Some(match (local, remote) {
-            // A mapped peer makes the connection IPv4, also where the local address is still `::`.
-            (IpAddr::V6(a), IpAddr::V6(b)) => match (b.to_ipv4_mapped(), a.to_ipv4_mapped()) {
-                (Some(b), Some(a)) => (IpAddr::V4(a), IpAddr::V4(b)),
-                (Some(b), None) if a.is_unspecified() => {
-                    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(b))
-                }
-                (Some(_) | None, Some(_) | None) => (local, remote),
-            },
-            (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => (local, remote),
-        })
+        addresses(l.family, &l.local_addr, &l.remote_addr)
     }
 
     /// "ipv4" or "ipv6", by the addresses as they are shown.
@@ -211,6 +199,27 @@ impl Flow {
     pub fn container_id(&self) -> Option<&str> {
         container_id(&self.lifecycle()?.cgroup_path)
     }
+}
+
+/// Local and remote address of a socket of this family, as they are shown.
+pub(crate) fn addresses(
+    family: u16,
+    local: &[u8; 16],
+    remote: &[u8; 16],
+) -> Option<(IpAddr, IpAddr)> {
+    let local = address(family, local)?;
+    let remote = address(family, remote)?;
+    Some(match (local, remote) {
+        // A mapped peer makes the connection IPv4, also where the local address is still `::`.
+        (IpAddr::V6(a), IpAddr::V6(b)) => match (b.to_ipv4_mapped(), a.to_ipv4_mapped()) {
+            (Some(b), Some(a)) => (IpAddr::V4(a), IpAddr::V4(b)),
+            (Some(b), None) if a.is_unspecified() => {
+                (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(b))
+            }
+            (Some(_) | None, Some(_) | None) => (local, remote),
+        },
+        (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => (local, remote),
+    })
 }
 
 fn address(family: u16, bytes: &[u8; 16]) -> Option<IpAddr> {

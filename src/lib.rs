@@ -34,6 +34,8 @@ pub mod tables;
 #[allow(clippy::disallowed_methods, reason = "writes the tables")]
 pub mod sink;
 
+pub mod export;
+
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 

@@ -26,6 +26,7 @@ mod reader;
 mod report;
 mod rows;
 mod segment;
+mod sockets;
 mod stream;
 mod verify;
 mod writer;

@@ -1,4 +1,4 @@
-//! docs/variables.md and docs/tables.md, and `estats-analyze variables`: written by the schema.
+//! docs/variables.md, docs/sockets.md and docs/tables.md, and `estats-analyze variables`: written by the schema.
 
 mod reference;
 
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::schema::{Apply, Hook, Kind, Op, Rule, Table, TcpInfo, Type, Var};
+use crate::schema::{Apply, Hook, Kind, Op, Rule, SocketField, Table, TcpInfo, Type, Var};
 use crate::tables::{Qualities, specs};
 
 pub use reference::{reference_text, relation_text};
@@ -147,6 +147,34 @@ pub fn variables_markdown() -> String {
             line("tcp_info", &d.tcp_info);
             line("Web10G", &d.web10g);
         }
+    }
+    out
+}
+
+/// docs/sockets.md.
+pub fn sockets_markdown() -> String {
+    let mut out = String::from(
+        "# Fields of a snapshot\n\n\
+         Written by the test suite (`BLESS=1 cargo test --test docs`); do not edit.\n\n\
+         `estats-record` reads these fields of a socket at the beginning and end of every connection, \
+         and with `--snapshots INTERVAL` of every socket at that interval: columns of the stream \
+         `sockets` and of `tables/sockets.parquet`, from one list (`src/schema/socket.rs`). Fields of \
+         `struct tcp_info` have its names and units and are computed as the kernel's tcp_get_info() \
+         does. A field is NULL, never 0, without what stands under *needs*.\n\n\
+         | field | type | unit | meaning | as in | needs |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for field in SocketField::ALL {
+        let def = field.def();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            def.name,
+            def.ty.c_name(),
+            def.unit,
+            words(def.doc),
+            def.source,
+            def.needs
+        );
     }
     out
 }

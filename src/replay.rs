@@ -6,6 +6,7 @@
 
 pub mod ledger;
 pub mod order;
+mod snapshots;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -19,8 +20,11 @@ use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
 use crate::wire::{Header, Operation, Packet};
 
+pub use snapshots::snapshots;
+
 use ledger::{Ledger, Loss};
 use order::{HookRecords, OrderCounts};
+use snapshots::Between;
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -108,12 +112,13 @@ pub fn default_dir(recording: &Path) -> PathBuf {
 pub fn replay(recording: &Recording, options: &Options) -> Result<Report, ReplayError> {
     let manifest = recording.manifest();
     let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
-    let ledger = read_ledger(recording)?;
+    let ledger = clocks(recording)?;
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
     let tables = Tables::new(manifest, &ledger, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
+    let audit = tables.audited();
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));
     let tables = TablesManifest {
@@ -124,6 +129,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         lost_records: lost,
         digest: TablesManifest::digest(&files),
         files,
+        audit,
     };
     tables.write(&dir)?;
     let closed = manifest.totals.is_some();
@@ -176,7 +182,7 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = Plan::new(&recorded(recording.manifest()), options.rules);
-    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    let engine = Engine::new(&plan, ledger, options.interval, output);
     let mut unknown_operations = 0;
     let hooks = recording.hooks(options.threads).map(|batch| match batch {
         Ok(batch) => {
@@ -186,7 +192,9 @@ where
         Err(e) => Err(E::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
-    let mut order = order::merge(hooks, lifecycles, &mut engine)?;
+    let mut between = Between::new(engine, snapshots(recording).map(|row| row.map_err(E::from)))?;
+    let mut order = order::merge(hooks, lifecycles, &mut between)?;
+    let mut engine = between.rest()?;
     // With hooks, connections come from these: packets would make them a second time.
     let mut packets = None;
     if recording.manifest().hook_set == PACKETS {
@@ -229,8 +237,11 @@ fn recorded(manifest: &Manifest) -> Bits {
         .collect()
 }
 
-/// Reads clocks and losses ahead.
-pub(crate) fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
+/// Clocks and losses of a recording, read ahead.
+///
+/// # Errors
+/// [`LogError`] if the ledger cannot be read.
+pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();
@@ -250,6 +261,8 @@ pub(crate) fn read_ledger(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
             | LedgerRow::LateDrain { .. }
+            | LedgerRow::LatePoll { .. }
+            | LedgerRow::SlowPoll { .. }
             | LedgerRow::Dropped { .. } => {}
         }
     }

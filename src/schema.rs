@@ -459,11 +459,16 @@ macro_rules! estats_vars {
 mod hook;
 #[path = "schema/reference.rs"]
 pub mod reference;
+#[path = "schema/socket.rs"]
+mod socket;
 #[path = "schema/variables.rs"]
 mod variables;
 
 pub use hook::Hook;
 pub use reference::Reference;
+pub use socket::{
+    SOCKET_CONGESTION, SOCKET_FIXED, SocketField, SocketFieldDef, SocketRead, SocketType, Why,
+};
 pub use variables::Var;
 
 impl Var {

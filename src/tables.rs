@@ -4,16 +4,19 @@
 //! connections end (ties by `conn_id`), those of the series by time (ties by `conn_id`): both are the
 //! order in which replay knows them, so no table is ever held in memory.
 
+mod audit;
 mod columns;
 mod connections;
 mod ledger;
 mod series;
+mod sockets;
 mod variables;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::estats::{Ended, Output, Sample};
+use crate::audit::{Auditor, Counts};
+use crate::estats::{Ended, Output, Polled, Sample};
 use crate::log::{LedgerRow, Manifest};
 use crate::replay::PACKETS;
 use crate::replay::ledger::Ledger;
@@ -28,7 +31,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 1;
+pub const TABLES_VERSION: u32 = 3;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ const CONNECTIONS: usize = 0;
 const FIRST_VARIABLES: usize = 1;
 const SERIES: usize = FIRST_VARIABLES + 1 + Table::ALL.len();
 const LEDGER: usize = SERIES + 1;
+const SOCKETS: usize = LEDGER + 1;
+const AUDIT: usize = SOCKETS + 1;
 
 /// All output tables, in the order in which [`Tables`] numbers them.
 pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
@@ -74,6 +79,8 @@ pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
     specs.extend(Table::ALL.iter().map(|&table| variables::one(table, qualities)));
     specs.push(series::spec(qualities));
     specs.push(ledger::spec());
+    specs.push(sockets::spec());
+    specs.push(audit::spec());
     specs
 }
 
@@ -95,6 +102,9 @@ pub struct Tables<'a, B> {
     connections: TableBuilder,
     variables: Vec<VariableTable>,
     series: VariableTable,
+    sockets: TableBuilder,
+    audit: TableBuilder,
+    auditor: Auditor,
     batches: B,
 }
 
@@ -113,8 +123,16 @@ impl<'a, B: Batches> Tables<'a, B> {
             connections: TableBuilder::new(&connections::spec().columns),
             variables,
             series: VariableTable::new(&series::spec(&qualities)),
+            sockets: TableBuilder::new(&sockets::spec().columns),
+            audit: TableBuilder::new(&audit::spec().columns),
+            auditor: Auditor::new(manifest),
             batches,
         }
+    }
+
+    /// What the audit has found so far.
+    pub const fn audited(&self) -> Counts {
+        self.auditor.counts()
     }
 
     /// Adds the ledger table and gives out what is left of the others.
@@ -136,6 +154,8 @@ impl<'a, B: Batches> Tables<'a, B> {
             give(&mut self.batches, FIRST_VARIABLES + i, &mut table.builder, 1)?;
         }
         give(&mut self.batches, SERIES, &mut self.series.builder, 1)?;
+        give(&mut self.batches, SOCKETS, &mut self.sockets, 1)?;
+        give(&mut self.batches, AUDIT, &mut self.audit, 1)?;
         Ok(self.batches)
     }
 }
@@ -161,12 +181,22 @@ impl<B: Batches> Output for Tables<'_, B> {
             table.push_final(&self.recording, ended);
             give(&mut self.batches, FIRST_VARIABLES + i, &mut table.builder, BATCH_ROWS)?;
         }
+        for comparison in self.auditor.ended(ended) {
+            audit::push(&mut self.audit, &self.recording, ended.conn_id, &comparison);
+            give(&mut self.batches, AUDIT, &mut self.audit, BATCH_ROWS)?;
+        }
         Ok(())
     }
 
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), B::Error> {
         series::push(&mut self.series, &self.recording, self.ledger_clock, sample);
         give(&mut self.batches, SERIES, &mut self.series.builder, BATCH_ROWS)
+    }
+
+    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), B::Error> {
+        self.auditor.polled(polled);
+        sockets::push(&mut self.sockets, &self.recording, self.ledger_clock, polled);
+        give(&mut self.batches, SOCKETS, &mut self.sockets, BATCH_ROWS)
     }
 }
 
@@ -184,7 +214,9 @@ mod tests {
             assert_eq!(names[FIRST_VARIABLES + 1 + i], table.name());
         }
         assert_eq!((names[SERIES], names[LEDGER]), ("series", "ledger"));
-        assert_eq!(names.len(), LEDGER + 1);
+        assert_eq!(names[SOCKETS], "sockets");
+        assert_eq!(names[AUDIT], "audit");
+        assert_eq!(names.len(), AUDIT + 1);
     }
 
     #[test]

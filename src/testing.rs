@@ -1,7 +1,7 @@
 //! Records for unit tests.
 
-use crate::schema::{Hook, Op, Var};
-use crate::wire::{Event, Header, HookRecord, Lifecycle, Operation};
+use crate::schema::{Hook, Op, Var, Why};
+use crate::wire::{Event, Header, HookRecord, Lifecycle, Operation, Snapshot, SocketValues};
 
 /// An IPv4 connection 10.0.0.1:1000 -> 10.0.0.2:80 that we opened.
 pub fn lifecycle(event: Event, ts_ns: u64, cookie: u64) -> Lifecycle {
@@ -39,5 +39,23 @@ pub fn hook(hook: Hook, ts_ns: u64, cookie: u64, ops: &[(Var, Op, u64)]) -> Hook
     HookRecord {
         header: Header { ts_ns, seq: 0, cookie, generation: 0, cpu: 0, hook },
         ops: ops.iter().map(|&(var, op, value)| Operation { var, op, value }).collect(),
+    }
+}
+
+/// A polled socket of the same connection, without values.
+pub fn snapshot(ts_ns: u64, cookie: u64) -> Snapshot {
+    let of = lifecycle(Event::Open, ts_ns, cookie);
+    Snapshot {
+        header: Header { hook: Hook::Poll, ..of.header },
+        why: Why::Poll,
+        poll: Some(0),
+        family: of.family,
+        local_addr: of.local_addr,
+        remote_addr: of.remote_addr,
+        local_port: of.local_port,
+        remote_port: of.remote_port,
+        netns: of.netns,
+        congestion: of.congestion,
+        values: SocketValues::default(),
     }
 }

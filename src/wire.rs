@@ -98,6 +98,8 @@ pub struct Lifecycle {
 
 mod decode;
 mod packet;
+mod socket;
 
 pub use decode::{Record, WireError, decode};
 pub use packet::{Direction, HEADER_MAX, Packet};
+pub use socket::{Snapshot, SocketValues, decode_snapshot};

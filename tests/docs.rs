@@ -27,3 +27,8 @@ fn variables() {
 fn tables() {
     check("tables.md", &manual::tables_markdown());
 }
+
+#[test]
+fn sockets() {
+    check("sockets.md", &manual::sockets_markdown());
+}

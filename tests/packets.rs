@@ -4,7 +4,7 @@
 mod common;
 
 use common::capture::*;
-use estats::estats::{Bits, Ended, Engine, Interval, Output, Plan, RuleOptions, Sample};
+use estats::estats::{Bits, Ended, Engine, Interval, Output, Plan, Polled, RuleOptions, Sample};
 use estats::packets::{PacketCounts, Tracker};
 use estats::replay::ledger::Ledger;
 use estats::schema::{Hook, Var};
@@ -64,6 +64,10 @@ impl Output for Rows {
     }
 
     fn sampled(&mut self, _: &Sample<'_>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), Self::Error> {
         Ok(())
     }
 }

@@ -167,6 +167,31 @@ fn rows_are_what_happened() {
     }
 }
 
+#[test]
+fn snapshots_are_joined_to_their_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let report = replay(&run, &Options::default());
+    let batches = read(&report.dir.join("sockets.parquet"));
+    let table = &batches[0];
+    assert_eq!(table.num_rows(), 4);
+    for (row, expected) in [
+        ["2", "open", "NULL", "0.01", "1", "10000", "NULL", "NULL"],
+        ["2", "poll", "4", "0.634", "NULL", "NULL", "-1", "NULL"],
+        ["NULL", "poll", "4", "NULL", "NULL", "NULL", "NULL", "7"],
+        ["2", "close", "NULL", "0.659", "7", "NULL", "NULL", "NULL"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let names =
+            ["conn_id", "why", "poll", "t_s", "tcpi_state", "tcpi_rtt", "tcpi_pacing_rate", "mark"];
+        let found = names.map(|name| value(table, name, row));
+        assert_eq!(found, *expected, "row {row}");
+    }
+}
+
 fn analyze(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_estats-analyze")).args(arguments).output().unwrap()
 }

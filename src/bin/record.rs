@@ -13,7 +13,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Transport},
+    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Snapshots, Transport},
     log::WriterOptions,
     schema::Hook,
     units,
@@ -31,6 +31,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         estats-record -o run1 -- iperf3 -c 10.0.0.2 -t 30     one command and its children\n  \
         estats-record -o run1 --duration 30s                  the whole host\n  \
         estats-record -o run1 --port 443 --max-size 1G        a bounded flight recorder\n  \
+        estats-record -o run1 --snapshots 10ms                also tcp_info of every socket\n  \
         estats-record check                                   what this kernel offers"
 )]
 struct Cli {
@@ -100,6 +101,16 @@ struct Record {
     /// How often a connection's counters may be read
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
     resolution: Duration,
+    /// Also take a snapshot of every socket at this interval (10ms, 1s)
+    #[arg(long, value_name = "INTERVAL", value_parser = units::duration)]
+    snapshots: Option<Duration>,
+    /// Snapshots of every Nth socket only, chosen by its cookie
+    #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    sample: u32,
+    /// Snapshots only of sockets of which anything changed since the last
+    #[arg(long, requires = "snapshots")]
+    changed_only: bool,
     /// Ring buffer of each CPU
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     ring: u32,
@@ -222,6 +233,11 @@ fn record(args: Record) -> Result<ExitCode> {
         duration: args.duration,
         resolution: args.resolution,
         ring_bytes: args.ring,
+        snapshots: args.snapshots.map(|interval| Snapshots {
+            interval,
+            sample: args.sample,
+            changed_only: args.changed_only,
+        }),
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -245,6 +261,9 @@ fn record(args: Record) -> Result<ExitCode> {
             before = *p;
         }
         Notice::Progress(_) => {}
+        Notice::SlowPoll => say(&format!(
+            "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
+        )),
         Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
         Notice::RunsOn(pid) => say(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
@@ -263,6 +282,13 @@ fn record(args: Record) -> Result<ExitCode> {
             "the kernel skipped {} hook activations that interrupted another: rows open in those \
              seconds say so\n",
             p.skipped
+        ));
+    }
+    if p.slow_polls > 0 {
+        say(&format!(
+            "{} polls of the sockets took more than 80 % of --snapshots: a longer interval, a \
+             filter or --sample avoids it\n",
+            p.slow_polls
         ));
     }
     let lost = p.lost > 0 || outcome.fault.is_some();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, HookSet, Transport, coverage, host, load};
+use super::{CaptureError, Filters, HookSet, Snapshots, Transport, coverage, host, load};
 use crate::log::{HookStatus, Host, VariableStatus};
 
 /// What this kernel offers.
@@ -40,6 +40,12 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
         resolution_ns: 1_000_000,
         hooks_ring_bytes: 4096,
         lifecycle_ring_bytes: 4096,
+        socket_ring_bytes: 4096,
+        snapshots: Some(Snapshots {
+            interval: std::time::Duration::from_secs(1),
+            sample: 1,
+            changed_only: true,
+        }),
     };
     let loaded = load::load(&plan)?;
     let attached = loaded.attach(false)?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
-    wire::{Operation, Record, decode},
+    wire::{Operation, Record, decode, decode_snapshot},
 };
 
 /// Where drained records go; shared by the callbacks of all rings.
@@ -27,13 +27,13 @@ struct Sink {
     logged: Vec<u64>,
     connections: u64,
     open: u64,
-    /// Bytes that the rings held when they were read: by CPU, and last the lifecycle ring's.
+    /// Bytes that the rings held when they were read: by CPU, then the lifecycle ring's, then that
+    /// of the snapshots.
     fill: Vec<u64>,
 }
 
 impl Sink {
-    fn take(&mut self, ring: usize, bytes: &[u8], octets: u64) -> Result<(), CaptureError> {
-        self.fill[ring] += octets;
+    fn take(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         let header = match decode(bytes, &mut self.ops)? {
             Record::Hook(header) => {
                 self.writer.hook(&header, &self.ops)?;
@@ -54,10 +54,22 @@ impl Sink {
                 row.header
             }
         };
-        if let Some(n) = self.logged.get_mut(usize::from(header.cpu)) {
+        self.count(header.cpu);
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
+        let snapshot = decode_snapshot(bytes)?;
+        let cpu = snapshot.header.cpu;
+        self.writer.snapshot(snapshot)?;
+        self.count(cpu);
+        Ok(())
+    }
+
+    fn count(&mut self, cpu: u16) {
+        if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
             *n += 1;
         }
-        Ok(())
     }
 }
 
@@ -75,7 +87,8 @@ pub(super) struct Drain<'obj> {
     /// One object for each ring, or one that never falls silent would keep the others waiting.
     readers: Vec<Reader<'obj>>,
     sink: Rc<RefCell<Sink>>,
-    ring_sizes: [u64; 2],
+    /// Of the hook rings, the lifecycle ring and the ring of snapshots.
+    ring_sizes: [u64; 3],
     before: Vec<Counters>,
     skips: Skips,
     skipped: u64,
@@ -111,13 +124,16 @@ impl<'obj> Drain<'obj> {
             logged: vec![0; cpus],
             connections: 0,
             open: 0,
-            fill: vec![0; cpus + 1],
+            fill: vec![0; cpus + 2],
         }));
         let readers = readers(buffers, || {
             let sink = Rc::clone(&sink);
             move |place, bytes: &[u8], octets| {
                 let mut sink = sink.borrow_mut();
-                match sink.take(place, bytes, octets) {
+                sink.fill[place] += octets;
+                let taken =
+                    if place == cpus + 1 { sink.take_snapshot(bytes) } else { sink.take(bytes) };
+                match taken {
                     Ok(()) => 0,
                     Err(e) => {
                         sink.error = Some(e);
@@ -138,7 +154,7 @@ impl<'obj> Drain<'obj> {
             skips,
             skipped: 0,
             accounted_ns: now,
-            highest: vec![0; cpus + 1],
+            highest: vec![0; cpus + 2],
             drained_ns: now,
             marked: u64::MAX,
         })
@@ -153,7 +169,7 @@ impl<'obj> Drain<'obj> {
     pub(super) fn round(&mut self) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
-        let bytes = self.ring_sizes[0].max(self.ring_sizes[1]);
+        let bytes = self.ring_sizes.into_iter().max().unwrap_or(0);
         for reader in &self.readers {
             let result = reader.read(bytes);
             if let Some(e) = self.sink.borrow_mut().error.take() {
@@ -163,7 +179,7 @@ impl<'obj> Drain<'obj> {
         }
         let mut sink = self.sink.borrow_mut();
         for (i, fill) in sink.fill.iter_mut().enumerate() {
-            let size = self.ring_sizes[usize::from(i == self.before.len())];
+            let size = self.ring_sizes[i.saturating_sub(self.before.len() - 1)];
             self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
@@ -233,15 +249,15 @@ impl<'obj> Drain<'obj> {
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
-            let lifecycle = i == self.before.len();
+            let which = i.saturating_sub(self.before.len() - 1);
             let bytes = std::mem::take(bytes);
             if bytes > 0 {
                 sink.writer.ledger(&LedgerRow::RingFill {
                     ts_ns,
-                    cpu: if lifecycle { crate::wire::NO_CPU } else { i as u16 },
-                    ring: if lifecycle { Ring::Lifecycle } else { Ring::Hooks },
+                    cpu: if which > 0 { crate::wire::NO_CPU } else { i as u16 },
+                    ring: Ring::ALL[which],
                     bytes,
-                    size: self.ring_sizes[usize::from(lifecycle)],
+                    size: self.ring_sizes[which],
                 })?;
             }
         }
@@ -249,6 +265,11 @@ impl<'obj> Drain<'obj> {
         self.accounted_ns = ts_ns;
         self.before = now;
         Ok(())
+    }
+
+    /// Adds a row to the ledger.
+    pub(super) fn note(&mut self, row: &LedgerRow) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.ledger(row)?)
     }
 
     /// Records logged so far, connections seen, connections open, bytes written, records lost,

@@ -93,6 +93,14 @@ fn put(map: &dyn MapCore, key: &[u8]) -> Result<(), CaptureError> {
 }
 
 impl Filters {
+    /// Inode numbers of the namespaces asked for.
+    ///
+    /// # Errors
+    /// [`CaptureError::Option`] for a name that is none's.
+    pub(super) fn netns_inodes(&self) -> Result<Vec<u32>, CaptureError> {
+        self.netns.iter().map(|name| netns::inode_of(name)).collect()
+    }
+
     /// Checks that everything named exists.
     pub(super) fn check(&self) -> Result<(), CaptureError> {
         let mount = cgroup::mount();

@@ -27,6 +27,7 @@ use self::{
 use super::{
     CaptureError, Filters, filter, function, host,
     points::{HookSet, POINTS, Point, Target},
+    snapshot::Snapshots,
     transport::{Buffers, Transport},
 };
 use crate::schema::Hook;
@@ -47,6 +48,9 @@ pub(super) struct Plan<'a> {
     /// Bytes of each CPU's ring; a power of two and a multiple of the page size.
     pub hooks_ring_bytes: u32,
     pub lifecycle_ring_bytes: u32,
+    pub socket_ring_bytes: u32,
+    /// Polls of all sockets, if there shall be any.
+    pub snapshots: Option<Snapshots>,
 }
 
 /// Each CPU has its own perf buffer of lifecycle records.
@@ -170,12 +174,12 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         }
     };
     let buffers = match transport {
-        Transport::Ring => make_rings(&object, kernel.cpus, plan)?,
+        Transport::Ring => make_rings(&object, set, kernel.cpus, plan)?,
         Transport::Perf => Buffers::Perf {
             hooks: object::map(&object, "hook_events")?,
             lifecycle: object::map(&object, "lifecycle_events")?,
             cpus: kernel.cpus,
-            bytes: [plan.hooks_ring_bytes, PERF_LIFECYCLE_BYTES.min(plan.lifecycle_ring_bytes)],
+            bytes: [plan.hooks_ring_bytes, PERF_LIFECYCLE_BYTES.min(plan.lifecycle_ring_bytes), 0],
         },
     };
     let mut loaded = Loaded {
@@ -232,6 +236,14 @@ fn prepare(
             ("use_perf", (transport == Transport::Perf).into()),
         ],
     );
+    if set != HookSet::Kprobe
+        && let Some(snapshots) = plan.snapshots
+    {
+        object::configure(
+            &mut open,
+            &[("sample", snapshots.sample.into()), ("changed_only", snapshots.changed_only.into())],
+        );
+    }
     let sized = |r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf("size the maps", e));
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
@@ -243,6 +255,8 @@ fn prepare(
             sized(map.set_max_entries(kernel.cpus as u32))?;
         } else if name == "lifecycle_ring" {
             sized(map.set_max_entries(plan.lifecycle_ring_bytes))?;
+        } else if name == "socket_ring" {
+            sized(map.set_max_entries(plan.socket_ring_bytes))?;
         } else if name == "pids" && !plan.by_process {
             // Its memory is taken at once: a recording that asks for no processes pays for none.
             sized(map.set_max_entries(1))?;
@@ -261,6 +275,9 @@ fn prepare(
             .enumerate()
             .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
+        if name == "poll" && plan.snapshots.is_none() {
+            return false;
+        }
         // Programs of no point serve the recorder itself.
         serves.peek().is_none() || serves.any(|(i, _)| !unused(i))
     };
@@ -291,6 +308,9 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
         if point.hooks.iter().any(|hook| plan.without.contains(hook)) {
             return Some("left out on request".to_owned());
         }
+        if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
+            return Some("only for --snapshots".to_owned());
+        }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some("function hooks are not in the tracepoint set".to_owned());
         }
@@ -314,8 +334,18 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
     all.filter_map(|(i, point)| reason(point).map(|reason| (i, reason))).collect()
 }
 
-fn make_rings(object: &Object, cpus: usize, plan: &Plan<'_>) -> Result<Buffers, CaptureError> {
+fn make_rings(
+    object: &Object,
+    set: HookSet,
+    cpus: usize,
+    plan: &Plan<'_>,
+) -> Result<Buffers, CaptureError> {
     let bytes = plan.hooks_ring_bytes;
+    let (sockets, socket_bytes) = if set == HookSet::Kprobe {
+        (None, 0)
+    } else {
+        (Some(object::map(object, "socket_ring")?), plan.socket_ring_bytes)
+    };
     let table = object::map(object, "hook_rings")?;
     // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
     let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
@@ -337,7 +367,8 @@ fn make_rings(object: &Object, cpus: usize, plan: &Plan<'_>) -> Result<Buffers, 
     Ok(Buffers::Rings {
         hooks,
         lifecycle: object::map(object, "lifecycle_ring")?,
-        bytes: [bytes, plan.lifecycle_ring_bytes],
+        sockets,
+        bytes: [bytes, plan.lifecycle_ring_bytes, socket_bytes],
     })
 }
 
@@ -350,6 +381,21 @@ impl Loaded {
     /// The programs of that name: it, and the one that stands in for it (bpf/turn.bpf.h).
     fn programs(&self, name: &str) -> impl Iterator<Item = ProgramMut<'_>> {
         [name.to_owned(), name.to_owned() + AGAIN].into_iter().filter_map(|n| self.program(&n))
+    }
+
+    /// A map of the object, by name.
+    pub(super) fn map(&self, name: &str) -> Result<MapHandle, CaptureError> {
+        object::map(&self.object, name)
+    }
+
+    /// Why there are no polls of sockets, if there are none.
+    pub(super) fn obstacle_to_polls(&self) -> Option<String> {
+        if self.set == HookSet::Kprobe {
+            return Some("the kprobe set has no snapshots; leave out the option".to_owned());
+        }
+        let polls = |at: usize| POINTS[at].hooks == [Hook::Poll];
+        let (_, why) = self.unusable.iter().find(|(at, _)| polls(*at))?;
+        Some(why.clone())
     }
 
     /// An iterator, if this kernel has it.

@@ -72,15 +72,32 @@ pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     Ok(meta.ino() as u32)
 }
 
+/// The inode number of a namespace's file.
+pub(super) fn inode(ns: &File) -> io::Result<u32> {
+    Ok(ns.metadata()?.ino() as u32)
+}
+
+fn enter(ns: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open; the call touches no memory of ours.
+    let result = unsafe { libc::setns(ns.as_raw_fd(), libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Runs `work` in the namespace and comes back to `home`, on this thread: for what is done too
+/// often to make a thread each time.
+pub(super) fn visit<T>(ns: &File, home: &File, work: impl FnOnce() -> T) -> io::Result<T> {
+    enter(ns)?;
+    let result = work();
+    enter(home)?;
+    Ok(result)
+}
+
 /// Runs `work` in the namespace, on a thread of its own: setns() moves only the calling thread.
 pub(super) fn inside<T: Send>(ns: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         scope
             .spawn(|| {
-                // SAFETY: the descriptor is open; the call touches no memory of ours.
-                if unsafe { libc::setns(ns.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-                    return Err(io::Error::last_os_error());
-                }
+                enter(ns)?;
                 Ok(work())
             })
             .join()

@@ -214,6 +214,7 @@ pub(super) const POINTS: &[Point] = &[
     ),
     point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator("tcp"))]),
     point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator("tcp"))]),
+    only(Sets::Tracing, point("iter/tcp", &[Hook::Poll], &[("poll", Iterator("tcp"))])),
     point(
         "fentry+fexit/tcp_write_xmit",
         &[Hook::WriteXmit],

@@ -15,6 +15,7 @@ use super::{
     host,
     load::{self, Loaded, Plan},
     points::HookSet,
+    snapshot::{Poller, Snapshots},
     transport::Transport,
     walk,
 };
@@ -46,6 +47,8 @@ pub struct Options {
     pub resolution: Duration,
     /// Bytes of each CPU's ring; rounded up to a power of two.
     pub ring_bytes: u32,
+    /// Polls of all sockets.
+    pub snapshots: Option<Snapshots>,
     /// Segment sizes and bounds.
     pub log: WriterOptions,
 }
@@ -67,6 +70,8 @@ pub struct Progress {
     pub lost: u64,
     /// Hook activations for which the kernel did not run the program.
     pub skipped: u64,
+    /// Polls of sockets that took more than 80 % of their interval.
+    pub slow_polls: u64,
 }
 
 /// How a recording ended.
@@ -87,6 +92,8 @@ pub enum Notice<'a> {
     Recording,
     /// Once a second.
     Progress(&'a Progress),
+    /// For the first time, a poll of the sockets took more than 80 % of its interval.
+    SlowPoll,
     /// Nothing more is recorded; a command goes on.
     Stopped(&'a CaptureError),
     /// The command with this process id did not end when it was asked to.
@@ -96,6 +103,8 @@ pub enum Notice<'a> {
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
 const PAUSE: Duration = Duration::from_millis(10);
 const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
+/// Some 14,000 snapshots: a large part of a poll, and what 10 ms of openings and closings may bring.
+const SOCKET_RING_BYTES: u32 = 8 << 20;
 /// How long the last segments of an ended command may take: its FINs are under way when it exits.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -124,8 +133,16 @@ pub fn record(
         resolution_ns: options.resolution.as_nanos() as u64,
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
+        socket_ring_bytes: SOCKET_RING_BYTES,
+        snapshots: options.snapshots,
     };
     let loaded = load::load(&plan)?;
+    if let Some(snapshots) = options.snapshots
+        && let Some(reason) = loaded.obstacle_to_polls()
+    {
+        let value = format!("{:?}", snapshots.interval);
+        return Err(CaptureError::Option { option: "--snapshots", value, reason });
+    }
     let attached = loaded.attach(by_process)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
@@ -151,6 +168,13 @@ pub fn record(
             return Err(e);
         }
     };
+    let mut poller = match options.snapshots {
+        Some(snapshots) => {
+            let wanted = options.filters.netns_inodes()?;
+            Some(Poller::new(&loaded, snapshots, wanted)?)
+        }
+        None => None,
+    };
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
@@ -161,13 +185,16 @@ pub fn record(
     let mut linger_from = None;
     let mut accounted = clock::monotonic_ns();
     loop {
-        thread::sleep(PAUSE);
+        thread::sleep(poller.as_ref().map_or(PAUSE, |p| p.until_due().min(PAUSE)));
         let now = clock::monotonic_ns();
         state.elapsed = Duration::from_nanos(now - started.monotonic_ns);
         let due = now - accounted >= 1_000_000_000;
         if fault.is_none() {
-            let round =
-                drain.round().and_then(|()| if due { drain.account(counters) } else { Ok(()) });
+            let round = poller
+                .as_mut()
+                .map_or(Ok(()), |poller| poller.poll(&mut drain))
+                .and_then(|()| drain.round())
+                .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
             if let Err(e) = round {
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
@@ -176,6 +203,11 @@ pub fn record(
             } else if due {
                 accounted = now;
                 update(&mut state, &drain);
+                let slow = poller.as_ref().map_or(0, Poller::slow);
+                if state.slow_polls == 0 && slow > 0 {
+                    notice(Notice::SlowPoll);
+                }
+                state.slow_polls = slow;
                 notice(Notice::Progress(&state));
             }
         }
@@ -268,6 +300,10 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             netns: options.filters.netns.clone(),
             hooks_ring_bytes: loaded.buffers.bytes()[0],
             lifecycle_ring_bytes: loaded.buffers.bytes()[1],
+            socket_ring_bytes: loaded.buffers.bytes()[2],
+            snapshots_ns: options.snapshots.map(|s| s.interval.as_nanos() as u64),
+            sample: options.snapshots.map(|s| s.sample),
+            changed_only: options.snapshots.is_some_and(|s| s.changed_only),
             rotate_bytes: options.log.rotate_bytes,
             rotate_ns: options.log.rotate_ns,
             max_bytes: options.log.max_bytes,

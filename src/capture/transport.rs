@@ -41,10 +41,15 @@ impl std::str::FromStr for Transport {
 /// The kernel's side: what the programs write to.
 #[derive(Debug)]
 pub(super) enum Buffers {
-    /// A ring for each CPU, and one for lifecycle records.
-    Rings { hooks: Vec<MapHandle>, lifecycle: MapHandle, bytes: [u32; 2] },
-    /// Two for each CPU.
-    Perf { hooks: MapHandle, lifecycle: MapHandle, cpus: usize, bytes: [u32; 2] },
+    /// A ring for each CPU, one for lifecycle records, and one for snapshots if there are any.
+    Rings {
+        hooks: Vec<MapHandle>,
+        lifecycle: MapHandle,
+        sockets: Option<MapHandle>,
+        bytes: [u32; 3],
+    },
+    /// Two for each CPU; snapshots need rings.
+    Perf { hooks: MapHandle, lifecycle: MapHandle, cpus: usize, bytes: [u32; 3] },
 }
 
 impl Buffers {
@@ -56,8 +61,9 @@ impl Buffers {
         }
     }
 
-    /// Bytes of a CPU's buffer of operations, and of the one (or each one) of lifecycle records.
-    pub(super) fn bytes(&self) -> [u64; 2] {
+    /// Bytes of a CPU's buffer of operations, of the one (or each one) of lifecycle records, and of
+    /// the ring of snapshots (0 if there is none).
+    pub(super) fn bytes(&self) -> [u64; 3] {
         let (Self::Rings { bytes, .. } | Self::Perf { bytes, .. }) = self;
         bytes.map(u64::from)
     }
@@ -74,10 +80,11 @@ pub(super) enum Reader<'a> {
 }
 
 /// The buffers with how many octets they hold, as [`Reader::read`] is asked to read them: those of
-/// each CPU, and last those of lifecycle records.
+/// each CPU, then those of lifecycle records, and last those of snapshots.
 ///
-/// `take` is given each record with the place of its buffer (CPU, or the number of CPUs for
-/// lifecycle records) and the octets that it took there; an error code ends the round.
+/// `take` is given each record with the place of its buffer (CPU, the number of CPUs for lifecycle
+/// records, and one more for snapshots) and the octets that it took there; an error code ends the
+/// round.
 pub(super) fn readers<'a, F>(
     buffers: &Buffers,
     take: impl Fn() -> F,
@@ -87,9 +94,10 @@ where
 {
     let fault = |e| CaptureError::bpf("read the rings", e);
     match buffers {
-        Buffers::Rings { hooks, lifecycle, .. } => hooks
+        Buffers::Rings { hooks, lifecycle, sockets, .. } => hooks
             .iter()
             .chain([lifecycle])
+            .chain(sockets)
             .enumerate()
             .map(|(place, map)| {
                 let mut take = take();

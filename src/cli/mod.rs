@@ -1,6 +1,8 @@
 //! The commands of `estats-analyze`.
 
+mod audit;
 mod compare;
+mod export;
 mod import;
 mod info;
 mod replay;
@@ -78,6 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare every connection with the kernel's own account of it
+    Audit(audit::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
@@ -89,6 +93,17 @@ enum Command {
         run: PathBuf,
         /// One statement
         statement: String,
+    },
+    /// Write a recording in another tool's format to standard output
+    #[command(
+        after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
+    )]
+    Export {
+        /// Directory of a recording
+        run: PathBuf,
+        /// The format
+        #[arg(long)]
+        format: export::Format,
     },
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
@@ -117,8 +132,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
+        (Some(Command::Export { run, format }), _) => export::run(&run, format),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;

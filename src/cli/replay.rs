@@ -56,6 +56,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         writeln!(out, "{:>12} rows  {}", entry.rows, entry.file)?;
     }
     writeln!(out, "digest {}", report.tables.digest)?;
+    writeln!(out, "{}", report.tables.audit)?;
     writeln!(out, "tables in {}", report.dir.display())?;
     Ok(exit_code(report.lost))
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 use super::{Dump, DumpRow, Unmatched, Values};
-use crate::estats::{Completeness, Ended, Interval, Output, Row, Sample};
+use crate::estats::{Completeness, Ended, Interval, Output, Polled, Row, Sample};
 use crate::log::Recording;
 use crate::replay::ledger::Ledger;
 use crate::replay::{self, Options, ReplayError};
@@ -100,7 +100,7 @@ impl Connection {
 /// # Errors
 /// Those of reading the recording.
 pub fn replay(recording: &Recording, dump: &Dump) -> Result<Vec<Connection>, ReplayError> {
-    let ledger = replay::read_ledger(recording)?;
+    let ledger = replay::clocks(recording)?;
     let mut wanted: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
     let mut nameless = BTreeSet::new();
     for row in &dump.rows {
@@ -212,6 +212,11 @@ impl Output for Collector<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Snapshots are no statistics to compare with.
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
 }

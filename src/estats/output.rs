@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use super::Row;
 use crate::flow::Flow;
 use crate::schema::{Apply, Kind, Rule, Var};
+use crate::wire::Snapshot;
 
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,16 @@ pub struct Sample<'a> {
     pub row: &'a Row,
 }
 
+/// A snapshot with its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Polled<'a> {
+    /// Number of the connection and CLOCK_MONOTONIC of its beginning; none for a socket that is
+    /// not recorded otherwise.
+    pub connection: Option<(u64, u64)>,
+    /// What was read.
+    pub snapshot: &'a Snapshot,
+}
+
 /// Takes the rows.
 pub trait Output {
     /// What can go wrong, usually writing.
@@ -106,6 +117,8 @@ pub trait Output {
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error>;
     /// A sample of the series. In order of time, then of the number.
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
+    /// A snapshot of a socket. In order of time.
+    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
 }
 
 /// What the engine noticed.

@@ -30,6 +30,7 @@ struct Out {
 struct Collect {
     ended: Vec<Out>,
     sampled: Vec<(u64, u64, Row)>,
+    polled: Vec<(u64, Option<(u64, u64)>)>,
 }
 
 impl Output for &mut Collect {
@@ -51,6 +52,10 @@ impl Output for &mut Collect {
     }
     fn sampled(&mut self, s: &Sample<'_>) -> Result<(), Self::Error> {
         self.sampled.push((s.ts_ns, s.conn_id, s.row.clone()));
+        Ok(())
+    }
+    fn polled(&mut self, p: &Polled<'_>) -> Result<(), Self::Error> {
+        self.polled.push((p.snapshot.header.ts_ns, p.connection));
         Ok(())
     }
 }

@@ -23,17 +23,20 @@ pub enum Ring {
     Hooks,
     /// The ring of lifecycle records.
     Lifecycle,
+    /// The ring of snapshots.
+    Sockets,
 }
 
 impl Ring {
     /// All rings.
-    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle];
+    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle, Self::Sockets];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hooks => "hooks",
             Self::Lifecycle => "lifecycle",
+            Self::Sockets => "sockets",
         }
     }
 }
@@ -106,7 +109,23 @@ pub enum LedgerRow {
         /// Beginning of the interval, CLOCK_MONOTONIC in ns.
         since_ns: u64,
     },
-    /// A bounded recording removed its oldest segment of hook records.
+    /// A poll of the sockets began late, or was left out because the next was due already.
+    LatePoll {
+        /// When it began, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// After the time at which it was due, in ns.
+        late_ns: u64,
+        /// Polls left out.
+        missed: u64,
+    },
+    /// A poll of the sockets took more than 80 % of its interval.
+    SlowPoll {
+        /// Its end, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// Its beginning, CLOCK_MONOTONIC in ns.
+        since_ns: u64,
+    },
+    /// A bounded recording removed its oldest segment of hook records and snapshots.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
         ts_ns: u64,
@@ -116,7 +135,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 9] = [
+pub(super) const KINDS: [&str; 12] = [
     "clock",
     "loss",
     "emitted",
@@ -126,6 +145,9 @@ pub(super) const KINDS: [&str; 9] = [
     "dropped",
     "dropped_cpu",
     "skipped",
+    "late_poll",
+    "slow_poll",
+    "snapshots_drained",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -143,6 +165,8 @@ pub(super) struct DroppedRows {
 pub(super) enum RawRow {
     Row(LedgerRow),
     DroppedRows(DroppedRows),
+    /// Every snapshot made before this time is in the files.
+    SnapshotsDrained(u64),
     /// Of a kind that this build does not know.
     Unknown,
 }
@@ -204,6 +228,12 @@ impl From<&LedgerRow> for Cells {
                 since_ns: Some(since_ns),
                 ..none
             },
+            LedgerRow::LatePoll { ts_ns, late_ns, missed } => {
+                Self { ts_ns, kind: 9, late_ns: Some(late_ns), count: Some(missed), ..none }
+            }
+            LedgerRow::SlowPoll { ts_ns, since_ns } => {
+                Self { ts_ns, kind: 10, since_ns: Some(since_ns), ..none }
+            }
             LedgerRow::Dropped { ts_ns, segment } => {
                 Self { ts_ns, kind: 6, segment: Some(segment), ..none }
             }
@@ -237,6 +267,10 @@ impl LedgerBuilder {
 
     pub fn push_dropped(&mut self, row: &DroppedRows) {
         self.rows.push(row.into());
+    }
+
+    pub fn push_snapshots_drained(&mut self, ts_ns: u64) {
+        self.rows.push(Cells { ts_ns, kind: 11, ..Cells::default() });
     }
 
     pub fn rows(&self) -> usize {
@@ -318,7 +352,13 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             }
             "map_failure" => LedgerRow::MapFailure { ts_ns, cpu: cpu()?, count: cell(count, i)? },
             "late_drain" => LedgerRow::LateDrain { ts_ns, late_ns: cell(late, i)? },
+            "late_poll" => {
+                let (late_ns, missed) = (cell(late, i)?, cell(count, i)?);
+                LedgerRow::LatePoll { ts_ns, late_ns, missed }
+            }
+            "slow_poll" => LedgerRow::SlowPoll { ts_ns, since_ns: cell(since, i)? },
             "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
+            "snapshots_drained" => return Ok(RawRow::SnapshotsDrained(ts_ns)),
             "dropped_cpu" => {
                 return Ok(RawRow::DroppedRows(DroppedRows {
                     ts_ns,

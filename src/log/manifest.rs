@@ -157,6 +157,14 @@ pub struct RecordOptions {
     pub hooks_ring_bytes: u64,
     /// Size of the ring of lifecycle records.
     pub lifecycle_ring_bytes: u64,
+    /// Size of the ring of snapshots.
+    pub socket_ring_bytes: u64,
+    /// Time between two polls of the sockets; absent without polls.
+    pub snapshots_ns: Option<u64>,
+    /// N where every Nth socket was polled.
+    pub sample: Option<u32>,
+    /// Whether polls left out what had not changed.
+    pub changed_only: bool,
     /// Size of a segment; see [`super::WriterOptions`].
     pub rotate_bytes: u64,
     /// Length of a segment in time.

@@ -20,10 +20,11 @@ use super::ledger::{self, RawRow};
 use super::packets::{self, PacketRow};
 use super::report::VerifyReport;
 use super::rows;
+use super::sockets::{self, SocketRow};
 use super::stream::Stream;
 use super::verify;
 use super::{LedgerRow, LogError, Manifest};
-use crate::wire::Lifecycle;
+use crate::wire::{Lifecycle, Snapshot};
 
 /// A recording, open for reading.
 #[derive(Clone, Debug)]
@@ -92,7 +93,18 @@ impl Recording {
     pub fn ledger(&self) -> impl Iterator<Item = Result<LedgerRow, LogError>> + use<> {
         self.rows(Stream::Ledger, ledger::decode).filter_map(|row| match row {
             Ok(RawRow::Row(row)) => Some(Ok(row)),
-            Ok(RawRow::DroppedRows(_) | RawRow::Unknown) => None,
+            Ok(RawRow::DroppedRows(_) | RawRow::SnapshotsDrained(_) | RawRow::Unknown) => None,
+            Err(e) => Some(Err(e)),
+        })
+    }
+
+    /// The snapshots of sockets, in the order of the files: nearly that of their time. Errors and
+    /// cuts as for [`Self::hooks`]. Rows of a hook or reason that this build does not know are left
+    /// out.
+    pub fn sockets(&self) -> impl Iterator<Item = Result<Snapshot, LogError>> + use<> {
+        self.rows(Stream::Sockets, sockets::decode).filter_map(|row| match row {
+            Ok(SocketRow::Snapshot(row)) => Some(Ok(row)),
+            Ok(SocketRow::Marker | SocketRow::Unknown) => None,
             Err(e) => Some(Err(e)),
         })
     }
@@ -122,7 +134,7 @@ impl Recording {
     /// If a file cannot be read.
     pub fn truncations(&self) -> Result<Vec<Truncation>, LogError> {
         let mut found = Vec::new();
-        for stream in [Stream::Hooks, Stream::Connections, Stream::Packets, Stream::Ledger] {
+        for stream in Stream::ALL {
             for segment in self.open_stream(stream)? {
                 found.extend(segment.truncation());
             }

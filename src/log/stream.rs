@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 
 use super::FORMAT_VERSION;
 use super::ledger::{KINDS, Ring};
-use crate::schema::{Hook, Op, Var};
+use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::{Direction, Event, HEADER_MAX};
 
 /// One of the sequences of record batches that make up a recording.
@@ -25,11 +25,17 @@ pub enum Stream {
     Packets,
     /// Loss, clocks, ring fill.
     Ledger,
+    /// Snapshots of sockets.
+    Sockets,
 }
 
 const SUFFIX: &str = ".arrows.zst";
 
 impl Stream {
+    /// All streams.
+    pub const ALL: [Self; 5] =
+        [Self::Hooks, Self::Connections, Self::Packets, Self::Ledger, Self::Sockets];
+
     /// Name of the stream, with which its files begin.
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,6 +43,7 @@ impl Stream {
             Self::Connections => "connections",
             Self::Packets => "packets",
             Self::Ledger => "ledger",
+            Self::Sockets => "sockets",
         }
     }
 
@@ -61,6 +68,7 @@ impl Stream {
             Self::Connections => CONNECTIONS.clone(),
             Self::Packets => PACKETS.clone(),
             Self::Ledger => LEDGER.clone(),
+            Self::Sockets => SOCKETS.clone(),
         }
     }
 
@@ -88,6 +96,8 @@ pub static DIRECTIONS: LazyLock<ArrayRef> =
     LazyLock::new(|| names(Direction::ALL.iter().map(|d| d.name())));
 /// Kinds of ledger rows.
 pub static LEDGER_KINDS: LazyLock<ArrayRef> = LazyLock::new(|| names(KINDS.iter().copied()));
+/// Names of what makes snapshots, by code - 1.
+pub static WHYS: LazyLock<ArrayRef> = LazyLock::new(|| names(Why::ALL.iter().map(|w| w.name())));
 /// Names of the rings.
 pub static RINGS: LazyLock<ArrayRef> = LazyLock::new(|| names(Ring::ALL.iter().map(|r| r.name())));
 
@@ -117,6 +127,7 @@ fn empty_column(field: &Field) -> ArrayRef {
                 "direction" => &DIRECTIONS,
                 "kind" => &LEDGER_KINDS,
                 "ring" => &RINGS,
+                "why" => &WHYS,
                 other => unreachable!("no dictionary for column {other}"),
             };
             let column = if **key == DataType::Int16 {
@@ -134,7 +145,8 @@ fn empty_column(field: &Field) -> ArrayRef {
 const SMALL_DICTIONARY: fn() -> DataType =
     || DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
 
-fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
+/// A column with its description; no value is null.
+pub fn field(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
     let mut metadata = HashMap::from([("meaning".to_owned(), meaning.to_owned())]);
     if !unit.is_empty() {
         metadata.insert("unit".to_owned(), unit.to_owned());
@@ -269,22 +281,46 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("cpu", UInt16, "", "the CPU"),
         optional("hook", SMALL_DICTIONARY(), "", "the hook"),
         optional("ring", SMALL_DICTIONARY(), "", "the ring"),
-        optional("since_ns", UInt64, "ns", "loss: beginning of the interval"),
+        optional(
+            "since_ns",
+            UInt64,
+            "ns",
+            "loss, skipped: beginning of the interval; slow_poll: of the poll",
+        ),
         optional(
             "count",
             UInt64,
             "",
-            "loss, map_failure: number in the interval; emitted: number so far; dropped: rows removed",
+            "loss, skipped, map_failure: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),
         optional("monotonic_ns", UInt64, "ns", "clock: CLOCK_MONOTONIC"),
         optional("realtime_ns", UInt64, "ns", "clock: CLOCK_REALTIME"),
         optional("tai_ns", UInt64, "ns", "clock: CLOCK_TAI"),
-        optional("late_ns", UInt64, "ns", "late_drain: how late the rings were read"),
-        optional("segment", UInt32, "", "dropped: number of the hooks segment removed"),
+        optional(
+            "late_ns",
+            UInt64,
+            "ns",
+            "late_drain, late_poll: how late the rings were read, the poll began",
+        ),
+        optional(
+            "segment",
+            UInt32,
+            "",
+            "dropped: number of the segment of hooks and sockets removed",
+        ),
     ];
     schema(Stream::Ledger, fields)
+});
+
+static SOCKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = header_fields();
+    fields.extend(super::sockets::fields());
+    let plain = schema(Stream::Sockets, fields);
+    let mut metadata = plain.metadata().clone();
+    metadata.insert("estats.differences".to_owned(), super::sockets::RULE.to_owned());
+    Arc::new(Schema::new_with_metadata(plain.fields().clone(), metadata))
 });
 
 /// A column by its name and type.
@@ -326,6 +362,7 @@ mod tests {
         assert!(Op::ALL.iter().enumerate().all(|(i, o)| *o as usize == i + 1));
         assert!(Event::ALL.iter().enumerate().all(|(i, e)| *e as usize == i + 1));
         assert!(Direction::ALL.iter().enumerate().all(|(i, d)| *d as usize == i + 1));
+        assert!(Why::ALL.iter().enumerate().all(|(i, w)| *w as usize == i + 1));
         assert!(Var::COUNT <= i16::MAX as usize);
     }
 

@@ -13,6 +13,7 @@ use super::ledger::{self, DroppedRows, RawRow};
 use super::ranges::Ranges;
 use super::reader::Recording;
 use super::report::{CpuReport, Finding, RANGES, VerifyReport};
+use super::sockets::SocketRow;
 use super::stream::{Stream, column};
 use super::{LedgerRow, LogError, rows};
 use crate::wire::NO_CPU;
@@ -101,6 +102,7 @@ struct Ledger {
     /// Segments removed by --max-size.
     removed: BTreeSet<u32>,
     removed_rows: Vec<DroppedRows>,
+    snapshots_drained_ns: u64,
 }
 
 impl Ledger {
@@ -118,12 +120,17 @@ impl Ledger {
                 self.removed.insert(segment);
             }
             RawRow::DroppedRows(rows) => self.removed_rows.push(rows),
+            RawRow::SnapshotsDrained(ts_ns) => {
+                self.snapshots_drained_ns = self.snapshots_drained_ns.max(ts_ns);
+            }
             RawRow::Row(
                 LedgerRow::Clock(..)
                 | LedgerRow::RingFill { .. }
                 | LedgerRow::MapFailure { .. }
                 | LedgerRow::LateDrain { .. }
-                | LedgerRow::Skipped { .. },
+                | LedgerRow::Skipped { .. }
+                | LedgerRow::LatePoll { .. }
+                | LedgerRow::SlowPoll { .. },
             )
             | RawRow::Unknown => {}
         }
@@ -166,11 +173,19 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
         unknown += super::packets::decode(batch)?.iter().filter(|row| row.is_none()).count() as u64;
         packets.batch(batch)
     })?;
+    let mut sockets = StreamSeen::default();
+    segments(recording, Stream::Sockets, &mut report, &mut |batch| {
+        let rows = super::sockets::decode(batch)?;
+        unknown += rows.iter().filter(|row| **row == SocketRow::Unknown).count() as u64;
+        sockets.batch(batch)
+    })?;
     report.unknown = unknown;
 
     let present = recording.segments(Stream::Hooks)?;
+    let has_sockets = !recording.segments(Stream::Sockets)?.is_empty();
     missing_segments(recording, &present, &ledger, &mut report)?;
-    Account { recording, hooks, connections, packets, ledger, present }.settle(&mut report);
+    Account { recording, hooks, connections, packets, sockets, has_sockets, ledger, present }
+        .settle(&mut report);
     Ok(report)
 }
 
@@ -199,10 +214,18 @@ fn missing_segments(
         report.findings.push(Finding::MissingSegment { file: stream.file_name(number) });
     };
     // Only the last can be the open one, so all before it were there, and at least the first.
-    for number in 0..=present.last().copied().unwrap_or(0) {
-        if present.binary_search(&number).is_err() && !ledger.removed.contains(&number) {
-            missing(Stream::Hooks, number);
+    let mut gaps = |stream: Stream, present: &[u32]| {
+        for number in 0..=present.last().copied().unwrap_or(0) {
+            if present.binary_search(&number).is_err() && !ledger.removed.contains(&number) {
+                missing(stream, number);
+            }
         }
+    };
+    gaps(Stream::Hooks, present);
+    let sockets = recording.segments(Stream::Sockets)?;
+    // Recorders before there were snapshots made no such stream.
+    if !sockets.is_empty() {
+        gaps(Stream::Sockets, &sockets);
     }
     let packets = recording.segments(Stream::Packets)?;
     for number in 0..packets.last().copied().unwrap_or(0) {
@@ -223,6 +246,8 @@ struct Account<'a> {
     hooks: StreamSeen,
     connections: StreamSeen,
     packets: StreamSeen,
+    sockets: StreamSeen,
+    has_sockets: bool,
     ledger: Ledger,
     present: Vec<u32>,
 }
@@ -236,11 +261,13 @@ impl Account<'_> {
         cpus.extend(seen(&self.hooks));
         cpus.extend(seen(&self.connections));
         cpus.extend(seen(&self.packets));
+        cpus.extend(seen(&self.sockets));
         let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
         cpus.extend(totals.map(|t| t.cpu));
         for cpu in cpus {
             let numbers = self.hooks.numbers(cpu).union(&self.connections.numbers(cpu));
             let numbers = numbers.union(&self.packets.numbers(cpu));
+            let numbers = numbers.union(&self.sockets.numbers(cpu));
             let mut line = CpuReport {
                 cpu,
                 logged: numbers.count(),
@@ -318,9 +345,14 @@ impl Account<'_> {
         if !self.packets.cpus.is_empty() {
             drained = drained.min(self.packets.drained_ns);
         }
+        // Recorders before there were snapshots made no such stream.
+        if self.has_sockets {
+            drained = drained.min(self.sockets.drained_ns.max(self.ledger.snapshots_drained_ns));
+        }
         let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
-        let proven = |stream: &StreamSeen| stream.proven(line.cpu, cut);
-        line.proven = proven(&self.hooks).max(proven(&self.connections)).max(proven(&self.packets));
+        let streams = [&self.hooks, &self.connections, &self.packets, &self.sockets];
+        line.proven =
+            streams.map(|stream| stream.proven(line.cpu, cut)).into_iter().max().unwrap_or(0);
         fill_missing(line, numbers);
         let explained = line.lost.saturating_add(line.removed);
         let mut reasons = Vec::new();

@@ -13,21 +13,22 @@ use super::ledger::{DroppedRows, LedgerBuilder};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
+use super::sockets::SocketBuilder;
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest};
 use crate::schema::Hook;
-use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet};
+use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
 /// How the recording is divided and bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// A segment of hook records ends when it has this many bytes (at most a quarter of
-    /// `max_bytes`, so that removing one segment removes a small part).
+    /// A segment of hook records and snapshots ends when it has this many bytes (at most a quarter
+    /// of `max_bytes`, so that removing one segment removes a small part).
     pub rotate_bytes: u64,
     /// Or when it is this old, in ns.
     pub rotate_ns: u64,
-    /// Bound of the recording's size: the oldest segments of hook records are removed. Connections
-    /// and ledger stay whole, so that what remains can be explained.
+    /// Bound of the recording's size: the oldest segments of hook records and snapshots are
+    /// removed. Connections and ledger stay whole, so that what remains can be explained.
     pub max_bytes: Option<u64>,
     /// zstd compression level.
     pub level: i32,
@@ -45,6 +46,8 @@ impl Default for WriterOptions {
 const BATCH: usize = 65_536;
 /// Or when it is this old: what a crash may cost.
 const BATCH_AGE_NS: u64 = 1_000_000_000;
+/// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
+const SNAPSHOTS: usize = 8192;
 
 /// Rows of each CPU, by CPU number.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +70,7 @@ impl PerCpu {
     }
 }
 
-/// A segment of hook records that is closed and may be removed.
+/// A segment of hook records and snapshots that is closed and may be removed.
 #[derive(Debug)]
 struct Closed {
     number: u32,
@@ -90,8 +93,11 @@ pub struct RecordingWriter {
     packets: Option<Pending<PacketBuilder>>,
     packet_segments: u32,
     packet_bytes: u64,
+    sockets: Pending<SocketBuilder>,
+    marks: Marks,
+    /// Number of the open segments of hook records and snapshots, which cover the same time.
     segment_number: u32,
-    /// When the open segment of hook records began; unknown until a time is.
+    /// When they began; unknown until a time is.
     segment_since_ns: Option<u64>,
     segment_rows: PerCpu,
     closed: VecDeque<Closed>,
@@ -99,6 +105,16 @@ pub struct RecordingWriter {
     logged: PerCpu,
     rows: u64,
     markers: u64,
+}
+
+/// Marks in the stream of snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    /// Every record made before this time has been added.
+    drained_ns: u64,
+    /// The last such time that the files tell.
+    marked_ns: u64,
+    count: u64,
 }
 
 /// A stream's open segment and the batch on its way there.
@@ -164,6 +180,8 @@ impl RecordingWriter {
             packets: None,
             packet_segments: 0,
             packet_bytes: 0,
+            sockets: Pending::new(create(Stream::Sockets)?),
+            marks: Marks::default(),
             options,
             now_ns: manifest.started.monotonic_ns,
             segment_number: 0,
@@ -245,6 +263,42 @@ impl RecordingWriter {
         Segment::create(&self.dir, Stream::Packets, number, self.options.level).map(Pending::new)
     }
 
+    /// Adds a snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::hook`].
+    pub fn snapshot(&mut self, row: Snapshot) -> Result<(), LogError> {
+        self.rows += 1;
+        self.logged.count(row.header.cpu);
+        self.segment_rows.count(row.header.cpu);
+        self.sockets.builder.push(row);
+        self.sockets.since_ns.get_or_insert(self.now_ns);
+        if self.sockets.builder.rows() >= SNAPSHOTS {
+            self.flush_sockets()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch of snapshots, if there is one, with a mark at its end: which rows of other
+    /// streams are proven to be all there depends on it.
+    fn flush_sockets(&mut self) -> Result<(), LogError> {
+        if self.sockets.since_ns.is_none() {
+            return Ok(());
+        }
+        let header = Header {
+            ts_ns: self.marks.drained_ns,
+            seq: self.marks.count,
+            cookie: 0,
+            generation: 0,
+            cpu: NO_CPU,
+            hook: Hook::Drain,
+        };
+        self.marks.count += 1;
+        self.marks.marked_ns = self.marks.drained_ns;
+        self.sockets.builder.push_marker(&header);
+        self.sockets.flush(Stream::Sockets, SocketBuilder::take)
+    }
+
     /// Adds a row to the ledger.
     ///
     /// # Errors
@@ -273,6 +327,7 @@ impl RecordingWriter {
             hook: Hook::Drain,
         };
         self.markers += 1;
+        self.marks.drained_ns = self.marks.drained_ns.max(ts_ns);
         self.push_hook(&header, &[])?;
         self.push_lifecycle(marker(header))?;
         self.push_packet(PacketRow::Drained(ts_ns))
@@ -291,15 +346,25 @@ impl RecordingWriter {
         if self.connections.is_old(self.now_ns) {
             self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         }
-        if self.ledger.is_old(self.now_ns) {
-            self.flush_ledger()?;
-        }
         if self.packets.as_ref().is_some_and(|p| p.is_old(self.now_ns)) {
             self.flush_packets()?;
         }
+        if self.sockets.is_old(self.now_ns) {
+            self.flush_sockets()?;
+            self.rotate_if_full()?;
+        }
+        if self.ledger.is_old(self.now_ns) {
+            // Where no snapshots come, their stream has no marks: a frame for a mark alone would
+            // be larger than all else that an idle host writes.
+            if self.sockets.since_ns.is_none() && self.marks.drained_ns > self.marks.marked_ns {
+                self.marks.marked_ns = self.marks.drained_ns;
+                self.ledger.builder.push_snapshots_drained(self.marks.marked_ns);
+            }
+            self.flush_ledger()?;
+        }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
-            && self.hooks.segment.batches() > 0
+            && (self.hooks.segment.batches() > 0 || self.sockets.segment.batches() > 0)
         {
             self.rotate()?;
         }
@@ -314,9 +379,10 @@ impl RecordingWriter {
             + self.ledger.segment.bytes()
             + self.packet_bytes
             + self.packets.as_ref().map_or(0, |p| p.segment.bytes())
+            + self.sockets.segment.bytes()
     }
 
-    /// Records added: hook activations and lifecycle records, without markers.
+    /// Records added: hook activations, lifecycle records, packets and snapshots, without markers.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -331,9 +397,11 @@ impl RecordingWriter {
     /// # Errors
     /// If something could not be written; the recording then stays unclosed.
     pub fn finish(mut self, manifest: &Manifest) -> Result<(), LogError> {
+        self.flush_sockets()?;
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         self.ledger.flush(Stream::Ledger, LedgerBuilder::take)?;
+        self.sockets.segment.finish()?;
         self.hooks.segment.finish()?;
         self.connections.segment.finish()?;
         self.ledger.segment.finish()?;
@@ -346,8 +414,13 @@ impl RecordingWriter {
 
     fn flush_hooks(&mut self) -> Result<(), LogError> {
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
+        self.rotate_if_full()
+    }
+
+    fn rotate_if_full(&mut self) -> Result<(), LogError> {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
-        if self.hooks.segment.bytes() >= self.options.rotate_bytes.min(quarter) {
+        let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes();
+        if bytes >= self.options.rotate_bytes.min(quarter) {
             self.rotate()?;
         }
         Ok(())
@@ -373,11 +446,14 @@ impl RecordingWriter {
     }
 
     fn rotate(&mut self) -> Result<(), LogError> {
-        // Rows still in the builder would be counted to the segment that ends.
+        // Rows still in the builders would be counted to the segments that end.
+        self.flush_sockets()?;
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         let next = self.segment_number + 1;
-        let segment = Segment::create(&self.dir, Stream::Hooks, next, self.options.level)?;
-        let bytes = std::mem::replace(&mut self.hooks.segment, segment).finish()?;
+        let create = |stream| Segment::create(&self.dir, stream, next, self.options.level);
+        let (hooks, sockets) = (create(Stream::Hooks)?, create(Stream::Sockets)?);
+        let bytes = std::mem::replace(&mut self.hooks.segment, hooks).finish()?
+            + std::mem::replace(&mut self.sockets.segment, sockets).finish()?;
         self.closed_bytes += bytes;
         self.closed.push_back(Closed {
             number: std::mem::replace(&mut self.segment_number, next),
@@ -401,8 +477,11 @@ impl RecordingWriter {
             // First on record, then gone: a crash between the two leaves a segment too many.
             self.ledger.since_ns.get_or_insert(ts_ns);
             self.flush_ledger()?;
-            let path = self.dir.join(Stream::Hooks.file_name(oldest.number));
-            fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
+            // Readers take the rows for removed once the file of hook records is not there.
+            for stream in [Stream::Hooks, Stream::Sockets] {
+                let path = self.dir.join(stream.file_name(oldest.number));
+                fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
+            }
             self.closed_bytes -= oldest.bytes;
         }
         Ok(())

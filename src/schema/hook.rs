@@ -85,6 +85,8 @@ hooks! {
     27 ConnRequest "conn_request" false
     /// No hook of a kernel: a packet of an imported capture.
     28 Capture "capture" true
+    /// iter/tcp at each interval of --snapshots: a poll of all sockets.
+    29 Poll "poll" false
 }
 
 impl fmt::Display for Hook {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::audit::Counts;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -37,6 +38,9 @@ pub struct TablesManifest {
     pub lost_records: u64,
     /// Every file.
     pub files: Vec<FileEntry>,
+    /// What the audit found.
+    #[serde(default)]
+    pub audit: Counts,
     /// What two people compare who replayed the same recording.
     pub digest: String,
 }

@@ -18,7 +18,7 @@ pub(super) fn spec() -> TableSpec {
                 "kind",
                 K::Text,
                 "",
-                "clock, loss, emitted, ring_fill, map_failure, late_drain or dropped.",
+                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll or dropped.",
             ),
             c("cpu", K::Int32, "", "CPU it is about."),
             c("hook", K::Text, "", "Hook whose records were lost."),
@@ -27,10 +27,20 @@ pub(super) fn spec() -> TableSpec {
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; late_drain: ns late; dropped: number of the segment.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment.",
             ),
-            c("size", K::Int64, "octets", "ring_fill: size of the ring."),
-            c("since_ns", K::Int64, "ns", "loss: beginning of the interval."),
+            c(
+                "size",
+                K::Int64,
+                "",
+                "ring_fill: size of the ring in octets; late_poll: polls left out.",
+            ),
+            c(
+                "since_ns",
+                K::Int64,
+                "ns",
+                "loss, skipped: beginning of the interval; slow_poll: of the poll.",
+            ),
             c("realtime_ns", K::Int64, "ns", "clock: CLOCK_REALTIME."),
             c("tai_ns", K::Int64, "ns", "clock: CLOCK_TAI."),
         ],
@@ -96,6 +106,14 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
         }
         LedgerRow::LateDrain { ts_ns, late_ns } => {
             (*ts_ns, "late_drain", value(null(), null(), *late_ns, null()))
+        }
+        LedgerRow::LatePoll { ts_ns, late_ns, missed } => {
+            (*ts_ns, "late_poll", value(null(), null(), *late_ns, Cell::from(*missed)))
+        }
+        LedgerRow::SlowPoll { ts_ns, since_ns } => {
+            let mut rest = value(null(), null(), ts_ns.saturating_sub(*since_ns), null());
+            rest[5] = Cell::from(*since_ns);
+            (*ts_ns, "slow_poll", rest)
         }
         LedgerRow::Dropped { ts_ns, segment } => {
             (*ts_ns, "dropped", value(null(), null(), u64::from(*segment), null()))

@@ -3,7 +3,7 @@
 use super::{Event, Header, Lifecycle, Operation};
 use crate::schema::{Hook, Op, Var};
 
-const HEADER: usize = 32;
+pub(super) const HEADER: usize = 32;
 const OPERATION: usize = 16;
 const LIFECYCLE: usize = 144;
 
@@ -38,26 +38,26 @@ pub enum WireError {
     },
 }
 
-fn u16_at(b: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(b: &[u8], at: usize) -> u16 {
     u16::from_ne_bytes(b[at..at + 2].try_into().expect("two bytes"))
 }
 
-fn u32_at(b: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(b: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(b[at..at + 4].try_into().expect("four bytes"))
 }
 
-fn u64_at(b: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(b: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(b[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn text_at(b: &[u8], at: usize) -> String {
+pub(super) fn text_at(b: &[u8], at: usize) -> String {
     let field = &b[at..at + 16];
     let end = field.iter().position(|&c| c == 0).unwrap_or(field.len());
     // A command name may be any bytes; the log is UTF-8.
     String::from_utf8_lossy(&field[..end]).into_owned()
 }
 
-fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
+pub(super) fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
     // The ring rounds nothing: a record arrives with the size it was sent with.
     if b.len() == expected { Ok(()) } else { Err(WireError::Size { expected, found: b.len() }) }
 }
@@ -127,7 +127,7 @@ pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
 }
 
 /// Codes count from 1 in the order of `ALL`: the C header is written from the same lists.
-fn by_code<T: Copy>(all: &[T], code: u16) -> Option<T> {
+pub(super) fn by_code<T: Copy>(all: &[T], code: u16) -> Option<T> {
     all.get(usize::from(code).checked_sub(1)?).copied()
 }
 

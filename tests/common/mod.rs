@@ -17,8 +17,8 @@ use estats::log::{
     VariableStatus, WriterOptions,
 };
 use estats::replay::{Options, Report};
-use estats::schema::{Hook, Op, Quality, Var};
-use estats::wire::{Event, Header, Lifecycle, Operation};
+use estats::schema::{Hook, Op, Quality, SocketField, Var, Why};
+use estats::wire::{Event, Header, Lifecycle, Operation, Snapshot, SocketValues};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 pub const MS: u64 = 1_000_000;
@@ -118,6 +118,29 @@ impl Script {
         self.writer.lifecycle(&row).expect("lifecycle");
     }
 
+    /// A snapshot of the socket of which only these fields are known.
+    fn snapshot(&mut self, ms: u64, cookie: u64, why: Why, fields: &[(SocketField, u64)]) {
+        let hook = if why == Why::Poll { Hook::Poll } else { Hook::SetState };
+        let mut values = SocketValues::default();
+        fields.iter().for_each(|&(field, value)| values.set(field, Some(value)));
+        let mut remote_addr = [0; 16];
+        remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+        let row = Snapshot {
+            header: self.header(T0 + ms * MS, cookie, hook),
+            why,
+            poll: (why == Why::Poll).then_some(4),
+            family: 2,
+            local_addr: [0; 16],
+            remote_addr,
+            local_port: 40_000 + cookie as u16,
+            remote_port: 443,
+            netns: 4_026_531_840,
+            congestion: "cubic".into(),
+            values,
+        };
+        self.writer.snapshot(row).expect("snapshot");
+    }
+
     fn marker(&mut self, ms: u64) {
         self.writer.drained(T0 + ms * MS).expect("marker");
         self.writer.ledger(&LedgerRow::Clock(T0 + ms * MS, clock(T0 + ms * MS))).expect("clock");
@@ -173,6 +196,7 @@ pub fn synthetic(dir: &Path, short: u64) {
         set(Var::SndNxt, 0xffff_f000),
     ];
     s.hook(Hook::SetState, 11, 1, &established);
+    s.snapshot(11, 1, Why::Open, &[(SocketField::tcpi_state, 1), (SocketField::tcpi_rtt, 10_000)]);
     s.marker(100);
     s.lifecycle(120, 2, Event::Open, |l| {
         l.family = 10;
@@ -208,6 +232,8 @@ pub fn synthetic(dir: &Path, short: u64) {
             s.marker(135 + i * 10);
         }
     }
+    s.snapshot(635, 1, Why::Poll, &[(SocketField::tcpi_pacing_rate, u64::MAX)]);
+    s.snapshot(635, 77, Why::Poll, &[(SocketField::mark, 7)]);
     s.lifecycle(640, 4, Event::Open, |_| {});
     s.hook(Hook::SetState, 640, 4, &[set(Var::State, 3)]);
     s.hook(Hook::SetState, 641, 4, &[set(Var::State, 1), set(Var::SegsOut, 1)]);
@@ -220,6 +246,7 @@ pub fn synthetic(dir: &Path, short: u64) {
     });
     s.hook(Hook::Destroy, 651, 2, &[]);
     s.hook(Hook::SetState, 660, 1, &[set(Var::State, 1), set(Var::HCThruOctetsAcked, 70_953)]);
+    s.snapshot(660, 1, Why::Close, &[(SocketField::tcpi_state, 7)]);
     s.lifecycle(660, 1, Event::Close, |l| {
         (l.old_state, l.new_state, l.first_fin, l.established) = (9, 7, 2, 1);
     });

@@ -88,7 +88,7 @@ fn an_unclosed_recording_reads_and_says_what_is_unproven() {
     assert!(recording.manifest().totals.is_none());
     let found = read(&recording, 2).unwrap();
     assert_eq!(found.hooks.iter().filter(|r| r.header.cpu == 0).count(), 39);
-    assert_eq!(recording.truncations().unwrap().len(), 3);
+    assert_eq!(recording.truncations().unwrap().len(), 4);
     let report = recording.verify().unwrap();
     let accounts = |f: &&Finding| matches!(f, Finding::Account { .. } | Finding::Corrupt { .. });
     assert!(report.findings.contains(&Finding::NotClosed));

@@ -18,6 +18,7 @@ mod limits;
 mod loss;
 mod processes;
 mod run;
+mod snapshots;
 mod traffic;
 
 use support::gate::Needs;

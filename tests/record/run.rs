@@ -289,6 +289,12 @@ impl Finished {
         rows
     }
 
+    /// Rows of another table.
+    pub fn table(&self, name: &str) -> Vec<Row> {
+        self.connections();
+        table::read(&self.dir.join("tables").join(name).with_extension("parquet"))
+    }
+
     /// The connections with this port at either end.
     pub fn with_port(&self, port: u16) -> Vec<Connection> {
         let mut rows = self.connections();

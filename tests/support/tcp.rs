@@ -253,6 +253,11 @@ impl Stream {
         value
     }
 
+    /// Sets SO_MARK.
+    pub fn set_mark(&self, mark: libc::c_int) {
+        set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
+    }
+
     /// TCP_INFO now.
     pub fn info(&self) -> TcpInfo {
         TcpInfo::of(self.0.as_raw_fd())

@@ -107,6 +107,11 @@ pub mod state {
 /// `tcpi_snd_ssthresh` while it was never set (TCP_INFINITE_SSTHRESH).
 pub const INFINITE_SSTHRESH: u64 = 0x7fff_ffff;
 
+/// Names of all fields, of the newest kernel.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|field| field.0)
+}
+
 /// What TCP_INFO returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpInfo {

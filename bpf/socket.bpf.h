@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Snapshots of sockets: everything that getsockopt(TCP_INFO) and inet_diag would say, read at one
+ * instant under the socket lock. The fields are those of src/schema/socket.rs; here is what their
+ * expressions call.
+ */
+#ifndef ESTATS_SOCKET_BPF_H
+#define ESTATS_SOCKET_BPF_H
+
+#include "filter.bpf.h"
+#include "tcp.bpf.h"
+
+#define SNAPSHOT(why, hook, state) ((why) | (u32)(hook) << 8 | (u32)(state) << 16)
+
+#ifdef ESTATS_KPROBE
+/*
+ * None: the polls need socket storage, and the rest would cost set_state, without which there is no
+ * recording, its place on old kernels, whose verifiers refuse programs of this length.
+ */
+#define snapshot(c, tp, what, now)                                                                 \
+	do {                                                                                       \
+	} while (0)
+#else
+
+/*
+ * A ring of its own: a poll of many sockets neither crowds out final values nor waits for a CPU's
+ * operations. One for all CPUs, since a poll runs on one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the recorder */
+} socket_ring __weak SEC(".maps");
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Fields that not every kernel has; what is declared here must be asked for first. */
+struct tcp_sock___opt {
+	u8 fastopen_client_fail : 2;
+	u8 tcp_usec_ts : 1;
+	u8 syn_fastopen_child : 1;
+	u32 plb_rehash;
+	u16 timeout_rehash;
+	u16 total_rto;
+	u16 total_rto_recoveries;
+	u32 total_rto_time;
+	u32 rto_stamp;
+	u32 received_ce;
+	u32 received_ecn_bytes[3];
+	u32 delivered_ecn_bytes[3];
+	u8 accecn_fail_mode : 4;
+	u8 saw_accecn_opt : 2;
+};
+
+struct hlist_node___opt {
+	void *pprev;
+};
+
+struct timer_list___opt {
+	struct hlist_node___opt entry;
+	unsigned long expires;
+};
+
+struct inet_connection_sock___opt {
+	unsigned long icsk_timeout; /* before 6.15 */
+	struct timer_list___opt icsk_retransmit_timer;
+	u32 icsk_rto_min;
+	u32 icsk_delack_max;
+};
+
+struct sock___opt {
+	struct timer_list___opt sk_timer;
+	unsigned long sk_ino; /* 6.18 */
+};
+
+struct ipv6_pinfo___opt {
+	u8 tclass;
+};
+
+struct inet_sock___opt {
+	struct ipv6_pinfo___opt *pinet6;
+};
+
+struct inode___opt {
+	unsigned long i_ino;
+};
+
+struct socket_alloc___opt {
+	struct inode___opt vfs_inode;
+};
+
+/* State of the algorithms: in the kernel's BTF, or in that of a module that is loaded. */
+struct bbr {
+	u32 min_rtt_us;
+	struct minmax bw;
+	u32 lt_use_bw : 1;
+	u32 lt_bw;
+	u32 pacing_gain : 10;
+	u32 cwnd_gain : 10;
+};
+
+struct vegas {
+	u8 doing_vegas_now;
+	u16 cntRTT;
+	u32 minRTT;
+	u32 baseRTT;
+};
+
+struct dctcp {
+	u32 old_delivered;
+	u32 old_delivered_ce;
+	u32 dctcp_alpha;
+	u32 ce_state;
+};
+
+#pragma clang attribute pop
+
+/* include/uapi/linux/tcp.h */
+enum {
+	TCPI_OPT_TIMESTAMPS = 1,
+	TCPI_OPT_SACK = 2,
+	TCPI_OPT_WSCALE = 4,
+	TCPI_OPT_ECN = 8,
+	TCPI_OPT_ECN_SEEN = 16,
+	TCPI_OPT_SYN_DATA = 32,
+	TCPI_OPT_USEC_TS = 64,
+	TCPI_OPT_TFO_CHILD = 128,
+};
+
+#define TCP_ECN_SEEN   (1 << 3) /* include/net/tcp.h */
+
+static __always_inline u8 socket_options(const struct tcp_sock *tp)
+{
+	const struct tcp_sock___opt *opt = (const void *)tp;
+	u8 options = 0;
+
+	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok))
+		options |= TCPI_OPT_TIMESTAMPS;
+	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok))
+		options |= TCPI_OPT_SACK;
+	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok))
+		options |= TCPI_OPT_WSCALE;
+	if (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN))
+		options |= TCPI_OPT_ECN;
+	if (tp->ecn_flags & TCP_ECN_SEEN)
+		options |= TCPI_OPT_ECN_SEEN;
+	if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked))
+		options |= TCPI_OPT_SYN_DATA;
+	if (bpf_core_field_exists(opt->tcp_usec_ts) && BPF_CORE_READ_BITFIELD(opt, tcp_usec_ts))
+		options |= TCPI_OPT_USEC_TS;
+	if (bpf_core_field_exists(opt->syn_fastopen_child) &&
+	    BPF_CORE_READ_BITFIELD(opt, syn_fastopen_child))
+		options |= TCPI_OPT_TFO_CHILD;
+	return options;
+}
+
+static __always_inline u8 socket_wscale(const struct tcp_sock *tp, bool snd)
+{
+	if (!BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok))
+		return 0;
+	return snd ? BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale)
+		   : BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
+}
+
+/* Since 6.6 no more than tcp_delack_max(); a route's own rto_min is not looked up. */
+static __always_inline u64 socket_ato(const struct tcp_sock *tp)
+{
+	const struct tcp_sock___opt *opt = (const void *)tp;
+	const struct inet_connection_sock___opt *icsk_opt = (const void *)tp;
+	u32 ato = BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ack.ato);
+
+	if (bpf_core_field_exists(opt->tcp_usec_ts) &&
+	    bpf_core_field_exists(icsk_opt->icsk_delack_max)) {
+		u32 max = icsk_opt->icsk_delack_max, rto_min = icsk_opt->icsk_rto_min;
+
+		if (rto_min < 2)
+			rto_min = 2;
+		if (max > rto_min - 1)
+			max = rto_min - 1;
+		if (ato > max)
+			ato = max;
+	}
+	return estats_jiffies_to_us(ato);
+}
+
+/* tcp_compute_delivery_rate(), net/ipv4/tcp.c */
+static __always_inline u64 socket_delivery_rate(const struct tcp_sock *tp)
+{
+	u32 delivered = tp->rate_delivered, interval = tp->rate_interval_us;
+
+	if (!delivered || !interval)
+		return 0;
+	return (u64)delivered * tp->mss_cache * 1000000 / interval;
+}
+
+/* include/linux/tcp.h, enum tcp_chrono */
+enum chrono {
+	CHRONO_BUSY = 1,
+	CHRONO_RWND_LIMITED,
+	CHRONO_SNDBUF_LIMITED,
+};
+
+/* tcp_get_info_chrono_stats(), net/ipv4/tcp.c: the time that runs is added to what is over. */
+static __always_inline u64 socket_chrono(const struct tcp_sock *tp, u8 which, u32 jiffies)
+{
+	u32 running = jiffies - tp->chrono_start;
+	u8 type = BPF_CORE_READ_BITFIELD(tp, chrono_type);
+	u64 rwnd = tp->chrono_stat[CHRONO_RWND_LIMITED - 1];
+	u64 sndbuf = tp->chrono_stat[CHRONO_SNDBUF_LIMITED - 1];
+	u64 busy = tp->chrono_stat[CHRONO_BUSY - 1] + rwnd + sndbuf;
+
+	if (type)
+		busy += running;
+	if (type == CHRONO_RWND_LIMITED)
+		rwnd += running;
+	if (type == CHRONO_SNDBUF_LIMITED)
+		sndbuf += running;
+	if (!hz)
+		return 0;
+	/* As the kernel does: an integral number of microseconds for each jiffy. */
+	return (which == CHRONO_BUSY	       ? busy
+		: which == CHRONO_RWND_LIMITED ? rwnd
+					       : sndbuf) *
+	       (1000000 / hz);
+}
+
+static __always_inline u32 socket_rto_time(const struct tcp_sock___opt *opt, u64 now)
+{
+	u32 time = opt->total_rto_time, since = opt->rto_stamp;
+
+	return since ? time + (u32)(now / 1000000) - since : time;
+}
+
+static __always_inline u32 socket_ms(u32 jiffies)
+{
+	return hz ? (u64)jiffies * 1000 / hz : 0;
+}
+
+static __always_inline u8 socket_tclass(const struct tcp_sock *tp)
+{
+	const struct inet_sock___opt *inet = (const void *)tp;
+
+	return BPF_CORE_READ(inet, pinet6, tclass);
+}
+
+static __always_inline u64 socket_inode(const struct sock *sk)
+{
+	const struct sock___opt *opt = (const void *)sk;
+	const struct socket_alloc___opt *file;
+
+	if (bpf_core_field_exists(opt->sk_ino))
+		return opt->sk_ino;
+	file = (const void *)BPF_CORE_READ(sk, sk_socket);
+	return file ? BPF_CORE_READ(file, vfs_inode.i_ino) : 0;
+}
+
+/* The timer that inet_diag shows: inet_csk_diag_fill() by way of inet_sk_diag_fill(). */
+struct socket_timer {
+	u64 expires; /* jiffies */
+	u8 kind;
+	u8 retrans;
+};
+
+/* include/net/inet_connection_sock.h */
+enum {
+	ICSK_TIME_RETRANS = 1,
+	ICSK_TIME_PROBE0 = 3,
+	ICSK_TIME_LOSS_PROBE = 5,
+	ICSK_TIME_REO_TIMEOUT = 6,
+};
+
+static __always_inline void socket_timer(struct socket_timer *timer, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock___opt *icsk_opt = (const void *)tp;
+	const struct inet_connection_sock *icsk = (const void *)tp;
+	const struct sock___opt *sk_opt = (const void *)tp;
+	u8 pending = icsk->icsk_pending;
+
+	if (pending == ICSK_TIME_RETRANS || pending == ICSK_TIME_LOSS_PROBE ||
+	    pending == ICSK_TIME_REO_TIMEOUT || pending == ICSK_TIME_PROBE0) {
+		timer->kind = pending == ICSK_TIME_PROBE0 ? 4 : 1;
+		timer->retrans = pending == ICSK_TIME_PROBE0 ? icsk->icsk_probes_out
+							     : icsk->icsk_retransmits;
+		if (bpf_core_field_exists(icsk_opt->icsk_timeout))
+			timer->expires = icsk_opt->icsk_timeout;
+		else if (bpf_core_field_exists(icsk_opt->icsk_retransmit_timer))
+			timer->expires = icsk_opt->icsk_retransmit_timer.expires;
+	} else if (bpf_core_field_exists(sk_opt->sk_timer) && sk_opt->sk_timer.entry.pprev) {
+		timer->kind = 2;
+		timer->retrans = icsk->icsk_probes_out;
+		timer->expires = sk_opt->sk_timer.expires;
+	}
+}
+
+/* Names of at most seven characters, compared as one word. */
+static __always_inline bool is_called(const struct socket_record *r, const char name[8])
+{
+	u64 have, want;
+
+	__builtin_memcpy(&have, r->congestion, sizeof(have));
+	__builtin_memcpy(&want, name, sizeof(want));
+	return have == want;
+}
+
+static __always_inline bool is_bbr(const struct socket_record *r)
+{
+	return bpf_core_field_exists(struct bbr, lt_use_bw) && is_called(r, "bbr\0\0\0\0");
+}
+
+static __always_inline bool is_vegas(const struct socket_record *r)
+{
+	return bpf_core_field_exists(struct vegas, baseRTT) && is_called(r, "vegas\0\0");
+}
+
+static __always_inline bool is_dctcp(const struct socket_record *r)
+{
+	return bpf_core_field_exists(struct dctcp, old_delivered_ce) && is_called(r, "dctcp\0\0");
+}
+
+/* bbr_get_info(), net/ipv4/tcp_bbr.c: packets per microsecond, shifted left by 24 */
+static __always_inline u64 bbr_bandwidth(const struct tcp_sock *tp, const void *ca)
+{
+	const struct bbr *bbr = ca;
+	u64 bw = BPF_CORE_READ_BITFIELD_PROBED(bbr, lt_use_bw) ? BPF_CORE_READ(bbr, lt_bw)
+							       : BPF_CORE_READ(bbr, bw.s[0].v);
+
+	return bw * tp->mss_cache * 1000000 >> 24;
+}
+
+static __always_inline u32 bbr_gain(const void *ca, bool pacing)
+{
+	const struct bbr *bbr = ca;
+
+	return pacing ? BPF_CORE_READ_BITFIELD_PROBED(bbr, pacing_gain)
+		      : BPF_CORE_READ_BITFIELD_PROBED(bbr, cwnd_gain);
+}
+
+/* Reads the socket. `what` is a SNAPSHOT(): a BPF function takes five arguments. */
+static __noinline int read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what,
+				    u64 now)
+{
+	const struct inet_connection_sock *icsk = (const void *)tp;
+	const struct tcp_sock___opt *opt = (const void *)tp;
+	const struct inet_sock *inet = (const void *)tp;
+	const struct sock *sk = (const void *)tp;
+	struct socket_timer timer = {};
+	u32 jiffies = bpf_jiffies64();
+	u8 state = what >> 16;
+	const void *ca;
+
+	if (!tp)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->hdr.ts_ns = now;
+	r->hdr.kind = RECORD_SOCKET;
+	r->hdr.hook = what >> 8;
+	r->why = what;
+	r->family = sk->__sk_common.skc_family;
+	if (r->family == AF_INET6) {
+		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
+	} else {
+		u32 addr = sk->__sk_common.skc_rcv_saddr;
+
+		__builtin_memcpy(r->local_addr, &addr, sizeof(addr));
+		addr = sk->__sk_common.skc_daddr;
+		__builtin_memcpy(r->remote_addr, &addr, sizeof(addr));
+	}
+	r->local_port = sk->__sk_common.skc_num;
+	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	r->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	BPF_CORE_READ_INTO(&r->congestion, icsk, icsk_ca_ops, name);
+	ca = (const void *)icsk + bpf_core_field_offset(struct inet_connection_sock, icsk_ca_priv);
+	socket_timer(&timer, tp);
+#define PRESENT(index) (r->present[(index) / 64] |= 1ULL << ((index) % 64))
+#define ALWAYS(name, index, expr)                                                                  \
+	r->name = (expr);                                                                          \
+	PRESENT(index);
+#define IF(name, index, cond, expr)                                                                \
+	if (cond) {                                                                                \
+		r->name = (expr);                                                                  \
+		PRESENT(index);                                                                    \
+	}
+#define AGE(name, index, expr)                                                                     \
+	r->name = socket_ms(jiffies - (u32)(expr));                                                \
+	PRESENT(index);
+#define COUNTDOWN(name, index, cond, expr)                                                         \
+	if (cond) {                                                                                \
+		s32 left_ = (u32)(expr)-jiffies;                                                   \
+		r->name = left_ > 0 ? socket_ms(left_) : 0;                                        \
+		PRESENT(index);                                                                    \
+	}
+	ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)
+#undef ALWAYS
+#undef IF
+#undef AGE
+#undef COUNTDOWN
+#undef PRESENT
+	return 0;
+}
+
+/* Gives the snapshot its number and hands it over; false if there was no room. */
+static __always_inline bool send_snapshot(struct socket_record *r)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (!cpu)
+		return false;
+	r->hdr.cpu = bpf_get_smp_processor_id();
+	r->hdr.seq = next_seq(cpu);
+	if (!bpf_ringbuf_output(&socket_ring, r, sizeof(*r), BPF_RB_NO_WAKEUP))
+		return true;
+	count_loss(cpu, r->hdr.hook);
+	return false;
+}
+
+/*
+ * A snapshot of a recorded connection at one of its events, in place of the record under
+ * construction, which has been sent. The values are those of that record: the same hook, the same
+ * lock.
+ */
+static __always_inline void snapshot(struct conn *c, const struct tcp_sock *tp, u32 what, u64 now)
+{
+	struct socket_record *r = &c->snap;
+
+	read_snapshot(r, tp, what, now);
+	r->hdr.cookie = c->cookie;
+	r->hdr.generation = c->generation;
+	/* The kernel has given it back before the event of CLOSE. */
+	r->local_port = c->local_port;
+	send_snapshot(r);
+}
+
+#endif /* ESTATS_KPROBE */
+
+#endif

@@ -1,0 +1,281 @@
+//! M-Lab's tcp-info archive: a JSON line per snapshot with the octets that inet_diag would have sent
+//! (<https://github.com/m-lab/tcp-info>, netlink.ArchivalRecord).
+//!
+//! Lines of all sockets come in order of time; the socket's cookie is in `RawIDM`. M-Lab's own
+//! archives have a file per connection, whose first line is metadata that this program does not
+//! have (the UUID of its measurement services).
+
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat};
+
+use super::ExportError;
+use super::base64::encode;
+use crate::log::Recording;
+use crate::replay::{self, ledger::Ledger};
+use crate::schema::SocketField as F;
+use crate::wire::Snapshot;
+
+/// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 6.18: offsets of all fields but the
+/// bit-fields at 6 and 7. The structure only grows at its end.
+const TCP_INFO: &[(F, usize, usize)] = &[
+    (F::tcpi_state, 0, 1),
+    (F::tcpi_ca_state, 1, 1),
+    (F::tcpi_retransmits, 2, 1),
+    (F::tcpi_probes, 3, 1),
+    (F::tcpi_backoff, 4, 1),
+    (F::tcpi_options, 5, 1),
+    (F::tcpi_rto, 8, 4),
+    (F::tcpi_ato, 12, 4),
+    (F::tcpi_snd_mss, 16, 4),
+    (F::tcpi_rcv_mss, 20, 4),
+    (F::tcpi_unacked, 24, 4),
+    (F::tcpi_sacked, 28, 4),
+    (F::tcpi_lost, 32, 4),
+    (F::tcpi_retrans, 36, 4),
+    (F::tcpi_last_data_sent, 44, 4),
+    (F::tcpi_last_data_recv, 52, 4),
+    (F::tcpi_last_ack_recv, 56, 4),
+    (F::tcpi_pmtu, 60, 4),
+    (F::tcpi_rcv_ssthresh, 64, 4),
+    (F::tcpi_rtt, 68, 4),
+    (F::tcpi_rttvar, 72, 4),
+    (F::tcpi_snd_ssthresh, 76, 4),
+    (F::tcpi_snd_cwnd, 80, 4),
+    (F::tcpi_advmss, 84, 4),
+    (F::tcpi_reordering, 88, 4),
+    (F::tcpi_rcv_rtt, 92, 4),
+    (F::tcpi_rcv_space, 96, 4),
+    (F::tcpi_total_retrans, 100, 4),
+    (F::tcpi_pacing_rate, 104, 8),
+    (F::tcpi_max_pacing_rate, 112, 8),
+    (F::tcpi_bytes_acked, 120, 8),
+    (F::tcpi_bytes_received, 128, 8),
+    (F::tcpi_segs_out, 136, 4),
+    (F::tcpi_segs_in, 140, 4),
+    (F::tcpi_notsent_bytes, 144, 4),
+    (F::tcpi_min_rtt, 148, 4),
+    (F::tcpi_data_segs_in, 152, 4),
+    (F::tcpi_data_segs_out, 156, 4),
+    (F::tcpi_delivery_rate, 160, 8),
+    (F::tcpi_busy_time, 168, 8),
+    (F::tcpi_rwnd_limited, 176, 8),
+    (F::tcpi_sndbuf_limited, 184, 8),
+    (F::tcpi_delivered, 192, 4),
+    (F::tcpi_delivered_ce, 196, 4),
+    (F::tcpi_bytes_sent, 200, 8),
+    (F::tcpi_bytes_retrans, 208, 8),
+    (F::tcpi_dsack_dups, 216, 4),
+    (F::tcpi_reord_seen, 220, 4),
+    (F::tcpi_rcv_ooopack, 224, 4),
+    (F::tcpi_snd_wnd, 228, 4),
+    (F::tcpi_rcv_wnd, 232, 4),
+    (F::tcpi_rehash, 236, 4),
+    (F::tcpi_total_rto, 240, 2),
+    (F::tcpi_total_rto_recoveries, 242, 2),
+    (F::tcpi_total_rto_time, 244, 4),
+    (F::tcpi_received_ce, 248, 4),
+    (F::tcpi_delivered_e1_bytes, 252, 4),
+    (F::tcpi_delivered_e0_bytes, 256, 4),
+    (F::tcpi_delivered_ce_bytes, 260, 4),
+    (F::tcpi_received_e1_bytes, 264, 4),
+    (F::tcpi_received_e0_bytes, 268, 4),
+    (F::tcpi_received_ce_bytes, 272, 4),
+    (F::tcpi_accecn_fail_mode, 276, 2),
+    (F::tcpi_accecn_opt_seen, 278, 2),
+];
+
+/// SK_MEMINFO_* of include/uapi/linux/sock_diag.h.
+const SKMEMINFO: [F; 9] = [
+    F::skmem_rmem_alloc,
+    F::skmem_rcvbuf,
+    F::skmem_wmem_alloc,
+    F::skmem_sndbuf,
+    F::skmem_fwd_alloc,
+    F::skmem_wmem_queued,
+    F::skmem_optmem,
+    F::skmem_backlog,
+    F::skmem_drops,
+];
+
+/// struct inet_diag_meminfo: rmem, wmem, fmem, tmem.
+const MEMINFO: [F; 4] =
+    [F::skmem_rmem_alloc, F::skmem_wmem_queued, F::skmem_fwd_alloc, F::skmem_wmem_alloc];
+
+/// Writes a line for each snapshot, in order of time; gives their number.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn write(recording: &Recording, out: &mut impl Write) -> Result<u64, ExportError> {
+    let ledger = replay::clocks(recording)?;
+    let mut line = String::new();
+    let mut count = 0;
+    for snapshot in replay::snapshots(recording) {
+        line.clear();
+        append(&snapshot?, &ledger, &mut line);
+        out.write_all(line.as_bytes())?;
+        count += 1;
+    }
+    if count == 0 { Err(ExportError::NoSnapshots) } else { Ok(count) }
+}
+
+fn append(s: &Snapshot, clocks: &Ledger, line: &mut String) {
+    let time = clocks
+        .wall_us(s.header.ts_ns)
+        .and_then(|us| DateTime::from_timestamp_micros(us as i64))
+        .unwrap_or_default();
+    line.push_str("{\"Timestamp\":\"");
+    line.push_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true));
+    line.push_str("\",\"RawIDM\":\"");
+    encode(&diag_message(s), line);
+    line.push_str("\",\"Attributes\":[");
+    let mut attributes = attributes(s);
+    while attributes.last().is_some_and(Option::is_none) {
+        attributes.pop();
+    }
+    for (i, attribute) in attributes.iter().enumerate() {
+        if i > 0 {
+            line.push(',');
+        }
+        match attribute {
+            None => line.push_str("null"),
+            Some(octets) => {
+                line.push('"');
+                encode(octets, line);
+                line.push('"');
+            }
+        }
+    }
+    line.push_str("]}\n");
+}
+
+fn value(s: &Snapshot, field: F) -> u64 {
+    s.values.get(field).unwrap_or(0)
+}
+
+/// Appends the low octets of a number in the byte order of all machines that M-Lab has.
+fn put(out: &mut Vec<u8>, value: u64, width: usize) {
+    out.extend_from_slice(&value.to_le_bytes()[..width]);
+}
+
+/// struct inet_diag_msg, 72 octets.
+fn diag_message(s: &Snapshot) -> Vec<u8> {
+    let mut out = Vec::with_capacity(72);
+    put(&mut out, u64::from(s.family), 1);
+    for field in [F::tcpi_state, F::timer, F::timer_retrans] {
+        put(&mut out, value(s, field), 1);
+    }
+    out.extend_from_slice(&s.local_port.to_be_bytes());
+    out.extend_from_slice(&s.remote_port.to_be_bytes());
+    out.extend_from_slice(&s.local_addr);
+    out.extend_from_slice(&s.remote_addr);
+    // The interface of a bound socket is not recorded.
+    put(&mut out, 0, 4);
+    put(&mut out, s.header.cookie, 8);
+    for field in [F::timer_expires, F::rqueue, F::wqueue, F::uid, F::inode] {
+        put(&mut out, value(s, field), 4);
+    }
+    out
+}
+
+/// By INET_DIAG_* of include/uapi/linux/inet_diag.h.
+fn attributes(s: &Snapshot) -> Vec<Option<Vec<u8>>> {
+    let all = |fields: &[F], width| {
+        let mut out = Vec::new();
+        fields.iter().for_each(|x| put(&mut out, value(s, *x), width));
+        out
+    };
+    let mut attributes = vec![None; 17];
+    attributes[1] = Some(all(&MEMINFO, 4));
+    attributes[2] = Some(tcp_info(s));
+    if s.values.get(F::vegas_enabled).is_some() {
+        let fields = [F::vegas_enabled, F::vegas_rttcnt, F::vegas_rtt, F::vegas_minrtt];
+        attributes[3] = Some(all(&fields, 4));
+    }
+    attributes[4] = Some([s.congestion.as_bytes(), &[0]].concat());
+    attributes[5] = Some(all(&[F::tos], 1));
+    // inet_diag sends it for IPv6 sockets alone.
+    attributes[6] = s.values.get(F::tclass).map(|_| all(&[F::tclass], 1));
+    attributes[7] = Some(all(&SKMEMINFO, 4));
+    attributes[8] = Some(all(&[F::shutdown], 1));
+    if s.values.get(F::dctcp_alpha).is_some() {
+        // struct tcp_dctcp_info: enabled, ce_state, alpha, ab_ecn, ab_tot
+        let mut out = vec![1, 0];
+        put(&mut out, value(s, F::dctcp_ce_state), 2);
+        out.extend(all(&[F::dctcp_alpha, F::dctcp_ab_ecn, F::dctcp_ab_tot], 4));
+        attributes[9] = Some(out);
+    }
+    attributes[15] = (value(s, F::mark) != 0).then(|| all(&[F::mark], 4));
+    if s.values.get(F::bbr_bw).is_some() {
+        // struct tcp_bbr_info: bw_lo, bw_hi, min_rtt, pacing_gain, cwnd_gain
+        let mut out = all(&[F::bbr_bw], 8);
+        out.extend(all(&[F::bbr_min_rtt, F::bbr_pacing_gain, F::bbr_cwnd_gain], 4));
+        attributes[16] = Some(out);
+    }
+    attributes
+}
+
+/// struct tcp_info, as long as this kernel's: up to the last field that it has.
+fn tcp_info(s: &Snapshot) -> Vec<u8> {
+    let there = TCP_INFO.iter().filter(|(field, ..)| s.values.get(*field).is_some());
+    let len = there.map(|(_, offset, width)| offset + width).max().unwrap_or(0);
+    let mut out = vec![0; len.max(8)];
+    for &(field, offset, width) in TCP_INFO {
+        if let Some(value) = s.values.get(field) {
+            out[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
+        }
+    }
+    // Bit-fields, from the least significant bit.
+    out[6] = (value(s, F::tcpi_snd_wscale) | value(s, F::tcpi_rcv_wscale) << 4) as u8;
+    out[7] = (value(s, F::tcpi_delivery_rate_app_limited)
+        | value(s, F::tcpi_fastopen_client_fail) << 1) as u8;
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_mlabs_layout() {
+        let mut s = crate::testing::snapshot(1_500, 9);
+        s.values.set(F::tcpi_state, Some(1));
+        s.values.set(F::tcpi_rtt, Some(1234));
+        s.values.set(F::tcpi_snd_wnd, Some(65_536));
+        s.values.set(F::tcpi_rcv_wscale, Some(7));
+        let clocks = Ledger::new([(500, 1_561_939_212_092_000_000)], []);
+        let mut line = String::new();
+        append(&s, &clocks, &mut line);
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["Timestamp"], "2019-07-01T00:00:12.092001Z");
+        // 96 characters are 72 octets without padding.
+        assert_eq!(json["RawIDM"].as_str().unwrap().len(), 96);
+        let attributes = json["Attributes"].as_array().unwrap();
+        assert_eq!(attributes.len(), 9);
+        assert!(attributes[0].is_null() && attributes[3].is_null() && attributes[6].is_null());
+        assert_eq!(attributes[4], "Y3ViaWMA");
+        let info = tcp_info(&s);
+        assert_eq!((info.len(), info[0], info[6]), (232, 1, 0x70));
+        assert_eq!(info[68..72], 1234_u32.to_le_bytes());
+        assert_eq!(attributes[7].as_str().unwrap().len(), 48);
+        let message = diag_message(&s);
+        assert_eq!(message.len(), 72);
+        assert_eq!(message[4..8], [0x03, 0xe8, 0, 80]);
+        assert_eq!(message[44..52], 9_u64.to_le_bytes());
+    }
+
+    #[test]
+    fn every_field_of_tcp_info_has_a_place() {
+        let bit_fields = [
+            F::tcpi_snd_wscale,
+            F::tcpi_rcv_wscale,
+            F::tcpi_delivery_rate_app_limited,
+            F::tcpi_fastopen_client_fail,
+        ];
+        for field in F::ALL.iter().filter(|f| f.def().source == "tcp_info") {
+            let placed =
+                TCP_INFO.iter().any(|(f, _, width)| f == field && *width == f.def().ty.width());
+            assert!(placed || bit_fields.contains(field), "{}", field.name());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Snapshots of sockets in order of time, and put between the records of their connections.
+
+use std::collections::BTreeMap;
+
+use super::order::{Consumer, SLACK_NS};
+use crate::estats::{Engine, Output};
+use crate::log::{LogError, Recording};
+use crate::wire::{Header, Lifecycle, Operation, Snapshot};
+
+type Key = (u64, u16, u64);
+
+const fn key(header: &Header) -> Key {
+    (header.ts_ns, header.cpu, header.seq)
+}
+
+/// All snapshots of a recording, sorted by (time, CPU, sequence number).
+///
+/// # Errors
+/// Those of reading, each once, and nothing after it.
+pub fn snapshots(recording: &Recording) -> impl Iterator<Item = Result<Snapshot, LogError>> {
+    Sorted::new(recording.sockets())
+}
+
+/// Sorts what is nearly sorted already: all snapshots come through one ring, in which one stands
+/// behind another of later time only if its program was preempted between reading the clock and
+/// handing over, for which 100 ms are allowed as everywhere. One later than that is given out as
+/// it comes.
+#[derive(Debug)]
+struct Sorted<I> {
+    rows: I,
+    held: BTreeMap<Key, Snapshot>,
+    newest_ns: u64,
+    over: bool,
+}
+
+impl<I> Sorted<I> {
+    const fn new(rows: I) -> Self {
+        Self { rows, held: BTreeMap::new(), newest_ns: 0, over: false }
+    }
+}
+
+impl<E, I: Iterator<Item = Result<Snapshot, E>>> Iterator for Sorted<I> {
+    type Item = Result<Snapshot, E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let ready = |key: &Key| self.over || key.0.saturating_add(SLACK_NS) <= self.newest_ns;
+            if self.held.first_key_value().is_some_and(|(key, _)| ready(key)) {
+                return self.held.pop_first().map(|(_, row)| Ok(row));
+            }
+            if self.over {
+                return None;
+            }
+            match self.rows.next() {
+                None => self.over = true,
+                Some(Err(e)) => {
+                    self.over = true;
+                    return Some(Err(e));
+                }
+                Some(Ok(row)) => {
+                    self.newest_ns = self.newest_ns.max(row.header.ts_ns);
+                    self.held.insert(key(&row.header), row);
+                }
+            }
+        }
+    }
+}
+
+/// Gives the engine each snapshot before the first record that comes after it: while its
+/// connection lives, so that it is found.
+pub(super) struct Between<'a, O, I> {
+    engine: Engine<'a, O>,
+    rows: I,
+    next: Option<Snapshot>,
+}
+
+impl<'a, O, I, E> Between<'a, O, I>
+where
+    O: Output,
+    I: Iterator<Item = Result<Snapshot, E>>,
+    E: From<O::Error>,
+{
+    pub fn new(engine: Engine<'a, O>, mut rows: I) -> Result<Self, E> {
+        let next = rows.next().transpose()?;
+        Ok(Self { engine, rows, next })
+    }
+
+    fn before(&mut self, limit: Option<Key>) -> Result<(), E> {
+        while let Some(row) = &self.next
+            && limit.is_none_or(|limit| key(&row.header) < limit)
+        {
+            self.engine.snapshot(row)?;
+            self.next = self.rows.next().transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Gives what is left, and the engine back.
+    pub fn rest(mut self) -> Result<Engine<'a, O>, E> {
+        self.before(None)?;
+        Ok(self.engine)
+    }
+}
+
+impl<O, I, E> Consumer for Between<'_, O, I>
+where
+    O: Output,
+    I: Iterator<Item = Result<Snapshot, E>>,
+    E: From<O::Error>,
+{
+    type Error = E;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), E> {
+        self.before(Some(key(header)))?;
+        Ok(self.engine.hook(header, ops, late)?)
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
+        self.before(Some(key(&record.header)))?;
+        Ok(self.engine.lifecycle(record, late)?)
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        self.engine.missed(header, packets);
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.engine.reached(ts_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_order_by_less_than_the_slack_is_sorted() {
+        let row = |ts_ns, seq| {
+            let mut row = crate::testing::snapshot(ts_ns, 1);
+            row.header.seq = seq;
+            Ok::<_, LogError>(row)
+        };
+        let ms = |n: u64| n * 1_000_000;
+        let rows = [(300, 0), (250, 1), (420, 2), (200, 3), (500, 4)];
+        let rows = rows.into_iter().map(|(at, seq)| row(ms(at), seq));
+        let times: Vec<_> = Sorted::new(rows).map(|r| r.unwrap().header.ts_ns / ms(1)).collect();
+        // 200 is later than is allowed for: 250 and 300 are out already.
+        assert_eq!(times, [250, 300, 200, 420, 500]);
+    }
+}

@@ -1,0 +1,773 @@
+//! The fields of a socket snapshot: one list, from which the record's C structure, the code that
+//! fills it, the columns of log and table, and the documentation follow. See the parent module.
+//!
+//! Fields of `struct tcp_info` have its names and units and are computed as tcp_get_info() does
+//! (net/ipv4/tcp.c). `tcpi_fackets` and `tcpi_last_ack_sent` are not here: the kernel keeps neither
+//! and always reports 0.
+
+use SocketRead::{Age, Always, Countdown, If};
+use SocketType::{U8, U16, U32, U64};
+
+/// The type of a field in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketType {
+    /// 8 bits.
+    U8,
+    /// 16 bits.
+    U16,
+    /// 32 bits.
+    U32,
+    /// 64 bits.
+    U64,
+}
+
+impl SocketType {
+    /// Width in octets.
+    pub const fn width(self) -> usize {
+        match self {
+            U8 => 1,
+            U16 => 2,
+            U32 => 4,
+            U64 => 8,
+        }
+    }
+
+    /// Name of the type in C.
+    pub const fn c_name(self) -> &'static str {
+        match self {
+            U8 => "u8",
+            U16 => "u16",
+            U32 => "u32",
+            U64 => "u64",
+        }
+    }
+}
+
+/// The C expression of a field. In scope: `sk`, `inet`, `icsk`, `tp`, `opt` (fields of the socket
+/// that not every kernel has), `ca` (the algorithm's own state), `r` (the record), `timer`, `state`,
+/// `now` (ns) and `jiffies` (32 bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketRead {
+    /// Every kernel and every socket has it.
+    Always(&'static str),
+    /// A condition, and the expression where it holds; NULL where it does not.
+    If(&'static str, &'static str),
+    /// Milliseconds since a time in jiffies. Grows while nothing happens, so --changed-only compares
+    /// the time instead.
+    Age(&'static str),
+    /// Milliseconds until a time in jiffies, where the condition holds; likewise.
+    Countdown(&'static str, &'static str),
+}
+
+/// One field, whole.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketFieldDef {
+    /// Name: the column.
+    pub name: &'static str,
+    /// Meaning.
+    pub doc: &'static str,
+    /// Type in the record.
+    pub ty: SocketType,
+    /// Unit in words, empty where there is none.
+    pub unit: &'static str,
+    /// The structure of the kernel's own interfaces whose field it is.
+    pub source: &'static str,
+    /// Without what it is NULL; empty if it always has a value.
+    pub needs: &'static str,
+    /// How it is read.
+    pub read: SocketRead,
+}
+
+/// Declares the fields: `enum SocketField`, `SocketField::ALL` and `SocketField::def`.
+macro_rules! socket_fields {
+    ($( $(#[doc = $doc:literal])+ $name:ident { $($field:ident: $value:expr),* $(,)? } )+) => {
+        /// A field of a socket snapshot.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        #[allow(non_camel_case_types, reason = "the kernel's names")]
+        pub enum SocketField { $( $(#[doc = $doc])+ $name, )+ }
+
+        impl SocketField {
+            /// All fields, in the order of the columns.
+            pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
+
+            /// Everything known about the field.
+            pub const fn def(self) -> &'static SocketFieldDef {
+                match self { $( Self::$name => const { &SocketFieldDef {
+                    name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*
+                } }, )+ }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+mod list {
+    use super::*;
+
+socket_fields! {
+    /// Kernel TCP state: 1 ESTABLISHED, 2 SYN_SENT, 3 SYN_RECV, 4 FIN_WAIT1, 5 FIN_WAIT2, 6
+    /// TIME_WAIT, 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK, 11 CLOSING; in rows of an event the state after
+    /// it.
+    tcpi_state {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("state"),
+    }
+    /// Congestion state: 0 Open, 1 Disorder, 2 CWR, 3 Recovery, 4 Loss.
+    tcpi_ca_state {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("estats_ca_state(tp)"),
+    }
+    /// Timeouts in a row without an answer (icsk_retransmits).
+    tcpi_retransmits {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("icsk->icsk_retransmits"),
+    }
+    /// Window or keep-alive probes unanswered (icsk_probes_out).
+    tcpi_probes {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("icsk->icsk_probes_out"),
+    }
+    /// Doublings of the retransmission timeout (icsk_backoff).
+    tcpi_backoff {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("icsk->icsk_backoff"),
+    }
+    /// Bits of what was negotiated: 1 timestamps, 2 SACK, 4 window scaling, 8 ECN, 16 ECN seen, 32
+    /// data in the SYN acknowledged, 64 timestamps in us, 128 child of Fast Open.
+    tcpi_options {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("socket_options(tp)"),
+    }
+    /// Shift of the windows that the peer advertises; 0 without the option.
+    tcpi_snd_wscale {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("socket_wscale(tp, true)"),
+    }
+    /// Shift of the windows that this end advertises; 0 without the option.
+    tcpi_rcv_wscale {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("socket_wscale(tp, false)"),
+    }
+    /// 1 if the delivery rate was limited by the application.
+    tcpi_delivery_rate_app_limited {
+        ty: U8, unit: "", source: "tcp_info", needs: "",
+        read: Always("BPF_CORE_READ_BITFIELD(tp, rate_app_limited)"),
+    }
+    /// Why Fast Open of the client failed: 0 it did not or is unknown, 1 no cookie, 2 data not
+    /// acknowledged, 3 SYN retransmitted.
+    tcpi_fastopen_client_fail {
+        ty: U8, unit: "", source: "tcp_info", needs: "Linux 5.5",
+        read: If(
+            "bpf_core_field_exists(opt->fastopen_client_fail)",
+            "BPF_CORE_READ_BITFIELD(opt, fastopen_client_fail)",
+        ),
+    }
+    /// Retransmission timeout.
+    tcpi_rto {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("estats_jiffies_to_us(icsk->icsk_rto)"),
+    }
+    /// Timeout of a delayed ACK, predicted.
+    tcpi_ato {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("socket_ato(tp)"),
+    }
+    /// Segment size for sending.
+    tcpi_snd_mss {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->mss_cache"),
+    }
+    /// Segment size of the peer, estimated.
+    tcpi_rcv_mss {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("icsk->icsk_ack.rcv_mss"),
+    }
+    /// Segments sent and not acknowledged (packets_out).
+    tcpi_unacked {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->packets_out"),
+    }
+    /// Of these, selectively acknowledged.
+    tcpi_sacked {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->sacked_out"),
+    }
+    /// Of these, taken for lost.
+    tcpi_lost {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->lost_out"),
+    }
+    /// Retransmitted segments in flight.
+    tcpi_retrans {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->retrans_out"),
+    }
+    /// Since data were last sent, in steps of a jiffy.
+    tcpi_last_data_sent {
+        ty: U32, unit: "ms", source: "tcp_info", needs: "",
+        read: Age("tp->lsndtime"),
+    }
+    /// Since data were last received, in steps of a jiffy.
+    tcpi_last_data_recv {
+        ty: U32, unit: "ms", source: "tcp_info", needs: "",
+        read: Age("icsk->icsk_ack.lrcvtime"),
+    }
+    /// Since an ACK was last received, in steps of a jiffy.
+    tcpi_last_ack_recv {
+        ty: U32, unit: "ms", source: "tcp_info", needs: "",
+        read: Age("tp->rcv_tstamp"),
+    }
+    /// Path MTU last used for the segment size (icsk_pmtu_cookie).
+    tcpi_pmtu {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("icsk->icsk_pmtu_cookie"),
+    }
+    /// Limit of the window that is advertised.
+    tcpi_rcv_ssthresh {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->rcv_ssthresh"),
+    }
+    /// Smoothed round-trip time.
+    tcpi_rtt {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("tp->srtt_us >> 3"),
+    }
+    /// Mean deviation of the round-trip time.
+    tcpi_rttvar {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("tp->mdev_us >> 2"),
+    }
+    /// Slow-start threshold; 2147483647 while it was never set.
+    tcpi_snd_ssthresh {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->snd_ssthresh"),
+    }
+    /// Congestion window.
+    tcpi_snd_cwnd {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->snd_cwnd"),
+    }
+    /// Segment size advertised.
+    tcpi_advmss {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->advmss"),
+    }
+    /// Reordering distance.
+    tcpi_reordering {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->reordering"),
+    }
+    /// Round-trip time as the receiver estimates it.
+    tcpi_rcv_rtt {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("tp->rcv_rtt_est.rtt_us >> 3"),
+    }
+    /// Data that the application read in a receiver's round trip, for tuning the buffer.
+    tcpi_rcv_space {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->rcvq_space.space"),
+    }
+    /// Segments retransmitted.
+    tcpi_total_retrans {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->total_retrans"),
+    }
+    /// Pacing rate; 2^64 - 1 (shown as -1) where there is no limit.
+    tcpi_pacing_rate {
+        ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
+        read: Always("sk->sk_pacing_rate"),
+    }
+    /// SO_MAX_PACING_RATE; 2^64 - 1 (shown as -1) where there is no limit.
+    tcpi_max_pacing_rate {
+        ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
+        read: Always("sk->sk_max_pacing_rate"),
+    }
+    /// Data acknowledged, SYN included (RFC 4898 tcpEStatsAppHCThruOctetsAcked).
+    tcpi_bytes_acked {
+        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->bytes_acked"),
+    }
+    /// Data received in order (RFC 4898 tcpEStatsAppHCThruOctetsReceived).
+    tcpi_bytes_received {
+        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->bytes_received"),
+    }
+    /// Segments sent (RFC 4898 tcpEStatsPerfSegsOut).
+    tcpi_segs_out {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->segs_out"),
+    }
+    /// Segments received (RFC 4898 tcpEStatsPerfSegsIn).
+    tcpi_segs_in {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->segs_in"),
+    }
+    /// Data written and not yet sent.
+    tcpi_notsent_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("estats_app_wqueue(tp)"),
+    }
+    /// Smallest round-trip time in the window of the min filter; 4294967295 before the first sample.
+    tcpi_min_rtt {
+        ty: U32, unit: "us", source: "tcp_info", needs: "",
+        read: Always("tp->rtt_min.s[0].v"),
+    }
+    /// Segments with data received.
+    tcpi_data_segs_in {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->data_segs_in"),
+    }
+    /// Segments with data sent.
+    tcpi_data_segs_out {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->data_segs_out"),
+    }
+    /// Delivery rate, last sample.
+    tcpi_delivery_rate {
+        ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
+        read: Always("socket_delivery_rate(tp)"),
+    }
+    /// Time with data to send, in steps of a jiffy.
+    tcpi_busy_time {
+        ty: U64, unit: "us", source: "tcp_info", needs: "",
+        read: Always("socket_chrono(tp, CHRONO_BUSY, jiffies)"),
+    }
+    /// Of it, limited by the receiver's window.
+    tcpi_rwnd_limited {
+        ty: U64, unit: "us", source: "tcp_info", needs: "",
+        read: Always("socket_chrono(tp, CHRONO_RWND_LIMITED, jiffies)"),
+    }
+    /// Of it, limited by the send buffer.
+    tcpi_sndbuf_limited {
+        ty: U64, unit: "us", source: "tcp_info", needs: "",
+        read: Always("socket_chrono(tp, CHRONO_SNDBUF_LIMITED, jiffies)"),
+    }
+    /// Segments delivered, retransmissions included.
+    tcpi_delivered {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->delivered"),
+    }
+    /// Of these, acknowledged with ECE.
+    tcpi_delivered_ce {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->delivered_ce"),
+    }
+    /// Data sent, retransmissions included.
+    tcpi_bytes_sent {
+        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->bytes_sent"),
+    }
+    /// Data retransmitted.
+    tcpi_bytes_retrans {
+        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->bytes_retrans"),
+    }
+    /// DSACKs received (RFC 4898 tcpEStatsStackDSACKDups).
+    tcpi_dsack_dups {
+        ty: U32, unit: "", source: "tcp_info", needs: "",
+        read: Always("tp->dsack_dups"),
+    }
+    /// Reordering events seen.
+    tcpi_reord_seen {
+        ty: U32, unit: "", source: "tcp_info", needs: "",
+        read: Always("tp->reord_seen"),
+    }
+    /// Segments received out of order.
+    tcpi_rcv_ooopack {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "",
+        read: Always("tp->rcv_ooopack"),
+    }
+    /// Window that the peer advertises, scaled.
+    tcpi_snd_wnd {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->snd_wnd"),
+    }
+    /// Window that this end advertises, scaled; TCP_INFO has it since Linux 6.2.
+    tcpi_rcv_wnd {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        read: Always("tp->rcv_wnd"),
+    }
+    /// Changes of the path's hash, by PLB and after timeouts.
+    tcpi_rehash {
+        ty: U32, unit: "", source: "tcp_info", needs: "Linux 6.2",
+        read: If(
+            "bpf_core_field_exists(opt->plb_rehash)",
+            "opt->plb_rehash + opt->timeout_rehash",
+        ),
+    }
+    /// Timeouts of retransmission.
+    tcpi_total_rto {
+        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.7",
+        read: If("bpf_core_field_exists(opt->total_rto)", "opt->total_rto"),
+    }
+    /// Recoveries from timeouts.
+    tcpi_total_rto_recoveries {
+        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.7",
+        read: If("bpf_core_field_exists(opt->total_rto_recoveries)", "opt->total_rto_recoveries"),
+    }
+    /// Time in recoveries from timeouts, the one that lasts included.
+    tcpi_total_rto_time {
+        ty: U32, unit: "ms", source: "tcp_info", needs: "Linux 6.7",
+        read: If("bpf_core_field_exists(opt->total_rto_time)", "socket_rto_time(opt, now)"),
+    }
+    /// Segments received with the CE mark (AccECN).
+    tcpi_received_ce {
+        ty: U32, unit: "segment", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->received_ce)", "opt->received_ce"),
+    }
+    /// Data delivered to the peer with ECT(1) (AccECN).
+    tcpi_delivered_e1_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[0]"),
+    }
+    /// Data delivered to the peer with ECT(0) (AccECN).
+    tcpi_delivered_e0_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[1]"),
+    }
+    /// Data delivered to the peer with CE (AccECN).
+    tcpi_delivered_ce_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[2]"),
+    }
+    /// Data received with ECT(1) (AccECN).
+    tcpi_received_e1_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[0]"),
+    }
+    /// Data received with ECT(0) (AccECN).
+    tcpi_received_e0_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[1]"),
+    }
+    /// Data received with CE (AccECN).
+    tcpi_received_ce_bytes {
+        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
+        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[2]"),
+    }
+    /// Bits of what of AccECN failed.
+    tcpi_accecn_fail_mode {
+        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.18",
+        read: If(
+            "bpf_core_field_exists(opt->accecn_fail_mode)",
+            "BPF_CORE_READ_BITFIELD(opt, accecn_fail_mode)",
+        ),
+    }
+    /// What was seen of the AccECN option.
+    tcpi_accecn_opt_seen {
+        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.18",
+        read: If(
+            "bpf_core_field_exists(opt->saw_accecn_opt)",
+            "BPF_CORE_READ_BITFIELD(opt, saw_accecn_opt)",
+        ),
+    }
+    /// Memory of received data (sk_rmem_alloc).
+    skmem_rmem_alloc {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_backlog.rmem_alloc.counter"),
+    }
+    /// Bound of it (sk_rcvbuf).
+    skmem_rcvbuf {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_rcvbuf"),
+    }
+    /// Memory of data handed to the lower layers (sk_wmem_alloc).
+    skmem_wmem_alloc {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_wmem_alloc.refs.counter - 1"),
+    }
+    /// Bound of the send queue (sk_sndbuf).
+    skmem_sndbuf {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_sndbuf"),
+    }
+    /// Memory reserved and not used (sk_forward_alloc).
+    skmem_fwd_alloc {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_forward_alloc"),
+    }
+    /// Memory of the send queue (sk_wmem_queued).
+    skmem_wmem_queued {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_wmem_queued"),
+    }
+    /// Memory of options, the recorder's own state included (sk_omem_alloc).
+    skmem_optmem {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_omem_alloc.counter"),
+    }
+    /// Memory of segments that wait for the socket's lock (sk_backlog.len).
+    skmem_backlog {
+        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_backlog.len"),
+    }
+    /// Segments dropped by the socket (sk_drops).
+    skmem_drops {
+        ty: U32, unit: "segment", source: "inet_diag skmeminfo", needs: "",
+        read: Always("sk->sk_drops.counter"),
+    }
+    /// Received in order and not read by the application.
+    rqueue {
+        ty: U32, unit: "byte", source: "inet_diag", needs: "",
+        read: Always("estats_app_rqueue(tp)"),
+    }
+    /// Written by the application and not acknowledged.
+    wqueue {
+        ty: U32, unit: "byte", source: "inet_diag", needs: "",
+        read: Always("tp->write_seq - tp->snd_una"),
+    }
+    /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe.
+    timer {
+        ty: U8, unit: "", source: "inet_diag", needs: "",
+        read: Always("timer.kind"),
+    }
+    /// Retransmissions or probes of that timer.
+    timer_retrans {
+        ty: U8, unit: "", source: "inet_diag", needs: "",
+        read: Always("timer.retrans"),
+    }
+    /// Until that timer expires, in steps of a jiffy; NULL without a timer.
+    timer_expires {
+        ty: U32, unit: "ms", source: "inet_diag", needs: "a timer that runs",
+        read: Countdown("timer.kind", "timer.expires"),
+    }
+    /// TOS octet of what is sent over IPv4 (DSCP and ECN).
+    tos {
+        ty: U8, unit: "", source: "inet_diag", needs: "",
+        read: Always("inet->tos"),
+    }
+    /// Traffic class of what is sent over IPv6.
+    tclass {
+        ty: U8, unit: "", source: "inet_diag", needs: "an IPv6 socket",
+        read: If(
+            "bpf_core_field_exists(struct inet_sock___opt, pinet6) && sk->__sk_common.skc_family == AF_INET6",
+            "socket_tclass(tp)",
+        ),
+    }
+    /// Bits of the directions shut down: 1 receiving, 2 sending.
+    shutdown {
+        ty: U8, unit: "", source: "inet_diag", needs: "",
+        read: Always("sk->sk_shutdown"),
+    }
+    /// SO_MARK.
+    mark {
+        ty: U32, unit: "", source: "inet_diag", needs: "",
+        read: Always("sk->sk_mark"),
+    }
+    /// SO_PRIORITY.
+    priority {
+        ty: U32, unit: "", source: "inet_diag", needs: "",
+        read: Always("sk->sk_priority"),
+    }
+    /// User id of the socket.
+    uid {
+        ty: U32, unit: "", source: "inet_diag", needs: "",
+        read: Always("sk->sk_uid.val"),
+    }
+    /// Inode number, as in /proc/net/tcp and /proc/PID/fd; 0 without a file.
+    inode {
+        ty: U64, unit: "", source: "inet_diag", needs: "",
+        read: Always("socket_inode(sk)"),
+    }
+    /// Id of the cgroup v2, 0 if it has none.
+    cgroup_id {
+        ty: U64, unit: "", source: "inet_diag", needs: "",
+        read: Always("cgroup_id(sk)"),
+    }
+    /// Bottleneck bandwidth as BBR estimates it.
+    bbr_bw {
+        ty: U64, unit: "byte/s", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_bbr(r)", "bbr_bandwidth(tp, ca)"),
+    }
+    /// Smallest round-trip time as BBR estimates it.
+    bbr_min_rtt {
+        ty: U32, unit: "us", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_bbr(r)", "BPF_CORE_READ((const struct bbr *)ca, min_rtt_us)"),
+    }
+    /// Pacing gain, 256 being 1.
+    bbr_pacing_gain {
+        ty: U32, unit: "1/256", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_bbr(r)", "bbr_gain(ca, true)"),
+    }
+    /// Gain of the congestion window, 256 being 1.
+    bbr_cwnd_gain {
+        ty: U32, unit: "1/256", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_bbr(r)", "bbr_gain(ca, false)"),
+    }
+    /// 1 while Vegas decides.
+    vegas_enabled {
+        ty: U8, unit: "", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, doing_vegas_now)"),
+    }
+    /// Round-trip times measured in the last round.
+    vegas_rttcnt {
+        ty: U32, unit: "", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, cntRTT)"),
+    }
+    /// Smallest round-trip time of the connection.
+    vegas_rtt {
+        ty: U32, unit: "us", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, baseRTT)"),
+    }
+    /// Smallest round-trip time of the last round.
+    vegas_minrtt {
+        ty: U32, unit: "us", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, minRTT)"),
+    }
+    /// 1 while the last segment had the CE mark.
+    dctcp_ce_state {
+        ty: U32, unit: "", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_dctcp(r)", "BPF_CORE_READ((const struct dctcp *)ca, ce_state)"),
+    }
+    /// Share of marked data, 1024 being all.
+    dctcp_alpha {
+        ty: U32, unit: "1/1024", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        read: If("is_dctcp(r)", "BPF_CORE_READ((const struct dctcp *)ca, dctcp_alpha)"),
+    }
+    /// Data acknowledged with ECE in this window.
+    dctcp_ab_ecn {
+        ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        read: If(
+            "is_dctcp(r)",
+            "tp->mss_cache * (tp->delivered_ce - BPF_CORE_READ((const struct dctcp *)ca, old_delivered_ce))",
+        ),
+    }
+    /// Data acknowledged in this window.
+    dctcp_ab_tot {
+        ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        read: If(
+            "is_dctcp(r)",
+            "tp->mss_cache * (tp->delivered - BPF_CORE_READ((const struct dctcp *)ca, old_delivered))",
+        ),
+    }
+}
+}
+
+pub use list::SocketField;
+
+/// Octets of a record before its fields: see struct socket_record in bpf/socket.bpf.h.
+pub const SOCKET_FIXED: usize = 96;
+/// Octets of the congestion control's name, with which the part begins that --changed-only compares.
+pub const SOCKET_CONGESTION: usize = 16;
+
+impl SocketField {
+    /// Number of fields.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Position in [`SocketField::ALL`]: the bit in the record that says it is present.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name, which is the column name.
+    pub const fn name(self) -> &'static str {
+        self.def().name
+    }
+
+    /// The field of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// Whether it changes while nothing happens.
+    pub const fn ages(self) -> bool {
+        match self.def().read {
+            Age(_) | Countdown(..) => true,
+            Always(_) | If(..) => false,
+        }
+    }
+
+    /// Position in the order of the record: first those that age, then by width from the largest,
+    /// so that there is no padding between fields.
+    const fn group(self) -> usize {
+        if self.ages() { 0 } else { 9 - self.def().ty.width() }
+    }
+
+    /// Octets of the fields of groups up to this one.
+    const fn octets_through(group: usize) -> usize {
+        let mut i = 0;
+        let mut sum = 0;
+        while i < Self::ALL.len() {
+            if Self::ALL[i].group() <= group {
+                sum += Self::ALL[i].def().ty.width();
+            }
+            i += 1;
+        }
+        sum
+    }
+
+    /// Where the record's second part begins, the one that --changed-only compares.
+    pub const fn compared_from() -> usize {
+        SOCKET_FIXED + Self::octets_through(0).next_multiple_of(8)
+    }
+
+    /// Offset in the record.
+    pub const fn offset(self) -> usize {
+        let group = self.group();
+        let mut offset = if group == 0 {
+            SOCKET_FIXED
+        } else {
+            let ages = Self::octets_through(0);
+            Self::compared_from() + SOCKET_CONGESTION + Self::octets_through(group - 1) - ages
+        };
+        let mut i = 0;
+        while i < self.index() {
+            if Self::ALL[i].group() == group {
+                offset += Self::ALL[i].def().ty.width();
+            }
+            i += 1;
+        }
+        offset
+    }
+
+    /// Size of the record in octets.
+    pub const fn record_size() -> usize {
+        let fields = Self::octets_through(9) - Self::octets_through(0);
+        Self::compared_from() + SOCKET_CONGESTION + fields.next_multiple_of(8)
+    }
+}
+
+/// What made a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Why {
+    /// One of the polls of --snapshots.
+    Poll = 1,
+    /// The connection reached ESTABLISHED.
+    Open = 2,
+    /// It was open before the recording.
+    Baseline = 3,
+    /// The socket went to CLOSE: the final values.
+    Close = 4,
+    /// It was still open when the recording ended.
+    End = 5,
+}
+
+impl Why {
+    /// All reasons, by code from 1.
+    pub const ALL: &'static [Self] =
+        &[Self::Poll, Self::Open, Self::Baseline, Self::Close, Self::End];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Open => "open",
+            Self::Baseline => "baseline",
+            Self::Close => "close",
+            Self::End => "end",
+        }
+    }
+}
+
+const _: () = {
+    // The record says in 128 bits which fields are present.
+    assert!(SocketField::COUNT <= 128);
+    let mut i = 0;
+    while i < SocketField::ALL.len() {
+        assert!(SocketField::ALL[i].index() == i);
+        assert!(!SocketField::ALL[i].ages() || SocketField::ALL[i].def().ty.width() == 4);
+        i += 1;
+    }
+};

@@ -1,0 +1,103 @@
+//! sockets.parquet: what the kernel knew of sockets over time.
+
+use std::net::IpAddr;
+
+use super::TableSpec;
+use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
+use crate::estats::Polled;
+use crate::flow::addresses;
+use crate::replay::ledger::Ledger;
+use crate::schema::{SocketField, SocketType};
+
+pub(super) fn spec() -> TableSpec {
+    let mut columns = vec![
+        ColumnSpec::new(
+            "conn_id",
+            ColumnKind::Int64,
+            "",
+            "Number of the connection, as in connections; NULL for a socket that is not recorded otherwise.",
+        ),
+        ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
+        ColumnSpec::new(
+            "ts_ns",
+            ColumnKind::Int64,
+            "ns",
+            "When this socket was read, CLOCK_MONOTONIC.",
+        ),
+        ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began."),
+        ColumnSpec::new(
+            "why",
+            ColumnKind::Text,
+            "",
+            "poll (--snapshots), open (ESTABLISHED), baseline (open before the recording), close (final values), or end (still open at the end).",
+        ),
+        ColumnSpec::new(
+            "poll",
+            ColumnKind::Int64,
+            "",
+            "Number of the poll, from 0; NULL in rows of an event.",
+        ),
+        ColumnSpec::new(
+            "cookie",
+            ColumnKind::Int64,
+            "",
+            "Socket cookie, as in connections and `ss -e`.",
+        ),
+        ColumnSpec::new(
+            "generation",
+            ColumnKind::Int32,
+            "",
+            "Counts the connections of one socket; 0 where not known.",
+        ),
+        ColumnSpec::new("netns", ColumnKind::Int64, "", "Inode number of the network namespace."),
+        ColumnSpec::new("local_address", ColumnKind::Text, "", "Local IP address."),
+        ColumnSpec::new("local_port", ColumnKind::Int32, "", "Local port."),
+        ColumnSpec::new("remote_address", ColumnKind::Text, "", "Remote IP address."),
+        ColumnSpec::new("remote_port", ColumnKind::Int32, "", "Remote port."),
+        ColumnSpec::new("congestion", ColumnKind::Text, "", "Congestion control in force."),
+    ];
+    columns.extend(SocketField::ALL.iter().map(|field| {
+        let def = field.def();
+        let kind = match def.ty {
+            SocketType::U8 | SocketType::U16 => ColumnKind::Int32,
+            SocketType::U32 | SocketType::U64 => ColumnKind::Int64,
+        };
+        ColumnSpec::new(def.name, kind, def.unit, def.doc)
+    }));
+    TableSpec {
+        name: "sockets",
+        doc: "What the kernel knew of sockets: a row for each socket and poll of --snapshots, and one at the beginning and end of each connection, read at the instant of the final values in the other tables. Fields of struct tcp_info have its names and units. A field that the kernel or the socket does not have is NULL. In order of time.",
+        columns,
+    }
+}
+
+pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, polled: &Polled<'_>) {
+    let s = polled.snapshot;
+    let ts_ns = s.header.ts_ns;
+    let t_s = polled.connection.map_or(Cell::Null, |(_, begin_ns)| {
+        // The open snapshot may come before the connection's own idea of its beginning.
+        Cell::Float((i128::from(ts_ns) - i128::from(begin_ns)) as f64 / 1e9)
+    });
+    let (local, remote) = addresses(s.family, &s.local_addr, &s.remote_addr).unzip();
+    let address = |a: Option<IpAddr>| a.map_or(Cell::Null, |a| Cell::Text(a.to_string().into()));
+    let lead = [
+        Cell::int(polled.connection.map(|(conn_id, _)| conn_id)),
+        Cell::from(recording),
+        Cell::from(ts_ns),
+        Cell::int(clock.wall_us(ts_ns)),
+        t_s,
+        Cell::from(s.why.name()),
+        Cell::int(s.poll.map(u64::from)),
+        Cell::from(s.header.cookie),
+        Cell::from(u64::from(s.header.generation)),
+        Cell::from(u64::from(s.netns)),
+        address(local),
+        Cell::from(u64::from(s.local_port)),
+        address(remote),
+        Cell::from(u64::from(s.remote_port)),
+        Cell::from(s.congestion.as_str()),
+    ];
+    let values = SocketField::ALL.iter().map(|&field| Cell::int(s.values.get(field)));
+    table.push(lead.into_iter().chain(values));
+}

@@ -1,0 +1,187 @@
+//! Snapshots of sockets: struct socket_record of bpf/socket.bpf.h, whose layout the schema fixes.
+
+use super::decode::{HEADER, by_code, sized, text_at, u16_at, u32_at, u64_at};
+use super::{Header, WireError};
+use crate::schema::{Hook, SocketField, SocketType, Why};
+
+const KIND: u8 = 3;
+
+/// The values of a snapshot's fields.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SocketValues {
+    /// Bit per field: whether there is a value.
+    present: u128,
+    values: [u64; SocketField::COUNT],
+}
+
+impl Default for SocketValues {
+    fn default() -> Self {
+        Self { present: 0, values: [0; SocketField::COUNT] }
+    }
+}
+
+impl SocketValues {
+    /// The value; `None` where the kernel or the socket has no such field.
+    pub const fn get(&self, field: SocketField) -> Option<u64> {
+        if self.present >> field.index() & 1 == 1 { Some(self.values[field.index()]) } else { None }
+    }
+
+    /// Sets or takes away a value.
+    pub const fn set(&mut self, field: SocketField, value: Option<u64>) {
+        let bit = 1 << field.index();
+        match value {
+            Some(value) => {
+                self.values[field.index()] = value;
+                self.present |= bit;
+            }
+            None => {
+                self.values[field.index()] = 0;
+                self.present &= !bit;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for SocketValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let there = SocketField::ALL.iter().filter_map(|x| Some((x.name(), self.get(*x)?)));
+        f.debug_map().entries(there).finish()
+    }
+}
+
+/// What the kernel knew of a socket at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When it was read, where, and which connection; the generation is 0 for a socket that is not
+    /// recorded otherwise.
+    pub header: Header,
+    /// What made it.
+    pub why: Why,
+    /// Number of the poll, from 0; `None` if it was made by an event.
+    pub poll: Option<u32>,
+    /// AF_INET (2) or AF_INET6 (10), as the socket has it.
+    pub family: u16,
+    /// Local address: 16 bytes, or 4 and twelve zeros for AF_INET.
+    pub local_addr: [u8; 16],
+    /// Remote address, likewise.
+    pub remote_addr: [u8; 16],
+    /// Local port, host byte order.
+    pub local_port: u16,
+    /// Remote port, host byte order.
+    pub remote_port: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Name of the congestion control (at most 15 bytes).
+    pub congestion: String,
+    /// The fields.
+    pub values: SocketValues,
+}
+
+/// Decodes one record of the ring of snapshots.
+///
+/// # Errors
+/// [`WireError`] if the bytes are no snapshot of this build.
+pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
+    sized(b, SocketField::record_size())?;
+    let code = |what, code: u16| WireError::Code { what, code };
+    if b[28] != KIND {
+        return Err(code("record kind", u16::from(b[28])));
+    }
+    let (hook, why) = (u16::from(b[29]), u16::from(b[94]));
+    let why = by_code(Why::ALL, why).ok_or(code("snapshot reason", why))?;
+    let present = u128::from(u64_at(b, HEADER)) | u128::from(u64_at(b, HEADER + 8)) << 64;
+    let mut values = SocketValues::default();
+    for &field in SocketField::ALL {
+        if present >> field.index() & 1 == 1 {
+            let at = field.offset();
+            let value = match field.def().ty {
+                SocketType::U8 => u64::from(b[at]),
+                SocketType::U16 => u64::from(u16_at(b, at)),
+                SocketType::U32 => u64::from(u32_at(b, at)),
+                SocketType::U64 => u64_at(b, at),
+            };
+            values.set(field, Some(value));
+        }
+    }
+    Ok(Snapshot {
+        header: Header {
+            ts_ns: u64_at(b, 0),
+            seq: u64_at(b, 8),
+            cookie: u64_at(b, 16),
+            generation: u16_at(b, 24),
+            cpu: u16_at(b, 26),
+            hook: by_code(Hook::ALL, hook).ok_or(code("hook", hook))?,
+        },
+        why,
+        poll: (why == Why::Poll).then(|| u32_at(b, 84)),
+        local_addr: b[48..64].try_into().expect("sixteen bytes"),
+        remote_addr: b[64..80].try_into().expect("sixteen bytes"),
+        netns: u32_at(b, 80),
+        family: u16_at(b, 88),
+        local_port: u16_at(b, 90),
+        remote_port: u16_at(b, 92),
+        congestion: text_at(b, SocketField::compared_from()),
+        values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each field's bytes are, none may overlap, and all of the record is used.
+    #[test]
+    fn fields_fill_the_record_without_overlap() {
+        let mut used = vec![false; SocketField::record_size()];
+        for field in SocketField::ALL {
+            let width = field.def().ty.width();
+            assert_eq!(field.offset() % width, 0, "{}", field.name());
+            for octet in &mut used[field.offset()..field.offset() + width] {
+                assert!(!*octet, "{}", field.name());
+                *octet = true;
+            }
+        }
+        let free = used.iter().filter(|used| !**used).count();
+        // Before the fields, the name, and less than a word of padding after each part.
+        let fixed = crate::schema::SOCKET_FIXED + crate::schema::SOCKET_CONGESTION;
+        assert!((fixed..fixed + 15).contains(&free), "{free}");
+    }
+
+    #[test]
+    fn a_record_is_read_field_by_field() {
+        let mut b = vec![0; SocketField::record_size()];
+        b[..8].copy_from_slice(&7_u64.to_ne_bytes());
+        b[16..24].copy_from_slice(&9_u64.to_ne_bytes());
+        (b[28], b[29], b[94]) = (KIND, Hook::Poll as u8, Why::Poll as u8);
+        b[84..88].copy_from_slice(&3_u32.to_ne_bytes());
+        let at = SocketField::compared_from();
+        b[at..at + 5].copy_from_slice(b"cubic");
+        // All fields but one are there.
+        let absent = SocketField::tcpi_total_rto;
+        let present = !(1_u128 << absent.index());
+        b[32..40].copy_from_slice(&(present as u64).to_ne_bytes());
+        b[40..48].copy_from_slice(&((present >> 64) as u64).to_ne_bytes());
+        for (i, field) in SocketField::ALL.iter().enumerate() {
+            let value = (i as u64 + 1).to_le_bytes();
+            let (at, width) = (field.offset(), field.def().ty.width());
+            if cfg!(target_endian = "little") {
+                b[at..at + width].copy_from_slice(&value[..width]);
+            } else {
+                let big: Vec<u8> = value[..width].iter().rev().copied().collect();
+                b[at..at + width].copy_from_slice(&big);
+            }
+        }
+        let snapshot = decode_snapshot(&b).unwrap();
+        assert_eq!((snapshot.poll, snapshot.congestion.as_str()), (Some(3), "cubic"));
+        assert_eq!((snapshot.header.ts_ns, snapshot.header.cookie), (7, 9));
+        for (i, &field) in SocketField::ALL.iter().enumerate() {
+            let expected = (field != absent).then_some(i as u64 + 1);
+            assert_eq!(snapshot.values.get(field), expected, "{}", field.name());
+        }
+        b[94] = Why::Close as u8;
+        assert_eq!(decode_snapshot(&b).unwrap().poll, None);
+        b[94] = 0;
+        assert!(decode_snapshot(&b).is_err());
+        assert!(decode_snapshot(&b[1..]).is_err());
+    }
+}

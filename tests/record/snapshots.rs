@@ -1,0 +1,244 @@
+//! Snapshots of sockets: that they say what getsockopt(TCP_INFO) says, and which there are.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::SUITE;
+use crate::run::{Finished, Recorder};
+use crate::support::gate::{self, Needs};
+use crate::support::netns::Netns;
+use crate::support::table::Row;
+use crate::support::tcp_info::{TcpInfo, names};
+use crate::traffic::{Both, listen, open};
+
+/// Longer than any timer that an idle connection still has (delayed ACKs, 40 to 200 ms; the tail
+/// loss probe and the retransmission, of which nothing is outstanding), and some polls more.
+const IDLE: Duration = Duration::from_millis(700);
+
+type Ends = (SocketAddr, SocketAddr);
+
+/// Both sockets of a connection: the client's and the server's.
+fn ends(both: &Both) -> [Ends; 2] {
+    [(both.client.local(), both.client.remote()), (both.server.local(), both.server.remote())]
+}
+
+/// Rows of the socket with these ends, by what made them.
+fn rows(finished: &Finished, (local, remote): Ends) -> BTreeMap<String, Vec<Row>> {
+    let mut by_reason: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for row in finished.table("sockets") {
+        if row.endpoint("local_address", "local_port") == local
+            && row.endpoint("remote_address", "remote_port") == remote
+        {
+            by_reason.entry(row.text("why").to_owned()).or_default().push(row);
+        }
+    }
+    by_reason
+}
+
+/// Every field that this kernel's TCP_INFO has must be equal in the row.
+#[track_caller]
+fn assert_equal(row: &Row, info: &TcpInfo, except: &[&str]) {
+    let mut compared = 0;
+    for name in names().filter(|name| !except.contains(name)) {
+        let Some(value) = info.get(name) else { continue };
+        // The kernel keeps neither, and says 0.
+        if ["tcpi_fackets", "tcpi_last_ack_sent"].contains(&name) {
+            assert_eq!(value, 0, "{name}");
+            continue;
+        }
+        // 2^64 - 1 (no limit) is -1 in a table.
+        assert_eq!(row.number(name), Some(value as i64), "{name}");
+        compared += 1;
+    }
+    // Linux 6.1, the oldest that is tested, has 47 beside the clocks and the state.
+    assert!(compared >= 46, "only {compared} fields were compared");
+    let (snd, rcv) = info.window_shifts();
+    assert_eq!(row.int("tcpi_snd_wscale"), snd as i64);
+    assert_eq!(row.int("tcpi_rcv_wscale"), rcv as i64);
+}
+
+/// Milliseconds since something: a row and TCP_INFO are read at different times.
+const CLOCKS: &[&str] = &["tcpi_last_data_sent", "tcpi_last_data_recv", "tcpi_last_ack_recv"];
+
+fn talk(both: &Both) {
+    both.upload(300_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| both.server.send(70_000));
+        both.client.receive(70_000);
+    });
+}
+
+#[test]
+fn a_snapshot_is_what_tcp_info_says() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("tcpinfo");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--snapshots", "20ms", "--netns", netns.name()]);
+    let both = open(&netns, &listener);
+    talk(&both);
+    std::thread::sleep(IDLE);
+    let (client, server) = (both.client.info(), both.server.info());
+    let ends = ends(&both);
+    // At least one poll after TCP_INFO was read, of a socket that is still idle.
+    std::thread::sleep(IDLE);
+    assert_eq!(client.differences(&both.client.info()), Vec::<String>::new(), "not idle");
+    let finished = recorder.stop();
+    for (end, info) in ends.into_iter().zip([&client, &server]) {
+        let rows = rows(&finished, end);
+        let polls = &rows["poll"];
+        assert_equal(polls.last().unwrap(), info, CLOCKS);
+        // It was still open at the end, and then too nothing had changed.
+        assert_equal(&rows["end"][0], info, CLOCKS);
+        // The clocks tell the same instant of the last data: TCP_INFO was read in between.
+        let last = polls.last().unwrap();
+        for clock in CLOCKS {
+            let (first, then) = (info.must(clock) as i64, last.int(clock));
+            assert!(then >= first && then < first + 60_000, "{clock}: {first}, {then}");
+        }
+        assert_eq!(last.text("congestion"), "cubic");
+        assert_eq!((last.int("rqueue"), last.int("wqueue"), last.int("timer")), (0, 0, 0));
+        for private in ["bbr_bw", "vegas_rtt", "dctcp_alpha", "timer_expires", "tclass"] {
+            assert_eq!(last.get(private), None, "{private}");
+        }
+        // Polls are numbered, and every row has its own time.
+        let numbers: Vec<_> = polls.iter().map(|row| row.int("poll")).collect();
+        assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
+        let times: Vec<_> = polls.iter().map(|row| row.int("ts_ns")).collect();
+        assert!(times.windows(2).all(|w| w[0] < w[1]));
+    }
+}
+
+#[test]
+fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("ends");
+    let listener = listen(&netns);
+    let early = open(&netns, &listener);
+    talk(&early);
+    // Without --snapshots.
+    let recorder = Recorder::start(&["--netns", netns.name()]);
+    let both = open(&netns, &listener);
+    let ends_of_both = ends(&both);
+    talk(&both);
+    both.finish();
+    let info = both.server.info();
+    drop(both);
+    // The last ACK is on its way over the loopback.
+    std::thread::sleep(Duration::from_millis(200));
+    let finished = recorder.stop();
+    let ids: BTreeMap<_, _> = finished
+        .connections()
+        .iter()
+        .map(|c| ((c.local(), c.remote()), c.identity.int("conn_id")))
+        .collect();
+    for end in ends_of_both {
+        let rows = rows(&finished, end);
+        assert_eq!(rows.keys().collect::<Vec<_>>(), ["close", "open"]);
+        for (why, state) in [("open", 1), ("close", 7)] {
+            let [row] = &rows[why][..] else { panic!("{} {why}", rows[why].len()) };
+            assert_eq!(row.int("tcpi_state"), state);
+            assert_eq!(row.int("conn_id"), ids[&end]);
+            assert_eq!(row.get("poll"), None);
+        }
+        assert_eq!(rows["open"][0].int("tcpi_bytes_received"), 0);
+    }
+    // The server's socket was in CLOSE when it was asked: the values are the final ones.
+    let close = &rows(&finished, ends_of_both[1])["close"][0];
+    if info.must("tcpi_state") == crate::support::tcp_info::state::CLOSE {
+        // What CLOSE itself changes: timers are stopped, and the congestion state stays.
+        assert_equal(close, &info, &[CLOCKS, &["tcpi_state"]].concat());
+    }
+    let early = rows(&finished, ends(&early)[0]);
+    assert_eq!(early.keys().collect::<Vec<_>>(), ["baseline", "end"]);
+}
+
+#[test]
+fn changed_only_leaves_out_what_is_idle_and_nothing_else() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("changed");
+    let listener = listen(&netns);
+    let (idle, busy) = (open(&netns, &listener), open(&netns, &listener));
+    talk(&idle);
+    std::thread::sleep(IDLE);
+    let options = ["--snapshots", "10ms", "--changed-only", "--netns", netns.name()];
+    let recorder = Recorder::start(&options);
+    std::thread::sleep(Duration::from_millis(100));
+    // One octet every 30 ms: each is a change that a poll in between must show.
+    for _ in 0..20 {
+        busy.client.send(1);
+        busy.server.receive(1);
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    // One field alone, and nothing that M-Lab would compare: the receive buffer's limit.
+    idle.client.set_mark(7);
+    std::thread::sleep(Duration::from_millis(100));
+    let finished = recorder.stop();
+    let of = |end: Ends| rows(&finished, end).remove("poll").unwrap_or_default();
+    // The first row, and the one of the mark.
+    let marks: Vec<_> = of(ends(&idle)[0]).iter().map(|row| row.int("mark")).collect();
+    assert_eq!(marks, [0, 7]);
+    assert_eq!(of(ends(&idle)[1]).len(), 1);
+    let busy = of(ends(&busy)[0]);
+    // Sent and acknowledged may be one change or two; no two rows are alike.
+    let late = finished.table("ledger").iter().filter(|r| r.text("kind") == "late_poll").count();
+    assert!(busy.len() + late > 20, "{} rows, {late} late polls", busy.len());
+    let sent: std::collections::BTreeSet<_> =
+        busy.iter().map(|row| row.int("tcpi_bytes_sent")).collect();
+    assert!(sent.len() + late > 20, "{sent:?}");
+}
+
+#[test]
+fn sockets_of_every_namespace_are_polled_and_filters_hold() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let (one, other) = (Netns::new("one"), Netns::new("other"));
+    let (a, b) = (listen(&one), listen(&other));
+    let recorder = Recorder::start(&["--snapshots", "10ms"]);
+    let filtered = Recorder::start(&[
+        "--snapshots",
+        "10ms",
+        "--port",
+        &a.address().port().to_string(),
+        "--netns",
+        one.name(),
+    ]);
+    let sampled = Recorder::start(&["--snapshots", "10ms", "--sample", "1000000000"]);
+    let connections = [open(&one, &a), open(&other, &b)];
+    // Namespaces are searched for once a second.
+    std::thread::sleep(Duration::from_millis(1300));
+    let ends: Vec<_> = connections.iter().map(|c| ends(c)[0]).collect();
+    let all = recorder.stop();
+    assert!(ends.iter().all(|end| rows(&all, *end)["poll"].len() > 3));
+    let filtered = filtered.stop();
+    assert!(rows(&filtered, ends[0])["poll"].len() > 3);
+    assert!(rows(&filtered, ends[1]).is_empty());
+    // One in a billion is none of these, but the events are of all.
+    let sampled = sampled.stop();
+    for end in ends {
+        let rows = rows(&sampled, end);
+        assert_eq!(rows.keys().collect::<Vec<_>>(), ["end", "open"]);
+    }
+}
+
+#[test]
+fn polls_that_come_too_late_are_in_the_ledger() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let recorder = Recorder::start(&["--snapshots", "10ms"]);
+    std::thread::sleep(Duration::from_millis(200));
+    recorder.signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(300));
+    recorder.signal(libc::SIGCONT);
+    std::thread::sleep(Duration::from_millis(200));
+    let finished = recorder.stop();
+    let missed: Vec<_> = finished
+        .table("ledger")
+        .iter()
+        .filter(|row| row.text("kind") == "late_poll")
+        .map(|row| (row.int("value"), row.int("size")))
+        .collect();
+    // 300 ms are 30 polls; the one before and the one after may count.
+    assert!(
+        missed.iter().any(|(late_ns, missed)| *late_ns >= 280_000_000 && *missed >= 28),
+        "{missed:?}"
+    );
+}
