@@ -97,6 +97,8 @@ fn by_name<S: Serializer>(var: &Var, serializer: S) -> Result<S::Ok, S::Error> {
 pub struct Scope {
     /// The connection was seen from its beginning: events could be counted.
     pub from_the_beginning: bool,
+    /// It reached ESTABLISHED, from which on extremes are followed.
+    pub established: bool,
     /// Records may be missing: counters of events are lower bounds.
     pub lossy: bool,
 }
@@ -155,7 +157,11 @@ pub fn audit(
         let sides = (check.left)(row, kernel);
         let right = (check.right)(row, kernel);
         let relation = format!("{} {} {}", check.says.0, check.bound.symbol(), check.says.1);
-        let why = limit(check.vars, quality, scope, check.events);
+        let why = if check.extreme && !scope.established {
+            Some("never established")
+        } else {
+            limit(check.vars, quality, scope, check.events)
+        };
         out.push(judge(check.vars[0], relation, check.bound, (sides, right), why));
     }
     out

@@ -15,6 +15,8 @@ pub struct Check {
     pub bound: Bound,
     /// Counts events of the whole life of the connection.
     pub events: bool,
+    /// Takes an extreme that is followed from ESTABLISHED on.
+    pub extreme: bool,
     /// The side of the table; `None` where NULL.
     pub left: Side,
     /// The kernel's side, or the table's other one.
@@ -81,7 +83,7 @@ const fn check(
     left: Side,
     right: Side,
 ) -> Check {
-    Check { vars, says, bound, events: false, left, right }
+    Check { vars, says, bound, events: false, extreme: false, left, right }
 }
 
 const fn events(
@@ -91,7 +93,17 @@ const fn events(
     left: Side,
     right: Side,
 ) -> Check {
-    Check { vars, says, bound, events: true, left, right }
+    Check { vars, says, bound, events: true, extreme: false, left, right }
+}
+
+const fn extreme(
+    vars: &'static [Var],
+    says: (&'static str, &'static str),
+    bound: Bound,
+    left: Side,
+    right: Side,
+) -> Check {
+    Check { vars, says, bound, events: false, extreme: true, left, right }
 }
 
 use Bound::{AtLeast, AtMost, Equal};
@@ -208,28 +220,28 @@ pub const CHECKS: &[Check] = &[
         |row, _| n(row(Var::DupAcksOut)),
         |_, kernel| n(kernel("tcpi_rcv_ooopack")),
     ),
-    check(
+    extreme(
         &[Var::MaxRwinSent],
         ("MaxRwinSent", "tcpi_rcv_wnd"),
         AtLeast,
         |row, _| n(row(Var::MaxRwinSent)),
         |_, kernel| n(kernel("tcpi_rcv_wnd")),
     ),
-    check(
+    extreme(
         &[Var::MaxRwinRcvd],
         ("MaxRwinRcvd", "tcpi_snd_wnd"),
         AtLeast,
         |row, _| n(row(Var::MaxRwinRcvd)),
         |_, kernel| n(kernel("tcpi_snd_wnd")),
     ),
-    check(
+    extreme(
         &[Var::MaxMSS],
         ("MaxMSS", "tcpi_snd_mss"),
         AtLeast,
         |row, _| n(row(Var::MaxMSS)),
         |_, kernel| n(kernel("tcpi_snd_mss")),
     ),
-    check(
+    extreme(
         &[Var::MinMSS],
         ("MinMSS", "tcpi_snd_mss"),
         AtMost,
@@ -264,21 +276,21 @@ pub const CHECKS: &[Check] = &[
         |row, _| n(row(Var::HCDataOctetsIn)),
         |_, kernel| Some(n(kernel("tcpi_bytes_received"))? - 1),
     ),
-    check(
+    extreme(
         &[Var::MaxAppWQueue],
         ("MaxAppWQueue", "tcpi_notsent_bytes"),
         AtLeast,
         |row, _| n(row(Var::MaxAppWQueue)),
         |_, kernel| n(kernel("tcpi_notsent_bytes")),
     ),
-    check(
+    extreme(
         &[Var::MaxRetxQueue, Var::CurRetxQueue],
         ("MaxRetxQueue", "CurRetxQueue"),
         AtLeast,
         |row, _| n(row(Var::MaxRetxQueue)),
         |row, _| n(row(Var::CurRetxQueue)),
     ),
-    check(
+    extreme(
         &[Var::MaxPipeSize, Var::PipeSize],
         ("MaxPipeSize", "PipeSize"),
         AtLeast,

@@ -17,7 +17,7 @@ fn kernel(field: &str) -> Option<u64> {
     })
 }
 
-const WHOLE: Scope = Scope { from_the_beginning: true, lossy: false };
+const WHOLE: Scope = Scope { from_the_beginning: true, established: true, lossy: false };
 
 fn row(var: Var) -> Option<u64> {
     match var {
@@ -72,6 +72,11 @@ fn what_cannot_be_compared_says_why() {
     assert_eq!(
         verdict("CurRwinSent", &sent, WHOLE, "exact"),
         (Verdict::NotComparable, "this kernel does not say")
+    );
+    let refused = Scope { established: false, ..WHOLE };
+    assert_eq!(
+        verdict("MaxRwinRcvd", &row, refused, "exact"),
+        (Verdict::NotComparable, "never established")
     );
     let lossy = Scope { lossy: true, ..WHOLE };
     assert_eq!(verdict("Timeouts +", &row, lossy, "exact").0, Verdict::NotComparable);

@@ -141,6 +141,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, 50, false)?;
             let mut out = io::stdout().lock();
+            writeln!(out, "{}", tables.manifest.audit)?;
             writeln!(out, "tables in {}", tables.dir.display())?;
             Ok(replay::exit_code(tables.manifest.lost_records))
         }

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::pair::Pair;
-use crate::support::table::{self, Row};
+use crate::support::table::{self, Row, Value};
 
 /// Loading and attaching the programs takes a second or two; a busy host may take ten times that.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -171,6 +171,8 @@ impl Recording {
         keep(&path);
         analyze(&["verify"], &path);
         analyze(&["replay"], &path);
+        // Exit status 1 if anything differs from the kernel's own account.
+        analyze(&["audit"], &path);
         let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
         let manifest: Json = serde_json::from_slice(&manifest).expect("manifest.json is JSON");
         assert_no_loss(&manifest);
@@ -193,6 +195,19 @@ impl Recording {
         }
         let count: usize = connections.values().map(Vec::len).sum();
         assert_eq!(count, values.len(), "one row per connection in both tables");
+        let tables =
+            std::fs::read(path.join("tables/manifest.json")).expect("the tables' manifest");
+        let tables: Json = serde_json::from_slice(&tables).expect("it is JSON");
+        let audit = |key: &str| tables["audit"][key].as_u64().expect("a number");
+        assert_eq!(audit("connections"), count as u64, "each has the kernel's account beside it");
+        // The recorder has 45 variables and more with a counterpart on any kernel.
+        let established = connections
+            .values()
+            .flatten()
+            .filter(|row| row.identity.get("established") == Some(&Value::Bool(true)));
+        let least = 45 * established.count() as u64;
+        assert!(audit("equal") + audit("bounded") >= least, "{tables}");
+        assert_eq!(audit("differs"), 0);
         Self { manifest, connections, _dir: dir }
     }
 

@@ -1,0 +1,117 @@
+//! Takes the rows of a replay and the snapshots beside them, and compares.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Comparison, Scope, Verdict, audit};
+use crate::estats::{Ended, Polled};
+use crate::log::Manifest;
+use crate::schema::{SocketField, Var, Why};
+use crate::wire::SocketValues;
+
+/// Results of all comparisons of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Connections with a snapshot at their end.
+    pub connections: u64,
+    /// Relations compared for each.
+    pub relations: u64,
+    /// The same on both sides.
+    pub equal: u64,
+    /// Within the stated bound.
+    pub bounded: u64,
+    /// Neither.
+    pub differs: u64,
+    /// Nothing can be said, for a reason.
+    pub not_comparable: u64,
+}
+
+impl Counts {
+    fn add(&mut self, comparisons: &[Comparison]) {
+        self.connections += 1;
+        self.relations = comparisons.len() as u64;
+        for comparison in comparisons {
+            *match comparison.verdict {
+                Verdict::Equal => &mut self.equal,
+                Verdict::Bounded => &mut self.bounded,
+                Verdict::Differs => &mut self.differs,
+                Verdict::NotComparable => &mut self.not_comparable,
+            } += 1;
+        }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.connections == 0 {
+            return f.write_str("audit: no connection has the kernel's own account beside it");
+        }
+        write!(
+            f,
+            "audit: {} relations x {} connections: {} equal, {} within bounds, {} not comparable",
+            self.relations, self.connections, self.equal, self.bounded, self.not_comparable
+        )?;
+        if self.differs > 0 {
+            write!(f, ", {} DIFFER", self.differs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares each connection at its end.
+#[derive(Debug)]
+pub struct Auditor {
+    qualities: Vec<String>,
+    /// Last account of connections that are about to end, by number.
+    closing: BTreeMap<u64, SocketValues>,
+    counts: Counts,
+}
+
+impl Auditor {
+    /// For a recording.
+    pub fn new(manifest: &Manifest) -> Self {
+        let quality = |var: &Var| {
+            let found = manifest.variables.iter().find(|v| v.name == var.name());
+            found.map_or_else(|| "missing".to_owned(), |v| v.quality.clone())
+        };
+        Self {
+            qualities: Var::ALL.iter().map(quality).collect(),
+            closing: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes a snapshot.
+    pub fn polled(&mut self, polled: &Polled<'_>) {
+        let Some((conn_id, _)) = polled.connection else { return };
+        match polled.snapshot.why {
+            Why::Close | Why::End => {
+                self.closing.insert(conn_id, polled.snapshot.values.clone());
+            }
+            Why::Poll | Why::Open | Why::Baseline => {}
+        }
+    }
+
+    /// Compares a connection that is over; nothing if the kernel's account is not there.
+    pub fn ended(&mut self, ended: &Ended<'_>) -> Vec<Comparison> {
+        let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
+        let comparisons = audit(
+            &|var| ended.row.get(var),
+            &|field| SocketField::by_name(field).and_then(|field| kernel.get(field)),
+            &|var| &self.qualities[var.index()],
+            Scope {
+                from_the_beginning: !ended.begun_before,
+                established: ended.flow.lifecycle().is_some_and(|l| l.established != 0),
+                lossy: ended.lost_records > 0 || ended.late_records > 0,
+            },
+        );
+        self.counts.add(&comparisons);
+        comparisons
+    }
+
+    /// All results so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+}

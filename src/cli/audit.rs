@@ -1,0 +1,58 @@
+//! `audit`: what replay made of the stream, against the kernel's own account of the same instant.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use estats::audit::{self, Verdict};
+use estats::log::Recording;
+
+use super::{FINDINGS, print_json};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 nothing differs, 1 something does.\n\nExample: estats-analyze audit run1"
+)]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// All findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let report = audit::recording(&Recording::open(&arguments.run)?)?;
+    if arguments.json {
+        print_json(&report)?;
+    } else {
+        let mut out = io::stdout().lock();
+        // Reasons once, with how many comparisons each takes.
+        let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for connection in &report.connections {
+            for c in &connection.comparisons {
+                if c.verdict == Verdict::NotComparable {
+                    *reasons.entry((c.relation.as_str(), c.reason)).or_default() += 1;
+                    continue;
+                }
+                let side = |v: Option<i64>| v.map_or_else(|| "NULL".to_owned(), |v| v.to_string());
+                writeln!(
+                    out,
+                    "connection {} ({}): {}: {} in the tables, {} in the kernel",
+                    connection.conn_id,
+                    connection.name,
+                    c.relation,
+                    side(c.replayed),
+                    side(c.kernel)
+                )?;
+            }
+        }
+        for ((relation, reason), n) in reasons {
+            writeln!(out, "not comparable in {n}: {relation}: {reason}")?;
+        }
+        writeln!(out, "{}", report.counts)?;
+    }
+    Ok(if report.counts.differs > 0 { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+}
