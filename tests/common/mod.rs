@@ -17,7 +17,7 @@ use estats::log::{
     VariableStatus, WriterOptions,
 };
 use estats::replay::{Options, Report};
-use estats::schema::{Hook, Op, SocketField, Var, Why};
+use estats::schema::{Hook, Op, Quality, SocketField, Var, Why};
 use estats::wire::{Event, Header, Lifecycle, Operation, Snapshot, SocketValues};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -51,7 +51,7 @@ pub fn manifest() -> Manifest {
             .iter()
             .map(|v| VariableStatus {
                 name: v.name().into(),
-                quality: v.def().sources.last().expect("a source").quality.name().into(),
+                quality: v.source(HOOKS).map_or(Quality::Missing, |c| c.quality).name().into(),
                 reason: None,
             })
             .collect(),
@@ -154,6 +154,21 @@ const fn set(var: Var, value: u64) -> (Var, Op, u64) {
 const fn inc(var: Var) -> (Var, Op, u64) {
     (var, Op::Inc, 0)
 }
+
+/// Hooks of a kernel with tracepoints alone.
+const HOOKS: &[Hook] = &[
+    Hook::TcpProbe,
+    Hook::ParseHdr,
+    Hook::Egress,
+    Hook::SetState,
+    Hook::CongState,
+    Hook::Retransmit,
+    Hook::Handshake,
+    Hook::Baseline,
+    Hook::Sweep,
+    Hook::Destroy,
+    Hook::RcvSpace,
+];
 
 /// The recording: cookie 1 a download with a fast retransmit, closed by both; 2 accepted over an
 /// IPv6 socket and reset by the peer; 3 begun before; 4 refused; 5 open at the end; 6 hit by a loss;
