@@ -146,6 +146,17 @@ def recorder(directory, *options):
     return argv, lambda text: "recording to" in text
 
 
+def hook_sets():
+    """The hook sets that this kernel has whole, as `estats-record check` finds them."""
+    found = []
+    for hooks in ("tracepoint", "fentry", "kprobe"):
+        argv = [program("estats-record"), "check", "--json", "--hooks", hooks]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and json.loads(done.stdout)["hook_set"] == hooks:
+            found.append(hooks)
+    return found
+
+
 def tcpdump(pair, directory):
     argv = ["ip", "netns", "exec", pair.client, "tcpdump", "-Z", "root", "-n", "-i", "veth0"]
     argv += ["-s", "96", "-w", directory / "run.pcap", "tcp"]
