@@ -31,8 +31,9 @@ const OWN: &[&str] = &[
 
 /// Read from a flag that is not under the socket's lock: TSQ_THROTTLED tells a loop stopped by the
 /// queue of the device from one that waits for more data, and another CPU clears it when a segment
-/// has left. Two recorders look one after the other, a microsecond apart, and rarely see the two
-/// sides of that: so each may have one loop in ten, and at least one, the other way round.
+/// has left. Four recorders look one after the other, under emulation some ten microseconds apart,
+/// and may see the two sides of that: 5 and 7 of 7, 0 and 1 of 1 were met. So one loop in three, and
+/// two, may be the other way round.
 const RACY: &[&str] = &["SndLimTransSnd", "SndLimTransTSODefer"];
 
 /// Counters of events, which a recording that may miss some without knowing has fewer of.
@@ -53,7 +54,7 @@ fn agree(name: &str, x: Option<&Value>, y: Option<&Value>, uncounted: bool) -> b
             true
         }
         (Some(Value::Int(x)), Some(Value::Int(y))) if RACY.contains(&name) => {
-            (x - y).abs() <= 1 + x.max(y) / 10
+            (x - y).abs() <= 2 + x.max(y) / 3
         }
         _ => x == y,
     }
