@@ -152,7 +152,12 @@ def hook_sets():
     for hooks in ("tracepoint", "fentry", "kprobe"):
         argv = [program("estats-record"), "check", "--json", "--hooks", hooks]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode == 0 and json.loads(done.stdout)["hook_set"] == hooks:
+        if done.returncode != 0:
+            continue
+        report = json.loads(done.stdout)
+        # Raw tracepoints alone make no kprobe set.
+        functions = any(h["hook"] == "write_xmit" and h["attached"] for h in report["hooks"])
+        if report["hook_set"] == hooks and functions == (hooks != "tracepoint"):
             found.append(hooks)
     return found
 
