@@ -33,7 +33,8 @@ const OWN: &[&str] = &[
 /// queue of the device from one that waits for more data, and another CPU clears it when a segment
 /// has left. Four recorders look one after the other, under emulation some ten microseconds apart,
 /// and may see the two sides of that: 5 and 7 of 7, 0 and 1 of 1 were met. So one loop in three, and
-/// two, may be the other way round.
+/// two, may be the other way round. The bound follows what was met; that the flag is the cause follows
+/// from the kernel's code and was not measured.
 const RACY: &[&str] = &["SndLimTransSnd", "SndLimTransTSODefer"];
 
 /// Counters of events, which a recording that may miss some without knowing has fewer of.
