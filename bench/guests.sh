@@ -1,7 +1,7 @@
 #!/bin/sh
 # What each hook set costs a message on Debian's stock kernels, as Markdown: the ping-pong of
-# cost.py in a guest. Emulated CPUs, so only ratios mean something, and those are of instructions
-# rather than of time. About two minutes per kernel; not part of `make bench`.
+# cost.py in a guest. Its CPUs are emulated, so the ratios rank the sets and say no more, and that
+# only on an idle host. About two minutes per kernel; not part of `make bench`.
 #
 #   sh bench/guests.sh [KERNEL...]        default: 6.1 6.12
 set -eu
