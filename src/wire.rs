@@ -101,5 +101,5 @@ mod packet;
 mod socket;
 
 pub use decode::{Record, WireError, decode};
-pub use packet::{Direction, HEADER_MAX, Packet};
+pub use packet::{DNS_PORT, Direction, HEADER_MAX, Packet, known_header};
 pub use socket::{Snapshot, SocketValues, decode_snapshot};

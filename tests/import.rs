@@ -150,18 +150,22 @@ fn link_types() {
         let ethernet = s.ethernet();
         [&ethernet[..12], tags, &ethernet[12..]].concat()
     };
+    let bsd = [&[2, 0, 0, 0][..], &s.ip()].concat();
     let cooked = [&[0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0][..], &s.ether_type(), &s.ip()];
     let cooked2 = [&s.ether_type()[..], &[0, 0, 0, 0, 0, 7, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]];
     let cooked2 = [&cooked2.concat()[..], &s.ip()].concat();
-    for (what, link_type, bytes, interface, direction) in [
-        ("Ethernet", 1, s.ethernet(), 0, Direction::Unknown),
-        ("802.1Q", 1, vlan(&[0x81, 0, 0, 5]), 0, Direction::Unknown),
-        ("QinQ", 1, vlan(&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6]), 0, Direction::Unknown),
-        ("raw", 101, s.ip(), 0, Direction::Unknown),
-        ("IPv4", 228, s.ip(), 0, Direction::Unknown),
-        ("loopback of BSD", 0, [&[2, 0, 0, 0][..], &s.ip()].concat(), 0, Direction::Unknown),
-        ("cooked", 113, cooked.concat(), 0, Direction::Out),
-        ("cooked v2", 276, cooked2, 7, Direction::In),
+    let both = (Some([2, 0, 0, 0, 0, 2]), Some([2, 0, 0, 0, 0, 1]));
+    let sender = (Some([2, 0, 0, 0, 0, 1]), None);
+    let priority = vlan(&[0x81, 0, 0xe0, 5]);
+    for (what, link_type, bytes, interface, direction, macs, tag) in [
+        ("Ethernet", 1, s.ethernet(), 0, Direction::Unknown, both, None),
+        ("802.1Q, priority 7", 1, priority, 0, Direction::Unknown, both, Some(5)),
+        ("QinQ", 1, vlan(&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6]), 0, Direction::Unknown, both, Some(5)),
+        ("raw", 101, s.ip(), 0, Direction::Unknown, (None, None), None),
+        ("IPv4", 228, s.ip(), 0, Direction::Unknown, (None, None), None),
+        ("loopback of BSD", 0, bsd, 0, Direction::Unknown, (None, None), None),
+        ("cooked", 113, cooked.concat(), 0, Direction::Out, sender, None),
+        ("cooked v2", 276, cooked2, 7, Direction::In, sender, None),
     ] {
         let length = bytes.len() as u32;
         let import = imported(&pcap(LITTLE, false, link_type, &[Frame::new(T, bytes)]));
@@ -169,6 +173,7 @@ fn link_types() {
         assert_eq!((p.wire_len, p.ip_len, p.payload_len), (length, 51, 7), "{what}");
         assert_eq!((p.src_port, p.header.len(), p.ttl), (Some(A.1), 24, 61), "{what}");
         assert_eq!((p.interface, p.direction), (Some(interface), direction), "{what}");
+        assert_eq!(((p.src_mac, p.dst_mac), p.vlan), (macs, tag), "{what}");
     }
     let import = imported(&pcap(LITTLE, false, 147, &[Frame::new(T, s.ethernet())]));
     assert_eq!(import.report.import.left_out["link type 147"], 1);

@@ -7,7 +7,7 @@ use etherparse::{Ipv6ExtensionSlice, LaxIpSlice};
 
 use super::container::Frame;
 use crate::schema::Hook;
-use crate::wire::{Direction, Packet};
+use crate::wire::{Direction, Packet, known_header};
 
 // LINKTYPE_ numbers, https://www.tcpdump.org/linktypes.html; 12 and 14 are DLT_RAW of some systems.
 const NULL: i32 = 0;
@@ -32,6 +32,9 @@ struct Ip<'a> {
     link_len: usize,
     direction: Direction,
     interface: Option<u32>,
+    src_mac: Option<[u8; 6]>,
+    dst_mac: Option<[u8; 6]>,
+    vlan: Option<u16>,
 }
 
 /// The digest of a frame, with so many bytes of payload, or why there is none.
@@ -57,6 +60,9 @@ pub fn digest(frame: &Frame<'_>, payload: usize) -> Result<Packet, String> {
         interface: Some(link.interface.unwrap_or(frame.interface)),
         netns: None,
         cookie: None,
+        src_mac: link.src_mac,
+        dst_mac: link.dst_mac,
+        vlan: link.vlan,
         wire_len: frame.wire_len,
         captured_len: frame.data.len() as u32,
         src_addr: ip.source_addr(),
@@ -141,35 +147,51 @@ fn transport(packet: &mut Packet, rest: &[u8], before: u32, payload: usize) {
     let rest = &rest[..rest.len().min(after_ip as usize)];
     let (head, body) = rest.split_at(rest.len().min(header));
     head.clone_into(&mut packet.header);
-    body[..body.len().min(payload)].clone_into(&mut packet.payload);
+    let ports = packet.src_port.zip(packet.dst_port);
+    let kept = known_header(packet.protocol, ports, body.first().copied()).max(payload);
+    body[..body.len().min(kept)].clone_into(&mut packet.payload);
 }
 
 fn link(link_type: i32, frame: &[u8]) -> Result<Ip<'_>, String> {
     let cut = || "link header cut short".to_owned();
     let plain = |link_len: usize| {
         let bytes = frame.get(link_len..).ok_or_else(cut)?;
-        Ok(Ip { bytes, link_len, direction: Direction::Unknown, interface: None })
+        Ok(Ip {
+            bytes,
+            link_len,
+            direction: Direction::Unknown,
+            interface: None,
+            src_mac: None,
+            dst_mac: None,
+            vlan: None,
+        })
     };
+    let tagged = |tags: Tags| Ok::<_, String>(Ip { vlan: tags.vlan, ..plain(tags.end)? });
+    let mac = |at: usize| frame.get(at..at + 6).and_then(|b| b.try_into().ok());
     match link_type {
-        ETHERNET => plain(after_tags(frame, 12)?),
+        ETHERNET => Ok(Ip { dst_mac: mac(0), src_mac: mac(6), ..tagged(after_tags(frame, 12)?)? }),
         LINUX_SLL => {
             let kind = u16_at(frame, 0).ok_or_else(cut)?;
-            Ok(Ip { direction: cooked(kind), ..plain(after_tags(frame, 14)?)? })
+            // The sender's address and its length are all that is left of the link header.
+            let src_mac = if u16_at(frame, 4) == Some(6) { mac(6) } else { None };
+            let tags = after_tags(frame, 14)?;
+            Ok(Ip { direction: cooked(kind), src_mac, ..tagged(tags)? })
         }
         LINUX_SLL2 => {
             let kind = frame.get(10).ok_or_else(cut)?;
             let index = frame.get(4..8).ok_or_else(cut)?.try_into().expect("four bytes");
             let protocol = u16_at(frame, 0).ok_or_else(cut)?;
             // The type stands at the front here; tags follow the header all the same.
-            let link_len = match protocol {
-                IPV4 | IPV6 => 20,
+            let tags = match protocol {
+                IPV4 | IPV6 => Tags { end: 20, vlan: None },
                 tag if VLAN.contains(&tag) => after_tags(frame, 22)?,
                 _ => return Err("not IP".to_owned()),
             };
             Ok(Ip {
                 direction: cooked(u16::from(*kind)),
                 interface: Some(u32::from_be_bytes(index)),
-                ..plain(link_len)?
+                src_mac: if frame.get(11) == Some(&6) { mac(12) } else { None },
+                ..tagged(tags)?
             })
         }
         NULL | LOOP => match frame.get(4).map(|b| b >> 4) {
@@ -183,12 +205,25 @@ fn link(link_type: i32, frame: &[u8]) -> Result<Ip<'_>, String> {
     }
 }
 
-/// Where IP begins, from the place of an EtherType that may be a tag's.
-fn after_tags(frame: &[u8], mut at: usize) -> Result<usize, String> {
+/// What stands between the addresses of a link header and IP.
+#[derive(Clone, Copy)]
+struct Tags {
+    /// Where IP begins.
+    end: usize,
+    /// Id in the first of them.
+    vlan: Option<u16>,
+}
+
+/// From the place of an EtherType that may be a tag's.
+fn after_tags(frame: &[u8], mut at: usize) -> Result<Tags, String> {
+    let mut vlan = None;
     loop {
         match u16_at(frame, at).ok_or("link header cut short")? {
-            IPV4 | IPV6 => return Ok(at + 2),
-            tag if VLAN.contains(&tag) => at += 4,
+            IPV4 | IPV6 => return Ok(Tags { end: at + 2, vlan }),
+            tag if VLAN.contains(&tag) => {
+                vlan = vlan.or(u16_at(frame, at + 2).map(|tci| tci & 0xfff));
+                at += 4;
+            }
             _ => return Err("not IP".to_owned()),
         }
     }

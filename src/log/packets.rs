@@ -129,6 +129,9 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         some::<U32>(rows, |p| p.interface),
         some::<U32>(rows, |p| p.netns),
         some::<arrow::datatypes::UInt64Type>(rows, |p| p.cookie),
+        macs(rows, |p| p.src_mac)?,
+        macs(rows, |p| p.dst_mac)?,
+        some::<U16>(rows, |p| p.vlan),
         all::<U32>(rows, 0, |p| p.wire_len),
         all::<U32>(rows, 0, |p| p.captured_len),
         all::<U8>(rows, 0, |p| if p.src_addr.is_ipv4() { 4 } else { 6 }),
@@ -150,6 +153,17 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         Arc::new(header.finish()),
         Arc::new(payload.finish()),
     ])
+}
+
+fn macs(rows: &[PacketRow], cell: fn(&Packet) -> Option<[u8; 6]>) -> Result<ArrayRef, ArrowError> {
+    let mut column = FixedSizeBinaryBuilder::with_capacity(rows.len(), 6);
+    for row in rows {
+        match row.packet().and_then(cell) {
+            Some(mac) => column.append_value(mac)?,
+            None => column.append_null(),
+        }
+    }
+    Ok(Arc::new(column.finish()))
 }
 
 /// What is kept of a header; none is longer.
@@ -187,17 +201,23 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
     })?;
     let (ts_ns, cpu, seq) = (u64s("ts_ns")?, u16s("cpu")?, u64s("seq")?);
     let (interface, netns, cookie) = (u32s("interface")?, u32s("netns")?, u64s("cookie")?);
+    // Recordings before these columns came have none of them.
+    let has = |name| batch.column_by_name(name).is_some();
+    let (src_mac, dst_mac) = (
+        has("src_mac").then(|| fixed(batch, "src_mac")).transpose()?,
+        has("dst_mac").then(|| fixed(batch, "dst_mac")).transpose()?,
+    );
+    let vlan = has("vlan").then(|| u16s("vlan")).transpose()?;
     let (wire_len, captured_len) = (u32s("wire_len")?, u32s("captured_len")?);
-    let fixed = |name| column::<FixedSizeBinaryArray>(batch, name);
-    let (src_addr, dst_addr, version) =
-        (fixed("src_addr")?, fixed("dst_addr")?, u8s("ip_version")?);
+    let (src_addr, dst_addr) = (fixed(batch, "src_addr")?, fixed(batch, "dst_addr")?);
+    let version = u8s("ip_version")?;
     let (ttl, tos, ip_id) = (u8s("ttl")?, u8s("tos")?, u32s("ip_id")?);
     let (fragment_offset, flow_label) = (u16s("fragment_offset")?, u32s("flow_label")?);
     let more_fragments: &BooleanArray = column(batch, "more_fragments")?;
     let (ip_len, protocol) = (u32s("ip_len")?, u8s("protocol")?);
     let (src_port, dst_port) = (u16s("src_port")?, u16s("dst_port")?);
     let (payload_len, segments) = (u32s("payload_len")?, u16s("segments")?);
-    let (header_len, header) = (u8s("header_len")?, fixed("header")?);
+    let (header_len, header) = (u8s("header_len")?, fixed(batch, "header")?);
     let payload: &BinaryArray = column(batch, "payload")?;
     let addr = |column: &FixedSizeBinaryArray, i: usize| {
         address(column.value(i), version.value(i)).map_err(|e| format!("row {i}: {e}"))
@@ -221,6 +241,9 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
             interface: cell(interface, i),
             netns: cell(netns, i),
             cookie: cell(cookie, i),
+            src_mac: mac(src_mac, i),
+            dst_mac: mac(dst_mac, i),
+            vlan: vlan.and_then(|vlan| cell(vlan, i)),
             wire_len: wire_len.value(i),
             captured_len: captured_len.value(i),
             src_addr: addr(src_addr, i)?,
@@ -247,6 +270,15 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
 
 fn bytes(padded: &[u8], len: u8) -> Option<Vec<u8>> {
     padded.get(..usize::from(len)).map(<[u8]>::to_vec)
+}
+
+fn fixed<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a FixedSizeBinaryArray, String> {
+    column(batch, name)
+}
+
+fn mac(column: Option<&FixedSizeBinaryArray>, i: usize) -> Option<[u8; 6]> {
+    let column = column.filter(|c| c.is_valid(i))?;
+    column.value(i).try_into().ok()
 }
 
 fn cell<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, i: usize) -> Option<T::Native> {

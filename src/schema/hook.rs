@@ -87,6 +87,14 @@ hooks! {
     28 Capture "capture" true
     /// iter/tcp at each interval of --snapshots: a poll of all sockets.
     29 Poll "poll" false
+    /// cgroup_skb/ingress: a packet for a socket of this host, whole, as the socket gets it.
+    30 SocketIn "socket_in" false
+    /// cgroup_skb/egress: a packet of a socket of this host, before it is cut or given a link header.
+    31 SocketOut "socket_out" false
+    /// tc/ingress of an interface: a packet received, for whomever it is.
+    32 InterfaceIn "interface_in" false
+    /// tc/egress of an interface: a packet sent, whosever it is.
+    33 InterfaceOut "interface_out" false
 }
 
 impl fmt::Display for Hook {

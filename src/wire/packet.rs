@@ -52,6 +52,12 @@ pub struct Packet {
     pub netns: Option<u32>,
     /// Socket cookie.
     pub cookie: Option<u64>,
+    /// Source address of the link, where it was seen with a header of Ethernet's kind.
+    pub src_mac: Option<[u8; 6]>,
+    /// Destination address of the link, likewise.
+    pub dst_mac: Option<[u8; 6]>,
+    /// Id of the outermost VLAN (IEEE 802.1Q VID), where it had a tag.
+    pub vlan: Option<u16>,
     /// Bytes where it was seen, with the link header if there was one there.
     pub wire_len: u32,
     /// How many of them were there to be read.
@@ -86,6 +92,41 @@ pub struct Packet {
     pub segments: u16,
     /// The transport header, as far as it was captured: at most [`HEADER_MAX`] bytes.
     pub header: Vec<u8>,
-    /// The beginning of the payload, as far as it was asked for and captured.
+    /// The beginning of the payload, as far as it was asked for ([`known_header`] is always) and
+    /// captured.
     pub payload: Vec<u8>,
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The port of DNS servers (RFC 1035, section 4.2).
+pub const DNS_PORT: u16 = 53;
+
+/// The fixed header of DNS (RFC 1035, section 4.1.1).
+const DNS_HEADER: usize = 12;
+/// Length of a message of DNS over TCP (RFC 1035, section 4.2.2).
+const DNS_FRAMING: usize = 2;
+/// The bits of QUIC's first byte that are the same in all versions but one (RFC 9000, section 17).
+const QUIC_LONG: u8 = 0x80;
+const QUIC_FIXED: u8 = 0x40;
+/// First byte, version and the length of the connection id (RFC 8999, section 5.1).
+const QUIC_LONG_HEADER: usize = 6;
+/// The first byte: the rest is connection id and ciphertext (RFC 9000, section 17.3.1).
+const QUIC_SHORT_HEADER: usize = 1;
+
+/// How much of a payload is a header of a protocol that replay knows, and nothing that a user
+/// wrote: kept even where no payload is asked for. DNS has it on its port; what may be QUIC, by its
+/// fixed bit, on any port of UDP.
+///
+/// `bpf/packet.bpf.h` has the same rule.
+pub fn known_header(protocol: u8, ports: Option<(u16, u16)>, first: Option<u8>) -> usize {
+    let dns = ports.is_some_and(|(src, dst)| src == DNS_PORT || dst == DNS_PORT);
+    match (protocol, first) {
+        (TCP, _) if dns => DNS_FRAMING + DNS_HEADER,
+        (UDP, _) if dns => DNS_HEADER,
+        (UDP, Some(byte)) if byte & QUIC_LONG != 0 => QUIC_LONG_HEADER,
+        (UDP, Some(byte)) if byte & QUIC_FIXED != 0 => QUIC_SHORT_HEADER,
+        _ => 0,
+    }
 }
