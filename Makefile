@@ -31,8 +31,8 @@ lint: ## formatting, clippy, and that estats-analyze builds without clang and li
 	$(CARGO) check --no-default-features
 	sh scripts/check-text.sh
 
-docs: ## renew the generated documents (docs/variables.md, docs/tables.md)
-	BLESS=1 $(CARGO) test --no-default-features --test docs
+docs: ## renew the generated documents (docs/variables.md, tables.md, sockets.md, validation.md)
+	BLESS=1 $(CARGO) test --no-default-features --test docs --test reference
 
 golden: ## renew the expected tables of the golden tests, on purpose
 	BLESS=1 $(CARGO) test --no-default-features --test golden

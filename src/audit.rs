@@ -132,6 +132,53 @@ impl Bound {
     }
 }
 
+/// One of the relations that every connection is compared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationDef {
+    /// Variables that it takes; the first is the one it speaks of.
+    pub vars: Vec<Var>,
+    /// The relation, in the terms of the tables.
+    pub relation: String,
+    /// It counts events of the whole life: not of connections begun before the recording, nor where
+    /// records were lost.
+    pub events: bool,
+    /// It takes an extreme that is followed from ESTABLISHED on.
+    pub extreme: bool,
+}
+
+/// All relations, in the order in which [`audit`] gives them.
+pub fn relations() -> Vec<RelationDef> {
+    let equalities = Var::ALL.iter().filter_map(|&var| {
+        let relation = equality(var)?;
+        Some(RelationDef { vars: vec![var], relation, events: false, extreme: false })
+    });
+    let checks = checks::CHECKS.iter().map(|check| RelationDef {
+        vars: check.vars.to_vec(),
+        relation: check.text(),
+        events: check.events,
+        extreme: check.extreme,
+    });
+    equalities.chain(checks).collect()
+}
+
+/// The variables that some relation takes, in the order of the specification.
+pub fn variables() -> Vec<Var> {
+    let relations = relations();
+    let taken = |var: &Var| relations.iter().any(|r| r.vars.contains(var));
+    Var::ALL.iter().copied().filter(taken).collect()
+}
+
+/// The schema's equality with a field, in words.
+fn equality(var: Var) -> Option<String> {
+    let field = match var.def().tcp_info {
+        TcpInfo::None | TcpInfo::Related(_) => return None,
+        TcpInfo::Equal(field) => field.to_owned(),
+        TcpInfo::EqualLow32(field) => format!("{field} modulo 2^32"),
+        TcpInfo::Product(a, b) => format!("{a} x {b}"),
+    };
+    Some(format!("{} = {field}", var.name()))
+}
+
 /// Compares everything of one connection.
 pub fn audit(
     row: Replayed<'_>,
@@ -141,22 +188,20 @@ pub fn audit(
 ) -> Vec<Comparison> {
     let mut out: Vec<Comparison> = Vec::new();
     for &var in Var::ALL {
-        let (right, text) = match var.def().tcp_info {
-            TcpInfo::None | TcpInfo::Related(_) => continue,
-            TcpInfo::Equal(field) => (kernel(field), field.to_owned()),
-            TcpInfo::EqualLow32(field) => {
-                (kernel(field).map(|v| v & 0xffff_ffff), format!("{field} modulo 2^32"))
-            }
-            TcpInfo::Product(a, b) => (product(kernel, a, b), format!("{a} x {b}")),
+        let Some(relation) = equality(var) else { continue };
+        let right = match var.def().tcp_info {
+            TcpInfo::None | TcpInfo::Related(_) => None,
+            TcpInfo::Equal(field) => kernel(field),
+            TcpInfo::EqualLow32(field) => kernel(field).map(|v| v & 0xffff_ffff),
+            TcpInfo::Product(a, b) => product(kernel, a, b),
         };
-        let relation = format!("{} = {text}", var.name());
         let sides = (row(var).map(i128::from), right.map(i128::from));
         out.push(judge(var, relation, Bound::Equal, sides, limit(&[var], quality, scope, false)));
     }
     for check in checks::CHECKS {
         let sides = (check.left)(row, kernel);
         let right = (check.right)(row, kernel);
-        let relation = format!("{} {} {}", check.says.0, check.bound.symbol(), check.says.1);
+        let relation = check.text();
         let why = if check.extreme && !scope.established {
             Some("never established")
         } else {

@@ -48,7 +48,7 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // The captures there have a test of their own, tests/reference.rs.
+        // The captures there have a test of their own, tests/reference/.
         .filter(|path| path.is_dir() && !path.ends_with("reference"))
         .collect();
     scenarios.sort();

@@ -23,6 +23,13 @@ pub struct Check {
     pub right: Side,
 }
 
+impl Check {
+    /// The relation in the terms of the tables.
+    pub fn text(&self) -> String {
+        format!("{} {} {}", self.says.0, self.bound.symbol(), self.says.1)
+    }
+}
+
 /// Computes one side.
 pub type Side = fn(Replayed<'_>, Kernel<'_>) -> Option<i128>;
 

@@ -72,6 +72,12 @@ pub fn equalities(row: &Row, info: &TcpInfo) -> Audit {
     audit
 }
 
+/// How many variables the schema has a field for.
+pub fn equality_count() -> usize {
+    let is = |var: &&Var| !matches!(var.def().tcp_info, Relation::None | Relation::Related(_));
+    Var::ALL.iter().filter(is).count()
+}
+
 /// The variable's value by the schema's relation. `None`: no equality, or not in this kernel.
 pub fn expected(var: Var, info: &TcpInfo) -> Option<u64> {
     match var.def().tcp_info {
@@ -190,28 +196,63 @@ fn negotiation(audit: &mut Audit, row: &Row, info: &TcpInfo) {
     audit.equal("MSSSent", row.number("MSSSent"), info.must("tcpi_advmss") + stamps);
 }
 
+/// A variable, or a sum of several, and the MIB counters whose sum it is.
+pub type Counted = (&'static [&'static str], &'static [&'static str]);
+
+/// Equal in a namespace that never had another connection.
+pub const MIB: &[Counted] = &[
+    (&["FastRetran"], &["TcpExt.TCPSackRecovery", "TcpExt.TCPRenoRecovery"]),
+    (&["Timeouts", "SubsequentTimeouts"], &["TcpExt.TCPTimeouts"]),
+    (&["DupAcksOut"], &["TcpExt.TCPOFOQueue"]),
+    (&["ZeroRwinSent"], &["TcpExt.TCPToZeroWindowAdv"]),
+    (&["SegsRetrans"], &["Tcp.RetransSegs"]),
+];
+
+/// The MIB leaves out, after the socket has counted them, D-SACKs for copies that the network made
+/// (more D-SACKs than retransmissions), and counts one for each, however many segments it spans: with
+/// any of those only a lower bound is left.
+pub const DSACKS: Counted = (&["DSACKDups"], &["TcpExt.TCPDSACKRecvSegs"]);
+const DUBIOUS: &str = "TcpExt.TCPDSACKIgnoredDubious";
+
+/// Likewise equal, of what only function hooks give.
+pub const FUNCTION_MIB: &[Counted] = &[
+    (&["LostRetransmitSegs"], &["TcpExt.TCPLostRetransmit"]),
+    (&["SpuriousFrDetected"], &["TcpExt.TCPFullUndo"]),
+];
+
+/// Of those, at most: the kernel counts every undo of a loss state, the variable those that a timer
+/// began; it counts an undo for each of its reasons.
+pub const FUNCTION_MIB_MOST: &[Counted] = &[
+    (&["SpuriousRtoDetected"], &["TcpExt.TCPLossUndo"]),
+    (
+        &["CongOverCount"],
+        &[
+            "TcpExt.TCPLossUndo",
+            "TcpExt.TCPFullUndo",
+            "TcpExt.TCPPartialUndo",
+            "TcpExt.TCPDSACKUndo",
+        ],
+    ),
+];
+
+fn total(mib: &Mib, counters: &[&str]) -> u64 {
+    counters.iter().map(|name| mib.must(name)).sum()
+}
+
 /// A row against the MIB counters of a namespace that never had another connection.
 pub fn mib(row: &Row, mib: &Mib) -> Audit {
     let mut audit = Audit::default();
-    let mut equal = |names: &[&str], want: u64| {
+    let mut equal = |(names, counters): Counted| {
         let got = names.iter().map(|name| row.number(name)).sum::<Option<i64>>();
-        audit.equal(&format!("{} by the MIB", names.join(" + ")), got, want);
+        audit.equal(&format!("{} by the MIB", names.join(" + ")), got, total(mib, counters));
     };
-    let counter = |name: &str| mib.must(name);
-    equal(&["FastRetran"], counter("TcpExt.TCPSackRecovery") + counter("TcpExt.TCPRenoRecovery"));
-    equal(&["Timeouts", "SubsequentTimeouts"], counter("TcpExt.TCPTimeouts"));
-    equal(&["DupAcksOut"], counter("TcpExt.TCPOFOQueue"));
-    equal(&["ZeroRwinSent"], counter("TcpExt.TCPToZeroWindowAdv"));
-    equal(&["SegsRetrans"], counter("Tcp.RetransSegs"));
-    // The MIB leaves out, after the socket has counted them, D-SACKs for copies that the network
-    // made (more D-SACKs than retransmissions), and counts one for each, however many segments it
-    // spans: with any of those only a lower bound is left.
-    let known = counter("TcpExt.TCPDSACKRecvSegs");
-    let dubious = counter("TcpExt.TCPDSACKIgnoredDubious");
+    MIB.iter().for_each(|counted| equal(*counted));
+    let dubious = mib.must(DUBIOUS);
     if dubious == 0 {
-        equal(&["DSACKDups"], known);
+        equal(DSACKS);
     } else {
-        audit.at_least(row, "DSACKDups", (known + dubious) as i64, "the MIB's D-SACKs");
+        let known = total(mib, DSACKS.1);
+        audit.at_least(row, DSACKS.0[0], (known + dubious) as i64, "the MIB's D-SACKs");
     }
     audit
 }
@@ -220,24 +261,16 @@ pub fn mib(row: &Row, mib: &Mib) -> Audit {
 /// counter may stay behind its value, where the kernel passes over hooks without counting them.
 pub fn function_mib(row: &Row, mib: &Mib, slack: fn(i64) -> i64) -> Audit {
     let mut audit = Audit::default();
-    let counter = |name: &str| mib.must(name);
-    let mut equal = |name: &str, want: u64| {
-        let (got, want) = (row.number(name), want as i64);
+    for (names, counters) in FUNCTION_MIB {
+        let (got, want) = (row.number(names[0]), total(mib, counters) as i64);
         let holds = got.is_some_and(|got| got <= want && got >= want - slack(want));
-        audit.check(&format!("{name} by the MIB"), holds, || {
+        audit.check(&format!("{} by the MIB", names[0]), holds, || {
             format!("{} in the table, {want} in the kernel", shown(got))
         });
-    };
-    equal("LostRetransmitSegs", counter("TcpExt.TCPLostRetransmit"));
-    equal("SpuriousFrDetected", counter("TcpExt.TCPFullUndo"));
-    let loss = counter("TcpExt.TCPLossUndo");
-    let undone = loss
-        + counter("TcpExt.TCPFullUndo")
-        + counter("TcpExt.TCPPartialUndo")
-        + counter("TcpExt.TCPDSACKUndo");
-    // The kernel counts every undo of a loss state, the variable those that a timer began.
-    audit.at_most(row, "SpuriousRtoDetected", loss as i64, "the MIB's undos of Loss");
-    audit.at_most(row, "CongOverCount", undone as i64, "the MIB's undos");
+    }
+    for (names, counters) in FUNCTION_MIB_MOST {
+        audit.at_most(row, names[0], total(mib, counters) as i64, "the MIB's undos");
+    }
     audit
 }
 

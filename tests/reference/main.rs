@@ -1,8 +1,15 @@
 //! Captures of connections whose statistics a Web10G kernel kept: what packets say must be what it
 //! said, but for what testdata/reference/README.md explains.
 
-use std::path::{Path, PathBuf};
+#[path = "../support/mod.rs"]
+mod support;
 
+mod document;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use document::Case;
 use estats::compare::{self, Class, Compared, Matched};
 use estats::import::{self, Options};
 use estats::schema::{Quality, Type, Var};
@@ -130,34 +137,61 @@ fn faults(scenario: &str, side: &str, matched: &Matched) -> Vec<String> {
     faults
 }
 
+/// Every capture, imported, replayed and compared, once for all tests.
+fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| {
+        let both = SCENARIOS.iter().flat_map(|&scenario| ["A", "B"].map(|side| (scenario, side)));
+        both.map(|(scenario, side)| case(scenario, side)).collect()
+    })
+}
+
+fn case(scenario: &'static str, side: &'static str) -> Case {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let run = dir.path().join("run");
+    let capture = testdata().join(scenario).join(format!("{side}.pcap.zst"));
+    let report = import::import(&capture, &run, &Options::default()).expect("import");
+    assert_eq!(report.import.local_by, "ttl", "{scenario} {side}");
+    assert_eq!(report.imported, report.import.packets, "{scenario} {side}");
+    let reference = testdata().join(scenario).join("estats.json");
+    let comparison = compare::files(&run, &reference).expect("compare");
+    Case { scenario, side, comparison }
+}
+
 #[test]
 fn packets_say_what_the_kernel_said() {
     let mut wrong = Vec::new();
     let mut connections = 0;
-    for scenario in SCENARIOS {
-        for side in ["A", "B"] {
-            let dir = tempfile::tempdir().expect("temporary directory");
-            let run = dir.path().join("run");
-            let capture = testdata().join(scenario).join(format!("{side}.pcap.zst"));
-            let report = import::import(&capture, &run, &Options::default()).expect("import");
-            assert_eq!(report.import.local_by, "ttl", "{scenario} {side}");
-            assert_eq!(report.imported, report.import.packets, "{scenario} {side}");
-            let reference = testdata().join(scenario).join("estats.json");
-            let comparison = compare::files(&run, &reference).expect("compare");
-            // The other side's rows are the same connections from the other end.
-            let missing = comparison.only_reference.iter().filter(|u| u.place.starts_with(side));
-            assert_eq!(missing.count(), 0, "{scenario} {side}: a connection was not found");
-            for matched in &comparison.matched {
-                assert_eq!(matched.side.as_deref(), Some(side), "{scenario} {side}");
-                assert_eq!(matched.completeness, "complete", "{scenario} {side}");
-                wrong.extend(faults(scenario, side, matched));
-                connections += 1;
-            }
+    for Case { scenario, side, comparison } in cases() {
+        // The other side's rows are the same connections from the other end.
+        let missing = comparison.only_reference.iter().filter(|u| u.place.starts_with(side));
+        assert_eq!(missing.count(), 0, "{scenario} {side}: a connection was not found");
+        for matched in &comparison.matched {
+            assert_eq!(matched.side.as_deref(), Some(*side), "{scenario} {side}");
+            assert_eq!(matched.completeness, "complete", "{scenario} {side}");
+            wrong.extend(faults(scenario, side, matched));
+            connections += 1;
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // 2 of each scenario, 40 of the short ones, 4 of iperf3's.
     assert_eq!(connections, 58);
+}
+
+/// docs/validation.md says what these comparisons say.
+#[test]
+fn the_document() {
+    let text = document::document(cases());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/validation.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &text).expect("docs can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "docs/validation.md is not what the comparisons say; renew it with BLESS=1 cargo test \
+         --no-default-features --test reference, and read the difference"
+    );
 }
 
 /// Segments of a headline variable, from the reference's own files: the test above would also pass
@@ -173,12 +207,8 @@ fn headlines() {
         ("g_ecn", "B", &[(Var::CERcvd, 34)]),
         ("o_synloss", "A", &[(Var::SegsRetrans, 2)]),
     ] {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let run = dir.path().join("run");
-        let capture = testdata().join(scenario).join(format!("{side}.pcap.zst"));
-        import::import(&capture, &run, &Options::default()).expect("import");
-        let comparison =
-            compare::files(&run, &testdata().join(scenario).join("estats.json")).expect("compare");
+        let case = cases().iter().find(|c| (c.scenario, c.side) == (scenario, side));
+        let comparison = &case.expect("a scenario").comparison;
         let [matched] = &comparison.matched[..] else { panic!("{scenario}: one connection") };
         for (var, value) in values {
             let found = matched.variables.iter().find(|c| c.name == var.name());
