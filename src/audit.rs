@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use auditor::{Auditor, Counts};
-pub use recording::{Connection, Report, recording};
+pub use recording::{Connection, Keep, Report, recording};
 
 use crate::schema::{TcpInfo, Var};
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use common::{options, replay, synthetic, transposed};
 
 const TABLES: [&str; 4] = ["connections", "estats", "series", "ledger"];
+/// Of recordings that have the kernel's account beside the final values: the older ones have none.
+const ACCOUNTS: [&str; 2] = ["sockets", "audit"];
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -20,8 +22,11 @@ fn check(run: &Path, expected: &Path) -> Vec<String> {
     replay(run, &options(2, out.path()));
     let bless = std::env::var_os("BLESS").is_some();
     let mut differences = Vec::new();
-    for table in TABLES {
+    for table in TABLES.into_iter().chain(ACCOUNTS) {
         let text = transposed(&out.path().join(format!("{table}.parquet")));
+        if text.is_empty() && ACCOUNTS.contains(&table) {
+            continue;
+        }
         let path = expected.join(format!("{table}.txt"));
         if bless {
             fs::create_dir_all(expected).expect("directory");

@@ -15,8 +15,7 @@ use crate::replay::{self, Options, ReplayError};
 pub struct Report {
     /// All results.
     pub counts: Counts,
-    /// Connections in which something differs, and those that nothing can be said of, in order of
-    /// their numbers.
+    /// Connections with comparisons that were asked for, in order of their numbers.
     pub connections: Vec<Connection>,
 }
 
@@ -27,13 +26,32 @@ pub struct Connection {
     pub conn_id: u64,
     /// Its ends.
     pub name: String,
-    /// Comparisons, all but those that hold.
+    /// Its comparisons, as far as they were asked for.
     pub comparisons: Vec<Comparison>,
+}
+
+/// Which comparisons a report has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All.
+    All,
+    /// What differs, and what nothing can be said of.
+    Findings,
+}
+
+impl Keep {
+    const fn wants(self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Equal | Verdict::Bounded => matches!(self, Self::All),
+            Verdict::Differs | Verdict::NotComparable => true,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Collector {
     auditor: Auditor,
+    keep: Keep,
     connections: Vec<Connection>,
 }
 
@@ -42,7 +60,7 @@ impl Output for Collector {
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
         let mut comparisons = self.auditor.ended(ended);
-        comparisons.retain(|c| matches!(c.verdict, Verdict::Differs | Verdict::NotComparable));
+        comparisons.retain(|c| self.keep.wants(c.verdict));
         if !comparisons.is_empty() {
             let ends = ended.flow.addresses().zip(ended.flow.lifecycle());
             let name = ends.map_or_else(
@@ -71,10 +89,10 @@ impl Output for Collector {
 ///
 /// # Errors
 /// Those of replaying.
-pub fn recording(recording: &Recording) -> Result<Report, ReplayError> {
+pub fn recording(recording: &Recording, keep: Keep) -> Result<Report, ReplayError> {
     let ledger = replay::clocks(recording)?;
-    let collector =
-        Collector { auditor: Auditor::new(recording.manifest()), connections: Vec::new() };
+    let auditor = Auditor::new(recording.manifest());
+    let collector = Collector { auditor, keep, connections: Vec::new() };
     let done =
         replay::run::<_, ReplayError>(recording, &ledger, &Options::default(), collector)?.output;
     let mut connections = done.connections;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::audit::{self, Verdict};
+use estats::audit::{self, Keep, Verdict};
 use estats::log::Recording;
 
 use super::{FINDINGS, print_json};
@@ -18,13 +18,17 @@ use super::{FINDINGS, print_json};
 pub struct Arguments {
     /// Directory of a recording
     run: PathBuf,
-    /// All findings as JSON
+    /// Show what agrees too
+    #[arg(long)]
+    all: bool,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let report = audit::recording(&Recording::open(&arguments.run)?)?;
+    let keep = if arguments.all { Keep::All } else { Keep::Findings };
+    let report = audit::recording(&Recording::open(&arguments.run)?, keep)?;
     if arguments.json {
         print_json(&report)?;
     } else {
@@ -40,9 +44,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 let side = |v: Option<i64>| v.map_or_else(|| "NULL".to_owned(), |v| v.to_string());
                 writeln!(
                     out,
-                    "connection {} ({}): {}: {} in the tables, {} in the kernel",
+                    "connection {} ({}): {}: {}: {} in the tables, {} in the kernel",
                     connection.conn_id,
                     connection.name,
+                    c.verdict,
                     c.relation,
                     side(c.replayed),
                     side(c.kernel)

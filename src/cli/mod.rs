@@ -130,6 +130,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Summary { run, top, json }), _) => {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, top, json)?;
+            if !json {
+                writeln!(io::stdout().lock(), "{}", tables.manifest.audit)?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),

@@ -208,9 +208,15 @@ fn decide(var: Var, ours: i128, theirs: i128, claim: &Claim, pair: &Pair<'_>) ->
     let relation = &claim.relation;
     // Equal is equal: a bound is not used up, and a fault is perhaps mended.
     let equal = relation::same_unit(relation) && ours == theirs;
-    let inputs: Vec<Var> = if equal { Vec::new() } else { relation::inputs(relation).collect() };
-    let held =
-        if equal { Ok(true) } else { relation::holds(relation, var, pair.ours, pair.reference) };
+    let broken = relation::broken_end(relation, var, pair.ours, pair.reference);
+    let (inputs, held) = match broken {
+        _ if equal => (Vec::new(), Ok(true)),
+        Some(inputs) => (inputs, Ok(false)),
+        None => (
+            relation::inputs(relation).collect(),
+            relation::holds(relation, var, pair.ours, pair.reference),
+        ),
+    };
     let held = match held {
         Ok(held) => held,
         Err(missing) => return Verdict::not_comparable(needs(missing)),
@@ -373,6 +379,21 @@ mod tests {
         assert_eq!(judge(11).class, Class::NotComparable);
         assert!(judge(11).reason.starts_with("CERcvd is approximate"), "{}", judge(11).reason);
         assert_eq!(judge(23).class, Class::Exact, "equal without it");
+    }
+
+    #[test]
+    fn a_range_is_left_on_one_side_whatever_is_not_known_of_the_other() {
+        use Var::*;
+        let mut coverage = coverage("exact");
+        coverage.0[SendStall.index()] = (Some(Quality::Approximate), Some("guessed".into()));
+        let judge = |ours: &[(Var, i128)], r| {
+            judge_with(SegsRetrans, ours, &[(SegsRetrans, r)], &coverage, None).class
+        };
+        // From SegsRetrans - SendStall to SegsRetrans: above, SendStall does not matter.
+        let ours = [(SegsRetrans, 7), (ActiveOpen, 1), (SendStall, 0)];
+        assert_eq!((judge(&ours, 8), judge(&ours, 6)), (Class::Differs, Class::NotComparable));
+        let unknown = &ours[..2];
+        assert_eq!((judge(unknown, 8), judge(unknown, 6)), (Class::Differs, Class::NotComparable));
     }
 
     #[test]

@@ -61,6 +61,22 @@ pub(super) fn holds(
     })
 }
 
+/// The end of a range outside of which the values are, by the variables that this end alone takes:
+/// then it does not matter that the other end takes one that is not known, or only estimated.
+pub(super) fn broken_end(
+    relation: &Relation,
+    var: Var,
+    ours: &Values,
+    reference: &Values,
+) -> Option<Vec<Var>> {
+    let How::Between { least, most } = relation.how else { return None };
+    let ends = [least.map(|l| (Some(l), None)), most.map(|m| (None, Some(m)))];
+    ends.into_iter().flatten().find_map(|(least, most)| {
+        let end = Relation { how: How::Between { least, most }, ..*relation };
+        (holds(&end, var, ours, reference) == Ok(false)).then(|| inputs(&end).collect())
+    })
+}
+
 /// The variables a relation takes besides the one it is of.
 pub(super) fn inputs(relation: &Relation) -> impl Iterator<Item = Var> {
     let of = |l: Option<Linear>| l.map_or(&[][..], |l| l.of);

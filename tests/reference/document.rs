@@ -40,7 +40,8 @@ const LIVE: &str = "\
 Beside the last record of every connection stands what the kernel's `tcp_info` says at the same
 instant. `estats-analyze audit`, and every replay, compares the two by these relations. A relation is
 not comparable, with the reason, where the kernel lacks the field, where the hooks give only an
-estimate, and where *needs* is not met.
+estimate, and where *needs* is not met. That a wrong value is found is tested with one put into a copy of a
+recording (`tests/caught.rs`), for the audit and for `compare`.
 
 ";
 
