@@ -14,9 +14,10 @@ mod slot;
 use rustc_hash::FxHashMap;
 
 use crate::flow::Flow;
+use crate::limits::{Limits, Record};
 use crate::replay::ledger::Ledger;
 use crate::replay::order::Consumer;
-use crate::schema::Hook;
+use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
@@ -48,6 +49,7 @@ struct Connection {
     key: Key,
     slot: Slot,
     flow: Flow,
+    limits: Limits,
     first_ns: u64,
     begin: Begin,
     late_records: u64,
@@ -200,7 +202,7 @@ impl<'a, O: Output> Engine<'a, O> {
         Ok(())
     }
 
-    fn end(&mut self, connection: Connection) -> Result<(), O::Error> {
+    fn end(&mut self, mut connection: Connection) -> Result<(), O::Error> {
         let Some(closing) = connection.ends else { return Ok(()) };
         if closing.gone {
             self.keys.remove(&connection.key);
@@ -210,6 +212,7 @@ impl<'a, O: Output> Engine<'a, O> {
         let begin_ns = connection.begin_ns();
         let end_ns = closing.at_ns.max(begin_ns);
         let row = connection.row(self.plan, self.ledger, end_ns);
+        connection.limits.end(end_ns, &|var| connection.slot.get(var));
         // Where not even a baseline was seen, the beginning may be what was lost.
         let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
         if connection.sampled_ns != Some(end_ns) {
@@ -219,6 +222,7 @@ impl<'a, O: Output> Engine<'a, O> {
                 begin_ns,
                 flow: &connection.flow,
                 row: &row,
+                limits: &connection.limits,
             })?;
         }
         self.output.ended(&Ended {
@@ -227,6 +231,7 @@ impl<'a, O: Output> Engine<'a, O> {
             generation: connection.key.1,
             flow: &connection.flow,
             row: &row,
+            limits: &connection.limits,
             begin_ns,
             end_ns,
             begun_before: connection.begun_before(),
@@ -266,6 +271,7 @@ impl<'a, O: Output> Engine<'a, O> {
             begin_ns: connection.begin_ns(),
             flow: &connection.flow,
             row: &row,
+            limits: &connection.limits,
         })
     }
 
@@ -300,6 +306,7 @@ impl<'a, O: Output> Engine<'a, O> {
             key,
             slot: Slot::new(self.plan),
             flow: Flow::default(),
+            limits: Limits::new(self.plan.basis()),
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
             late_records: 0,
@@ -382,6 +389,14 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.counts.operations += 1;
         }
         self.plan.record_end(&mut connection.slot, &touched);
+        let record = Record {
+            ts_ns: header.ts_ns,
+            received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
+            sent: header.hook == Hook::Egress || header.hook == Hook::WriteXmit,
+            queue_read: touched.has(Var::CurAppWQueue),
+            slow_read: self.plan.reads_slow(&touched),
+        };
+        connection.limits.record(&record, &|var| connection.slot.get(var));
         if header.hook == Hook::Destroy {
             // Its close was lost.
             let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };
@@ -400,6 +415,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let ended_after = match record.event {
             Event::Open => {
                 connection.begin = Begin::Open;
+                connection.limits.begin(connection.begin_ns());
                 None
             }
             Event::Baseline => {
@@ -414,6 +430,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         };
         if record.established != 0 && ended_after.is_none() {
             self.plan.established(&mut connection.slot, header.ts_ns);
+            connection.limits.establish(header.ts_ns);
         }
         if let Some(ended_after) = ended_after {
             self.close(index, Closing { at_ns: header.ts_ns, ended_after, gone: false });

@@ -28,6 +28,7 @@ pub mod flow;
 
 pub mod audit;
 pub mod estats;
+pub mod limits;
 
 pub mod tables;
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::schema::{Apply, Hook, Kind, Op, Rule, SocketField, Table, TcpInfo, Type, Var};
-use crate::tables::{Qualities, specs};
+use crate::tables::{ColumnSpec, Qualities, specs};
 
 pub use reference::{reference_text, relation_text};
 
@@ -186,7 +186,8 @@ pub fn tables_markdown() -> String {
          Written by the test suite (`BLESS=1 cargo test --test docs`); do not edit.\n\n\
          `estats-analyze replay RUN` writes these Parquet files into `RUN/tables`, with \
          `manifest.json`, which lists them with rows and SHA-256. `conn_id` and `recording` join \
-         them. Every column carries unit, RFC object, meaning and quality as Arrow field metadata. \
+         them. Every column carries unit, RFC object, meaning and quality as Arrow field metadata, \
+         and `from`, the variables that it is computed from. \
          Any value may be NULL: what is not known is not zero. Columns of variables have the names \
          of RFC 4898; [variables.md](variables.md) says more of each.\n",
     );
@@ -203,11 +204,17 @@ pub fn tables_markdown() -> String {
                 c.name,
                 c.kind.name(),
                 c.unit,
-                words(c.doc).replace('|', "\\|")
+                computed(c).replace('|', "\\|")
             );
         }
     }
     out
+}
+
+/// What a column means, and what it comes from.
+fn computed(column: &ColumnSpec) -> String {
+    let doc = words(column.doc);
+    if column.from.is_empty() { doc } else { format!("{doc} From {}.", column.from) }
 }
 
 /// A doc comment's text on one line.

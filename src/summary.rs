@@ -11,7 +11,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
+use crate::limits::Limit;
 use crate::sink::SinkError;
+use crate::tables::Figures;
 
 /// One connection in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -48,6 +50,11 @@ pub struct Line {
     pub close_reason: Option<String>,
     /// How much of it was seen.
     pub completeness: Option<String>,
+    /// Octets of payload sent, those sent again included.
+    pub octets_sent: Option<i64>,
+    /// Why it was not faster.
+    #[serde(flatten)]
+    pub why: Figures,
 }
 
 /// What MinRTT is before the first sample.
@@ -133,12 +140,28 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
             "opened_by",
             "closed_by",
             "close_reason",
+            "limited_by",
+            "limits_basis",
+            "limited_startup",
+            "limited_application",
+            "limited_sender",
+            "limited_congestion",
+            "limited_receiver",
+            "limited_pacing",
+            "busy_share",
+            "rwnd_limited_share",
+            "sndbuf_limited_share",
+            "retransmitted_share",
+            "recoveries",
+            "recovery_share",
+            "rtt_inflation",
         ],
     )?;
     // Both tables have their rows in the order in which connections end.
     let estats = Columns::read(
         &dir.join("estats.parquet"),
         &[
+            "HCDataOctetsOut",
             "HCThruOctetsAcked",
             "HCThruOctetsReceived",
             "SegsRetrans",
@@ -178,6 +201,23 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, connections.texts("completeness"), |l, v| l.completeness = v);
     fill(all, connections.texts("congestion_control"), |l, v| l.congestion_control = v);
     fill(all, connections.floats("duration_s"), |l, v| l.duration_s = v);
+    let limit = |name: Option<String>| {
+        Limit::ALL.iter().map(|l| l.name()).find(|n| Some(*n) == name.as_deref())
+    };
+    fill(all, connections.texts("limited_by"), |l, v| l.why.limited_by = limit(v));
+    fill(all, connections.texts("limits_basis"), |l, v| l.why.limits_basis = v);
+    for limit in Limit::ALL {
+        let shares = connections.floats(&format!("limited_{}", limit.name()));
+        fill(all, shares, |l, v| l.why.limited[limit as usize] = v);
+    }
+    fill(all, connections.floats("busy_share"), |l, v| l.why.busy_share = v);
+    fill(all, connections.floats("rwnd_limited_share"), |l, v| l.why.rwnd_limited_share = v);
+    fill(all, connections.floats("sndbuf_limited_share"), |l, v| l.why.sndbuf_limited_share = v);
+    fill(all, connections.floats("retransmitted_share"), |l, v| l.why.retransmitted_share = v);
+    fill(all, connections.ints("recoveries"), |l, v| l.why.recoveries = v.map(|n| n as u64));
+    fill(all, connections.floats("recovery_share"), |l, v| l.why.recovery_share = v);
+    fill(all, connections.floats("rtt_inflation"), |l, v| l.why.rtt_inflation = v);
+    fill(all, estats.ints("HCDataOctetsOut"), |l, v| l.octets_sent = v);
     fill(all, estats.ints("HCThruOctetsAcked"), |l, v| l.octets_acked = v);
     fill(all, estats.ints("HCThruOctetsReceived"), |l, v| l.octets_received = v);
     fill(all, estats.ints("SegsRetrans"), |l, v| l.segs_retrans = v);
@@ -219,7 +259,7 @@ pub fn render(lines: &[Line], top: usize) -> String {
         "COMPLETENESS",
     ];
     table.set_header(NAMES);
-    for line in shown {
+    for line in &shown {
         let text = |s: &Option<String>| s.clone().unwrap_or_else(|| "-".to_owned());
         let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let arrow = match line.opened_by.as_deref() {
@@ -252,8 +292,20 @@ pub fn render(lines: &[Line], top: usize) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut out = table.trim_fmt();
-    out.push('\n');
+    let mut out = String::new();
+    // No cell has more than one line: the header, then a line each.
+    for (i, row) in table.trim_fmt().lines().enumerate() {
+        out.push_str(row);
+        out.push('\n');
+        let line = i.checked_sub(1).and_then(|i| shown.get(i));
+        // Of one that only received there is nothing to say: its sender is elsewhere.
+        if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
+            let why = line.why.to_string();
+            if !why.is_empty() {
+                out.push_str(&format!("    {why}\n"));
+            }
+        }
+    }
     if lines.len() > top {
         out.push_str(&format!(
             "{} connections, the {top} with the most octets shown; --top N shows more, --json all\n",

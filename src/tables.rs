@@ -7,6 +7,7 @@
 mod audit;
 mod columns;
 mod connections;
+pub mod figures;
 mod ledger;
 mod series;
 mod sockets;
@@ -23,6 +24,7 @@ use crate::replay::ledger::Ledger;
 use crate::schema::{Table, Var};
 
 pub use columns::{ColumnKind, ColumnSpec};
+pub use figures::{FigureSource, Figures};
 
 use columns::TableBuilder;
 use variables::VariableTable;
@@ -31,7 +33,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 3;
+pub const TABLES_VERSION: u32 = 4;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -98,6 +100,7 @@ pub struct Tables<'a, B> {
     recording: String,
     /// Connections come from packets: their cookies are numbers of replay, owners unknown.
     from_packets: bool,
+    figures: FigureSource,
     ledger_clock: &'a Ledger,
     connections: TableBuilder,
     variables: Vec<VariableTable>,
@@ -119,6 +122,7 @@ impl<'a, B: Batches> Tables<'a, B> {
         Self {
             recording: manifest.recording.clone(),
             from_packets: manifest.hook_set == PACKETS,
+            figures: FigureSource::of(manifest),
             ledger_clock: ledger,
             connections: TableBuilder::new(&connections::spec().columns),
             variables,
@@ -175,7 +179,15 @@ impl<B: Batches> Output for Tables<'_, B> {
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), B::Error> {
         let kernel = !self.from_packets;
-        connections::push(&mut self.connections, &self.recording, self.ledger_clock, ended, kernel);
+        let figures = self.figures.of_ended(ended, self.auditor.account(ended.conn_id));
+        connections::push(
+            &mut self.connections,
+            &self.recording,
+            self.ledger_clock,
+            ended,
+            kernel,
+            &figures,
+        );
         give(&mut self.batches, CONNECTIONS, &mut self.connections, BATCH_ROWS)?;
         for (i, table) in self.variables.iter_mut().enumerate() {
             table.push_final(&self.recording, ended);

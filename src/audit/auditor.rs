@@ -93,6 +93,11 @@ impl Auditor {
         }
     }
 
+    /// The kernel's account of a connection that is about to end.
+    pub fn account(&self, conn_id: u64) -> Option<&SocketValues> {
+        self.closing.get(&conn_id)
+    }
+
     /// Compares a connection that is over; nothing if the kernel's account is not there.
     pub fn ended(&mut self, ended: &Ended<'_>) -> Vec<Comparison> {
         let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };

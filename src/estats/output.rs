@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use super::Row;
 use crate::flow::Flow;
+use crate::limits::Limits;
 use crate::schema::{Apply, Kind, Rule, Var};
 use crate::wire::Snapshot;
 
@@ -55,6 +56,8 @@ pub struct Ended<'a> {
     pub flow: &'a Flow,
     /// Final values.
     pub row: &'a Row,
+    /// What limited it, from beginning to end.
+    pub limits: &'a Limits,
     /// CLOCK_MONOTONIC of its beginning (of what was seen of it).
     pub begin_ns: u64,
     /// CLOCK_MONOTONIC of its end, or of the recording's.
@@ -97,6 +100,8 @@ pub struct Sample<'a> {
     pub flow: &'a Flow,
     /// Values.
     pub row: &'a Row,
+    /// What limited it so far.
+    pub limits: &'a Limits,
 }
 
 /// A snapshot with its connection.

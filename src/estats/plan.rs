@@ -3,7 +3,8 @@
 use super::bits::Bits;
 use super::rules::{self, Phase, RowContext};
 use super::slot::{Row, Slot};
-use crate::schema::{Apply, Kind, Op, Rule, Type, Var};
+use crate::limits::Basis;
+use crate::schema::{Apply, Kind, Op, Read, Rule, Type, Var};
 
 /// A derived variable with the rule that makes it.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,7 @@ pub struct Plan {
     /// Rules that run when a row is made, those first that others build on.
     at_row: Vec<Dependent>,
     last_segment: Vec<Var>,
+    slow: Bits,
     marks: usize,
 }
 
@@ -63,6 +65,7 @@ impl Plan {
             at_end_sources: Bits::default(),
             at_row: Vec::new(),
             last_segment: Vec::new(),
+            slow: slow(),
             marks: 0,
         };
         for &var in Var::ALL {
@@ -109,6 +112,16 @@ impl Plan {
     /// Whether the recording can give the variable at all; if not it is NULL in every row.
     pub fn covers(&self, var: Var) -> bool {
         self.covered.has(var)
+    }
+
+    /// Where the times of what limits a sender come from.
+    pub fn basis(&self) -> Basis {
+        if self.covers(Var::Limstate) { Basis::Limstate } else { Basis::Gauges }
+    }
+
+    /// Whether the record with operations on these had the slow values read.
+    pub(super) fn reads_slow(&self, touched: &Bits) -> bool {
+        touched.meets(&self.slow)
     }
 
     pub(super) fn initial_values(&self) -> &[u64; Var::COUNT] {
@@ -194,6 +207,11 @@ impl Plan {
         row.valid = row.valid.and(&self.covered);
         row
     }
+}
+
+/// What is read at most once per resolution interval.
+fn slow() -> Bits {
+    Var::ALL.iter().copied().filter(|v| matches!(v.def().read, Read::Slow(_))).collect()
 }
 
 /// A variable is covered if the log can have it; a derived one if all that it follows from is.

@@ -69,6 +69,8 @@ pub struct ColumnSpec {
     pub doc: &'static str,
     /// How true the recording makes it, for variables.
     pub quality: Option<String>,
+    /// Variables and fields of the kernel that it is computed from, with commas; empty otherwise.
+    pub from: &'static str,
 }
 
 impl ColumnSpec {
@@ -79,7 +81,13 @@ impl ColumnSpec {
         unit: &'static str,
         doc: &'static str,
     ) -> Self {
-        Self { name, kind, unit, rfc: "", doc, quality: None }
+        Self { name, kind, unit, rfc: "", doc, quality: None, from: "" }
+    }
+
+    /// The same, computed from these.
+    pub const fn from(mut self, from: &'static str) -> Self {
+        self.from = from;
+        self
     }
 
     fn field(&self) -> Field {
@@ -89,6 +97,7 @@ impl ColumnSpec {
             ("rfc", self.rfc),
             ("doc", self.doc.trim()),
             ("quality", quality),
+            ("from", self.from),
         ];
         // All columns may be NULL: what is not known is not zero.
         Field::new(self.name, self.kind.data_type(), true).with_metadata(

@@ -1,15 +1,17 @@
-//! connections.parquet: who, from when to when, from where to where, opened and closed by whom.
+//! connections.parquet: who, from when to when, from where to where, opened and closed by whom, and
+//! why it was not faster.
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
+use super::figures::{Figures, columns};
 use crate::estats::Ended;
 use crate::replay::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
-    TableSpec {
+    let mut spec = TableSpec {
         name: "connections",
-        doc: "Identity, owner, beginning and end: one row per connection, in the order in which they ended.",
+        doc: "Identity, owner, beginning and end, and why it was not faster: one row per connection, in the order in which they ended.",
         columns: vec![
             c(
                 "conn_id",
@@ -94,7 +96,9 @@ pub(super) fn spec() -> TableSpec {
             ),
             c("error", K::Int32, "errno", "sk_err at the end, 0 for none."),
         ],
-    }
+    };
+    spec.columns.extend(columns());
+    spec
 }
 
 /// Adds the row of a connection; what only a `kernel` can say is NULL where none was asked.
@@ -104,6 +108,7 @@ pub(super) fn push(
     clock: &Ledger,
     ended: &Ended<'_>,
     kernel: bool,
+    figures: &Figures,
 ) {
     let flow = ended.flow;
     let l = flow.lifecycle();
@@ -113,7 +118,7 @@ pub(super) fn push(
     let text = |s: Option<&str>| s.filter(|s| !s.is_empty()).map(str::to_owned);
     let owned = |s: Option<String>| s.map_or(Cell::Null, |s| Cell::Text(s.into()));
     let over = l.filter(|_| flow.end_state().is_some());
-    table.push([
+    let identity = [
         Cell::from(ended.conn_id),
         Cell::from(recording),
         Cell::from(ended.completeness().name()),
@@ -146,5 +151,6 @@ pub(super) fn push(
         Cell::text(flow.close_reason().map(|r| r.name())),
         Cell::text(flow.end_state()),
         Cell::int(over.filter(|_| kernel).map(|l| u64::from(l.sk_err))),
-    ]);
+    ];
+    table.push(identity.into_iter().chain(figures.cells()));
 }

@@ -65,6 +65,7 @@ pub(super) fn column(var: Var, qualities: &Qualities) -> ColumnSpec {
         rfc: def.rfc,
         doc: def.doc,
         quality: qualities.get(var).map(str::to_owned),
+        from: "",
     }
 }
 
