@@ -16,6 +16,7 @@ mod function;
 mod host;
 mod load;
 mod netns;
+mod packets;
 mod points;
 mod session;
 mod skips;
@@ -27,6 +28,7 @@ pub mod check;
 
 pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
+pub use packets::{DIGEST_MAX, Packets};
 pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};
 pub use snapshot::Snapshots;

@@ -250,6 +250,8 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             LedgerRow::Clock(_, sample) => {
                 clocks.push((sample.monotonic_ns, sample.realtime_ns));
             }
+            // No operation was lost with it.
+            LedgerRow::Loss { hook, .. } if hook.is_packet() => {}
             LedgerRow::Loss { ts_ns, lost, since_ns, .. } => {
                 losses.push(Loss { since_ns, until_ns: ts_ns, records: lost });
             }

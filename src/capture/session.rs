@@ -14,6 +14,7 @@ use super::{
     drain::Drain,
     host,
     load::{self, Loaded, Plan},
+    packets::Packets,
     points::HookSet,
     snapshot::{Poller, Snapshots},
     transport::Transport,
@@ -49,6 +50,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Polls of all sockets.
     pub snapshots: Option<Snapshots>,
+    /// Packets.
+    pub packets: Option<Packets>,
     /// Segment sizes and bounds.
     pub log: WriterOptions,
 }
@@ -64,6 +67,8 @@ pub struct Progress {
     pub open: u64,
     /// Records logged.
     pub records: u64,
+    /// Packets logged; none where none are recorded.
+    pub packets: Option<u64>,
     /// Bytes written.
     pub bytes: u64,
     /// Records lost.
@@ -135,6 +140,7 @@ pub fn record(
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
         socket_ring_bytes: SOCKET_RING_BYTES,
         snapshots: options.snapshots,
+        packets: options.packets.as_ref(),
     };
     let loaded = load::load(&plan)?;
     if let Some(snapshots) = options.snapshots
@@ -142,6 +148,13 @@ pub fn record(
     {
         let value = format!("{:?}", snapshots.interval);
         return Err(CaptureError::Option { option: "--snapshots", value, reason });
+    }
+    if let Some(packets) = &options.packets
+        && let Some(reason) = loaded.obstacle_to_packets()
+    {
+        let option = if packets.sockets { "--packets" } else { "--interface" };
+        let value = packets.interfaces.join(", ");
+        return Err(CaptureError::Option { option, value, reason: reason.to_owned() });
     }
     let attached = loaded.attach(by_process)?;
     let started = clock::sample();
@@ -179,7 +192,8 @@ pub fn record(
 
     let counters = &loaded.counters;
     let mut attached = Some(attached);
-    let mut state = Progress::default();
+    let packets = options.packets.is_some().then_some(0);
+    let mut state = Progress { packets, ..Progress::default() };
     let mut exit_status = None;
     let mut fault = None;
     let mut linger_from = None;
@@ -276,8 +290,17 @@ fn discard(dir: &Path, keep_dir: bool) {
 }
 
 fn update(state: &mut Progress, drain: &Drain<'_>) {
-    [state.records, state.connections, state.open, state.bytes, state.lost, state.skipped] =
-        drain.counts();
+    let packets;
+    [
+        state.records,
+        state.connections,
+        state.open,
+        state.bytes,
+        state.lost,
+        state.skipped,
+        packets,
+    ] = drain.counts();
+    state.packets = state.packets.map(|_| packets);
 }
 
 fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
@@ -301,6 +324,10 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             hooks_ring_bytes: loaded.buffers.bytes()[0],
             lifecycle_ring_bytes: loaded.buffers.bytes()[1],
             socket_ring_bytes: loaded.buffers.bytes()[2],
+            packet_ring_bytes: loaded.buffers.bytes()[3],
+            packets: options.packets.as_ref().is_some_and(|p| p.sockets),
+            interfaces: options.packets.as_ref().map_or_else(Vec::new, |p| p.interfaces.clone()),
+            digest_bytes: options.packets.as_ref().map(|p| p.digest_bytes),
             snapshots_ns: options.snapshots.map(|s| s.interval.as_nanos() as u64),
             sample: options.snapshots.map(|s| s.sample),
             changed_only: options.snapshots.is_some_and(|s| s.changed_only),

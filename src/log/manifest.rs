@@ -159,6 +159,14 @@ pub struct RecordOptions {
     pub lifecycle_ring_bytes: u64,
     /// Size of the ring of snapshots.
     pub socket_ring_bytes: u64,
+    /// Size of each CPU's ring of packets; 0 without packets.
+    pub packet_ring_bytes: u64,
+    /// Whether packets were recorded as sockets get and give them.
+    pub packets: bool,
+    /// Interfaces whose packets were recorded: names, or "all".
+    pub interfaces: Vec<String>,
+    /// Bytes after IP that were kept of packets at least; absent without packets.
+    pub digest_bytes: Option<u32>,
     /// Time between two polls of the sockets; absent without polls.
     pub snapshots_ns: Option<u64>,
     /// N where every Nth socket was polled.
@@ -224,6 +232,12 @@ impl CpuTotals {
 }
 
 impl Manifest {
+    /// Whether it is of a recording with packets, which then has segments of them from the first on.
+    pub fn has_packets(&self) -> bool {
+        let options = &self.options;
+        options.packets || !options.interfaces.is_empty() || self.import.is_some()
+    }
+
     /// Reads the manifest of the recording in `dir`.
     ///
     /// # Errors

@@ -97,6 +97,14 @@ hooks! {
     33 InterfaceOut "interface_out" false
 }
 
+impl Hook {
+    /// Whether its records are packets, of which no row of a connection is made where there are
+    /// other hooks.
+    pub const fn is_packet(self) -> bool {
+        matches!(self, Self::SocketIn | Self::SocketOut | Self::InterfaceIn | Self::InterfaceOut)
+    }
+}
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
