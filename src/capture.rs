@@ -12,8 +12,10 @@ mod coverage;
 mod drain;
 mod error;
 mod filter;
+mod follow;
 mod function;
 mod host;
+mod interface;
 mod load;
 mod netns;
 mod packets;
@@ -28,6 +30,7 @@ pub mod check;
 
 pub use error::CaptureError;
 pub use filter::{Addresses, Filters};
+pub use interface::Attach;
 pub use packets::{DIGEST_MAX, Packets};
 pub use points::HookSet;
 pub use session::{Notice, Options, Outcome, Progress, record};

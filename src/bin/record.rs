@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
     capture::{
-        self, Addresses, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, Progress,
+        self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, Progress,
         Snapshots, Transport,
     },
     log::WriterOptions,
@@ -120,6 +120,9 @@ struct Record {
     /// Also record packets, as this interface gets and gives them; `all` for all
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
+    /// How to get at interfaces: auto, tcx, tc
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface")]
+    attach: At,
     /// Bytes after IP to keep of each packet; headers always are
     #[arg(long, value_name = "N", default_value = "0",
           value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)))]
@@ -184,6 +187,18 @@ impl FromStr for Hooks {
 struct Way(Option<Transport>);
 
 impl FromStr for Way {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|way| Self(Some(way))) }
+    }
+}
+
+/// A way to attach by name, or the best.
+#[derive(Clone, Copy)]
+struct At(Option<Attach>);
+
+impl FromStr for At {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -257,6 +272,7 @@ fn record(args: Record) -> Result<ExitCode> {
         packets: (args.packets || !args.interface.is_empty()).then(|| Packets {
             sockets: args.packets,
             interfaces: args.interface,
+            attach: args.attach.0,
             digest_bytes: args.digest_bytes,
             ring_bytes: args.packet_ring.max(4096),
         }),
@@ -285,6 +301,9 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::Progress(_) => {}
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
+        )),
+        Notice::NoInterface(name) => say(&format!(
+            "there is no interface {name} yet; its packets are recorded as soon as there is\n"
         )),
         Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
         Notice::RunsOn(pid) => say(&format!(

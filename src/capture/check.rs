@@ -34,6 +34,7 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
     let packets = Packets {
         sockets: true,
         interfaces: vec!["lo".to_owned()],
+        attach: None,
         digest_bytes: 0,
         ring_bytes: 4096,
     };

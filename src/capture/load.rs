@@ -26,6 +26,7 @@ use self::{
 };
 use super::{
     CaptureError, Filters, filter, function, host,
+    interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target},
     snapshot::Snapshots,
@@ -72,6 +73,8 @@ pub(super) struct Loaded {
     pub hz: u32,
     /// This process's id in the initial PID namespace.
     pub own_pid: u32,
+    /// Whether interfaces take links.
+    tcx: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
 }
@@ -90,8 +93,17 @@ impl Kernel<'_> {
     }
 
     fn has_helper(&self, name: &str) -> bool {
-        let helpers = self.btf.type_by_name::<Enum<'_>>("bpf_func_id");
-        helpers.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
+        self.has_member("bpf_func_id", name)
+    }
+
+    /// Links to interfaces (Linux 6.6).
+    fn has_tcx(&self) -> bool {
+        self.has_member("bpf_attach_type", "BPF_TCX_INGRESS")
+    }
+
+    fn has_member(&self, of: &str, name: &str) -> bool {
+        let found = self.btf.type_by_name::<Enum<'_>>(of);
+        found.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
     }
 
     /// Why the object for tracepoints and function hooks cannot be used. Of what it needs
@@ -198,6 +210,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         pids: object::map(&object, "pids")?,
         hz: 0,
         own_pid: 0,
+        tcx: kernel.has_tcx(),
         unusable,
         object,
     };
@@ -438,6 +451,19 @@ impl Loaded {
         let polls = |at: usize| POINTS[at].hooks == [Hook::Poll];
         let (_, why) = self.unusable.iter().find(|(at, _)| polls(*at))?;
         Some(why.clone())
+    }
+
+    /// Whether there are programs for a hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        let serves = |(i, p): (usize, &Point)| {
+            p.hooks.contains(&hook) && !self.unusable.iter().any(|(at, _)| *at == i)
+        };
+        POINTS.iter().enumerate().any(serves)
+    }
+
+    /// How programs get at interfaces.
+    pub(super) fn attach_by(&self, wanted: Option<Attach>) -> Attach {
+        wanted.unwrap_or(if self.tcx { Attach::Tcx } else { Attach::Tc })
     }
 
     /// Why packets cannot be recorded, if they cannot.

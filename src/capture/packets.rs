@@ -1,5 +1,7 @@
 //! The packets of `--packets` and `--interface`.
 
+use super::interface::Attach;
+
 /// Which packets are recorded, and how much of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packets {
@@ -7,6 +9,8 @@ pub struct Packets {
     pub sockets: bool,
     /// As these interfaces get and give them: names, or "all".
     pub interfaces: Vec<String>,
+    /// How to get at interfaces, or none for the best that the kernel has.
+    pub attach: Option<Attach>,
     /// Bytes after IP that are kept at least, if a packet has them; its headers are in any case.
     pub digest_bytes: u32,
     /// Bytes of each CPU's ring; a power of two.

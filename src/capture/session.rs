@@ -12,6 +12,7 @@ use std::{
 use super::{
     CaptureError, Filters, clock, command, coverage,
     drain::Drain,
+    follow::Follower,
     host,
     load::{self, Loaded, Plan},
     packets::Packets,
@@ -99,6 +100,8 @@ pub enum Notice<'a> {
     Progress(&'a Progress),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
+    /// No interface that was asked for has this name; one that comes will be followed.
+    NoInterface(&'a str),
     /// Nothing more is recorded; a command goes on.
     Stopped(&'a CaptureError),
     /// The command with this process id did not end when it was asked to.
@@ -163,6 +166,11 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    let mut follower = match &options.packets {
+        Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
+        None => None,
+    };
+    manifest.interfaces = follower.as_ref().map_or_else(Vec::new, |f| f.seen().to_vec());
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
@@ -188,6 +196,9 @@ pub fn record(
         }
         None => None,
     };
+    for name in follower.iter().flat_map(Follower::missing) {
+        notice(Notice::NoInterface(name));
+    }
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
@@ -204,9 +215,10 @@ pub fn record(
         state.elapsed = Duration::from_nanos(now - started.monotonic_ns);
         let due = now - accounted >= 1_000_000_000;
         if fault.is_none() {
-            let round = poller
+            let round = follower
                 .as_mut()
-                .map_or(Ok(()), |poller| poller.poll(&mut drain))
+                .map_or(Ok(()), Follower::follow)
+                .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
                 .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
             if let Err(e) = round {
@@ -214,6 +226,7 @@ pub fn record(
                 fault = Some(e);
                 // A command that runs on need not pay for what nobody reads.
                 attached = None;
+                follower = None;
             } else if due {
                 accounted = now;
                 update(&mut state, &drain);
@@ -259,6 +272,9 @@ pub fn record(
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "sweep", &mut drain)?;
         drop(attached.take());
+        if let Some(follower) = follower.take() {
+            manifest.interfaces = follower.seen().to_vec();
+        }
         drain.settle(counters)?;
         update(&mut state, &drain);
         let ended = clock::sample();

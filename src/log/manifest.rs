@@ -40,6 +40,8 @@ pub struct Manifest {
     pub started: ClockSample,
     /// The clocks at the end; absent while recording.
     pub ended: Option<ClockSample>,
+    /// Interfaces whose packets were recorded.
+    pub interfaces: Vec<Interface>,
     /// TCP sysctls in force, by path below /proc/sys with dots.
     pub sysctls: BTreeMap<String, String>,
     /// Queueing disciplines in force, one line of text each.
@@ -107,6 +109,22 @@ pub struct Host {
     pub cgroup_v2: Option<String>,
     /// The kernel's timer frequency, for values in jiffies; absent if unknown.
     pub hz: Option<u32>,
+}
+
+/// An interface whose packets were recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Its index there.
+    pub index: u32,
+    /// Its name when it was found.
+    pub name: String,
+    /// CLOCK_MONOTONIC from which on packets were recorded.
+    pub since_ns: u64,
+    /// Why they were not.
+    pub reason: Option<String>,
 }
 
 /// What became of a hook.
