@@ -271,20 +271,26 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::Dropped { .. } => {}
         }
     }
-    Ok(Ledger::with_removed(clocks, losses, removed(recording)?))
+    Ok(Ledger::with_removed(clocks, losses, &removed(recording)?))
 }
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
-/// records are all there, so a connection whose events are gone would call itself complete.
-fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
+/// records are all there, so a connection whose events are gone would call itself complete. The
+/// account does not tell packets from other records.
+fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    // What a bound removes are hooks and sockets.
-    let of = Of::Connections;
     // The oldest segments are removed, and a record was made before the round that read it was
     // over: hence before the round after the first mark that is left began.
+    let until_ns = second_mark(recording)?.unwrap_or(u64::MAX);
+    let loss = |of| Loss { of, since_ns: 0, until_ns, records };
+    let packets = recording.manifest().has_packets().then_some(Of::Packets);
+    Ok([Of::Connections].into_iter().chain(packets).map(loss).collect())
+}
+
+fn second_mark(recording: &Recording) -> Result<Option<u64>, LogError> {
     let mut marks = 0;
     for batch in recording.hooks(NonZeroUsize::MIN) {
         let batch = batch?;
@@ -292,11 +298,11 @@ fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
             let header = batch.header(row);
             marks += u32::from(header.hook == Hook::Drain);
             if marks == 2 {
-                return Ok(Some(Loss { of, since_ns: 0, until_ns: header.ts_ns, records }));
+                return Ok(Some(header.ts_ns));
             }
         }
     }
-    Ok(Some(Loss { of, since_ns: 0, until_ns: u64::MAX, records }))
+    Ok(None)
 }
 
 #[cfg(test)]

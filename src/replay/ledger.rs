@@ -91,10 +91,10 @@ impl Ledger {
     pub fn with_removed(
         clocks: impl IntoIterator<Item = (u64, u64)>,
         losses: impl IntoIterator<Item = Loss>,
-        removed: Option<Loss>,
+        removed: &[Loss],
     ) -> Self {
-        let mut ledger = Self::new(clocks, losses.into_iter().chain(removed));
-        ledger.removed = removed.map_or(0, |loss| loss.records);
+        let mut ledger = Self::new(clocks, losses.into_iter().chain(removed.iter().copied()));
+        ledger.removed = removed.iter().map(|loss| loss.records).sum();
         ledger
     }
 
@@ -161,7 +161,7 @@ mod tests {
     fn removed_records_are_missing_but_not_lost() {
         let loss =
             |since_ns, until_ns, records| Loss { of: Of::Connections, since_ns, until_ns, records };
-        let ledger = Ledger::with_removed([], [loss(10, 20, 1)], Some(loss(0, 15, 7)));
+        let ledger = Ledger::with_removed([], [loss(10, 20, 1)], &[loss(0, 15, 7)]);
         assert_eq!(ledger.lost(), 1);
         assert_eq!(ledger.lost_between(Of::Connections, 0, 12), 8);
         assert_eq!(ledger.lost_between(Of::Connections, 16, 30), 1);
