@@ -13,15 +13,18 @@ mod slot;
 
 use rustc_hash::FxHashMap;
 
+use crate::accounting::Account;
 use crate::flow::Flow;
 use crate::limits::{Limits, Record};
-use crate::replay::ledger::Ledger;
+use crate::replay::ledger::{Ledger, Of};
 use crate::replay::order::Consumer;
 use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
-pub use output::{Completeness, Counts, Ended, Interval, Output, Polled, Sample, varies};
+pub use output::{
+    Completeness, Counts, Ended, FlowEnded, Interval, Output, Polled, RttSample, Sample, varies,
+};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use slot::{Row, Slot};
@@ -104,6 +107,8 @@ impl Connection {
 pub struct Engine<'a, O> {
     plan: &'a Plan,
     ledger: &'a Ledger,
+    /// Whose losses its rows suffer.
+    losses: Of,
     interval: Interval,
     output: O,
     keys: FxHashMap<Key, u32>,
@@ -127,6 +132,7 @@ impl<'a, O: Output> Engine<'a, O> {
         Self {
             plan,
             ledger,
+            losses: Of::Connections,
             interval,
             output,
             keys: FxHashMap::default(),
@@ -139,6 +145,43 @@ impl<'a, O: Output> Engine<'a, O> {
             sample_ns: 0,
             counts: Counts::default(),
         }
+    }
+
+    /// The same for records that are made of packets: their losses are those of packets.
+    #[must_use]
+    pub fn of_packets(mut self) -> Self {
+        self.losses = Of::Packets;
+        self
+    }
+
+    /// The number of the connection of a record, if it is live.
+    pub fn conn_id(&self, header: &Header) -> Option<u64> {
+        let index = self.keys.get(&(header.cookie, header.generation))?;
+        self.connections.get(*index as usize)?.as_ref().map(|connection| connection.conn_id)
+    }
+
+    /// A flow that is over, which is passed on.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn flow(&mut self, ended: &FlowEnded<'_>) -> Result<(), O::Error> {
+        self.output.flow(ended)
+    }
+
+    /// A sample of passive RTT, which is passed on.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn rtt(&mut self, sample: &RttSample) -> Result<(), O::Error> {
+        self.output.rtt(sample)
+    }
+
+    /// What packets say of a connection that is about to end, which is passed on.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn packets(&mut self, conn_id: u64, account: &Account) -> Result<(), O::Error> {
+        self.output.packets(conn_id, account)
     }
 
     /// A snapshot of a socket, which changes nothing: it is passed on with its connection.
@@ -238,7 +281,7 @@ impl<'a, O: Output> Engine<'a, O> {
             ended_after: closing.ended_after,
             lost_records: self
                 .ledger
-                .lost_between(from_ns, end_ns)
+                .lost_between(self.losses, from_ns, end_ns)
                 .saturating_add(connection.missed_packets),
             late_records: connection.late_records,
         })

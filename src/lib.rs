@@ -24,6 +24,8 @@ pub mod replay;
 
 pub mod packets;
 
+pub mod accounting;
+
 pub mod flow;
 
 pub mod audit;

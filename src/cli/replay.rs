@@ -48,6 +48,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         interval: arguments.interval,
         threads: arguments.threads.unwrap_or_else(cpus),
         rules: RuleOptions { latency_limit_us: arguments.latency_limit_us },
+        ..Options::default()
     };
     let report = replay(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::Row;
+use crate::accounting::{self, Account};
 use crate::flow::Flow;
 use crate::limits::Limits;
 use crate::schema::{Apply, Kind, Rule, Var};
@@ -114,6 +115,44 @@ pub struct Polled<'a> {
     pub snapshot: &'a Snapshot,
 }
 
+/// A flow that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowEnded<'a> {
+    /// The flow with its final counts.
+    pub flow: &'a accounting::Flow,
+}
+
+/// A sample of passive RTT: the time from a packet to the first that answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RttSample {
+    /// Number of the connection, for a flow that is one.
+    pub conn_id: Option<u64>,
+    /// Number of the flow.
+    pub flow: u64,
+    /// Time of the answer, CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// How the two packets were matched.
+    pub method: &'static str,
+    /// The sample.
+    pub rtt_ns: u64,
+    /// The smallest sample of the flow, this way and by this method, so far.
+    pub min_rtt_ns: u64,
+    /// The packet that was answered went from the flow's first end to its second.
+    pub forward: bool,
+    /// Packets so far in the direction of the packet that was answered.
+    pub sent_packets: u64,
+    /// Their bytes, as IP packets.
+    pub sent_bytes: u64,
+    /// Packets so far in the direction of the answer.
+    pub received_packets: u64,
+    /// Their bytes, as IP packets.
+    pub received_bytes: u64,
+    /// The answer left the host where it was seen: the sample is the delay of the host itself.
+    pub match_on_egress: bool,
+}
+
 /// Takes the rows.
 pub trait Output {
     /// What can go wrong, usually writing.
@@ -124,6 +163,24 @@ pub trait Output {
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
+
+    /// A flow is over. In order of the end.
+    fn flow(&mut self, ended: &FlowEnded<'_>) -> Result<(), Self::Error> {
+        let _ = ended;
+        Ok(())
+    }
+
+    /// A sample of passive RTT. In order of time.
+    fn rtt(&mut self, sample: &RttSample) -> Result<(), Self::Error> {
+        let _ = sample;
+        Ok(())
+    }
+
+    /// What packets say of a connection at its end. Comes before that.
+    fn packets(&mut self, conn_id: u64, account: &Account) -> Result<(), Self::Error> {
+        let _ = (conn_id, account);
+        Ok(())
+    }
 }
 
 /// What the engine noticed.

@@ -25,11 +25,13 @@ pub enum Ring {
     Lifecycle,
     /// The ring of snapshots.
     Sockets,
+    /// A CPU's ring of packets.
+    Packets,
 }
 
 impl Ring {
     /// All rings.
-    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle, Self::Sockets];
+    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle, Self::Sockets, Self::Packets];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Ring {
             Self::Hooks => "hooks",
             Self::Lifecycle => "lifecycle",
             Self::Sockets => "sockets",
+            Self::Packets => "packets",
         }
     }
 }
@@ -125,7 +128,7 @@ pub enum LedgerRow {
         /// Its beginning, CLOCK_MONOTONIC in ns.
         since_ns: u64,
     },
-    /// A bounded recording removed its oldest segment of hook records and snapshots.
+    /// A bounded recording removed its oldest segments of hook records, snapshots and packets.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
         ts_ns: u64,

@@ -311,7 +311,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "segment",
             UInt32,
             "",
-            "dropped: number of the segment of hooks and sockets removed",
+            "dropped: number of the segments of hooks, sockets and packets removed",
         ),
     ];
     schema(Stream::Ledger, fields)

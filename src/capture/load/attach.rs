@@ -155,6 +155,7 @@ fn attach_program(
                 program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
             }
         },
-        Target::Iterator(_) => Ok(None),
+        // Attached to each of them, as they appear.
+        Target::Interface | Target::Iterator(_) => Ok(None),
     }
 }
