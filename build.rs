@@ -18,7 +18,7 @@ mod bpf {
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
     const OBJECTS: &[(&str, &[&str], &str)] = &[
         ("estats", &["estats", "functions", "baseline", "process", "snapshot"], "ESTATS_TRACING"),
-        ("kprobe", &["kprobe", "baseline", "process"], "ESTATS_KPROBE"),
+        ("kprobe", &["kprobe", "account", "baseline", "process"], "ESTATS_KPROBE"),
     ];
 
     fn c_enum<'a>(

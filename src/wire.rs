@@ -97,9 +97,10 @@ pub struct Lifecycle {
 }
 
 mod decode;
+pub mod diag;
 mod packet;
 mod socket;
 
 pub use decode::{Record, WireError, decode};
 pub use packet::{DNS_PORT, Direction, HEADER_MAX, Packet, known_header};
-pub use socket::{Snapshot, SocketValues, decode_snapshot};
+pub use socket::{Snapshot, SocketValues, decode_snapshot, is_snapshot};

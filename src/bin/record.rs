@@ -13,7 +13,9 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Snapshots, Transport},
+    capture::{
+        self, Addresses, Filters, HookSet, Notice, Options, PollsBy, Progress, Snapshots, Transport,
+    },
     log::WriterOptions,
     schema::Hook,
     units,
@@ -104,6 +106,9 @@ struct Record {
     /// Also take a snapshot of every socket at this interval (10ms, 1s)
     #[arg(long, value_name = "INTERVAL", value_parser = units::duration)]
     snapshots: Option<Duration>,
+    /// How snapshots read the sockets: auto, iterator, netlink (inet_diag)
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots")]
+    snapshots_by: By,
     /// Snapshots of every Nth socket only, chosen by its cookie
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -175,6 +180,18 @@ impl FromStr for Way {
     }
 }
 
+/// A way to poll by name, or the best.
+#[derive(Clone, Copy)]
+struct By(Option<PollsBy>);
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|by| Self(Some(by))) }
+    }
+}
+
 /// Without changes of state no connection would ever be seen; the rest can be done without.
 fn optional_hook(name: &str) -> Result<Hook, String> {
     let mut optional =
@@ -237,6 +254,7 @@ fn record(args: Record) -> Result<ExitCode> {
             interval,
             sample: args.sample,
             changed_only: args.changed_only,
+            by: args.snapshots_by.0,
         }),
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };

@@ -45,6 +45,7 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
             interval: std::time::Duration::from_secs(1),
             sample: 1,
             changed_only: true,
+            by: None,
         }),
     };
     let loaded = load::load(&plan)?;

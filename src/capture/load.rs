@@ -270,6 +270,9 @@ fn prepare(
         if name == OsStr::new("owners_of_files") {
             return kernel.btf.type_by_name::<Func<'_>>("bpf_iter_task_file").is_some();
         }
+        if name == OsStr::new("account_end") {
+            return kernel.btf.type_by_name::<Func<'_>>("bpf_iter_tcp").is_some();
+        }
         let mut serves = POINTS
             .iter()
             .enumerate()
@@ -391,7 +394,7 @@ impl Loaded {
     /// Why there are no polls of sockets, if there are none.
     pub(super) fn obstacle_to_polls(&self) -> Option<String> {
         if self.set == HookSet::Kprobe {
-            return Some("the kprobe set has no snapshots; leave out the option".to_owned());
+            return Some("the kprobe set has no iterator that reads sockets".to_owned());
         }
         let polls = |at: usize| POINTS[at].hooks == [Hook::Poll];
         let (_, why) = self.unusable.iter().find(|(at, _)| polls(*at))?;

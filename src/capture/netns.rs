@@ -72,11 +72,6 @@ pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     Ok(meta.ino() as u32)
 }
 
-/// The inode number of a namespace's file.
-pub(super) fn inode(ns: &File) -> io::Result<u32> {
-    Ok(ns.metadata()?.ino() as u32)
-}
-
 fn enter(ns: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open; the call touches no memory of ours.
     let result = unsafe { libc::setns(ns.as_raw_fd(), libc::CLONE_NEWNET) };

@@ -15,7 +15,7 @@ use super::{
     host,
     load::{self, Loaded, Plan},
     points::HookSet,
-    snapshot::{Poller, Snapshots},
+    snapshot::{Poller, PollsBy, Snapshots},
     transport::Transport,
     walk,
 };
@@ -134,15 +134,11 @@ pub fn record(
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
         socket_ring_bytes: SOCKET_RING_BYTES,
-        snapshots: options.snapshots,
+        // No program for those that go another way.
+        snapshots: options.snapshots.filter(|s| s.by != Some(PollsBy::Netlink)),
     };
     let loaded = load::load(&plan)?;
-    if let Some(snapshots) = options.snapshots
-        && let Some(reason) = loaded.obstacle_to_polls()
-    {
-        let value = format!("{:?}", snapshots.interval);
-        return Err(CaptureError::Option { option: "--snapshots", value, reason });
-    }
+    let polls = options.snapshots.map(|s| s.by(&loaded).map(|by| (s, by))).transpose()?;
     let attached = loaded.attach(by_process)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
@@ -150,10 +146,14 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
+    if matches!(polls, Some((_, PollsBy::Netlink))) {
+        drain.keep_identities();
+    }
 
     // A command's own tree has no connections yet.
     if !tree_only || !options.filters.pids.is_empty() {
@@ -168,13 +168,10 @@ pub fn record(
             return Err(e);
         }
     };
-    let mut poller = match options.snapshots {
-        Some(snapshots) => {
-            let wanted = options.filters.netns_inodes()?;
-            Some(Poller::new(&loaded, snapshots, wanted)?)
-        }
-        None => None,
-    };
+    let only_recorded = by_process || !options.filters.cgroups.is_empty();
+    let mut poller = polls
+        .map(|(snapshots, by)| Poller::new(&loaded, snapshots, by, &options.filters, only_recorded))
+        .transpose()?;
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
@@ -243,6 +240,7 @@ pub fn record(
 
     let mut close = || -> Result<(), CaptureError> {
         // Values of what is still open, then silence, then the rest of the rings.
+        walk::everywhere(&loaded, "account_end", &mut drain)?;
         walk::everywhere(&loaded, "sweep", &mut drain)?;
         drop(attached.take());
         drain.settle(counters)?;
@@ -304,6 +302,7 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             snapshots_ns: options.snapshots.map(|s| s.interval.as_nanos() as u64),
             sample: options.snapshots.map(|s| s.sample),
             changed_only: options.snapshots.is_some_and(|s| s.changed_only),
+            snapshots_by: None,
             rotate_bytes: options.log.rotate_bytes,
             rotate_ns: options.log.rotate_ns,
             max_bytes: options.log.max_bytes,

@@ -44,6 +44,8 @@ pub struct Recording {
     pub misses: bool,
     /// The ledger's sum.
     pub totals: Json,
+    /// The self-audit, by conn_id.
+    pub audit: BTreeMap<i64, Vec<Row>>,
 }
 
 impl Recording {
@@ -60,6 +62,10 @@ impl Recording {
             .into_iter()
             .map(|row| (row.int("conn_id"), row))
             .collect();
+        let mut audit: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+        for row in table::read(&dir.join("tables/audit.parquet")) {
+            audit.entry(row.int("conn_id")).or_default().push(row);
+        }
         let mut connections = Vec::new();
         for identity in table::read(&dir.join("tables/connections.parquet")) {
             let id = identity.int("conn_id");
@@ -80,7 +86,7 @@ impl Recording {
             }
         }
         let totals = manifest["totals"].clone();
-        Ok(Self { connections, hook_set, qualities, skipped, misses, totals })
+        Ok(Self { connections, hook_set, qualities, skipped, misses, totals, audit })
     }
 
     /// The one row with these ends; port 0 is any.
