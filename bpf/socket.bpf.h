@@ -364,7 +364,7 @@ read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what, u64 
 	r->hdr.hook = what >> 8;
 	r->why = what;
 	r->family = sk->__sk_common.skc_family;
-	if (r->family == AF_INET6) {
+	if (is_ipv6(r->family)) {
 		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
 		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
 	} else {

@@ -53,6 +53,9 @@ enum Sub {
         /// How records are to leave the kernel: auto, ring, perf
         #[arg(long, value_name = "HOW", default_value = "auto")]
         transport: Way,
+        /// The kernel's BTF, where it has none in itself
+        #[arg(long, value_name = "FILE")]
+        btf: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -97,6 +100,9 @@ struct Record {
     /// How records leave the kernel: auto, ring, perf (perf: --hooks kprobe only)
     #[arg(long, value_name = "HOW", default_value = "auto")]
     transport: Way,
+    /// The kernel's BTF, where it has none in itself (/sys/kernel/btf/vmlinux)
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
     /// Leave a hook out (names as in `check`): what it alone gives is NULL
     #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
     without: Vec<Hook>,
@@ -207,7 +213,7 @@ const UNUSABLE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Sub::Check { hooks, transport, json }) => check(hooks, transport, json),
+        Some(Sub::Check { hooks, transport, btf, json }) => check(hooks, transport, btf, json),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
@@ -217,8 +223,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(hooks: Hooks, transport: Way, json: bool) -> Result<ExitCode> {
-    let report = capture::check::check(hooks.0, transport.0)?;
+fn check(hooks: Hooks, transport: Way, btf: Option<PathBuf>, json: bool) -> Result<ExitCode> {
+    let report = capture::check::check(hooks.0, transport.0, btf.as_deref())?;
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
@@ -244,6 +250,7 @@ fn record(args: Record) -> Result<ExitCode> {
         },
         hooks: args.hooks.0,
         transport: args.transport.0,
+        btf: args.btf,
         without: args.without,
         command: (!args.argv.is_empty()).then_some(args.argv),
         all: args.all,

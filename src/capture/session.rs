@@ -35,6 +35,8 @@ pub struct Options {
     pub hooks: Option<HookSet>,
     /// How records leave the kernel, or none for the best that it has.
     pub transport: Option<Transport>,
+    /// A file with the kernel's type information, for one that has none in itself.
+    pub btf: Option<PathBuf>,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
     /// The command whose process tree is recorded while it runs.
@@ -128,6 +130,7 @@ pub fn record(
         filters: &options.filters,
         hooks: options.hooks,
         transport: options.transport,
+        btf: options.btf.as_deref(),
         without: &options.without,
         by_process,
         resolution_ns: options.resolution.as_nanos() as u64,

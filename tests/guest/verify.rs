@@ -188,7 +188,11 @@ fn of_flow(
     let ends = connection::Ends { client, server, recording, flow };
     let mut checks = vec![("identity", ends.identity(scenario.shape))];
     match scenario.shape {
-        Shape::Open(_) | Shape::Closed(_) => checks.extend(ends.measured(scenario, facts)),
+        Shape::Open(_) => {
+            checks.extend(ends.measured(scenario, facts));
+            checks.push(("private values", ends.private(recording.module_btf)));
+        }
+        Shape::Closed(_) => checks.extend(ends.measured(scenario, facts)),
         Shape::Short(_) => checks.push(("octets", ends.octets())),
         Shape::Reset(_) => checks.push(("tcp_info", ends.reset())),
         Shape::Refused => {}
