@@ -167,6 +167,9 @@ pub fn sockets_markdown() -> String {
          holds it had been received; it has no `priority`, a kernel's `struct tcp_info` as far as that \
          goes, and `cgroup_id` from Linux 5.9 on; `--changed-only` compares all fields but those that \
          age. Request and time-wait sockets have no row either way.\n\n\
+         `--sample N` takes the sockets whose cookie's hash is a multiple of N: one in N, and the same \
+         ones at every poll, so that each that is taken can be followed through its life (xtcp takes \
+         others each time). Events are not sampled.\n\n\
          | field | type | unit | meaning | as in | needs |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for field in SocketField::ALL {

@@ -179,6 +179,69 @@ mod tests {
         assert_eq!(message[44..52], 9_u64.to_le_bytes());
     }
 
+    fn decode64(text: &str) -> Vec<u8> {
+        const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let digits: Vec<u32> =
+            text.bytes().filter_map(|c| DIGITS.find(char::from(c)).map(|n| n as u32)).collect();
+        let word = |four: &[u32]| {
+            let bits = four.iter().fold(0, |bits, d| bits << 6 | d) << (6 * (4 - four.len()));
+            bits.to_be_bytes()[1..four.len()].to_vec()
+        };
+        digits.chunks(4).flat_map(word).collect()
+    }
+
+    /// What a line holds, put together again as the kernel would have sent it.
+    fn message(line: &str) -> Vec<u8> {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut out = decode64(json["RawIDM"].as_str().unwrap());
+        for (kind, attribute) in json["Attributes"].as_array().unwrap().iter().enumerate() {
+            let Some(text) = attribute.as_str() else { continue };
+            let octets = decode64(text);
+            out.extend_from_slice(&(octets.len() as u16 + 4).to_ne_bytes());
+            out.extend_from_slice(&(kind as u16).to_ne_bytes());
+            out.extend_from_slice(&octets);
+            out.resize(out.len().next_multiple_of(4), 0);
+        }
+        out
+    }
+
+    /// Every field comes back by the decoder that reads what kernels send, which a live test holds
+    /// against the iterator, so M-Lab's reader of the same octets finds it too.
+    #[test]
+    fn a_line_holds_what_inet_diag_would_have_sent() {
+        for congestion in ["cubic", "bbr", "vegas", "dctcp"] {
+            let mut s = crate::testing::snapshot(1_500, 9);
+            s.congestion = congestion.to_owned();
+            for (i, &field) in F::ALL.iter().enumerate() {
+                let private =
+                    ["bbr", "vegas", "dctcp"].iter().find(|c| field.name().starts_with(*c));
+                if private.is_none_or(|of| *of == congestion) {
+                    // Different in each; bit-fields have few bits.
+                    let wide = field.def().ty.width() > 1;
+                    let value = if wide { 100 + i as u64 } else { 1 + i as u64 % 3 };
+                    s.values.set(field, Some(value));
+                }
+            }
+            s.values.set(F::tcpi_delivery_rate_app_limited, Some(1));
+            let clocks = Ledger::new([(500, 1_561_939_212_092_000_000)], []);
+            let mut line = String::new();
+            append(&s, &clocks, &mut line);
+            let back = crate::wire::diag::decode_diag(&message(&line)).unwrap();
+            for &field in F::ALL {
+                // They have no place in M-Lab's record.
+                let expected = match field {
+                    F::priority | F::cgroup_id => None,
+                    _ => s.values.get(field),
+                };
+                assert_eq!(back.values.get(field), expected, "{} of {congestion}", field.name());
+            }
+            assert_eq!(back.congestion, s.congestion);
+            assert_eq!((back.local_addr, back.remote_addr), (s.local_addr, s.remote_addr));
+            assert_eq!((back.local_port, back.remote_port), (s.local_port, s.remote_port));
+            assert_eq!((back.family, back.header.cookie), (s.family, s.header.cookie));
+        }
+    }
+
     #[test]
     fn every_field_of_tcp_info_has_a_place() {
         let bit_fields = [
