@@ -22,7 +22,7 @@ mod bpf {
             &["estats", "functions", "baseline", "process", "snapshot", "packet"],
             "ESTATS_TRACING",
         ),
-        ("kprobe", &["kprobe", "baseline", "process", "packet"], "ESTATS_KPROBE"),
+        ("kprobe", &["kprobe", "account", "baseline", "process", "packet"], "ESTATS_KPROBE"),
     ];
 
     fn c_enum<'a>(

@@ -63,7 +63,7 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	r->event = what;
 	r->start_ns = c->start_ns;
 	r->family = sk->__sk_common.skc_family;
-	if (r->family == AF_INET6) {
+	if (is_ipv6(r->family)) {
 		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
 		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
 	} else {

@@ -68,6 +68,9 @@ static __always_inline struct cgroup *cgroup_of(const struct sock *sk)
 
 	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
 		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	/* A kernel without CONFIG_SOCK_CGROUP_DATA. */
+	if (!bpf_core_field_exists(struct sock_cgroup_data___packed, val))
+		return NULL;
 	data = (const void *)sk + bpf_core_field_offset(struct sock, sk_cgrp_data);
 	packed = BPF_CORE_READ(data, val);
 	return packed & 3 ? NULL : (struct cgroup *)packed;
@@ -175,7 +178,7 @@ static __always_inline bool addr_passes(const struct sock *sk, bool local)
 {
 	struct addr_key key = { .prefix_len = 128 };
 
-	if (sk->__sk_common.skc_family == AF_INET6) {
+	if (is_ipv6(sk->__sk_common.skc_family)) {
 		BPF_CORE_READ_INTO(&key.addr, sk, __sk_common.skc_v6_daddr);
 		if (local)
 			BPF_CORE_READ_INTO(&key.addr, sk, __sk_common.skc_v6_rcv_saddr);

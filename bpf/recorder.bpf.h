@@ -185,6 +185,12 @@ struct owner {
 	char comm[COMM_LEN];
 };
 
+/* A kernel without IPv6 has no such addresses to read, in branches never taken either. */
+static __always_inline bool is_ipv6(u16 family)
+{
+	return bpf_core_field_exists(struct sock_common, skc_v6_daddr) && family == AF_INET6;
+}
+
 static __always_inline struct cpu_counters *cpu_counters(void)
 {
 	u32 zero = 0;

@@ -13,15 +13,8 @@
 #define SNAPSHOT(why, hook, state) ((why) | (u32)(hook) << 8 | (u32)(state) << 16)
 
 #ifdef ESTATS_KPROBE
-/*
- * None: the polls need socket storage, and the rest would cost set_state, without which there is no
- * recording, its place on old kernels, whose verifiers refuse programs of this length.
- */
-#define snapshot(c, tp, what, now)                                                                 \
-	do {                                                                                       \
-	} while (0)
+extern const void jiffies_64 __ksym __weak;
 #else
-
 /*
  * A ring of its own: a poll of many sockets neither crowds out final values nor waits for a CPU's
  * operations. One for all CPUs, since a poll runs on one.
@@ -30,6 +23,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096); /* replaced by the recorder */
 } socket_ring __weak SEC(".maps");
+#endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -126,7 +120,7 @@ enum {
 	TCPI_OPT_TFO_CHILD = 128,
 };
 
-#define TCP_ECN_SEEN   (1 << 3) /* include/net/tcp.h */
+#define TCP_ECN_SEEN (1 << 3) /* include/net/tcp.h */
 
 static __always_inline u8 socket_options(const struct tcp_sock *tp)
 {
@@ -334,16 +328,31 @@ static __always_inline u32 bbr_gain(const void *ca, bool pacing)
 		      : BPF_CORE_READ_BITFIELD_PROBED(bbr, cwnd_gain);
 }
 
+/* The time of the kernel's timers. */
+static __always_inline u32 jiffies_now(void)
+{
+#ifdef ESTATS_KPROBE
+	u64 now = 0;
+
+	/* Linux 5.6 */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64)) {
+		bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
+		return now;
+	}
+#endif
+	return bpf_jiffies64();
+}
+
 /* Reads the socket. `what` is a SNAPSHOT(): a BPF function takes five arguments. */
-static __noinline int read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what,
-				    u64 now)
+static __noinline __attribute__((unused)) int
+read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what, u64 now)
 {
 	const struct inet_connection_sock *icsk = (const void *)tp;
 	const struct tcp_sock___opt *opt = (const void *)tp;
 	const struct inet_sock *inet = (const void *)tp;
 	const struct sock *sk = (const void *)tp;
 	struct socket_timer timer = {};
-	u32 jiffies = bpf_jiffies64();
+	u32 jiffies = jiffies_now();
 	u8 state = what >> 16;
 	const void *ca;
 
@@ -355,7 +364,7 @@ static __noinline int read_snapshot(struct socket_record *r, const struct tcp_so
 	r->hdr.hook = what >> 8;
 	r->why = what;
 	r->family = sk->__sk_common.skc_family;
-	if (r->family == AF_INET6) {
+	if (is_ipv6(r->family)) {
 		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
 		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
 	} else {
@@ -398,6 +407,12 @@ static __noinline int read_snapshot(struct socket_record *r, const struct tcp_so
 	return 0;
 }
 
+#ifdef ESTATS_KPROBE
+/* Read by programs of their own: see account.bpf.c. */
+#define snapshot(c, tp, what, now)                                                                 \
+	do {                                                                                       \
+	} while (0)
+#else
 /* Gives the snapshot its number and hands it over; false if there was no room. */
 static __always_inline bool send_snapshot(struct socket_record *r)
 {

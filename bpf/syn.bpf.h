@@ -54,7 +54,7 @@ static __always_inline void syn_from_socket(struct syn_key *key, const struct co
 	key->net = (u64)sk->__sk_common.skc_net.net;
 	key->remote_port = sk->__sk_common.skc_dport;
 	key->local_port = bpf_htons(c->local_port);
-	if (sk->__sk_common.skc_family == AF_INET6) {
+	if (is_ipv6(sk->__sk_common.skc_family)) {
 		BPF_CORE_READ_INTO(&key->remote, sk, __sk_common.skc_v6_daddr);
 		BPF_CORE_READ_INTO(&key->local, sk, __sk_common.skc_v6_rcv_saddr);
 		return;

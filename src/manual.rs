@@ -161,6 +161,15 @@ pub fn sockets_markdown() -> String {
          `sockets` and of `tables/sockets.parquet`, from one list (`src/schema/socket.rs`). Fields of \
          `struct tcp_info` have its names and units and are computed as the kernel's tcp_get_info() \
          does. A field is NULL, never 0, without what stands under *needs*.\n\n\
+         Polls read them by a BPF iterator (Linux 5.17, sets `fentry` and `tracepoint`), each row under \
+         its socket's lock and with its own time; or by inet_diag over netlink, on any kernel and with \
+         any set (`--snapshots-by netlink`). A row of netlink has the time at which the message that \
+         holds it had been received; it has no `priority`, a kernel's `struct tcp_info` as far as that \
+         goes, and `cgroup_id` from Linux 5.9 on; `--changed-only` compares all fields but those that \
+         age. Request and time-wait sockets have no row either way.\n\n\
+         `--sample N` takes the sockets whose cookie's hash is a multiple of N: one in N, and the same \
+         ones at every poll, so that each that is taken can be followed through its life (xtcp takes \
+         others each time). Events are not sampled.\n\n\
          | field | type | unit | meaning | as in | needs |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for field in SocketField::ALL {

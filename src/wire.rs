@@ -97,6 +97,7 @@ pub struct Lifecycle {
 }
 
 mod decode;
+pub mod diag;
 pub(crate) mod ether_type;
 mod ip;
 mod packet;
@@ -105,7 +106,7 @@ mod socket;
 pub use decode::{Record, WireError, decode};
 pub use ip::HeaderError;
 pub use packet::{DNS_PORT, Direction, HEADER_MAX, Packet, decode_packet, known_header};
-pub use socket::{Snapshot, SocketValues, decode_snapshot};
+pub use socket::{Snapshot, SocketValues, decode_snapshot, is_snapshot};
 
 /// A number of the network's byte order.
 pub(crate) fn u16_be(bytes: &[u8], at: usize) -> Option<u16> {

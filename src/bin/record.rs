@@ -14,8 +14,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
     capture::{
-        self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, Progress,
-        Snapshots, Transport,
+        self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, PollsBy,
+        Progress, Snapshots, Transport,
     },
     log::WriterOptions,
     schema::Hook,
@@ -54,6 +54,9 @@ enum Sub {
         /// How records are to leave the kernel: auto, ring, perf
         #[arg(long, value_name = "HOW", default_value = "auto")]
         transport: Way,
+        /// The kernel's BTF, where it has none in itself
+        #[arg(long, value_name = "FILE")]
+        btf: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -98,6 +101,9 @@ struct Record {
     /// How records leave the kernel: auto, ring, perf (perf: --hooks kprobe only)
     #[arg(long, value_name = "HOW", default_value = "auto")]
     transport: Way,
+    /// The kernel's BTF, where it has none in itself (/sys/kernel/btf/vmlinux)
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
     /// Leave a hook out (names as in `check`): what it alone gives is NULL
     #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
     without: Vec<Hook>,
@@ -107,6 +113,9 @@ struct Record {
     /// Also take a snapshot of every socket at this interval (10ms, 1s)
     #[arg(long, value_name = "INTERVAL", value_parser = units::duration)]
     snapshots: Option<Duration>,
+    /// How snapshots read the sockets: auto, iterator, netlink (inet_diag)
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots")]
+    snapshots_by: By,
     /// Snapshots of every Nth socket only, chosen by its cookie
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -206,6 +215,18 @@ impl FromStr for At {
     }
 }
 
+/// A way to poll by name, or the best.
+#[derive(Clone, Copy)]
+struct By(Option<PollsBy>);
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|by| Self(Some(by))) }
+    }
+}
+
 /// Without changes of state no connection would ever be seen; the rest can be done without.
 fn optional_hook(name: &str) -> Result<Hook, String> {
     let mut optional =
@@ -221,7 +242,7 @@ const UNUSABLE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Sub::Check { hooks, transport, json }) => check(hooks, transport, json),
+        Some(Sub::Check { hooks, transport, btf, json }) => check(hooks, transport, btf, json),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {
@@ -231,8 +252,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(hooks: Hooks, transport: Way, json: bool) -> Result<ExitCode> {
-    let report = capture::check::check(hooks.0, transport.0)?;
+fn check(hooks: Hooks, transport: Way, btf: Option<PathBuf>, json: bool) -> Result<ExitCode> {
+    let report = capture::check::check(hooks.0, transport.0, btf.as_deref())?;
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
@@ -258,6 +279,7 @@ fn record(args: Record) -> Result<ExitCode> {
         },
         hooks: args.hooks.0,
         transport: args.transport.0,
+        btf: args.btf,
         without: args.without,
         command: (!args.argv.is_empty()).then_some(args.argv),
         all: args.all,
@@ -268,6 +290,7 @@ fn record(args: Record) -> Result<ExitCode> {
             interval,
             sample: args.sample,
             changed_only: args.changed_only,
+            by: args.snapshots_by.0,
         }),
         packets: (args.packets || !args.interface.is_empty()).then(|| Packets {
             sockets: args.packets,

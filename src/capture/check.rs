@@ -1,6 +1,6 @@
 //! `estats-record check`: what this kernel offers, found by loading and attaching for real.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 
@@ -29,7 +29,11 @@ pub struct Report {
 ///
 /// # Errors
 /// [`CaptureError`] if nothing at all can be loaded.
-pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Report, CaptureError> {
+pub fn check(
+    hooks: Option<HookSet>,
+    transport: Option<Transport>,
+    btf: Option<&Path>,
+) -> Result<Report, CaptureError> {
     let filters = Filters::default();
     let packets = Packets {
         sockets: true,
@@ -42,6 +46,7 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
         filters: &filters,
         hooks,
         transport,
+        btf,
         without: &[],
         by_process: false,
         resolution_ns: 1_000_000,
@@ -52,6 +57,7 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
             interval: std::time::Duration::from_secs(1),
             sample: 1,
             changed_only: true,
+            by: None,
         }),
         packets: Some(&packets),
     };

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags};
+use rustc_hash::FxHashMap;
 
 use super::{
     CaptureError,
@@ -14,8 +15,48 @@ use super::{
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
-    wire::{Operation, Record, decode, decode_packet, decode_snapshot},
+    wire::{
+        Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot, is_snapshot,
+    },
 };
+
+/// A socket by what inet_diag says of it: namespace, family, addresses, ports.
+type Ends = (u32, u16, [u8; 16], [u8; 16], u16, u16);
+/// A connection by what the hooks say: cookie and generation.
+type Identity = (u64, u16);
+
+/// Which socket is which recorded connection: its cookie need not be the kernel's.
+#[derive(Default)]
+struct Identities {
+    by_ends: FxHashMap<Ends, Identity>,
+    ends: FxHashMap<Identity, Ends>,
+}
+
+impl Identities {
+    fn opened(&mut self, row: &Lifecycle) {
+        let ends = (
+            row.netns,
+            row.family,
+            row.local_addr,
+            row.remote_addr,
+            row.local_port,
+            row.remote_port,
+        );
+        let identity = (row.header.cookie, row.header.generation);
+        self.by_ends.insert(ends, identity);
+        self.ends.insert(identity, ends);
+    }
+
+    fn closed(&mut self, row: &Lifecycle) {
+        let identity = (row.header.cookie, row.header.generation);
+        if let Some(ends) = self.ends.remove(&identity)
+            // The ends may be another's by now.
+            && self.by_ends.get(&ends) == Some(&identity)
+        {
+            self.by_ends.remove(&ends);
+        }
+    }
+}
 
 /// Where drained records go; shared by the callbacks of all rings.
 struct Sink {
@@ -28,6 +69,8 @@ struct Sink {
     connections: u64,
     open: u64,
     packets: u64,
+    /// Kept only for polls over netlink.
+    identities: Option<Identities>,
     /// Bytes that the rings held when they were read, by their places.
     fill: Vec<u64>,
 }
@@ -46,8 +89,12 @@ impl Sink {
                         row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
                         self.connections += 1;
                         self.open += 1;
+                        self.identities.iter_mut().for_each(|known| known.opened(&row));
                     }
-                    Event::Close | Event::End => self.open = self.open.saturating_sub(1),
+                    Event::Close | Event::End => {
+                        self.open = self.open.saturating_sub(1);
+                        self.identities.iter_mut().for_each(|known| known.closed(&row));
+                    }
                     Event::Drain => {}
                 }
                 self.writer.lifecycle(&row)?;
@@ -136,6 +183,7 @@ impl<'obj> Drain<'obj> {
             connections: 0,
             open: 0,
             packets: 0,
+            identities: None,
             fill: vec![0; places.count()],
         }));
         let readers = readers(buffers, || {
@@ -144,9 +192,12 @@ impl<'obj> Drain<'obj> {
                 let mut sink = sink.borrow_mut();
                 sink.fill[place] += octets;
                 let taken = match places.at(place).0 {
-                    Ring::Hooks | Ring::Lifecycle => sink.take(bytes),
-                    Ring::Sockets => sink.take_snapshot(bytes),
                     Ring::Packets => sink.take_packet(bytes),
+                    // Perf buffers have none of their own for snapshots.
+                    Ring::Hooks | Ring::Lifecycle | Ring::Sockets if is_snapshot(bytes) => {
+                        sink.take_snapshot(bytes)
+                    }
+                    Ring::Hooks | Ring::Lifecycle | Ring::Sockets => sink.take(bytes),
                 };
                 match taken {
                     Ok(()) => 0,
@@ -276,6 +327,28 @@ impl<'obj> Drain<'obj> {
         self.accounted_ns = ts_ns;
         self.before = now;
         Ok(())
+    }
+
+    /// Begins to keep what [`Self::identify`] needs: before the first connection is drained.
+    pub(super) fn keep_identities(&mut self) {
+        self.sink.borrow_mut().identities = Some(Identities::default());
+    }
+
+    /// Gives a socket that was read over netlink the identity of the connection that the hooks
+    /// record; false if they record none with these ends.
+    pub(super) fn identify(&self, s: &mut Snapshot) -> bool {
+        let ends = (s.netns, s.family, s.local_addr, s.remote_addr, s.local_port, s.remote_port);
+        let sink = self.sink.borrow();
+        let found = sink.identities.as_ref().and_then(|known| known.by_ends.get(&ends));
+        if let Some(&(cookie, generation)) = found {
+            (s.header.cookie, s.header.generation) = (cookie, generation);
+        }
+        found.is_some()
+    }
+
+    /// Adds a snapshot that the recorder itself has read.
+    pub(super) fn polled(&mut self, snapshot: Snapshot) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.snapshot(snapshot)?)
     }
 
     /// Adds a row to the ledger.

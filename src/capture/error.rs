@@ -14,7 +14,7 @@ pub enum CaptureError {
     Privilege,
     /// The kernel has no type information.
     #[error(
-        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are"
+        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give a file with the BTF of this very kernel with --btf (pahole -J makes it of a vmlinux with debug information)"
     )]
     NoBtf,
     /// The kernel refuses BPF.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt,
     path::Path,
     str::FromStr,
@@ -12,6 +12,7 @@ use std::{
 use libbpf_rs::{MapCore, MapFlags};
 
 use super::{CaptureError, cgroup, netns};
+use crate::wire::Snapshot;
 
 /// An address prefix, IPv4 or IPv6.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,11 @@ impl std::fmt::Display for Addresses {
 }
 
 impl Addresses {
+    fn contain(&self, addr: Ipv6Addr) -> bool {
+        let differs = u128::from(self.addr) ^ u128::from(addr);
+        differs.leading_zeros() >= self.bits
+    }
+
     /// struct addr_key of bpf/filter.bpf.h.
     fn key(&self) -> [u8; 20] {
         let mut key = [0; 20];
@@ -118,6 +124,19 @@ impl Filters {
             let reason = reason.into();
             Err(CaptureError::Option { option: "--pid", value: p.to_string(), reason })
         })
+    }
+
+    /// What the kernel side asks of ports and addresses (tuple_passes() of bpf/filter.bpf.h), of a
+    /// socket that was read otherwise.
+    pub(super) fn pass(&self, s: &Snapshot) -> bool {
+        let ports = [s.local_port, s.remote_port];
+        let addresses = [&s.local_addr, &s.remote_addr].map(|a| match s.family as libc::c_int {
+            libc::AF_INET => Ipv4Addr::new(a[0], a[1], a[2], a[3]).to_ipv6_mapped(),
+            _ => Ipv6Addr::from_octets(*a),
+        });
+        (self.ports.is_empty() || ports.iter().any(|p| self.ports.contains(p)))
+            && (self.addresses.is_empty()
+                || addresses.iter().any(|a| self.addresses.iter().any(|of| of.contain(*a))))
     }
 
     /// Fills the maps; the kernel side asks them once per connection.
@@ -188,6 +207,28 @@ mod tests {
         assert_eq!("::1".parse::<Addresses>().unwrap().bits, 128);
         for bad in ["", "10.0.0", "10.0.0.0/33", "::/129", "::1/x"] {
             assert!(bad.parse::<Addresses>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sockets_read_otherwise_are_filtered_alike() {
+        let filters = |ports: &[u16], addresses: &[&str]| Filters {
+            ports: ports.to_vec(),
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            ..Filters::default()
+        };
+        // 10.0.0.1:1000 -> 10.0.0.2:80
+        let socket = crate::testing::snapshot(0, 1);
+        for (ports, addresses, passes) in [
+            (&[][..], &[][..], true),
+            (&[80], &[], true),
+            (&[81, 1000], &["10.0.0.0/30"], true),
+            (&[81], &["10.0.0.2"], false),
+            (&[80], &["10.0.0.3", "::/0"], true),
+            (&[], &["10.0.0.4/30"], false),
+            (&[], &["2001:db8::/32"], false),
+        ] {
+            assert_eq!(filters(ports, addresses).pass(&socket), passes, "{ports:?} {addresses:?}");
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Plan<'a> {
     pub hooks: Option<HookSet>,
     /// How records reach the recorder, or none for the best that the kernel has.
     pub transport: Option<Transport>,
+    /// A file with the kernel's type information, for one that has none in itself.
+    pub btf: Option<&'a Path>,
     /// Hooks to leave out.
     pub without: &'a [Hook],
     /// Only processes in the `pids` map: --pid, or a command's tree.
@@ -82,6 +84,8 @@ pub(super) struct Loaded {
 /// What the running kernel says about itself.
 struct Kernel<'a> {
     btf: Btf<'a>,
+    /// It has its type information in itself, not from a file of the user's.
+    own_btf: bool,
     cpus: usize,
 }
 
@@ -110,6 +114,9 @@ impl Kernel<'_> {
     /// bpf_loop() came last (5.17), after socket storage and cookies for tracing programs (5.12)
     /// and atomics with a result (5.12); a kernel with backports has what its own list says.
     fn obstacle_to_tracing(&self) -> Option<&'static str> {
+        if !self.own_btf {
+            return Some("this kernel has no BTF in itself");
+        }
         (!self.has_helper("BPF_FUNC_loop")).then_some("this kernel has no bpf_loop (Linux 5.17)")
     }
 
@@ -157,14 +164,24 @@ impl Kernel<'_> {
     }
 }
 
+/// Where a kernel has its type information (CONFIG_DEBUG_INFO_BTF).
+const OWN_BTF: &str = "/sys/kernel/btf/vmlinux";
+
 /// Loads everything that this kernel has a place for.
 pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
     warnings::listen();
-    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        return Err(CaptureError::NoBtf);
-    }
+    let own_btf = Path::new(OWN_BTF).exists();
     let kernel = Kernel {
-        btf: Btf::from_vmlinux().map_err(|_| CaptureError::NoBtf)?,
+        btf: match plan.btf {
+            Some(path) => Btf::from_path(path).map_err(|e| CaptureError::Option {
+                option: "--btf",
+                value: path.display().to_string(),
+                reason: format!("no type information of a kernel can be read from it: {e}"),
+            })?,
+            None if own_btf => Btf::from_vmlinux().map_err(|_| CaptureError::NoBtf)?,
+            None => return Err(CaptureError::NoBtf),
+        },
+        own_btf,
         cpus: libbpf_rs::num_possible_cpus().map_err(|e| CaptureError::bpf("count the CPUs", e))?,
     };
     let (set, transport) = kernel.choose(plan)?;
@@ -244,7 +261,7 @@ fn prepare(
     unusable: &[(usize, String)],
     left_out: &[String],
 ) -> Result<OpenObject, CaptureError> {
-    let mut open = object::open(set)?;
+    let mut open = object::open(set, plan.btf)?;
     object::configure(
         &mut open,
         &[
@@ -293,6 +310,9 @@ fn prepare(
         }
         if name == OsStr::new("owners_of_files") {
             return kernel.btf.type_by_name::<Func<'_>>("bpf_iter_task_file").is_some();
+        }
+        if name == OsStr::new("account_end") {
+            return kernel.btf.type_by_name::<Func<'_>>("bpf_iter_tcp").is_some();
         }
         let mut serves = POINTS
             .iter()
@@ -446,7 +466,7 @@ impl Loaded {
     /// Why there are no polls of sockets, if there are none.
     pub(super) fn obstacle_to_polls(&self) -> Option<String> {
         if self.set == HookSet::Kprobe {
-            return Some("the kprobe set has no snapshots; leave out the option".to_owned());
+            return Some("the kprobe set has no iterator that reads sockets".to_owned());
         }
         let polls = |at: usize| POINTS[at].hooks == [Hook::Poll];
         let (_, why) = self.unusable.iter().find(|(at, _)| polls(*at))?;

@@ -63,6 +63,11 @@ pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     open(name).map(|(inode, _)| inode)
 }
 
+/// The inode number of a namespace's file.
+pub(super) fn inode(ns: &File) -> io::Result<u32> {
+    Ok(ns.metadata()?.ino() as u32)
+}
+
 /// The namespace called `name`, or at the path `name`, with its inode number.
 pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
@@ -75,11 +80,6 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
         return Err(fault(format!("{} is no network namespace", path.display())));
     }
     Ok((meta.ino() as u32, file))
-}
-
-/// The inode number of a namespace's file.
-pub(super) fn inode(ns: &File) -> io::Result<u32> {
-    Ok(ns.metadata()?.ino() as u32)
 }
 
 fn enter(ns: &File) -> io::Result<()> {

@@ -17,7 +17,7 @@ use super::{
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
-    snapshot::{Poller, Snapshots},
+    snapshot::{Poller, PollsBy, Snapshots},
     transport::Transport,
     walk,
 };
@@ -37,6 +37,8 @@ pub struct Options {
     pub hooks: Option<HookSet>,
     /// How records leave the kernel, or none for the best that it has.
     pub transport: Option<Transport>,
+    /// A file with the kernel's type information, for one that has none in itself.
+    pub btf: Option<PathBuf>,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
     /// The command whose process tree is recorded while it runs.
@@ -136,22 +138,19 @@ pub fn record(
         filters: &options.filters,
         hooks: options.hooks,
         transport: options.transport,
+        btf: options.btf.as_deref(),
         without: &options.without,
         by_process,
         resolution_ns: options.resolution.as_nanos() as u64,
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
         socket_ring_bytes: SOCKET_RING_BYTES,
-        snapshots: options.snapshots,
+        // No program for those that go another way.
+        snapshots: options.snapshots.filter(|s| s.by != Some(PollsBy::Netlink)),
         packets: options.packets.as_ref(),
     };
     let loaded = load::load(&plan)?;
-    if let Some(snapshots) = options.snapshots
-        && let Some(reason) = loaded.obstacle_to_polls()
-    {
-        let value = format!("{:?}", snapshots.interval);
-        return Err(CaptureError::Option { option: "--snapshots", value, reason });
-    }
+    let polls = options.snapshots.map(|s| s.by(&loaded).map(|by| (s, by))).transpose()?;
     if let Some(packets) = &options.packets
         && let Some(reason) = loaded.obstacle_to_packets()
     {
@@ -166,6 +165,7 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let mut follower = match &options.packets {
         Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
         None => None,
@@ -175,6 +175,9 @@ pub fn record(
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
+    if matches!(polls, Some((_, PollsBy::Netlink))) {
+        drain.keep_identities();
+    }
 
     // A command's own tree has no connections yet.
     if !tree_only || !options.filters.pids.is_empty() {
@@ -189,13 +192,10 @@ pub fn record(
             return Err(e);
         }
     };
-    let mut poller = match options.snapshots {
-        Some(snapshots) => {
-            let wanted = options.filters.netns_inodes()?;
-            Some(Poller::new(&loaded, snapshots, wanted)?)
-        }
-        None => None,
-    };
+    let only_recorded = by_process || !options.filters.cgroups.is_empty();
+    let mut poller = polls
+        .map(|(snapshots, by)| Poller::new(&loaded, snapshots, by, &options.filters, only_recorded))
+        .transpose()?;
     for name in follower.iter().flat_map(Follower::missing) {
         notice(Notice::NoInterface(name));
     }
@@ -270,6 +270,7 @@ pub fn record(
 
     let mut close = || -> Result<(), CaptureError> {
         // Values of what is still open, then silence, then the rest of the rings.
+        walk::everywhere(&loaded, "account_end", &mut drain)?;
         walk::everywhere(&loaded, "sweep", &mut drain)?;
         drop(attached.take());
         if let Some(follower) = follower.take() {
@@ -347,6 +348,7 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             snapshots_ns: options.snapshots.map(|s| s.interval.as_nanos() as u64),
             sample: options.snapshots.map(|s| s.sample),
             changed_only: options.snapshots.is_some_and(|s| s.changed_only),
+            snapshots_by: None,
             rotate_bytes: options.log.rotate_bytes,
             rotate_ns: options.log.rotate_ns,
             max_bytes: options.log.max_bytes,

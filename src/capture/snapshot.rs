@@ -1,14 +1,12 @@
 //! The polls of `--snapshots`: all sockets of the host, at absolute deadlines in the recorder's loop.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    time::Duration,
-};
+mod iterator;
+mod netlink;
 
-use libbpf_rs::{Iter, Link, MapCore as _, MapFlags, MapHandle};
+use std::{fs::File, io, time::Duration};
 
-use super::{CaptureError, clock, drain::Drain, load::Loaded, netns};
+use self::{iterator::Iterators, netlink::Dumps};
+use super::{CaptureError, Filters, clock, drain::Drain, load::Loaded, netns};
 use crate::log::LedgerRow;
 
 /// How `--snapshots` polls.
@@ -20,58 +18,109 @@ pub struct Snapshots {
     pub sample: u32,
     /// Only sockets of which anything but the time changed since they were last sent.
     pub changed_only: bool,
+    /// How sockets are read, or none for the best that the kernel and the hook set have.
+    pub by: Option<PollsBy>,
 }
 
-/// Sockets sent between two rounds of the drain: at some 570 bytes each, half of the ring.
-const PACE: usize = 8192;
+/// A way to read all sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollsBy {
+    /// A BPF iterator.
+    Iterator,
+    /// inet_diag over netlink.
+    Netlink,
+}
+
+impl PollsBy {
+    /// The name in the command line and the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Iterator => "iterator",
+            Self::Netlink => "netlink",
+        }
+    }
+}
+
+impl std::str::FromStr for PollsBy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "iterator" => Ok(Self::Iterator),
+            "netlink" => Ok(Self::Netlink),
+            _ => {
+                Err(format!("{name:?} is no way to poll: iterator, netlink, or auto for the best"))
+            }
+        }
+    }
+}
+
+impl Snapshots {
+    /// The way that is taken.
+    pub(super) fn by(&self, loaded: &Loaded) -> Result<PollsBy, CaptureError> {
+        match (self.by, loaded.obstacle_to_polls()) {
+            (Some(PollsBy::Iterator), Some(reason)) => Err(CaptureError::Option {
+                option: "--snapshots-by",
+                value: PollsBy::Iterator.name().to_owned(),
+                reason: format!("{reason}; use netlink, or auto"),
+            }),
+            (Some(by), _) => Ok(by),
+            (None, None) => Ok(PollsBy::Iterator),
+            (None, Some(_)) => Ok(PollsBy::Netlink),
+        }
+    }
+}
+
 /// How often the host is searched for namespaces.
 const SEARCH_NS: u64 = 1_000_000_000;
 /// A poll that takes more of its interval than this says so.
 const SLOW_PERCENT: u64 = 80;
 
+/// What is read at a poll.
+enum Source {
+    Iterators(Iterators),
+    Dumps(Dumps),
+}
+
 /// Polls all sockets.
 pub(super) struct Poller {
-    link: Link,
-    numbers: MapHandle,
+    source: Source,
     interval_ns: u64,
     next_ns: u64,
     number: u32,
     /// The recorder's own namespace.
     home: File,
-    home_inode: u32,
     /// Those asked for; empty for all.
     wanted: Vec<u32>,
-    /// The others, held open until the next search: a namespace lives as long as a file of it.
-    namespaces: Vec<(u32, File)>,
     searched_ns: u64,
     slow: u64,
 }
 
 impl Poller {
-    /// Attaches the iterator, for which [`Loaded::obstacle_to_polls`] must know no obstacle; the
-    /// first poll is due at once.
+    /// Makes ready to poll in this way; the first poll is due at once.
     pub(super) fn new(
         loaded: &Loaded,
         snapshots: Snapshots,
-        wanted: Vec<u32>,
+        by: PollsBy,
+        filters: &Filters,
+        only_recorded: bool,
     ) -> Result<Self, CaptureError> {
-        let program = loaded.iterator("poll").expect("obstacles were asked for");
-        let link = program.attach().map_err(fault)?;
-        let home = File::open("/proc/self/ns/net").map_err(entering)?;
-        let home_inode = netns::inode(&home).map_err(entering)?;
-        Ok(Self {
-            link,
-            numbers: loaded.map("poll_numbers")?,
+        let source = match by {
+            PollsBy::Iterator => Source::Iterators(Iterators::new(loaded)?),
+            PollsBy::Netlink => Source::Dumps(Dumps::new(snapshots, filters, only_recorded)),
+        };
+        let mut poller = Self {
+            source,
             interval_ns: snapshots.interval.as_nanos() as u64,
             next_ns: clock::monotonic_ns(),
             number: 0,
-            home,
-            home_inode,
-            wanted,
-            namespaces: Vec::new(),
+            home: File::open("/proc/self/ns/net").map_err(entering)?,
+            wanted: filters.netns_inodes()?,
             searched_ns: 0,
             slow: 0,
-        })
+        };
+        poller.search(poller.next_ns)?;
+        Ok(poller)
     }
 
     /// How long it is until the next poll.
@@ -96,21 +145,14 @@ impl Poller {
         }
         self.next_ns += (missed + 1) * self.interval_ns;
         self.number = self.number.wrapping_add(missed as u32);
-        self.numbers
-            .update(&0u32.to_ne_bytes(), &self.number.to_ne_bytes(), MapFlags::ANY)
-            .map_err(fault)?;
-        self.number = self.number.wrapping_add(1);
         if begun - self.searched_ns >= SEARCH_NS {
-            self.search(begun);
+            self.search(begun)?;
         }
-        if self.is_wanted(self.home_inode) {
-            run(Iter::new(&self.link).map_err(fault)?, drain)?;
+        match &mut self.source {
+            Source::Iterators(iterators) => iterators.poll(self.number, &self.home, drain)?,
+            Source::Dumps(dumps) => dumps.poll(self.number, drain)?,
         }
-        for (_, ns) in &self.namespaces {
-            // An iterator belongs to the namespace it is made in, and can be read from any.
-            let iter = netns::visit(ns, &self.home, || Iter::new(&self.link)).map_err(entering)?;
-            run(iter.map_err(fault)?, drain)?;
-        }
+        self.number = self.number.wrapping_add(1);
         let ended = clock::monotonic_ns();
         if (ended - begun) * 100 > self.interval_ns * SLOW_PERCENT {
             self.slow += 1;
@@ -119,39 +161,23 @@ impl Poller {
         Ok(())
     }
 
-    fn is_wanted(&self, inode: u32) -> bool {
-        self.wanted.is_empty() || self.wanted.contains(&inode)
-    }
-
-    fn search(&mut self, now_ns: u64) {
+    fn search(&mut self, now_ns: u64) -> Result<(), CaptureError> {
         // Let go of the old ones first, so that a namespace that is over is not found through us.
-        self.namespaces.clear();
-        let others = netns::all().into_iter().filter(|(inode, _)| *inode != self.home_inode);
-        self.namespaces = others.filter(|(inode, _)| self.is_wanted(*inode)).collect();
+        match &mut self.source {
+            Source::Iterators(iterators) => iterators.namespaces.clear(),
+            Source::Dumps(dumps) => dumps.namespaces.clear(),
+        }
+        let all = netns::all().into_iter();
+        let wanted = all.filter(|(i, _)| self.wanted.is_empty() || self.wanted.contains(i));
+        match &mut self.source {
+            Source::Iterators(iterators) => iterators.namespaces = wanted.collect(),
+            Source::Dumps(dumps) => dumps.open(wanted, &self.home)?,
+        }
         self.searched_ns = now_ns;
+        Ok(())
     }
-}
-
-fn fault(e: libbpf_rs::Error) -> CaptureError {
-    CaptureError::bpf("poll the sockets of this host", e)
 }
 
 fn entering(e: io::Error) -> CaptureError {
     CaptureError::io("enter a network namespace", e)
-}
-
-/// Reading to the end is what runs the program; it writes an octet for each socket it sends.
-fn run(mut iter: Iter, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
-    let mut octets = [0; PACE];
-    loop {
-        match iter.read(&mut octets) {
-            Ok(0) => return Ok(()),
-            // A few can wait for the round that comes anyway.
-            Ok(n) if n < PACE / 2 => {}
-            Ok(_) => drain.round()?,
-            // The kernel pauses after a million objects of which none was sent (bpf_seq_read).
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Err(CaptureError::io("poll the sockets of this host", e)),
-        }
-    }
 }

@@ -15,92 +15,7 @@ use crate::log::Recording;
 use crate::replay::{self, ledger::Ledger};
 use crate::schema::SocketField as F;
 use crate::wire::Snapshot;
-
-/// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 6.18: offsets of all fields but the
-/// bit-fields at 6 and 7. The structure only grows at its end.
-const TCP_INFO: &[(F, usize, usize)] = &[
-    (F::tcpi_state, 0, 1),
-    (F::tcpi_ca_state, 1, 1),
-    (F::tcpi_retransmits, 2, 1),
-    (F::tcpi_probes, 3, 1),
-    (F::tcpi_backoff, 4, 1),
-    (F::tcpi_options, 5, 1),
-    (F::tcpi_rto, 8, 4),
-    (F::tcpi_ato, 12, 4),
-    (F::tcpi_snd_mss, 16, 4),
-    (F::tcpi_rcv_mss, 20, 4),
-    (F::tcpi_unacked, 24, 4),
-    (F::tcpi_sacked, 28, 4),
-    (F::tcpi_lost, 32, 4),
-    (F::tcpi_retrans, 36, 4),
-    (F::tcpi_last_data_sent, 44, 4),
-    (F::tcpi_last_data_recv, 52, 4),
-    (F::tcpi_last_ack_recv, 56, 4),
-    (F::tcpi_pmtu, 60, 4),
-    (F::tcpi_rcv_ssthresh, 64, 4),
-    (F::tcpi_rtt, 68, 4),
-    (F::tcpi_rttvar, 72, 4),
-    (F::tcpi_snd_ssthresh, 76, 4),
-    (F::tcpi_snd_cwnd, 80, 4),
-    (F::tcpi_advmss, 84, 4),
-    (F::tcpi_reordering, 88, 4),
-    (F::tcpi_rcv_rtt, 92, 4),
-    (F::tcpi_rcv_space, 96, 4),
-    (F::tcpi_total_retrans, 100, 4),
-    (F::tcpi_pacing_rate, 104, 8),
-    (F::tcpi_max_pacing_rate, 112, 8),
-    (F::tcpi_bytes_acked, 120, 8),
-    (F::tcpi_bytes_received, 128, 8),
-    (F::tcpi_segs_out, 136, 4),
-    (F::tcpi_segs_in, 140, 4),
-    (F::tcpi_notsent_bytes, 144, 4),
-    (F::tcpi_min_rtt, 148, 4),
-    (F::tcpi_data_segs_in, 152, 4),
-    (F::tcpi_data_segs_out, 156, 4),
-    (F::tcpi_delivery_rate, 160, 8),
-    (F::tcpi_busy_time, 168, 8),
-    (F::tcpi_rwnd_limited, 176, 8),
-    (F::tcpi_sndbuf_limited, 184, 8),
-    (F::tcpi_delivered, 192, 4),
-    (F::tcpi_delivered_ce, 196, 4),
-    (F::tcpi_bytes_sent, 200, 8),
-    (F::tcpi_bytes_retrans, 208, 8),
-    (F::tcpi_dsack_dups, 216, 4),
-    (F::tcpi_reord_seen, 220, 4),
-    (F::tcpi_rcv_ooopack, 224, 4),
-    (F::tcpi_snd_wnd, 228, 4),
-    (F::tcpi_rcv_wnd, 232, 4),
-    (F::tcpi_rehash, 236, 4),
-    (F::tcpi_total_rto, 240, 2),
-    (F::tcpi_total_rto_recoveries, 242, 2),
-    (F::tcpi_total_rto_time, 244, 4),
-    (F::tcpi_received_ce, 248, 4),
-    (F::tcpi_delivered_e1_bytes, 252, 4),
-    (F::tcpi_delivered_e0_bytes, 256, 4),
-    (F::tcpi_delivered_ce_bytes, 260, 4),
-    (F::tcpi_received_e1_bytes, 264, 4),
-    (F::tcpi_received_e0_bytes, 268, 4),
-    (F::tcpi_received_ce_bytes, 272, 4),
-    (F::tcpi_accecn_fail_mode, 276, 2),
-    (F::tcpi_accecn_opt_seen, 278, 2),
-];
-
-/// SK_MEMINFO_* of include/uapi/linux/sock_diag.h.
-const SKMEMINFO: [F; 9] = [
-    F::skmem_rmem_alloc,
-    F::skmem_rcvbuf,
-    F::skmem_wmem_alloc,
-    F::skmem_sndbuf,
-    F::skmem_fwd_alloc,
-    F::skmem_wmem_queued,
-    F::skmem_optmem,
-    F::skmem_backlog,
-    F::skmem_drops,
-];
-
-/// struct inet_diag_meminfo: rmem, wmem, fmem, tmem.
-const MEMINFO: [F; 4] =
-    [F::skmem_rmem_alloc, F::skmem_wmem_queued, F::skmem_fwd_alloc, F::skmem_wmem_alloc];
+use crate::wire::diag::{MEMINFO, SKMEMINFO, TCP_INFO};
 
 /// Writes a line for each snapshot, in order of time; gives their number.
 ///
@@ -262,6 +177,69 @@ mod tests {
         assert_eq!(message.len(), 72);
         assert_eq!(message[4..8], [0x03, 0xe8, 0, 80]);
         assert_eq!(message[44..52], 9_u64.to_le_bytes());
+    }
+
+    fn decode64(text: &str) -> Vec<u8> {
+        const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let digits: Vec<u32> =
+            text.bytes().filter_map(|c| DIGITS.find(char::from(c)).map(|n| n as u32)).collect();
+        let word = |four: &[u32]| {
+            let bits = four.iter().fold(0, |bits, d| bits << 6 | d) << (6 * (4 - four.len()));
+            bits.to_be_bytes()[1..four.len()].to_vec()
+        };
+        digits.chunks(4).flat_map(word).collect()
+    }
+
+    /// What a line holds, put together again as the kernel would have sent it.
+    fn message(line: &str) -> Vec<u8> {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut out = decode64(json["RawIDM"].as_str().unwrap());
+        for (kind, attribute) in json["Attributes"].as_array().unwrap().iter().enumerate() {
+            let Some(text) = attribute.as_str() else { continue };
+            let octets = decode64(text);
+            out.extend_from_slice(&(octets.len() as u16 + 4).to_ne_bytes());
+            out.extend_from_slice(&(kind as u16).to_ne_bytes());
+            out.extend_from_slice(&octets);
+            out.resize(out.len().next_multiple_of(4), 0);
+        }
+        out
+    }
+
+    /// Every field comes back by the decoder that reads what kernels send, which a live test holds
+    /// against the iterator, so M-Lab's reader of the same octets finds it too.
+    #[test]
+    fn a_line_holds_what_inet_diag_would_have_sent() {
+        for congestion in ["cubic", "bbr", "vegas", "dctcp"] {
+            let mut s = crate::testing::snapshot(1_500, 9);
+            s.congestion = congestion.to_owned();
+            for (i, &field) in F::ALL.iter().enumerate() {
+                let private =
+                    ["bbr", "vegas", "dctcp"].iter().find(|c| field.name().starts_with(*c));
+                if private.is_none_or(|of| *of == congestion) {
+                    // Different in each; bit-fields have few bits.
+                    let wide = field.def().ty.width() > 1;
+                    let value = if wide { 100 + i as u64 } else { 1 + i as u64 % 3 };
+                    s.values.set(field, Some(value));
+                }
+            }
+            s.values.set(F::tcpi_delivery_rate_app_limited, Some(1));
+            let clocks = Ledger::new([(500, 1_561_939_212_092_000_000)], []);
+            let mut line = String::new();
+            append(&s, &clocks, &mut line);
+            let back = crate::wire::diag::decode_diag(&message(&line)).unwrap();
+            for &field in F::ALL {
+                // They have no place in M-Lab's record.
+                let expected = match field {
+                    F::priority | F::cgroup_id => None,
+                    _ => s.values.get(field),
+                };
+                assert_eq!(back.values.get(field), expected, "{} of {congestion}", field.name());
+            }
+            assert_eq!(back.congestion, s.congestion);
+            assert_eq!((back.local_addr, back.remote_addr), (s.local_addr, s.remote_addr));
+            assert_eq!((back.local_port, back.remote_port), (s.local_port, s.remote_port));
+            assert_eq!((back.family, back.header.cookie), (s.family, s.header.cookie));
+        }
     }
 
     #[test]

@@ -191,6 +191,8 @@ pub struct RecordOptions {
     pub sample: Option<u32>,
     /// Whether polls left out what had not changed.
     pub changed_only: bool,
+    /// How polls read the sockets: iterator, or netlink; absent without polls.
+    pub snapshots_by: Option<String>,
     /// Size of a segment; see [`super::WriterOptions`].
     pub rotate_bytes: u64,
     /// Length of a segment in time.

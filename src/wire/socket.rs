@@ -77,7 +77,12 @@ pub struct Snapshot {
     pub values: SocketValues,
 }
 
-/// Decodes one record of the ring of snapshots.
+/// Whether a record is a snapshot: they come beside others where hooks are kprobes.
+pub fn is_snapshot(b: &[u8]) -> bool {
+    b.get(28) == Some(&KIND)
+}
+
+/// Decodes a snapshot.
 ///
 /// # Errors
 /// [`WireError`] if the bytes are no snapshot of this build.
@@ -171,6 +176,7 @@ mod tests {
                 b[at..at + width].copy_from_slice(&big);
             }
         }
+        assert!(is_snapshot(&b));
         let snapshot = decode_snapshot(&b).unwrap();
         assert_eq!((snapshot.poll, snapshot.congestion.as_str()), (Some(3), "cubic"));
         assert_eq!((snapshot.header.ts_ns, snapshot.header.cookie), (7, 9));

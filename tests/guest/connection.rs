@@ -127,6 +127,53 @@ impl Ends<'_> {
         checks
     }
 
+    /// What the client's congestion control keeps for itself, in the snapshot of the end, against
+    /// TCP_CC_INFO. Its fields are found by the type information of its module, which came with
+    /// Linux 5.11; without, they must be NULL.
+    pub fn private(&self, module_btf: bool) -> Verdict {
+        let (private, id) = (&self.flow.client_private, self.client.identity.int("conn_id"));
+        let low = |word: u32| i64::from(word & 0xffff);
+        let expected: Vec<(&str, i64)> = match (self.congestion(), &private[..]) {
+            // struct tcp_bbr_info, tcpvegas_info, tcp_dctcp_info
+            ("bbr", &[bw_low, bw_high, rtt, pacing, cwnd]) => vec![
+                ("bbr_bw", i64::from(bw_high) << 32 | i64::from(bw_low)),
+                ("bbr_min_rtt", rtt.into()),
+                ("bbr_pacing_gain", pacing.into()),
+                ("bbr_cwnd_gain", cwnd.into()),
+            ],
+            ("vegas", &[enabled, count, rtt, least]) => vec![
+                ("vegas_enabled", enabled.into()),
+                ("vegas_rttcnt", count.into()),
+                ("vegas_rtt", rtt.into()),
+                ("vegas_minrtt", least.into()),
+            ],
+            ("dctcp", &[states, alpha, ecn, all]) => vec![
+                ("dctcp_ce_state", low(states >> 16)),
+                ("dctcp_alpha", alpha.into()),
+                ("dctcp_ab_ecn", ecn.into()),
+                ("dctcp_ab_tot", all.into()),
+            ],
+            _ => Vec::new(),
+        };
+        let mut audit = Audit::default();
+        if expected.is_empty() && !private.is_empty() {
+            audit.findings.push(format!("{}: {private:?} is not known", self.congestion()));
+        }
+        let row = self.recording.last.get(&id);
+        for (name, value) in expected {
+            audit.compared += 1;
+            let got = row.and_then(|row| row.number(name));
+            if got != module_btf.then_some(value) {
+                audit.findings.push(format!("{name}: {got:?}, {value} by TCP_CC_INFO"));
+            }
+        }
+        labelled("client", self.client, audit)
+    }
+
+    fn congestion(&self) -> &str {
+        self.client.identity.text("congestion_control")
+    }
+
     fn happened(&self, scenario: &Scenario) -> Verdict {
         let one = |&(end, name): &(End, &str)| {
             let connection = match end {

@@ -38,6 +38,8 @@ pub struct FlowFacts {
     pub client_info: Vec<u8>,
     /// The server's.
     pub server_info: Vec<u8>,
+    /// The client's TCP_CC_INFO, words; empty where its congestion control has nothing to say.
+    pub client_private: Vec<u32>,
 }
 
 /// One recorder of the guest.

@@ -163,10 +163,18 @@ fn facts(flow: &Flow, settled: &Settled) -> FlowFacts {
     FlowFacts {
         client_info: settled.client.octets().to_vec(),
         server_info: settled.server.octets().to_vec(),
+        client_private: flow.client.cc_info(),
         ..unread(flow.client.local(), flow.server.local(), None)
     }
 }
 
 fn unread(client: SocketAddr, server: SocketAddr, octets: Option<u64>) -> FlowFacts {
-    FlowFacts { client, server, octets, client_info: Vec::new(), server_info: Vec::new() }
+    FlowFacts {
+        client,
+        server,
+        octets,
+        client_info: Vec::new(),
+        server_info: Vec::new(),
+        client_private: Vec::new(),
+    }
 }

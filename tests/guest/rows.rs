@@ -42,8 +42,14 @@ pub struct Recording {
     /// Activations may be missing of which nobody knows: a kprobe set on a kernel that does not count
     /// what it passes over.
     pub misses: bool,
+    /// The kernel has type information of modules.
+    pub module_btf: bool,
     /// The ledger's sum.
     pub totals: Json,
+    /// The self-audit, by conn_id.
+    pub audit: BTreeMap<i64, Vec<Row>>,
+    /// The snapshot of each connection that was open at the end, by conn_id.
+    pub last: BTreeMap<i64, Row>,
 }
 
 impl Recording {
@@ -60,6 +66,15 @@ impl Recording {
             .into_iter()
             .map(|row| (row.int("conn_id"), row))
             .collect();
+        let mut audit: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+        for row in table::read(&dir.join("tables/audit.parquet")) {
+            audit.entry(row.int("conn_id")).or_default().push(row);
+        }
+        let last = table::read(&dir.join("tables/sockets.parquet"))
+            .into_iter()
+            .filter(|row| row.text("why") == "end")
+            .filter_map(|row| Some((row.number("conn_id")?, row)))
+            .collect();
         let mut connections = Vec::new();
         for identity in table::read(&dir.join("tables/connections.parquet")) {
             let id = identity.int("conn_id");
@@ -72,7 +87,8 @@ impl Recording {
         }
         let qualities = qualities(&manifest)?;
         let hook_set = manifest["hook_set"].as_str().unwrap_or_default().to_owned();
-        let misses = hook_set == "kprobe" && !counts_misses(&manifest);
+        let misses = hook_set == "kprobe" && release(&manifest) < (6, 7);
+        let module_btf = release(&manifest) >= (5, 11);
         let mut skipped = BTreeMap::new();
         for row in table::read(&dir.join("tables/ledger.parquet")) {
             if row.text("kind") == "skipped" {
@@ -80,7 +96,17 @@ impl Recording {
             }
         }
         let totals = manifest["totals"].clone();
-        Ok(Self { connections, hook_set, qualities, skipped, misses, totals })
+        Ok(Self {
+            connections,
+            hook_set,
+            qualities,
+            skipped,
+            misses,
+            module_btf,
+            totals,
+            audit,
+            last,
+        })
     }
 
     /// The one row with these ends; port 0 is any.
@@ -136,13 +162,13 @@ fn analyze(action: &str, dir: &Path, fine: &[i32]) -> Result<(), String> {
     ))
 }
 
-/// Whether the kernel counts the kprobes that it passes over (`missed` of struct bpf_link_info,
-/// Linux 6.7). A BPF kprobe that interrupts any other is not run: a timer's or a device's softirq in
-/// the middle of another connection's function.
-fn counts_misses(manifest: &Json) -> bool {
+/// Major and minor of the kernel. It counts the kprobes that it passes over from 6.7 on (`missed` of
+/// struct bpf_link_info): a BPF kprobe that interrupts any other is not run, as in a timer's or a
+/// device's softirq in the middle of another connection's function.
+fn release(manifest: &Json) -> (u32, u32) {
     let release = manifest["host"]["kernel_release"].as_str().unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// How far a counter of such a recording may stay behind: in a guest, some of a thousand activations

@@ -66,6 +66,9 @@ const CUBIC: Options = Options {
     send_buffer: None,
     window_clamp: None,
 };
+const BBR: Options = Options { congestion: c"bbr", ..CUBIC };
+const VEGAS: Options = Options { congestion: c"vegas", ..CUBIC };
+const DCTCP: Options = Options { congestion: c"dctcp", ..CUBIC };
 const RENO: Options = Options { congestion: c"reno", ..CUBIC };
 /// A receiver whose window is small against the path.
 const SMALL: Options = Options { receive_buffer: Some(32_768), ..CUBIC };
@@ -160,6 +163,30 @@ pub const SCENARIOS: &[Scenario] = &[
         options: (CUBIC, SMALL),
         shape: Shape::Open(upload),
         happened: &[(End::Client, "CountRTT")],
+        ..PLAIN
+    },
+    // Open at the end, so that their private values are those of the end's snapshot.
+    Scenario {
+        name: "BBR",
+        options: (BBR, CUBIC),
+        shape: Shape::Open(upload),
+        happened: &[(End::Client, "CountRTT")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "Vegas",
+        options: (VEGAS, CUBIC),
+        shape: Shape::Open(upload),
+        happened: &[(End::Client, "CountRTT")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "DCTCP",
+        faults: "loss 2% ecn",
+        ecn: true,
+        options: (DCTCP, DCTCP),
+        shape: Shape::Open(upload),
+        happened: &[(End::Client, "ECNsignals")],
         ..PLAIN
     },
     Scenario { name: "short connections", offload: true, shape: Shape::Short(20), ..PLAIN },

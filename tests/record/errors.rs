@@ -120,3 +120,24 @@ fn a_command_that_cannot_be_started_leaves_no_recording() {
     assert!(!new.exists(), "a directory made for it is removed");
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "one that was there is as it was");
 }
+
+#[test]
+fn type_information_can_come_from_a_file() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let scratch = scratch();
+    let file = scratch.path().join("kernel.btf");
+    std::fs::copy("/sys/kernel/btf/vmlinux", &file).expect("the kernel's BTF");
+    let file = file.to_str().expect("UTF-8");
+    let own = run(&[], &["check", "--json"]);
+    let given = run(&[], &["check", "--json", "--btf", file]);
+    assert_eq!((own.status.code(), given.status.code()), (Some(0), Some(0)));
+    assert_eq!(String::from_utf8_lossy(&own.stdout), String::from_utf8_lossy(&given.stdout));
+    let output = scratch.path().join("run");
+    let output = output.to_str().expect("UTF-8");
+    let recorded = run(&[], &["-o", output, "--btf", file, "--", "true"]);
+    assert_eq!(recorded.status.code(), Some(0), "{}", String::from_utf8_lossy(&recorded.stderr));
+    // It is read, not only named.
+    std::fs::write(file, "no BTF").expect("the copy can be written");
+    let refused = run(&[], &["-o", output, "--btf", file]);
+    assert_refused(&refused, &["--btf", file, "no type information of a kernel"]);
+}

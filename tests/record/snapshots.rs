@@ -1,16 +1,20 @@
 //! Snapshots of sockets: that they say what getsockopt(TCP_INFO) says, and which there are.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use estats::schema::SocketField;
 
 use crate::SUITE;
 use crate::run::{Finished, Recorder};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
 use crate::support::table::Row;
+use crate::support::tcp::{Listener, Options, Stream};
 use crate::support::tcp_info::{TcpInfo, names};
-use crate::traffic::{Both, listen, open};
+use crate::traffic::{Both, Process, listen, open};
 
 /// Longer than any timer that an idle connection still has (delayed ACKs, 40 to 200 ms; the tail
 /// loss probe and the retransmission, of which nothing is outstanding), and some polls more.
@@ -20,7 +24,11 @@ type Ends = (SocketAddr, SocketAddr);
 
 /// Both sockets of a connection: the client's and the server's.
 fn ends(both: &Both) -> [Ends; 2] {
-    [(both.client.local(), both.client.remote()), (both.server.local(), both.server.remote())]
+    let (client, server) = (&both.client, &both.server);
+    // IPv4-mapped addresses are shown as what they are.
+    let plain = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+    [(client.local(), client.remote()), (server.local(), server.remote())]
+        .map(|(local, remote)| (plain(local), plain(remote)))
 }
 
 /// Rows of the socket with these ends, by what made them.
@@ -109,6 +117,86 @@ fn a_snapshot_is_what_tcp_info_says() {
     }
 }
 
+/// A connection of this congestion control and family over the loopback.
+fn open_with(netns: &Netns, congestion: &'static CStr, address: &str) -> Both {
+    let options = Options { congestion, ..Options::default() };
+    let listener = Listener::bind(netns, address.parse().expect("an address"), options);
+    let client = Stream::connect(netns, listener.address(), options).expect("connect");
+    Both { client, server: listener.accept() }
+}
+
+#[test]
+fn netlink_says_what_the_iterator_says() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("ways");
+    let connections = [
+        open_with(&netns, c"cubic", "127.0.0.1:0"),
+        open_with(&netns, c"bbr", "[::1]:0"),
+        open_with(&netns, c"reno", "[::ffff:127.0.0.1]:0"),
+    ];
+    connections[0].client.set_mark(7);
+    connections.iter().for_each(talk);
+    std::thread::sleep(IDLE);
+    let recorders = ["iterator", "netlink"].map(|by| {
+        let common = ["--snapshots", "50ms", "--netns", netns.name(), "--snapshots-by", by];
+        Recorder::start(&common)
+    });
+    std::thread::sleep(IDLE);
+    let infos = connections.each_ref().map(|c| (c.client.info(), c.client.cc_info()));
+    let both = recorders.map(Recorder::stop);
+    for (connection, (info, private)) in connections.iter().zip(&infos) {
+        for end in ends(connection) {
+            let [mut iterator, mut netlink] = both.each_ref().map(|run| rows(run, end));
+            let (iterator, netlink) = (iterator.remove("poll"), netlink.remove("poll"));
+            let (iterator, netlink) = (iterator.expect("rows"), netlink.expect("rows"));
+            assert!(netlink.len() > 5, "{}", netlink.len());
+            let (one, other) = (iterator.last().unwrap(), netlink.last().unwrap());
+            let mut compared = 0;
+            for field in SocketField::ALL.iter().filter(|f| !f.ages()) {
+                // inet_diag has it only where the socket has no class.
+                if *field == SocketField::priority {
+                    assert_eq!(other.get("priority"), None);
+                    continue;
+                }
+                let name = field.name();
+                assert_eq!(one.get(name), other.get(name), "{name} of {end:?}");
+                compared += usize::from(one.get(name).is_some());
+            }
+            assert!(compared >= 70, "only {compared} fields were compared");
+            for name in ["conn_id", "cookie", "generation", "netns", "congestion"] {
+                // Numbers of connections are a recording's own, and both began with the same ones.
+                assert!(one.get(name).is_some(), "{name} of {end:?}");
+                assert_eq!(one.get(name).is_some(), other.get(name).is_some(), "{name}");
+                if name != "conn_id" {
+                    assert_eq!(one.get(name), other.get(name), "{name} of {end:?}");
+                }
+            }
+            // Every row has a time of its own, and polls have numbers.
+            let times: Vec<_> = netlink.iter().map(|row| row.int("ts_ns")).collect();
+            assert!(times.windows(2).all(|w| w[0] < w[1]), "{times:?}");
+            let numbers: Vec<_> = netlink.iter().map(|row| row.int("poll")).collect();
+            assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
+        }
+        // And what getsockopt(2) says, of the client's socket.
+        for run in &both {
+            let rows = rows(run, ends(connection)[0]);
+            let last = rows["poll"].last().unwrap();
+            assert_equal(last, info, CLOCKS);
+            if last.text("congestion") == "bbr" {
+                // struct tcp_bbr_info
+                let [low, high, min_rtt, pacing, cwnd] = private[..] else { panic!("{private:?}") };
+                let bw = i64::from(high) << 32 | i64::from(low);
+                assert!(bw > 0 && min_rtt > 0);
+                let row = ["bbr_bw", "bbr_min_rtt", "bbr_pacing_gain", "bbr_cwnd_gain"];
+                let said = [bw, min_rtt.into(), pacing.into(), cwnd.into()];
+                assert_eq!(row.map(|name| last.int(name)), said);
+            } else {
+                assert_eq!(last.get("bbr_bw"), None);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
@@ -156,13 +244,17 @@ fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
 #[test]
 fn changed_only_leaves_out_what_is_idle_and_nothing_else() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    ["iterator", "netlink"].iter().for_each(|by| changed_only(by));
+}
+
+fn changed_only(by: &str) {
     let netns = Netns::new("changed");
     let listener = listen(&netns);
     let (idle, busy) = (open(&netns, &listener), open(&netns, &listener));
     talk(&idle);
     std::thread::sleep(IDLE);
     let options = ["--snapshots", "10ms", "--changed-only", "--netns", netns.name()];
-    let recorder = Recorder::start(&options);
+    let recorder = Recorder::start(&[&options[..], &["--snapshots-by", by]].concat());
     std::thread::sleep(Duration::from_millis(100));
     // One octet every 30 ms: each is a change that a poll in between must show.
     for _ in 0..20 {
@@ -193,18 +285,21 @@ fn changed_only_leaves_out_what_is_idle_and_nothing_else() {
 #[test]
 fn sockets_of_every_namespace_are_polled_and_filters_hold() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    ["iterator", "netlink"].iter().for_each(|by| filters(by));
+}
+
+fn filters(by: &str) {
     let (one, other) = (Netns::new("one"), Netns::new("other"));
     let (a, b) = (listen(&one), listen(&other));
-    let recorder = Recorder::start(&["--snapshots", "10ms"]);
-    let filtered = Recorder::start(&[
-        "--snapshots",
-        "10ms",
-        "--port",
-        &a.address().port().to_string(),
-        "--netns",
-        one.name(),
-    ]);
-    let sampled = Recorder::start(&["--snapshots", "10ms", "--sample", "1000000000"]);
+    let start = |more: &[&str]| {
+        Recorder::start(&[&["--snapshots", "10ms", "--snapshots-by", by], more].concat())
+    };
+    let recorder = start(&[]);
+    let filtered = start(&["--port", &a.address().port().to_string(), "--netns", one.name()]);
+    let sampled = start(&["--sample", "1000000000"]);
+    let mut other_process = Process::start(std::process::Command::new("cat").arg("-"));
+    let [own, others] = [std::process::id(), other_process.0.id()].map(|id| id.to_string());
+    let (own, others) = (start(&["--pid", &own]), start(&["--pid", &others]));
     let connections = [open(&one, &a), open(&other, &b)];
     // Namespaces are searched for once a second.
     std::thread::sleep(Duration::from_millis(1300));
@@ -214,6 +309,12 @@ fn sockets_of_every_namespace_are_polled_and_filters_hold() {
     let filtered = filtered.stop();
     assert!(rows(&filtered, ends[0])["poll"].len() > 3);
     assert!(rows(&filtered, ends[1]).is_empty());
+    // Of processes too, which inet_diag does not know.
+    let own = own.stop();
+    assert!(ends.iter().all(|end| rows(&own, *end)["poll"].len() > 3));
+    let others = others.stop();
+    assert!(ends.iter().all(|end| rows(&others, *end).is_empty()));
+    other_process.release();
     // One in a billion is none of these, but the events are of all.
     let sampled = sampled.stop();
     for end in ends {

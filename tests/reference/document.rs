@@ -113,8 +113,9 @@ fn at_a_glance(out: &mut String, cases: &[Case]) {
          counters | 0 demanded |\n\
          | octets, segments and TTL, live tests | the packets that the link itself counted | 6 \
          variables | 0 demanded |\n\
-         | snapshots | `getsockopt(TCP_INFO)` of the same sockets | every field that the kernel has \
-         | 0 demanded |\n\
+         | snapshots, live tests | `getsockopt(TCP_INFO)` and `TCP_CC_INFO` of the same sockets, and \
+         inet_diag against the iterator | every field that the kernel has | 0 demanded |\n\
+         | private values of BBR, Vegas, DCTCP, guest tests | `TCP_CC_INFO` | 12 fields | 0 demanded |\n\
          | hook sets, guest tests | each other, in the same kernel and for the same traffic | every \
          variable that two call exact | 0 demanded |\n\
          | replay of hooks | a Web10G kernel | not done: it takes a recording made on that kernel | |\n\n",
@@ -313,7 +314,9 @@ fn tests(out: &mut String) {
          - Guest tests: what two hook sets both call exact is equal in both; times of sender limitation \
          add up to the connection's life; what is missing is NULL. What is wrong in a row that says of \
          itself that something was lost is excused, counted and printed.\n\
-         - Snapshots: every field of TCP_INFO, against it, while the socket is idle.\n",
+         - Snapshots: every field of TCP_INFO, against it, while the socket is idle; read by the \
+         iterator and by inet_diag at the same time, every field of both (but `priority`); BBR's, Vegas' \
+         and DCTCP's own values against TCP_CC_INFO.\n",
         lines(MIB),
         line(&DSACKS),
         lines(FUNCTION_MIB),

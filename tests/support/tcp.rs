@@ -168,6 +168,19 @@ impl Stream {
         value
     }
 
+    /// The congestion control's private values (TCP_CC_INFO), as words.
+    pub fn cc_info(&self) -> Vec<u32> {
+        let mut words = [0u32; 5];
+        let mut length = size_of_val(&words) as libc::socklen_t;
+        let (fd, pointer) = (self.0.as_raw_fd(), words.as_mut_ptr().cast());
+        // SAFETY: the words are valid for their length.
+        let result = unsafe {
+            libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_CC_INFO, pointer, &mut length)
+        };
+        assert_eq!(result, 0, "TCP_CC_INFO: {}", io::Error::last_os_error());
+        words[..length as usize / size_of::<u32>()].to_vec()
+    }
+
     fn patient(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
         stream.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO"); // also bounds connect

@@ -70,9 +70,19 @@ impl Loaded {
         }
         let mask = attached.hooks.iter().fold(0, |mask, hook| mask | 1 << (*hook as u64));
         self.variables.set("hooked", mask)?;
+        // Programs at one tracepoint run in the order in which they came.
+        self.attach_account("account_close", &mut attached);
         self.attach_point(first.0, first.1, root.as_ref(), &mut attached);
+        self.attach_account("account_open", &mut attached);
         attached.status.sort_by_key(|s| Hook::ALL.iter().position(|h| h.name() == s.hook));
         Ok(attached)
+    }
+
+    /// The kernel's account by a program of its own (bpf/account.bpf.c), where there is one: without
+    /// it the audit has nothing to compare, and all else is as it was.
+    fn attach_account(&self, name: &str, attached: &mut Attached) {
+        let program = self.program(name).filter(|p| p.autoload());
+        attached.links.extend(program.and_then(|p| p.attach().ok()).map(|link| (None, link)));
     }
 
     /// Counts what the kernel does not run of the programs that make records.

@@ -3,7 +3,7 @@
 //! No skeletons: of one object each, they would make everything here twice, and they cannot do
 //! without memory-mapped arrays, which came with Linux 5.5.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use libbpf_rs::{
     AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
@@ -22,16 +22,18 @@ static TRACING: &Aligned<[u8]> =
 static KPROBE: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o")));
 
-/// Opens the object whose programs serve this set.
-pub(super) fn open(set: HookSet) -> Result<OpenObject, CaptureError> {
+/// Opens the object whose programs serve this set. Where fields are it asks the kernel's own type
+/// information, or that in the file.
+pub(super) fn open(set: HookSet, btf: Option<&Path>) -> Result<OpenObject, CaptureError> {
     let bytes = match set {
         HookSet::Fentry | HookSet::Tracepoint => TRACING,
         HookSet::Kprobe => KPROBE,
     };
-    ObjectBuilder::default()
-        .name("estats")
-        .and_then(|builder| builder.open_memory(&bytes.0))
-        .map_err(load_error)
+    let mut builder = ObjectBuilder::default();
+    if let Some(path) = btf {
+        builder.btf_custom_path(path).map_err(load_error)?;
+    }
+    builder.name("estats").and_then(|builder| builder.open_memory(&bytes.0)).map_err(load_error)
 }
 
 /// The variables of one section: offset and size in octets by name.

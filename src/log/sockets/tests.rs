@@ -23,8 +23,10 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let bits = 8 * x.def().ty.width() as u32;
             all.set(x, value.map(|v| v & u64::MAX >> (64 - bits)));
         }
+        // Some as if read over netlink.
+        let cpu = if Why::ALL[why] == Why::Poll && v4 { NO_CPU } else { 2 };
         Snapshot {
-            header: Header { ts_ns, seq: 1, cookie, generation, cpu: 2, hook: Hook::Poll },
+            header: Header { ts_ns, seq: 1, cookie, generation, cpu, hook: Hook::Poll },
             why: Why::ALL[why],
             poll: (Why::ALL[why] == Why::Poll).then_some(netns),
             family: if v4 { 2 } else { 10 },

@@ -1,0 +1,247 @@
+//! inet_diag's messages: their layouts (include/uapi/linux/inet_diag.h, tcp.h, sock_diag.h), and
+//! one of them -> [`Snapshot`]. Pure, and in the byte order of the machine, as netlink is.
+
+use super::decode::{text_at, u16_at, u32_at, u64_at};
+use super::{Header, NO_CPU, Snapshot, SocketValues};
+use crate::schema::{Hook, SocketField as F, Why};
+
+/// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 6.18: offsets of all fields but the
+/// bit-fields at 6 and 7. The structure only grows at its end.
+pub const TCP_INFO: &[(F, usize, usize)] = &[
+    (F::tcpi_state, 0, 1),
+    (F::tcpi_ca_state, 1, 1),
+    (F::tcpi_retransmits, 2, 1),
+    (F::tcpi_probes, 3, 1),
+    (F::tcpi_backoff, 4, 1),
+    (F::tcpi_options, 5, 1),
+    (F::tcpi_rto, 8, 4),
+    (F::tcpi_ato, 12, 4),
+    (F::tcpi_snd_mss, 16, 4),
+    (F::tcpi_rcv_mss, 20, 4),
+    (F::tcpi_unacked, 24, 4),
+    (F::tcpi_sacked, 28, 4),
+    (F::tcpi_lost, 32, 4),
+    (F::tcpi_retrans, 36, 4),
+    (F::tcpi_last_data_sent, 44, 4),
+    (F::tcpi_last_data_recv, 52, 4),
+    (F::tcpi_last_ack_recv, 56, 4),
+    (F::tcpi_pmtu, 60, 4),
+    (F::tcpi_rcv_ssthresh, 64, 4),
+    (F::tcpi_rtt, 68, 4),
+    (F::tcpi_rttvar, 72, 4),
+    (F::tcpi_snd_ssthresh, 76, 4),
+    (F::tcpi_snd_cwnd, 80, 4),
+    (F::tcpi_advmss, 84, 4),
+    (F::tcpi_reordering, 88, 4),
+    (F::tcpi_rcv_rtt, 92, 4),
+    (F::tcpi_rcv_space, 96, 4),
+    (F::tcpi_total_retrans, 100, 4),
+    (F::tcpi_pacing_rate, 104, 8),
+    (F::tcpi_max_pacing_rate, 112, 8),
+    (F::tcpi_bytes_acked, 120, 8),
+    (F::tcpi_bytes_received, 128, 8),
+    (F::tcpi_segs_out, 136, 4),
+    (F::tcpi_segs_in, 140, 4),
+    (F::tcpi_notsent_bytes, 144, 4),
+    (F::tcpi_min_rtt, 148, 4),
+    (F::tcpi_data_segs_in, 152, 4),
+    (F::tcpi_data_segs_out, 156, 4),
+    (F::tcpi_delivery_rate, 160, 8),
+    (F::tcpi_busy_time, 168, 8),
+    (F::tcpi_rwnd_limited, 176, 8),
+    (F::tcpi_sndbuf_limited, 184, 8),
+    (F::tcpi_delivered, 192, 4),
+    (F::tcpi_delivered_ce, 196, 4),
+    (F::tcpi_bytes_sent, 200, 8),
+    (F::tcpi_bytes_retrans, 208, 8),
+    (F::tcpi_dsack_dups, 216, 4),
+    (F::tcpi_reord_seen, 220, 4),
+    (F::tcpi_rcv_ooopack, 224, 4),
+    (F::tcpi_snd_wnd, 228, 4),
+    (F::tcpi_rcv_wnd, 232, 4),
+    (F::tcpi_rehash, 236, 4),
+    (F::tcpi_total_rto, 240, 2),
+    (F::tcpi_total_rto_recoveries, 242, 2),
+    (F::tcpi_total_rto_time, 244, 4),
+    (F::tcpi_received_ce, 248, 4),
+    (F::tcpi_delivered_e1_bytes, 252, 4),
+    (F::tcpi_delivered_e0_bytes, 256, 4),
+    (F::tcpi_delivered_ce_bytes, 260, 4),
+    (F::tcpi_received_e1_bytes, 264, 4),
+    (F::tcpi_received_e0_bytes, 268, 4),
+    (F::tcpi_received_ce_bytes, 272, 4),
+    (F::tcpi_accecn_fail_mode, 276, 2),
+    (F::tcpi_accecn_opt_seen, 278, 2),
+];
+
+/// SK_MEMINFO_* of include/uapi/linux/sock_diag.h.
+pub const SKMEMINFO: [F; 9] = [
+    F::skmem_rmem_alloc,
+    F::skmem_rcvbuf,
+    F::skmem_wmem_alloc,
+    F::skmem_sndbuf,
+    F::skmem_fwd_alloc,
+    F::skmem_wmem_queued,
+    F::skmem_optmem,
+    F::skmem_backlog,
+    F::skmem_drops,
+];
+
+/// struct inet_diag_meminfo: rmem, wmem, fmem, tmem.
+pub const MEMINFO: [F; 4] =
+    [F::skmem_rmem_alloc, F::skmem_wmem_queued, F::skmem_fwd_alloc, F::skmem_wmem_alloc];
+
+/// INET_DIAG_*: the attributes that are read.
+pub mod attribute {
+    /// struct tcp_info.
+    pub const INFO: u16 = 2;
+    /// struct tcpvegas_info.
+    pub const VEGASINFO: u16 = 3;
+    /// Name of the congestion control.
+    pub const CONG: u16 = 4;
+    /// TOS.
+    pub const TOS: u16 = 5;
+    /// Traffic class, of IPv6 sockets.
+    pub const TCLASS: u16 = 6;
+    /// Nine words of memory.
+    pub const SKMEMINFO: u16 = 7;
+    /// sk_shutdown.
+    pub const SHUTDOWN: u16 = 8;
+    /// struct tcp_dctcp_info.
+    pub const DCTCPINFO: u16 = 9;
+    /// SO_MARK.
+    pub const MARK: u16 = 15;
+    /// struct tcp_bbr_info.
+    pub const BBRINFO: u16 = 16;
+    /// Id in the cgroup v2 hierarchy (Linux 5.9).
+    pub const CGROUP_ID: u16 = 21;
+}
+
+/// struct inet_diag_msg.
+const MESSAGE: usize = 72;
+/// struct rtattr.
+const ATTRIBUTE: usize = 4;
+
+/// The attributes that follow the message: type, payload. Ends where one is cut.
+fn attributes(mut b: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let len = usize::from(b.get(..ATTRIBUTE).map(|b| u16_at(b, 0))?);
+        let payload = b.get(ATTRIBUTE..len)?;
+        let kind = u16_at(b, 2);
+        b = b.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, payload))
+    })
+}
+
+fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
+    let b = b.get(at..at + width)?;
+    Some(match width {
+        1 => u64::from(b[0]),
+        2 => u64::from(u16_at(b, 0)),
+        4 => u64::from(u32_at(b, 0)),
+        _ => u64_at(b, 0),
+    })
+}
+
+/// Reads a message about a TCP socket: what follows the netlink header. `None` for one without
+/// `struct tcp_info`: a request or time-wait socket, which is no connection here.
+///
+/// Time, number of the poll, sequence number and namespace are the caller's to say. `priority` is
+/// never there: inet_diag has it only where the socket has no class.
+pub fn decode_diag(b: &[u8]) -> Option<Snapshot> {
+    let message = b.get(..MESSAGE)?;
+    let mut values = SocketValues::default();
+    let mut congestion = String::new();
+    let mut is_connection = false;
+    let timer = message[2];
+    for (field, at, width) in [
+        (F::timer, 2, 1),
+        (F::timer_retrans, 3, 1),
+        (F::rqueue, 56, 4),
+        (F::wqueue, 60, 4),
+        (F::uid, 64, 4),
+        (F::inode, 68, 4),
+    ] {
+        values.set(field, number(message, at, width));
+    }
+    values.set(F::timer_expires, number(message, 52, 4).filter(|_| timer != 0));
+    for (kind, payload) in attributes(&b[MESSAGE..]) {
+        let mut list = |fields: &[(F, usize, usize)]| {
+            for &(field, at, width) in fields {
+                values.set(field, number(payload, at, width));
+            }
+        };
+        match kind {
+            attribute::INFO => {
+                is_connection = true;
+                list(TCP_INFO);
+                // Bit-fields, from the least significant bit.
+                let scales = number(payload, 6, 1);
+                values.set(F::tcpi_snd_wscale, scales.map(|b| b & 15));
+                values.set(F::tcpi_rcv_wscale, scales.map(|b| b >> 4));
+                let bits = number(payload, 7, 1);
+                values.set(F::tcpi_delivery_rate_app_limited, bits.map(|b| b & 1));
+                values.set(F::tcpi_fastopen_client_fail, bits.map(|b| b >> 1 & 3));
+            }
+            attribute::SKMEMINFO => {
+                for (i, field) in SKMEMINFO.into_iter().enumerate() {
+                    values.set(field, number(payload, 4 * i, 4));
+                }
+            }
+            attribute::VEGASINFO => {
+                list(&[(F::vegas_enabled, 0, 4), (F::vegas_rttcnt, 4, 4)]);
+                values.set(F::vegas_rtt, number(payload, 8, 4));
+                values.set(F::vegas_minrtt, number(payload, 12, 4));
+            }
+            attribute::DCTCPINFO => list(&[
+                (F::dctcp_ce_state, 2, 2),
+                (F::dctcp_alpha, 4, 4),
+                (F::dctcp_ab_ecn, 8, 4),
+                (F::dctcp_ab_tot, 12, 4),
+            ]),
+            attribute::BBRINFO => {
+                // Two words, the low one first on any machine.
+                let halves = number(payload, 0, 4).zip(number(payload, 4, 4));
+                values.set(F::bbr_bw, halves.map(|(low, high)| high << 32 | low));
+                values.set(F::bbr_min_rtt, number(payload, 8, 4));
+                values.set(F::bbr_pacing_gain, number(payload, 12, 4));
+                values.set(F::bbr_cwnd_gain, number(payload, 16, 4));
+            }
+            attribute::CONG => {
+                let mut name = [0; 16];
+                let len = payload.len().min(name.len());
+                name[..len].copy_from_slice(&payload[..len]);
+                congestion = text_at(&name, 0);
+            }
+            attribute::TOS => list(&[(F::tos, 0, 1)]),
+            attribute::TCLASS => list(&[(F::tclass, 0, 1)]),
+            attribute::SHUTDOWN => list(&[(F::shutdown, 0, 1)]),
+            attribute::MARK => list(&[(F::mark, 0, 4)]),
+            attribute::CGROUP_ID => list(&[(F::cgroup_id, 0, 8)]),
+            // Attributes of newer kernels, and those that were not asked for.
+            _ => {}
+        }
+    }
+    let port = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+    let address = |at: usize| -> [u8; 16] { message[at..at + 16].try_into().expect("sixteen") };
+    is_connection.then(|| Snapshot {
+        header: Header {
+            ts_ns: 0,
+            seq: 0,
+            cookie: u64::from(u32_at(message, 44)) | u64::from(u32_at(message, 48)) << 32,
+            generation: 0,
+            cpu: NO_CPU,
+            hook: Hook::Poll,
+        },
+        why: Why::Poll,
+        poll: None,
+        family: u16::from(message[0]),
+        local_addr: address(8),
+        remote_addr: address(24),
+        local_port: port(4),
+        remote_port: port(6),
+        netns: 0,
+        congestion,
+        values,
+    })
+}
