@@ -40,6 +40,8 @@ pub mod export;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 
+pub mod report;
+
 pub mod compare;
 
 pub mod manual;

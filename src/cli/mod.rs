@@ -6,6 +6,7 @@ mod export;
 mod import;
 mod info;
 mod replay;
+mod report;
 mod sql;
 mod variables;
 
@@ -80,6 +81,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write one HTML file: all connections as a table, and plots of the largest that one can zoom
+    Report(report::Arguments),
     /// Compare every connection with the kernel's own account of it
     Audit(audit::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
@@ -132,6 +135,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Report(arguments)), _) => report::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
