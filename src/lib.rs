@@ -42,6 +42,8 @@ pub mod summary;
 
 pub mod report;
 
+pub mod diff;
+
 pub mod compare;
 
 pub mod manual;

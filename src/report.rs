@@ -21,7 +21,7 @@ use crate::log::Recording;
 use crate::replay::{self, Options, ReplayError};
 use crate::summary::Line;
 
-pub use overview::{Overview, overview};
+pub use overview::{Connection, Overview, overview};
 pub use page::{View, page};
 
 use track::Track;

@@ -67,7 +67,8 @@ const write = {
   share(value) {
     if (!isKnown(value)) return "–";
     const percent = value * 100;
-    return percent > 0 && percent < 0.01 ? "<0.01 %" : `${percent.toFixed(percent === 0 || percent >= 10 ? 0 : percent < 1 ? 2 : 1)} %`;
+    const size = Math.abs(percent);
+    return percent > 0 && percent < 0.01 ? "<0.01 %" : `${percent.toFixed(size === 0 || size >= 10 ? 0 : size < 1 ? 2 : 1)} %`;
   },
   times: (value) => (isKnown(value) ? `${value.toFixed(2)} ×` : "–"),
 };

@@ -102,7 +102,7 @@ function verdict(line, data) {
 
 function explain(traces) {
   const blocks = traces.map(({ line, data, label }) => element("div", {},
-    traces.length > 1 ? element("h3", {}, label) : null,
+    traces.length > 1 ? element("h3", {}, page.runs[line.run].label) : null,
     element("p", { class: "verdict" }, verdict(line, data)),
     element("div", { class: "tiles" },
       tile(write.rate(line.goodput), "goodput over its life"),
@@ -114,19 +114,20 @@ function explain(traces) {
       tile(write.times(line.rtt_inflation), "mean RTT over it"),
       tile(write.text(line.congestion_control), "congestion control"),
       tile(write.text(line.completeness).replace("_", " "), "completeness"))));
-  const marks = traces.length > 1 ? null : element("div", { class: "keys" },
+  const marks = traces.length > 1 ? element("div", { class: "keys" }, "Ticks below the lines: segments sent again, of each run in its colour.") : element("div", { class: "keys" },
     element("span", {}, element("i", { style: "background:var(--recovery);outline:1px solid var(--line)" }), "in recovery"),
     element("span", {}, element("i", { style: "background:var(--red)" }), `sent again (${traces[0].line.segs_retrans ?? "–"})`),
     element("span", {}, element("i", { style: "background:var(--purple)" }), `timeout (${traces[0].data.timeouts.reduce((n, e) => n + e[1], 0)})`),
     element("span", {}, element("i", { style: "background:var(--sky)" }), `congestion mark echoed (${traces[0].data.marks.reduce((n, e) => n + e[1], 0)})`));
-  byId("why").replaceChildren(...blocks, ...(marks ? [marks] : []));
+  byId("why").replaceChildren(...blocks, marks);
 }
 
 async function open(index, quietly = false) {
   const view = page.views[index];
   if (!view) return;
   const traces = await Promise.all(view.traces.map(async ([run, id]) => ({
-    label: page.runs[run].label, line: connectionOf(run, id), data: await plotData(run, id),
+    // Of "A path" the letter: a legend has no room for more.
+    label: page.runs[run].label.split(" ")[0], line: connectionOf(run, id), data: await plotData(run, id),
   })));
   byId("detail").hidden = false;
   byId("detail-title").textContent = view.label;
@@ -179,8 +180,8 @@ function showDifference() {
   byId("difference-note").textContent = difference.note;
   makeTable(byId("difference-table"), difference.columns.map((column, i) => ({
     ...column, value: (row) => row[i],
-    write: column.number ? (v) => (isKnown(v) ? String(+v.toPrecision(6)) : "–") : write.text,
-  })), difference.rows, { label: "Differences", sort: null });
+    write: column.share ? (v) => (v > 0 ? "+" : "") + write.share(v) : column.number ? (v) => (isKnown(v) ? (+v.toPrecision(6)).toLocaleString("en", { maximumSignificantDigits: 6 }) : "–") : write.text,
+  })), difference.rows, { label: "Differences", sort: null, rows: 15 });
 }
 
 showFacts();

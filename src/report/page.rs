@@ -40,13 +40,22 @@ pub struct View {
 impl View {
     /// The plots of one connection of the first run.
     pub fn of(run: &Run, conn_id: u64) -> Self {
-        let line =
-            run.overview.connections.iter().find(|c| c.conn_id() == conn_id).map(|c| &c.line);
-        let end = |end: Option<&String>| end.map_or("?", String::as_str).to_owned();
-        let local = end(line.and_then(|l| l.local.as_ref()));
-        let remote = end(line.and_then(|l| l.remote.as_ref()));
-        Self { label: format!("{conn_id}: {local} – {remote}"), traces: vec![(0, conn_id)] }
+        Self { label: heading(run, conn_id), traces: vec![(0, conn_id)] }
     }
+
+    /// A connection of each of two runs.
+    pub fn of_pair(runs: &[Run; 2], a: u64, b: u64) -> Self {
+        let label = format!("A {}, B {}", heading(&runs[0], a), heading(&runs[1], b));
+        Self { label, traces: vec![(0, a), (1, b)] }
+    }
+}
+
+fn heading(run: &Run, conn_id: u64) -> String {
+    let line = run.overview.connections.iter().find(|c| c.conn_id() == conn_id).map(|c| &c.line);
+    let end = |end: Option<&String>| end.map_or("?", String::as_str).to_owned();
+    let local = end(line.and_then(|l| l.local.as_ref()));
+    let remote = end(line.and_then(|l| l.remote.as_ref()));
+    format!("{conn_id}: {local} – {remote}")
 }
 
 /// The whole page. `difference` is the table of a comparison, as table.js takes it.

@@ -233,6 +233,7 @@ function makePlots(place, distribution, traces, onRange) {
         };
         if (!floating || over) {
           ticks(data.retransmissions, "red", 8);
+          if (over) return;
           ticks(data.timeouts, "purple", 18);
           ticks(data.marks, "sky", 28);
           return;

@@ -4,17 +4,18 @@ const ROWS_AT_ONCE = 200;
 
 /**
  * columns: [{name, title, value(row), write(value), node(row), number}]
- * options: {label, caption(row count, all), classOf(row), sort: {name, descending}}
+ * options: {label, rowAttributes(row), rows, sort: {name, descending}}
  */
 function makeTable(place, columns, rows, options) {
-  const state = { sort: options.sort, words: [], shown: ROWS_AT_ONCE };
+  const first = options.rows ?? ROWS_AT_ONCE;
+  const state = { sort: options.sort, words: [], shown: first };
   const search = element("input", {
     type: "search",
     placeholder: "Search: every word must occur",
     "aria-label": `Search ${options.label}`,
     oninput: () => {
       state.words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      state.shown = ROWS_AT_ONCE;
+      state.shown = first;
       draw();
     },
   });

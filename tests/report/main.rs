@@ -186,6 +186,42 @@ fn thousands_of_connections() {
 }
 
 #[test]
+fn two_runs_one_over_the_other() {
+    let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let page = dir.path().join("diff.html");
+    let marks = lossy().parent().expect("a scenario").with_file_name("congestion-marks/run");
+    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .args([Path::new("diff"), &lossy(), &marks, Path::new("--html"), &page])
+        .output()
+        .expect("estats-analyze can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let browser = Browser::start(1280, 1000);
+    browser.open(&page);
+    let note = browser.text("return document.getElementById('difference-note').textContent");
+    assert!(note.contains("2 pairs"), "{note}");
+    assert!(note.contains("fewer than six pairs"), "{note}");
+    browser.keys("#difference input", "sends SegsRetrans");
+    let cells = browser.text(
+        "return Array.from(document.querySelectorAll('#difference tbody td'), (d) => d.textContent).join('|')",
+    );
+    assert_eq!(
+        cells,
+        "any program, opened by local, sends|SegsRetrans|segments|22|0|-22|–|-100 %|-1|1|notable"
+    );
+    // Two strips of limits, and in each plot a line of either run.
+    let plots = browser.run("return document.querySelectorAll('#plots .plot').length");
+    assert_eq!(number(plots), 7.0);
+    let legend =
+        browser.text("return document.querySelector('[data-plot=window] .u-legend').textContent");
+    for name in ["cwnd, A", "cwnd, B"] {
+        assert!(legend.contains(name), "{legend}");
+    }
+    browser.click("[data-zoom=in]");
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
 fn the_same_recording_gives_the_same_page() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let page = fs::read(report(&lossy(), dir.path(), &[])).expect("a page");
