@@ -24,6 +24,9 @@ need iperf3 iperf3
 need ip iproute2
 need ss iproute2
 need zstd zstd
+# Reports are looked at in a browser (tests/report, scripts/screenshot.sh).
+need chromium chromium
+need chromedriver chromium-driver
 # Guests (scripts/guest): an emulator, and what goes into an initramfs.
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static

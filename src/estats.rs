@@ -258,7 +258,7 @@ impl<'a, O: Output> Engine<'a, O> {
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
         // Where not even a baseline was seen, the beginning may be what was lost.
         let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
-        if connection.sampled_ns != Some(end_ns) {
+        if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
             self.output.sampled(&Sample {
                 conn_id: connection.conn_id,
                 ts_ns: end_ns,
@@ -306,6 +306,9 @@ impl<'a, O: Output> Engine<'a, O> {
 
     fn sample(&mut self, index: u32, ts_ns: u64) -> Result<(), O::Error> {
         let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
+        if !self.output.wants(connection.conn_id) {
+            return Ok(());
+        }
         connection.sampled_ns = Some(ts_ns);
         let row = connection.row(self.plan, self.ledger, ts_ns);
         self.output.sampled(&Sample {

@@ -1,6 +1,6 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
-mod base64;
+pub(crate) mod base64;
 pub mod mlab;
 
 use std::io;

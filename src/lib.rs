@@ -42,6 +42,10 @@ pub mod export;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 
+pub mod report;
+
+pub mod diff;
+
 pub mod compare;
 
 pub mod manual;

@@ -210,7 +210,7 @@ fn packets_of(
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.
-fn lost_by_totals(manifest: &Manifest) -> u64 {
+pub(crate) fn lost_by_totals(manifest: &Manifest) -> u64 {
     manifest.totals.as_ref().map_or(0, |t| t.per_cpu.iter().map(|cpu| cpu.lost()).sum())
 }
 

@@ -1,6 +1,7 @@
 //! The connections of a recording as a table a person reads, or as JSON.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
@@ -11,7 +12,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
+use crate::estats::Ended;
 use crate::limits::Limit;
+use crate::schema::Var;
 use crate::sink::SinkError;
 use crate::tables::Figures;
 
@@ -55,6 +58,40 @@ pub struct Line {
     /// Why it was not faster.
     #[serde(flatten)]
     pub why: Figures,
+}
+
+impl Line {
+    /// Of a connection that is over.
+    pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
+        let (flow, known) = (ended.flow, ended.flow.lifecycle());
+        let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
+        let end = |address: Option<IpAddr>, port: Option<u16>| {
+            address.map(|a| endpoint(&a.to_string(), port.map(i64::from)))
+        };
+        let addresses = flow.addresses();
+        let comm = known.and_then(|l| text(&l.comm));
+        let value = |var| ended.row.get(var).and_then(|v| i64::try_from(v).ok());
+        Self {
+            conn_id: i64::try_from(ended.conn_id).unwrap_or(i64::MAX),
+            local: end(addresses.map(|a| a.0), known.map(|l| l.local_port)),
+            remote: end(addresses.map(|a| a.1), known.map(|l| l.remote_port)),
+            opened_by: Some(flow.opened_by().name().to_owned()),
+            owner: owner(comm, known.map(|l| i64::from(l.pid)).filter(|&pid| pid != 0)),
+            congestion_control: known.and_then(|l| text(&l.congestion)),
+            duration_s: Some(ended.end_ns.saturating_sub(ended.begin_ns) as f64 / 1e9),
+            octets_acked: value(Var::HCThruOctetsAcked),
+            octets_received: value(Var::HCThruOctetsReceived),
+            segs_retrans: value(Var::SegsRetrans),
+            cong_signals: value(Var::CongSignals),
+            min_rtt_us: value(Var::MinRTT).filter(|&us| us != NO_RTT),
+            smoothed_rtt_us: value(Var::SmoothedRTT),
+            closed_by: Some(flow.closed_by().name().to_owned()),
+            close_reason: flow.close_reason().map(|r| r.name().to_owned()),
+            completeness: Some(ended.completeness().name().to_owned()),
+            octets_sent: value(Var::HCDataOctetsOut),
+            why,
+        }
+    }
 }
 
 /// What MinRTT is before the first sample.
@@ -190,10 +227,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     }
     let owners = connections.texts("comm").into_iter().zip(connections.ints("pid")).collect();
     fill(all, owners, |l, (comm, pid): (Option<String>, Option<i64>)| {
-        l.owner = match (comm, pid) {
-            (Some(comm), Some(pid)) => Some(format!("{comm}/{pid}")),
-            (comm, pid) => comm.or(pid.map(|pid| pid.to_string())),
-        };
+        l.owner = owner(comm, pid);
     });
     fill(all, connections.texts("opened_by"), |l, v| l.opened_by = v);
     fill(all, connections.texts("closed_by"), |l, v| l.closed_by = v);
@@ -226,6 +260,13 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, estats.ints("SmoothedRTT"), |l, v| l.smoothed_rtt_us = v);
     lines.sort_by_key(|line| line.conn_id);
     Ok(lines)
+}
+
+fn owner(comm: Option<String>, pid: Option<i64>) -> Option<String> {
+    match (comm, pid) {
+        (Some(comm), Some(pid)) => Some(format!("{comm}/{pid}")),
+        (comm, pid) => comm.or(pid.map(|pid| pid.to_string())),
+    }
 }
 
 /// `address:port`, with brackets around IPv6 (RFC 5952, section 6).

@@ -2,10 +2,12 @@
 
 mod audit;
 mod compare;
+mod diff;
 mod export;
 mod import;
 mod info;
 mod replay;
+mod report;
 mod sql;
 mod variables;
 
@@ -80,8 +82,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write one HTML file: all connections as a table, and plots of the largest that one can zoom
+    Report(report::Arguments),
     /// Compare every connection with the kernel's own account of it
     Audit(audit::Arguments),
+    /// Compare two recordings, connection by connection: what differs, and how surely
+    Diff(diff::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
@@ -135,7 +141,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Report(arguments)), _) => report::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
+        (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Export { run, format }), _) => export::run(&run, format),

@@ -127,7 +127,7 @@ fn warn(report: &Report) {
     }
 }
 
-fn cpus() -> NonZeroUsize {
+pub fn cpus() -> NonZeroUsize {
     available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 

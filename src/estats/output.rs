@@ -159,6 +159,10 @@ pub trait Output {
     type Error;
     /// A connection is over. In order of the end, then of the number.
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error>;
+    /// Whether samples of this connection are wanted: making a row costs more than a record.
+    fn wants(&self, _conn_id: u64) -> bool {
+        true
+    }
     /// A sample of the series. In order of time, then of the number.
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
     /// A snapshot of a socket. In order of time.

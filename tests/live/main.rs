@@ -11,6 +11,7 @@
 mod support;
 
 mod command;
+mod diff;
 mod ends;
 mod path;
 mod recording;

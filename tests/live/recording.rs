@@ -153,7 +153,7 @@ pub struct Recording {
     pub manifest: Json,
     connections: BTreeMap<(SocketAddr, SocketAddr), Vec<Connection>>,
     // Last: it is kept when a test fails, and removed when it passes.
-    _dir: Scratch,
+    dir: Scratch,
 }
 
 /// One connection, of connections.parquet and estats.parquet.
@@ -208,7 +208,12 @@ impl Recording {
         let least = 45 * established.count() as u64;
         assert!(audit("equal") + audit("bounded") >= least, "{tables}");
         assert_eq!(audit("differs"), 0);
-        Self { manifest, connections, _dir: dir }
+        Self { manifest, connections, dir }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.recording()
     }
 
     /// All connections, by local and remote end.

@@ -1,0 +1,140 @@
+//! What is compared of a connection: the numbers that say how it went, not who it was.
+
+use crate::limits::Limit;
+use crate::report::Connection;
+use crate::schema::{Apply, Kind, Rule, Type, Var};
+use crate::summary::Line;
+
+/// What a minimum or a threshold is before there is one.
+const NONE: u64 = 0xffff_ffff;
+
+/// A number of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantity {
+    /// The variable, or the figure.
+    pub name: &'static str,
+    /// Unit.
+    pub unit: &'static str,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Var(Var),
+    Line(fn(&Line) -> Option<f64>),
+    Share(Limit),
+}
+
+impl Quantity {
+    /// The value; none if it is not known.
+    pub fn of(&self, connection: &Connection) -> Option<f64> {
+        match self.source {
+            Source::Line(of) => of(&connection.line),
+            Source::Share(limit) => connection.line.why.limited[limit as usize],
+            Source::Var(var) => {
+                let value = connection.row.get(var)?;
+                let ty = var.def().ty;
+                // Of the 32-bit variables with that value, none has so much of anything.
+                let none = ty == Type::U32 && value == NONE;
+                match ty {
+                    Type::I32 => Some(f64::from(value as i32)),
+                    _ => (!none).then_some(value as f64),
+                }
+            }
+        }
+    }
+}
+
+/// All of them, those first that a person asks for first.
+pub fn quantities() -> impl Iterator<Item = Quantity> {
+    let line = |name, unit, of| Quantity { name, unit, source: Source::Line(of) };
+    let first = [
+        line("goodput", "bit/s", |l| {
+            let octets = l.octets_acked?.max(l.octets_received?) as f64;
+            l.duration_s.filter(|&s| s > 0.0).map(|s| octets * 8.0 / s)
+        }),
+        line("duration_s", "s", |l| l.duration_s),
+        line("retransmitted_share", "share", |l| l.why.retransmitted_share),
+        line("recoveries", "episodes", |l| l.why.recoveries.map(|n| n as f64)),
+        line("recovery_share", "share", |l| l.why.recovery_share),
+        line("rtt_inflation", "ratio", |l| l.why.rtt_inflation),
+        line("busy_share", "share", |l| l.why.busy_share),
+    ];
+    let shares = SHARES.into_iter().zip(Limit::ALL).map(|(name, limit)| Quantity {
+        name,
+        unit: "share",
+        source: Source::Share(limit),
+    });
+    let variables = Var::ALL.iter().filter(|var| is_compared(**var)).map(|&var| Quantity {
+        name: var.name(),
+        unit: var.def().unit,
+        source: Source::Var(var),
+    });
+    first.into_iter().chain(shares).chain(variables)
+}
+
+/// As the columns are called.
+const SHARES: [&str; Limit::ALL.len()] = [
+    "limited_startup",
+    "limited_application",
+    "limited_sender",
+    "limited_congestion",
+    "limited_receiver",
+    "limited_pacing",
+];
+
+/// Numbers that would be another of themselves in any two runs (ports, sequence numbers, times), and
+/// those that only repeat another, are left out.
+fn is_compared(var: Var) -> bool {
+    let def = var.def();
+    let number = match def.ty {
+        Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I32 => true,
+        Type::Truth | Type::Enum(_) | Type::Address | Type::MonotonicNs | Type::WallUs => false,
+    };
+    let own = match def.apply {
+        Apply::Stream(_) => true,
+        Apply::Derived(
+            Rule::Low32(_)
+            | Rule::Constant(_)
+            | Rule::Lifecycle
+            | Rule::ElapsedSeconds(..)
+            | Rule::ElapsedMicroseconds(..),
+        ) => false,
+        Apply::Derived(_) => true,
+    };
+    number && own && def.kind != Kind::Identity && def.unit != "sequence"
+}
+
+/// A word of a connection.
+type OfLine = fn(&Line) -> Option<&str>;
+
+/// Words that say how a connection went.
+pub(super) fn words() -> impl Iterator<Item = (&'static str, OfLine)> {
+    let all: [(_, OfLine); 5] = [
+        ("congestion_control", |l| l.congestion_control.as_deref()),
+        ("limited_by", |l| l.why.limited_by),
+        ("limits_basis", |l| l.why.limits_basis.as_deref()),
+        ("close_reason", |l| l.close_reason.as_deref()),
+        ("completeness", |l| l.completeness.as_deref()),
+    ];
+    all.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_it_was_is_not_compared() {
+        let names: Vec<_> = quantities().map(|q| q.name).collect();
+        for name in ["SegsRetrans", "CurCwnd", "HCDataOctetsOut", "SndLimTimeCwnd", "MinRTT"] {
+            assert!(names.contains(&name), "{name}");
+        }
+        for name in ["RemPort", "SndUna", "SndInitial", "StartTs", "DataOctetsOut", "State"] {
+            assert!(!names.contains(&name), "{name}");
+        }
+        for (name, limit) in SHARES.into_iter().zip(Limit::ALL) {
+            assert_eq!(name, format!("limited_{}", limit.name()));
+        }
+    }
+}

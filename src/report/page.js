@@ -1,0 +1,196 @@
+// Puts the page together: facts, table, and the connection that is looked at.
+
+const byId = (id) => document.getElementById(id);
+const WHY = {
+  startup: "the handshake",
+  application: "the application, which had written nothing more",
+  sender: "its own host, where data waited (Nagle, device queue)",
+  congestion: "the congestion window",
+  receiver: "the receiver's window",
+  pacing: "the pacing timer",
+};
+let current = null;
+
+function sharesBar(limited) {
+  const known = page.limits.filter((name) => limited[name] > 0);
+  const title = known.map((name) => `${name} ${write.share(limited[name])}`).join(", ");
+  return element("div", { class: "shares", role: "img", title, "aria-label": title },
+    ...known.map((name) => element("i", { style: `width:${limited[name] * 100}%;background:var(--l-${name})` })));
+}
+
+const viewOf = (line) => page.views.findIndex((view) => view.traces.some(([run, id]) => run === line.run && id === line.conn_id));
+
+function columns() {
+  const column = (name, label, title, value, more = {}) => ({ name, label, title, value, ...more });
+  const number = (name, label, title, value, written) => column(name, label, title, value, { number: true, write: written });
+  const link = (line) => {
+    const view = viewOf(line);
+    return view < 0
+      ? element("span", { title: "no plots: only the connections with the most octets have them" }, String(line.conn_id))
+      : element("button", { type: "button", class: "id", "aria-label": `Show connection ${line.conn_id}`, onclick: () => open(view) }, String(line.conn_id));
+  };
+  const all = [
+    number("id", "ID", "Number of the connection", (l) => l.conn_id, write.text),
+    column("local", "Local", "Local address and port", (l) => l.local),
+    column("remote", "Remote", "Remote address and port", (l) => l.remote),
+    column("opened", "Opened", "Who opened it", (l) => l.opened_by),
+    column("owner", "Owner", "Command name and process id", (l) => l.owner),
+    column("cc", "CC", "Congestion control", (l) => l.congestion_control),
+    number("begin", "Begin", "Since the recording began", (l) => l.begin_s, write.seconds),
+    number("duration", "Duration", "From beginning to end", (l) => l.duration_s, write.seconds),
+    number("acked", "Acked", "Octets acknowledged by the peer", (l) => l.octets_acked, write.octets),
+    number("received", "Received", "Octets received", (l) => l.octets_received, write.octets),
+    number("goodput", "Goodput", "Octets acknowledged over its whole life", (l) => l.goodput, write.rate),
+    number("again", "Sent again", "Octets sent again, of those sent", (l) => l.retransmitted_share, write.share),
+    number("recoveries", "Recov.", "Stays in recovery", (l) => l.recoveries, write.count),
+    number("minrtt", "Min RTT", "Smallest RTT sample", (l) => l.min_rtt_us, write.ms),
+    number("inflation", "RTT ×", "Mean RTT over the smallest", (l) => l.rtt_inflation, write.times),
+    column("limit", "Limited by", "What limited the sender for the largest share of its life", (l) => (l.octets_sent > 0 ? l.limited_by : null)),
+    column("shares", "Shares", "Shares of its life by limit", () => null, { node: (l) => (l.octets_sent > 0 ? sharesBar(l.limited) : "–") }),
+    column("end", "End", "How it ended, and who closed it", (l) => (l.close_reason ? `${l.close_reason} (${l.closed_by})` : null)),
+    column("complete", "Seen", "How much of it was seen", (l) => l.completeness),
+  ];
+  all[0].node = link;
+  if (page.runs.length > 1) all.unshift(column("run", "Run", "Recording", (l) => page.runs[l.run].label));
+  return all;
+}
+
+function showFacts() {
+  const places = page.runs.map((run) => {
+    const facts = Object.fromEntries(run.facts);
+    const first = ["host", "kernel", "capture", "command", "begun", "duration", "connections", "records lost", "audit", "hook set"];
+    const list = (names) => element("dl", {}, ...names.flatMap(([name, value]) =>
+      [element("dt", {}, name), element("dd", { class: name === "records lost" && run.lost > 0 ? "alarm" : null }, value)]));
+    const rest = run.facts.filter(([name]) => !first.includes(name));
+    const details = element("details", {}, element("summary", {}, "Hooks, sysctls and queueing disciplines"), list(rest));
+    return [page.runs.length > 1 ? element("h3", {}, run.label) : null, list(first.filter((name) => facts[name]).map((name) => [name, facts[name]])), details];
+  });
+  byId("facts").replaceChildren(...places.flat().filter(Boolean));
+  const lost = page.runs.reduce((sum, run) => sum + run.lost, 0);
+  const line = page.runs.map((run) => {
+    const facts = Object.fromEntries(run.facts);
+    const words = [facts.command && facts.command !== "none" ? facts.command : null, facts.host?.split(",")[0], facts.kernel?.split(" ")[0], facts.begun, facts.duration];
+    return (page.runs.length > 1 ? `${run.label}: ` : "") + words.filter(Boolean).join(" · ");
+  });
+  byId("runs").replaceChildren(...line.map((text) => element("div", { class: "note" }, text)),
+    ...(lost > 0 ? [element("div", { class: "alarm" }, `${lost} records were lost while recording: figures of connections marked lossy are lower bounds`)] : []));
+}
+
+function tile(value, label) {
+  return element("div", { class: "tile" }, element("b", {}, value), element("span", {}, label));
+}
+
+/** The sentence that a newcomer reads first. */
+function verdict(line, data) {
+  const parts = [];
+  if (!(line.octets_sent > 0)) {
+    parts.push("It sent no data: what limited the transfer is known at its other end.");
+  } else if (line.limited_by) {
+    const basis = line.limits_basis === "exact" ? "" : " (an estimate with the hooks that were attached)";
+    parts.push(`For ${write.share(line.limited[line.limited_by])} of its life it was limited by ${WHY[line.limited_by]}${basis}.`);
+  }
+  const again = data.retransmissions;
+  if (again.length > 0) {
+    const n = again.reduce((sum, event) => sum + event[1], 0);
+    const times = again.length === 1 ? `at ${write.seconds(again[0][0])}` : `from ${write.seconds(again[0][0])} to ${write.seconds(again.at(-1)[0])}`;
+    parts.push(`${n} ${n === 1 ? "segment was" : "segments were"} sent again, ${times}, in ${line.recoveries ?? "–"} ${line.recoveries === 1 ? "stay" : "stays"} in recovery.`);
+  } else if (line.octets_sent > 0) {
+    parts.push("Nothing was sent again.");
+  }
+  return parts.join(" ");
+}
+
+function explain(traces) {
+  const blocks = traces.map(({ line, data, label }) => element("div", {},
+    traces.length > 1 ? element("h3", {}, page.runs[line.run].label) : null,
+    element("p", { class: "verdict" }, verdict(line, data)),
+    element("div", { class: "tiles" },
+      tile(write.rate(line.goodput), "goodput over its life"),
+      tile(write.seconds(line.duration_s), "duration"),
+      tile(write.octets(line.octets_acked), "acknowledged"),
+      tile(write.octets(line.octets_received), "received"),
+      tile(write.share(line.retransmitted_share), "sent again"),
+      tile(write.ms(line.min_rtt_us), "smallest RTT"),
+      tile(write.times(line.rtt_inflation), "mean RTT over it"),
+      tile(write.text(line.congestion_control), "congestion control"),
+      tile(write.text(line.completeness).replace("_", " "), "completeness"))));
+  const marks = traces.length > 1 ? element("div", { class: "keys" }, "Ticks below the lines: segments sent again, of each run in its colour.") : element("div", { class: "keys" },
+    element("span", {}, element("i", { style: "background:var(--recovery);outline:1px solid var(--line)" }), "in recovery"),
+    element("span", {}, element("i", { style: "background:var(--red)" }), `sent again (${traces[0].line.segs_retrans ?? "–"})`),
+    element("span", {}, element("i", { style: "background:var(--purple)" }), `timeout (${traces[0].data.timeouts.reduce((n, e) => n + e[1], 0)})`),
+    element("span", {}, element("i", { style: "background:var(--sky)" }), `congestion mark echoed (${traces[0].data.marks.reduce((n, e) => n + e[1], 0)})`));
+  byId("why").replaceChildren(...blocks, marks);
+}
+
+async function open(index, quietly = false) {
+  const view = page.views[index];
+  if (!view) return;
+  const traces = await Promise.all(view.traces.map(async ([run, id]) => ({
+    // Of "A path" the letter: a legend has no room for more.
+    label: page.runs[run].label.split(" ")[0], line: connectionOf(run, id), data: await plotData(run, id),
+  })));
+  byId("detail").hidden = false;
+  byId("detail-title").textContent = view.label;
+  explain(traces);
+  const show = () => {
+    const range = current && current.index === index ? current.plots.range() : null;
+    if (current) current.plots.destroy();
+    const plots = makePlots(byId("plots"), byId("distribution"), traces, (visible) => {
+      byId("range").textContent = `${write.seconds(visible.from)} to ${write.seconds(visible.to)}`;
+    });
+    current = { index, plots, show };
+    if (range) plots.zoom(range.from, range.to);
+  };
+  show();
+  byId("reduction").textContent = traces.map(({ data, label }) =>
+    `${traces.length > 1 ? `${label}: ` : ""}made of ${write.count(data.records)} records; of each ${write.ms(data.stretch_us)} a line keeps its smallest and largest value, in their order.`).join(" ");
+  for (const row of document.querySelectorAll("#connections tr[data-view]"))
+    row.classList.toggle("open", row.dataset.view === String(index));
+  if (quietly) return;
+  history.replaceState(null, "", `#${view.traces.map(([run, id]) => `${run}-${id}`).join("+")}`);
+  byId("detail-title").focus({ preventScroll: true });
+  byId("detail").scrollIntoView({ block: "start" });
+}
+
+const actions = {
+  in: (plots) => plots.magnify(0.5),
+  out: (plots) => plots.magnify(2),
+  left: (plots) => plots.move(-0.25),
+  right: (plots) => plots.move(0.25),
+  all: (plots) => plots.all(),
+};
+const KEYS = { "+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", 0: "all", Home: "all" };
+
+for (const button of document.querySelectorAll("[data-zoom]"))
+  button.addEventListener("click", () => current && actions[button.dataset.zoom](current.plots));
+byId("plots").addEventListener("keydown", (event) => {
+  const action = KEYS[event.key];
+  if (!current || !action || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  actions[action](current.plots);
+});
+addEventListener("resize", () => current && current.plots.resize());
+for (const query of ["(prefers-color-scheme: dark)", "print"])
+  matchMedia(query).addEventListener("change", () => current && current.show());
+
+function showDifference() {
+  const difference = page.difference;
+  if (!difference) return;
+  byId("difference").hidden = false;
+  byId("difference-note").textContent = difference.note;
+  makeTable(byId("difference-table"), difference.columns.map((column, i) => ({
+    ...column, value: (row) => row[i],
+    write: column.share ? (v) => (v > 0 ? "+" : "") + write.share(v) : column.number ? (v) => (isKnown(v) ? (+v.toPrecision(6)).toLocaleString("en", { maximumSignificantDigits: 6 }) : "–") : write.text,
+  })), difference.rows, { label: "Differences", sort: null, rows: 15 });
+}
+
+showFacts();
+showDifference();
+makeTable(byId("connections"), columns(), connections, {
+  label: "Connections",
+  sort: page.runs.length > 1 ? null : { name: "acked", descending: true },
+  rowAttributes: (line) => ({ "data-view": viewOf(line), class: current && viewOf(line) === current.index ? "open" : null }),
+});
+const wanted = location.hash.slice(1);
+const first = page.views.findIndex((view) => view.traces.map(([run, id]) => `${run}-${id}`).join("+") === wanted);
+open(Math.max(0, first), first < 0).then(() => (document.documentElement.dataset.ready = "yes"));
