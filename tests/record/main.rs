@@ -16,6 +16,7 @@ mod filters;
 mod life;
 mod limits;
 mod loss;
+mod packets;
 mod processes;
 mod run;
 mod snapshots;
