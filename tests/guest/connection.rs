@@ -63,10 +63,12 @@ impl Ends<'_> {
     /// A short connection, by what was written.
     pub fn octets(&self) -> Verdict {
         let octets = self.flow.octets.expect("short ones say it") as i64;
+        // Nothing is lost, but on a busy host an ACK may come after the loss probe, and the probe too.
+        let passed = octets + self.client.values.int("OctetsRetrans");
         // Sequence space has a SYN and a FIN besides; the server's SYN is acknowledged before it
         // has a socket of its own.
-        let sent = [("HCDataOctetsOut", octets), ("HCThruOctetsAcked", octets + 2)];
-        let received = [("HCDataOctetsIn", octets), ("HCThruOctetsReceived", octets + 1)];
+        let sent = [("HCDataOctetsOut", passed), ("HCThruOctetsAcked", octets + 2)];
+        let received = [("HCDataOctetsIn", passed), ("HCThruOctetsReceived", octets + 1)];
         [numbers("client", self.client, &sent), numbers("server", self.server, &received)]
             .into_iter()
             .collect()
