@@ -23,7 +23,7 @@ while read -r line; do complain "$line"; done <"$links"
 for hook in $(sed -n 's/.*section: "\(.*\)",/\1/p' src/capture/points.rs | sort -u); do
 	grep -q "$hook" docs/impact.md || complain "docs/impact.md does not name $hook"
 done
-for command in replay info verify summary variables; do
+for command in replay info verify summary variables audit report diff; do
 	grep -q "estats-analyze $command" README.md || complain "README.md does not show estats-analyze $command"
 done
 

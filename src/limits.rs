@@ -11,10 +11,12 @@
 //! the state in which the transmit loop before left the socket. So a reading decides the time back to
 //! the record before. What waits for the pacing timer cannot be told there.
 
+use std::ops::RangeInclusive;
+
 use crate::schema::Var;
 
-/// RFC 4898 number of the established state.
-const ESTABLISHED: u64 = 5;
+/// RFC 4898 numbers of the states that follow the handshake, established to closing.
+const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
 /// tcpEStatsStackInRecovery dataRecovery.
 const DATA_RECOVERY: u64 = 3;
 /// The slow values are read this often unless the recorder was told otherwise. Readings closer
@@ -144,10 +146,18 @@ impl Limits {
     /// Takes the values in force at the end of a record.
     pub fn record(&mut self, record: &Record, values: &impl Fn(Var) -> Option<u64>) {
         let Record { ts_ns, .. } = *record;
-        if values(Var::State).is_some_and(|state| state >= ESTABLISHED) {
+        if values(Var::State).is_some_and(|state| SYNCHRONISED.contains(&state)) {
             self.establish(ts_ns);
         }
-        let recovering = values(Var::InRecovery) == Some(DATA_RECOVERY);
+        self.recovery(ts_ns, values(Var::InRecovery) == Some(DATA_RECOVERY));
+        match self.basis {
+            Basis::Limstate => self.limstate(record, values),
+            Basis::Gauges if self.limit != Some(Limit::Startup) => self.gauges(record, values),
+            Basis::Gauges => {}
+        }
+    }
+
+    fn recovery(&mut self, ts_ns: u64, recovering: bool) {
         match (self.recovery_since, recovering) {
             (None, true) => {
                 self.recoveries += 1;
@@ -158,11 +168,6 @@ impl Limits {
                 self.recovery_since = None;
             }
             (None, false) | (Some(_), true) => {}
-        }
-        match self.basis {
-            Basis::Limstate => self.limstate(record, values),
-            Basis::Gauges if self.limit != Some(Limit::Startup) => self.gauges(record, values),
-            Basis::Gauges => {}
         }
     }
 

@@ -209,7 +209,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limited_sender",
             K::Float64,
             SHARE,
-            "Share in which data waited and the host's stack held it back: Nagle's algorithm, the device's queue, TSO deferral; without Limstate the pacing timer too.",
+            "Share in which data waited and the host's stack held it back: Nagle's algorithm, the device's queue, TSO deferral, and, after a loss probe, the wait for the retransmission timer; without Limstate the pacing timer too.",
         )
         .from(LIMITS),
         c(

@@ -93,6 +93,7 @@ pub fn measure(
     measured.check_tcp_info();
     measured.check_mib();
     measured.check_link();
+    measured.check_limits();
     measured
 }
 
@@ -146,6 +147,27 @@ impl Measured {
         ] {
             let audit = audit::mib(&connection.values, &Mib::of(netns));
             audit.assert(&format!("{name}, MIB of its namespace"), MIBS);
+        }
+    }
+
+    /// What limited the sender, against the kernel's chronometer: where nothing is outstanding or
+    /// waits, the application is what limits, and nothing else.
+    fn check_limits(&self) {
+        for connection in [&self.client, &self.server] {
+            let share = |column: &str| match connection.identity.get(column) {
+                Some(Value::Float(share)) => *share,
+                other => panic!("{column}: {other:?}"),
+            };
+            let shares = ["startup", "application", "sender", "congestion", "receiver", "pacing"]
+                .map(|limit| share(&format!("limited_{limit}")));
+            let sum: f64 = shares.iter().sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
+            let idle = 1.0 - share("busy_share");
+            let free = shares[0] + shares[1];
+            // Busy time has steps of a jiffy, of 4 ms here, in a life of 0.8 s and more; measured:
+            // idle is never the longer one. The other way round it may be: the queue is empty
+            // while what was sent is under way.
+            assert!(free > idle - 0.01, "{shares:?}, idle {idle}");
         }
     }
 
