@@ -24,6 +24,8 @@ need iperf3 iperf3
 need ip iproute2
 need ss iproute2
 need zstd zstd
+# What captures are held against.
+need tshark tshark
 # Guests (scripts/guest): an emulator, and what goes into an initramfs.
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
