@@ -22,6 +22,26 @@ int socket_out(struct __sk_buff *skb)
 	return PASS;
 }
 
+/*
+ * The owner of a socket that is not TCP's is who made it: only then is `current` its owner by
+ * construction. Loaded where processes are chosen.
+ */
+SEC("cgroup/sock_create")
+int socket_made(struct bpf_sock *ctx)
+{
+	struct owner *owner;
+
+	if (ctx->protocol == IPPROTO_TCP)
+		return PASS;
+	owner = owner_make(ctx);
+	if (!owner)
+		return PASS;
+	owner->pid = bpf_get_current_pid_tgid() >> 32;
+	owner->inherited = 0;
+	follow(owner);
+	return PASS;
+}
+
 /* What the next program says, or to go on if there is none (TC_ACT_UNSPEC, TCX_NEXT). */
 #define NEXT -1
 

@@ -34,11 +34,50 @@ static __always_inline u32 netns_of(struct __sk_buff *skb)
 	return kernel->dev->nd_net.net->ns.inum;
 }
 
-/* Where IP begins: link headers differ, and some interfaces have none. */
+/* Reads bytes wherever they lie; mostly they lie in the linear part. */
+static __always_inline bool peek(struct __sk_buff *skb, u32 at, void *to, u32 size)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (data + at + size <= end) {
+		__builtin_memcpy(to, data + at, size);
+		return true;
+	}
+	return !bpf_skb_load_bytes(skb, at, to, size);
+}
+
+static __always_inline bool is_tag(u16 type)
+{
+	return type == bpf_htons(0x8100) || type == bpf_htons(0x88a8) || type == bpf_htons(0x9100);
+}
+
+/* More tags than that are not looked behind. */
+#define MAX_TAGS 4
+
+/* Past the VLAN tags that stand in an Ethernet header. */
+static __always_inline u32 after_tags(struct __sk_buff *skb, u32 ip)
+{
+	u16 type;
+	u32 at;
+	int i;
+
+	for (at = 12, i = 0; i <= MAX_TAGS; i++, at += 4) {
+		if (!peek(skb, at, &type, sizeof(type)))
+			return ip;
+		if (!is_tag(type))
+			return at + 2;
+	}
+	return ip;
+}
+
+/*
+ * Where IP begins: link headers differ, and some interfaces have none. Of several tags only the
+ * first was taken off, and what follows it passes for the network's header.
+ */
 static __always_inline u32 ip_offset_of(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel;
-	u64 head, data;
+	u64 head, data, offset;
 	u16 network;
 
 	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
@@ -52,23 +91,14 @@ static __always_inline u32 ip_offset_of(struct __sk_buff *skb)
 		data = (u64)BPF_CORE_READ(kernel, data);
 		network = BPF_CORE_READ(kernel, network_header);
 	}
-	return head + network - data;
+	offset = head + network - data;
+	/* The verifier wants these two to be subtracted in 64 bits. */
+	barrier_var(offset);
+	return offset >= 14 && is_tag(skb->protocol) ? after_tags(skb, offset) : offset;
 }
 
 /* Longer link headers, tags included, than any interface of IP has. */
 #define MAX_IP_OFFSET 64
-
-/* Reads bytes wherever they lie; mostly they lie in the linear part. */
-static __always_inline bool peek(struct __sk_buff *skb, u32 at, void *to, u32 size)
-{
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-
-	if (data + at + size <= end) {
-		__builtin_memcpy(to, data + at, size);
-		return true;
-	}
-	return !bpf_skb_load_bytes(skb, at, to, size);
-}
 
 /* What decides how much is kept, and by which filters. */
 struct headers {
@@ -339,6 +369,23 @@ static __always_inline bool hand_over_packet(struct __sk_buff *skb, struct packe
 	return false;
 }
 
+/*
+ * Longer than the recorder is ever silent. A filter of a clsact qdisc stays when the recorder is
+ * killed, and should cost little then.
+ */
+#define GUARD_NS 10000000000ULL
+
+/* No digest is made of it, but it is counted: an interface's own counters have it. */
+static __always_inline void count_other(u8 hook)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu && hook == ESTATS_HOOK_interface_in)
+		__sync_fetch_and_add(&cpu->not_ip[0], 1);
+	if (cpu && hook == ESTATS_HOOK_interface_out)
+		__sync_fetch_and_add(&cpu->not_ip[1], 1);
+}
+
 /* `by_socket`: the filters by process and cgroup are asked too. */
 static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u8 hook, bool by_socket)
 {
@@ -347,8 +394,10 @@ static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u8 hook, bo
 	struct cpu_counters *cpu;
 	struct headers h;
 
-	if (ip > MAX_IP_OFFSET || !read_headers(skb, ip, &h))
+	if (ip > MAX_IP_OFFSET || !read_headers(skb, ip, &h)) {
+		count_other(hook);
 		return;
+	}
 	head.netns = netns_of(skb);
 	if (!packet_passes(skb, ip, &h, head.netns))
 		return;
@@ -359,6 +408,11 @@ static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u8 hook, bo
 		return;
 	if (h.end > MAX_DIGEST)
 		h.end = MAX_DIGEST;
+	if (!by_socket && guarded && now - alive_ns > GUARD_NS) {
+		next_seq(cpu);
+		count_loss(cpu, hook);
+		return;
+	}
 	head.hdr.ts_ns = now;
 	head.hdr.seq = next_seq(cpu);
 	head.hdr.cookie = bpf_get_socket_cookie(skb);

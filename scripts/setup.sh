@@ -21,6 +21,8 @@ need /usr/include/libelf.h libelf-dev
 need /usr/include/zlib.h zlib1g-dev
 need /usr/include/linux/bpf.h linux-libc-dev
 need iperf3 iperf3
+need tcpdump tcpdump
+need nsenter util-linux
 need ip iproute2
 need ss iproute2
 need zstd zstd

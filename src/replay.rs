@@ -269,6 +269,7 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LateDrain { .. }
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
+            | LedgerRow::NotIp { .. }
             | LedgerRow::Dropped { .. } => {}
         }
     }

@@ -89,6 +89,8 @@ struct Counters {
     /// By hook code; 0 is unused.
     lost: Vec<u64>,
     map_failures: u64,
+    /// Received, sent.
+    not_ip: [u64; 2],
 }
 
 /// Drains the rings and keeps the account.
@@ -256,6 +258,11 @@ impl<'obj> Drain<'obj> {
                 let count = new.map_failures - old.map_failures;
                 sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
             }
+            let both = [Hook::InterfaceIn, Hook::InterfaceOut].into_iter().zip(old.not_ip);
+            for ((hook, old), new) in both.zip(new.not_ip).filter(|((_, old), new)| new > old) {
+                let count = new - old;
+                sink.writer.ledger(&LedgerRow::NotIp { ts_ns, cpu, hook, count })?;
+            }
             if new.emitted > old.emitted {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
@@ -334,8 +341,10 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 .chunks_exact(8)
                 .map(|w| u64::from_ne_bytes(w.try_into().expect("eight bytes")))
                 .collect();
-            let lost = words[1..=Hook::ALL.len() + 1].to_vec();
-            Counters { emitted: words[0], lost, map_failures: words[Hook::ALL.len() + 2] }
+            let (emitted, words) = (words[0], &words[1..]);
+            let (lost, rest) = words.split_at(Hook::ALL.len() + 1);
+            let (lost, map_failures) = (lost.to_vec(), rest[0]);
+            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]] }
         })
         .collect())
 }

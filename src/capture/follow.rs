@@ -101,13 +101,17 @@ impl Follower {
             attached: BTreeMap::new(),
             seen: Vec::new(),
         };
+        loaded.say_alive()?;
         follower.search()?;
         Ok(Some(follower))
     }
 
     /// Attaches to what has come since, and lets go of what has gone.
-    pub(super) fn follow(&mut self) -> Result<(), CaptureError> {
+    pub(super) fn follow(&mut self, loaded: &Loaded) -> Result<(), CaptureError> {
         if clock::monotonic_ns() - self.searched_ns >= SEARCH_NS {
+            if self.how == Attach::Tc {
+                loaded.say_alive()?;
+            }
             return self.search();
         }
         for i in changed(&self.watched) {

@@ -25,7 +25,7 @@ use self::{
     warnings::load_error,
 };
 use super::{
-    CaptureError, Filters, filter, function, host,
+    CaptureError, Filters, clock, filter, function, host,
     interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target},
@@ -59,6 +59,9 @@ pub(super) struct Plan<'a> {
 
 /// Each CPU has its own perf buffer of lifecycle records.
 const PERF_LIFECYCLE_BYTES: u32 = 1 << 20;
+
+/// The program that notes who makes sockets that are not TCP's.
+pub(super) const OWN_DATAGRAMS: &str = "socket_made";
 
 /// The programs in the kernel, with what they write to.
 pub(super) struct Loaded {
@@ -266,7 +269,15 @@ fn prepare(
         );
     }
     if let Some(packets) = plan.packets {
-        object::configure(&mut open, &[("digest_bytes", packets.digest_bytes.into())]);
+        let guarded = attach_by(kernel.has_tcx(), packets.attach) == Attach::Tc;
+        object::configure(
+            &mut open,
+            &[
+                ("with_packets", 1),
+                ("digest_bytes", packets.digest_bytes.into()),
+                ("guarded", guarded.into()),
+            ],
+        );
     }
     let sized = |r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf("size the maps", e));
     for mut map in open.maps_mut() {
@@ -299,6 +310,9 @@ fn prepare(
             .enumerate()
             .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
+        if name == OWN_DATAGRAMS {
+            return plan.by_process && plan.packets.is_some_and(|p| p.sockets);
+        }
         if name == "poll" && plan.snapshots.is_none() {
             return false;
         }
@@ -311,6 +325,10 @@ fn prepare(
         }
     }
     Ok(open)
+}
+
+fn attach_by(tcx: bool, wanted: Option<Attach>) -> Attach {
+    wanted.unwrap_or(if tcx { Attach::Tcx } else { Attach::Tc })
 }
 
 /// What the name of a program that stands in for another ends with.
@@ -463,7 +481,12 @@ impl Loaded {
 
     /// How programs get at interfaces.
     pub(super) fn attach_by(&self, wanted: Option<Attach>) -> Attach {
-        wanted.unwrap_or(if self.tcx { Attach::Tcx } else { Attach::Tc })
+        attach_by(self.tcx, wanted)
+    }
+
+    /// Tells the programs at interfaces that the recorder is there.
+    pub(super) fn say_alive(&self) -> Result<(), CaptureError> {
+        self.variables.set("alive_ns", clock::monotonic_ns())
     }
 
     /// Why packets cannot be recorded, if they cannot.

@@ -160,6 +160,9 @@ pub fn record(
         return Err(CaptureError::Option { option, value, reason: reason.to_owned() });
     }
     let attached = loaded.attach(by_process)?;
+    if let Some(packets) = &options.packets {
+        attached.must_have_packets(packets, &options.without)?;
+    }
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
     manifest.started = started;
@@ -217,7 +220,7 @@ pub fn record(
         if fault.is_none() {
             let round = follower
                 .as_mut()
-                .map_or(Ok(()), Follower::follow)
+                .map_or(Ok(()), |follower| follower.follow(&loaded))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
                 .and_then(|()| if due { drain.account(counters) } else { Ok(()) });

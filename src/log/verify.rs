@@ -130,7 +130,8 @@ impl Ledger {
                 | LedgerRow::LateDrain { .. }
                 | LedgerRow::Skipped { .. }
                 | LedgerRow::LatePoll { .. }
-                | LedgerRow::SlowPoll { .. },
+                | LedgerRow::SlowPoll { .. }
+                | LedgerRow::NotIp { .. },
             )
             | RawRow::Unknown => {}
         }

@@ -17,6 +17,7 @@ mod flows;
 mod life;
 mod limits;
 mod loss;
+mod packets;
 mod processes;
 mod run;
 mod snapshots;
