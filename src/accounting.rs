@@ -163,6 +163,11 @@ impl Accounting {
         self.table.get(slot)
     }
 
+    /// The flows that are open, in order of their slots.
+    pub fn open(&self) -> impl Iterator<Item = &Flow> {
+        self.table.open()
+    }
+
     /// A lifecycle record of a connection, by its number in the engine. Gives the flow's account of
     /// the packets so far.
     pub fn lifecycle(&mut self, conn_id: u64, record: &Lifecycle) -> Option<Account> {

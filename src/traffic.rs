@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use chrono::DateTime;
 use serde::Serialize;
 
-use crate::accounting::{Closing, Flow, Span};
+use crate::accounting::{Accounting, Closing, Flow, Span};
 use crate::estats::{Ended, FlowRow, Output, Polled, Sample};
 use crate::log::Recording;
 use crate::replay::ledger::Ledger;
@@ -172,6 +172,12 @@ fn duration(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.3} s") }
 }
 
+/// The lines of the flows that are open, as far as they have gone.
+pub fn open(accounting: &Accounting, clock: &Ledger) -> Vec<Line> {
+    let both = |flow| [true, false].map(|way| Line::of(flow, &Flow::so_far(flow), way, clock));
+    accounting.open().flat_map(both).flatten().collect()
+}
+
 struct Collector<'a> {
     clock: &'a Ledger,
     lines: Vec<Line>,
@@ -213,6 +219,7 @@ pub fn recording(recording: &Recording, options: &Options) -> Result<Vec<Line>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounting;
 
     fn line(source: &str, packets: u64, bytes: u64) -> Line {
         Line {
@@ -245,6 +252,21 @@ mod tests {
              TCP      10.0.2.15:43824       10.0.2.15:56604       685     37.09 KiB\n"
         );
         assert_eq!(table(&lines, 1).lines().last(), Some("... and 1 more (--top)"));
+    }
+
+    #[test]
+    fn open_flows_are_shown_as_far_as_they_have_gone() {
+        let mut accounting = Accounting::new(accounting::Options::default());
+        for ts_ns in [1_000_000_000, 1_500_000_000] {
+            accounting.packet(crate::testing::datagram(ts_ns), false);
+            while accounting.step().is_some() {}
+        }
+        let clock = Ledger::new([(0, 0)], []);
+        let lines = open(&accounting, &clock);
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((line.packets, line.l3_bytes, line.close_reason), (2, 2 * 128, None));
+        assert_eq!((line.begin_us, line.duration_s), (Some(1_000_000), 0.5));
+        assert_eq!((&*line.source, &*line.destination), ("10.0.0.1:1000", "10.0.0.2:53"));
     }
 
     #[test]

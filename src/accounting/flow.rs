@@ -387,6 +387,11 @@ impl Flow {
         (span.forward.packets + span.backward.packets > 0).then_some(span)
     }
 
+    /// All that went through it so far.
+    pub const fn so_far(&self) -> Span {
+        Span { interval_ns: None, forward: self.forward.tally, backward: self.backward.tally }
+    }
+
     /// What has not been told of it yet: all of it without intervals.
     pub(super) fn rest(&self, intervals: bool) -> Span {
         Span {

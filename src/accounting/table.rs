@@ -47,6 +47,10 @@ impl Table {
         self.flows.get(slot as usize)?.as_deref()
     }
 
+    pub fn open(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().filter_map(Option::as_deref)
+    }
+
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Flow> {
         self.flows.get_mut(slot as usize)?.as_deref_mut()
     }

@@ -127,9 +127,13 @@ where
     /// A flow is over. Its slot may have another flow from the next step on.
     fn ended(&mut self, slot: u32, span: &Span, flow: &Flow) -> Result<(), E> {
         // Passive RTT: `rtt.ended(slot)` goes here. Its last samples have their owner from the flow.
-        for (of, sample) in &mut self.samples {
-            if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
-                sample.conn_id = flow.owner.as_ref().map(|owner| owner.conn_id);
+        // There are none but of a flow that ended while its packets came.
+        let recent = |first: &(u32, RttSample)| flow.last_ns >= first.1.ts_ns;
+        if self.samples.front().is_some_and(recent) {
+            for (of, sample) in &mut self.samples {
+                if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
+                    sample.conn_id = flow.owner.as_ref().map(|owner| owner.conn_id);
+                }
             }
         }
         Ok(self.engine.flow(flow, span, true)?)
