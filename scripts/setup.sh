@@ -29,6 +29,8 @@ need zstd zstd
 # Reports are looked at in a browser (tests/report, scripts/screenshot.sh).
 need chromium chromium
 need chromedriver chromium-driver
+# What captures are held against.
+need tshark tshark
 # Guests (scripts/guest): an emulator, and what goes into an initramfs.
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static

@@ -7,19 +7,23 @@
 //! of one [`WINDOW_NS`].
 
 mod connections;
+mod content;
 mod flow;
 mod idle;
 mod sequence;
 mod sighting;
 mod table;
+mod tally;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use crate::wire::{Lifecycle, Packet};
 
 pub use connections::Owner;
-pub use flow::{Account, Closing, ECN_NAMES, Ends, Flow, Opening, Point, Side, Tally, Timeouts};
+pub use flow::{Closing, Ends, Flow, Opening, Point, Side, Timeouts};
 pub use sighting::WINDOW_NS;
+pub use tally::{Account, Recent, Span, Tally};
 
 use connections::Connections;
 use sighting::{Sighting, Sightings};
@@ -30,6 +34,9 @@ use table::Table;
 pub struct Options {
     /// When flows are over that do not end by themselves.
     pub timeouts: Timeouts,
+    /// When flows are told of in intervals of this length, at multiples of it, and not only at
+    /// their end.
+    pub interval: Option<NonZeroU64>,
 }
 
 /// A packet, told once.
@@ -50,10 +57,19 @@ pub struct Seen {
 pub enum Step {
     /// A packet, already counted in its flow ([`Accounting::flow`]).
     Packet(Seen),
+    /// An interval of an open flow is over, in which something came. Told when more comes.
+    Interval {
+        /// Its slot.
+        slot: u32,
+        /// What came.
+        span: Span,
+    },
     /// A flow is over, and its slot free.
     Ended {
         /// The slot it had.
         slot: u32,
+        /// What has not been told in intervals.
+        span: Span,
         /// The flow, with its final counts.
         flow: Box<Flow>,
     },
@@ -68,7 +84,7 @@ pub struct Accounting {
     table: Table,
     connections: Connections,
     ready: VecDeque<Sighting>,
-    ended: VecDeque<(u32, Box<Flow>)>,
+    steps: VecDeque<Step>,
     /// The latest time seen.
     now_ns: u64,
 }
@@ -78,10 +94,10 @@ impl Accounting {
     pub fn new(options: Options) -> Self {
         Self {
             sightings: Sightings::default(),
-            table: Table::new(options.timeouts),
+            table: Table::new(options),
             connections: Connections::default(),
             ready: VecDeque::new(),
-            ended: VecDeque::new(),
+            steps: VecDeque::new(),
             now_ns: 0,
         }
     }
@@ -111,27 +127,27 @@ impl Accounting {
     /// The end of the recording, after the last step: flows still open end here, in order of their
     /// numbers.
     pub fn finish(&mut self) {
-        self.table.end_all(&mut self.ended);
+        self.table.end_all(&mut self.steps);
     }
 
     /// The next step, until there is none.
     pub fn step(&mut self) -> Option<Step> {
         loop {
-            if let Some((slot, flow)) = self.ended.pop_front() {
-                return Some(Step::Ended { slot, flow });
+            if let Some(step) = self.steps.pop_front() {
+                return Some(step);
             }
             let Some(sighting) = self.ready.front() else {
                 // Without packets, time alone ends flows.
-                self.table.expire(self.now_ns, &mut self.ended);
-                if self.ended.is_empty() {
+                self.table.expire(self.now_ns, &mut self.steps);
+                if self.steps.is_empty() {
                     return None;
                 }
                 continue;
             };
             // Flows that end before this packet are told before it.
-            self.table.expire(sighting.packet.ts_ns, &mut self.ended);
-            self.table.make_room(sighting, &mut self.ended);
-            if !self.ended.is_empty() {
+            self.table.expire(sighting.packet.ts_ns, &mut self.steps);
+            self.table.make_room(sighting, &mut self.steps);
+            if !self.steps.is_empty() {
                 continue;
             }
             let sighting = self.ready.pop_front()?;
@@ -145,6 +161,11 @@ impl Accounting {
     /// The flow in a slot.
     pub fn flow(&self, slot: u32) -> Option<&Flow> {
         self.table.get(slot)
+    }
+
+    /// The flows that are open, in order of their slots.
+    pub fn open(&self) -> impl Iterator<Item = &Flow> {
+        self.table.open()
     }
 
     /// A lifecycle record of a connection, by its number in the engine. Gives the flow's account of

@@ -13,7 +13,7 @@ mod slot;
 
 use rustc_hash::FxHashMap;
 
-use crate::accounting::Account;
+use crate::accounting::{self, Account, Span};
 use crate::flow::Flow;
 use crate::limits::{Limits, Record};
 use crate::replay::ledger::{Ledger, Of};
@@ -23,7 +23,7 @@ use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
 pub use output::{
-    Completeness, Counts, Ended, FlowEnded, Interval, Output, Polled, RttSample, Sample, varies,
+    Completeness, Counts, Ended, FlowRow, Interval, Output, Polled, RttSample, Sample, varies,
 };
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
@@ -160,12 +160,20 @@ impl<'a, O: Output> Engine<'a, O> {
         self.connections.get(*index as usize)?.as_ref().map(|connection| connection.conn_id)
     }
 
-    /// A flow that is over, which is passed on.
+    /// A flow, at its end or after an interval, which is passed on with the losses of its time.
     ///
     /// # Errors
     /// The output's.
-    pub fn flow(&mut self, ended: &FlowEnded<'_>) -> Result<(), O::Error> {
-        self.output.flow(ended)
+    pub fn flow(
+        &mut self,
+        flow: &accounting::Flow,
+        span: &Span,
+        ended: bool,
+    ) -> Result<(), O::Error> {
+        // Where the beginning was not seen, it may be what was lost.
+        let from_ns = if flow.begun_before() { 0 } else { flow.first_ns };
+        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, flow.last_ns);
+        self.output.flow(&FlowRow { flow, span, ended, lost_packets })
     }
 
     /// A sample of passive RTT, which is passed on.
@@ -176,12 +184,19 @@ impl<'a, O: Output> Engine<'a, O> {
         self.output.rtt(sample)
     }
 
-    /// What packets say of a connection that is about to end, which is passed on.
+    /// What packets say of a connection that is about to end, which is passed on with how many
+    /// were lost from their first to `end_ns`.
     ///
     /// # Errors
     /// The output's.
-    pub fn packets(&mut self, conn_id: u64, account: &Account) -> Result<(), O::Error> {
-        self.output.packets(conn_id, account)
+    pub fn packets(
+        &mut self,
+        conn_id: u64,
+        account: &Account,
+        end_ns: u64,
+    ) -> Result<(), O::Error> {
+        let lost = self.ledger.lost_between(Of::Packets, account.first_ns, end_ns);
+        self.output.packets(conn_id, account, lost)
     }
 
     /// A snapshot of a socket, which changes nothing: it is passed on with its connection.

@@ -42,6 +42,8 @@ pub mod export;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
 
+pub mod traffic;
+
 pub mod report;
 
 pub mod diff;

@@ -130,6 +130,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         tables_version: TABLES_VERSION,
         recording: manifest.recording.clone(),
         interval: interval_name(options.interval),
+        flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
         digest: TablesManifest::digest(&files),

@@ -1,7 +1,9 @@
 //! Records for unit tests.
 
 use crate::schema::{Hook, Op, Var, Why};
-use crate::wire::{Event, Header, HookRecord, Lifecycle, Operation, Snapshot, SocketValues};
+use crate::wire::{
+    Direction, Event, Header, HookRecord, Lifecycle, Operation, Packet, Snapshot, SocketValues,
+};
 
 /// An IPv4 connection 10.0.0.1:1000 -> 10.0.0.2:80 that we opened.
 pub fn lifecycle(event: Event, ts_ns: u64, cookie: u64) -> Lifecycle {
@@ -57,5 +59,40 @@ pub fn snapshot(ts_ns: u64, cookie: u64) -> Snapshot {
         netns: of.netns,
         congestion: of.congestion,
         values: SocketValues::default(),
+    }
+}
+
+/// A datagram of 100 octets from 10.0.0.1:1000 to port 53 of 10.0.0.2, at its socket.
+pub fn datagram(ts_ns: u64) -> Packet {
+    Packet {
+        ts_ns,
+        seq: 0,
+        cpu: 0,
+        hook: Hook::SocketOut,
+        direction: Direction::Out,
+        interface: None,
+        netns: Some(4_026_531_840),
+        cookie: Some(1),
+        src_mac: None,
+        dst_mac: None,
+        vlan: None,
+        wire_len: 128,
+        captured_len: 128,
+        src_addr: [10, 0, 0, 1].into(),
+        dst_addr: [10, 0, 0, 2].into(),
+        ttl: 64,
+        tos: 0,
+        ip_id: Some(7),
+        fragment_offset: 0,
+        more_fragments: false,
+        flow_label: None,
+        ip_len: 128,
+        protocol: 17,
+        src_port: Some(1000),
+        dst_port: Some(53),
+        payload_len: 100,
+        segments: 1,
+        header: vec![3, 0xe8, 0, 53, 0, 108, 0, 0],
+        payload: Vec::new(),
     }
 }

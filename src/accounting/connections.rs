@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::flow::{Account, Flow, Point, TCP};
+use super::flow::{Flow, Point, TCP};
 use super::table::Table;
+use super::tally::Account;
 use crate::flow;
 use crate::wire::{Event, Lifecycle, Packet};
 
@@ -158,7 +159,7 @@ fn tell(owner: &Owner, tuple: &Tuple, record: &Lifecycle, table: &mut Table) -> 
         flow.owner = Some(owner.clone());
         flow.awaits_child = false;
         if best.is_none_or(|account| account.point != Point::Socket) {
-            best = Some(flow.account());
+            best = Some(flow.account(record.header.ts_ns));
         }
     }
     best

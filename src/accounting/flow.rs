@@ -1,15 +1,20 @@
 //! One flow: its ends, how it began and ended, and what went each way.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use super::connections::Owner;
+use super::content::Wire;
 use super::sequence::{Place, Sequence};
-use super::sighting::Wire;
-use crate::wire::Packet;
+use super::tally::{Account, Moments, Span, Tally, Told};
+use crate::wire::{Direction, Packet};
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const TCP: u8 = 6;
 pub(super) const ICMPV6: u8 = 58;
+pub(super) const UDP: u8 = 17;
+const SCTP: u8 = 132;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -114,36 +119,6 @@ impl Closing {
     }
 }
 
-/// The ECN field's code points in the order of their numbers (RFC 3168).
-pub const ECN_NAMES: [&str; 4] = ["not_ect", "ect1", "ect0", "ce"];
-
-/// Counts of one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Packets; a super-packet, and a datagram in fragments that a socket saw whole, is one.
-    pub packets: u64,
-    /// Segments in them, as the host says.
-    pub segments: u64,
-    /// Of these, those with payload.
-    pub data_segments: u64,
-    /// Bytes of the IP packets, headers included: those of a super-packet once.
-    pub l3_bytes: u64,
-    /// Bytes after the transport header.
-    pub payload_bytes: u64,
-    /// Packets, or fragments of them, that were seen at an interface or in a capture.
-    pub l2_packets: u64,
-    /// Bytes of these with the link's header.
-    pub l2_bytes: u64,
-    /// TCP segments with sequence space that was seen before, keepalives aside.
-    pub retransmitted_segments: u64,
-    /// Octets of that space.
-    pub retransmitted_bytes: u64,
-    /// TCP segments that came after later ones, and were not seen before.
-    pub out_of_order_segments: u64,
-    /// Packets by ECN code point.
-    pub ecn: [u64; 4],
-}
-
 /// One direction of a flow.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
@@ -165,26 +140,10 @@ pub struct Side {
     pub isn: Option<u32>,
     /// Time of its first FIN.
     pub fin_ns: Option<u64>,
+    recent: Moments,
     sequence: Sequence,
     /// The highest acknowledgment it carried.
     acked: Option<u32>,
-}
-
-/// What packets say of a connection at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Sent by the local end.
-    pub sent: Tally,
-    /// Received by it.
-    pub received: Tally,
-    /// What the first packet was.
-    pub opening: Opening,
-    /// Time of the first packet.
-    pub first_ns: u64,
-    /// Where they were seen.
-    pub point: Point,
-    /// Packets that came too late to be put in order.
-    pub late: u64,
 }
 
 /// A flow that is open, or has just ended.
@@ -218,8 +177,12 @@ pub struct Flow {
     pub closing: Option<Closing>,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// Whether it was said of its packets which way they went; else the first end is a guess.
+    pub directed: bool,
     /// The connection that it is.
     pub owner: Option<Owner>,
+    /// What of it has been told in rows of intervals.
+    told: Told,
     /// A SYN of the peer began it: the child that it makes is yet to come.
     pub(super) awaits_child: bool,
     pub(super) armed_ns: u64,
@@ -277,7 +240,9 @@ impl Flow {
             reset: None,
             closing: None,
             late: 0,
+            directed: packet.direction != Direction::Unknown,
             owner: None,
+            told: Told::default(),
             awaits_child: opening == Opening::Syn && !forward,
             armed_ns: 0,
         }
@@ -296,6 +261,28 @@ impl Flow {
         if forward { &mut self.forward } else { &mut self.backward }
     }
 
+    /// Whether it is of TCP.
+    pub const fn is_tcp(&self) -> bool {
+        self.protocol == TCP
+    }
+
+    /// Name of the protocol, or its number.
+    pub fn protocol_name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self.protocol {
+            ICMP => "ICMP",
+            TCP => "TCP",
+            UDP => "UDP",
+            ICMPV6 => "ICMPv6",
+            SCTP => "SCTP",
+            number => return Cow::Owned(number.to_string()),
+        })
+    }
+
+    /// Its beginning was not seen; of protocols that have none, the first packet is.
+    pub fn begun_before(&self) -> bool {
+        self.protocol == TCP && self.opening == Opening::FirstPacket
+    }
+
     /// Whether packets went both ways.
     pub const fn answered(&self) -> bool {
         self.forward.first_ns.is_some() && self.backward.first_ns.is_some()
@@ -303,7 +290,16 @@ impl Flow {
 
     /// Whether TCP has closed it: it was reset, or both ends sent a FIN.
     pub const fn closed(&self) -> bool {
-        self.reset.is_some() || self.forward.fin_ns.is_some() && self.backward.fin_ns.is_some()
+        self.closed_ns().is_some()
+    }
+
+    /// When TCP closed it.
+    pub(super) const fn closed_ns(&self) -> Option<u64> {
+        match (self.reset, self.forward.fin_ns, self.backward.fin_ns) {
+            (Some((reset_ns, _)), ..) => Some(reset_ns),
+            (None, Some(a), Some(b)) => Some(if a > b { a } else { b }),
+            (None, ..) => None,
+        }
     }
 
     /// Which end closed it: whose FIN came first, else who reset it; true for the first end.
@@ -362,6 +358,11 @@ impl Flow {
         tally.l3_bytes += u64::from(packet.ip_len);
         tally.payload_bytes += u64::from(packet.payload_len);
         tally.ecn[usize::from(packet.tos & 3)] += 1;
+        side.recent.advance(packet.ts_ns);
+        let recent = &mut side.recent.counts[0];
+        recent.segments += segments;
+        recent.data_segments += if packet.payload_len > 0 { segments } else { 0 };
+        recent.payload_bytes += u64::from(packet.payload_len);
         side.rewire(&Wire::default(), wire);
         if let Some(tcp) = TcpFacts::of(packet) {
             side.tcp(&tcp, packet, segments, acked);
@@ -371,11 +372,42 @@ impl Flow {
         }
     }
 
-    pub(super) const fn account(&self) -> Account {
+    /// What has not been told of it yet, if a packet of this time is of another interval.
+    pub(super) fn interval_over(&mut self, ts_ns: u64, interval: NonZeroU64) -> Option<Span> {
+        let begin_ns = ts_ns - ts_ns % interval;
+        if begin_ns <= self.told.interval_ns {
+            return None;
+        }
+        let span = self.rest(true);
+        self.told = Told {
+            forward: self.forward.tally,
+            backward: self.backward.tally,
+            interval_ns: begin_ns,
+        };
+        (span.forward.packets + span.backward.packets > 0).then_some(span)
+    }
+
+    /// All that went through it so far.
+    pub const fn so_far(&self) -> Span {
+        Span { interval_ns: None, forward: self.forward.tally, backward: self.backward.tally }
+    }
+
+    /// What has not been told of it yet: all of it without intervals.
+    pub(super) fn rest(&self, intervals: bool) -> Span {
+        Span {
+            interval_ns: intervals.then_some(self.told.interval_ns),
+            forward: self.forward.tally.since(&self.told.forward),
+            backward: self.backward.tally.since(&self.told.backward),
+        }
+    }
+
+    pub(super) const fn account(&self, now_ns: u64) -> Account {
         Account {
             sent: self.forward.tally,
             received: self.backward.tally,
+            recent: self.backward.recent.at(now_ns),
             opening: self.opening,
+            opened_here: self.opened_forward,
             first_ns: self.first_ns,
             point: self.point,
             late: self.late,
@@ -389,6 +421,7 @@ impl Side {
             return;
         }
         if tcp.syn {
+            self.tally.syn_segments += segments;
             self.isn.get_or_insert(tcp.seq);
         }
         if tcp.fin {

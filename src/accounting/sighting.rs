@@ -15,56 +15,18 @@
 //! cut are not recognised.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 
+use super::content::{Content, Datagram, Selector, Wire};
 use super::flow::Point;
 use crate::replay::order::SLACK_NS;
-use crate::wire::{Direction, HEADER_MAX, Packet};
+use crate::wire::{Direction, Packet};
 
 /// How far apart two sightings of a packet may be. Between two points the packet is handed on within
 /// one system call or softirq; those may be preempted, for which 100 ms are allowed as everywhere. A
 /// packet that waits longer for its neighbour's link address, or for a late fragment, is told twice.
 pub const WINDOW_NS: u64 = SLACK_NS;
-
-/// What the link shows of a packet; nothing where only its socket had it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wire {
-    /// 1, or how many fragments.
-    pub packets: u64,
-    /// Bytes with the link's header.
-    pub bytes: u64,
-    pub src_mac: Option<[u8; 6]>,
-    pub dst_mac: Option<[u8; 6]>,
-    pub vlan: Option<u16>,
-    pub interface: Option<u32>,
-}
-
-impl Wire {
-    fn of(packet: &Packet) -> Self {
-        Self {
-            packets: 1,
-            bytes: u64::from(packet.wire_len),
-            src_mac: packet.src_mac,
-            dst_mac: packet.dst_mac,
-            vlan: packet.vlan,
-            interface: packet.interface,
-        }
-    }
-
-    /// A further fragment of the same packet.
-    const fn with(self, piece: &Self) -> Self {
-        Self {
-            packets: self.packets + piece.packets,
-            bytes: self.bytes + piece.bytes,
-            src_mac: piece.src_mac,
-            dst_mac: piece.dst_mac,
-            vlan: piece.vlan,
-            interface: piece.interface,
-        }
-    }
-}
 
 /// Slot and number of a flow, and which way.
 pub type Told = (u32, u64, bool);
@@ -77,8 +39,7 @@ pub struct Sighting {
     pub late: bool,
     pub wire: Wire,
     pub point: Point,
-    /// Its ports, which a later fragment has from the first one.
-    pub ports: Option<(u16, u16)>,
+    pub selector: Selector,
 }
 
 /// The link shows something else of a packet that was counted.
@@ -89,82 +50,6 @@ pub struct Rewire {
     pub new: Wire,
 }
 
-/// What is the same in all sightings of a packet. Checksums are not: they may be left to the device.
-/// Nor are the length and the mark of a fragment that follows, since a fragment may be all of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Content {
-    netns: Option<u32>,
-    direction: u8,
-    src: IpAddr,
-    dst: IpAddr,
-    protocol: u8,
-    ttl: u8,
-    fragment_offset: u16,
-    /// IPv6 has one in fragments only.
-    ip_id: Option<u32>,
-    header_len: u8,
-    header: [u8; HEADER_MAX],
-}
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-
-impl Content {
-    fn of(packet: &Packet) -> Self {
-        let len = packet.header.len().min(HEADER_MAX);
-        let mut header = [0; HEADER_MAX];
-        header[..len].copy_from_slice(&packet.header[..len]);
-        if packet.fragment_offset == 0 {
-            match packet.protocol {
-                TCP => header[16..18].fill(0),
-                UDP => header[6..8].fill(0),
-                _ => {}
-            }
-        }
-        let has_id = packet.src_addr.is_ipv4() || packet.fragment_offset > 0;
-        Self {
-            netns: packet.netns,
-            direction: packet.direction as u8,
-            src: packet.src_addr,
-            dst: packet.dst_addr,
-            protocol: packet.protocol,
-            ttl: packet.ttl,
-            fragment_offset: packet.fragment_offset,
-            ip_id: packet.ip_id.filter(|_| has_id),
-            header_len: len as u8,
-            header,
-        }
-    }
-}
-
-/// The fragments of one datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Datagram {
-    netns: Option<u32>,
-    direction: u8,
-    src: IpAddr,
-    dst: IpAddr,
-    protocol: u8,
-    id: u32,
-}
-
-impl Datagram {
-    /// None for a whole packet.
-    fn of(packet: &Packet) -> Option<Self> {
-        if !packet.more_fragments && packet.fragment_offset == 0 {
-            return None;
-        }
-        Some(Self {
-            netns: packet.netns,
-            direction: packet.direction as u8,
-            src: packet.src_addr,
-            dst: packet.dst_addr,
-            protocol: packet.protocol,
-            id: packet.ip_id?,
-        })
-    }
-}
-
 /// What is known of a datagram in fragments.
 #[derive(Debug, Default)]
 struct Fragments {
@@ -172,7 +57,7 @@ struct Fragments {
     waiting: Vec<u64>,
     /// Fragments in the line.
     count: usize,
-    ports: Option<(u16, u16)>,
+    selector: Selector,
     /// The entry of the packet that a socket had whole.
     whole: Option<u64>,
 }
@@ -274,9 +159,9 @@ impl Sightings {
                 {
                     wire = self.join(&datagram, id, wire);
                 }
-                let ports = packet.src_port.zip(packet.dst_port);
+                let selector = Selector::of(&packet);
                 let point = Point::Socket;
-                ready.push_back(Sighting { id, packet, late, wire, point, ports });
+                ready.push_back(Sighting { id, packet, late, wire, point, selector });
             }
             return None;
         }
@@ -309,12 +194,10 @@ impl Sightings {
                 && matches!(entry.state, State::Waits)
             {
                 let fragments = entry.datagram.and_then(|d| self.datagrams.get(&d));
-                let ports = packet
-                    .src_port
-                    .zip(packet.dst_port)
-                    .or_else(|| fragments.and_then(|fragments| fragments.ports));
+                let first = fragments.map_or_else(Selector::default, |f| f.selector);
+                let selector = Selector::of(&packet).or(first);
                 let point = Point::Interface(entry.wire.interface);
-                ready.push_back(Sighting { id, packet, late, wire: entry.wire, point, ports });
+                ready.push_back(Sighting { id, packet, late, wire: entry.wire, point, selector });
             }
             self.unlink(id, &entry);
         }
@@ -398,16 +281,16 @@ impl Sightings {
         late: bool,
         ready: &mut VecDeque<Sighting>,
     ) -> Option<Rewire> {
-        let ports = packet.src_port.zip(packet.dst_port);
+        let selector = Selector::of(&packet);
         if packet.hook.is_socket() {
             let id = self.push(&packet, content, place, Wire::default(), State::Given);
             let (wire, point) = (Wire::default(), Point::Socket);
-            ready.push_back(Sighting { id, packet, late, wire, point, ports });
+            ready.push_back(Sighting { id, packet, late, wire, point, selector });
             return None;
         }
         if let Some(datagram) = Datagram::of(&packet) {
             let fragments = self.datagrams.entry(datagram).or_default();
-            fragments.ports = fragments.ports.or(ports);
+            fragments.selector = fragments.selector.or(selector);
             if let Some(whole) = fragments.whole {
                 return self.part(packet, content, place, whole);
             }

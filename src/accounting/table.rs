@@ -2,22 +2,23 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use rustc_hash::FxHashMap;
 
 use super::connections::{Connections, Tuple};
-use super::flow::{Closing, Ends, Flow, ICMP, ICMPV6, Key, Point, TCP, TcpFacts, Timeouts};
+use super::content::Selector;
+use super::flow::{Closing, Ends, Flow, Key, Point, TCP, TcpFacts, Timeouts};
 use super::idle::Idle;
 use super::sighting::{Rewire, Sighting};
+use super::{Options, Step};
 use crate::wire::{Direction, Packet};
-
-/// ICMP and ICMPv6 types of an echo's request and reply (RFC 792, RFC 4443).
-const ECHO: [(u8, u8, u8); 2] = [(ICMP, 8, 0), (ICMPV6, 128, 129)];
 
 /// The flows.
 #[derive(Debug)]
 pub struct Table {
     timeouts: Timeouts,
+    interval: Option<NonZeroU64>,
     keys: FxHashMap<Key, u32>,
     /// TCP flows by their ends alone, wherever they were seen.
     tuples: FxHashMap<Tuple, Vec<u32>>,
@@ -29,9 +30,10 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(timeouts: Timeouts) -> Self {
+    pub fn new(options: Options) -> Self {
         Self {
-            timeouts,
+            timeouts: options.timeouts,
+            interval: options.interval,
             keys: FxHashMap::default(),
             tuples: FxHashMap::default(),
             flows: Vec::new(),
@@ -43,6 +45,10 @@ impl Table {
 
     pub fn get(&self, slot: u32) -> Option<&Flow> {
         self.flows.get(slot as usize)?.as_deref()
+    }
+
+    pub fn open(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().filter_map(Option::as_deref)
     }
 
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Flow> {
@@ -60,20 +66,26 @@ impl Table {
         self.tuples.get(tuple).map_or(&[], Vec::as_slice)
     }
 
-    /// Ends what the packet cannot belong to though its ends are the same.
-    pub fn make_room(&mut self, sighting: &Sighting, ended: &mut VecDeque<(u32, Box<Flow>)>) {
-        let (key, forward) = self.orient(&sighting.packet, sighting.ports, sighting.point);
-        if let Some(&slot) = self.keys.get(&key)
-            && self.get(slot).is_some_and(|flow| flow.is_over_before(&sighting.packet, forward))
+    /// Ends what the packet cannot belong to though its ends are the same, and the interval before
+    /// its own.
+    pub fn make_room(&mut self, sighting: &Sighting, steps: &mut VecDeque<Step>) {
+        let (key, forward) = self.orient(&sighting.packet, sighting.selector, sighting.point);
+        let Some(&slot) = self.keys.get(&key) else { return };
+        let interval = self.interval;
+        let Some(flow) = self.get_mut(slot) else { return };
+        if flow.is_over_before(&sighting.packet, forward) {
+            self.end(slot, Closing::Replaced, steps);
+        } else if let Some(interval) = interval
+            && let Some(span) = flow.interval_over(sighting.packet.ts_ns, interval)
         {
-            self.end(slot, Closing::Replaced, ended);
+            steps.push_back(Step::Interval { slot, span });
         }
     }
 
     /// Counts a packet: its flow's slot and number, and whether the first end sent it.
     pub fn count(&mut self, sighting: &Sighting, connections: &Connections) -> (u32, u64, bool) {
-        let Sighting { packet, wire, late, point, ports, .. } = sighting;
-        let (key, forward) = self.orient(packet, *ports, *point);
+        let Sighting { packet, wire, late, point, selector, .. } = sighting;
+        let (key, forward) = self.orient(packet, *selector, *point);
         let slot = match self.keys.get(&key) {
             Some(&slot) => slot,
             None => self.begin(key, packet, forward, connections),
@@ -105,7 +117,7 @@ impl Table {
     }
 
     /// Ends the flows that were idle for too long at a time.
-    pub fn expire(&mut self, now_ns: u64, ended: &mut VecDeque<(u32, Box<Flow>)>) {
+    pub fn expire(&mut self, now_ns: u64, steps: &mut VecDeque<Step>) {
         while let Some((due_ns, slot)) = self.idle.due(now_ns) {
             let Some(flow) = self.flows[slot as usize].as_deref_mut() else { continue };
             if flow.armed_ns != due_ns {
@@ -120,23 +132,23 @@ impl Table {
                     if over_ns > now_ns { over_ns } else { due_ns.saturating_add(timeout_ns) };
                 self.idle.set(flow.armed_ns, slot);
             } else {
-                self.end(slot, Closing::Timeout, ended);
+                self.end(slot, Closing::Timeout, steps);
             }
         }
     }
 
     /// The end of the recording.
-    pub fn end_all(&mut self, ended: &mut VecDeque<(u32, Box<Flow>)>) {
+    pub fn end_all(&mut self, steps: &mut VecDeque<Step>) {
         let mut open: Vec<_> = (0..self.flows.len() as u32)
             .filter_map(|slot| Some((self.get(slot)?.number, slot)))
             .collect();
         open.sort_unstable();
         for (_, slot) in open {
-            self.end(slot, Closing::EndOfRecording, ended);
+            self.end(slot, Closing::EndOfRecording, steps);
         }
     }
 
-    fn end(&mut self, slot: u32, why: Closing, ended: &mut VecDeque<(u32, Box<Flow>)>) {
+    fn end(&mut self, slot: u32, why: Closing, steps: &mut VecDeque<Step>) {
         let Some(mut flow) = self.flows[slot as usize].take() else { return };
         flow.closing = Some(flow.closed_how().unwrap_or(why));
         self.keys.remove(&flow.key());
@@ -149,7 +161,8 @@ impl Table {
             }
         }
         self.free.push(slot);
-        ended.push_back((slot, flow));
+        let span = flow.rest(self.interval.is_some());
+        steps.push_back(Step::Ended { slot, span, flow });
     }
 
     fn begin(
@@ -165,6 +178,9 @@ impl Table {
             self.flows.push(None);
             (self.flows.len() - 1) as u32
         });
+        if let Some(interval) = self.interval {
+            flow.interval_over(packet.ts_ns, interval);
+        }
         flow.armed_ns = packet.ts_ns.saturating_add(self.timeouts.unanswered_ns);
         self.idle.set(flow.armed_ns, slot);
         if let Some(tuple) = Tuple::of(&flow) {
@@ -176,10 +192,22 @@ impl Table {
         slot
     }
 
+    /// The key of the flow at a socket that has closed it, to which a packet of an interface is a
+    /// leftover: sockets in TIME-WAIT are none any more for the hooks.
+    fn at_closed_socket(&self, key: &Key, packet: &Packet, forward: bool) -> Option<Key> {
+        if key.point == Point::Socket || key.protocol != TCP {
+            return None;
+        }
+        let key = Key { point: Point::Socket, ..*key };
+        let flow = self.get(*self.keys.get(&key)?)?;
+        let leftover = flow.closed_ns()? <= packet.ts_ns && !flow.is_over_before(packet, forward);
+        leftover.then_some(key)
+    }
+
     /// The flow's key, and whether its first end sent the packet.
-    fn orient(&self, packet: &Packet, ports: Option<(u16, u16)>, point: Point) -> (Key, bool) {
-        let (src_port, dst_port) = ports.unzip();
-        let (echo_id, request) = echo(packet).unzip();
+    fn orient(&self, packet: &Packet, selector: Selector, point: Point) -> (Key, bool) {
+        let (src_port, dst_port) = selector.ports.unzip();
+        let (echo_id, request) = selector.echo.unzip();
         let key = |forward: bool| {
             let turn = |a, b| if forward { [a, b] } else { [b, a] };
             let ends = Ends {
@@ -201,29 +229,13 @@ impl Table {
                 (_, None) => src_port >= dst_port,
             },
         };
-        (key(forward), forward)
+        let key = key(forward);
+        (self.at_closed_socket(&key, packet, forward).unwrap_or(key), forward)
     }
 }
 
 const fn turn2(a: IpAddr, b: IpAddr, forward: bool) -> [IpAddr; 2] {
     if forward { [a, b] } else { [b, a] }
-}
-
-/// Identifier of an echo, and whether it is the request.
-fn echo(packet: &Packet) -> Option<(u16, bool)> {
-    let &(_, request, reply) = ECHO.iter().find(|(protocol, ..)| *protocol == packet.protocol)?;
-    if packet.fragment_offset > 0 {
-        return None;
-    }
-    let h: &[u8; 6] = packet.header.first_chunk()?;
-    let id = u16::from_be_bytes([h[4], h[5]]);
-    if h[0] == request {
-        Some((id, true))
-    } else if h[0] == reply {
-        Some((id, false))
-    } else {
-        None
-    }
 }
 
 impl Tuple {

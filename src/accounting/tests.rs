@@ -97,12 +97,17 @@ struct Run {
     ns: u64,
     packets: Vec<Seen>,
     ended: Vec<Flow>,
+    spans: Vec<(u64, Span)>,
 }
 
 impl Run {
     fn new() -> Self {
-        let accounting = Accounting::new(Options::default());
-        Self { accounting, ns: 0, packets: Vec::new(), ended: Vec::new() }
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
+        let accounting = Accounting::new(options);
+        Self { accounting, ns: 0, packets: Vec::new(), ended: Vec::new(), spans: Vec::new() }
     }
 
     /// A microsecond after the one before.
@@ -116,7 +121,13 @@ impl Run {
         while let Some(step) = self.accounting.step() {
             match step {
                 Step::Packet(seen) => self.packets.push(seen),
-                Step::Ended { flow, .. } => self.ended.push(*flow),
+                Step::Interval { slot, span } => {
+                    self.spans.push((self.accounting.flow(slot).unwrap().number, span));
+                }
+                Step::Ended { flow, span, .. } => {
+                    self.spans.push((flow.number, span));
+                    self.ended.push(*flow);
+                }
             }
         }
     }
@@ -167,6 +178,18 @@ fn a_packet_at_its_socket_a_vlan_and_a_device_is_one() {
     }
     assert_eq!(flow.forward.tally.l3_bytes, 2 * 140);
     assert_eq!(flow.forward.tally.payload_bytes, 200);
+}
+
+#[test]
+fn a_capture_of_several_interfaces_shows_a_packet_once() {
+    let mut run = Run::new();
+    for interface in [1, 4] {
+        let captured = at_interface(&tcp(true, 100, 1, ACK, 100), interface, None);
+        run.see(Packet { hook: Hook::Capture, direction: Direction::Unknown, ..captured });
+    }
+    let (flows, seen) = run.flows();
+    assert_eq!((flows.len(), seen.len(), flows[0].forward.tally.packets), (1, 1, 1));
+    assert_eq!((flows[0].directed, flows[0].forward.interface), (false, Some(1)));
 }
 
 #[test]
@@ -317,6 +340,16 @@ fn fragments_of_what_is_forwarded_stay_with_their_flow() {
 }
 
 #[test]
+fn fragments_of_an_echo_are_of_its_flow() {
+    let mut run = Run::new();
+    let header = [8, 0, 0, 0, 0, 7, 0, 1];
+    let whole = Packet { src_port: None, dst_port: None, ..packet(1, false, &header, 2980) };
+    fragments(&whole, 9).into_iter().for_each(|p| run.see(p));
+    let flow = run.one();
+    assert_eq!((flow.ends.echo_id, flow.backward.tally.packets), (Some(7), 3));
+}
+
+#[test]
 fn a_datagram_for_several_sockets_is_one() {
     let mut run = Run::new();
     let packet = udp(false, 100, 7);
@@ -390,6 +423,30 @@ fn how_tcp_flows_begin_and_end() {
     );
     assert_eq!(flows[0].backward.tally.retransmitted_segments, 1, "the second FIN");
     assert_eq!(flows.iter().map(|f| f.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn leftovers_that_no_socket_got_are_of_the_flow_that_was_closed() {
+    let mut run = Run::new();
+    // One that a firewall drops is not: the socket's flow is what the socket got.
+    run.see(at_interface(&tcp(false, 901, 101, ACK, 10), 2, None));
+    run.see(tcp(true, 101, 901, RST | ACK, 0));
+    run.see(at_interface(&tcp(false, 911, 101, ACK, 10), 2, None));
+    run.see(at_interface(&tcp(false, 5000, 0, SYN, 0), 2, None));
+    let (flows, _) = run.flows();
+    let rows: Vec<_> = flows
+        .iter()
+        .map(|f| (f.point, f.forward.tally.packets, f.backward.tally.packets, f.opening))
+        .collect();
+    let interface = Point::Interface(Some(2));
+    assert_eq!(
+        rows,
+        [
+            (interface, 0, 1, Opening::FirstPacket),
+            (Point::Socket, 1, 1, Opening::FirstPacket),
+            (interface, 0, 1, Opening::Syn),
+        ]
+    );
 }
 
 #[test]
@@ -498,4 +555,30 @@ fn memory_follows_what_is_open() {
     // 30 s of 10 ms each are open at once.
     assert!(run.accounting.table.slots() <= 3_100, "{} slots", run.accounting.table.slots());
     assert!(run.accounting.sightings.len() <= 12, "{}", run.accounting.sightings.len());
+}
+
+#[test]
+fn intervals_add_up_to_the_flow() {
+    let interval = std::num::NonZeroU64::new(100 * MS);
+    let mut run = Run::with(Options { interval, ..Options::default() });
+    run.ns = 5_000 * MS;
+    for (i, gap) in [10, 60, 60, 250, 1, 0].into_iter().enumerate() {
+        run.see(udp(true, 100, i as u32));
+        run.see(at_interface(&udp(true, 100, i as u32), 2, None));
+        run.wait(gap * MS);
+    }
+    run.see(udp(false, 9, 0));
+    run.accounting.flush();
+    run.steps();
+    run.accounting.finish();
+    run.steps();
+    let rows: Vec<_> = run
+        .spans
+        .iter()
+        .map(|(_, s)| (s.interval_ns.unwrap() / MS, s.forward.packets, s.backward.packets))
+        .collect();
+    assert_eq!(rows, [(5_000, 3, 0), (5_100, 1, 0), (5_300, 2, 1)]);
+    let bytes: u64 = run.spans.iter().map(|(_, s)| s.forward.l2_bytes).sum();
+    assert_eq!(bytes, run.ended[0].forward.tally.l2_bytes);
+    assert_eq!(bytes, 6 * 142);
 }

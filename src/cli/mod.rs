@@ -4,6 +4,7 @@ mod audit;
 mod compare;
 mod diff;
 mod export;
+mod flows;
 mod import;
 mod info;
 mod replay;
@@ -84,6 +85,8 @@ enum Command {
     },
     /// Write one HTML file: all connections as a table, and plots of the largest that one can zoom
     Report(report::Arguments),
+    /// Packets and bytes between two ends, as a table; of recordings with packets
+    Flows(flows::Arguments),
     /// Compare every connection with the kernel's own account of it
     Audit(audit::Arguments),
     /// Compare two recordings, connection by connection: what differs, and how surely
@@ -142,6 +145,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         (Some(Command::Report(arguments)), _) => report::run(&arguments),
+        (Some(Command::Flows(arguments)), _) => flows::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),

@@ -115,11 +115,42 @@ pub struct Polled<'a> {
     pub snapshot: &'a Snapshot,
 }
 
-/// A flow that is over.
+/// A flow, at its end, or after an interval in which something came.
 #[derive(Clone, Copy, Debug)]
-pub struct FlowEnded<'a> {
-    /// The flow with its final counts.
+pub struct FlowRow<'a> {
+    /// The flow.
     pub flow: &'a accounting::Flow,
+    /// What this row tells: each packet stands in one row.
+    pub span: &'a accounting::Span,
+    /// It is over.
+    pub ended: bool,
+    /// Packets lost on any CPU while it lived: some may have been its own.
+    pub lost_packets: u64,
+}
+
+impl FlowRow<'_> {
+    /// Its beginning was not seen; of protocols without one, the first packet is.
+    pub fn begun_before(&self) -> bool {
+        self.flow.begun_before()
+    }
+
+    /// It did not end while it was recorded.
+    pub fn ended_after(&self) -> bool {
+        self.flow.closing == Some(accounting::Closing::EndOfRecording)
+    }
+
+    /// How much the row tells.
+    pub fn completeness(&self) -> Completeness {
+        if self.lost_packets > 0 || self.flow.late > 0 {
+            Completeness::Lossy
+        } else if self.begun_before() {
+            Completeness::BegunBefore
+        } else if self.ended_after() {
+            Completeness::EndedAfter
+        } else {
+            Completeness::Complete
+        }
+    }
 }
 
 /// A sample of passive RTT: the time from a packet to the first that answers it.
@@ -168,9 +199,10 @@ pub trait Output {
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
 
-    /// A flow is over. In order of the end.
-    fn flow(&mut self, ended: &FlowEnded<'_>) -> Result<(), Self::Error> {
-        let _ = ended;
+    /// A flow is over, or an interval of it. In order of the end; that of an interval is told when
+    /// more comes.
+    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
+        let _ = row;
         Ok(())
     }
 
@@ -180,9 +212,10 @@ pub trait Output {
         Ok(())
     }
 
-    /// What packets say of a connection at its end. Comes before that.
-    fn packets(&mut self, conn_id: u64, account: &Account) -> Result<(), Self::Error> {
-        let _ = (conn_id, account);
+    /// What packets say of a connection at its end, and how many were lost on any CPU meanwhile.
+    /// Comes before the end.
+    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), Self::Error> {
+        let _ = (conn_id, account, lost);
         Ok(())
     }
 }

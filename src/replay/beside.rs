@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use super::order::Consumer;
 use super::snapshots::{Key, key};
-use crate::accounting::{self, Accounting, Flow, Seen, Step};
-use crate::estats::{Engine, FlowEnded, Output, RttSample};
+use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
+use crate::estats::{Engine, Output, RttSample};
 use crate::packets::{PacketCounts, Tracker, order};
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
@@ -97,7 +97,12 @@ where
         while let Some(step) = self.accounting.step() {
             match step {
                 Step::Packet(seen) => self.seen(&seen)?,
-                Step::Ended { slot, flow } => self.ended(slot, &flow)?,
+                Step::Interval { slot, span } => {
+                    if let Some(flow) = self.accounting.flow(slot) {
+                        self.engine.flow(flow, &span, false)?;
+                    }
+                }
+                Step::Ended { slot, span, flow } => self.ended(slot, &span, &flow)?,
             }
         }
         Ok(())
@@ -120,14 +125,18 @@ where
     }
 
     /// A flow is over. Its slot may have another flow from the next step on.
-    fn ended(&mut self, slot: u32, flow: &Flow) -> Result<(), E> {
+    fn ended(&mut self, slot: u32, span: &Span, flow: &Flow) -> Result<(), E> {
         // Passive RTT: `rtt.ended(slot)` goes here. Its last samples have their owner from the flow.
-        for (of, sample) in &mut self.samples {
-            if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
-                sample.conn_id = flow.owner.as_ref().map(|owner| owner.conn_id);
+        // There are none but of a flow that ended while its packets came.
+        let recent = |first: &(u32, RttSample)| flow.last_ns >= first.1.ts_ns;
+        if self.samples.front().is_some_and(recent) {
+            for (of, sample) in &mut self.samples {
+                if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
+                    sample.conn_id = flow.owner.as_ref().map(|owner| owner.conn_id);
+                }
             }
         }
-        Ok(self.engine.flow(&FlowEnded { flow })?)
+        Ok(self.engine.flow(flow, span, true)?)
     }
 
     /// Gives out the samples that have waited long enough for their connection.
@@ -196,7 +205,9 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
         let Some(conn_id) = self.engine.conn_id(&record.header) else { return Ok(()) };
         let account = self.accounting.lifecycle(conn_id, record);
         match (record.event, account) {
-            (Event::Close | Event::End, Some(account)) => self.engine.packets(conn_id, &account),
+            (Event::Close | Event::End, Some(account)) => {
+                self.engine.packets(conn_id, &account, record.header.ts_ns)
+            }
             (Event::Close | Event::End, None)
             | (Event::Open | Event::Baseline | Event::Drain, _) => Ok(()),
         }

@@ -13,6 +13,7 @@ mod support;
 mod ends;
 mod errors;
 mod filters;
+mod flows;
 mod life;
 mod limits;
 mod loss;
