@@ -113,8 +113,10 @@ pub enum Notice<'a> {
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
 const PAUSE: Duration = Duration::from_millis(10);
 const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
-/// Some 14,000 snapshots: a large part of a poll, and what 10 ms of openings and closings may bring.
+/// Some 14,000 snapshots: what 10 ms of openings and closings may bring.
 const SOCKET_RING_BYTES: u32 = 8 << 20;
+/// With polls twice that: half of it takes the sockets of a poll between two rounds.
+const POLL_RING_BYTES: u32 = 2 * SOCKET_RING_BYTES;
 /// How long the last segments of an ended command may take: its FINs are under way when it exits.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -145,7 +147,7 @@ pub fn record(
         resolution_ns: options.resolution.as_nanos() as u64,
         hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
-        socket_ring_bytes: SOCKET_RING_BYTES,
+        socket_ring_bytes: options.snapshots.map_or(SOCKET_RING_BYTES, |_| POLL_RING_BYTES),
         // No program for those that go another way.
         snapshots: options.snapshots.filter(|s| s.by != Some(PollsBy::Netlink)),
         packets: options.packets.as_ref(),
