@@ -176,6 +176,7 @@ impl Importer {
                 emitted,
                 logged: seq,
                 lost_by_hook: lost_by_hook.into_iter().filter(|(_, n)| *n > 0).collect(),
+                ..CpuTotals::default()
             }],
             bytes: self.writer.bytes_written(),
             ..Totals::default()

@@ -33,10 +33,11 @@ mod writer;
 
 pub use batch::HookBatch;
 pub use error::LogError;
+pub(crate) use ledger::RawRow;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
-    ClockSample, CpuTotals, HookStatus, Host, Import, ImportedInterface, Manifest, RecordOptions,
-    Totals, VariableStatus,
+    ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Manifest,
+    RecordOptions, Totals, VariableStatus,
 };
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};

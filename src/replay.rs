@@ -263,7 +263,8 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LateDrain { .. }
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
-            | LedgerRow::Dropped { .. } => {}
+            | LedgerRow::Dropped { .. }
+            | LedgerRow::LeftOut { .. } => {}
         }
     }
     Ok(Ledger::with_removed(clocks, losses, removed(recording)?))
@@ -271,7 +272,7 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
 /// records are all there, so a connection whose events are gone would call itself complete.
-fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
+pub(crate) fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {
         return Ok(None);

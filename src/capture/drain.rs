@@ -48,7 +48,7 @@ impl Sink {
                         self.open += 1;
                     }
                     Event::Close | Event::End => self.open = self.open.saturating_sub(1),
-                    Event::Drain => {}
+                    Event::Drain | Event::Over => {}
                 }
                 self.writer.lifecycle(&row)?;
                 row.header
@@ -292,6 +292,7 @@ impl<'obj> Drain<'obj> {
                 emitted: c.emitted,
                 logged: *logged,
                 lost_by_hook: lost.map(|(h, n)| (h.name().to_owned(), n)).collect(),
+                ..CpuTotals::default()
             }
         });
         Totals {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod compare;
+mod cut;
 mod export;
 mod import;
 mod info;
@@ -48,6 +49,8 @@ pub struct Arguments {
 enum Command {
     /// Make a recording, with packets only, of a capture of tcpdump or Wireshark
     ImportPcap(import::Arguments),
+    /// Make a recording of a part of another: by time, by connection
+    Cut(cut::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
     /// What is in a recording: host, kernel, command, duration, connections, records, loss
@@ -124,6 +127,7 @@ enum Command {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
+        (Some(Command::Cut(arguments)), _) => cut::run(arguments),
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),

@@ -98,6 +98,16 @@ impl Recording {
         })
     }
 
+    /// The ledger with the rows that only its account needs.
+    pub(crate) fn raw_ledger(&self) -> impl Iterator<Item = Result<RawRow, LogError>> + use<> {
+        self.rows(Stream::Ledger, ledger::decode)
+    }
+
+    /// Number of the first segment of hook records that is there.
+    pub(crate) fn first_segment(&self) -> Result<u32, LogError> {
+        Ok(self.segments(Stream::Hooks)?.first().copied().unwrap_or(0))
+    }
+
     /// The snapshots of sockets, in the order of the files: nearly that of their time. Errors and
     /// cuts as for [`Self::hooks`]. Rows of a hook or reason that this build does not know are left
     /// out.

@@ -1,0 +1,8 @@
+//! Recordings made of recordings: they verify, replay, and say what they lack.
+
+mod common;
+
+#[path = "transform/cut.rs"]
+mod cut;
+#[path = "transform/source.rs"]
+mod source;
