@@ -42,6 +42,7 @@ pub use manifest::{
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
+pub(crate) use rows::marker;
 pub use writer::{RecordingWriter, WriterOptions};
 
 /// Version of the format this build writes. Readers read every version up to it.

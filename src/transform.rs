@@ -1,11 +1,13 @@
-//! Recordings out of recordings: a part of one ([`cut`]).
+//! Recordings out of recordings: a part of one ([`cut`]), several as one ([`merge`]), one that names
+//! nobody ([`anonymize`]).
 //!
-//! Streams are read in step ([`rounds`]) and written with the recorder's own writer, record by
+//! All read the streams in step ([`rounds`]) and write them with the recorder's own writer, record by
 //! record: memory does not grow with the recording. Records keep their times and numbers, so their
 //! order is that of the original, and what is not there any more stands in the account as left out.
 //! The UUID of what comes out follows from what went in, so doing it twice gives the same tables.
 
 pub mod cut;
+pub mod merge;
 
 mod carry;
 mod rounds;

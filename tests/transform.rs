@@ -4,5 +4,7 @@ mod common;
 
 #[path = "transform/cut.rs"]
 mod cut;
+#[path = "transform/merge.rs"]
+mod merge;
 #[path = "transform/source.rs"]
 mod source;

@@ -6,6 +6,7 @@ mod cut;
 mod export;
 mod import;
 mod info;
+mod merge;
 mod replay;
 mod sql;
 mod variables;
@@ -51,6 +52,8 @@ enum Command {
     ImportPcap(import::Arguments),
     /// Make a recording of a part of another: by time, by connection
     Cut(cut::Arguments),
+    /// Make one recording of several of the same host, one after the other
+    Merge(merge::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
     /// What is in a recording: host, kernel, command, duration, connections, records, loss
@@ -128,6 +131,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Cut(arguments)), _) => cut::run(arguments),
+        (Some(Command::Merge(arguments)), _) => merge::run(&arguments),
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),

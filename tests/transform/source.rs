@@ -194,3 +194,11 @@ fn packet(h: &Header, port: u16) -> Packet {
         payload: b"secret".to_vec(),
     }
 }
+
+pub fn edit_manifest(run: &Path, edit: impl Fn(&mut Manifest)) {
+    let path = run.join("manifest.json");
+    let text = std::fs::read_to_string(&path).expect("manifest");
+    let mut manifest: Manifest = serde_json::from_str(&text).expect("manifest");
+    edit(&mut manifest);
+    std::fs::write(&path, serde_json::to_string(&manifest).expect("JSON")).expect("manifest");
+}
