@@ -6,11 +6,15 @@
 //! order is that of the original, and what is not there any more stands in the account as left out.
 //! The UUID of what comes out follows from what went in, so doing it twice gives the same tables.
 
+pub mod anonymize;
 pub mod cut;
 pub mod merge;
 
 mod carry;
+mod cryptopan;
+mod names;
 mod rounds;
+mod scrub;
 mod select;
 
 use std::path::{Path, PathBuf};

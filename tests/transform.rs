@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "transform/anonymize.rs"]
+mod anonymize;
 #[path = "transform/cut.rs"]
 mod cut;
 #[path = "transform/merge.rs"]

@@ -1,5 +1,6 @@
 //! The commands of `estats-analyze`.
 
+mod anonymize;
 mod audit;
 mod compare;
 mod cut;
@@ -54,6 +55,8 @@ enum Command {
     Cut(cut::Arguments),
     /// Make one recording of several of the same host, one after the other
     Merge(merge::Arguments),
+    /// Make a recording without what names somebody, to give away
+    Anonymize(anonymize::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
     /// What is in a recording: host, kernel, command, duration, connections, records, loss
@@ -132,6 +135,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Cut(arguments)), _) => cut::run(arguments),
         (Some(Command::Merge(arguments)), _) => merge::run(&arguments),
+        (Some(Command::Anonymize(arguments)), _) => anonymize::run(&arguments),
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),

@@ -171,7 +171,7 @@ fn packet(h: &Header, port: u16) -> Packet {
         interface: Some(2),
         netns: Some(4_026_531_840),
         cookie: Some(h.cookie),
-        src_mac: Some([2, 0, 0, 0, 0, 1]),
+        src_mac: Some([2, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5]),
         dst_mac: Some([2, 0, 0, 0, 0, 2]),
         vlan: None,
         wire_len: 94,
