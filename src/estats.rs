@@ -139,6 +139,12 @@ impl<'a, O: Output> Engine<'a, O> {
         }
     }
 
+    /// The number of a record's connection, while it lives.
+    pub fn number(&self, header: &Header) -> Option<u64> {
+        let index = self.keys.get(&(header.cookie, header.generation))?;
+        self.connections.get(*index as usize)?.as_ref().map(|c| c.conn_id)
+    }
+
     /// A snapshot of a socket, which changes nothing: it is passed on with its connection.
     ///
     /// # Errors

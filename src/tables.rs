@@ -8,6 +8,7 @@ mod audit;
 mod columns;
 mod connections;
 mod ledger;
+pub mod operations;
 mod series;
 mod sockets;
 mod variables;

@@ -103,17 +103,8 @@ enum Command {
         /// One statement
         statement: String,
     },
-    /// Write a recording in another tool's format to standard output
-    #[command(
-        after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
-    )]
-    Export {
-        /// Directory of a recording
-        run: PathBuf,
-        /// The format
-        #[arg(long)]
-        format: export::Format,
-    },
+    /// Write a recording, or a table of it, in another format
+    Export(export::Arguments),
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -147,7 +138,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
-        (Some(Command::Export { run, format }), _) => export::run(&run, format),
+        (Some(Command::Export(arguments)), _) => export::run(&arguments),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
