@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Snapshots, Transport},
     log::WriterOptions,
@@ -19,6 +19,9 @@ use estats::{
     units,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+#[path = "../cli/shell.rs"]
+mod shell;
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -55,6 +58,11 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
+    /// Completions of this program for a shell
+    Completions(shell::Completions),
+    /// Man pages of this program
+    #[command(hide = true)]
+    Man(shell::Man),
 }
 
 #[derive(clap::Args)]
@@ -191,6 +199,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Sub::Check { hooks, transport, json }) => check(hooks, transport, json),
+        Some(Sub::Completions(arguments)) => shell::completions(&arguments, Cli::command()),
+        Some(Sub::Man(arguments)) => shell::man(&arguments, Cli::command()),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {

@@ -9,6 +9,7 @@ mod import;
 mod info;
 mod merge;
 mod replay;
+mod shell;
 mod sql;
 mod variables;
 
@@ -16,7 +17,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::Recording;
 use estats::summary;
 
@@ -105,6 +106,11 @@ enum Command {
     },
     /// Write a recording, or a table of it, in another format
     Export(export::Arguments),
+    /// Completions of this program for a shell
+    Completions(shell::Completions),
+    /// Man pages of this program
+    #[command(hide = true)]
+    Man(shell::Man),
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -139,6 +145,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Export(arguments)), _) => export::run(&arguments),
+        (Some(Command::Completions(arguments)), _) => {
+            shell::completions(&arguments, Arguments::command())
+        }
+        (Some(Command::Man(arguments)), _) => shell::man(&arguments, Arguments::command()),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
