@@ -9,6 +9,8 @@ use clap::Args;
 use estats::log::Recording;
 use estats::transform::anonymize::{Key, anonymize};
 
+use super::progress::Progress;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Addresses keep their common prefixes (Crypto-PAn); host, boot, commands, cgroups, users \
@@ -35,7 +37,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let content =
         fs::read(&arguments.key).with_context(|| format!("cannot read the key {name}"))?;
     let key = Key::parse(&content).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
-    let report = anonymize(&Recording::open(&arguments.run)?, &arguments.output, &key)?;
+    let recording = Recording::open(&arguments.run)?;
+    let bar = Progress::of("anonymizing", std::slice::from_ref(&recording))?;
+    let report = anonymize(&recording, &arguments.output, &key)?;
+    drop(bar);
     super::cut::print(&report, &arguments.output, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use estats::transform::cut::{Moment, Options, cut};
 use estats::units;
 
 use super::print_json;
+use super::progress::Progress;
 
 #[derive(Debug, Args)]
 #[command(
@@ -54,7 +55,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         addresses: arguments.addresses,
         ports: arguments.ports,
     };
-    let report = cut(&Recording::open(&arguments.run)?, &arguments.output, &options)?;
+    let recording = Recording::open(&arguments.run)?;
+    // The recording is read more than once.
+    let bar = Progress::bytes("cutting", &recording);
+    let report = cut(&recording, &arguments.output, &options)?;
+    drop(bar);
     print(&report, &arguments.output, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }

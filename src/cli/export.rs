@@ -10,10 +10,10 @@ use clap::{Args, ValueEnum};
 use estats::estats::Interval;
 use estats::export::{ExportError, mlab, operations, table, web10g};
 use estats::log::Recording;
-use estats::replay::{Options, replay};
+use estats::replay::Options;
 use estats::sink::{Format, Plain};
 
-use super::replay::{exit_code, parse_interval, with_all_cpus};
+use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
 
 #[derive(Debug, Args)]
 #[command(
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         (None, Some(dir)) => {
             let options = Options { format, output: Some(dir.clone()), ..options };
-            let report = replay(&recording, &options)?;
+            let report = with_bar(&recording, &options)?;
             Ok(exit_code(report.lost))
         }
         (None, None) => anyhow::bail!(

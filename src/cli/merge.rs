@@ -7,6 +7,8 @@ use clap::Args;
 use estats::log::Recording;
 use estats::transform::merge::merge;
 
+use super::progress::Progress;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Recordings of one boot of one host, made one after the other with the same hooks and \
@@ -30,7 +32,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let open = |run: &PathBuf| Recording::open(run);
     let recordings = arguments.runs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let bar = Progress::of("merging", &recordings)?;
     let report = merge(&recordings, &arguments.output)?;
+    drop(bar);
     super::cut::print(&report, &arguments.output, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }

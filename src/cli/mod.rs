@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod info;
 mod merge;
+mod progress;
 mod replay;
 mod shell;
 mod sql;
@@ -46,6 +47,9 @@ pub struct Arguments {
     command: Option<Command>,
     /// Directory of a recording
     run: Option<PathBuf>,
+    /// No progress bar, also where stderr is a terminal
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,6 +132,7 @@ enum Command {
 /// # Errors
 /// One sentence that says what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    progress::set_quiet(arguments.quiet);
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Cut(arguments)), _) => cut::run(arguments),
@@ -180,7 +185,10 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 fn verify(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let report = Recording::open(run)?.verify()?;
+    let recording = Recording::open(run)?;
+    let bar = progress::Progress::of("verifying", std::slice::from_ref(&recording))?;
+    let report = recording.verify()?;
+    drop(bar);
     if json {
         print_json(&report)?;
     } else {

@@ -15,6 +15,7 @@ use estats::sink::{Format, Partition, TablesManifest};
 use estats::tables::TABLES_VERSION;
 use estats::units;
 
+use super::progress::Progress;
 use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
@@ -100,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         format: arguments.format.format(),
         partitions: arguments.partition.iter().map(|p| p.partition()).collect(),
     };
-    let report = replay(&Recording::open(&arguments.run)?, &options)?;
+    let report = with_bar(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);
     if arguments.json {
         print_json(&report.tables)?;
@@ -135,9 +136,17 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
     };
     eprintln!("estats-analyze: replaying {}: {why}", run.display());
     let options = with_all_cpus();
-    let report = replay(&recording, &options)?;
+    let report = with_bar(&recording, &options)?;
     warn(&report);
     Ok(Tables { dir, manifest: report.tables })
+}
+
+/// Replays, with a bar on a terminal.
+pub fn with_bar(recording: &Recording, options: &Options) -> anyhow::Result<Report> {
+    let bar = Progress::of("replaying", std::slice::from_ref(recording))?;
+    let report = replay(recording, options)?;
+    drop(bar);
+    Ok(report)
 }
 
 /// A replay with all CPUs.

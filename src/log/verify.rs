@@ -203,7 +203,8 @@ fn segments(
 ) -> Result<(), LogError> {
     for number in recording.segments(stream)? {
         let name = stream.file_name(number);
-        let (file, findings) = check(recording.dir().join(&name), &name, visit)?;
+        let (file, findings) =
+            check(recording.open_segment(recording.dir().join(&name))?, &name, visit)?;
         report.files.push(file);
         report.findings.extend(findings);
     }
