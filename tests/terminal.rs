@@ -21,7 +21,7 @@ fn a_bar_for_long_work_on_a_terminal_alone() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     // Some seconds of work without optimisation, also on a fast machine.
-    synthetic(&run, 8_000);
+    synthetic(&run, 25_000);
     let arguments = |out: &str| -> String {
         let path = |p: &Path| p.display().to_string();
         format!("replay '{}' -o '{}' --threads 1", path(&run), path(&dir.path().join(out)))
