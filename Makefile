@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint docs golden guest coverage bench clean
+.PHONY: help setup build release demo test lint docs man golden guest coverage bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ lint: ## formatting, clippy, and that estats-analyze builds without clang and li
 
 docs: ## renew the generated documents (docs/variables.md, tables.md, sockets.md, validation.md)
 	BLESS=1 $(CARGO) test --no-default-features --test docs --test reference
+
+man: ## man pages of both programs, from their flags, into target/man
+	$(CARGO) run -q --no-default-features --features record --bin estats-analyze -- man target/man
+	$(CARGO) run -q --no-default-features --features record --bin estats-record -- man target/man
 
 golden: ## renew the expected tables of the golden tests, on purpose
 	BLESS=1 $(CARGO) test --no-default-features --test golden

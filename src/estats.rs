@@ -469,6 +469,10 @@ impl<O: Output> Consumer for Engine<'_, O> {
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), O::Error> {
         let header = &record.header;
         self.advance(header.ts_ns)?;
+        if record.event == Event::Over {
+            self.keys.entry((header.cookie, header.generation)).or_insert(RETIRED);
+            return Ok(());
+        }
         let Some(index) = self.find(header) else { return Ok(()) };
         let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
         connection.late_records += u64::from(late);
@@ -487,7 +491,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
             }
             Event::Close => Some(false),
             Event::End => Some(true),
-            Event::Drain => None,
+            Event::Drain | Event::Over => None,
         };
         if record.established != 0 && ended_after.is_none() {
             self.plan.established(&mut connection.slot, header.ts_ns);

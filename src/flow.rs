@@ -57,7 +57,7 @@ impl Flow {
     /// (an address already cleared, a cgroup already removed) stays as it was.
     pub fn learn(&mut self, record: &Lifecycle) {
         match record.event {
-            Event::Open | Event::Baseline | Event::Drain => {}
+            Event::Open | Event::Baseline | Event::Drain | Event::Over => {}
             Event::Close | Event::End => self.ended = Some(record.event),
         }
         let Some(known) = &mut self.known else {
@@ -138,7 +138,7 @@ impl Flow {
         let l = self.lifecycle()?;
         match self.ended? {
             Event::Close => CloseReason::of(l.old_state, l.sk_err),
-            Event::Open | Event::Baseline | Event::End | Event::Drain => None,
+            Event::Open | Event::Baseline | Event::End | Event::Drain | Event::Over => None,
         }
     }
 
@@ -147,11 +147,13 @@ impl Flow {
         let (Some(l), Some(ended)) = (self.lifecycle(), self.ended) else { return End::Unknown };
         match ended {
             Event::End => End::Neither,
-            Event::Open | Event::Baseline | Event::Close | Event::Drain => match l.first_fin {
-                1 => End::Local,
-                2 => End::Remote,
-                _ => self.close_reason().map_or(End::Unknown, CloseReason::by),
-            },
+            Event::Open | Event::Baseline | Event::Close | Event::Drain | Event::Over => {
+                match l.first_fin {
+                    1 => End::Local,
+                    2 => End::Remote,
+                    _ => self.close_reason().map_or(End::Unknown, CloseReason::by),
+                }
+            }
         }
     }
 
@@ -160,7 +162,7 @@ impl Flow {
         let l = self.lifecycle()?;
         Some(match self.ended? {
             Event::Close => close::state_name(l.old_state),
-            Event::Open | Event::Baseline | Event::End | Event::Drain => {
+            Event::Open | Event::Baseline | Event::End | Event::Drain | Event::Over => {
                 close::state_name(l.new_state)
             }
         })

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub local: Vec<Prefix>,
     /// Bytes of payload to keep of each packet.
     pub payload: usize,
+    /// Counts the packets as they are read, twice each: for a bar.
+    pub read: Arc<AtomicU64>,
 }
 
 /// Why a capture could not be imported.
@@ -87,6 +91,7 @@ const MARK_NS: u64 = 1_000_000_000;
 pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, ImportError> {
     let (mut survey, mut first_ns, mut last_ns) = (Survey::default(), u64::MAX, 0);
     let capture = container::read(path, &mut |frame| {
+        options.read.fetch_add(1, Ordering::Relaxed);
         if let Ok(packet) = link::digest(frame, 0) {
             survey.see(&packet);
             first_ns = first_ns.min(packet.ts_ns);
@@ -113,7 +118,8 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
         ..Manifest::default()
     };
     let writer = RecordingWriter::create(dir, &manifest, WriterOptions::default())?;
-    Importer { writer, ends, manifest, first_ns, last_ns, payload: options.payload }.run(path)
+    Importer { writer, ends, manifest, first_ns, last_ns, payload: options.payload }
+        .run(path, &options.read)
 }
 
 struct Importer {
@@ -126,7 +132,7 @@ struct Importer {
 }
 
 impl Importer {
-    fn run(mut self, path: &Path) -> Result<Report, ImportError> {
+    fn run(mut self, path: &Path, read: &AtomicU64) -> Result<Report, ImportError> {
         let (first_ns, last_ns, payload) = (self.first_ns, self.last_ns, self.payload);
         self.writer.ledger(&LedgerRow::Clock(first_ns, clock(first_ns)))?;
         let (mut seq, mut out_of_order) = (0, 0);
@@ -134,6 +140,7 @@ impl Importer {
         let mut left_out = BTreeMap::new();
         let (writer, ends) = (&mut self.writer, &self.ends);
         let capture = container::read(path, &mut |frame| {
+            read.fetch_add(1, Ordering::Relaxed);
             let mut packet = match link::digest(frame, payload) {
                 Ok(packet) => packet,
                 Err(reason) => {
@@ -176,6 +183,7 @@ impl Importer {
                 emitted,
                 logged: seq,
                 lost_by_hook: lost_by_hook.into_iter().filter(|(_, n)| *n > 0).collect(),
+                ..CpuTotals::default()
             }],
             bytes: self.writer.bytes_written(),
             ..Totals::default()

@@ -22,6 +22,8 @@ pub mod import;
 
 pub mod replay;
 
+pub mod transform;
+
 pub mod packets;
 
 pub mod accounting;

@@ -33,14 +33,16 @@ mod writer;
 
 pub use batch::HookBatch;
 pub use error::LogError;
+pub(crate) use ledger::RawRow;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
-    ClockSample, CpuTotals, HookStatus, Host, Import, ImportedInterface, Interface, Manifest,
-    RecordOptions, Totals, VariableStatus,
+    ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
+    Manifest, RecordOptions, Totals, VariableStatus,
 };
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
+pub(crate) use rows::marker;
 pub use writer::{RecordingWriter, WriterOptions};
 
 /// Version of the format this build writes. Readers read every version up to it.

@@ -18,8 +18,8 @@ use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
 use crate::packets::order::Ordered;
 use crate::packets::{PacketCounts, Tracker};
 use crate::schema::{Apply, Hook, Quality, Var};
-use crate::sink::{ParquetSink, SinkError, TablesManifest};
-use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
+use crate::sink::{Format, Layout, Partition, SinkError, TableSink, TablesManifest};
+use crate::tables::{Batches, Qualities, TABLES_VERSION, Tables, specs};
 use crate::wire::{Header, Operation, Packet};
 
 pub use snapshots::snapshots;
@@ -41,6 +41,10 @@ pub struct Options {
     pub rules: RuleOptions,
     /// Parameters of the flows.
     pub flows: accounting::Options,
+    /// What the tables are written as.
+    pub format: Format,
+    /// Hive partitions, outermost first; none: one file per table in the directory.
+    pub partitions: Vec<Partition>,
 }
 
 /// 100 ms.
@@ -54,6 +58,8 @@ impl Default for Options {
             threads: NonZeroUsize::MIN,
             rules: RuleOptions::default(),
             flows: accounting::Options::default(),
+            format: Format::Parquet,
+            partitions: Vec::new(),
         }
     }
 }
@@ -116,9 +122,16 @@ pub fn default_dir(recording: &Path) -> PathBuf {
 /// [`ReplayError`]; a recording that is cut is replayed up to the cut, without an error.
 pub fn replay(recording: &Recording, options: &Options) -> Result<Report, ReplayError> {
     let manifest = recording.manifest();
-    let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
+    let default = || match options.format {
+        Format::Parquet => default_dir(recording.dir()),
+        // Parquet is what every command looks for in the other.
+        Format::Plain(_) => recording.dir().join(format!("tables-{}", options.format.name())),
+    };
+    let dir = options.output.clone().unwrap_or_else(default);
     let ledger = clocks(recording)?;
-    let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
+    let layout = Layout::new(&options.partitions, manifest);
+    let (format, threads) = (options.format, options.threads.get());
+    let sink = TableSink::create(&dir, &specs(&Qualities::of(manifest)), &layout, format, threads)?;
     let tables = Tables::new(manifest, &ledger, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
@@ -133,13 +146,32 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
+        format: format.name().to_owned(),
         digest: TablesManifest::digest(&files),
         files,
         audit,
     };
-    tables.write(&dir)?;
+    tables.write(&layout.manifest(&dir))?;
     let closed = manifest.totals.is_some();
     Ok(Report { dir, tables, order, counts, packets, lost, closed, unknown_operations })
+}
+
+/// Replays a recording and gives the batches of all tables to `batches`.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_into<B>(
+    recording: &Recording,
+    options: &Options,
+    batches: B,
+) -> Result<B, ReplayError>
+where
+    B: Batches<Error = SinkError>,
+{
+    let ledger = clocks(recording)?;
+    let tables = Tables::new(recording.manifest(), &ledger, batches);
+    let run = run::<_, ReplayError>(recording, &ledger, options, tables)?;
+    run.output.finish(recording.ledger().map(|row| row.map_err(ReplayError::from)))
 }
 
 /// What came of [`run`].
@@ -171,7 +203,7 @@ where
     O: Output,
     E: From<LogError> + From<O::Error>,
 {
-    let plan = Plan::new(&recorded(recording.manifest()), options.rules);
+    let plan = plan(recording.manifest(), options.rules);
     let mut engine = Engine::new(&plan, ledger, options.interval, output);
     // With hooks, connections come from these: packets would make them a second time.
     let mut tracker = None;
@@ -227,6 +259,11 @@ pub fn interval_name(interval: Interval) -> String {
     }
 }
 
+/// What is to be done with the operations of a recording.
+pub(crate) fn plan(manifest: &Manifest, rules: RuleOptions) -> Plan {
+    Plan::new(&recorded(manifest), rules)
+}
+
 /// The variables a log can have. Derived ones that its manifest does not name came after it was
 /// recorded: they follow from what it has.
 fn recorded(manifest: &Manifest) -> Bits {
@@ -270,7 +307,8 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
             | LedgerRow::NotIp { .. }
-            | LedgerRow::Dropped { .. } => {}
+            | LedgerRow::Dropped { .. }
+            | LedgerRow::LeftOut { .. } => {}
         }
     }
     Ok(Ledger::with_removed(clocks, losses, &removed(recording)?))
@@ -279,7 +317,7 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
 /// records are all there, so a connection whose events are gone would call itself complete. The
 /// account does not tell packets from other records.
-fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
+pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {
         return Ok(Vec::new());

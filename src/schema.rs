@@ -366,12 +366,14 @@ pub enum Event {
     End = 4,
     /// From the recorder: every record made before this one's time has been read from the rings.
     Drain = 5,
+    /// It ended before the recording: what comes of it makes no row. In recordings cut from others.
+    Over = 6,
 }
 
 impl Event {
     /// All events, by code from 1.
     pub const ALL: &'static [Self] =
-        &[Self::Open, Self::Baseline, Self::Close, Self::End, Self::Drain];
+        &[Self::Open, Self::Baseline, Self::Close, Self::End, Self::Drain, Self::Over];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -381,6 +383,7 @@ impl Event {
             Self::Close => "close",
             Self::End => "end",
             Self::Drain => "drain",
+            Self::Over => "over",
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Any table -> Parquet, the same bytes for the same rows.
+//! Any table -> a file (Parquet, Arrow, CSV, lines of JSON), the same bytes for the same rows.
 //!
 //! With `created_by`, row groups, batch sizes and encodings fixed, the bytes depend on the rows and on
 //! the version of the parquet crate alone. A table is encoded in a thread of its own when there are
 //! threads to spare; each gets its batches in order, so their number changes nothing.
 
+mod layout;
 mod manifest;
 mod parquet;
+mod plain;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,12 +16,15 @@ use std::{fs, io};
 
 use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 
 use crate::tables::{Batches, TableSpec};
 
+pub use layout::{Format, Layout, Partition};
 pub use manifest::{FileEntry, TablesManifest};
+pub use plain::{Plain, PlainWriter};
 
-use parquet::ParquetFile;
+use parquet::{Hashing, ParquetFile};
 
 /// Why tables could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,14 @@ pub enum SinkError {
         /// What the library said.
         source: ParquetError,
     },
+    /// The Arrow library failed to write another format.
+    #[error("cannot write {path}: {source}; check the space on that device, then replay again")]
+    Arrow {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        source: ArrowError,
+    },
     /// tables/manifest.json is not ours.
     #[error("{path} is damaged: {source}; remove it and replay again")]
     Manifest {
@@ -69,8 +82,63 @@ impl SinkError {
 /// Batches a table's thread may be behind: enough to keep it busy, little memory.
 const QUEUE: usize = 2;
 
+/// A table on its way to disk.
+enum TableFile {
+    Parquet(Box<ParquetFile>),
+    Plain { path: PathBuf, name: String, rows: u64, writer: Box<PlainWriter<Hashing>> },
+}
+
+impl TableFile {
+    fn create(
+        dir: &Path,
+        layout: &Layout,
+        format: Format,
+        table: &TableSpec,
+    ) -> Result<Self, SinkError> {
+        let name = layout.file(table.name, format.extension());
+        let path = dir.join(&name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| SinkError::io("create", parent, e))?;
+        }
+        let format = match format {
+            Format::Parquet => {
+                return ParquetFile::create(path, name, table).map(|f| Self::Parquet(Box::new(f)));
+            }
+            Format::Plain(format) => format,
+        };
+        let file = fs::File::create(&path).map_err(|e| SinkError::io("create", &path, e))?;
+        let writer = PlainWriter::new(format, &table.schema(), Hashing::new(file))
+            .map_err(|source| SinkError::Arrow { path: path.clone(), source })?;
+        Ok(Self::Plain { path, name, rows: 0, writer: Box::new(writer) })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
+        match self {
+            Self::Parquet(file) => file.write(batch),
+            Self::Plain { path, rows, writer, .. } => {
+                *rows += batch.num_rows() as u64;
+                let fault = |source| SinkError::Arrow { path: path.clone(), source };
+                writer.write(batch).map_err(fault)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<FileEntry, SinkError> {
+        match self {
+            Self::Parquet(file) => file.finish(),
+            Self::Plain { path, name, rows, writer } => {
+                let hashing = writer
+                    .finish()
+                    .map_err(|source| SinkError::Arrow { path: path.clone(), source })?;
+                let sha256 = hashing.finish().map_err(|e| SinkError::io("write", &path, e))?;
+                Ok(FileEntry { file: name, rows, sha256 })
+            }
+        }
+    }
+}
+
 enum Writer {
-    Here(Box<ParquetFile>),
+    Here(Box<TableFile>),
     Thread { batches: SyncSender<RecordBatch>, thread: JoinHandle<Result<FileEntry, SinkError>> },
     Failed,
 }
@@ -91,30 +159,36 @@ impl Writer {
     }
 }
 
-/// Writes tables as Parquet files into one directory.
-pub struct ParquetSink {
+/// Writes tables as files into one directory.
+pub struct TableSink {
     dir: PathBuf,
     writers: Vec<Writer>,
 }
 
-impl std::fmt::Debug for ParquetSink {
+impl std::fmt::Debug for TableSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ParquetSink").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("TableSink").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
-impl ParquetSink {
+impl TableSink {
     /// Creates the directory and the files. The old tables' manifest goes first and the new one
     /// comes last: tables without it are not whole.
     ///
     /// # Errors
-    /// [`SinkError::Io`], [`SinkError::Parquet`].
-    pub fn create(dir: &Path, tables: &[TableSpec], threads: usize) -> Result<Self, SinkError> {
+    /// [`SinkError::Io`], [`SinkError::Parquet`], [`SinkError::Arrow`].
+    pub fn create(
+        dir: &Path,
+        tables: &[TableSpec],
+        layout: &Layout,
+        format: Format,
+        threads: usize,
+    ) -> Result<Self, SinkError> {
         fs::create_dir_all(dir).map_err(|e| SinkError::io("create", dir, e))?;
-        TablesManifest::remove(dir)?;
+        TablesManifest::remove(&layout.manifest(dir))?;
         let mut writers = Vec::new();
         for table in tables {
-            let mut file = Box::new(ParquetFile::create(dir, table)?);
+            let mut file = Box::new(TableFile::create(dir, layout, format, table)?);
             writers.push(if threads > 1 {
                 let (batches, queue) = sync_channel::<RecordBatch>(QUEUE);
                 let thread = std::thread::spawn(move || {
@@ -144,7 +218,7 @@ impl ParquetSink {
     }
 }
 
-impl Batches for ParquetSink {
+impl Batches for TableSink {
     type Error = SinkError;
 
     fn batch(&mut self, table: usize, batch: RecordBatch) -> Result<(), SinkError> {

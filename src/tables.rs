@@ -10,6 +10,7 @@ mod connections;
 pub mod figures;
 mod flows;
 mod ledger;
+pub mod operations;
 mod series;
 mod sockets;
 mod variables;

@@ -78,7 +78,7 @@ impl Connections {
         }
         self.cookies.insert(key.0, key);
         let over = match record.event {
-            Event::Close | Event::End => true,
+            Event::Close | Event::End | Event::Over => true,
             Event::Open | Event::Baseline | Event::Drain => false,
         };
         known.owner.lives = !over;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{
         self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, PollsBy,
@@ -22,6 +22,9 @@ use estats::{
     units,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+#[path = "../cli/shell.rs"]
+mod shell;
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -61,6 +64,11 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
+    /// Completions of this program for a shell
+    Completions(shell::Completions),
+    /// Man pages of this program
+    #[command(hide = true)]
+    Man(shell::Man),
 }
 
 #[derive(clap::Args)]
@@ -243,6 +251,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Sub::Check { hooks, transport, btf, json }) => check(hooks, transport, btf, json),
+        Some(Sub::Completions(arguments)) => shell::completions(&arguments, Cli::command()),
+        Some(Sub::Man(arguments)) => shell::man(&arguments, Cli::command()),
         None => record(cli.record),
     };
     done.unwrap_or_else(|e| {

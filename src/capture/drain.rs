@@ -95,7 +95,7 @@ impl Sink {
                         self.open = self.open.saturating_sub(1);
                         self.identities.iter_mut().for_each(|known| known.closed(&row));
                     }
-                    Event::Drain => {}
+                    Event::Drain | Event::Over => {}
                 }
                 self.writer.lifecycle(&row)?;
                 row.header
@@ -383,6 +383,7 @@ impl<'obj> Drain<'obj> {
                 emitted: c.emitted,
                 logged: *logged,
                 lost_by_hook: lost.map(|(h, n)| (h.name().to_owned(), n)).collect(),
+                ..CpuTotals::default()
             }
         });
         Totals {

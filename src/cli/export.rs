@@ -1,34 +1,164 @@
-//! `export`: a recording in another tool's format.
+//! `export`: a recording in other formats.
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
-use clap::ValueEnum;
-use estats::export::mlab;
+use clap::{Args, ValueEnum};
+use estats::estats::Interval;
+use estats::export::{ExportError, mlab, operations, table, web10g};
 use estats::log::Recording;
+use estats::replay::Options;
+use estats::sink::{Format, Plain};
 
-/// Formats of other tools.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Format {
+use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Tables go to a directory (-o), or one of them (--table) to standard output; all else \
+                  goes to standard output.\n\n\
+                  Examples:\n  \
+                  estats-analyze export run1 --format csv --table connections | column -ts,\n  \
+                  estats-analyze export run1 --format operations --encoding jsonl | zstd > ops.jsonl.zst\n  \
+                  estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
+)]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// The format
+    #[arg(long, value_enum)]
+    format: FormatName,
+    /// This table, to standard output
+    #[arg(long, value_name = "NAME", conflicts_with = "output")]
+    table: Option<String>,
+    /// Directory for all tables
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// What operations are written as
+    #[arg(long, value_enum, default_value_t = Encoding::Csv)]
+    encoding: Encoding,
+    /// Distance of the rows of the series and of web10g-logger's lines, or `event`
+    #[arg(long, default_value = "100ms", value_parser = parse_interval)]
+    interval: Interval,
+}
+
+/// Formats of tables, of the log, and of other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// Tables as Arrow: IPC files, a stream on standard output
+    Arrow,
+    /// Tables as CSV with a header; what is not known is empty
+    Csv,
+    /// Tables as a JSON object per row
+    Jsonl,
+    /// The log: a row per operation with time, connection, hook, variable, op and value
+    Operations,
+    /// web10g-logger's text: a line per connection and interval, in Web10G's units
+    Web10gLogger,
     /// M-Lab's tcp-info: a JSON line per snapshot with inet_diag's octets
     MlabJsonl,
 }
 
-pub fn run(run: &Path, format: Format) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(run)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    match format {
-        Format::MlabJsonl => mlab::write(&recording, &mut out).map_err(unwrapped)?,
-    };
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Encoding {
+    Arrow,
+    Csv,
+    Jsonl,
 }
 
-/// A closed pipe is recognised by its io::Error, which must not be hidden in ours.
-fn unwrapped(e: estats::export::ExportError) -> anyhow::Error {
-    match e {
-        estats::export::ExportError::Io(e) => e.into(),
-        other => other.into(),
+impl Encoding {
+    const fn plain(self) -> Plain {
+        match self {
+            Self::Arrow => Plain::ArrowStream,
+            Self::Csv => Plain::Csv,
+            Self::Jsonl => Plain::Jsonl,
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let recording = Recording::open(&arguments.run)?;
+    let options = Options { interval: arguments.interval, ..with_all_cpus() };
+    let (format, stream) = match arguments.format {
+        FormatName::Arrow => (Format::ARROW, Plain::ArrowStream),
+        FormatName::Csv => (Format::CSV, Plain::Csv),
+        FormatName::Jsonl => (Format::JSONL, Plain::Jsonl),
+        other => {
+            anyhow::ensure!(
+                arguments.table.is_none() && arguments.output.is_none(),
+                "--table and -o are for tables: --format arrow, csv or jsonl"
+            );
+            return to_stdout(&recording, other, arguments.encoding, &options);
+        }
+    };
+    match (&arguments.table, &arguments.output) {
+        (Some(name), _) => {
+            let pipe = Pipe::default();
+            let out = BufWriter::new(pipe.clone());
+            pipe.told(table::write(&recording, &options, name, stream, out))
+        }
+        (None, Some(dir)) => {
+            let options = Options { format, output: Some(dir.clone()), ..options };
+            let report = with_bar(&recording, &options)?;
+            Ok(exit_code(report.lost))
+        }
+        (None, None) => anyhow::bail!(
+            "name a directory for the tables with -o DIR, or one table with --table NAME for \
+             standard output"
+        ),
+    }
+}
+
+fn to_stdout(
+    recording: &Recording,
+    format: FormatName,
+    encoding: Encoding,
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
+    let pipe = Pipe::default();
+    let mut out = BufWriter::new(pipe.clone());
+    let written = match format {
+        FormatName::MlabJsonl => mlab::write(recording, &mut out).map(drop),
+        FormatName::Operations => {
+            operations::write(recording, encoding.plain(), &mut out).map(drop)
+        }
+        FormatName::Web10gLogger => web10g::write(recording, options, &mut out),
+        FormatName::Arrow | FormatName::Csv | FormatName::Jsonl => unreachable!("tables"),
+    };
+    pipe.told(written.and_then(|()| Ok(out.flush()?)))
+}
+
+/// Standard output that remembers whether its reader has gone: libraries on the way make texts of
+/// errors, and that one is none.
+#[derive(Clone, Default)]
+struct Pipe {
+    is_closed: Rc<Cell<bool>>,
+}
+
+impl Pipe {
+    fn told(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
+        match written {
+            Err(_) if self.is_closed.get() => Ok(ExitCode::SUCCESS),
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    fn watched<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        let is_closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+        self.is_closed.set(self.is_closed.get() || done.as_ref().is_err_and(is_closed));
+        done
+    }
+}
+
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.watched(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.watched(io::stdout().flush())
     }
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use estats::import::{Options, Prefix, Report, import};
 
-use super::LOST;
+use super::progress::Progress;
+use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
 #[command(
@@ -27,13 +28,25 @@ pub struct Arguments {
     /// Keep so many bytes of the payload of each packet
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     payload: usize,
+    /// What was imported, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options { local: arguments.local, payload: arguments.payload };
+    let options =
+        Options { local: arguments.local, payload: arguments.payload, ..Options::default() };
+    let bar = Progress::counting("importing", options.read.clone());
     let report = import(&arguments.file, &arguments.output, &options)?;
+    drop(bar);
     warn(&report);
     let import = &report.import;
+    let lost = import.truncated.is_some() || import.dropped.is_some_and(|n| n > 0);
+    let code = if lost { ExitCode::from(LOST) } else { ExitCode::SUCCESS };
+    if arguments.json {
+        print_json(import)?;
+        return Ok(code);
+    }
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -45,8 +58,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         arguments.output.display()
     )?;
     writeln!(out, "recorded end: {}", recorded_end(&report))?;
-    let lost = import.truncated.is_some() || import.dropped.is_some_and(|n| n > 0);
-    Ok(if lost { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
+    Ok(code)
 }
 
 fn recorded_end(report: &Report) -> String {

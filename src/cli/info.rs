@@ -94,7 +94,7 @@ fn account(recording: &Recording) -> anyhow::Result<Account> {
         last = last.max(row.header.ts_ns);
         match row.event {
             Event::Open | Event::Baseline => account.connections += 1,
-            Event::Close | Event::End | Event::Drain => {}
+            Event::Close | Event::End | Event::Drain | Event::Over => {}
         }
         account.records += u64::from(row.event != Event::Drain);
     }

@@ -1,14 +1,19 @@
 //! The commands of `estats-analyze`.
 
+mod anonymize;
 mod audit;
 mod compare;
+mod cut;
 mod diff;
 mod export;
 mod flows;
 mod import;
 mod info;
+mod merge;
+mod progress;
 mod replay;
 mod report;
+mod shell;
 mod sql;
 mod variables;
 
@@ -16,7 +21,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::Recording;
 use estats::summary;
 
@@ -45,12 +50,21 @@ pub struct Arguments {
     command: Option<Command>,
     /// Directory of a recording
     run: Option<PathBuf>,
+    /// No progress bar, also where stderr is a terminal
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a recording, with packets only, of a capture of tcpdump or Wireshark
     ImportPcap(import::Arguments),
+    /// Make a recording of a part of another: by time, by connection
+    Cut(cut::Arguments),
+    /// Make one recording of several of the same host, one after the other
+    Merge(merge::Arguments),
+    /// Make a recording without what names somebody, to give away
+    Anonymize(anonymize::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
     /// What is in a recording: host, kernel, command, duration, connections, records, loss
@@ -103,17 +117,13 @@ enum Command {
         /// One statement
         statement: String,
     },
-    /// Write a recording in another tool's format to standard output
-    #[command(
-        after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
-    )]
-    Export {
-        /// Directory of a recording
-        run: PathBuf,
-        /// The format
-        #[arg(long)]
-        format: export::Format,
-    },
+    /// Write a recording, or a table of it, in another format
+    Export(export::Arguments),
+    /// Completions of this program for a shell
+    Completions(shell::Completions),
+    /// Man pages of this program
+    #[command(hide = true)]
+    Man(shell::Man),
     /// The variables: RFC names, units, meaning and coverage
     #[command(after_help = "Example: estats-analyze variables --json | jq '.[].name'")]
     Variables {
@@ -131,8 +141,12 @@ enum Command {
 /// # Errors
 /// One sentence that says what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    progress::set_quiet(arguments.quiet);
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
+        (Some(Command::Cut(arguments)), _) => cut::run(arguments),
+        (Some(Command::Merge(arguments)), _) => merge::run(&arguments),
+        (Some(Command::Anonymize(arguments)), _) => anonymize::run(&arguments),
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),
@@ -150,7 +164,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
-        (Some(Command::Export { run, format }), _) => export::run(&run, format),
+        (Some(Command::Export(arguments)), _) => export::run(&arguments),
+        (Some(Command::Completions(arguments)), _) => {
+            shell::completions(&arguments, Arguments::command())
+        }
+        (Some(Command::Man(arguments)), _) => shell::man(&arguments, Arguments::command()),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
@@ -182,7 +200,10 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 fn verify(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let report = Recording::open(run)?.verify()?;
+    let recording = Recording::open(run)?;
+    let bar = progress::Progress::of("verifying", std::slice::from_ref(&recording))?;
+    let report = recording.verify()?;
+    drop(bar);
     if json {
         print_json(&report)?;
     } else {

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use estats::accounting::Timeouts;
 use estats::estats::{Interval, RuleOptions};
 use estats::log::Recording;
 use estats::replay::{Options, Report, default_dir, replay};
-use estats::sink::TablesManifest;
+use estats::sink::{Format, Partition, TablesManifest};
 use estats::tables::TABLES_VERSION;
 use estats::units;
 
-use super::LOST;
+use super::progress::Progress;
+use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: estats-analyze replay run1 --interval 10ms -o run1-fine")]
@@ -44,6 +45,55 @@ pub struct Arguments {
     /// RTT samples up to this count in NormalRttm, larger ones in HighRttm; 0: neither
     #[arg(long, default_value_t = 0, value_name = "US")]
     latency_limit_us: u64,
+    /// What the tables are written as; others than parquet go to RUN/tables-FORMAT by default
+    #[arg(long, value_enum, default_value_t = FormatName::Parquet)]
+    format: FormatName,
+    /// Hive partitions for many recordings: TABLE/host=NAME/date=YYYY-MM-DD/RECORDING.parquet, by
+    /// the host and the day (UTC) on which the recording began
+    #[arg(long, value_enum, value_name = "host,date", value_delimiter = ',', requires = "output")]
+    partition: Vec<PartitionName>,
+    /// What was written, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What tables can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// Parquet, as every command of this program reads it
+    Parquet,
+    /// Arrow's IPC file
+    Arrow,
+    /// CSV with a header; what is not known is empty
+    Csv,
+    /// A JSON object per row
+    Jsonl,
+}
+
+impl FormatName {
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Parquet => Format::Parquet,
+            Self::Arrow => Format::ARROW,
+            Self::Csv => Format::CSV,
+            Self::Jsonl => Format::JSONL,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PartitionName {
+    Host,
+    Date,
+}
+
+impl PartitionName {
+    const fn partition(self) -> Partition {
+        match self {
+            Self::Host => Partition::Host,
+            Self::Date => Partition::Date,
+        }
+    }
 }
 
 /// Tables that are there.
@@ -66,9 +116,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             },
             interval: arguments.flow_interval,
         },
+        format: arguments.format.format(),
+        partitions: arguments.partition.iter().map(|p| p.partition()).collect(),
     };
-    let report = replay(&Recording::open(&arguments.run)?, &options)?;
+    let report = with_bar(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);
+    if arguments.json {
+        print_json(&report.tables)?;
+        return Ok(exit_code(report.lost));
+    }
     let mut out = io::stdout().lock();
     for entry in &report.tables.files {
         writeln!(out, "{:>12} rows  {}", entry.rows, entry.file)?;
@@ -89,6 +145,7 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) if tables.tables_version != TABLES_VERSION => {
             "the tables are of another version"
         }
+        Some(tables) if tables.format != Format::Parquet.name() => "the tables are no Parquet",
         Some(tables) if tables.recording != recording.manifest().recording => {
             "the tables are of another recording"
         }
@@ -96,10 +153,23 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) => return Ok(Tables { dir, manifest: tables.clone() }),
     };
     eprintln!("estats-analyze: replaying {}: {why}", run.display());
-    let options = Options { threads: cpus(), ..Options::default() };
-    let report = replay(&recording, &options)?;
+    let options = with_all_cpus();
+    let report = with_bar(&recording, &options)?;
     warn(&report);
     Ok(Tables { dir, manifest: report.tables })
+}
+
+/// Replays, with a bar on a terminal.
+pub fn with_bar(recording: &Recording, options: &Options) -> anyhow::Result<Report> {
+    let bar = Progress::of("replaying", std::slice::from_ref(recording))?;
+    let report = replay(recording, options)?;
+    drop(bar);
+    Ok(report)
+}
+
+/// A replay with all CPUs.
+pub fn with_all_cpus() -> Options {
+    Options { threads: cpus(), ..Options::default() }
 }
 
 pub fn exit_code(lost: u64) -> ExitCode {
@@ -162,7 +232,7 @@ fn is_older(tables: &Path, run: &Path) -> io::Result<bool> {
     Ok(newest > written)
 }
 
-fn parse_interval(text: &str) -> Result<Interval, String> {
+pub fn parse_interval(text: &str) -> Result<Interval, String> {
     if text == "event" {
         return Ok(Interval::Event);
     }

@@ -1,6 +1,5 @@
 //! The integrity of one segment: its frames, and the end that a closed one has.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
@@ -19,11 +18,10 @@ use super::stream::column;
 /// # Errors
 /// If the file cannot be read.
 pub fn check(
-    path: PathBuf,
+    map: Arc<SegmentMap>,
     file: &str,
     visit: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<(FileReport, Vec<Finding>), LogError> {
-    let map = Arc::new(SegmentMap::open(path)?);
     let mut check = Check {
         file,
         report: FileReport {

@@ -146,10 +146,20 @@ pub enum LedgerRow {
         /// The segment's number.
         segment: u32,
     },
+    /// Records of a CPU that were left out on purpose when the recording was made from another;
+    /// lost ones among them.
+    LeftOut {
+        /// End of the recording, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// How many sequence numbers.
+        count: u64,
+    },
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 13] = [
+pub(super) const KINDS: [&str; 14] = [
     "clock",
     "loss",
     "emitted",
@@ -163,12 +173,13 @@ pub(super) const KINDS: [&str; 13] = [
     "slow_poll",
     "snapshots_drained",
     "not_ip",
+    "left_out",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
 /// only the account of sequence numbers needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DroppedRows {
+pub(crate) struct DroppedRows {
     pub ts_ns: u64,
     pub segment: u32,
     pub cpu: u16,
@@ -177,7 +188,7 @@ pub(super) struct DroppedRows {
 
 /// A row as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RawRow {
+pub(crate) enum RawRow {
     Row(LedgerRow),
     DroppedRows(DroppedRows),
     /// Every snapshot made before this time is in the files.
@@ -259,6 +270,9 @@ impl From<&LedgerRow> for Cells {
             },
             LedgerRow::Dropped { ts_ns, segment } => {
                 Self { ts_ns, kind: 6, segment: Some(segment), ..none }
+            }
+            LedgerRow::LeftOut { ts_ns, cpu, count } => {
+                Self { ts_ns, kind: 13, cpu: Some(cpu), count: Some(count), ..none }
             }
         }
     }
@@ -385,6 +399,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             }
             "slow_poll" => LedgerRow::SlowPoll { ts_ns, since_ns: cell(since, i)? },
             "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
+            "left_out" => LedgerRow::LeftOut { ts_ns, cpu: cpu()?, count: cell(count, i)? },
             "snapshots_drained" => return Ok(RawRow::SnapshotsDrained(ts_ns)),
             "dropped_cpu" => {
                 return Ok(RawRow::DroppedRows(DroppedRows {

@@ -48,8 +48,37 @@ pub struct Manifest {
     pub qdiscs: Vec<String>,
     /// Where the packets come from, if the recording was made from a capture.
     pub import: Option<Import>,
+    /// What was done to make it from other recordings, in order; empty for one that a recorder or
+    /// an import made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<Derivation>,
     /// The account at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
+}
+
+/// One step on the way from recordings to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Derivation {
+    /// "cut", "merge" or "anonymize".
+    pub by: String,
+    /// UUIDs of the recordings it was made from, in order of time.
+    pub of: Vec<String>,
+    /// cut: records from this time on, CLOCK_MONOTONIC; absent if from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_ns: Option<u64>,
+    /// cut: records before this time; absent if to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_ns: Option<u64>,
+    /// cut: numbers of the connections, as in the tables of what was cut; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<u64>,
+    /// cut: address prefixes, either side; empty for any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// cut: ports, either side; empty for any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
 }
 
 /// The capture that a recording was made from.
@@ -230,7 +259,7 @@ pub struct Totals {
     pub connections: u64,
 }
 
-/// The account of one CPU.
+/// The account of one CPU: emitted = logged + lost + left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CpuTotals {
@@ -242,6 +271,14 @@ pub struct CpuTotals {
     pub logged: u64,
     /// Records for which there was no room in a ring, by hook.
     pub lost_by_hook: BTreeMap<String, u64>,
+    /// Sequence numbers of records that were left out on purpose, see [`Derivation`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl CpuTotals {

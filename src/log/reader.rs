@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -31,6 +32,8 @@ use crate::wire::{Lifecycle, Snapshot};
 pub struct Recording {
     dir: PathBuf,
     manifest: Manifest,
+    /// Bytes read by this and its clones; nobody's result depends on it.
+    read: Arc<AtomicU64>,
 }
 
 /// Where a segment that was not closed ends.
@@ -50,12 +53,33 @@ impl Recording {
     /// # Errors
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
-        Ok(Self { dir: dir.to_owned(), manifest: Manifest::read(dir)? })
+        Ok(Self { dir: dir.to_owned(), manifest: Manifest::read(dir)?, read: Arc::default() })
     }
 
     /// What was recorded, where and how.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Counts the bytes of frames as they are read, whoever reads them: for a bar.
+    pub fn bytes_read(&self) -> Arc<AtomicU64> {
+        self.read.clone()
+    }
+
+    /// Bytes of all segments.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn bytes(&self) -> Result<u64, LogError> {
+        let mut bytes = 0;
+        for stream in Stream::ALL {
+            for number in self.segments(stream)? {
+                let path = self.dir.join(stream.file_name(number));
+                let fault = |e| LogError::io("read", &path, e);
+                bytes += fs::metadata(&path).map_err(fault)?.len();
+            }
+        }
+        Ok(bytes)
     }
 
     /// The directory.
@@ -96,6 +120,16 @@ impl Recording {
             Ok(RawRow::DroppedRows(_) | RawRow::SnapshotsDrained(_) | RawRow::Unknown) => None,
             Err(e) => Some(Err(e)),
         })
+    }
+
+    /// The ledger with the rows that only its account needs.
+    pub(crate) fn raw_ledger(&self) -> impl Iterator<Item = Result<RawRow, LogError>> + use<> {
+        self.rows(Stream::Ledger, ledger::decode)
+    }
+
+    /// Number of the first segment of hook records that is there.
+    pub(crate) fn first_segment(&self) -> Result<u32, LogError> {
+        Ok(self.segments(Stream::Hooks)?.first().copied().unwrap_or(0))
     }
 
     /// The snapshots of sockets, in the order of the files: nearly that of their time. Errors and
@@ -162,8 +196,13 @@ impl Recording {
         Ok(numbers)
     }
 
+    /// A segment whose frames are counted as they are read.
+    pub(super) fn open_segment(&self, path: PathBuf) -> Result<Arc<SegmentMap>, LogError> {
+        Ok(Arc::new(SegmentMap { read: self.read.clone(), ..SegmentMap::open(path)? }))
+    }
+
     fn open_stream(&self, stream: Stream) -> Result<Vec<Arc<SegmentMap>>, LogError> {
-        let open = |number| SegmentMap::open(self.dir.join(stream.file_name(number))).map(Arc::new);
+        let open = |number| self.open_segment(self.dir.join(stream.file_name(number)));
         self.segments(stream)?.into_iter().map(open).collect()
     }
 
@@ -215,6 +254,8 @@ pub(super) struct SegmentMap {
     pub bytes: u64,
     /// Whether the file ends as a closed one does.
     pub closed: bool,
+    /// Bytes of frames that were read.
+    read: Arc<AtomicU64>,
 }
 
 impl SegmentMap {
@@ -229,7 +270,7 @@ impl SegmentMap {
             Ok((frames, end, bytes, ends_with_seek_table(&tail)))
         };
         let (frames, end, bytes, closed) = scan().map_err(|e| LogError::io("read", &path, e))?;
-        Ok(Self { path, frames, end, bytes, closed })
+        Ok(Self { path, frames, end, bytes, closed, read: Arc::default() })
     }
 
     /// End of the last whole frame.
@@ -317,7 +358,9 @@ impl Frames {
             self.file.seek(SeekFrom::Start(offset))?;
             self.file.read_exact(&mut self.compressed)
         };
-        read().map_err(|e| LogError::io("read", &self.map.path, e))
+        read().map_err(|e| LogError::io("read", &self.map.path, e))?;
+        self.map.read.fetch_add(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn content(&mut self, frame: usize) -> Result<Vec<u8>, LogError> {

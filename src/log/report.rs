@@ -53,6 +53,8 @@ pub struct CpuReport {
     pub lost: u64,
     /// Records in segments that --max-size removed.
     pub removed: u64,
+    /// Records that were left out when the recording was made from another.
+    pub left_out: u64,
     /// Numbers below `proven` that are in no file.
     pub missing: u64,
     /// The first ranges of them: first and last number.
@@ -213,6 +215,9 @@ impl fmt::Display for CpuReport {
         write!(f, "{} logged, {} lost", self.logged, self.lost)?;
         if self.removed > 0 {
             write!(f, ", {} removed by --max-size", self.removed)?;
+        }
+        if self.left_out > 0 {
+            write!(f, ", {} left out by cut", self.left_out)?;
         }
         if self.missing > 0 {
             write!(f, "; missing:")?;

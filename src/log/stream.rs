@@ -208,7 +208,7 @@ static CONNECTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
     use DataType::{UInt8, UInt16, UInt32, UInt64, Utf8};
     let mut fields = header_fields();
     fields.extend([
-        field("event", SMALL_DICTIONARY(), "", "open, baseline, close, end or drain"),
+        field("event", SMALL_DICTIONARY(), "", "open, baseline, close, end, drain or over"),
         field("start_ns", UInt64, "ns", "CLOCK_MONOTONIC at which the connection began"),
         field("family", UInt16, "", "address family of the socket: 2 AF_INET, 10 AF_INET6"),
         field("local_addr", Utf8, "", "local address; IPv4-mapped as ::ffff:1.2.3.4"),
@@ -294,7 +294,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "count",
             UInt64,
             "",
-            "loss, skipped, map_failure, not_ip: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out",
+            "loss, skipped, map_failure, not_ip: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),

@@ -97,6 +97,8 @@ impl Seen {
 struct Ledger {
     /// Records lost, by CPU.
     lost: BTreeMap<u16, u64>,
+    /// Records left out when the recording was made from another, by CPU.
+    left_out: BTreeMap<u16, u64>,
     /// The last time and count of numbers given out, by CPU.
     emitted: BTreeMap<u16, (u64, u64)>,
     /// Segments removed by --max-size.
@@ -118,6 +120,10 @@ impl Ledger {
             }
             RawRow::Row(LedgerRow::Dropped { segment, .. }) => {
                 self.removed.insert(segment);
+            }
+            RawRow::Row(LedgerRow::LeftOut { cpu, count, .. }) => {
+                let sum = self.left_out.entry(cpu).or_default();
+                *sum = sum.saturating_add(count);
             }
             RawRow::DroppedRows(rows) => self.removed_rows.push(rows),
             RawRow::SnapshotsDrained(ts_ns) => {
@@ -198,7 +204,8 @@ fn segments(
 ) -> Result<(), LogError> {
     for number in recording.segments(stream)? {
         let name = stream.file_name(number);
-        let (file, findings) = check(recording.dir().join(&name), &name, visit)?;
+        let (file, findings) =
+            check(recording.open_segment(recording.dir().join(&name))?, &name, visit)?;
         report.files.push(file);
         report.findings.extend(findings);
     }
@@ -257,6 +264,7 @@ impl Account<'_> {
         let seen = |s: &StreamSeen| (0..s.cpus.len() as u16).collect::<Vec<_>>();
         let mut cpus: BTreeSet<u16> = self.ledger.emitted.keys().copied().collect();
         cpus.extend(self.ledger.lost.keys());
+        cpus.extend(self.ledger.left_out.keys());
         cpus.extend(seen(&self.hooks));
         cpus.extend(seen(&self.connections));
         cpus.extend(seen(&self.packets));
@@ -272,6 +280,7 @@ impl Account<'_> {
                 logged: numbers.count(),
                 lost: self.ledger.lost.get(&cpu).copied().unwrap_or(0),
                 removed: self.ledger.removed_rows(cpu, &self.present),
+                left_out: self.ledger.left_out.get(&cpu).copied().unwrap_or(0),
                 ..CpuReport::default()
             };
             let reasons = if report.closed {
@@ -311,8 +320,10 @@ impl Account<'_> {
         };
         let (emitted, logged, lost) = (totals.emitted, totals.logged, totals.lost());
         let mut reasons = Vec::new();
-        if emitted != logged.saturating_add(lost) {
-            reasons.push(format!("{emitted} emitted is not {logged} logged + {lost} lost"));
+        let left_out = totals.left_out;
+        if emitted != logged.saturating_add(lost).saturating_add(left_out) {
+            let and = if left_out > 0 { format!(" + {left_out} left out") } else { String::new() };
+            reasons.push(format!("{emitted} emitted is not {logged} logged + {lost} lost{and}"));
         }
         let there = line.logged + line.removed;
         if logged != there {
@@ -323,6 +334,10 @@ impl Account<'_> {
         if lost != line.lost {
             let said = line.lost;
             reasons.push(format!("{lost} lost in the manifest, {said} in the ledger"));
+        }
+        if left_out != line.left_out {
+            let said = line.left_out;
+            reasons.push(format!("{left_out} left out in the manifest, {said} in the ledger"));
         }
         if numbers.end() > emitted {
             let last = numbers.end() - 1;
@@ -353,16 +368,18 @@ impl Account<'_> {
         line.proven =
             streams.map(|stream| stream.proven(line.cpu, cut)).into_iter().max().unwrap_or(0);
         fill_missing(line, numbers);
-        let explained = line.lost.saturating_add(line.removed);
+        let explained = line.lost.saturating_add(line.removed).saturating_add(line.left_out);
         let mut reasons = Vec::new();
         if line.missing > explained {
             let unexplained = line.missing - explained;
             reasons.push(format!("{unexplained} records are neither logged nor counted as lost"));
         }
         let absent: u64 = numbers.missing_below(emitted).map(|(a, b)| b - a).sum();
-        if line.lost > absent {
-            let lost = line.lost;
-            reasons.push(format!("{lost} counted as lost, but only {absent} numbers are missing"));
+        if line.lost.saturating_add(line.left_out) > absent {
+            let lost = line.lost + line.left_out;
+            reasons.push(format!(
+                "{lost} counted as lost or left out, but only {absent} numbers are missing"
+            ));
         }
         reasons
     }

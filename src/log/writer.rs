@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::builder::{HookBuilder, Span};
-use super::ledger::{DroppedRows, LedgerBuilder};
+use super::ledger::{DroppedRows, LedgerBuilder, RawRow};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
@@ -160,6 +160,16 @@ impl RecordingWriter {
         manifest: &Manifest,
         options: WriterOptions,
     ) -> Result<Self, LogError> {
+        Self::create_from(dir, manifest, options, 0)
+    }
+
+    /// The same, where the segments before `first` stand in the ledger as removed.
+    pub(crate) fn create_from(
+        dir: &Path,
+        manifest: &Manifest,
+        options: WriterOptions,
+        first: u32,
+    ) -> Result<Self, LogError> {
         fs::create_dir_all(dir).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 LogError::OutputExists(dir.to_owned())
@@ -171,22 +181,22 @@ impl RecordingWriter {
             return Err(LogError::OutputExists(dir.to_owned()));
         }
         manifest.write(dir)?;
-        let create = |stream| Segment::create(dir, stream, 0, options.level);
+        let create = |stream, number| Segment::create(dir, stream, number, options.level);
         Ok(Self {
             dir: dir.to_owned(),
-            hooks: Pending::new(create(Stream::Hooks)?),
-            connections: Pending::new(create(Stream::Connections)?),
-            ledger: Pending::new(create(Stream::Ledger)?),
+            hooks: Pending::new(create(Stream::Hooks, first)?),
+            connections: Pending::new(create(Stream::Connections, 0)?),
+            ledger: Pending::new(create(Stream::Ledger, 0)?),
             packets: if manifest.has_packets() {
-                Some(Pending::new(create(Stream::Packets)?))
+                Some(Pending::new(create(Stream::Packets, first)?))
             } else {
                 None
             },
-            sockets: Pending::new(create(Stream::Sockets)?),
+            sockets: Pending::new(create(Stream::Sockets, first)?),
             marks: Marks::default(),
             options,
             now_ns: manifest.started.monotonic_ns,
-            segment_number: 0,
+            segment_number: first,
             segment_since_ns: None,
             segment_rows: PerCpu::default(),
             closed: VecDeque::new(),
@@ -314,24 +324,52 @@ impl RecordingWriter {
         Ok(())
     }
 
+    /// Adds a row to the ledger as another recording has it.
+    pub(crate) fn raw_ledger(&mut self, row: &RawRow) -> Result<(), LogError> {
+        match row {
+            RawRow::Row(row) => return self.ledger(row),
+            RawRow::DroppedRows(row) => self.ledger.builder.push_dropped(row),
+            // The writer marks for itself.
+            RawRow::SnapshotsDrained(_) | RawRow::Unknown => return Ok(()),
+        }
+        self.ledger.since_ns.get_or_insert(self.now_ns);
+        Ok(())
+    }
+
     /// Marks that every record made before `ts_ns` (but for a slack of 100 ms) has been added.
     ///
     /// # Errors
     /// As [`Self::hook`].
     pub fn drained(&mut self, ts_ns: u64) -> Result<(), LogError> {
+        self.drained_lifecycles(ts_ns)?;
+        self.drained_packets(ts_ns)?;
+        self.drained_hooks(ts_ns)
+    }
+
+    fn drain(&mut self, ts_ns: u64) -> Header {
         self.now_ns = self.now_ns.max(ts_ns);
-        let header = Header {
-            ts_ns,
-            seq: self.markers,
-            cookie: 0,
-            generation: 0,
-            cpu: NO_CPU,
-            hook: Hook::Drain,
-        };
+        let (cookie, generation, cpu, hook) = (0, 0, NO_CPU, Hook::Drain);
+        Header { ts_ns, seq: self.markers, cookie, generation, cpu, hook }
+    }
+
+    /// The mark of [`Self::drained`] in the hook records alone: a recording that was cut short may
+    /// have it in one stream and not in the others.
+    pub(crate) fn drained_hooks(&mut self, ts_ns: u64) -> Result<(), LogError> {
+        let header = self.drain(ts_ns);
         self.markers += 1;
         self.marks.drained_ns = self.marks.drained_ns.max(ts_ns);
-        self.push_hook(&header, &[])?;
-        self.push_lifecycle(marker(header))?;
+        self.push_hook(&header, &[])
+    }
+
+    /// The same in the lifecycle records.
+    pub(crate) fn drained_lifecycles(&mut self, ts_ns: u64) -> Result<(), LogError> {
+        let header = self.drain(ts_ns);
+        self.push_lifecycle(marker(header))
+    }
+
+    /// The same in the packets, if there has been one.
+    pub(crate) fn drained_packets(&mut self, ts_ns: u64) -> Result<(), LogError> {
+        self.drain(ts_ns);
         self.push_packet(PacketRow::Drained(ts_ns))
     }
 

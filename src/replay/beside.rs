@@ -209,7 +209,7 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
                 self.engine.packets(conn_id, &account, record.header.ts_ns)
             }
             (Event::Close | Event::End, None)
-            | (Event::Open | Event::Baseline | Event::Drain, _) => Ok(()),
+            | (Event::Open | Event::Baseline | Event::Drain | Event::Over, _) => Ok(()),
         }
     }
 

@@ -39,6 +39,9 @@ pub struct TablesManifest {
     pub latency_limit_us: u64,
     /// Records the recording lost.
     pub lost_records: u64,
+    /// What the files are: parquet, arrow, csv or jsonl.
+    #[serde(default = "parquet")]
+    pub format: String,
     /// Every file.
     pub files: Vec<FileEntry>,
     /// What the audit found.
@@ -46,6 +49,10 @@ pub struct TablesManifest {
     pub audit: Counts,
     /// What two people compare who replayed the same recording.
     pub digest: String,
+}
+
+fn parquet() -> String {
+    super::Format::Parquet.name().to_owned()
 }
 
 impl TablesManifest {
@@ -83,22 +90,23 @@ impl TablesManifest {
     ///
     /// # Errors
     /// [`SinkError::Io`], [`SinkError::Manifest`].
-    pub fn write(&self, dir: &Path) -> Result<(), SinkError> {
-        let path = Self::path(dir);
-        let partial = dir.join("manifest.json.tmp");
+    pub fn write(&self, path: &Path) -> Result<(), SinkError> {
+        let partial = path.with_extension("json.tmp");
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| SinkError::io("create", parent, e))?;
+        }
         let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|source| SinkError::Manifest { path: path.clone(), source })?;
+            .map_err(|source| SinkError::Manifest { path: path.to_owned(), source })?;
         text.push(b'\n');
         fs::write(&partial, text).map_err(|e| SinkError::io("write", &partial, e))?;
-        fs::rename(&partial, &path).map_err(|e| SinkError::io("write", &path, e))
+        fs::rename(&partial, path).map_err(|e| SinkError::io("write", path, e))
     }
 
-    pub(super) fn remove(dir: &Path) -> Result<(), SinkError> {
-        let path = Self::path(dir);
-        match fs::remove_file(&path) {
+    pub(super) fn remove(path: &Path) -> Result<(), SinkError> {
+        match fs::remove_file(path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(SinkError::io("remove", &path, e)),
+            Err(e) => Err(SinkError::io("remove", path, e)),
         }
     }
 }

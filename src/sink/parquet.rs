@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
@@ -24,9 +24,21 @@ const CREATED_BY: &str = "estats version 1.0.0 (build 1)";
 const ZSTD_LEVEL: i32 = 3;
 
 /// Passes bytes on and hashes them: Parquet is written from front to back.
-struct Hashing {
+pub(super) struct Hashing {
     file: BufWriter<File>,
     hash: Sha256,
+}
+
+impl Hashing {
+    pub fn new(file: File) -> Self {
+        Self { file: BufWriter::new(file), hash: Sha256::new() }
+    }
+
+    /// Ends the file; gives its digest.
+    pub fn finish(self) -> io::Result<String> {
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(hex(&self.hash.finalize()))
+    }
 }
 
 impl Write for Hashing {
@@ -51,12 +63,10 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub fn create(dir: &Path, table: &TableSpec) -> Result<Self, SinkError> {
-        let name = format!("{}.parquet", table.name);
-        let path = dir.join(&name);
+    pub fn create(path: PathBuf, name: String, table: &TableSpec) -> Result<Self, SinkError> {
         let schema = table.schema();
         let file = File::create(&path).map_err(|e| SinkError::io("create", &path, e))?;
-        let hashing = Hashing { file: BufWriter::new(file), hash: Sha256::new() };
+        let hashing = Hashing::new(file);
         let properties = properties(&schema).map_err(|e| SinkError::parquet("write", &path, e))?;
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties))
             .map_err(|e| SinkError::parquet("write", &path, e))?;
@@ -92,9 +102,8 @@ impl ParquetFile {
         self.put_chunks()?;
         let path = &self.path;
         let hashing = self.writer.into_inner().map_err(|e| SinkError::parquet("write", path, e))?;
-        let Hashing { file, hash } = hashing;
-        file.into_inner().map_err(|e| SinkError::io("write", path, e.into_error()))?;
-        Ok(FileEntry { file: self.name, rows: self.rows, sha256: hex(&hash.finalize()) })
+        let sha256 = hashing.finish().map_err(|e| SinkError::io("write", path, e))?;
+        Ok(FileEntry { file: self.name, rows: self.rows, sha256 })
     }
 }
 

@@ -63,7 +63,7 @@ pub fn manifest() -> Manifest {
     }
 }
 
-fn clock(monotonic_ns: u64) -> ClockSample {
+pub fn clock(monotonic_ns: u64) -> ClockSample {
     let realtime_ns = WALL + monotonic_ns - T0;
     ClockSample { monotonic_ns, realtime_ns, tai_ns: realtime_ns + 37_000_000_000 }
 }
@@ -89,33 +89,8 @@ impl Script {
 
     fn lifecycle(&mut self, ms: u64, cookie: u64, event: Event, edit: impl FnOnce(&mut Lifecycle)) {
         let header = self.header(T0 + ms * MS, cookie, Hook::SetState);
-        let mut local_addr = [0; 16];
-        local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
-        let mut remote_addr = [0; 16];
-        remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
-        let mut row = Lifecycle {
-            start_ns: header.ts_ns,
-            header,
-            event,
-            family: 2,
-            local_addr,
-            remote_addr,
-            local_port: 40_000 + cookie as u16,
-            remote_port: 443,
-            netns: 4_026_531_840,
-            cgroup_id: 99,
-            cgroup_path: format!("/system.slice/docker-{}.scope", "0123456789abcdef".repeat(4)),
-            pid: 4711,
-            uid: 33,
-            comm: "curl".into(),
-            congestion: "cubic".into(),
-            old_state: 7,
-            new_state: 2,
-            active: 1,
-            established: 0,
-            first_fin: 0,
-            sk_err: 0,
-        };
+        let mut row = lifecycle(header);
+        (row.event, row.local_port) = (event, 40_000 + cookie as u16);
         edit(&mut row);
         self.writer.lifecycle(&row).expect("lifecycle");
     }
@@ -152,6 +127,37 @@ impl Script {
     fn marker(&mut self, ms: u64) {
         self.writer.drained(T0 + ms * MS).expect("marker");
         self.writer.ledger(&LedgerRow::Clock(T0 + ms * MS, clock(T0 + ms * MS))).expect("clock");
+    }
+}
+
+/// The record of an open connection from 10.0.0.1 to port 443 of 10.0.0.2.
+pub fn lifecycle(header: Header) -> Lifecycle {
+    let mut local_addr = [0; 16];
+    local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
+    let mut remote_addr = [0; 16];
+    remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+    Lifecycle {
+        start_ns: header.ts_ns,
+        header,
+        event: Event::Open,
+        family: 2,
+        local_addr,
+        remote_addr,
+        local_port: 40_000,
+        remote_port: 443,
+        netns: 4_026_531_840,
+        cgroup_id: 99,
+        cgroup_path: format!("/system.slice/docker-{}.scope", "0123456789abcdef".repeat(4)),
+        pid: 4711,
+        uid: 33,
+        comm: "curl".into(),
+        congestion: "cubic".into(),
+        old_state: 7,
+        new_state: 2,
+        active: 1,
+        established: 0,
+        first_fin: 0,
+        sk_err: 0,
     }
 }
 
@@ -295,6 +301,7 @@ pub fn synthetic(dir: &Path, short: u64) {
         emitted: logged + 3,
         logged,
         lost_by_hook: [("egress".to_owned(), 3)].into_iter().collect(),
+        ..CpuTotals::default()
     };
     let totals = Totals {
         duration_ns: (end + 100) * MS,

@@ -100,6 +100,7 @@ fn closing(accounts: &[(u16, u64, u64)]) -> Manifest {
         emitted,
         logged: emitted - lost,
         lost_by_hook: BTreeMap::from([("egress".to_owned(), lost)]),
+        ..CpuTotals::default()
     });
     let totals = Totals { per_cpu: per_cpu.collect(), ..Totals::default() };
     Manifest { totals: Some(totals), ..manifest() }

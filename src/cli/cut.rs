@@ -1,0 +1,98 @@
+//! `cut`: a part of a recording.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chrono::DateTime;
+use clap::Args;
+use estats::import::Prefix;
+use estats::log::Recording;
+use estats::transform::Report;
+use estats::transform::cut::{Moment, Options, cut};
+use estats::units;
+
+use super::print_json;
+use super::progress::Progress;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rows of connections that were open at the beginning or the end of the part say so \
+                  (completeness).\n\n\
+                  Example: estats-analyze cut run1 -o incident --from 90s --to 120s --port 443"
+)]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// Directory of the recording to make
+    #[arg(short, long, value_name = "RUN")]
+    output: PathBuf,
+    /// From this time on: since the beginning (90s, 1500ms), or by the clock (2026-01-01T12:00:00Z)
+    #[arg(long, value_name = "T", value_parser = moment)]
+    from: Option<Moment>,
+    /// Before this time
+    #[arg(long, value_name = "T", value_parser = moment)]
+    to: Option<Moment>,
+    /// This connection, by its conn_id in the tables; may be repeated
+    #[arg(long = "conn", value_name = "N")]
+    connections: Vec<u64>,
+    /// Connections with this address, or one of this prefix, on either side; may be repeated
+    #[arg(long = "addr", value_name = "CIDR")]
+    addresses: Vec<Prefix>,
+    /// Connections with this port on either side; may be repeated
+    #[arg(long = "port", value_name = "N")]
+    ports: Vec<u16>,
+    /// What was made, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        from: arguments.from,
+        to: arguments.to,
+        connections: arguments.connections,
+        addresses: arguments.addresses,
+        ports: arguments.ports,
+    };
+    let recording = Recording::open(&arguments.run)?;
+    // The recording is read more than once.
+    let bar = Progress::bytes("cutting", &recording);
+    let report = cut(&recording, &arguments.output, &options)?;
+    drop(bar);
+    print(&report, &arguments.output, arguments.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a command made.
+pub(super) fn print(report: &Report, output: &Path, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(report);
+    }
+    if !report.closed {
+        eprintln!(
+            "estats-analyze: the original was not closed, so what was made of it is not either"
+        );
+    }
+    let mut out = io::stdout().lock();
+    write!(out, "{} records in {}", report.records, output.display())?;
+    match report.left_out {
+        0 => writeln!(out)?,
+        n => writeln!(out, ", {n} left out")?,
+    }
+    Ok(())
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let fault = || {
+        format!(
+            "{text:?} is neither a time since the beginning (90s, 1500ms) nor by the clock (2026-01-01T12:00:00Z)"
+        )
+    };
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        let ns = time.timestamp_nanos_opt().and_then(|ns| u64::try_from(ns).ok());
+        return ns.map(Moment::Wall).ok_or_else(fault);
+    }
+    let duration = units::duration(text).map_err(|_| fault())?;
+    u64::try_from(duration.as_nanos()).map(Moment::Since).map_err(|_| fault())
+}

@@ -1,0 +1,116 @@
+//! The log as a flat table: a row per operation, in the order in which replay applies them.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::num::NonZeroU64;
+
+use super::ExportError;
+use crate::estats::{Ended, Engine, Interval, Output, Polled, RuleOptions, Sample};
+use crate::log::Recording;
+use crate::packets::Tracker;
+use crate::packets::order::Ordered;
+use crate::replay::order::{Consumer, merge};
+use crate::replay::{self, Options, PACKETS};
+use crate::sink::{Plain, PlainWriter};
+use crate::tables::operations::{Operations, spec};
+use crate::wire::{Header, Lifecycle, Operation};
+
+/// Writes all operations; gives their number. Those of a capture are what replay makes of its packets.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn write(recording: &Recording, format: Plain, out: impl Write) -> Result<u64, ExportError> {
+    let ledger = replay::clocks(recording)?;
+    let plan = replay::plan(recording.manifest(), RuleOptions::default());
+    let every = Interval::Every(NonZeroU64::MAX);
+    let mut flat = Flat {
+        engine: Engine::new(&plan, &ledger, every, Nothing),
+        rows: Operations::new(&recording.manifest().recording, &ledger),
+        writer: PlainWriter::new(format, &spec().schema(), out)?,
+        count: 0,
+    };
+    if recording.manifest().hook_set == PACKETS {
+        let mut tracker = Tracker::default();
+        for row in Ordered::new(recording.packets()) {
+            let (packet, late) = row?;
+            tracker.packet(&mut flat, &packet, late)?;
+        }
+        tracker.finish(&mut flat)?;
+    } else {
+        let hooks = recording.hooks(Options::default().threads);
+        let hooks = hooks.map(|batch| batch.map_err(ExportError::from));
+        let lifecycles = recording.lifecycles().map(|row| row.map_err(ExportError::from));
+        merge(hooks, lifecycles, &mut flat)?;
+    }
+    flat.give(true)?;
+    flat.writer.finish()?.flush()?;
+    Ok(flat.count)
+}
+
+/// The engine only numbers the connections here.
+struct Nothing;
+
+impl Output for Nothing {
+    type Error = Infallible;
+
+    fn ended(&mut self, _: &Ended<'_>) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn sampled(&mut self, _: &Sample<'_>) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+struct Flat<'a, W: Write> {
+    engine: Engine<'a, Nothing>,
+    rows: Operations<'a>,
+    writer: PlainWriter<W>,
+    count: u64,
+}
+
+impl<W: Write> Flat<'_, W> {
+    fn give(&mut self, at_end: bool) -> Result<(), ExportError> {
+        if let Some(batch) = self.rows.take(at_end) {
+            self.writer.write(&batch)?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Consumer for Flat<'_, W> {
+    type Error = ExportError;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), ExportError> {
+        let Ok(()) = self.engine.hook(header, std::iter::empty(), late);
+        let conn_id = self.engine.conn_id(header);
+        for operation in ops {
+            self.rows.push(conn_id, header, &operation);
+            self.count += 1;
+            self.give(false)?;
+        }
+        Ok(())
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), ExportError> {
+        let Ok(()) = self.engine.lifecycle(record, late);
+        Ok(())
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        self.engine.missed(header, packets);
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.engine.reached(ts_ns);
+    }
+}

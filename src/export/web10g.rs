@@ -1,0 +1,160 @@
+//! The layout of `web10g-logger`: a header, then a line per connection and reading, each cell with a
+//! comma behind it.
+//!
+//! The variables are those that Web10G KIS 0.13 exports, in its units; the order is the schema's, since
+//! readers go by name. What is not known is an empty cell. Values are what they should be: the faults
+//! of that kernel are not copied.
+
+use std::io::{self, Write};
+
+use super::ExportError;
+use crate::estats::{Ended, Output, Polled, Row, Sample};
+use crate::log::Recording;
+use crate::replay::{self, Options, ledger::Ledger};
+use crate::schema::reference::{How, Relation};
+use crate::schema::{Reference, Type, Var};
+
+/// Names that its userland spells otherwise than RFC 4898's authors.
+const SPELLED: [(Var, &str); 2] = [
+    (Var::SndLimTransStartup, "SndLimTransStartUp"),
+    (Var::SndLimTimeStartup, "SndLimTimeStartUp"),
+];
+
+/// Writes a line for each row of the series: `options` say how far apart they are.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn write(
+    recording: &Recording,
+    options: &Options,
+    out: &mut impl Write,
+) -> Result<(), ExportError> {
+    let ledger = replay::clocks(recording)?;
+    let columns: Vec<_> = Var::ALL.iter().copied().filter_map(Column::of).collect();
+    let mut header = "Time, CID, SrcIp, SrcPort, DstIp, DstPort,".to_owned();
+    for column in &columns {
+        header.push_str(column.name);
+        header.push_str(", ");
+    }
+    writeln!(out, "{}", header.trim_end())?;
+    let lines = Lines { columns, ledger: &ledger, out, line: String::new() };
+    replay::run::<_, ExportError>(recording, &ledger, options, lines)?;
+    Ok(())
+}
+
+/// A variable as it stands there.
+struct Column {
+    var: Var,
+    name: &'static str,
+    unit: Unit,
+}
+
+/// What a value of ours is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Same,
+    /// Of so many bits.
+    Low(u32),
+    /// Microseconds here, whole milliseconds there.
+    Milliseconds,
+    /// The same of a sum whose whole is this one: what it keeps are 32 bits.
+    MillisecondsOf(Var),
+}
+
+impl Column {
+    fn of(var: Var) -> Option<Self> {
+        let reference = var.def().reference;
+        let absent = [Reference::NOT_EXPORTED, Reference::MATCHED];
+        if absent.contains(&reference) || var.def().ty == Type::Address {
+            return None;
+        }
+        let spelled = SPELLED.iter().find(|(v, _)| *v == var);
+        Some(Self {
+            var,
+            name: spelled.map_or(var.name(), |(_, name)| *name),
+            unit: unit(reference),
+        })
+    }
+
+    fn value(&self, row: &Row) -> Option<i128> {
+        const NO_MINIMUM: u64 = 0xffff_ffff;
+        let value = row.get(self.var)?;
+        Some(match self.unit {
+            Unit::Same if self.var.def().ty == Type::I32 => i128::from(value as i32),
+            Unit::Same => i128::from(value),
+            Unit::Low(bits) => i128::from(value) & ((1 << bits) - 1),
+            Unit::Milliseconds if value == NO_MINIMUM => i128::from(value),
+            Unit::Milliseconds => i128::from(value / 1000),
+            Unit::MillisecondsOf(sum) => i128::from(row.get(sum)? / 1000) & i128::from(NO_MINIMUM),
+        })
+    }
+}
+
+/// The unit of a value of the reference, faults and bounds apart.
+fn unit(reference: Reference) -> Unit {
+    let by = |relation: Relation| match relation.how {
+        How::FlooredToMs => Unit::Milliseconds,
+        How::SumOfFloors { sum, .. } if relation.bits == 32 => Unit::MillisecondsOf(sum),
+        How::SumOfFloors { .. } => Unit::Milliseconds,
+        How::Same if relation.bits < 64 => Unit::Low(relation.bits),
+        How::Same
+        | How::Is(_)
+        | How::Between { .. }
+        | How::MicrosecondsAsJiffies
+        | How::Unrelated => Unit::Same,
+    };
+    match reference {
+        Reference::Is(relation)
+        | Reference::Bounded { relation, .. }
+        | Reference::Fault { relation, .. } => by(relation),
+        Reference::NotComparable(_) => Unit::Same,
+        Reference::Cases(cases) => {
+            let units = cases.iter().map(|case| unit(case.then));
+            units.into_iter().find(|u| *u != Unit::Same).unwrap_or(Unit::Same)
+        }
+    }
+}
+
+struct Lines<'a, W> {
+    columns: Vec<Column>,
+    ledger: &'a Ledger,
+    out: &'a mut W,
+    line: String,
+}
+
+impl<W: Write> Output for Lines<'_, W> {
+    type Error = io::Error;
+
+    fn ended(&mut self, _: &Ended<'_>) -> io::Result<()> {
+        // Its last sample is of the same instant.
+        Ok(())
+    }
+
+    fn sampled(&mut self, sample: &Sample<'_>) -> io::Result<()> {
+        use std::fmt::Write as _;
+        let Some((local, remote)) = sample.flow.addresses() else { return Ok(()) };
+        let Some(l) = sample.flow.lifecycle() else { return Ok(()) };
+        let us = self.ledger.wall_us(sample.ts_ns).unwrap_or(0);
+        let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
+        let line = &mut self.line;
+        line.clear();
+        let lead = write!(
+            line,
+            "{seconds}.{micros:06},{},{local},{},{remote},{},",
+            sample.conn_id, l.local_port, l.remote_port
+        );
+        lead.map_err(io::Error::other)?;
+        for column in &self.columns {
+            if let Some(value) = column.value(sample.row) {
+                write!(line, "{value}").map_err(io::Error::other)?;
+            }
+            line.push(',');
+        }
+        line.push('\n');
+        self.out.write_all(line.as_bytes())
+    }
+
+    fn polled(&mut self, _: &Polled<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}

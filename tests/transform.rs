@@ -1,0 +1,12 @@
+//! Recordings made of recordings: they verify, replay, and say what they lack.
+
+mod common;
+
+#[path = "transform/anonymize.rs"]
+mod anonymize;
+#[path = "transform/cut.rs"]
+mod cut;
+#[path = "transform/merge.rs"]
+mod merge;
+#[path = "transform/source.rs"]
+mod source;
