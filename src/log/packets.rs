@@ -46,6 +46,8 @@ impl PacketRow {
 #[derive(Debug)]
 pub(super) struct PacketBuilder {
     rows: Vec<PacketRow>,
+    /// Bytes of payload in them.
+    payload: usize,
     /// Markers get numbers of their own, as in the other streams.
     markers: u64,
     span: Span,
@@ -53,13 +55,14 @@ pub(super) struct PacketBuilder {
 
 impl Default for PacketBuilder {
     fn default() -> Self {
-        Self { rows: Vec::new(), markers: 0, span: Span::EMPTY }
+        Self { rows: Vec::new(), payload: 0, markers: 0, span: Span::EMPTY }
     }
 }
 
 impl PacketBuilder {
     pub fn push(&mut self, row: PacketRow) {
         self.span.include(row.ts_ns());
+        self.payload += row.packet().map_or(0, |packet| packet.payload.len());
         self.rows.push(row);
     }
 
@@ -67,9 +70,14 @@ impl PacketBuilder {
         self.rows.len()
     }
 
+    pub fn payload_bytes(&self) -> usize {
+        self.payload
+    }
+
     pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
         let room = Vec::with_capacity(self.rows.len());
         let rows = std::mem::replace(&mut self.rows, room);
+        self.payload = 0;
         let span = std::mem::replace(&mut self.span, Span::EMPTY);
         let mut seq = Vec::with_capacity(rows.len());
         for row in &rows {

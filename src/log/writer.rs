@@ -46,6 +46,8 @@ impl Default for WriterOptions {
 const BATCH: usize = 65_536;
 /// Or when it is this old: what a crash may cost.
 const BATCH_AGE_NS: u64 = 1_000_000_000;
+/// Or, of packets, so many bytes of payload, where these were asked for.
+const PAYLOAD: usize = 4 << 20;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
 
@@ -265,7 +267,7 @@ impl RecordingWriter {
         let Some(packets) = &mut self.packets else { return Ok(()) };
         packets.builder.push(row);
         packets.since_ns.get_or_insert(self.now_ns);
-        if packets.builder.rows() >= BATCH {
+        if packets.builder.rows() >= BATCH || packets.builder.payload_bytes() >= PAYLOAD {
             self.flush_packets()?;
         }
         Ok(())

@@ -590,7 +590,7 @@ fn a_bound_removes_the_oldest_packets_too() {
             socket.send_to(&bytes, to).expect("sent");
             socket.recv(&mut [0; 1000]).expect("received");
         }
-        recorder.dir().join("packets-000002.arrows.zst").exists() && !first.exists()
+        !first.exists()
     });
     let finished = recorder.stop();
     // A recorder that gets no CPU loses packets, and says so.
