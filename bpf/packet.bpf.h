@@ -34,6 +34,32 @@ static __always_inline u32 netns_of(struct __sk_buff *skb)
 	return kernel->dev->nd_net.net->ns.inum;
 }
 
+/* The namespace of the socket that sent it; 0 if none is known. */
+static __always_inline u32 sender_netns_of(struct __sk_buff *skb)
+{
+	const struct sock *sk;
+
+	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
+		sk = BPF_CORE_READ((struct sk_buff *)skb, sk);
+		return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
+	}
+	sk = ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->sk;
+	return sk ? sk->__sk_common.skc_net.net->ns.inum : 0;
+}
+
+/*
+ * The cookie of a socket of the namespace where the packet is seen. A packet keeps its sender's
+ * socket all the way through veth: what arrives at an interface, or is forwarded, is not its.
+ */
+static __always_inline u64 packet_cookie(struct __sk_buff *skb, u8 hook, u32 netns)
+{
+	if (hook == ESTATS_HOOK_interface_in)
+		return 0;
+	if (hook == ESTATS_HOOK_interface_out && sender_netns_of(skb) != netns)
+		return 0;
+	return bpf_get_socket_cookie(skb);
+}
+
 /* Reads bytes wherever they lie; mostly they lie in the linear part. */
 static __always_inline bool peek(struct __sk_buff *skb, u32 at, void *to, u32 size)
 {
@@ -415,7 +441,7 @@ static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u8 hook, bo
 	}
 	head.hdr.ts_ns = now;
 	head.hdr.seq = next_seq(cpu);
-	head.hdr.cookie = bpf_get_socket_cookie(skb);
+	head.hdr.cookie = packet_cookie(skb, hook, head.netns);
 	head.hdr.cpu = bpf_get_smp_processor_id();
 	head.hdr.kind = RECORD_PACKET;
 	head.hdr.hook = hook;

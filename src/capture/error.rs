@@ -53,6 +53,14 @@ pub enum CaptureError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What an option asks for cannot be had on this kernel, or with the other options.
+    #[error("{option}: {reason}; leave it out, or see `estats-record check`")]
+    Unavailable {
+        /// The option.
+        option: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The command could not be started.
     #[error("cannot run {program}: {source}; nothing was recorded")]
     Command {

@@ -69,9 +69,6 @@ impl Follower {
         if packets.interfaces.is_empty() {
             return Ok(None);
         }
-        for name in &packets.interfaces {
-            check(name)?;
-        }
         let mut programs = Vec::new();
         for (name, hook, direction) in [
             ("interface_in", Hook::InterfaceIn, Direction::In),
@@ -214,7 +211,7 @@ impl Drop for Follower {
 }
 
 /// Whether this can be an interface's name (`dev_valid_name()` of net/core/dev.c).
-fn check(name: &str) -> Result<(), CaptureError> {
+pub(super) fn check(name: &str) -> Result<(), CaptureError> {
     let bad = |c: char| c == '/' || c == ':' || c.is_ascii_whitespace();
     if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains(bad) {
         return Err(CaptureError::Option {

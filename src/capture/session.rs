@@ -12,7 +12,7 @@ use std::{
 use super::{
     CaptureError, Filters, clock, command, coverage,
     drain::Drain,
-    follow::Follower,
+    follow::{self, Follower},
     host,
     load::{self, Loaded, Plan},
     packets::Packets,
@@ -130,6 +130,7 @@ pub fn record(
     mut notice: impl FnMut(Notice<'_>),
 ) -> Result<Outcome, CaptureError> {
     options.filters.check()?;
+    options.packets.iter().flat_map(|p| &p.interfaces).try_for_each(|name| follow::check(name))?;
     let tree_only = options.command.is_some() && !options.all;
     let by_process = tree_only || !options.filters.pids.is_empty();
     let plan = Plan {
@@ -156,8 +157,7 @@ pub fn record(
         && let Some(reason) = loaded.obstacle_to_packets()
     {
         let option = if packets.sockets { "--packets" } else { "--interface" };
-        let value = packets.interfaces.join(", ");
-        return Err(CaptureError::Option { option, value, reason: reason.to_owned() });
+        return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
     }
     let attached = loaded.attach(by_process)?;
     if let Some(packets) = &options.packets {

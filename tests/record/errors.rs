@@ -5,6 +5,7 @@ use std::process::Output;
 use crate::SUITE;
 use crate::run::{command, scratch};
 use crate::support::gate::{self, Needs};
+use crate::support::netns::Netns;
 
 /// Runs the recorder to its end.
 fn run(prefix: &[&str], arguments: &[&str]) -> Output {
@@ -99,6 +100,9 @@ fn values_that_make_no_sense_are_refused_before_anything_is_done() {
         ("--resolution", "fast"),
         ("--ring", "3G"),
         ("--ring", "1000000G"),
+        ("--packet-ring", "3G"),
+        ("--digest-bytes", "1501"),
+        ("--attach", "glue"),
     ] {
         let output = run(&[], &[&format!("{option}={value}"), "--quiet"]);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -119,4 +123,16 @@ fn a_command_that_cannot_be_started_leaves_no_recording() {
     }
     assert!(!new.exists(), "a directory made for it is removed");
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "one that was there is as it was");
+}
+
+#[test]
+fn packets_that_cannot_be_had_are_no_empty_stream() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    // Inside, sysfs is mounted anew and cgroup v2 with it is not there.
+    let netns = Netns::new("nocgroup");
+    let inside = ["ip", "netns", "exec", netns.name()];
+    let refused = run(&inside, &["-q", "--packets"]);
+    assert_refused(&refused, &["--packets", "cgroup v2 is not mounted"]);
+    let refused = run(&[], &["-q", "--interface", "no/name"]);
+    assert_refused(&refused, &["--interface no/name", "ip link"]);
 }

@@ -53,8 +53,8 @@ impl Attached {
             if let Some(hook) = missing {
                 let status = self.status.iter().find(|s| s.hook == hook.name());
                 let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
-                let value = format!("({hook})");
-                return Err(CaptureError::Option { option, value, reason });
+                let reason = format!("no hook {hook}: {reason}");
+                return Err(CaptureError::Unavailable { option, reason });
             }
         }
         Ok(())
@@ -93,11 +93,7 @@ impl Loaded {
         }
         if let Some(program) = self.program(OWN_DATAGRAMS).filter(|p| p.autoload()) {
             let link = attach_program(&program, Target::Cgroup, root.as_ref());
-            let fault = |reason| CaptureError::Option {
-                option: "--packets",
-                value: "of processes".to_owned(),
-                reason,
-            };
+            let fault = |reason| CaptureError::Unavailable { option: "--packets", reason };
             attached.links.extend(link.map_err(fault)?.map(|link| (None, link)));
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
