@@ -23,6 +23,7 @@ pub mod import;
 pub mod replay;
 
 pub mod packets;
+pub mod rtt;
 
 pub mod flow;
 

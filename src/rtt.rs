@@ -1,0 +1,311 @@
+//! Passive RTT: how long a packet's answer took to come by, from the place where both were seen.
+//!
+//! Packets of a flow come in their order, and a matcher per protocol ([`Matcher`], one file each,
+//! listed in [`MATCHERS`]) says which of them answers which. State belongs to a flow and is bounded;
+//! there is no clock, no sampling and no ageing beyond [`Options::horizon_ns`]: what is left out is
+//! decided afterwards ([`sampling`]), so that it can be measured what that costs.
+
+use std::fmt;
+
+use crate::packets::segment::Segment;
+use crate::schema::Hook;
+use crate::wire::{Direction, Packet};
+
+pub mod sampling;
+
+mod dns;
+mod icmp_echo;
+mod open;
+mod quic_spin;
+mod tcp_handshake;
+mod tcp_sequence;
+mod tcp_timestamps;
+
+/// Which end of a flow sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Way {
+    /// The end that the flow names first.
+    Forth = 0,
+    /// The other end.
+    Back = 1,
+}
+
+impl Way {
+    /// As an index into what is kept for both.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The opposite one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Forth => Self::Back,
+            Self::Back => Self::Forth,
+        }
+    }
+}
+
+/// Declares the methods: `enum Method`, `Method::ALL` and names.
+macro_rules! methods {
+    ($( $(#[doc = $doc:literal])+ $variant:ident $name:literal )+) => {
+        /// What makes one packet the answer to another.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Method { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl Method {
+            /// All methods, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// The word in the tables.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )+ }
+            }
+
+            /// What it matches, for documents.
+            pub const fn doc(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc,)+), )+ }
+            }
+        }
+    };
+}
+
+methods! {
+    /// TCP: the first packet with a TSval and the first that echoes it (RFC 7323), by ePPing's rules.
+    TcpTimestamps "tcp_timestamps"
+    /// TCP: a segment and the first acknowledgment of exactly its end, if nothing was repeated (Karn).
+    TcpSequence "tcp_sequence"
+    /// TCP: a segment and the first SACK block that has it.
+    TcpSack "tcp_sack"
+    /// TCP: SYN and SYN-ACK, SYN-ACK and ACK, if neither was repeated.
+    TcpHandshake "tcp_handshake"
+    /// ICMP and ICMPv6: echo request and reply of one identifier and sequence number.
+    IcmpEcho "icmp_echo"
+    /// QUIC: an edge of the spin bit and the edge that follows it from the other end.
+    QuicSpin "quic_spin"
+    /// QUIC: an edge of the spin bit and the next of the same end, where the other is not seen.
+    QuicSpinPeriod "quic_spin_period"
+    /// DNS: query and response of one id, over UDP or TCP.
+    Dns "dns"
+}
+
+/// Parameters of the matchers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether SYN and SYN-ACK count for [`Method::TcpTimestamps`]: ePPing's --include-SYN.
+    pub include_syn: bool,
+    /// How long a packet may wait for its answer.
+    pub horizon_ns: u64,
+}
+
+impl Default for Options {
+    /// The horizon is that of a flow in ePPing, 300 s. Its own of a packet (10 s, or eight times the
+    /// RTT) is a matter of its table's size, and too short where a queue grows.
+    fn default() -> Self {
+        Self { include_syn: false, horizon_ns: 300_000_000_000 }
+    }
+}
+
+/// A packet on its way to the matchers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub packet: &'a Packet,
+    /// The same, if it is a TCP segment with a whole header.
+    pub segment: Option<&'a Segment>,
+    pub way: Way,
+}
+
+/// What a matcher found: that the packet answers one of the other end's (the same end's, for
+/// [`Method::QuicSpinPeriod`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub method: Method,
+    pub rtt_ns: u64,
+}
+
+/// Matching in one flow, by the rules of one protocol.
+pub(crate) trait Matcher: fmt::Debug {
+    /// Takes the next packet of the flow and says what it answers.
+    fn packet(&mut self, seen: &Seen<'_>, found: &mut Vec<Match>);
+}
+
+/// Makes a matcher for the flow of this packet, if the protocol is its own.
+type Start = fn(&Packet, Options) -> Option<Box<dyn Matcher>>;
+
+/// All matchers; a protocol is a line here.
+const MATCHERS: &[Start] = &[
+    tcp_timestamps::start,
+    tcp_sequence::start,
+    tcp_handshake::start,
+    icmp_echo::start,
+    quic_spin::start,
+    dns::start,
+];
+
+/// IP protocol numbers.
+const ICMP: u8 = 1;
+const TCP: u8 = crate::packets::segment::TCP;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets as they were seen: a super-packet is one, as for ePPing.
+    pub packets: u64,
+    /// Bytes after the transport header.
+    pub bytes: u64,
+}
+
+/// One measured RTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When the answer was seen.
+    pub ts_ns: u64,
+    /// What made it an answer.
+    pub method: Method,
+    /// Who sent it: the path there and back is what was measured.
+    pub replier: Way,
+    /// From the packet to its answer.
+    pub rtt_ns: u64,
+    /// The least so far of this flow, method and replier.
+    pub min_rtt_ns: u64,
+    /// Whether the answer went out from the recorded end, which is then the time it took to answer
+    /// and not that of a path; none where the direction is not known.
+    pub match_on_egress: Option<bool>,
+    /// What the end that was answered had sent by then.
+    pub sent: Traffic,
+    /// What the replier had sent, the answer included.
+    pub received: Traffic,
+    /// Where both were seen.
+    pub place: Place,
+}
+
+/// Where packets were seen. A packet that passes several places is seen at each, and matched there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// At the host's sockets.
+    Socket,
+    /// At an interface of the host.
+    Interface(u32),
+    /// In a capture, at an interface of it.
+    Capture(u32),
+}
+
+impl Place {
+    fn of(packet: &Packet) -> Self {
+        let interface = packet.interface.unwrap_or(0);
+        if matches!(packet.hook, Hook::SocketIn | Hook::SocketOut) {
+            Self::Socket
+        } else if packet.hook == Hook::Capture {
+            Self::Capture(interface)
+        } else {
+            Self::Interface(interface)
+        }
+    }
+}
+
+/// How many places a flow is followed at; a packet passes few.
+const MAX_PLACES: usize = 4;
+
+/// Matching in one flow: all methods, at every place where it was seen.
+#[derive(Debug)]
+pub struct FlowRtt {
+    options: Options,
+    places: Vec<AtPlace>,
+    found: Vec<Match>,
+}
+
+#[derive(Debug)]
+struct AtPlace {
+    place: Place,
+    matchers: Vec<Box<dyn Matcher>>,
+    traffic: [Traffic; 2],
+    minimum_ns: [[Option<u64>; 2]; Method::ALL.len()],
+}
+
+impl FlowRtt {
+    /// A flow of which no packet has come.
+    pub fn new(options: Options) -> Self {
+        Self { options, places: Vec::new(), found: Vec::new() }
+    }
+
+    /// Takes the next packet of the flow and gives out what it answers.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub fn packet<E>(
+        &mut self,
+        packet: &Packet,
+        way: Way,
+        take: &mut impl FnMut(&Sample) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Only the first fragment has a transport header.
+        if packet.fragment_offset > 0 {
+            return Ok(());
+        }
+        let segment = Segment::of(packet);
+        self.segment(packet, segment.as_ref(), way, take)
+    }
+
+    /// The same, where the segment in it is known.
+    pub(crate) fn segment<E>(
+        &mut self,
+        packet: &Packet,
+        segment: Option<&Segment>,
+        way: Way,
+        take: &mut impl FnMut(&Sample) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place = Place::of(packet);
+        let index = match self.places.iter().position(|p| p.place == place) {
+            Some(index) => index,
+            None if self.places.len() == MAX_PLACES => return Ok(()),
+            None => {
+                let start = |start: &Start| start(packet, self.options);
+                self.places.push(AtPlace {
+                    place,
+                    matchers: MATCHERS.iter().filter_map(start).collect(),
+                    traffic: [Traffic::default(); 2],
+                    minimum_ns: [[None; 2]; Method::ALL.len()],
+                });
+                self.places.len() - 1
+            }
+        };
+        let at = &mut self.places[index];
+        let traffic = &mut at.traffic[way.index()];
+        traffic.packets += 1;
+        traffic.bytes += u64::from(packet.payload_len);
+        self.found.clear();
+        let seen = Seen { packet, segment, way };
+        for matcher in &mut at.matchers {
+            matcher.packet(&seen, &mut self.found);
+        }
+        for found in &self.found {
+            let minimum = &mut at.minimum_ns[found.method as usize][way.index()];
+            let min_rtt_ns = minimum.map_or(found.rtt_ns, |min| min.min(found.rtt_ns));
+            *minimum = Some(min_rtt_ns);
+            take(&Sample {
+                ts_ns: packet.ts_ns,
+                method: found.method,
+                replier: way,
+                rtt_ns: found.rtt_ns,
+                min_rtt_ns,
+                match_on_egress: match packet.direction {
+                    Direction::Out => Some(true),
+                    Direction::In => Some(false),
+                    Direction::Unknown => None,
+                },
+                sent: at.traffic[way.other().index()],
+                received: at.traffic[way.index()],
+                place,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
