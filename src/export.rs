@@ -1,6 +1,7 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
 mod base64;
+pub mod epping;
 pub mod mlab;
 
 use std::io;

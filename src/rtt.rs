@@ -11,6 +11,7 @@ use crate::packets::segment::Segment;
 use crate::schema::Hook;
 use crate::wire::{Direction, Packet};
 
+pub mod aggregate;
 pub mod sampling;
 
 mod dns;
@@ -114,6 +115,8 @@ pub(crate) struct Seen<'a> {
     /// The same, if it is a TCP segment with a whole header.
     pub segment: Option<&'a Segment>,
     pub way: Way,
+    /// Bytes that each end has sent where it was seen, this packet included: whole frames.
+    pub frames: [u64; 2],
 }
 
 /// What a matcher found: that the packet answers one of the other end's (the same end's, for
@@ -122,6 +125,24 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Match {
     pub method: Method,
     pub rtt_ns: u64,
+    pub pipe: Option<Pipe>,
+}
+
+impl Match {
+    pub const fn new(method: Method, rtt_ns: u64) -> Self {
+        Self { method, rtt_ns, pipe: None }
+    }
+}
+
+/// What pping says of the bytes under way, in bytes of whole frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pipe {
+    /// What the timed end had sent, with the packet that was timed.
+    pub sent: u64,
+    /// The same of the packet that had been matched last when that was sent.
+    pub departed: u64,
+    /// What the replier has sent since its last reply that was matched.
+    pub replied: u64,
 }
 
 /// Matching in one flow, by the rules of one protocol.
@@ -180,6 +201,8 @@ pub struct Sample {
     pub received: Traffic,
     /// Where both were seen.
     pub place: Place,
+    /// For pping's format; with [`Method::TcpTimestamps`] only.
+    pub pipe: Option<Pipe>,
 }
 
 /// Where packets were seen. A packet that passes several places is seen at each, and matched there.
@@ -222,6 +245,7 @@ struct AtPlace {
     place: Place,
     matchers: Vec<Box<dyn Matcher>>,
     traffic: [Traffic; 2],
+    frames: [u64; 2],
     minimum_ns: [[Option<u64>; 2]; Method::ALL.len()],
 }
 
@@ -267,6 +291,7 @@ impl FlowRtt {
                     place,
                     matchers: MATCHERS.iter().filter_map(start).collect(),
                     traffic: [Traffic::default(); 2],
+                    frames: [0; 2],
                     minimum_ns: [[None; 2]; Method::ALL.len()],
                 });
                 self.places.len() - 1
@@ -276,8 +301,9 @@ impl FlowRtt {
         let traffic = &mut at.traffic[way.index()];
         traffic.packets += 1;
         traffic.bytes += u64::from(packet.payload_len);
+        at.frames[way.index()] += u64::from(packet.wire_len);
         self.found.clear();
-        let seen = Seen { packet, segment, way };
+        let seen = Seen { packet, segment, way, frames: at.frames };
         for matcher in &mut at.matchers {
             matcher.packet(&seen, &mut self.found);
         }
@@ -299,6 +325,7 @@ impl FlowRtt {
                 sent: at.traffic[way.other().index()],
                 received: at.traffic[way.index()],
                 place,
+                pipe: found.pipe,
             })?;
         }
         Ok(())
@@ -306,6 +333,6 @@ impl FlowRtt {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

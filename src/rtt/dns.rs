@@ -93,7 +93,7 @@ impl Matcher for Dns {
         } else if response && packet.src_port == Some(DNS_PORT) {
             let asked = &mut self.asked[seen.way.other().index()];
             if let Some(rtt_ns) = asked.answer(key, packet.ts_ns, self.horizon_ns) {
-                found.push(Match { method: Method::Dns, rtt_ns });
+                found.push(Match::new(Method::Dns, rtt_ns));
             }
         }
     }

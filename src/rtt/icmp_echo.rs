@@ -52,7 +52,7 @@ impl Matcher for IcmpEcho {
         } else {
             let asked = &mut self.asked[seen.way.other().index()];
             if let Some(rtt_ns) = asked.answer(key, ts_ns, self.horizon_ns) {
-                found.push(Match { method: Method::IcmpEcho, rtt_ns });
+                found.push(Match::new(Method::IcmpEcho, rtt_ns));
             }
         }
     }

@@ -135,7 +135,7 @@ impl QuicSpin {
         };
         let rtt_ns = ts_ns.checked_sub(from_ns)?;
         let noise = self.broken > GRACE && self.broken > self.kept / NOISE;
-        (!noise && rtt_ns <= self.horizon_ns).then_some(Match { method, rtt_ns })
+        (!noise && rtt_ns <= self.horizon_ns).then_some(Match::new(method, rtt_ns))
     }
 }
 

@@ -54,7 +54,7 @@ impl Matcher for TcpHandshake {
         if let Some(rtt_ns) = ts_ns.checked_sub(other.ts_ns)
             && !other.repeated
         {
-            found.push(Match { method: Method::TcpHandshake, rtt_ns });
+            found.push(Match::new(Method::TcpHandshake, rtt_ns));
         }
     }
 }

@@ -125,7 +125,7 @@ impl Sender {
         let sack = self.sacked(s, ack, nxt);
         let cumulative = if ack > una { self.advance(ack) } else { None };
         let answered = |method, sent_ns: u64| {
-            s.ts_ns.checked_sub(sent_ns).map(|rtt_ns| Match { method, rtt_ns })
+            s.ts_ns.checked_sub(sent_ns).map(|rtt_ns| Match::new(method, rtt_ns))
         };
         match (cumulative, sack) {
             (Some(sent_ns), _) => answered(Method::TcpSequence, sent_ns),

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Match, Matcher, Method, Options, Seen, TCP};
+use super::{Match, Matcher, Method, Options, Pipe, Seen, TCP};
 use crate::packets::segment::Segment;
 use crate::wire::Packet;
 
@@ -30,6 +30,9 @@ struct Stamp {
     value: u64,
     /// None once it was matched.
     ts_ns: Option<u64>,
+    /// What the end had sent by then, and of that what had been matched.
+    sent: u64,
+    departed: u64,
 }
 
 /// One end's TSvals, unwrapped, and the packets that brought them.
@@ -38,10 +41,13 @@ struct Sender {
     last: Option<u64>,
     /// In their order, which is that of time.
     stamps: VecDeque<Stamp>,
+    departed: u64,
+    /// What it had sent when it last replied.
+    replied: u64,
 }
 
 impl Sender {
-    fn sent(&mut self, tsval: u32, syn: bool, ts_ns: u64, horizon_ns: u64) {
+    fn sent(&mut self, tsval: u32, syn: bool, ts_ns: u64, horizon_ns: u64, frames: u64) {
         let value = match self.last {
             None if !syn => {
                 self.last = Some(BASE + u64::from(tsval));
@@ -70,16 +76,22 @@ impl Sender {
         if self.stamps.len() == MOST {
             self.stamps.pop_front();
         }
-        self.stamps.push_back(Stamp { value, ts_ns: Some(ts_ns) });
+        self.stamps.push_back(Stamp {
+            value,
+            ts_ns: Some(ts_ns),
+            sent: frames,
+            departed: self.departed,
+        });
     }
 
-    /// How long ago the packet was sent that had this TSval first.
-    fn echoed(&mut self, tsecr: u32, ts_ns: u64, horizon_ns: u64) -> Option<u64> {
+    /// How long ago the packet was sent that had this TSval first, and that packet.
+    fn echoed(&mut self, tsecr: u32, ts_ns: u64, horizon_ns: u64) -> Option<(u64, Stamp)> {
         let last = self.last?;
         let value = last.checked_sub(u64::from((last as u32).wrapping_sub(tsecr)))?;
         let index = self.stamps.binary_search_by_key(&value, |s| s.value).ok()?;
-        let rtt_ns = ts_ns.checked_sub(self.stamps[index].ts_ns.take()?)?;
-        (rtt_ns <= horizon_ns).then_some(rtt_ns)
+        let stamp = &mut self.stamps[index];
+        let rtt_ns = ts_ns.checked_sub(stamp.ts_ns.take()?)?;
+        (rtt_ns <= horizon_ns).then_some((rtt_ns, *stamp))
     }
 }
 
@@ -102,14 +114,16 @@ impl Matcher for TcpTimestamps {
         if syn && !include_syn {
             return;
         }
+        let (way, other) = (seen.way.index(), seen.way.other().index());
+        let frames = seen.frames[way];
         if payload > 0 || syn {
-            self.senders[seen.way.index()].sent(tsval, syn, ts_ns, horizon_ns);
+            self.senders[way].sent(tsval, syn, ts_ns, horizon_ns, frames);
         }
-        if ack {
-            let sender = &mut self.senders[seen.way.other().index()];
-            if let Some(rtt_ns) = sender.echoed(tsecr, ts_ns, horizon_ns) {
-                found.push(Match { method: Method::TcpTimestamps, rtt_ns });
-            }
+        if ack && let Some((rtt_ns, stamp)) = self.senders[other].echoed(tsecr, ts_ns, horizon_ns) {
+            let replied = frames - std::mem::replace(&mut self.senders[way].replied, frames);
+            let pipe = Pipe { sent: stamp.sent, departed: stamp.departed, replied };
+            self.senders[other].departed = stamp.sent;
+            found.push(Match { pipe: Some(pipe), ..Match::new(Method::TcpTimestamps, rtt_ns) });
         }
     }
 }

@@ -14,6 +14,7 @@ fn sample(ts_ns: u64, rtt_ns: u64) -> Sample {
         sent: Traffic::default(),
         received: Traffic::default(),
         place: Place::Socket,
+        pipe: None,
     }
 }
 
