@@ -17,8 +17,12 @@ mod bpf {
 
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
     const OBJECTS: &[(&str, &[&str], &str)] = &[
-        ("estats", &["estats", "functions", "baseline", "process", "snapshot"], "ESTATS_TRACING"),
-        ("kprobe", &["kprobe", "baseline", "process"], "ESTATS_KPROBE"),
+        (
+            "estats",
+            &["estats", "functions", "baseline", "process", "snapshot", "packet"],
+            "ESTATS_TRACING",
+        ),
+        ("kprobe", &["kprobe", "baseline", "process", "packet"], "ESTATS_KPROBE"),
     ];
 
     fn c_enum<'a>(

@@ -19,7 +19,8 @@ held() {
 	cat "/proc/$1/fdinfo/"* 2>/dev/null | sed -n "s/^$2_id:[[:space:]]*//p" | sort -un
 }
 
-"$record" --quiet -o "$work/run" --all 2>"$work/log" &
+# With all that attaches anything: interfaces of this namespace too.
+"$record" --quiet -o "$work/run" --all --packets --interface lo 2>"$work/log" &
 pid=$!
 tries=0
 until grep -q 'recording to' "$work/log"; do

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --quiet --release --no-default-features --features record --bins --examples
-for benchmark in cost throughput footprint snapshots; do
+for benchmark in cost throughput footprint snapshots packets; do
 	printf '### bench/%s.py\n\n' "$benchmark"
 	python3 "bench/$benchmark.py"
 done

@@ -36,6 +36,27 @@ static __always_inline struct socket *socket_from_file(struct file *file)
 #endif
 }
 
+/* The owner of a socket that no iterator visits; its packets ask for it. */
+static __always_inline void own_datagrams(struct socket *socket, const struct owner *found)
+{
+#ifdef ESTATS_KPROBE
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+#else
+	struct sock *sk = socket->sk;
+#endif
+	struct owner *owner;
+	u16 family;
+
+	if (!sk || !found->followed)
+		return;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6)
+		return;
+	owner = owner_make(sk);
+	if (owner)
+		*owner = *found;
+}
+
 SEC("iter/task_file")
 int owners_of_files(struct bpf_iter__task_file *ctx)
 {
@@ -43,6 +64,7 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct owner owner = {};
 	struct socket *socket;
+	u16 protocol;
 	u64 key;
 
 	if (!task || !file || task->pid != task->tgid)
@@ -51,11 +73,18 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 	if (!socket)
 		return 0;
 	key = (u64)BPF_CORE_READ(socket, sk);
-	if (!key || BPF_CORE_READ_BITFIELD_PROBED((struct sock *)key, sk_protocol) != IPPROTO_TCP)
+	if (!key)
+		return 0;
+	protocol = BPF_CORE_READ_BITFIELD_PROBED((struct sock *)key, sk_protocol);
+	if (protocol != IPPROTO_TCP && !(with_packets && filter_pid))
 		return 0;
 	owner.pid = task->tgid;
 	BPF_CORE_READ_INTO(&owner.comm, task, comm);
 	follow(&owner);
+	if (protocol != IPPROTO_TCP) {
+		own_datagrams(socket, &owner);
+		return 0;
+	}
 	/* Files are walked by process id: of several holders the oldest process owns. */
 	bpf_map_update_elem(&files, &key, &owner, BPF_NOEXIST);
 	return 0;

@@ -32,7 +32,13 @@ enum {
 #define AF_INET	 2
 #define AF_INET6 10
 
-#define IPPROTO_TCP 6
+#define IPPROTO_ICMP	1
+#define IPPROTO_TCP	6
+#define IPPROTO_UDP	17
+#define IPPROTO_DCCP	33
+#define IPPROTO_ICMPV6	58
+#define IPPROTO_SCTP	132
+#define IPPROTO_UDPLITE 136
 
 /* include/net/tcp_states.h */
 enum tcp_state {
@@ -263,7 +269,13 @@ struct tcp_options_received {
 	u16 mss_clamp;
 };
 
+struct net_device {
+	possible_net_t nd_net;
+};
+
 struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
 	unsigned int len;
 	u16 network_header;
 	unsigned char *head;

@@ -21,12 +21,18 @@ const volatile bool filter_netns __weak = false;
 const volatile bool filter_port __weak = false;
 const volatile bool filter_addr __weak = false;
 const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
+const volatile bool with_packets __weak = false;
+/* Programs at interfaces may outlive the recorder: they look whether it is there. */
+const volatile bool guarded __weak = false;
 
 /* Set after loading, before attaching. */
 u32 hz __weak = 0;
 
 /* Bit per hook (enum estats_hook) that is attached, set before connections begin to be followed. */
 u64 hooked __weak = 0;
+
+/* When the recorder last said that it is there. */
+u64 alive_ns __weak = 0;
 
 static __always_inline bool is_hooked(u8 hook)
 {

@@ -12,17 +12,18 @@ enum record_kind {
 	RECORD_HOOK = 1,
 	RECORD_LIFECYCLE = 2,
 	RECORD_SOCKET = 3,
+	RECORD_PACKET = 4,
 };
 
 struct record_header {
 	u64 ts_ns;  /* CLOCK_MONOTONIC */
-	u64 seq;    /* per CPU, over both rings */
+	u64 seq;    /* per CPU, over all rings */
 	u64 cookie; /* socket cookie */
 	u16 generation;
 	u16 cpu;
 	u8 kind;   /* enum record_kind */
 	u8 hook;   /* enum estats_hook */
-	u16 count; /* operations that follow, RECORD_HOOK only */
+	u16 count; /* operations that follow (RECORD_HOOK), or bytes (RECORD_PACKET) */
 };
 
 _Static_assert(sizeof(struct record_header) == 32, "record_header is part of the ABI");
@@ -93,11 +94,32 @@ struct socket_record {
 
 ESTATS_SOCKET_ASSERTS
 
+/*
+ * A packet as it was where it was seen: its beginning, link header included, as far as it is kept.
+ * What the bytes mean is decided by the recorder (src/wire/packet.rs).
+ */
+struct packet_record {
+	struct record_header hdr; /* count bytes of data are the packet's, the rest is slack */
+	u32 wire_len; /* of the skb, as GRO or TSO has it; a tag beside it not counted */
+	u32 ifindex;
+	u32 netns;
+	u16 gso_segs; /* 0: not known */
+	u16 gso_size; /* payload of each segment; 0: not a super-packet */
+	u16 ip_offset;
+	u16 tag; /* VLAN tag (TCI) that stands beside the packet, not in it */
+	u8 tagged;
+	u8 pad[3];
+	u8 data[];
+};
+
+_Static_assert(sizeof(struct packet_record) == 56, "packet_record is part of the ABI");
+
 /* Counters of one CPU, read by the recorder. */
 struct cpu_counters {
 	u64 emitted;			 /* records attempted = next sequence number */
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
+	u64 not_ip[2]; /* packets of other protocols that interfaces got, that they gave */
 };
 
 #endif

@@ -21,9 +21,13 @@ need /usr/include/libelf.h libelf-dev
 need /usr/include/zlib.h zlib1g-dev
 need /usr/include/linux/bpf.h linux-libc-dev
 need iperf3 iperf3
+need tcpdump tcpdump
+need nsenter util-linux
 need ip iproute2
 need ss iproute2
 need zstd zstd
+# What captures are held against.
+need tshark tshark
 # Guests (scripts/guest): an emulator, and what goes into an initramfs.
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static

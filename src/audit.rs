@@ -3,12 +3,13 @@
 //!
 //! A recording holds a snapshot of each connection's `struct tcp_info` fields beside the last record
 //! of its variables, made by the same program at the same moment, so gauges are compared as exactly
-//! as counters. The comparisons are relations of the schema ([`TcpInfo`]), those in [`checks`], and
-//! nothing else.
+//! as counters. The comparisons are relations of the schema ([`TcpInfo`]), those in [`checks`], where
+//! packets were recorded at sockets too those in [`witness`], and nothing else.
 
 mod auditor;
 pub mod checks;
 mod recording;
+pub mod witness;
 
 use std::fmt;
 
@@ -82,6 +83,8 @@ pub struct Comparison {
     pub replayed: Option<i64>,
     /// The right side.
     pub kernel: Option<i64>,
+    /// What packets say, where all of the connection's were recorded at its socket.
+    pub packets: Option<i64>,
     /// The result.
     pub verdict: Verdict,
     /// Why it is not comparable; empty otherwise.
@@ -205,7 +208,15 @@ fn judge(
         (Some(_), Some(_), None) => (Verdict::Bounded, ""),
     };
     let cell = |side: Option<i128>| side.and_then(|v| i64::try_from(v).ok());
-    Comparison { var, relation, replayed: cell(left), kernel: cell(right), verdict, reason }
+    Comparison {
+        var,
+        relation,
+        replayed: cell(left),
+        kernel: cell(right),
+        packets: None,
+        verdict,
+        reason,
+    }
 }
 
 #[cfg(test)]

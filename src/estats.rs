@@ -13,14 +13,17 @@ mod slot;
 
 use rustc_hash::FxHashMap;
 
+use crate::accounting::{self, Account, Span};
 use crate::flow::Flow;
-use crate::replay::ledger::Ledger;
+use crate::replay::ledger::{Ledger, Of};
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
-pub use output::{Completeness, Counts, Ended, Interval, Output, Polled, Sample, varies};
+pub use output::{
+    Completeness, Counts, Ended, FlowRow, Interval, Output, Polled, RttSample, Sample, varies,
+};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use slot::{Row, Slot};
@@ -102,6 +105,8 @@ impl Connection {
 pub struct Engine<'a, O> {
     plan: &'a Plan,
     ledger: &'a Ledger,
+    /// Whose losses its rows suffer.
+    losses: Of,
     interval: Interval,
     output: O,
     keys: FxHashMap<Key, u32>,
@@ -125,6 +130,7 @@ impl<'a, O: Output> Engine<'a, O> {
         Self {
             plan,
             ledger,
+            losses: Of::Connections,
             interval,
             output,
             keys: FxHashMap::default(),
@@ -137,6 +143,58 @@ impl<'a, O: Output> Engine<'a, O> {
             sample_ns: 0,
             counts: Counts::default(),
         }
+    }
+
+    /// The same for records that are made of packets: their losses are those of packets.
+    #[must_use]
+    pub fn of_packets(mut self) -> Self {
+        self.losses = Of::Packets;
+        self
+    }
+
+    /// The number of the connection of a record, if it is live.
+    pub fn conn_id(&self, header: &Header) -> Option<u64> {
+        let index = self.keys.get(&(header.cookie, header.generation))?;
+        self.connections.get(*index as usize)?.as_ref().map(|connection| connection.conn_id)
+    }
+
+    /// A flow, at its end or after an interval, which is passed on with the losses of its time.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn flow(
+        &mut self,
+        flow: &accounting::Flow,
+        span: &Span,
+        ended: bool,
+    ) -> Result<(), O::Error> {
+        // Where the beginning was not seen, it may be what was lost.
+        let from_ns = if flow.begun_before() { 0 } else { flow.first_ns };
+        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, flow.last_ns);
+        self.output.flow(&FlowRow { flow, span, ended, lost_packets })
+    }
+
+    /// A sample of passive RTT, which is passed on.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn rtt(&mut self, sample: &RttSample) -> Result<(), O::Error> {
+        self.output.rtt(sample)
+    }
+
+    /// What packets say of a connection that is about to end, which is passed on with how many
+    /// were lost from their first to `end_ns`.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn packets(
+        &mut self,
+        conn_id: u64,
+        account: &Account,
+        end_ns: u64,
+    ) -> Result<(), O::Error> {
+        let lost = self.ledger.lost_between(Of::Packets, account.first_ns, end_ns);
+        self.output.packets(conn_id, account, lost)
     }
 
     /// A snapshot of a socket, which changes nothing: it is passed on with its connection.
@@ -233,7 +291,7 @@ impl<'a, O: Output> Engine<'a, O> {
             ended_after: closing.ended_after,
             lost_records: self
                 .ledger
-                .lost_between(from_ns, end_ns)
+                .lost_between(self.losses, from_ns, end_ns)
                 .saturating_add(connection.missed_packets),
             late_records: connection.late_records,
         })

@@ -25,6 +25,8 @@ pub mod replay;
 pub mod packets;
 pub mod rtt;
 
+pub mod accounting;
+
 pub mod flow;
 
 pub mod audit;
@@ -39,6 +41,8 @@ pub mod export;
 
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
+
+pub mod traffic;
 
 pub mod compare;
 

@@ -35,8 +35,8 @@ pub use batch::HookBatch;
 pub use error::LogError;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
-    ClockSample, CpuTotals, HookStatus, Host, Import, ImportedInterface, Manifest, RecordOptions,
-    Totals, VariableStatus,
+    ClockSample, CpuTotals, HookStatus, Host, Import, ImportedInterface, Interface, Manifest,
+    RecordOptions, Totals, VariableStatus,
 };
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};

@@ -13,6 +13,8 @@ mod reassembly;
 pub(crate) mod segment;
 mod state;
 
+pub(crate) use segment::{after, before};
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -23,7 +25,7 @@ use crate::schema::Hook;
 use crate::wire::{Direction, Event, Header, Lifecycle, Operation, Packet};
 
 use connection::{Connection, Request};
-use segment::{Segment, after};
+use segment::Segment;
 use state::{KERNEL_CLOSE, Offer};
 
 /// Both ends of a connection.
@@ -73,9 +75,10 @@ pub struct PacketCounts {
 }
 
 /// Puts packets to connections, and feeds what follows to a consumer.
-#[derive(Debug)]
-pub struct Tracker<'a, C> {
-    consumer: &'a mut C,
+///
+/// The consumer is the same in all calls.
+#[derive(Debug, Default)]
+pub struct Tracker {
     keys: FxHashMap<Tuple, u32>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
@@ -86,30 +89,21 @@ pub struct Tracker<'a, C> {
     counts: PacketCounts,
 }
 
-impl<'a, C: Consumer> Tracker<'a, C> {
-    /// A tracker without connections.
-    pub fn new(consumer: &'a mut C) -> Self {
-        Self {
-            consumer,
-            keys: FxHashMap::default(),
-            entries: Vec::new(),
-            free: Vec::new(),
-            idle: VecDeque::new(),
-            connections: 0,
-            now_ns: 0,
-            counts: PacketCounts::default(),
-        }
-    }
-
+impl Tracker {
     /// Takes in the next packet of the order.
     ///
     /// # Errors
     /// The consumer's.
-    pub fn packet(&mut self, packet: &Packet, late: bool) -> Result<(), C::Error> {
+    pub fn packet<C: Consumer>(
+        &mut self,
+        consumer: &mut C,
+        packet: &Packet,
+        late: bool,
+    ) -> Result<(), C::Error> {
         self.counts.packets += 1;
         self.counts.late += u64::from(late);
         self.now_ns = self.now_ns.max(packet.ts_ns);
-        self.consumer.reached(packet.ts_ns);
+        consumer.reached(packet.ts_ns);
         let Some(segment) = Segment::of(packet) else {
             if packet.protocol == segment::TCP {
                 self.counts.unreadable += 1;
@@ -132,7 +126,7 @@ impl<'a, C: Consumer> Tracker<'a, C> {
             cpu: packet.cpu,
             hook: packet.hook,
         };
-        let mut step = Step { tracker: self, index, header, late };
+        let mut step = Step { tracker: self, consumer, index, header, late };
         if out { step.sent(&segment) } else { step.received(&segment) }
     }
 
@@ -140,7 +134,7 @@ impl<'a, C: Consumer> Tracker<'a, C> {
     ///
     /// # Errors
     /// The consumer's.
-    pub fn finish(mut self) -> Result<PacketCounts, C::Error> {
+    pub fn finish<C: Consumer>(mut self, consumer: &mut C) -> Result<PacketCounts, C::Error> {
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
             let Some((number, live)) = entry.live.take() else { continue };
@@ -154,7 +148,7 @@ impl<'a, C: Consumer> Tracker<'a, C> {
             };
             let state = live.state.kernel();
             let record = lifecycle(header, Event::End, &entry.tuple, &live, state, state);
-            self.consumer.lifecycle(&record, false)?;
+            consumer.lifecycle(&record, false)?;
         }
         Ok(self.counts)
     }
@@ -221,14 +215,15 @@ impl<'a, C: Consumer> Tracker<'a, C> {
 }
 
 /// One packet on its way through an entry.
-struct Step<'t, 'a, C> {
-    tracker: &'t mut Tracker<'a, C>,
+struct Step<'t, C> {
+    tracker: &'t mut Tracker,
+    consumer: &'t mut C,
     index: u32,
     header: Header,
     late: bool,
 }
 
-impl<C: Consumer> Step<'_, '_, C> {
+impl<C: Consumer> Step<'_, C> {
     fn entry(&mut self) -> &mut Entry {
         self.tracker.entries[self.index as usize].as_mut().expect("made by the caller")
     }
@@ -360,7 +355,7 @@ impl<C: Consumer> Step<'_, '_, C> {
         let state = connection.state.kernel();
         let record = lifecycle(header, event, &entry.tuple, &connection, KERNEL_CLOSE, state);
         entry.live = Some((number, Box::new(connection)));
-        self.tracker.consumer.lifecycle(&record, self.late)
+        self.consumer.lifecycle(&record, self.late)
     }
 
     /// Gives the consumer what the connection has to say.
@@ -372,17 +367,17 @@ impl<C: Consumer> Step<'_, '_, C> {
         let missed = std::mem::take(&mut live.missed);
         if missed > 0 {
             self.tracker.counts.missed += missed;
-            self.tracker.consumer.missed(&header, missed);
+            self.consumer.missed(&header, missed);
         }
-        self.tracker.consumer.hook(&header, live.ops.drain(..), late)?;
+        self.consumer.hook(&header, live.ops.drain(..), late)?;
         if let Some(closed) = live.closed {
             let from = closed.from.map_or(KERNEL_CLOSE, |s| s.kernel());
             let mut record =
                 lifecycle(header, Event::Close, &entry.tuple, live, from, KERNEL_CLOSE);
             record.sk_err = closed.errno;
-            self.tracker.consumer.lifecycle(&record, late)?;
+            self.consumer.lifecycle(&record, late)?;
             let gone = Header { hook: Hook::Destroy, ..header };
-            self.tracker.consumer.hook(&gone, std::iter::empty::<Operation>(), late)?;
+            self.consumer.hook(&gone, std::iter::empty::<Operation>(), late)?;
             entry.live = None;
             entry.ended = true;
         }

@@ -4,6 +4,7 @@
 //! [`crate::tables`] makes batches of these, [`crate::sink`] files. Same log, same options: the same
 //! bytes, for any number of threads.
 
+mod beside;
 pub mod ledger;
 pub mod order;
 mod snapshots;
@@ -11,9 +12,10 @@ mod snapshots;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use crate::accounting;
 use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
-use crate::packets::order::Reorder;
+use crate::packets::order::Ordered;
 use crate::packets::{PacketCounts, Tracker};
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{ParquetSink, SinkError, TablesManifest};
@@ -22,9 +24,9 @@ use crate::wire::{Header, Operation, Packet};
 
 pub use snapshots::snapshots;
 
-use ledger::{Ledger, Loss};
+use beside::{Beside, Rest};
+use ledger::{Ledger, Loss, Of};
 use order::{HookRecords, OrderCounts};
-use snapshots::Between;
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// Parameters of rules.
     pub rules: RuleOptions,
+    /// Parameters of the flows.
+    pub flows: accounting::Options,
 }
 
 /// 100 ms.
@@ -49,6 +53,7 @@ impl Default for Options {
             interval: Interval::Every(DEFAULT_INTERVAL),
             threads: NonZeroUsize::MIN,
             rules: RuleOptions::default(),
+            flows: accounting::Options::default(),
         }
     }
 }
@@ -125,6 +130,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         tables_version: TABLES_VERSION,
         recording: manifest.recording.clone(),
         interval: interval_name(options.interval),
+        flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
         digest: TablesManifest::digest(&files),
@@ -134,22 +140,6 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     tables.write(&dir)?;
     let closed = manifest.totals.is_some();
     Ok(Report { dir, tables, order, counts, packets, lost, closed, unknown_operations })
-}
-
-/// Makes connections of the packets of a recording that has nothing else.
-fn from_packets<O, E>(recording: &Recording, engine: &mut Engine<'_, O>) -> Result<PacketCounts, E>
-where
-    O: Output,
-    E: From<LogError> + From<O::Error>,
-{
-    let mut tracker = Tracker::new(engine);
-    let mut order = Reorder::default();
-    let mut take = |packet: Packet, late| tracker.packet(&packet, late);
-    for row in recording.packets() {
-        order.row(row?, &mut take)?;
-    }
-    order.finish(&mut take)?;
-    Ok(tracker.finish()?)
 }
 
 /// What came of [`run`].
@@ -182,7 +172,13 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = Plan::new(&recorded(recording.manifest()), options.rules);
-    let engine = Engine::new(&plan, ledger, options.interval, output);
+    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    // With hooks, connections come from these: packets would make them a second time.
+    let mut tracker = None;
+    if recording.manifest().hook_set == PACKETS {
+        engine = engine.of_packets();
+        tracker = Some(Tracker::default());
+    }
     let mut unknown_operations = 0;
     let hooks = recording.hooks(options.threads).map(|batch| match batch {
         Ok(batch) => {
@@ -192,18 +188,26 @@ where
         Err(e) => Err(E::from(e)),
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
-    let mut between = Between::new(engine, snapshots(recording).map(|row| row.map_err(E::from)))?;
-    let mut order = order::merge(hooks, lifecycles, &mut between)?;
-    let mut engine = between.rest()?;
-    // With hooks, connections come from these: packets would make them a second time.
-    let mut packets = None;
-    if recording.manifest().hook_set == PACKETS {
-        let counts = from_packets::<O, E>(recording, &mut engine)?;
-        order.late += counts.late;
-        packets = Some(counts);
-    }
+    let mut late_packets = 0;
+    let packets = packets_of(recording, &mut late_packets).map(|row| row.map_err(E::from));
+    let snapshots = snapshots(recording).map(|row| row.map_err(E::from));
+    let mut beside = Beside::new(engine, snapshots, packets, options.flows, tracker)?;
+    let mut order = order::merge(hooks, lifecycles, &mut beside)?;
+    let Rest { engine, tracked: packets } = beside.rest()?;
+    order.late += late_packets;
     let (output, counts) = engine.finish()?;
     Ok(Run { output, order, counts, packets, unknown_operations })
+}
+
+/// The packets of a recording in their order, each with whether it came too late for it; these are
+/// counted.
+fn packets_of(
+    recording: &Recording,
+    late: &mut u64,
+) -> impl Iterator<Item = Result<(Packet, bool), LogError>> {
+    Ordered::new(recording.packets()).inspect(|row| {
+        *late += u64::from(matches!(row, Ok((_, true))));
+    })
 }
 
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.
@@ -250,12 +254,14 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             LedgerRow::Clock(_, sample) => {
                 clocks.push((sample.monotonic_ns, sample.realtime_ns));
             }
-            LedgerRow::Loss { ts_ns, lost, since_ns, .. } => {
-                losses.push(Loss { since_ns, until_ns: ts_ns, records: lost });
+            LedgerRow::Loss { ts_ns, lost, since_ns, hook, .. } => {
+                let of = Of::hook(hook);
+                losses.push(Loss { of, since_ns, until_ns: ts_ns, records: lost });
             }
             // No number was given out for it, but a row lacks it all the same.
-            LedgerRow::Skipped { ts_ns, count, since_ns, .. } => {
-                losses.push(Loss { since_ns, until_ns: ts_ns, records: count });
+            LedgerRow::Skipped { ts_ns, count, since_ns, hook } => {
+                let of = Of::hook(hook);
+                losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
             }
             LedgerRow::Emitted { .. }
             | LedgerRow::RingFill { .. }
@@ -263,21 +269,30 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LateDrain { .. }
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
+            | LedgerRow::NotIp { .. }
             | LedgerRow::Dropped { .. } => {}
         }
     }
-    Ok(Ledger::with_removed(clocks, losses, removed(recording)?))
+    Ok(Ledger::with_removed(clocks, losses, &removed(recording)?))
 }
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
-/// records are all there, so a connection whose events are gone would call itself complete.
-fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
+/// records are all there, so a connection whose events are gone would call itself complete. The
+/// account does not tell packets from other records.
+fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     // The oldest segments are removed, and a record was made before the round that read it was
     // over: hence before the round after the first mark that is left began.
+    let until_ns = second_mark(recording)?.unwrap_or(u64::MAX);
+    let loss = |of| Loss { of, since_ns: 0, until_ns, records };
+    let packets = recording.manifest().has_packets().then_some(Of::Packets);
+    Ok([Of::Connections].into_iter().chain(packets).map(loss).collect())
+}
+
+fn second_mark(recording: &Recording) -> Result<Option<u64>, LogError> {
     let mut marks = 0;
     for batch in recording.hooks(NonZeroUsize::MIN) {
         let batch = batch?;
@@ -285,11 +300,11 @@ fn removed(recording: &Recording) -> Result<Option<Loss>, LogError> {
             let header = batch.header(row);
             marks += u32::from(header.hook == Hook::Drain);
             if marks == 2 {
-                return Ok(Some(Loss { since_ns: 0, until_ns: header.ts_ns, records }));
+                return Ok(Some(header.ts_ns));
             }
         }
     }
-    Ok(Some(Loss { since_ns: 0, until_ns: u64::MAX, records }))
+    Ok(None)
 }
 
 #[cfg(test)]

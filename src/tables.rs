@@ -7,6 +7,7 @@
 mod audit;
 mod columns;
 mod connections;
+mod flows;
 mod ledger;
 mod series;
 mod sockets;
@@ -15,8 +16,9 @@ mod variables;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use crate::accounting::Account;
 use crate::audit::{Auditor, Counts};
-use crate::estats::{Ended, Output, Polled, Sample};
+use crate::estats::{Ended, FlowRow, Output, Polled, Sample};
 use crate::log::{LedgerRow, Manifest};
 use crate::replay::PACKETS;
 use crate::replay::ledger::Ledger;
@@ -31,7 +33,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 3;
+pub const TABLES_VERSION: u32 = 4;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ const SERIES: usize = FIRST_VARIABLES + 1 + Table::ALL.len();
 const LEDGER: usize = SERIES + 1;
 const SOCKETS: usize = LEDGER + 1;
 const AUDIT: usize = SOCKETS + 1;
+const FLOWS: usize = AUDIT + 1;
 
 /// All output tables, in the order in which [`Tables`] numbers them.
 pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
@@ -81,6 +84,7 @@ pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
     specs.push(ledger::spec());
     specs.push(sockets::spec());
     specs.push(audit::spec());
+    specs.push(flows::spec());
     specs
 }
 
@@ -104,6 +108,7 @@ pub struct Tables<'a, B> {
     series: VariableTable,
     sockets: TableBuilder,
     audit: TableBuilder,
+    flows: TableBuilder,
     auditor: Auditor,
     batches: B,
 }
@@ -125,6 +130,7 @@ impl<'a, B: Batches> Tables<'a, B> {
             series: VariableTable::new(&series::spec(&qualities)),
             sockets: TableBuilder::new(&sockets::spec().columns),
             audit: TableBuilder::new(&audit::spec().columns),
+            flows: TableBuilder::new(&flows::spec().columns),
             auditor: Auditor::new(manifest),
             batches,
         }
@@ -156,6 +162,7 @@ impl<'a, B: Batches> Tables<'a, B> {
         give(&mut self.batches, SERIES, &mut self.series.builder, 1)?;
         give(&mut self.batches, SOCKETS, &mut self.sockets, 1)?;
         give(&mut self.batches, AUDIT, &mut self.audit, 1)?;
+        give(&mut self.batches, FLOWS, &mut self.flows, 1)?;
         Ok(self.batches)
     }
 }
@@ -198,6 +205,17 @@ impl<B: Batches> Output for Tables<'_, B> {
         sockets::push(&mut self.sockets, &self.recording, self.ledger_clock, polled);
         give(&mut self.batches, SOCKETS, &mut self.sockets, BATCH_ROWS)
     }
+
+    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), B::Error> {
+        self.auditor.packets(conn_id, account, lost);
+        Ok(())
+    }
+
+    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), B::Error> {
+        let kernel = !self.from_packets;
+        flows::push(&mut self.flows, &self.recording, self.ledger_clock, row, kernel);
+        give(&mut self.batches, FLOWS, &mut self.flows, BATCH_ROWS)
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +234,8 @@ mod tests {
         assert_eq!((names[SERIES], names[LEDGER]), ("series", "ledger"));
         assert_eq!(names[SOCKETS], "sockets");
         assert_eq!(names[AUDIT], "audit");
-        assert_eq!(names.len(), AUDIT + 1);
+        assert_eq!(names[FLOWS], "flows");
+        assert_eq!(names.len(), FLOWS + 1);
     }
 
     #[test]

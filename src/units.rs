@@ -48,6 +48,21 @@ pub fn human_bytes(n: u64) -> String {
     human(n as f64, &["B", "kB", "MB", "GB", "TB"])
 }
 
+/// A size for people in powers of 1024: "129.18 MiB".
+pub fn iec_bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut scaled = n as f64 / 1024.0;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < UNITS.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    format!("{scaled:.2} {}", UNITS[unit])
+}
+
 /// A count for people: "1.5 M".
 pub fn human_count(n: f64) -> String {
     human(n, &["", "k", "M", "G", "T"]).trim_end().to_owned()

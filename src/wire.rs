@@ -97,9 +97,17 @@ pub struct Lifecycle {
 }
 
 mod decode;
+pub(crate) mod ether_type;
+mod ip;
 mod packet;
 mod socket;
 
 pub use decode::{Record, WireError, decode};
-pub use packet::{DNS_PORT, Direction, HEADER_MAX, Packet, known_header};
+pub use ip::HeaderError;
+pub use packet::{DNS_PORT, Direction, HEADER_MAX, Packet, decode_packet, known_header};
 pub use socket::{Snapshot, SocketValues, decode_snapshot};
+
+/// A number of the network's byte order.
+pub(crate) fn u16_be(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}

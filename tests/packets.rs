@@ -149,11 +149,11 @@ impl Script {
         let plan = Plan::new(&recorded, RuleOptions::default());
         let interval = Interval::Every(std::num::NonZeroU64::MAX);
         let mut engine = Engine::new(&plan, &ledger, interval, Rows::default());
-        let mut tracker = Tracker::new(&mut engine);
+        let mut tracker = Tracker::default();
         for packet in &self.packets {
-            tracker.packet(packet, false).expect("infallible");
+            tracker.packet(&mut engine, packet, false).expect("infallible");
         }
-        let counts = tracker.finish().expect("infallible");
+        let counts = tracker.finish(&mut engine).expect("infallible");
         let (mut rows, _) = engine.finish().expect("infallible");
         rows.0.sort_by_key(|(conn_id, _)| *conn_id);
         (rows.0.into_iter().map(|(_, row)| row).collect(), counts)

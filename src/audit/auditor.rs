@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, Scope, Verdict, audit};
+use super::{Comparison, Scope, Verdict, audit, witness};
+use crate::accounting::Account;
 use crate::estats::{Ended, Polled};
 use crate::log::Manifest;
-use crate::schema::{SocketField, Var, Why};
+use crate::schema::{Read, SocketField, Var, Why};
 use crate::wire::SocketValues;
 
 /// Results of all comparisons of a recording.
@@ -65,6 +66,8 @@ pub struct Auditor {
     qualities: Vec<String>,
     /// Last account of connections that are about to end, by number.
     closing: BTreeMap<u64, SocketValues>,
+    /// What packets say of them, and how many were lost.
+    packets: BTreeMap<u64, (Account, u64)>,
     counts: Counts,
 }
 
@@ -78,6 +81,7 @@ impl Auditor {
         Self {
             qualities: Var::ALL.iter().map(quality).collect(),
             closing: BTreeMap::new(),
+            packets: BTreeMap::new(),
             counts: Counts::default(),
         }
     }
@@ -93,10 +97,16 @@ impl Auditor {
         }
     }
 
+    /// Takes what packets say of a connection at its end.
+    pub fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) {
+        self.packets.insert(conn_id, (*account, lost));
+    }
+
     /// Compares a connection that is over; nothing if the kernel's account is not there.
     pub fn ended(&mut self, ended: &Ended<'_>) -> Vec<Comparison> {
+        let packets = self.packets.remove(&ended.conn_id);
         let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
-        let comparisons = audit(
+        let mut comparisons = audit(
             &|var| ended.row.get(var),
             &|field| SocketField::by_name(field).and_then(|field| kernel.get(field)),
             &|var| &self.qualities[var.index()],
@@ -106,6 +116,22 @@ impl Auditor {
                 lossy: ended.lost_records > 0 || ended.late_records > 0,
             },
         );
+        if let Some((account, lost)) = packets
+            && !ended.begun_before
+            && witness::is_whole(&account, lost)
+        {
+            // A value that hooks count one by one lacks what they missed.
+            let missed = ended.lost_records > 0 || ended.late_records > 0;
+            witness::hear(
+                &mut comparisons,
+                &account,
+                |var| ended.row.get(var),
+                |var| {
+                    let read = !matches!(var.def().read, Read::No);
+                    self.qualities[var.index()] == "exact" && (read || !missed)
+                },
+            );
+        }
         self.counts.add(&comparisons);
         comparisons
     }

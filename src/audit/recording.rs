@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::auditor::{Auditor, Counts};
 use super::{Comparison, Verdict};
+use crate::accounting::Account;
 use crate::estats::{Ended, Output, Polled, Sample};
 use crate::log::Recording;
 use crate::replay::{self, Options, ReplayError};
@@ -63,6 +64,11 @@ impl Output for Collector {
 
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), ReplayError> {
         self.auditor.polled(polled);
+        Ok(())
+    }
+
+    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), ReplayError> {
+        self.auditor.packets(conn_id, account, lost);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A connection in agreement, and the same with one value wrong.
 
 use super::*;
+use crate::accounting::{Account, Opening, Point, Recent, Tally};
 
 fn kernel(field: &str) -> Option<u64> {
     Some(match field {
@@ -91,4 +92,76 @@ fn the_list_is_long_enough() {
         .filter(|v| !matches!(v.def().tcp_info, TcpInfo::None | TcpInfo::Related(_)))
         .count();
     assert!(equalities + checks::CHECKS.len() >= 45);
+}
+
+/// A connection of a listener whose SYN came twice, and its last segment a moment ago.
+fn account() -> Account {
+    let sent = Tally {
+        segments: 1001,
+        syn_segments: 1,
+        data_segments: 1000,
+        payload_bytes: 1000,
+        ..Tally::default()
+    };
+    let received = Tally { segments: 1001, syn_segments: 2, ..Tally::default() };
+    let recent = Recent { segments: 1, ..Recent::default() };
+    Account {
+        sent,
+        received,
+        recent,
+        opening: Opening::Syn,
+        opened_here: false,
+        first_ns: 0,
+        point: Point::Socket,
+        late: 0,
+    }
+}
+
+fn heard(of: Var, replayed: u64, account: &Account) -> Comparison {
+    let row = move |var| if var == of { Some(replayed) } else { row(var) };
+    let mut found = audit(&row, &kernel, &|_| "exact", WHOLE);
+    witness::hear(&mut found, account, row, |_| true);
+    found.into_iter().find(|c| c.var == of && c.packets.is_some()).expect("heard")
+}
+
+#[test]
+fn packets_are_a_third_witness() {
+    let segs_out = heard(Var::SegsOut, 1000, &account());
+    assert_eq!(segs_out.verdict, Verdict::Equal);
+    assert_eq!((segs_out.kernel, segs_out.packets), (Some(1000), Some(1000)), "in one row");
+    // The kernel agrees with the row, and the packets with neither.
+    let sent = Tally { segments: 1000, ..account().sent };
+    let one_less = Account { sent, ..account() };
+    assert_eq!(heard(Var::SegsOut, 1000, &one_less).verdict, Verdict::Differs);
+    let opener = Account { opened_here: true, ..account() };
+    assert_eq!(heard(Var::SegsOut, 1000, &opener).verdict, Verdict::Differs, "its own SYN counts");
+}
+
+#[test]
+fn what_came_while_it_closed_may_be_missing_from_the_counters() {
+    for (replayed, verdict) in [
+        (1000, Verdict::Equal),
+        (999, Verdict::Bounded),
+        (998, Verdict::Differs),
+        (1001, Verdict::Differs),
+    ] {
+        // The kernel of these tests says 1000 of everything.
+        let mut found = Vec::new();
+        let row = |var| (var == Var::SegsIn).then_some(replayed);
+        witness::hear(&mut found, &account(), row, |_| true);
+        assert_eq!(found[0].verdict, verdict, "{replayed}");
+    }
+}
+
+#[test]
+fn packets_that_are_not_all_there_say_nothing() {
+    assert!(witness::is_whole(&account(), 0));
+    assert!(!witness::is_whole(&account(), 1), "lost");
+    for part in [
+        Account { late: 1, ..account() },
+        Account { opening: Opening::FirstPacket, ..account() },
+        Account { point: Point::Interface(Some(2)), ..account() },
+    ] {
+        assert!(!witness::is_whole(&part, 0), "{part:?}");
+    }
 }

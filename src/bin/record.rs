@@ -13,7 +13,10 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use estats::{
-    capture::{self, Addresses, Filters, HookSet, Notice, Options, Progress, Snapshots, Transport},
+    capture::{
+        self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, Progress,
+        Snapshots, Transport,
+    },
     log::WriterOptions,
     schema::Hook,
     units,
@@ -111,6 +114,22 @@ struct Record {
     /// Snapshots only of sockets of which anything changed since the last
     #[arg(long, requires = "snapshots")]
     changed_only: bool,
+    /// Also record packets, as the sockets of this host get and give them
+    #[arg(long)]
+    packets: bool,
+    /// Also record packets, as this interface gets and gives them; `all` for all
+    #[arg(long, value_name = "NAME")]
+    interface: Vec<String>,
+    /// How to get at interfaces: auto, tcx, tc
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface")]
+    attach: At,
+    /// Bytes after IP to keep of each packet; headers always are
+    #[arg(long, value_name = "N", default_value = "0",
+          value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)))]
+    digest_bytes: u32,
+    /// Ring buffer of each CPU for packets
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
+    packet_ring: u32,
     /// Ring buffer of each CPU
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     ring: u32,
@@ -168,6 +187,18 @@ impl FromStr for Hooks {
 struct Way(Option<Transport>);
 
 impl FromStr for Way {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|way| Self(Some(way))) }
+    }
+}
+
+/// A way to attach by name, or the best.
+#[derive(Clone, Copy)]
+struct At(Option<Attach>);
+
+impl FromStr for At {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -238,6 +269,13 @@ fn record(args: Record) -> Result<ExitCode> {
             sample: args.sample,
             changed_only: args.changed_only,
         }),
+        packets: (args.packets || !args.interface.is_empty()).then(|| Packets {
+            sockets: args.packets,
+            interfaces: args.interface,
+            attach: args.attach.0,
+            digest_bytes: args.digest_bytes,
+            ring_bytes: args.packet_ring.max(4096),
+        }),
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -263,6 +301,9 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::Progress(_) => {}
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
+        )),
+        Notice::NoInterface(name) => say(&format!(
+            "there is no interface {name} yet; its packets are recorded as soon as there is\n"
         )),
         Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
         Notice::RunsOn(pid) => say(&format!(
@@ -318,8 +359,12 @@ fn say(text: &str) {
 /// One line: counts so far, and rates since `before`.
 fn status(p: &Progress, before: &Progress) -> String {
     let seconds = (p.elapsed - before.elapsed).as_secs_f64().max(0.001);
+    let packets = p.packets.map_or_else(String::new, |n| {
+        let since = n - before.packets.unwrap_or(0);
+        format!("{} packets/s  ", units::human_count(since as f64 / seconds))
+    });
     format!(
-        "{:02}:{:02}  {} connections ({} open)  {} records/s  {}/s  {} lost",
+        "{:02}:{:02}  {} connections ({} open)  {} records/s  {packets}{}/s  {} lost",
         p.elapsed.as_secs() / 60,
         p.elapsed.as_secs() % 60,
         p.connections,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, HookSet, Snapshots, Transport, coverage, host, load};
+use super::{CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host, load};
 use crate::log::{HookStatus, Host, VariableStatus};
 
 /// What this kernel offers.
@@ -31,6 +31,13 @@ pub struct Report {
 /// [`CaptureError`] if nothing at all can be loaded.
 pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Report, CaptureError> {
     let filters = Filters::default();
+    let packets = Packets {
+        sockets: true,
+        interfaces: vec!["lo".to_owned()],
+        attach: None,
+        digest_bytes: 0,
+        ring_bytes: 4096,
+    };
     let plan = load::Plan {
         filters: &filters,
         hooks,
@@ -46,6 +53,7 @@ pub fn check(hooks: Option<HookSet>, transport: Option<Transport>) -> Result<Rep
             sample: 1,
             changed_only: true,
         }),
+        packets: Some(&packets),
     };
     let loaded = load::load(&plan)?;
     let attached = loaded.attach(false)?;

@@ -9,12 +9,12 @@ use super::{
     cgroup::Paths,
     clock,
     skips::Skips,
-    transport::{Buffers, Reader, readers},
+    transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
     log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
-    wire::{Operation, Record, decode, decode_snapshot},
+    wire::{Operation, Record, decode, decode_packet, decode_snapshot},
 };
 
 /// Where drained records go; shared by the callbacks of all rings.
@@ -27,8 +27,8 @@ struct Sink {
     logged: Vec<u64>,
     connections: u64,
     open: u64,
-    /// Bytes that the rings held when they were read: by CPU, then the lifecycle ring's, then that
-    /// of the snapshots.
+    packets: u64,
+    /// Bytes that the rings held when they were read, by their places.
     fill: Vec<u64>,
 }
 
@@ -66,6 +66,15 @@ impl Sink {
         Ok(())
     }
 
+    fn take_packet(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
+        let packet = decode_packet(bytes)?;
+        let cpu = packet.cpu;
+        self.writer.packet(packet)?;
+        self.packets += 1;
+        self.count(cpu);
+        Ok(())
+    }
+
     fn count(&mut self, cpu: u16) {
         if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
             *n += 1;
@@ -80,6 +89,8 @@ struct Counters {
     /// By hook code; 0 is unused.
     lost: Vec<u64>,
     map_failures: u64,
+    /// Received, sent.
+    not_ip: [u64; 2],
 }
 
 /// Drains the rings and keeps the account.
@@ -87,8 +98,9 @@ pub(super) struct Drain<'obj> {
     /// One object for each ring, or one that never falls silent would keep the others waiting.
     readers: Vec<Reader<'obj>>,
     sink: Rc<RefCell<Sink>>,
-    /// Of the hook rings, the lifecycle ring and the ring of snapshots.
-    ring_sizes: [u64; 3],
+    places: Places,
+    /// By kind of ring.
+    ring_sizes: [u64; Ring::ALL.len()],
     before: Vec<Counters>,
     skips: Skips,
     skipped: u64,
@@ -116,6 +128,7 @@ impl<'obj> Drain<'obj> {
         skips: Skips,
     ) -> Result<Self, CaptureError> {
         let cpus = buffers.cpus();
+        let places = Places::new(cpus);
         let sink = Rc::new(RefCell::new(Sink {
             writer,
             ops: Vec::with_capacity(128),
@@ -124,15 +137,19 @@ impl<'obj> Drain<'obj> {
             logged: vec![0; cpus],
             connections: 0,
             open: 0,
-            fill: vec![0; cpus + 2],
+            packets: 0,
+            fill: vec![0; places.count()],
         }));
         let readers = readers(buffers, || {
             let sink = Rc::clone(&sink);
             move |place, bytes: &[u8], octets| {
                 let mut sink = sink.borrow_mut();
                 sink.fill[place] += octets;
-                let taken =
-                    if place == cpus + 1 { sink.take_snapshot(bytes) } else { sink.take(bytes) };
+                let taken = match places.at(place).0 {
+                    Ring::Hooks | Ring::Lifecycle => sink.take(bytes),
+                    Ring::Sockets => sink.take_snapshot(bytes),
+                    Ring::Packets => sink.take_packet(bytes),
+                };
                 match taken {
                     Ok(()) => 0,
                     Err(e) => {
@@ -146,6 +163,7 @@ impl<'obj> Drain<'obj> {
         Ok(Self {
             readers,
             sink,
+            places,
             ring_sizes: buffers.bytes(),
             before: vec![
                 Counters { lost: vec![0; Hook::ALL.len() + 1], ..Counters::default() };
@@ -154,7 +172,7 @@ impl<'obj> Drain<'obj> {
             skips,
             skipped: 0,
             accounted_ns: now,
-            highest: vec![0; cpus + 2],
+            highest: vec![0; places.count()],
             drained_ns: now,
             marked: u64::MAX,
         })
@@ -162,7 +180,7 @@ impl<'obj> Drain<'obj> {
 
     /// Size of the buffer, or of each, of lifecycle records.
     pub(super) fn lifecycle_bytes(&self) -> u64 {
-        self.ring_sizes[1]
+        self.ring_sizes[Ring::Lifecycle as usize]
     }
 
     /// One round: everything that is in the rings now, then the mark that says so.
@@ -179,7 +197,7 @@ impl<'obj> Drain<'obj> {
         }
         let mut sink = self.sink.borrow_mut();
         for (i, fill) in sink.fill.iter_mut().enumerate() {
-            let size = self.ring_sizes[i.saturating_sub(self.before.len() - 1)];
+            let size = self.ring_sizes[self.places.at(i).0 as usize];
             self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
@@ -240,6 +258,11 @@ impl<'obj> Drain<'obj> {
                 let count = new.map_failures - old.map_failures;
                 sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
             }
+            let both = [Hook::InterfaceIn, Hook::InterfaceOut].into_iter().zip(old.not_ip);
+            for ((hook, old), new) in both.zip(new.not_ip).filter(|((_, old), new)| new > old) {
+                let count = new - old;
+                sink.writer.ledger(&LedgerRow::NotIp { ts_ns, cpu, hook, count })?;
+            }
             if new.emitted > old.emitted {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
@@ -249,16 +272,11 @@ impl<'obj> Drain<'obj> {
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
-            let which = i.saturating_sub(self.before.len() - 1);
+            let (ring, cpu) = self.places.at(i);
             let bytes = std::mem::take(bytes);
             if bytes > 0 {
-                sink.writer.ledger(&LedgerRow::RingFill {
-                    ts_ns,
-                    cpu: if which > 0 { crate::wire::NO_CPU } else { i as u16 },
-                    ring: Ring::ALL[which],
-                    bytes,
-                    size: self.ring_sizes[which],
-                })?;
+                let size = self.ring_sizes[ring as usize];
+                sink.writer.ledger(&LedgerRow::RingFill { ts_ns, cpu, ring, bytes, size })?;
             }
         }
         sink.writer.ledger(&LedgerRow::Clock(ts_ns, clock::sample()))?;
@@ -273,13 +291,13 @@ impl<'obj> Drain<'obj> {
     }
 
     /// Records logged so far, connections seen, connections open, bytes written, records lost,
-    /// hook activations skipped.
-    pub(super) fn counts(&self) -> [u64; 6] {
+    /// hook activations skipped, packets logged.
+    pub(super) fn counts(&self) -> [u64; 7] {
         let sink = self.sink.borrow();
         let lost = self.before.iter().flat_map(|c| &c.lost).sum();
         let logged = sink.logged.iter().sum();
         let bytes = sink.writer.bytes_written();
-        [logged, sink.connections, sink.open, bytes, lost, self.skipped]
+        [logged, sink.connections, sink.open, bytes, lost, self.skipped, sink.packets]
     }
 
     /// The account of the whole recording; call [`Self::account`] after the last round first.
@@ -323,8 +341,10 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 .chunks_exact(8)
                 .map(|w| u64::from_ne_bytes(w.try_into().expect("eight bytes")))
                 .collect();
-            let lost = words[1..=Hook::ALL.len() + 1].to_vec();
-            Counters { emitted: words[0], lost, map_failures: words[Hook::ALL.len() + 2] }
+            let (emitted, words) = (words[0], &words[1..]);
+            let (lost, rest) = words.split_at(Hook::ALL.len() + 1);
+            let (lost, map_failures) = (lost.to_vec(), rest[0]);
+            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]] }
         })
         .collect())
 }

@@ -25,7 +25,9 @@ use self::{
     warnings::load_error,
 };
 use super::{
-    CaptureError, Filters, filter, function, host,
+    CaptureError, Filters, clock, filter, function, host,
+    interface::Attach,
+    packets::Packets,
     points::{HookSet, POINTS, Point, Target},
     snapshot::Snapshots,
     transport::{Buffers, Transport},
@@ -51,10 +53,15 @@ pub(super) struct Plan<'a> {
     pub socket_ring_bytes: u32,
     /// Polls of all sockets, if there shall be any.
     pub snapshots: Option<Snapshots>,
+    /// Packets, if there shall be any.
+    pub packets: Option<&'a Packets>,
 }
 
 /// Each CPU has its own perf buffer of lifecycle records.
 const PERF_LIFECYCLE_BYTES: u32 = 1 << 20;
+
+/// The program that notes who makes sockets that are not TCP's.
+pub(super) const OWN_DATAGRAMS: &str = "socket_made";
 
 /// The programs in the kernel, with what they write to.
 pub(super) struct Loaded {
@@ -69,6 +76,8 @@ pub(super) struct Loaded {
     pub hz: u32,
     /// This process's id in the initial PID namespace.
     pub own_pid: u32,
+    /// Whether interfaces take links.
+    tcx: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
 }
@@ -87,8 +96,17 @@ impl Kernel<'_> {
     }
 
     fn has_helper(&self, name: &str) -> bool {
-        let helpers = self.btf.type_by_name::<Enum<'_>>("bpf_func_id");
-        helpers.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
+        self.has_member("bpf_func_id", name)
+    }
+
+    /// Links to interfaces (Linux 6.6).
+    fn has_tcx(&self) -> bool {
+        self.has_member("bpf_attach_type", "BPF_TCX_INGRESS")
+    }
+
+    fn has_member(&self, of: &str, name: &str) -> bool {
+        let found = self.btf.type_by_name::<Enum<'_>>(of);
+        found.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
     }
 
     /// Why the object for tracepoints and function hooks cannot be used. Of what it needs
@@ -179,7 +197,12 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
             hooks: object::map(&object, "hook_events")?,
             lifecycle: object::map(&object, "lifecycle_events")?,
             cpus: kernel.cpus,
-            bytes: [plan.hooks_ring_bytes, PERF_LIFECYCLE_BYTES.min(plan.lifecycle_ring_bytes), 0],
+            bytes: [
+                plan.hooks_ring_bytes,
+                PERF_LIFECYCLE_BYTES.min(plan.lifecycle_ring_bytes),
+                0,
+                0,
+            ],
         },
     };
     let mut loaded = Loaded {
@@ -190,6 +213,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         pids: object::map(&object, "pids")?,
         hz: 0,
         own_pid: 0,
+        tcx: kernel.has_tcx(),
         unusable,
         object,
     };
@@ -244,14 +268,25 @@ fn prepare(
             &[("sample", snapshots.sample.into()), ("changed_only", snapshots.changed_only.into())],
         );
     }
+    if let Some(packets) = plan.packets {
+        let guarded = attach_by(kernel.has_tcx(), packets.attach) == Attach::Tc;
+        object::configure(
+            &mut open,
+            &[
+                ("with_packets", 1),
+                ("digest_bytes", packets.digest_bytes.into()),
+                ("guarded", guarded.into()),
+            ],
+        );
+    }
     let sized = |r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf("size the maps", e));
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let perf = matches!(name.as_str(), "hook_events" | "lifecycle_events");
-        let ring = matches!(name.as_str(), "hook_rings" | "lifecycle_ring");
+        let ring = matches!(name.as_str(), "hook_rings" | "lifecycle_ring" | "packet_rings");
         if (perf && transport == Transport::Ring) || (ring && transport == Transport::Perf) {
             sized(map.set_autocreate(false))?;
-        } else if name == "hook_rings" {
+        } else if name == "hook_rings" || (name == "packet_rings" && plan.packets.is_some()) {
             sized(map.set_max_entries(kernel.cpus as u32))?;
         } else if name == "lifecycle_ring" {
             sized(map.set_max_entries(plan.lifecycle_ring_bytes))?;
@@ -275,6 +310,9 @@ fn prepare(
             .enumerate()
             .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
+        if name == OWN_DATAGRAMS {
+            return plan.by_process && plan.packets.is_some_and(|p| p.sockets);
+        }
         if name == "poll" && plan.snapshots.is_none() {
             return false;
         }
@@ -287,6 +325,10 @@ fn prepare(
         }
     }
     Ok(open)
+}
+
+fn attach_by(tcx: bool, wanted: Option<Attach>) -> Attach {
+    wanted.unwrap_or(if tcx { Attach::Tcx } else { Attach::Tc })
 }
 
 /// What the name of a program that stands in for another ends with.
@@ -311,6 +353,9 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
             return Some("only for --snapshots".to_owned());
         }
+        if let Some(reason) = not_asked_for(point, plan.packets) {
+            return Some(reason.to_owned());
+        }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some("function hooks are not in the tracepoint set".to_owned());
         }
@@ -327,11 +372,23 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
             {
                 Some(format!("this kernel has no iterator {name}"))
             }
-            Target::Tracepoint(_) | Target::Cgroup | Target::Iterator(_) => None,
+            Target::Tracepoint(_) | Target::Cgroup | Target::Interface | Target::Iterator(_) => {
+                None
+            }
         })
     };
     let all = POINTS.iter().enumerate();
     all.filter_map(|(i, point)| reason(point).map(|reason| (i, reason))).collect()
+}
+
+/// Why a place of packets is not used, if it is one that is not.
+fn not_asked_for(point: &Point, packets: Option<&Packets>) -> Option<&'static str> {
+    let on = |hooks: [Hook; 2]| point.hooks.iter().any(|hook| hooks.contains(hook));
+    if on([Hook::SocketIn, Hook::SocketOut]) && !packets.is_some_and(|p| p.sockets) {
+        return Some("only for --packets");
+    }
+    let interfaces = packets.is_some_and(|p| !p.interfaces.is_empty());
+    (on([Hook::InterfaceIn, Hook::InterfaceOut]) && !interfaces).then_some("only for --interface")
 }
 
 fn make_rings(
@@ -346,30 +403,46 @@ fn make_rings(
     } else {
         (Some(object::map(object, "socket_ring")?), plan.socket_ring_bytes)
     };
-    let table = object::map(object, "hook_rings")?;
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
-    let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
-    opts.sz = size_of_val(&opts) as libbpf_rs::libbpf_sys::size_t;
-    let hooks = (0..cpus as u32)
-        .map(|cpu| {
-            let ring =
-                MapHandle::create(MapType::RingBuf, Some("estats_hooks"), 0, 0, bytes, &opts)
-                    .and_then(|ring| {
-                        let fd = ring.as_fd().as_raw_fd().to_ne_bytes();
-                        table.update(&cpu.to_ne_bytes(), &fd, MapFlags::ANY)?;
-                        Ok(ring)
-                    });
-            ring.map_err(|e| {
-                CaptureError::bpf(format!("make a ring of {bytes} bytes for CPU {cpu}"), e)
-            })
-        })
-        .collect::<Result<_, _>>()?;
+    let hooks = rings_of_cpus(object, "hook_rings", "estats_hooks", cpus, bytes)?;
+    let packet_bytes = plan.packets.map_or(0, |packets| packets.ring_bytes);
+    let packets = match plan.packets {
+        Some(_) => rings_of_cpus(object, "packet_rings", "estats_packets", cpus, packet_bytes)?,
+        None => Vec::new(),
+    };
     Ok(Buffers::Rings {
         hooks,
         lifecycle: object::map(object, "lifecycle_ring")?,
         sockets,
-        bytes: [bytes, plan.lifecycle_ring_bytes, socket_bytes],
+        packets,
+        bytes: [bytes, plan.lifecycle_ring_bytes, socket_bytes, packet_bytes],
     })
+}
+
+/// Makes a ring for each CPU and puts it into the table that the programs ask.
+fn rings_of_cpus(
+    object: &Object,
+    table: &str,
+    name: &str,
+    cpus: usize,
+    bytes: u32,
+) -> Result<Vec<MapHandle>, CaptureError> {
+    let table = object::map(object, table)?;
+    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
+    opts.sz = size_of_val(&opts) as libbpf_rs::libbpf_sys::size_t;
+    let make = |cpu: u32| {
+        let ring = MapHandle::create(MapType::RingBuf, Some(name), 0, 0, bytes, &opts)?;
+        let fd = ring.as_fd().as_raw_fd().to_ne_bytes();
+        table.update(&cpu.to_ne_bytes(), &fd, MapFlags::ANY)?;
+        Ok(ring)
+    };
+    (0..cpus as u32)
+        .map(|cpu| {
+            make(cpu).map_err(|e| {
+                CaptureError::bpf(format!("make a ring of {bytes} bytes for CPU {cpu}"), e)
+            })
+        })
+        .collect()
 }
 
 impl Loaded {
@@ -396,6 +469,30 @@ impl Loaded {
         let polls = |at: usize| POINTS[at].hooks == [Hook::Poll];
         let (_, why) = self.unusable.iter().find(|(at, _)| polls(*at))?;
         Some(why.clone())
+    }
+
+    /// Whether there are programs for a hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        let serves = |(i, p): (usize, &Point)| {
+            p.hooks.contains(&hook) && !self.unusable.iter().any(|(at, _)| *at == i)
+        };
+        POINTS.iter().enumerate().any(serves)
+    }
+
+    /// How programs get at interfaces.
+    pub(super) fn attach_by(&self, wanted: Option<Attach>) -> Attach {
+        attach_by(self.tcx, wanted)
+    }
+
+    /// Tells the programs at interfaces that the recorder is there.
+    pub(super) fn say_alive(&self) -> Result<(), CaptureError> {
+        self.variables.set("alive_ns", clock::monotonic_ns())
+    }
+
+    /// Why packets cannot be recorded, if they cannot.
+    pub(super) fn obstacle_to_packets(&self) -> Option<&'static str> {
+        matches!(self.buffers, Buffers::Perf { .. })
+            .then_some("packets need BPF ring buffers (Linux 5.8, and not --transport perf)")
     }
 
     /// An iterator, if this kernel has it.

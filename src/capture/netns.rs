@@ -58,8 +58,13 @@ fn is_namespace(file: &File) -> bool {
     }
 }
 
-/// Inode number of the namespace called `name` (`ip netns`), or at the path `name`.
+/// Inode number of that namespace.
 pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
+    open(name).map(|(inode, _)| inode)
+}
+
+/// The namespace called `name`, or at the path `name`, with its inode number.
+pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
     let fault = |reason| CaptureError::Option { option: "--netns", value: name.to_owned(), reason };
     let (file, meta) = File::open(&path)
@@ -69,7 +74,7 @@ pub(super) fn inode_of(name: &str) -> Result<u32, CaptureError> {
     if !is_namespace(&file) {
         return Err(fault(format!("{} is no network namespace", path.display())));
     }
-    Ok(meta.ino() as u32)
+    Ok((meta.ino() as u32, file))
 }
 
 /// The inode number of a namespace's file.

@@ -46,6 +46,8 @@ pub(super) enum Target {
     Function(&'static str),
     /// The root of cgroup v2.
     Cgroup,
+    /// Interfaces, as they are asked for.
+    Interface,
     /// An iterator over this, run when needed instead of attached.
     Iterator(&'static str),
 }
@@ -123,7 +125,7 @@ const fn only(sets: Sets, point: Point) -> Point {
     Point { sets, ..point }
 }
 
-use Target::{Cgroup, Function, Iterator, Tracepoint};
+use Target::{Cgroup, Function, Interface, Iterator, Tracepoint};
 
 /// Every place of all sets. Where several serve one hook, the first that can be attached is used.
 /// A program that the object of a set does not have is not needed there: a kprobe must see the
@@ -192,6 +194,10 @@ pub(super) const POINTS: &[Point] = &[
         Sets::Kprobe,
         point("fentry/ip_queue_xmit", &[Hook::Egress], &[("egress", Function("ip_queue_xmit"))]),
     ),
+    point("cgroup_skb/ingress", &[Hook::SocketIn], &[("socket_in", Cgroup)]),
+    point("cgroup_skb/egress", &[Hook::SocketOut], &[("socket_out", Cgroup)]),
+    point("tc/ingress", &[Hook::InterfaceIn], &[("interface_in", Interface)]),
+    point("tc/egress", &[Hook::InterfaceOut], &[("interface_out", Interface)]),
     only(
         Sets::Tracing,
         point("sockops", &[Hook::Handshake, Hook::ParseHdr], &[("sock_ops", Cgroup)]),

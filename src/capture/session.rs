@@ -12,8 +12,10 @@ use std::{
 use super::{
     CaptureError, Filters, clock, command, coverage,
     drain::Drain,
+    follow::Follower,
     host,
     load::{self, Loaded, Plan},
+    packets::Packets,
     points::HookSet,
     snapshot::{Poller, Snapshots},
     transport::Transport,
@@ -49,6 +51,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Polls of all sockets.
     pub snapshots: Option<Snapshots>,
+    /// Packets.
+    pub packets: Option<Packets>,
     /// Segment sizes and bounds.
     pub log: WriterOptions,
 }
@@ -64,6 +68,8 @@ pub struct Progress {
     pub open: u64,
     /// Records logged.
     pub records: u64,
+    /// Packets logged; none where none are recorded.
+    pub packets: Option<u64>,
     /// Bytes written.
     pub bytes: u64,
     /// Records lost.
@@ -94,6 +100,8 @@ pub enum Notice<'a> {
     Progress(&'a Progress),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
+    /// No interface that was asked for has this name; one that comes will be followed.
+    NoInterface(&'a str),
     /// Nothing more is recorded; a command goes on.
     Stopped(&'a CaptureError),
     /// The command with this process id did not end when it was asked to.
@@ -135,6 +143,7 @@ pub fn record(
         lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
         socket_ring_bytes: SOCKET_RING_BYTES,
         snapshots: options.snapshots,
+        packets: options.packets.as_ref(),
     };
     let loaded = load::load(&plan)?;
     if let Some(snapshots) = options.snapshots
@@ -143,13 +152,28 @@ pub fn record(
         let value = format!("{:?}", snapshots.interval);
         return Err(CaptureError::Option { option: "--snapshots", value, reason });
     }
+    if let Some(packets) = &options.packets
+        && let Some(reason) = loaded.obstacle_to_packets()
+    {
+        let option = if packets.sockets { "--packets" } else { "--interface" };
+        let value = packets.interfaces.join(", ");
+        return Err(CaptureError::Option { option, value, reason: reason.to_owned() });
+    }
     let attached = loaded.attach(by_process)?;
+    if let Some(packets) = &options.packets {
+        attached.must_have_packets(packets, &options.without)?;
+    }
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    let mut follower = match &options.packets {
+        Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
+        None => None,
+    };
+    manifest.interfaces = follower.as_ref().map_or_else(Vec::new, |f| f.seen().to_vec());
     let was_there = options.dir.exists();
     let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
@@ -175,11 +199,15 @@ pub fn record(
         }
         None => None,
     };
+    for name in follower.iter().flat_map(Follower::missing) {
+        notice(Notice::NoInterface(name));
+    }
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
     let mut attached = Some(attached);
-    let mut state = Progress::default();
+    let packets = options.packets.is_some().then_some(0);
+    let mut state = Progress { packets, ..Progress::default() };
     let mut exit_status = None;
     let mut fault = None;
     let mut linger_from = None;
@@ -190,9 +218,10 @@ pub fn record(
         state.elapsed = Duration::from_nanos(now - started.monotonic_ns);
         let due = now - accounted >= 1_000_000_000;
         if fault.is_none() {
-            let round = poller
+            let round = follower
                 .as_mut()
-                .map_or(Ok(()), |poller| poller.poll(&mut drain))
+                .map_or(Ok(()), |follower| follower.follow(&loaded))
+                .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
                 .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
             if let Err(e) = round {
@@ -200,6 +229,7 @@ pub fn record(
                 fault = Some(e);
                 // A command that runs on need not pay for what nobody reads.
                 attached = None;
+                follower = None;
             } else if due {
                 accounted = now;
                 update(&mut state, &drain);
@@ -245,6 +275,9 @@ pub fn record(
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "sweep", &mut drain)?;
         drop(attached.take());
+        if let Some(follower) = follower.take() {
+            manifest.interfaces = follower.seen().to_vec();
+        }
         drain.settle(counters)?;
         update(&mut state, &drain);
         let ended = clock::sample();
@@ -276,8 +309,17 @@ fn discard(dir: &Path, keep_dir: bool) {
 }
 
 fn update(state: &mut Progress, drain: &Drain<'_>) {
-    [state.records, state.connections, state.open, state.bytes, state.lost, state.skipped] =
-        drain.counts();
+    let packets;
+    [
+        state.records,
+        state.connections,
+        state.open,
+        state.bytes,
+        state.lost,
+        state.skipped,
+        packets,
+    ] = drain.counts();
+    state.packets = state.packets.map(|_| packets);
 }
 
 fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
@@ -301,6 +343,10 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             hooks_ring_bytes: loaded.buffers.bytes()[0],
             lifecycle_ring_bytes: loaded.buffers.bytes()[1],
             socket_ring_bytes: loaded.buffers.bytes()[2],
+            packet_ring_bytes: loaded.buffers.bytes()[3],
+            packets: options.packets.as_ref().is_some_and(|p| p.sockets),
+            interfaces: options.packets.as_ref().map_or_else(Vec::new, |p| p.interfaces.clone()),
+            digest_bytes: options.packets.as_ref().map(|p| p.digest_bytes),
             snapshots_ns: options.snapshots.map(|s| s.interval.as_nanos() as u64),
             sample: options.snapshots.map(|s| s.sample),
             changed_only: options.snapshots.is_some_and(|s| s.changed_only),

@@ -6,6 +6,7 @@ use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 
 use self::perf::PerfBuffers;
 use super::CaptureError;
+use crate::{log::Ring, wire::NO_CPU};
 
 /// A way for records to come out of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +39,23 @@ impl std::str::FromStr for Transport {
     }
 }
 
+/// Sizes of the buffers, by [`Ring`]: of each where there are several; 0 where there is none.
+pub(super) type Bytes = [u32; Ring::ALL.len()];
+
 /// The kernel's side: what the programs write to.
 #[derive(Debug)]
 pub(super) enum Buffers {
-    /// A ring for each CPU, one for lifecycle records, and one for snapshots if there are any.
+    /// A ring for each CPU, one for lifecycle records, one for snapshots if there are any, and one
+    /// for each CPU's packets if there are any.
     Rings {
         hooks: Vec<MapHandle>,
         lifecycle: MapHandle,
         sockets: Option<MapHandle>,
-        bytes: [u32; 3],
+        packets: Vec<MapHandle>,
+        bytes: Bytes,
     },
-    /// Two for each CPU; snapshots need rings.
-    Perf { hooks: MapHandle, lifecycle: MapHandle, cpus: usize, bytes: [u32; 3] },
+    /// Two for each CPU; snapshots and packets need rings.
+    Perf { hooks: MapHandle, lifecycle: MapHandle, cpus: usize, bytes: Bytes },
 }
 
 impl Buffers {
@@ -61,11 +67,41 @@ impl Buffers {
         }
     }
 
-    /// Bytes of a CPU's buffer of operations, of the one (or each one) of lifecycle records, and of
-    /// the ring of snapshots (0 if there is none).
-    pub(super) fn bytes(&self) -> [u64; 3] {
+    /// Sizes of the buffers.
+    pub(super) fn bytes(&self) -> [u64; Ring::ALL.len()] {
         let (Self::Rings { bytes, .. } | Self::Perf { bytes, .. }) = self;
         bytes.map(u64::from)
+    }
+}
+
+/// A buffer among all of them, as a number: each CPU's, those of lifecycle records and of snapshots,
+/// each CPU's of packets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    cpus: usize,
+}
+
+impl Places {
+    pub(super) const fn new(cpus: usize) -> Self {
+        Self { cpus }
+    }
+
+    /// Number of places, whether there are buffers at them or not.
+    pub(super) const fn count(self) -> usize {
+        2 * self.cpus + 2
+    }
+
+    /// What is at a place, and whose it is.
+    pub(super) const fn at(self, place: usize) -> (Ring, u16) {
+        if place < self.cpus {
+            (Ring::Hooks, place as u16)
+        } else if place == self.cpus {
+            (Ring::Lifecycle, NO_CPU)
+        } else if place == self.cpus + 1 {
+            (Ring::Sockets, NO_CPU)
+        } else {
+            (Ring::Packets, (place - self.cpus - 2) as u16)
+        }
     }
 }
 
@@ -79,12 +115,10 @@ pub(super) enum Reader<'a> {
     Perf(PerfBuffers<'a>),
 }
 
-/// The buffers with how many octets they hold, as [`Reader::read`] is asked to read them: those of
-/// each CPU, then those of lifecycle records, and last those of snapshots.
+/// The buffers, each to be read with [`Reader::read`].
 ///
-/// `take` is given each record with the place of its buffer (CPU, the number of CPUs for lifecycle
-/// records, and one more for snapshots) and the octets that it took there; an error code ends the
-/// round.
+/// `take` is given each record with the place of its buffer and the octets that it took there; an
+/// error code ends the round.
 pub(super) fn readers<'a, F>(
     buffers: &Buffers,
     take: impl Fn() -> F,
@@ -94,11 +128,14 @@ where
 {
     let fault = |e| CaptureError::bpf("read the rings", e);
     match buffers {
-        Buffers::Rings { hooks, lifecycle, sockets, .. } => hooks
+        Buffers::Rings { hooks, lifecycle, sockets, packets, .. } => hooks
             .iter()
             .chain([lifecycle])
-            .chain(sockets)
+            .map(Some)
+            .chain([sockets.as_ref()])
+            .chain(packets.iter().map(Some))
             .enumerate()
+            .filter_map(|(place, map)| map.map(|map| (place, map)))
             .map(|(place, map)| {
                 let mut take = take();
                 let mut builder = RingBufferBuilder::new();

@@ -40,12 +40,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 let side = |v: Option<i64>| v.map_or_else(|| "NULL".to_owned(), |v| v.to_string());
                 writeln!(
                     out,
-                    "connection {} ({}): {}: {} in the tables, {} in the kernel",
+                    "connection {} ({}): {}: {} in the tables, {} in the kernel, {} in packets",
                     connection.conn_id,
                     connection.name,
                     c.relation,
                     side(c.replayed),
-                    side(c.kernel)
+                    side(c.kernel),
+                    side(c.packets)
                 )?;
             }
         }

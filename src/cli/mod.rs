@@ -3,6 +3,7 @@
 mod audit;
 mod compare;
 mod export;
+mod flows;
 mod import;
 mod info;
 mod replay;
@@ -80,6 +81,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Packets and bytes between two ends, as a table; of recordings with packets
+    Flows(flows::Arguments),
     /// Compare every connection with the kernel's own account of it
     Audit(audit::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
@@ -132,6 +135,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(Command::Flows(arguments)), _) => flows::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use clap::Args;
+use estats::accounting::Timeouts;
 use estats::estats::{Interval, RuleOptions};
 use estats::log::Recording;
 use estats::replay::{Options, Report, default_dir, replay};
@@ -28,6 +29,15 @@ pub struct Arguments {
     /// Distance of the rows of the series (10us, 100ms, 1s), or `event` for a row per hook record
     #[arg(long, default_value = "100ms", value_parser = parse_interval)]
     interval: Interval,
+    /// Flows in rows of intervals of this length (1s, 100ms) [default: one for each flow and way]
+    #[arg(long, value_name = "DURATION", value_parser = super::flows::interval)]
+    flow_interval: Option<NonZeroU64>,
+    /// Idle time after which a flow that was answered is over
+    #[arg(long, default_value = "300s", value_name = "DURATION", value_parser = super::flows::interval)]
+    flow_timeout: NonZeroU64,
+    /// The same for one that was not, and for ICMP
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::flows::interval)]
+    flow_timeout_unanswered: NonZeroU64,
     /// Threads [default: all CPUs]; the bytes written do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -48,6 +58,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         interval: arguments.interval,
         threads: arguments.threads.unwrap_or_else(cpus),
         rules: RuleOptions { latency_limit_us: arguments.latency_limit_us },
+        flows: estats::accounting::Options {
+            timeouts: Timeouts {
+                answered_ns: arguments.flow_timeout.get(),
+                unanswered_ns: arguments.flow_timeout_unanswered.get(),
+                ..Timeouts::default()
+            },
+            interval: arguments.flow_interval,
+        },
     };
     let report = replay(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);
@@ -126,7 +144,7 @@ fn warn(report: &Report) {
     }
 }
 
-fn cpus() -> NonZeroUsize {
+pub fn cpus() -> NonZeroUsize {
     available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 

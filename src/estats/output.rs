@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::Row;
+use crate::accounting::{self, Account};
 use crate::flow::Flow;
 use crate::schema::{Apply, Kind, Rule, Var};
 use crate::wire::Snapshot;
@@ -109,6 +110,75 @@ pub struct Polled<'a> {
     pub snapshot: &'a Snapshot,
 }
 
+/// A flow, at its end, or after an interval in which something came.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowRow<'a> {
+    /// The flow.
+    pub flow: &'a accounting::Flow,
+    /// What this row tells: each packet stands in one row.
+    pub span: &'a accounting::Span,
+    /// It is over.
+    pub ended: bool,
+    /// Packets lost on any CPU while it lived: some may have been its own.
+    pub lost_packets: u64,
+}
+
+impl FlowRow<'_> {
+    /// Its beginning was not seen; of protocols without one, the first packet is.
+    pub fn begun_before(&self) -> bool {
+        self.flow.begun_before()
+    }
+
+    /// It did not end while it was recorded.
+    pub fn ended_after(&self) -> bool {
+        self.flow.closing == Some(accounting::Closing::EndOfRecording)
+    }
+
+    /// How much the row tells.
+    pub fn completeness(&self) -> Completeness {
+        if self.lost_packets > 0 || self.flow.late > 0 {
+            Completeness::Lossy
+        } else if self.begun_before() {
+            Completeness::BegunBefore
+        } else if self.ended_after() {
+            Completeness::EndedAfter
+        } else {
+            Completeness::Complete
+        }
+    }
+}
+
+/// A sample of passive RTT: the time from a packet to the first that answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RttSample {
+    /// Number of the connection, for a flow that is one.
+    pub conn_id: Option<u64>,
+    /// Number of the flow.
+    pub flow: u64,
+    /// Time of the answer, CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// How the two packets were matched.
+    pub method: &'static str,
+    /// The sample.
+    pub rtt_ns: u64,
+    /// The smallest sample of the flow, this way and by this method, so far.
+    pub min_rtt_ns: u64,
+    /// The packet that was answered went from the flow's first end to its second.
+    pub forward: bool,
+    /// Packets so far in the direction of the packet that was answered.
+    pub sent_packets: u64,
+    /// Their bytes, as IP packets.
+    pub sent_bytes: u64,
+    /// Packets so far in the direction of the answer.
+    pub received_packets: u64,
+    /// Their bytes, as IP packets.
+    pub received_bytes: u64,
+    /// The answer left the host where it was seen: the sample is the delay of the host itself.
+    pub match_on_egress: bool,
+}
+
 /// Takes the rows.
 pub trait Output {
     /// What can go wrong, usually writing.
@@ -119,6 +189,26 @@ pub trait Output {
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
+
+    /// A flow is over, or an interval of it. In order of the end; that of an interval is told when
+    /// more comes.
+    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// A sample of passive RTT. In order of time.
+    fn rtt(&mut self, sample: &RttSample) -> Result<(), Self::Error> {
+        let _ = sample;
+        Ok(())
+    }
+
+    /// What packets say of a connection at its end, and how many were lost on any CPU meanwhile.
+    /// Comes before the end.
+    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), Self::Error> {
+        let _ = (conn_id, account, lost);
+        Ok(())
+    }
 }
 
 /// What the engine noticed.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::replay::ledger::Loss;
+use crate::replay::ledger::{Loss, Of};
 use crate::schema::{Op, Var};
 use crate::testing::{hook, lifecycle};
 use crate::wire::HookRecord;
@@ -277,7 +277,8 @@ fn ends_at_one_time_come_by_number() {
 
 #[test]
 fn losses_mark_the_rows_they_may_have_hit() {
-    let loss = |since_ns, until_ns, records| Loss { since_ns, until_ns, records };
+    let loss =
+        |since_ns, until_ns, records| Loss { of: Of::Connections, since_ns, until_ns, records };
     let setup =
         Setup { ledger: Ledger::new([], [loss(15, 18, 2), loss(35, 38, 5)]), ..Setup::default() };
     let (out, _) = setup.run(vec![

@@ -25,11 +25,13 @@ pub enum Ring {
     Lifecycle,
     /// The ring of snapshots.
     Sockets,
+    /// A CPU's ring of packets.
+    Packets,
 }
 
 impl Ring {
     /// All rings.
-    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle, Self::Sockets];
+    pub const ALL: &'static [Self] = &[Self::Hooks, Self::Lifecycle, Self::Sockets, Self::Packets];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Ring {
             Self::Hooks => "hooks",
             Self::Lifecycle => "lifecycle",
             Self::Sockets => "sockets",
+            Self::Packets => "packets",
         }
     }
 }
@@ -125,7 +128,18 @@ pub enum LedgerRow {
         /// Its beginning, CLOCK_MONOTONIC in ns.
         since_ns: u64,
     },
-    /// A bounded recording removed its oldest segment of hook records and snapshots.
+    /// Packets of other protocols than IP, of which no digest was made.
+    NotIp {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// Whether interfaces received them or sent them.
+        hook: Hook,
+        /// How many, since the row before.
+        count: u64,
+    },
+    /// A bounded recording removed its oldest segments of hook records, snapshots and packets.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
         ts_ns: u64,
@@ -135,7 +149,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 12] = [
+pub(super) const KINDS: [&str; 13] = [
     "clock",
     "loss",
     "emitted",
@@ -148,6 +162,7 @@ pub(super) const KINDS: [&str; 12] = [
     "late_poll",
     "slow_poll",
     "snapshots_drained",
+    "not_ip",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -234,6 +249,14 @@ impl From<&LedgerRow> for Cells {
             LedgerRow::SlowPoll { ts_ns, since_ns } => {
                 Self { ts_ns, kind: 10, since_ns: Some(since_ns), ..none }
             }
+            LedgerRow::NotIp { ts_ns, cpu, hook, count } => Self {
+                ts_ns,
+                kind: 12,
+                cpu: Some(cpu),
+                hook: Some(hook as i8 - 1),
+                count: Some(count),
+                ..none
+            },
             LedgerRow::Dropped { ts_ns, segment } => {
                 Self { ts_ns, kind: 6, segment: Some(segment), ..none }
             }
@@ -343,6 +366,10 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
                 let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
                 let (count, since_ns) = (cell(count, i)?, cell(since, i)?);
                 LedgerRow::Skipped { ts_ns, hook, count, since_ns }
+            }
+            "not_ip" => {
+                let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
+                LedgerRow::NotIp { ts_ns, cpu: cpu()?, hook, count: cell(count, i)? }
             }
             "emitted" => LedgerRow::Emitted { ts_ns, cpu: cpu()?, emitted: cell(count, i)? },
             "ring_fill" => {

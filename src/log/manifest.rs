@@ -40,6 +40,8 @@ pub struct Manifest {
     pub started: ClockSample,
     /// The clocks at the end; absent while recording.
     pub ended: Option<ClockSample>,
+    /// Interfaces whose packets were recorded.
+    pub interfaces: Vec<Interface>,
     /// TCP sysctls in force, by path below /proc/sys with dots.
     pub sysctls: BTreeMap<String, String>,
     /// Queueing disciplines in force, one line of text each.
@@ -109,6 +111,22 @@ pub struct Host {
     pub hz: Option<u32>,
 }
 
+/// An interface whose packets were recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Its index there.
+    pub index: u32,
+    /// Its name when it was found.
+    pub name: String,
+    /// CLOCK_MONOTONIC from which on packets were recorded.
+    pub since_ns: u64,
+    /// Why they were not.
+    pub reason: Option<String>,
+}
+
 /// What became of a hook.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -159,6 +177,14 @@ pub struct RecordOptions {
     pub lifecycle_ring_bytes: u64,
     /// Size of the ring of snapshots.
     pub socket_ring_bytes: u64,
+    /// Size of each CPU's ring of packets; 0 without packets.
+    pub packet_ring_bytes: u64,
+    /// Whether packets were recorded as sockets get and give them.
+    pub packets: bool,
+    /// Interfaces whose packets were recorded: names, or "all".
+    pub interfaces: Vec<String>,
+    /// Bytes after IP that were kept of packets at least; absent without packets.
+    pub digest_bytes: Option<u32>,
     /// Time between two polls of the sockets; absent without polls.
     pub snapshots_ns: Option<u64>,
     /// N where every Nth socket was polled.
@@ -224,6 +250,12 @@ impl CpuTotals {
 }
 
 impl Manifest {
+    /// Whether it is of a recording with packets, which then has segments of them from the first on.
+    pub fn has_packets(&self) -> bool {
+        let options = &self.options;
+        options.packets || !options.interfaces.is_empty() || self.import.is_some()
+    }
+
     /// Reads the manifest of the recording in `dir`.
     ///
     /// # Errors

@@ -294,7 +294,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "count",
             UInt64,
             "",
-            "loss, skipped, map_failure: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out",
+            "loss, skipped, map_failure, not_ip: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),
@@ -311,7 +311,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "segment",
             UInt32,
             "",
-            "dropped: number of the segment of hooks and sockets removed",
+            "dropped: number of the segments of hooks, sockets and packets removed",
         ),
     ];
     schema(Stream::Ledger, fields)

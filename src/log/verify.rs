@@ -130,7 +130,8 @@ impl Ledger {
                 | LedgerRow::LateDrain { .. }
                 | LedgerRow::Skipped { .. }
                 | LedgerRow::LatePoll { .. }
-                | LedgerRow::SlowPoll { .. },
+                | LedgerRow::SlowPoll { .. }
+                | LedgerRow::NotIp { .. },
             )
             | RawRow::Unknown => {}
         }
@@ -228,10 +229,8 @@ fn missing_segments(
         gaps(Stream::Sockets, &sockets);
     }
     let packets = recording.segments(Stream::Packets)?;
-    for number in 0..packets.last().copied().unwrap_or(0) {
-        if packets.binary_search(&number).is_err() {
-            missing(Stream::Packets, number);
-        }
+    if recording.manifest().has_packets() || !packets.is_empty() {
+        gaps(Stream::Packets, &packets);
     }
     for stream in [Stream::Connections, Stream::Ledger] {
         if recording.segments(stream)?.is_empty() {

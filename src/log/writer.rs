@@ -22,13 +22,13 @@ use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 /// How the recording is divided and bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// A segment of hook records and snapshots ends when it has this many bytes (at most a quarter
-    /// of `max_bytes`, so that removing one segment removes a small part).
+    /// Segments of hook records, snapshots and packets end when they have this many bytes together
+    /// (at most a quarter of `max_bytes`, so that removing one removes a small part).
     pub rotate_bytes: u64,
     /// Or when it is this old, in ns.
     pub rotate_ns: u64,
-    /// Bound of the recording's size: the oldest segments of hook records and snapshots are
-    /// removed. Connections and ledger stay whole, so that what remains can be explained.
+    /// Bound of the recording's size: the oldest segments of hook records, snapshots and packets
+    /// are removed. Connections and ledger stay whole, so that what remains can be explained.
     pub max_bytes: Option<u64>,
     /// zstd compression level.
     pub level: i32,
@@ -70,10 +70,11 @@ impl PerCpu {
     }
 }
 
-/// A segment of hook records and snapshots that is closed and may be removed.
+/// Segments of one number that are closed and may be removed.
 #[derive(Debug)]
 struct Closed {
     number: u32,
+    has_packets: bool,
     bytes: u64,
     rows: PerCpu,
 }
@@ -89,13 +90,12 @@ pub struct RecordingWriter {
     hooks: Pending<HookBuilder>,
     connections: Pending<LifecycleBuilder>,
     ledger: Pending<LedgerBuilder>,
-    /// Begun with the first packet: most recordings have none.
+    /// Of a recording that has packets, or from the first of them on.
     packets: Option<Pending<PacketBuilder>>,
-    packet_segments: u32,
-    packet_bytes: u64,
     sockets: Pending<SocketBuilder>,
     marks: Marks,
-    /// Number of the open segments of hook records and snapshots, which cover the same time.
+    /// Number of the open segments of hook records, snapshots and packets, which cover the same
+    /// time.
     segment_number: u32,
     /// When they began; unknown until a time is.
     segment_since_ns: Option<u64>,
@@ -177,9 +177,11 @@ impl RecordingWriter {
             hooks: Pending::new(create(Stream::Hooks)?),
             connections: Pending::new(create(Stream::Connections)?),
             ledger: Pending::new(create(Stream::Ledger)?),
-            packets: None,
-            packet_segments: 0,
-            packet_bytes: 0,
+            packets: if manifest.has_packets() {
+                Some(Pending::new(create(Stream::Packets)?))
+            } else {
+                None
+            },
             sockets: Pending::new(create(Stream::Sockets)?),
             marks: Marks::default(),
             options,
@@ -241,8 +243,10 @@ impl RecordingWriter {
     pub fn packet(&mut self, packet: Packet) -> Result<(), LogError> {
         self.rows += 1;
         self.logged.count(packet.cpu);
+        self.segment_rows.count(packet.cpu);
         if self.packets.is_none() {
-            self.packets = Some(self.packet_segment()?);
+            let segment = self.segment(Stream::Packets, self.segment_number)?;
+            self.packets = Some(Pending::new(segment));
         }
         self.push_packet(PacketRow::Packet(packet))
     }
@@ -257,10 +261,8 @@ impl RecordingWriter {
         Ok(())
     }
 
-    fn packet_segment(&mut self) -> Result<Pending<PacketBuilder>, LogError> {
-        let number = self.packet_segments;
-        self.packet_segments += 1;
-        Segment::create(&self.dir, Stream::Packets, number, self.options.level).map(Pending::new)
+    fn segment(&self, stream: Stream, number: u32) -> Result<Segment, LogError> {
+        Segment::create(&self.dir, stream, number, self.options.level)
     }
 
     /// Adds a snapshot.
@@ -364,7 +366,9 @@ impl RecordingWriter {
         }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
-            && (self.hooks.segment.batches() > 0 || self.sockets.segment.batches() > 0)
+            && (self.hooks.segment.batches() > 0
+                || self.sockets.segment.batches() > 0
+                || self.packets.as_ref().is_some_and(|p| p.segment.batches() > 0))
         {
             self.rotate()?;
         }
@@ -377,7 +381,6 @@ impl RecordingWriter {
             + self.hooks.segment.bytes()
             + self.connections.segment.bytes()
             + self.ledger.segment.bytes()
-            + self.packet_bytes
             + self.packets.as_ref().map_or(0, |p| p.segment.bytes())
             + self.sockets.segment.bytes()
     }
@@ -419,7 +422,8 @@ impl RecordingWriter {
 
     fn rotate_if_full(&mut self) -> Result<(), LogError> {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
-        let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes();
+        let packets = self.packets.as_ref().map_or(0, |p| p.segment.bytes());
+        let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets;
         if bytes >= self.options.rotate_bytes.min(quarter) {
             self.rotate()?;
         }
@@ -433,30 +437,30 @@ impl RecordingWriter {
     fn flush_packets(&mut self) -> Result<(), LogError> {
         let Some(packets) = &mut self.packets else { return Ok(()) };
         packets.flush(Stream::Packets, PacketBuilder::take)?;
-        if packets.segment.bytes() >= self.options.rotate_bytes {
-            let mut next = self.packet_segment()?;
-            if let Some(full) = self.packets.take() {
-                // The builder goes on: it counts the markers.
-                next.builder = full.builder;
-                self.packet_bytes += full.segment.finish()?;
-            }
-            self.packets = Some(next);
-        }
-        Ok(())
+        self.rotate_if_full()
     }
 
     fn rotate(&mut self) -> Result<(), LogError> {
         // Rows still in the builders would be counted to the segments that end.
         self.flush_sockets()?;
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
+        if let Some(packets) = &mut self.packets {
+            packets.flush(Stream::Packets, PacketBuilder::take)?;
+        }
         let next = self.segment_number + 1;
-        let create = |stream| Segment::create(&self.dir, stream, next, self.options.level);
-        let (hooks, sockets) = (create(Stream::Hooks)?, create(Stream::Sockets)?);
-        let bytes = std::mem::replace(&mut self.hooks.segment, hooks).finish()?
+        let (hooks, sockets) =
+            (self.segment(Stream::Hooks, next)?, self.segment(Stream::Sockets, next)?);
+        let has_packets = self.packets.is_some();
+        let packets = has_packets.then(|| self.segment(Stream::Packets, next)).transpose()?;
+        let mut bytes = std::mem::replace(&mut self.hooks.segment, hooks).finish()?
             + std::mem::replace(&mut self.sockets.segment, sockets).finish()?;
+        if let (Some(open), Some(next)) = (&mut self.packets, packets) {
+            bytes += std::mem::replace(&mut open.segment, next).finish()?;
+        }
         self.closed_bytes += bytes;
         self.closed.push_back(Closed {
             number: std::mem::replace(&mut self.segment_number, next),
+            has_packets,
             bytes,
             rows: std::mem::take(&mut self.segment_rows),
         });
@@ -478,7 +482,8 @@ impl RecordingWriter {
             self.ledger.since_ns.get_or_insert(ts_ns);
             self.flush_ledger()?;
             // Readers take the rows for removed once the file of hook records is not there.
-            for stream in [Stream::Hooks, Stream::Sockets] {
+            let packets = oldest.has_packets.then_some(Stream::Packets);
+            for stream in [Stream::Hooks, Stream::Sockets].into_iter().chain(packets) {
                 let path = self.dir.join(stream.file_name(oldest.number));
                 fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
             }

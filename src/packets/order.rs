@@ -6,57 +6,58 @@ use crate::log::PacketRow;
 use crate::replay::order::SLACK_NS;
 use crate::wire::Packet;
 
-/// Holds packets back until a marker vouches that all before them have come.
-#[derive(Debug, Default)]
-pub struct Reorder {
-    held: BTreeMap<(u64, u16, u64), (Packet, bool)>,
-    watermark_ns: u64,
-    /// Packets that came behind a marker that had vouched for their time.
-    pub late: u64,
+type Key = (u64, u16, u64);
+
+/// Where a packet stands in the order of the recording.
+pub const fn key(packet: &Packet) -> Key {
+    (packet.ts_ns, packet.cpu, packet.seq)
 }
 
-impl Reorder {
-    /// Takes a row of the stream and gives what is due to `take`, with whether it is late.
-    ///
-    /// # Errors
-    /// Those of `take`.
-    pub fn row<E>(
-        &mut self,
-        row: PacketRow,
-        take: &mut impl FnMut(Packet, bool) -> Result<(), E>,
-    ) -> Result<(), E> {
-        match row {
-            PacketRow::Packet(packet) => {
-                let late = packet.ts_ns < self.watermark_ns;
-                self.late += u64::from(late);
-                self.held.insert((packet.ts_ns, packet.cpu, packet.seq), (packet, late));
-                Ok(())
-            }
-            PacketRow::Drained(ts_ns) => {
-                self.watermark_ns = self.watermark_ns.max(ts_ns.saturating_sub(SLACK_NS));
-                while let Some(first) = self.held.first_entry() {
-                    if first.key().0 >= self.watermark_ns {
-                        break;
-                    }
-                    let (packet, late) = first.remove();
-                    take(packet, late)?;
-                }
-                Ok(())
-            }
-        }
-    }
+/// The packets of a stream in their order, each with whether it is late: it came behind a marker
+/// that had vouched for its time. Holds back what no marker has vouched for yet.
+#[derive(Debug)]
+pub struct Ordered<I> {
+    rows: I,
+    held: BTreeMap<Key, (Packet, bool)>,
+    watermark_ns: u64,
+    over: bool,
+}
 
-    /// The end of the stream: gives out the rest.
-    ///
-    /// # Errors
-    /// Those of `take`.
-    pub fn finish<E>(
-        &mut self,
-        take: &mut impl FnMut(Packet, bool) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for (packet, late) in std::mem::take(&mut self.held).into_values() {
-            take(packet, late)?;
+impl<I> Ordered<I> {
+    /// Orders the rows of a stream.
+    pub const fn new(rows: I) -> Self {
+        Self { rows, held: BTreeMap::new(), watermark_ns: 0, over: false }
+    }
+}
+
+impl<E, I: Iterator<Item = Result<PacketRow, E>>> Iterator for Ordered<I> {
+    type Item = Result<(Packet, bool), E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(first) = self.held.first_entry()
+                && (self.over || first.key().0 < self.watermark_ns)
+            {
+                return Some(Ok(first.remove()));
+            }
+            if self.over {
+                return None;
+            }
+            match self.rows.next() {
+                None => self.over = true,
+                Some(Err(e)) => {
+                    self.over = true;
+                    self.held.clear();
+                    return Some(Err(e));
+                }
+                Some(Ok(PacketRow::Packet(packet))) => {
+                    let late = packet.ts_ns < self.watermark_ns;
+                    self.held.insert(key(&packet), (packet, late));
+                }
+                Some(Ok(PacketRow::Drained(ts_ns))) => {
+                    self.watermark_ns = self.watermark_ns.max(ts_ns.saturating_sub(SLACK_NS));
+                }
+            }
         }
-        Ok(())
     }
 }

@@ -4,9 +4,29 @@
 //! sample that was in force at it. Their size goes with the length of the recording in seconds, not
 //! with its traffic.
 
+use crate::schema::Hook;
+
+/// What a loss takes from rows: what hooks say of connections, or packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Records of connections.
+    Connections,
+    /// Packets.
+    Packets,
+}
+
+impl Of {
+    /// What the records of a hook are.
+    pub const fn hook(hook: Hook) -> Self {
+        if hook.is_packet() { Self::Packets } else { Self::Connections }
+    }
+}
+
 /// Records lost on one CPU in an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
+    /// What they were.
+    pub of: Of,
     /// Begin of the interval, CLOCK_MONOTONIC.
     pub since_ns: u64,
     /// Its end, the time at which the loss was noticed.
@@ -15,15 +35,36 @@ pub struct Loss {
     pub records: u64,
 }
 
+/// Losses of one sort, summed up.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    /// (begin of the interval, records lost in intervals up to here), by begin.
+    begun: Vec<(u64, u64)>,
+    /// (end of the interval, records lost in intervals up to here), by end.
+    over: Vec<(u64, u64)>,
+}
+
+impl Sums {
+    fn new(losses: &[Loss], of: Of) -> Self {
+        let losses = || losses.iter().filter(|l| l.of == of);
+        Self {
+            begun: cumulative(losses().map(|l| (l.since_ns, l.records))),
+            over: cumulative(losses().map(|l| (l.until_ns, l.records))),
+        }
+    }
+
+    fn all(&self) -> u64 {
+        self.begun.last().map_or(0, |&(_, total)| total)
+    }
+}
+
 /// Clock samples and losses of a recording.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// (monotonic, realtime) in nanoseconds, by monotonic time.
     clocks: Vec<(u64, u64)>,
-    /// (begin of the interval, records lost in intervals up to here), by begin.
-    begun: Vec<(u64, u64)>,
-    /// (end of the interval, records lost in intervals up to here), by end.
-    over: Vec<(u64, u64)>,
+    connections: Sums,
+    packets: Sums,
     /// Records that were removed on purpose: missing from rows, but not lost.
     removed: u64,
 }
@@ -39,8 +80,8 @@ impl Ledger {
         let losses: Vec<_> = losses.into_iter().filter(|l| l.records > 0).collect();
         Self {
             clocks,
-            begun: cumulative(losses.iter().map(|l| (l.since_ns, l.records))),
-            over: cumulative(losses.iter().map(|l| (l.until_ns, l.records))),
+            connections: Sums::new(&losses, Of::Connections),
+            packets: Sums::new(&losses, Of::Packets),
             removed: 0,
         }
     }
@@ -50,10 +91,10 @@ impl Ledger {
     pub fn with_removed(
         clocks: impl IntoIterator<Item = (u64, u64)>,
         losses: impl IntoIterator<Item = Loss>,
-        removed: Option<Loss>,
+        removed: &[Loss],
     ) -> Self {
-        let mut ledger = Self::new(clocks, losses.into_iter().chain(removed));
-        ledger.removed = removed.map_or(0, |loss| loss.records);
+        let mut ledger = Self::new(clocks, losses.into_iter().chain(removed.iter().copied()));
+        ledger.removed = removed.iter().map(|loss| loss.records).sum();
         ledger
     }
 
@@ -67,16 +108,21 @@ impl Ledger {
         u64::try_from(ns / 1_000).ok()
     }
 
-    /// Records lost in intervals that overlap the time from `begin_ns` to `end_ns`, ends included.
-    pub fn lost_between(&self, begin_ns: u64, end_ns: u64) -> u64 {
-        let begun = sum_before(&self.begun, |at| at <= end_ns);
-        let over = sum_before(&self.over, |at| at < begin_ns);
+    /// Records of one sort lost in intervals that overlap the time from `begin_ns` to `end_ns`, ends
+    /// included.
+    pub fn lost_between(&self, of: Of, begin_ns: u64, end_ns: u64) -> u64 {
+        let sums = match of {
+            Of::Connections => &self.connections,
+            Of::Packets => &self.packets,
+        };
+        let begun = sum_before(&sums.begun, |at| at <= end_ns);
+        let over = sum_before(&sums.over, |at| at < begin_ns);
         begun.saturating_sub(over)
     }
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        self.begun.last().map_or(0, |&(_, total)| total) - self.removed
+        self.connections.all() + self.packets.all() - self.removed
     }
 }
 
@@ -113,24 +159,36 @@ mod tests {
 
     #[test]
     fn removed_records_are_missing_but_not_lost() {
-        let loss = |since_ns, until_ns, records| Loss { since_ns, until_ns, records };
-        let ledger = Ledger::with_removed([], [loss(10, 20, 1)], Some(loss(0, 15, 7)));
+        let loss =
+            |since_ns, until_ns, records| Loss { of: Of::Connections, since_ns, until_ns, records };
+        let ledger = Ledger::with_removed([], [loss(10, 20, 1)], &[loss(0, 15, 7)]);
         assert_eq!(ledger.lost(), 1);
-        assert_eq!(ledger.lost_between(0, 12), 8);
-        assert_eq!(ledger.lost_between(16, 30), 1);
+        assert_eq!(ledger.lost_between(Of::Connections, 0, 12), 8);
+        assert_eq!(ledger.lost_between(Of::Connections, 16, 30), 1);
     }
 
     #[test]
     fn losses_count_where_their_interval_overlaps() {
-        let loss = |since_ns, until_ns, records| Loss { since_ns, until_ns, records };
+        let loss =
+            |since_ns, until_ns, records| Loss { of: Of::Connections, since_ns, until_ns, records };
         let ledger = Ledger::new([], [loss(10, 20, 1), loss(15, 30, 10), loss(40, 50, 100)]);
         assert_eq!(ledger.lost(), 111);
-        assert_eq!(ledger.lost_between(0, 9), 0);
-        assert_eq!(ledger.lost_between(0, 10), 1);
-        assert_eq!(ledger.lost_between(20, 20), 11);
-        assert_eq!(ledger.lost_between(21, 39), 10);
-        assert_eq!(ledger.lost_between(31, 39), 0);
-        assert_eq!(ledger.lost_between(30, 40), 110);
-        assert_eq!(ledger.lost_between(51, 60), 0);
+        assert_eq!(ledger.lost_between(Of::Connections, 0, 9), 0);
+        assert_eq!(ledger.lost_between(Of::Connections, 0, 10), 1);
+        assert_eq!(ledger.lost_between(Of::Connections, 20, 20), 11);
+        assert_eq!(ledger.lost_between(Of::Connections, 21, 39), 10);
+        assert_eq!(ledger.lost_between(Of::Connections, 31, 39), 0);
+        assert_eq!(ledger.lost_between(Of::Connections, 30, 40), 110);
+        assert_eq!(ledger.lost_between(Of::Connections, 51, 60), 0);
+    }
+
+    #[test]
+    fn packets_and_records_of_connections_are_lost_apart() {
+        let loss = |of, records| Loss { of, since_ns: 10, until_ns: 20, records };
+        let losses = [loss(Of::hook(Hook::Egress), 1), loss(Of::hook(Hook::SocketOut), 10)];
+        let ledger = Ledger::new([], losses);
+        assert_eq!(ledger.lost_between(Of::Connections, 0, 15), 1);
+        assert_eq!(ledger.lost_between(Of::Packets, 0, 15), 10);
+        assert_eq!(ledger.lost(), 11);
     }
 }

@@ -1,15 +1,14 @@
-//! Snapshots of sockets in order of time, and put between the records of their connections.
+//! Snapshots of sockets in order of time.
 
 use std::collections::BTreeMap;
 
-use super::order::{Consumer, SLACK_NS};
-use crate::estats::{Engine, Output};
+use super::order::SLACK_NS;
 use crate::log::{LogError, Recording};
-use crate::wire::{Header, Lifecycle, Operation, Snapshot};
+use crate::wire::{Header, Snapshot};
 
-type Key = (u64, u16, u64);
+pub(super) type Key = (u64, u16, u64);
 
-const fn key(header: &Header) -> Key {
+pub(super) const fn key(header: &Header) -> Key {
     (header.ts_ns, header.cpu, header.seq)
 }
 
@@ -63,74 +62,6 @@ impl<E, I: Iterator<Item = Result<Snapshot, E>>> Iterator for Sorted<I> {
                 }
             }
         }
-    }
-}
-
-/// Gives the engine each snapshot before the first record that comes after it: while its
-/// connection lives, so that it is found.
-pub(super) struct Between<'a, O, I> {
-    engine: Engine<'a, O>,
-    rows: I,
-    next: Option<Snapshot>,
-}
-
-impl<'a, O, I, E> Between<'a, O, I>
-where
-    O: Output,
-    I: Iterator<Item = Result<Snapshot, E>>,
-    E: From<O::Error>,
-{
-    pub fn new(engine: Engine<'a, O>, mut rows: I) -> Result<Self, E> {
-        let next = rows.next().transpose()?;
-        Ok(Self { engine, rows, next })
-    }
-
-    fn before(&mut self, limit: Option<Key>) -> Result<(), E> {
-        while let Some(row) = &self.next
-            && limit.is_none_or(|limit| key(&row.header) < limit)
-        {
-            self.engine.snapshot(row)?;
-            self.next = self.rows.next().transpose()?;
-        }
-        Ok(())
-    }
-
-    /// Gives what is left, and the engine back.
-    pub fn rest(mut self) -> Result<Engine<'a, O>, E> {
-        self.before(None)?;
-        Ok(self.engine)
-    }
-}
-
-impl<O, I, E> Consumer for Between<'_, O, I>
-where
-    O: Output,
-    I: Iterator<Item = Result<Snapshot, E>>,
-    E: From<O::Error>,
-{
-    type Error = E;
-
-    fn hook(
-        &mut self,
-        header: &Header,
-        ops: impl Iterator<Item = Operation>,
-        late: bool,
-    ) -> Result<(), E> {
-        self.before(Some(key(header)))?;
-        Ok(self.engine.hook(header, ops, late)?)
-    }
-
-    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
-        self.before(Some(key(&record.header)))?;
-        Ok(self.engine.lifecycle(record, late)?)
-    }
-
-    fn missed(&mut self, header: &Header, packets: u64) {
-        self.engine.missed(header, packets);
-    }
-
-    fn reached(&mut self, ts_ns: u64) {
-        self.engine.reached(ts_ns);
     }
 }
 

@@ -97,6 +97,52 @@ hooks! {
     33 InterfaceOut "interface_out" false
 }
 
+impl Hook {
+    /// Whether its records are packets, and not of a connection.
+    pub const fn is_packet(self) -> bool {
+        match self {
+            Self::Capture
+            | Self::SocketIn
+            | Self::SocketOut
+            | Self::InterfaceIn
+            | Self::InterfaceOut => true,
+            Self::TcpProbe
+            | Self::ParseHdr
+            | Self::Egress
+            | Self::SetState
+            | Self::CongState
+            | Self::Retransmit
+            | Self::Handshake
+            | Self::Baseline
+            | Self::Sweep
+            | Self::Destroy
+            | Self::Drain
+            | Self::WriteXmit
+            | Self::Fastretrans
+            | Self::MarkLost
+            | Self::RackDetect
+            | Self::Undo
+            | Self::SlowStart
+            | Self::CongAvoid
+            | Self::CwndRestart
+            | Self::EnterCwr
+            | Self::EcnCheck
+            | Self::SyncMss
+            | Self::Sendmsg
+            | Self::RcvSpace
+            | Self::EnterLoss
+            | Self::EnterRecovery
+            | Self::ConnRequest
+            | Self::Poll => false,
+        }
+    }
+
+    /// Whether it sees packets of sockets.
+    pub const fn is_socket(self) -> bool {
+        matches!(self, Self::SocketIn | Self::SocketOut)
+    }
+}
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -32,6 +32,9 @@ pub struct TablesManifest {
     pub recording: String,
     /// `--interval` they were made with.
     pub interval: String,
+    /// `--flow-interval` they were made with.
+    #[serde(default)]
+    pub flow_interval: Option<String>,
     /// `--latency-limit-us` they were made with.
     pub latency_limit_us: u64,
     /// Records the recording lost.

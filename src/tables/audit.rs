@@ -28,6 +28,12 @@ pub(super) fn spec() -> TableSpec {
             "The right side, from the kernel's account of the same instant.",
         ),
         ColumnSpec::new(
+            "packets",
+            ColumnKind::Int64,
+            "",
+            "The same from packets at the connection's socket before its last record; NULL where they do not tell, or not all of them were recorded.",
+        ),
+        ColumnSpec::new(
             "verdict",
             ColumnKind::Text,
             "",
@@ -37,7 +43,7 @@ pub(super) fn spec() -> TableSpec {
     ];
     TableSpec {
         name: "audit",
-        doc: "The self-audit: a row for each connection and relation between its final values and the kernel's account read at the same instant. In the order in which connections end.",
+        doc: "The self-audit: a row for each connection and relation between its final values and the kernel's account read at the same instant, and the packets' where these were recorded (--packets). In the order in which connections end.",
         columns,
     }
 }
@@ -58,6 +64,7 @@ pub(super) fn push(
         Cell::from(comparison.relation.as_str()),
         side(comparison.replayed),
         side(comparison.kernel),
+        side(comparison.packets),
         Cell::from(comparison.verdict.name()),
         reason,
     ]);

@@ -18,16 +18,16 @@ pub(super) fn spec() -> TableSpec {
                 "kind",
                 K::Text,
                 "",
-                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll or dropped.",
+                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip or dropped.",
             ),
             c("cpu", K::Int32, "", "CPU it is about."),
-            c("hook", K::Text, "", "Hook whose records were lost."),
+            c("hook", K::Text, "", "Hook whose records were lost, or that saw no IP."),
             c("ring", K::Text, "", "Ring it is about."),
             c(
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment.",
             ),
             c(
                 "size",
@@ -114,6 +114,11 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
             let mut rest = value(null(), null(), ts_ns.saturating_sub(*since_ns), null());
             rest[5] = Cell::from(*since_ns);
             (*ts_ns, "slow_poll", rest)
+        }
+        LedgerRow::NotIp { ts_ns, cpu: on, hook, count } => {
+            let mut rest = value(cpu(*on), null(), *count, null());
+            rest[1] = Cell::from(hook.name());
+            (*ts_ns, "not_ip", rest)
         }
         LedgerRow::Dropped { ts_ns, segment } => {
             (*ts_ns, "dropped", value(null(), null(), u64::from(*segment), null()))

@@ -1,7 +1,9 @@
 //! Packet digests: what a hook or a capture saw of one packet.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::decode::{WireError, by_code, u16_at, u32_at, u64_at};
+use super::ether_type::{VLAN_ID, after_tags};
 use crate::schema::Hook;
 
 /// Which way a packet went, seen from the end that is recorded.
@@ -97,8 +99,114 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+impl Packet {
+    /// A packet of which nothing is known yet but when and where it was seen.
+    pub const fn unread(ts_ns: u64, hook: Hook, direction: Direction) -> Self {
+        Self {
+            ts_ns,
+            seq: 0,
+            cpu: 0,
+            hook,
+            direction,
+            interface: None,
+            netns: None,
+            cookie: None,
+            src_mac: None,
+            dst_mac: None,
+            vlan: None,
+            wire_len: 0,
+            captured_len: 0,
+            src_addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            dst_addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ttl: 0,
+            tos: 0,
+            ip_id: None,
+            fragment_offset: 0,
+            more_fragments: false,
+            flow_label: None,
+            ip_len: 0,
+            protocol: 0,
+            src_port: None,
+            dst_port: None,
+            payload_len: 0,
+            segments: 1,
+            header: Vec::new(),
+            payload: Vec::new(),
+        }
+    }
+}
+
+/// struct packet_record of bpf/records.h without its data.
+const FIXED: usize = 56;
+const PACKET: u8 = 4;
+/// Bytes of two Ethernet addresses.
+const ADDRESSES: usize = 12;
+/// Bytes of a VLAN tag.
+const TAG: u32 = 4;
+
+/// Decodes a packet's record.
+///
+/// # Errors
+/// [`WireError`] if the bytes are no record of this build.
+pub fn decode_packet(b: &[u8]) -> Result<Packet, WireError> {
+    let size = |expected| WireError::Size { expected, found: b.len() };
+    let code = |what, code: u8| WireError::Code { what, code: u16::from(code) };
+    if b.len() < FIXED {
+        return Err(size(FIXED));
+    }
+    if b[28] != PACKET {
+        return Err(code("record kind", b[28]));
+    }
+    let hook = by_code(Hook::ALL, u16::from(b[29])).ok_or(code("hook", b[29]))?;
+    let direction = if [Hook::SocketIn, Hook::InterfaceIn].contains(&hook) {
+        Direction::In
+    } else if [Hook::SocketOut, Hook::InterfaceOut].contains(&hook) {
+        Direction::Out
+    } else {
+        return Err(code("hook of packets", b[29]));
+    };
+    // Slack follows: a record's size in the ring is one of a few.
+    let end = FIXED + usize::from(u16_at(b, 30));
+    let data = b.get(FIXED..end).ok_or(size(end))?;
+    let (gso_segs, gso_size) = (u16_at(b, 44), u16_at(b, 46));
+    let link_len = usize::from(u16_at(b, 48));
+    let beside = (b[52] != 0).then(|| u16_at(b, 50) & VLAN_ID);
+    // Interfaces of other kinds have other headers.
+    let ethernet = after_tags(data, ADDRESSES).ok().filter(|tags| tags.end == link_len);
+    let mac = |at: usize| data[at..at + 6].try_into().expect("six bytes");
+    let len = u32_at(b, 32);
+    // A tag that the interface has taken off, or will put on, is of the wire like any other.
+    let wire_len = len + if beside.is_some() { TAG } else { 0 };
+    let cookie = u64_at(b, 16);
+    let mut packet = Packet {
+        seq: u64_at(b, 8),
+        cpu: u16_at(b, 26),
+        interface: Some(u32_at(b, 36)),
+        netns: Some(u32_at(b, 40)),
+        cookie: (cookie != 0).then_some(cookie),
+        dst_mac: ethernet.map(|_| mac(0)),
+        src_mac: ethernet.map(|_| mac(6)),
+        vlan: beside.or(ethernet.and_then(|tags| tags.vlan)),
+        wire_len,
+        captured_len: wire_len,
+        ..Packet::unread(u64_at(b, 0), hook, direction)
+    };
+    // The programs send what begins with an IP header; how much of the payload, they decide.
+    let ip = data.get(link_len..).ok_or(size(FIXED + link_len))?;
+    packet
+        .read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX)
+        .map_err(|_| code("IP version", ip.first().map_or(0, |first| first >> 4)))?;
+    packet.segments = match (gso_segs, gso_size) {
+        (0, 0) => 1,
+        // A virtual machine's super-packet comes without their number.
+        (0, size) => packet.payload_len.div_ceil(u32::from(size)).clamp(1, 0xffff) as u16,
+        (n, _) => n,
+    };
+    Ok(packet)
+}
+
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 
 /// The port of DNS servers (RFC 1035, section 4.2).
 pub const DNS_PORT: u16 = 53;

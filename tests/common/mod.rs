@@ -18,7 +18,9 @@ use estats::log::{
 };
 use estats::replay::{Options, Report};
 use estats::schema::{Hook, Op, Quality, SocketField, Var, Why};
-use estats::wire::{Event, Header, Lifecycle, Operation, Snapshot, SocketValues};
+use estats::wire::{
+    Direction, Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 pub const MS: u64 = 1_000_000;
@@ -139,6 +141,12 @@ impl Script {
             values,
         };
         self.writer.snapshot(row).expect("snapshot");
+    }
+
+    fn packet(&mut self, packet: Packet) {
+        let seq = self.seq;
+        self.seq += 1;
+        self.writer.packet(Packet { seq, ..packet }).expect("packet");
     }
 
     fn marker(&mut self, ms: u64) {
@@ -313,6 +321,109 @@ pub fn skipped(dir: &Path) {
     s.writer.ledger(&row).expect("skipped");
     s.marker(700);
     s.writer.finish(&manifest()).expect("finish");
+}
+
+/// The schema of a table, which one without rows has too.
+pub fn schema(path: &Path) -> arrow::datatypes::SchemaRef {
+    let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").schema())
+}
+
+/// What [`with_packets`] has of packets.
+pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32) -> Packet {
+    let out = matches!(hook, Hook::SocketOut | Hook::InterfaceOut);
+    let local = (Ipv4Addr::new(10, 0, 0, 1), 40_001_u16);
+    let remote = (Ipv4Addr::new(10, 0, 0, 2), 443_u16);
+    let (src, dst) = if out { (local, remote) } else { (remote, local) };
+    let mut header = [src.1.to_be_bytes(), dst.1.to_be_bytes()].concat();
+    header.extend(seq_ack.0.to_be_bytes());
+    header.extend(seq_ack.1.to_be_bytes());
+    header.extend([0x50, flags, 1, 0, 0, 0, 0, 0]);
+    let link = if hook.is_socket() { 0 } else { 14 };
+    let mac = |n| (link > 0).then_some([2, 0, 0, 0, 0, n]);
+    Packet {
+        ts_ns: T0 + ms * MS,
+        seq: 0,
+        cpu: 0,
+        hook,
+        direction: if out { Direction::Out } else { Direction::In },
+        interface: Some(2),
+        netns: Some(4_026_531_840),
+        cookie: None,
+        src_mac: mac(1),
+        dst_mac: mac(2),
+        vlan: None,
+        wire_len: 40 + payload + link,
+        captured_len: 40 + payload + link,
+        src_addr: src.0.into(),
+        dst_addr: dst.0.into(),
+        ttl: 64,
+        tos: 0,
+        ip_id: Some(seq_ack.0),
+        fragment_offset: 0,
+        more_fragments: false,
+        flow_label: None,
+        ip_len: 40 + payload,
+        protocol: 6,
+        src_port: Some(src.1),
+        dst_port: Some(dst.1),
+        payload_len: payload,
+        segments: 1,
+        header,
+        payload: Vec::new(),
+    }
+}
+
+/// A connection that we open, with its packets at the socket and at an interface, the kernel's
+/// account at its end, and what a hook has lost meanwhile. If it is `wrong`, a segment stands in the
+/// counters that is not in the packets.
+pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
+    const SYN: u8 = 2;
+    const ACK: u8 = 16;
+    const RST: u8 = 4;
+    let options =
+        RecordOptions { packets: true, interfaces: vec!["all".into()], ..manifest().options };
+    let manifest = Manifest { options, ..manifest() };
+    let writer = RecordingWriter::create(dir, &manifest, WriterOptions::default()).expect("create");
+    let mut s = Script { writer, seq: 0 };
+    s.lifecycle(1, 1, Event::Open, |_| {});
+    s.packet(packet(2, Hook::SocketOut, (100, 0), SYN, 0));
+    s.packet(packet(2, Hook::InterfaceOut, (100, 0), SYN, 0));
+    s.packet(packet(3, Hook::InterfaceIn, (900, 101), SYN | ACK, 0));
+    s.packet(packet(3, Hook::SocketIn, (900, 101), SYN | ACK, 0));
+    s.hook(Hook::SetState, 3, 1, &[set(Var::State, 5)]);
+    s.packet(packet(4, Hook::SocketOut, (101, 901), ACK, 0));
+    s.packet(packet(4, Hook::InterfaceOut, (101, 901), ACK, 0));
+    for i in 0..10 {
+        s.packet(packet(10 + i, Hook::SocketOut, (101 + i as u32 * 100, 901), ACK, 100));
+        if i % 5 == 4 {
+            s.marker(10 + i);
+        }
+    }
+    if !wrong {
+        s.packet(packet(30, Hook::SocketOut, (101, 901), ACK, 100));
+    }
+    s.packet(packet(50, Hook::SocketIn, (901, 101), RST, 0));
+    let counters = [
+        (Var::SegsOut, SocketField::tcpi_segs_out, 13),
+        (Var::SegsRetrans, SocketField::tcpi_total_retrans, 1),
+        (Var::SegsIn, SocketField::tcpi_segs_in, 2),
+    ];
+    let ops: Vec<_> = counters.iter().map(|&(var, _, n)| set(var, n)).collect();
+    s.hook(Hook::SetState, 50, 1, &ops);
+    let fields: Vec<_> = counters.iter().map(|&(_, field, n)| (field, n)).collect();
+    s.snapshot(50, 1, Why::Close, &fields);
+    s.lifecycle(50, 1, Event::Close, |l| {
+        (l.old_state, l.new_state, l.sk_err, l.established) = (1, 7, 104, 1);
+    });
+    // What comes afterwards is not the connection's any more, but the flow's.
+    s.packet(packet(51, Hook::SocketOut, (1101, 901), RST, 0));
+    if let Some(hook) = lost {
+        let (ts_ns, since_ns) = (T0 + 40 * MS, T0 + 20 * MS);
+        s.writer.ledger(&LedgerRow::Loss { ts_ns, cpu: 0, hook, lost: 5, since_ns }).expect("loss");
+    }
+    s.marker(300);
+    s.writer.finish(&manifest).expect("finish");
 }
 
 /// The rows of a table.

@@ -49,7 +49,9 @@ fn packet(seq: u64) -> Packet {
 
 fn written(dir: &Path, packets: u64) -> Vec<PacketRow> {
     let options = WriterOptions { rotate_bytes: 100_000, ..WriterOptions::default() };
-    let mut writer = RecordingWriter::create(dir, &manifest(), options).unwrap();
+    let mut manifest = manifest();
+    manifest.options.packets = true;
+    let mut writer = RecordingWriter::create(dir, &manifest, options).unwrap();
     let mut rows = Vec::new();
     for seq in 0..packets {
         writer.packet(packet(seq)).unwrap();

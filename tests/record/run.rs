@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::table::{self, Row};
 
 /// Loading and attaching the programs takes a second; a busy host may take many times that.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running recorder.
 #[derive(Debug)]

@@ -22,3 +22,4 @@ pub mod pair;
 pub mod table;
 pub mod tcp;
 pub mod tcp_info;
+pub mod veth;

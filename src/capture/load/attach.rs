@@ -4,10 +4,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use libbpf_rs::{Link, ProgramMut};
 
-use super::Loaded;
+use super::{Loaded, OWN_DATAGRAMS};
 use crate::{
     capture::{
         CaptureError, HookSet, cgroup,
+        packets::Packets,
         points::{FORK, POINTS, Point, Target},
         skips::Skips,
     },
@@ -30,6 +31,33 @@ impl Attached {
     /// Programs attached at once.
     pub(in crate::capture) fn programs(&self) -> usize {
         self.links.len()
+    }
+
+    /// Refuses a recording that would hold no packets though it was to: other hooks do without each
+    /// other, but nothing gives what these were asked for.
+    pub(in crate::capture) fn must_have_packets(
+        &self,
+        packets: &Packets,
+        without: &[Hook],
+    ) -> Result<(), CaptureError> {
+        let asked = [
+            ("--packets", packets.sockets, [Hook::SocketIn, Hook::SocketOut]),
+            (
+                "--interface",
+                !packets.interfaces.is_empty(),
+                [Hook::InterfaceIn, Hook::InterfaceOut],
+            ),
+        ];
+        for (option, _, hooks) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
+            let missing = hooks.iter().find(|h| !without.contains(h) && !self.hooks.contains(h));
+            if let Some(hook) = missing {
+                let status = self.status.iter().find(|s| s.hook == hook.name());
+                let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
+                let value = format!("({hook})");
+                return Err(CaptureError::Option { option, value, reason });
+            }
+        }
+        Ok(())
     }
 
     /// The set that these hooks make.
@@ -62,6 +90,15 @@ impl Loaded {
                     .map_err(|e| CaptureError::bpf(format!("follow processes ({FORK:?})"), e))?;
                 attached.links.push((None, link));
             }
+        }
+        if let Some(program) = self.program(OWN_DATAGRAMS).filter(|p| p.autoload()) {
+            let link = attach_program(&program, Target::Cgroup, root.as_ref());
+            let fault = |reason| CaptureError::Option {
+                option: "--packets",
+                value: "of processes".to_owned(),
+                reason,
+            };
+            attached.links.extend(link.map_err(fault)?.map(|link| (None, link)));
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
         let first = points.next().expect("there are points");
@@ -155,6 +192,7 @@ fn attach_program(
                 program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
             }
         },
-        Target::Iterator(_) => Ok(None),
+        // Attached to each of them, as they appear.
+        Target::Interface | Target::Iterator(_) => Ok(None),
     }
 }

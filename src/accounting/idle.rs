@@ -1,0 +1,21 @@
+//! Which flow is to be looked at next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Slots by the time at which to look at them. A slot is in it once for each time it was set to;
+/// its owner says which of them holds.
+#[derive(Debug, Default)]
+pub struct Idle(BinaryHeap<Reverse<(u64, u32)>>);
+
+impl Idle {
+    /// Looks at the slot at a time.
+    pub fn set(&mut self, due_ns: u64, slot: u32) {
+        self.0.push(Reverse((due_ns, slot)));
+    }
+
+    /// The next slot that is due, with the time it was set to.
+    pub fn due(&mut self, now_ns: u64) -> Option<(u64, u32)> {
+        if self.0.peek()?.0.0 > now_ns { None } else { self.0.pop().map(|Reverse(due)| due) }
+    }
+}

@@ -1,0 +1,146 @@
+//! The third witness: what packets at the connection's socket say of its counters.
+//!
+//! The two hooks stand in the kernel where the counters are made: what is sent is counted by
+//! __tcp_transmit_skb() and then, in the same call, seen by cgroup_skb/egress; what is received is
+//! seen by cgroup_skb/ingress and then counted, in the same softirq and before a backlog. So the
+//! account of the packets before a connection's last record is that of its counters, but for
+//!
+//! * what the kernel counts elsewhere: the listener gets the SYN and gives the SYN-ACK, of which the
+//!   child counts one SYN and the repeats;
+//! * what another CPU has let through the hook while the connection closed: it is not in the
+//!   counters any more. So much is allowed for as was received in the last moment.
+//!
+//! Packets after the change to CLOSE are in neither. A firewall that drops what the socket sends
+//! shows as a difference, and is one.
+
+use super::{Comparison, Verdict};
+use crate::accounting::{Account, Opening, Point};
+use crate::schema::Var;
+
+/// One relation.
+#[derive(Clone, Copy, Debug)]
+pub struct Relation {
+    /// The variable.
+    pub var: Var,
+    /// What packets say, in words.
+    pub says: &'static str,
+    /// The count of the packets.
+    pub count: fn(&Account) -> u64,
+    /// By how much that may be more.
+    pub allowed: fn(&Account) -> u64,
+}
+
+const NONE: fn(&Account) -> u64 = |_| 0;
+
+/// Segments of the handshake that are the listener's.
+const fn listeners(a: &Account, syns: u64) -> u64 {
+    if a.opened_here { 0 } else { syns }
+}
+
+/// Payload of one packet at most: that of the ACK which makes the child is the listener's.
+const MAX_PACKET: u64 = 65_535;
+
+/// All of them.
+pub const RELATIONS: &[Relation] = &[
+    Relation {
+        var: Var::SegsOut,
+        says: "segments sent, without a listener's SYN-ACKs",
+        count: |a| a.sent.segments - listeners(a, a.sent.syn_segments),
+        allowed: NONE,
+    },
+    Relation {
+        var: Var::DataSegsOut,
+        says: "segments sent that have payload",
+        count: |a| a.sent.data_segments,
+        allowed: NONE,
+    },
+    Relation {
+        var: Var::HCDataOctetsOut,
+        says: "payload sent",
+        count: |a| a.sent.payload_bytes,
+        allowed: NONE,
+    },
+    Relation {
+        var: Var::SegsRetrans,
+        says: "segments sent of sequence space that was sent before",
+        count: |a| a.sent.retransmitted_segments,
+        allowed: NONE,
+    },
+    Relation {
+        var: Var::OctetsRetrans,
+        says: "payload sent that was sent before",
+        count: |a| a.sent.retransmitted_bytes,
+        allowed: NONE,
+    },
+    Relation {
+        var: Var::SegsIn,
+        says: "segments received, of a listener's SYNs one",
+        count: |a| a.received.segments - listeners(a, a.received.syn_segments.saturating_sub(1)),
+        allowed: |a| a.recent.segments,
+    },
+    Relation {
+        var: Var::DataSegsIn,
+        says: "segments received that have payload",
+        count: |a| a.received.data_segments,
+        allowed: |a| a.recent.data_segments,
+    },
+    Relation {
+        var: Var::HCDataOctetsIn,
+        says: "payload received",
+        count: |a| a.received.payload_bytes,
+        allowed: |a| a.recent.payload_bytes + listeners(a, MAX_PACKET),
+    },
+];
+
+/// Whether the packets are the whole account of a connection that was seen from its beginning.
+pub fn is_whole(account: &Account, lost_packets: u64) -> bool {
+    let from_the_beginning = match account.opening {
+        Opening::Syn => true,
+        Opening::SynAck | Opening::FirstPacket => false,
+    };
+    account.point == Point::Socket && from_the_beginning && account.late == 0 && lost_packets == 0
+}
+
+/// Adds what packets say to the comparisons of a connection.
+pub fn hear(
+    out: &mut Vec<Comparison>,
+    account: &Account,
+    replayed: impl Fn(Var) -> Option<u64>,
+    exact: impl Fn(Var) -> bool,
+) {
+    for relation in RELATIONS {
+        let Some(value) = replayed(relation.var).filter(|_| exact(relation.var)) else { continue };
+        let count = (relation.count)(account);
+        let verdict = match count.checked_sub(value) {
+            Some(0) => Verdict::Equal,
+            Some(more) if more <= (relation.allowed)(account) => Verdict::Bounded,
+            Some(_) | None => Verdict::Differs,
+        };
+        let packets = i64::try_from(count).ok();
+        // Beside the kernel's own word where there is one.
+        let equal = |c: &&mut Comparison| {
+            c.var == relation.var && c.relation.starts_with(&format!("{} = ", relation.var.name()))
+        };
+        if let Some(row) = out.iter_mut().find(equal) {
+            row.relation = format!("{} = {}", row.relation, relation.says);
+            row.packets = packets;
+            row.verdict = match (row.verdict, verdict) {
+                (Verdict::NotComparable, by_packets) => {
+                    row.reason = "";
+                    by_packets
+                }
+                (by_kernel, by_packets) => by_kernel.max(by_packets),
+            };
+        } else {
+            out.push(Comparison {
+                var: relation.var,
+                relation: format!("{} = {}", relation.var.name(), relation.says),
+                replayed: i64::try_from(value).ok(),
+                kernel: None,
+                packets,
+                verdict,
+                reason: "",
+            });
+        }
+    }
+}

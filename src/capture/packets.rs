@@ -1,0 +1,22 @@
+//! The packets of `--packets` and `--interface`.
+
+use super::interface::Attach;
+
+/// Which packets are recorded, and how much of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packets {
+    /// As the sockets of this host get and give them.
+    pub sockets: bool,
+    /// As these interfaces get and give them: names, or "all".
+    pub interfaces: Vec<String>,
+    /// How to get at interfaces, or none for the best that the kernel has.
+    pub attach: Option<Attach>,
+    /// Bytes after IP that are kept at least, if a packet has them; its headers are in any case.
+    pub digest_bytes: u32,
+    /// Bytes of each CPU's ring; a power of two.
+    pub ring_bytes: u32,
+}
+
+/// The most that [`Packets::digest_bytes`] may ask for: what an Ethernet frame carries. It is less
+/// than what a record holds by the longest headers before it.
+pub const DIGEST_MAX: u32 = 1500;

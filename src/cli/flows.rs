@@ -1,0 +1,82 @@
+//! `flows`.
+
+use std::io::{self, Write as _};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use estats::log::Recording;
+use estats::replay::{Options, clocks};
+use estats::traffic::{self, Sort};
+use estats::units;
+
+use super::{print_json, replay};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Bytes,
+    Packets,
+    Duration,
+    Start,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: estats-analyze flows run1 --sort duration --connections")]
+pub struct Arguments {
+    /// Directory of a recording with packets
+    run: PathBuf,
+    /// A table for each interval in which something went (1s, 100ms), and not one of all
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    interval: Option<NonZeroU64>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = By::Bytes)]
+    sort: By,
+    /// Two lines for each: with when it began, and how long it was
+    #[arg(long)]
+    connections: bool,
+    /// Show so many of a table
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    top: usize,
+    /// All of them as JSON, with bytes of link, IP and payload
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let recording = Recording::open(&arguments.run)?;
+    anyhow::ensure!(
+        recording.manifest().has_packets(),
+        "{} has no packets: record with --packets or --interface, or import a capture",
+        arguments.run.display()
+    );
+    let mut options = Options { threads: replay::cpus(), ..Options::default() };
+    options.flows.interval = arguments.interval;
+    let mut lines = traffic::recording(&recording, &options)?;
+    let by = match arguments.sort {
+        By::Bytes => Sort::Bytes,
+        By::Packets => Sort::Packets,
+        By::Duration => Sort::Duration,
+        By::Start => Sort::Start,
+    };
+    traffic::sort(&mut lines, by);
+    if arguments.json {
+        print_json(&lines)?;
+    } else {
+        let mut out = io::stdout().lock();
+        for part in lines.chunk_by(|a, b| a.interval_us == b.interval_us) {
+            if let Some(us) = part[0].interval_us {
+                let millis = us / 1_000 % 1_000;
+                writeln!(out, "{}.{millis:03}", traffic::wall(Some(us)))?;
+            }
+            let render = if arguments.connections { traffic::list } else { traffic::table };
+            out.write_all(render(part, arguments.top).as_bytes())?;
+        }
+    }
+    Ok(replay::exit_code(clocks(&recording)?.lost()))
+}
+
+pub fn interval(text: &str) -> Result<NonZeroU64, String> {
+    let ns = u64::try_from(units::duration(text)?.as_nanos()).ok().and_then(NonZeroU64::new);
+    ns.ok_or_else(|| format!("{text} is too long for an interval"))
+}

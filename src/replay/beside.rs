@@ -1,0 +1,255 @@
+//! What comes beside the records of connections: snapshots of sockets, and packets.
+//!
+//! Both have streams of their own, in their own order. Each is given on before the first record that
+//! comes after it: a snapshot while its connection lives, so that it is found; a packet, so that the
+//! account of packets at the end of a connection is that of this moment.
+
+use std::collections::VecDeque;
+
+use super::order::Consumer;
+use super::snapshots::{Key, key};
+use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
+use crate::estats::{Engine, Output, RttSample};
+use crate::packets::{PacketCounts, Tracker, order};
+use crate::schema::Hook;
+use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
+
+/// How long a sample of RTT waits for its connection: that of a handshake comes before the child
+/// exists, which the same segment makes.
+const OWNER_NS: u64 = 100_000_000;
+
+/// Takes the records in their order, and puts between them what comes beside.
+pub(super) struct Beside<'a, O, S, P> {
+    engine: Engine<'a, O>,
+    snapshots: S,
+    packets: P,
+    next_snapshot: Option<Snapshot>,
+    next_packet: Option<(Packet, bool)>,
+    accounting: Accounting,
+    /// Makes connections of packets, where nothing else does.
+    tracker: Option<Tracker>,
+    /// Samples of RTT, by their time, with the number of their flow.
+    samples: VecDeque<(u32, RttSample)>,
+}
+
+/// What is left at the end.
+pub(super) struct Rest<'a, O> {
+    pub engine: Engine<'a, O>,
+    /// What was noticed while connections were made of packets.
+    pub tracked: Option<PacketCounts>,
+}
+
+impl<'a, O, S, P, E> Beside<'a, O, S, P>
+where
+    O: Output,
+    S: Iterator<Item = Result<Snapshot, E>>,
+    P: Iterator<Item = Result<(Packet, bool), E>>,
+    E: From<O::Error>,
+{
+    pub fn new(
+        engine: Engine<'a, O>,
+        mut snapshots: S,
+        mut packets: P,
+        options: accounting::Options,
+        tracker: Option<Tracker>,
+    ) -> Result<Self, E> {
+        let next_snapshot = snapshots.next().transpose()?;
+        let next_packet = packets.next().transpose()?;
+        Ok(Self {
+            engine,
+            snapshots,
+            packets,
+            next_snapshot,
+            next_packet,
+            accounting: Accounting::new(options),
+            tracker,
+            samples: VecDeque::new(),
+        })
+    }
+
+    /// Gives on what comes before a record, or all of it.
+    fn before(&mut self, limit: Option<Key>) -> Result<(), E> {
+        loop {
+            let due = |at: Key| limit.is_none_or(|limit| at < limit);
+            let snapshot = self.next_snapshot.as_ref().map(|s| key(&s.header));
+            let packet = self.next_packet.as_ref().map(|(p, _)| order::key(p));
+            match (snapshot.filter(|&at| due(at)), packet.filter(|&at| due(at))) {
+                (None, None) => return Ok(()),
+                (Some(s), p) if p.is_none_or(|p| s <= p) => {
+                    if let Some(row) = self.next_snapshot.take() {
+                        self.engine.snapshot(&row)?;
+                    }
+                    self.next_snapshot = self.snapshots.next().transpose()?;
+                }
+                (_, _) => {
+                    if let Some((packet, late)) = self.next_packet.take() {
+                        self.accounting.packet(packet, late);
+                        self.steps()?;
+                    }
+                    self.next_packet = self.packets.next().transpose()?;
+                }
+            }
+        }
+    }
+
+    /// Carries out what accounting has to say.
+    fn steps(&mut self) -> Result<(), E> {
+        while let Some(step) = self.accounting.step() {
+            match step {
+                Step::Packet(seen) => self.seen(&seen)?,
+                Step::Interval { slot, span } => {
+                    if let Some(flow) = self.accounting.flow(slot) {
+                        self.engine.flow(flow, &span, false)?;
+                    }
+                }
+                Step::Ended { slot, span, flow } => self.ended(slot, &span, &flow)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A packet, in the order of its flow's packets, counted once.
+    fn seen(&mut self, seen: &Seen) -> Result<(), E> {
+        let Seen { packet, late, .. } = seen;
+        // Passive RTT: `rtt.packet(seen.slot, seen.forward, packet, |sample| ...)` goes here, with
+        // what `self.accounting.flow(seen.slot)` knows, into `self.samples`.
+        self.give_samples(packet.ts_ns)?;
+        // Whether one of its ends is this host's, an interface cannot say.
+        if let Some(tracker) = &mut self.tracker
+            && (packet.hook == Hook::Capture || packet.hook.is_socket())
+        {
+            let mut linked = Linked { engine: &mut self.engine, accounting: &mut self.accounting };
+            tracker.packet(&mut linked, packet, *late)?;
+        }
+        Ok(())
+    }
+
+    /// A flow is over. Its slot may have another flow from the next step on.
+    fn ended(&mut self, slot: u32, span: &Span, flow: &Flow) -> Result<(), E> {
+        // Passive RTT: `rtt.ended(slot)` goes here. Its last samples have their owner from the flow.
+        for (of, sample) in &mut self.samples {
+            if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
+                sample.conn_id = flow.owner.as_ref().map(|owner| owner.conn_id);
+            }
+        }
+        Ok(self.engine.flow(flow, span, true)?)
+    }
+
+    /// Gives out the samples that have waited long enough for their connection.
+    fn give_samples(&mut self, now_ns: u64) -> Result<(), E> {
+        while let Some((slot, sample)) = self.samples.front_mut()
+            && sample.ts_ns.saturating_add(OWNER_NS) <= now_ns
+        {
+            let flow = self.accounting.flow(*slot).filter(|flow| flow.number == sample.flow);
+            if let Some(owner) = flow.and_then(|flow| flow.owner.as_ref()) {
+                sample.conn_id = Some(owner.conn_id);
+            }
+            self.engine.rtt(sample)?;
+            self.samples.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Gives on what is left, ends all flows, and gives the engine back.
+    pub fn rest(mut self) -> Result<Rest<'a, O>, E> {
+        self.before(None)?;
+        self.accounting.flush();
+        self.steps()?;
+        let tracked = match self.tracker.take() {
+            None => None,
+            Some(tracker) => {
+                let (engine, accounting) = (&mut self.engine, &mut self.accounting);
+                Some(tracker.finish(&mut Linked { engine, accounting })?)
+            }
+        };
+        self.give_samples(u64::MAX)?;
+        self.accounting.finish();
+        self.steps()?;
+        Ok(Rest { engine: self.engine, tracked })
+    }
+
+    fn reached_packets(&mut self, ts_ns: u64) -> Result<(), E> {
+        self.accounting.reached(ts_ns);
+        self.steps()
+    }
+}
+
+/// The engine, and accounting, which learns of connections what the engine does.
+struct Linked<'e, 'a, O> {
+    engine: &'e mut Engine<'a, O>,
+    accounting: &'e mut Accounting,
+}
+
+impl<O: Output> Consumer for Linked<'_, '_, O> {
+    type Error = O::Error;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), O::Error> {
+        self.engine.hook(header, ops, late)?;
+        if header.hook == Hook::Destroy {
+            self.accounting.destroyed(header.cookie, header.generation);
+        }
+        Ok(())
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), O::Error> {
+        self.engine.lifecycle(record, late)?;
+        let Some(conn_id) = self.engine.conn_id(&record.header) else { return Ok(()) };
+        let account = self.accounting.lifecycle(conn_id, record);
+        match (record.event, account) {
+            (Event::Close | Event::End, Some(account)) => {
+                self.engine.packets(conn_id, &account, record.header.ts_ns)
+            }
+            (Event::Close | Event::End, None)
+            | (Event::Open | Event::Baseline | Event::Drain, _) => Ok(()),
+        }
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        self.engine.missed(header, packets);
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.engine.reached(ts_ns);
+    }
+}
+
+impl<O, S, P, E> Consumer for Beside<'_, O, S, P>
+where
+    O: Output,
+    S: Iterator<Item = Result<Snapshot, E>>,
+    P: Iterator<Item = Result<(Packet, bool), E>>,
+    E: From<O::Error>,
+{
+    type Error = E;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), E> {
+        self.before(Some(key(header)))?;
+        let (engine, accounting) = (&mut self.engine, &mut self.accounting);
+        Ok(Linked { engine, accounting }.hook(header, ops, late)?)
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
+        self.before(Some(key(&record.header)))?;
+        self.reached_packets(record.header.ts_ns)?;
+        let (engine, accounting) = (&mut self.engine, &mut self.accounting);
+        Ok(Linked { engine, accounting }.lifecycle(record, late)?)
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        self.engine.missed(header, packets);
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.engine.reached(ts_ns);
+    }
+}

@@ -1,0 +1,109 @@
+//! Packets recorded beside hooks: flows of the connections, and the audit's third witness, over a
+//! link that loses and reorders. The link counts what it carries, which no hook does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::SUITE;
+use crate::run::Recorder;
+use crate::support::gate::{self, Needs};
+use crate::support::impair::Impairment;
+use crate::support::link::Direction;
+use crate::support::pair::{Family, Pair};
+use crate::support::tcp::{Listener, Options, Stream};
+
+/// What the audit has of packets in every connection.
+const HEARD: [&str; 8] = [
+    "SegsOut",
+    "DataSegsOut",
+    "HCDataOctetsOut",
+    "SegsRetrans",
+    "OctetsRetrans",
+    "SegsIn",
+    "DataSegsIn",
+    "HCDataOctetsIn",
+];
+
+#[test]
+fn packets_bear_out_the_counters_and_the_link() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(Impairment {
+        delay: Duration::from_millis(2),
+        loss: 0.01,
+        reorder: 0.01,
+        hold_back: Duration::from_millis(5),
+        seed: 11,
+        ..Impairment::default()
+    });
+    let (client, server) = (pair.client.name(), pair.server.name());
+    let arguments =
+        ["--packets", "--interface", "all", "--netns", client, "--netns", server, "--all"];
+    let recorder = Recorder::start(&arguments);
+    let mut connections = 0;
+    for family in [Family::V4, Family::V6] {
+        let address = SocketAddr::new(pair.server_address(family), 0);
+        let options = Options { congestion: c"reno", ..Options::default() };
+        let listener = Listener::bind(&pair.server, address, options);
+        for (octets, reset) in [(2_000_000, false), (10, false), (50_000, true)] {
+            let open = || Stream::connect(&pair.client, listener.address(), options);
+            let here = open().expect("connect");
+            let there = listener.accept();
+            std::thread::scope(|scope| {
+                scope.spawn(|| here.send(octets));
+                there.receive(octets);
+            });
+            connections += 2;
+            if reset {
+                there.reset();
+                continue;
+            }
+            here.finish();
+            there.receive_end();
+            there.finish();
+            here.receive_end();
+        }
+    }
+    // The last FIN's ACK, and repeats of it, are under way.
+    std::thread::sleep(Duration::from_millis(300));
+    let link: u64 = [Direction::Forward, Direction::Backward]
+        .map(|way| pair.link().counters(way).offered)
+        .iter()
+        .sum();
+    let finished = recorder.stop();
+    finished.assert_code(0);
+    pair.assert_no_stray_loss();
+
+    let rows = finished.table("audit");
+    let mut heard: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        assert_ne!(row.text("verdict"), "differs", "{row:?}");
+        if row.number("packets").is_some() {
+            let variable = row.text("variable").to_owned();
+            heard.entry(row.int("conn_id")).or_default().push(variable);
+        }
+    }
+    assert_eq!(heard.len(), connections, "{heard:?}");
+    for (conn_id, variables) in &heard {
+        for variable in HEARD {
+            assert!(variables.iter().any(|v| v == variable), "{conn_id} {variable}");
+        }
+    }
+
+    let flows: Vec<_> =
+        finished.table("flows").into_iter().filter(|r| r.text("protocol") == "TCP").collect();
+    // Each connection has both ways, at its socket, and none is left at an interface.
+    let mut ways: BTreeMap<i64, usize> = BTreeMap::new();
+    for row in &flows {
+        assert_eq!(row.text("observed_at"), "socket", "{row:?}");
+        assert_eq!(row.text("completeness"), "complete", "{row:?}");
+        // Each of its packets was at the interface too.
+        assert_eq!(row.int("l2_packets"), row.int("packets"), "{row:?}");
+        *ways.entry(row.int("conn_id")).or_default() += 1;
+    }
+    assert_eq!(ways.len(), connections);
+    assert!(ways.values().all(|n| *n == 2), "{ways:?}");
+    let out = flows.iter().filter(|row| row.text("direction") == "out");
+    let sent: i64 = out.map(|row| row.int("segments")).sum();
+    assert_eq!(sent as u64, link, "segments sent by sockets, and offered to the link");
+}
