@@ -1,6 +1,6 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
-mod base64;
+pub(crate) mod base64;
 pub mod epping;
 pub mod mlab;
 
@@ -22,4 +22,7 @@ pub enum ExportError {
         "the recording has no snapshots of sockets: record with --snapshots, or with a newer estats-record"
     )]
     NoSnapshots,
+    /// There is nothing of the kind in the recording.
+    #[error("the recording has no packets: record with --packets, or import a capture")]
+    NoPackets,
 }

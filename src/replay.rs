@@ -17,6 +17,7 @@ use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
 use crate::packets::order::Ordered;
 use crate::packets::{PacketCounts, Tracker};
+use crate::rtt;
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{ParquetSink, SinkError, TablesManifest};
 use crate::tables::{Qualities, TABLES_VERSION, Tables, specs};
@@ -41,6 +42,10 @@ pub struct Options {
     pub rules: RuleOptions,
     /// Parameters of the flows.
     pub flows: accounting::Options,
+    /// Parameters of passive RTT.
+    pub rtt: rtt::Options,
+    /// How RTTs are put together by prefix.
+    pub aggregate: rtt::aggregate::Options,
 }
 
 /// 100 ms.
@@ -54,6 +59,8 @@ impl Default for Options {
             threads: NonZeroUsize::MIN,
             rules: RuleOptions::default(),
             flows: accounting::Options::default(),
+            rtt: rtt::Options::default(),
+            aggregate: rtt::aggregate::Options::default(),
         }
     }
 }
@@ -119,7 +126,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let dir = options.output.clone().unwrap_or_else(|| default_dir(recording.dir()));
     let ledger = clocks(recording)?;
     let sink = ParquetSink::create(&dir, &specs(&Qualities::of(manifest)), options.threads.get())?;
-    let tables = Tables::new(manifest, &ledger, sink);
+    let tables = Tables::new(manifest, &ledger, options.aggregate, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
@@ -191,7 +198,8 @@ where
     let mut late_packets = 0;
     let packets = packets_of(recording, &mut late_packets).map(|row| row.map_err(E::from));
     let snapshots = snapshots(recording).map(|row| row.map_err(E::from));
-    let mut beside = Beside::new(engine, snapshots, packets, options.flows, tracker)?;
+    let mut beside =
+        Beside::new(engine, snapshots, packets, (options.flows, options.rtt), tracker)?;
     let mut order = order::merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;

@@ -8,11 +8,11 @@
 use std::fmt;
 
 use crate::packets::segment::Segment;
-use crate::schema::Hook;
 use crate::wire::{Direction, Packet};
 
 pub mod aggregate;
 pub mod sampling;
+pub mod three_ways;
 
 mod dns;
 mod icmp_echo;
@@ -89,6 +89,23 @@ methods! {
     QuicSpinPeriod "quic_spin_period"
     /// DNS: query and response of one id, over UDP or TCP.
     Dns "dns"
+}
+
+impl Method {
+    /// IP protocol numbers of what it matches.
+    pub const fn protocols(self) -> &'static [u8] {
+        match self {
+            Self::TcpTimestamps | Self::TcpSequence | Self::TcpSack | Self::TcpHandshake => &[TCP],
+            Self::IcmpEcho => &[ICMP, ICMPV6],
+            Self::QuicSpin | Self::QuicSpinPeriod => &[UDP],
+            Self::Dns => &[UDP, TCP],
+        }
+    }
+
+    /// The method of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|m| m.name() == name)
+    }
 }
 
 /// Parameters of the matchers.
@@ -199,116 +216,57 @@ pub struct Sample {
     pub sent: Traffic,
     /// What the replier had sent, the answer included.
     pub received: Traffic,
-    /// Where both were seen.
-    pub place: Place,
     /// For pping's format; with [`Method::TcpTimestamps`] only.
     pub pipe: Option<Pipe>,
 }
 
-/// Where packets were seen. A packet that passes several places is seen at each, and matched there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// At the host's sockets.
-    Socket,
-    /// At an interface of the host.
-    Interface(u32),
-    /// In a capture, at an interface of it.
-    Capture(u32),
-}
-
-impl Place {
-    fn of(packet: &Packet) -> Self {
-        let interface = packet.interface.unwrap_or(0);
-        if matches!(packet.hook, Hook::SocketIn | Hook::SocketOut) {
-            Self::Socket
-        } else if packet.hook == Hook::Capture {
-            Self::Capture(interface)
-        } else {
-            Self::Interface(interface)
-        }
-    }
-}
-
-/// How many places a flow is followed at; a packet passes few.
-const MAX_PLACES: usize = 4;
-
-/// Matching in one flow: all methods, at every place where it was seen.
+/// Matching in one flow, by all methods of its protocol.
 #[derive(Debug)]
 pub struct FlowRtt {
     options: Options,
-    places: Vec<AtPlace>,
-    found: Vec<Match>,
-}
-
-#[derive(Debug)]
-struct AtPlace {
-    place: Place,
-    matchers: Vec<Box<dyn Matcher>>,
+    /// None before the first packet.
+    matchers: Option<Vec<Box<dyn Matcher>>>,
     traffic: [Traffic; 2],
     frames: [u64; 2],
     minimum_ns: [[Option<u64>; 2]; Method::ALL.len()],
+    found: Vec<Match>,
 }
 
 impl FlowRtt {
     /// A flow of which no packet has come.
-    pub fn new(options: Options) -> Self {
-        Self { options, places: Vec::new(), found: Vec::new() }
+    pub const fn new(options: Options) -> Self {
+        Self {
+            options,
+            matchers: None,
+            traffic: [Traffic { packets: 0, bytes: 0 }; 2],
+            frames: [0; 2],
+            minimum_ns: [[None; 2]; Method::ALL.len()],
+            found: Vec::new(),
+        }
     }
 
     /// Takes the next packet of the flow and gives out what it answers.
-    ///
-    /// # Errors
-    /// Those of `take`.
-    pub fn packet<E>(
-        &mut self,
-        packet: &Packet,
-        way: Way,
-        take: &mut impl FnMut(&Sample) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn packet(&mut self, packet: &Packet, way: Way, take: &mut impl FnMut(&Sample)) {
         // Only the first fragment has a transport header.
         if packet.fragment_offset > 0 {
-            return Ok(());
+            return;
         }
         let segment = Segment::of(packet);
-        self.segment(packet, segment.as_ref(), way, take)
-    }
-
-    /// The same, where the segment in it is known.
-    pub(crate) fn segment<E>(
-        &mut self,
-        packet: &Packet,
-        segment: Option<&Segment>,
-        way: Way,
-        take: &mut impl FnMut(&Sample) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let place = Place::of(packet);
-        let index = match self.places.iter().position(|p| p.place == place) {
-            Some(index) => index,
-            None if self.places.len() == MAX_PLACES => return Ok(()),
-            None => {
-                let start = |start: &Start| start(packet, self.options);
-                self.places.push(AtPlace {
-                    place,
-                    matchers: MATCHERS.iter().filter_map(start).collect(),
-                    traffic: [Traffic::default(); 2],
-                    frames: [0; 2],
-                    minimum_ns: [[None; 2]; Method::ALL.len()],
-                });
-                self.places.len() - 1
-            }
-        };
-        let at = &mut self.places[index];
-        let traffic = &mut at.traffic[way.index()];
+        let traffic = &mut self.traffic[way.index()];
         traffic.packets += 1;
         traffic.bytes += u64::from(packet.payload_len);
-        at.frames[way.index()] += u64::from(packet.wire_len);
+        self.frames[way.index()] += u64::from(packet.wire_len);
+        let seen = Seen { packet, segment: segment.as_ref(), way, frames: self.frames };
+        let options = self.options;
+        let start = |start: &Start| start(packet, options);
+        let matchers =
+            self.matchers.get_or_insert_with(|| MATCHERS.iter().filter_map(start).collect());
         self.found.clear();
-        let seen = Seen { packet, segment, way, frames: at.frames };
-        for matcher in &mut at.matchers {
+        for matcher in matchers {
             matcher.packet(&seen, &mut self.found);
         }
         for found in &self.found {
-            let minimum = &mut at.minimum_ns[found.method as usize][way.index()];
+            let minimum = &mut self.minimum_ns[found.method as usize][way.index()];
             let min_rtt_ns = minimum.map_or(found.rtt_ns, |min| min.min(found.rtt_ns));
             *minimum = Some(min_rtt_ns);
             take(&Sample {
@@ -322,13 +280,11 @@ impl FlowRtt {
                     Direction::In => Some(false),
                     Direction::Unknown => None,
                 },
-                sent: at.traffic[way.other().index()],
-                received: at.traffic[way.index()],
-                place,
+                sent: self.traffic[way.other().index()],
+                received: self.traffic[way.index()],
                 pipe: found.pipe,
-            })?;
+            });
         }
-        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ pub fn run(run: &Path, format: Format) -> anyhow::Result<ExitCode> {
 }
 
 /// A closed pipe is recognised by its io::Error, which must not be hidden in ours.
-fn unwrapped(e: estats::export::ExportError) -> anyhow::Error {
+pub fn unwrapped(e: estats::export::ExportError) -> anyhow::Error {
     match e {
         estats::export::ExportError::Io(e) => e.into(),
         other => other.into(),

@@ -7,6 +7,7 @@ mod flows;
 mod import;
 mod info;
 mod replay;
+mod rtt;
 mod sql;
 mod variables;
 
@@ -87,6 +88,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
+    /// Passive RTT of TCP, ICMP, QUIC and DNS in ePPing's formats, and RTT three ways
+    Rtt(rtt::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
     #[command(
         after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
@@ -138,6 +141,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Flows(arguments)), _) => flows::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
+        (Some(Command::Rtt(arguments)), _) => rtt::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Export { run, format }), _) => export::run(&run, format),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),

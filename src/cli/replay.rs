@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             },
             interval: arguments.flow_interval,
         },
+        ..Options::default()
     };
     let report = replay(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);

@@ -3,6 +3,8 @@
 //! Names, order and layout are those of `pping` in xdp-project/bpf-examples and of pollere/pping. A
 //! flow is shown "backwards", as there: its source is who answered.
 
+mod stream;
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -10,6 +12,8 @@ use serde::Serialize;
 
 use crate::rtt::Sample;
 use crate::rtt::aggregate::{self, BIN_NS, BINS, Count, Interval, Rtts, Traffic};
+
+pub use stream::{Selection, write};
 
 /// The formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

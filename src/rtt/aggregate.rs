@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 
 use hdrhistogram::Histogram;
 
-use super::{ICMP, ICMPV6, Method, TCP, UDP};
+use super::{ICMP, ICMPV6, Method, Sample, TCP, UDP};
 use crate::packets::segment::Segment;
 use crate::wire::Packet;
 
@@ -271,8 +271,8 @@ impl Aggregator {
     }
 
     /// What is left at the end.
-    pub fn finish(self) -> Option<Interval> {
-        self.current
+    pub const fn take(&mut self) -> Option<Interval> {
+        self.current.take()
     }
 
     fn at(&mut self, ts_ns: u64) -> &mut Interval {
@@ -318,9 +318,71 @@ impl Aggregator {
         global.ecn[usize::from(packet.tos & 3)] += 1;
     }
 
-    /// Counts an RTT, by the ends of the packet that answered.
-    pub fn rtt(&mut self, ts_ns: u64, src: IpAddr, dst: IpAddr, method: Method, rtt_ns: u64) {
-        let addr = if self.options.reverse { dst } else { src };
-        self.prefix(ts_ns, addr).rtts.entry(method).or_default().add(rtt_ns);
+    /// Counts an RTT, with the packet that answered.
+    pub fn rtt(&mut self, packet: &Packet, sample: &Sample) {
+        let addr = if self.options.reverse { packet.dst_addr } else { packet.src_addr };
+        let rtts = &mut self.prefix(packet.ts_ns, addr).rtts;
+        rtts.entry(sample.method).or_default().add(sample.rtt_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtt::Way;
+    use crate::rtt::testing::{Tcp, digest};
+
+    fn from(addr: IpAddr) -> Packet {
+        let mut packet = digest(&Tcp::default(), 1, Way::Forth);
+        (packet.src_addr, packet.dst_addr) = (addr, addr);
+        packet
+    }
+
+    #[test]
+    fn prefixes() {
+        let of = |addr: &str, v4, v6| {
+            let options = Options { prefix_v4: v4, prefix_v6: v6, ..Options::default() };
+            Prefix::of(addr.parse().unwrap(), &options).to_string()
+        };
+        assert_eq!(of("10.1.2.3", 24, 48), "10.1.2.0/24");
+        assert_eq!(of("10.1.2.3", 32, 48), "10.1.2.3/32");
+        assert_eq!(of("10.1.2.3", 0, 48), "0.0.0.0/0");
+        assert_eq!(of("2001:db8:1:2::3", 24, 48), "2001:db8:1::/48");
+        assert_eq!(of("2001:db8:1:2::3", 24, 0), "::/0");
+        assert_eq!(of("2001:db8:1:2::3", 24, 128), "2001:db8:1:2::3/128");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_in_the_prefix_of_all() {
+        let mut aggregator = Aggregator::new(Options { prefix_v4: 32, ..Options::default() });
+        for i in 0..MOST as u32 + 7 {
+            aggregator.packet(&from(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i))));
+        }
+        let interval = aggregator.take().unwrap();
+        assert_eq!(interval.prefixes.len(), MOST + 1);
+        let rest = &interval.prefixes[&Prefix(Ipv4Addr::UNSPECIFIED.into(), 0)];
+        assert_eq!((rest.rx.all().packets, rest.tx.all().packets), (7, 7));
+        assert_eq!(interval.global.no_room, 14);
+    }
+
+    #[test]
+    fn quantiles_are_right_to_a_hundredth_and_merge() {
+        let (mut odd, mut all) = (Rtts::default(), Rtts::default());
+        for ms in 1..=1000_u64 {
+            let into = if ms % 2 == 1 { &mut odd } else { &mut all };
+            into.add(ms * 1_000_000);
+        }
+        all.merge(&odd);
+        assert_eq!((all.count, all.min_ns, all.max_ns), (1000, 1_000_000, 1_000_000_000));
+        assert_eq!(all.mean_ns(), 500_500_000.0);
+        for (quantile, exact) in [(0.5, 500_000_000_u64), (0.95, 950_000_000)] {
+            assert!(all.quantile_ns(quantile).abs_diff(exact) <= exact / 100);
+        }
+        assert_eq!(all.bins.len(), BINS);
+        assert_eq!(all.bins.iter().map(|n| u64::from(*n)).sum::<u64>(), 1000);
+        let decoded = hdrhistogram::serialization::Deserializer::new()
+            .deserialize::<u32, _>(&mut &all.encoded()[..])
+            .unwrap();
+        assert_eq!(decoded.len(), 1000);
     }
 }

@@ -21,6 +21,8 @@ use crate::wire::Packet;
 /// Segments of one end that wait for their acknowledgment, at most; more are not followed. That is
 /// 24 MB under way in segments of 1448 bytes, and forty times that in super-packets.
 pub const MOST: usize = 16_384;
+/// Retransmissions that are told apart.
+const MOST_REPEATS: usize = 64;
 
 /// In the middle, so that there is room below the first.
 const BASE: u64 = 1 << 32;
@@ -39,12 +41,11 @@ struct Sent {
     large: bool,
 }
 
-/// Retransmissions that are not acknowledged.
+/// A retransmission that is not acknowledged.
 #[derive(Clone, Copy, Debug)]
-struct Repeats {
+struct Repeat {
     start: u64,
     end: u64,
-    /// The last one.
     ts_ns: u64,
 }
 
@@ -54,7 +55,8 @@ struct Sender {
     /// First not acknowledged, and behind the last that was sent; none before the first segment.
     edges: Option<(u64, u64)>,
     queue: VecDeque<Sent>,
-    repeats: Option<Repeats>,
+    /// Oldest first; of more than [`MOST_REPEATS`] the oldest stand together as one.
+    repeats: VecDeque<Repeat>,
     /// What the peer takes at most, if its SYN was seen.
     mss: Option<u16>,
 }
@@ -96,9 +98,14 @@ impl Sender {
             for sent in &mut self.queue {
                 sent.repeated |= sent.start < end && start < sent.end;
             }
-            let (first, last) = self.repeats.map_or((start, end), |r| (r.start, r.end));
-            let ts_ns = s.ts_ns;
-            self.repeats = Some(Repeats { start: first.min(start), end: last.max(end), ts_ns });
+            if self.repeats.len() == MOST_REPEATS
+                && let Some(oldest) = self.repeats.pop_front()
+                && let Some(second) = self.repeats.front_mut()
+            {
+                second.start = second.start.min(oldest.start);
+                second.end = second.end.max(oldest.end);
+            }
+            self.repeats.push_back(Repeat { start, end, ts_ns: s.ts_ns });
         }
         if end > nxt {
             self.edges = Some((una, end));
@@ -118,7 +125,7 @@ impl Sender {
         if ack > nxt {
             // It has what was not seen: nothing that waits is known to be complete.
             self.queue.clear();
-            self.repeats = None;
+            self.repeats.clear();
             self.edges = Some((ack, ack));
             return None;
         }
@@ -152,12 +159,11 @@ impl Sender {
         }
         let (_, nxt) = self.edges?;
         self.edges = Some((ack, nxt));
-        let repeats = self.repeats;
-        if repeats.is_some_and(|r| r.end <= ack) {
-            self.repeats = None;
-        }
-        let newest = newest.filter(|n| n.end == ack || n.large)?;
-        let doubt = repeats.is_some_and(|r| r.start < ack && r.ts_ns >= newest.ts_ns);
+        let newest = newest.filter(|n| n.end == ack || n.large);
+        let waited = |n: &Sent| self.repeats.iter().any(|r| r.start < ack && r.ts_ns >= n.ts_ns);
+        let doubt = newest.as_ref().is_some_and(waited);
+        self.repeats.retain(|r| r.end > ack);
+        let newest = newest?;
         (!newest.repeated && !newest.answered && !doubt).then_some(newest.ts_ns)
     }
 

@@ -1,6 +1,7 @@
 //! Packets of one flow for unit tests, by the microsecond.
 
 use super::*;
+use crate::schema::Hook;
 use crate::wire::known_header;
 
 pub const FIN: u8 = 1;
@@ -74,12 +75,7 @@ impl Script {
     /// Gives the flow a packet, and keeps what it answers.
     pub fn packet(&mut self, us: u64, way: Way, header: Vec<u8>, body: Vec<u8>, segments: u16) {
         let packet = digest_of(self.protocol, self.ports, us, way, header, &body, segments);
-        let samples = &mut self.samples;
-        let mut take = |sample: &Sample| {
-            samples.push(*sample);
-            Ok::<_, std::convert::Infallible>(())
-        };
-        let Ok(()) = self.flow.packet(&packet, way, &mut take);
+        self.flow.packet(&packet, way, &mut |sample| self.samples.push(*sample));
     }
 
     pub fn segment(&mut self, us: u64, way: Way, tcp: &Tcp) {

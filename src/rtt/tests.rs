@@ -51,27 +51,3 @@ fn a_sample_says_where_the_answer_went_the_least_so_far_and_what_was_sent() {
     let [sample] = script.samples[..] else { panic!("{:?}", script.samples) };
     assert_eq!((sample.replier, sample.match_on_egress), (Way::Forth, Some(true)));
 }
-
-#[test]
-fn places_are_told_apart_and_few() {
-    let mut flow = FlowRtt::new(Options::default());
-    let mut script = Script::tcp();
-    exchange(&mut script, 0, 10, 100);
-    let mut samples = Vec::new();
-    // The same exchange at eight interfaces, a microsecond later at each.
-    for (us, way) in [(0, Way::Forth), (100, Way::Back)] {
-        for interface in 0..8 {
-            let (seq, ack, payload) = if way == Way::Forth { (0, 0, 100) } else { (0, 100, 0) };
-            let tcp = Tcp { seq, ack, payload, flags: ACK, ..Tcp::default() };
-            let mut packet = testing::digest(&tcp, us + u64::from(interface), way);
-            packet.interface = Some(interface);
-            let mut take = |s: &Sample| {
-                samples.push((s.place, s.rtt_ns));
-                Ok::<_, std::convert::Infallible>(())
-            };
-            let Ok(()) = flow.packet(&packet, way, &mut take);
-        }
-    }
-    let expected: Vec<_> = (0..MAX_PLACES as u32).map(|i| (Place::Capture(i), 100_000)).collect();
-    assert_eq!(samples, expected);
-}

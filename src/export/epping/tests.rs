@@ -1,6 +1,6 @@
 use super::*;
 use crate::rtt::aggregate::{Aggregator, Options};
-use crate::rtt::{Method, Pipe, Place, Way};
+use crate::rtt::{Method, Pipe, Way};
 
 const WALL: u64 = 1_623_420_838_254_558_500;
 
@@ -21,7 +21,6 @@ fn sample() -> Sample {
         match_on_egress: Some(false),
         sent: traffic(9393, 492_457_296),
         received: traffic(5922, 37),
-        place: Place::Capture(0),
         pipe: Some(Pipe { sent: 52, departed: 0, replied: 1448 }),
     }
 }
@@ -97,7 +96,7 @@ fn aggregates_as_epping_writes_them() {
     packet.protocol = 47;
     aggregator.packet(&packet);
     for rtt_ns in [3_000_000, 9_000_000] {
-        aggregator.rtt(6000, src, dst, Method::TcpTimestamps, rtt_ns);
+        aggregator.rtt(&packet, &Sample { rtt_ns, ..sample() });
     }
     assert!(aggregator.reached(9_999_999_999).is_none());
     let interval = aggregator.reached(10_000_000_000).unwrap();

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use crate::rtt::sampling::{Limit, Policy, RttType, Sampler};
-use crate::rtt::{Method, Place, Sample, Traffic, Way};
+use crate::rtt::{Method, Sample, Traffic, Way};
 
 fn sample(ts_ns: u64, rtt_ns: u64) -> Sample {
     Sample {
@@ -13,7 +13,6 @@ fn sample(ts_ns: u64, rtt_ns: u64) -> Sample {
         match_on_egress: None,
         sent: Traffic::default(),
         received: Traffic::default(),
-        place: Place::Socket,
         pipe: None,
     }
 }
