@@ -29,8 +29,13 @@ need zstd zstd
 # Reports are looked at in a browser (tests/report, scripts/screenshot.sh).
 need chromium chromium
 need chromedriver chromium-driver
-# What captures are held against.
+# What captures and passive RTT are held against.
 need tshark tshark
+need tcptrace tcptrace
+need ping iputils-ping
+need dig bind9-dnsutils
+need dnsmasq dnsmasq-base
+need /usr/share/doc/python3-venv python3-venv
 # Guests (scripts/guest): an emulator, and what goes into an initramfs.
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
@@ -46,7 +51,19 @@ if ! command -v cargo >/dev/null 2>&1; then
 	echo "setup: cargo is not installed: get Rust 1.95 or newer from https://rustup.rs" >&2
 	exit 2
 fi
-[ -n "$missing" ] || exit 0
+# A QUIC that spins, for tests/rtt: no package of Debian 12.
+quic() {
+	quic=$(dirname "$0")/../target/quic
+	[ -x "$quic/bin/python" ] && return
+	echo "setup: installing aioquic in target/quic" >&2
+	python3 -m venv "$quic" && "$quic/bin/pip" install -q aioquic ||
+		echo "setup: aioquic cannot be installed; the test of QUIC is skipped" >&2
+}
+
+[ -n "$missing" ] || {
+	quic
+	exit 0
+}
 if [ "$(id -u)" != 0 ]; then
 	echo "setup: these packages are missing:$missing; run as root: apt-get install$missing" >&2
 	exit 2
@@ -56,3 +73,4 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
+quic

@@ -23,7 +23,8 @@ use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
 pub use output::{
-    Completeness, Counts, Ended, FlowRow, Interval, Output, Polled, RttSample, Sample, varies,
+    Completeness, Counts, Ended, FlowRow, Interval, Output, PacketSeen, Polled, RttSample, Sample,
+    varies,
 };
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
@@ -174,6 +175,14 @@ impl<'a, O: Output> Engine<'a, O> {
         let from_ns = if flow.begun_before() { 0 } else { flow.first_ns };
         let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, flow.last_ns);
         self.output.flow(&FlowRow { flow, span, ended, lost_packets })
+    }
+
+    /// A packet, which is passed on.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), O::Error> {
+        self.output.packet(seen)
     }
 
     /// A sample of passive RTT, which is passed on.

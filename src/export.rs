@@ -1,6 +1,7 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
 pub(crate) mod base64;
+pub mod epping;
 pub mod mlab;
 pub mod operations;
 pub mod table;
@@ -41,6 +42,9 @@ pub enum ExportError {
         "the recording has no snapshots of sockets: record with --snapshots, or with a newer estats-record"
     )]
     NoSnapshots,
+    /// There is nothing of the kind in the recording.
+    #[error("the recording has no packets: record with --packets, or import a capture")]
+    NoPackets,
 }
 
 impl From<ArrowError> for ExportError {

@@ -25,6 +25,7 @@ pub mod replay;
 pub mod transform;
 
 pub mod packets;
+pub mod rtt;
 
 pub mod accounting;
 

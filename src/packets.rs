@@ -10,7 +10,7 @@ pub mod order;
 
 mod connection;
 mod reassembly;
-mod segment;
+pub(crate) mod segment;
 mod state;
 
 pub(crate) use segment::{after, before};

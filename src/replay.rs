@@ -17,6 +17,7 @@ use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
 use crate::packets::order::Ordered;
 use crate::packets::{PacketCounts, Tracker};
+use crate::rtt;
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::sink::{Format, Layout, Partition, SinkError, TableSink, TablesManifest};
 use crate::tables::{Batches, Qualities, TABLES_VERSION, Tables, specs};
@@ -45,6 +46,10 @@ pub struct Options {
     pub format: Format,
     /// Hive partitions, outermost first; none: one file per table in the directory.
     pub partitions: Vec<Partition>,
+    /// Parameters of passive RTT.
+    pub rtt: rtt::Options,
+    /// How RTTs are put together by prefix.
+    pub aggregate: rtt::aggregate::Options,
 }
 
 /// 100 ms.
@@ -60,6 +65,8 @@ impl Default for Options {
             flows: accounting::Options::default(),
             format: Format::Parquet,
             partitions: Vec::new(),
+            rtt: rtt::Options::default(),
+            aggregate: rtt::aggregate::Options::default(),
         }
     }
 }
@@ -132,7 +139,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let layout = Layout::new(&options.partitions, manifest);
     let (format, threads) = (options.format, options.threads.get());
     let sink = TableSink::create(&dir, &specs(&Qualities::of(manifest)), &layout, format, threads)?;
-    let tables = Tables::new(manifest, &ledger, sink);
+    let tables = Tables::new(manifest, &ledger, options.aggregate, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
@@ -169,7 +176,7 @@ where
     B: Batches<Error = SinkError>,
 {
     let ledger = clocks(recording)?;
-    let tables = Tables::new(recording.manifest(), &ledger, batches);
+    let tables = Tables::new(recording.manifest(), &ledger, options.aggregate, batches);
     let run = run::<_, ReplayError>(recording, &ledger, options, tables)?;
     run.output.finish(recording.ledger().map(|row| row.map_err(ReplayError::from)))
 }
@@ -223,7 +230,8 @@ where
     let mut late_packets = 0;
     let packets = packets_of(recording, &mut late_packets).map(|row| row.map_err(E::from));
     let snapshots = snapshots(recording).map(|row| row.map_err(E::from));
-    let mut beside = Beside::new(engine, snapshots, packets, options.flows, tracker)?;
+    let mut beside =
+        Beside::new(engine, snapshots, packets, (options.flows, options.rtt), tracker)?;
     let mut order = order::merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;

@@ -11,6 +11,8 @@ pub mod figures;
 mod flows;
 mod ledger;
 pub mod operations;
+mod rtt;
+mod rtt_aggregate;
 mod series;
 mod sockets;
 mod variables;
@@ -20,10 +22,11 @@ use arrow::datatypes::SchemaRef;
 
 use crate::accounting::Account;
 use crate::audit::{Auditor, Counts};
-use crate::estats::{Ended, FlowRow, Output, Polled, Sample};
+use crate::estats::{Ended, FlowRow, Output, PacketSeen, Polled, RttSample, Sample};
 use crate::log::{LedgerRow, Manifest};
 use crate::replay::PACKETS;
 use crate::replay::ledger::Ledger;
+use crate::rtt::aggregate::{self, Aggregator};
 use crate::schema::{Table, Var};
 
 pub use columns::{ColumnKind, ColumnSpec};
@@ -36,7 +39,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 4;
+pub const TABLES_VERSION: u32 = 5;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -78,6 +81,8 @@ const LEDGER: usize = SERIES + 1;
 const SOCKETS: usize = LEDGER + 1;
 const AUDIT: usize = SOCKETS + 1;
 const FLOWS: usize = AUDIT + 1;
+const RTT: usize = FLOWS + 1;
+const RTT_AGGREGATE: usize = RTT + 1;
 
 /// All output tables, in the order in which [`Tables`] numbers them.
 pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
@@ -88,6 +93,8 @@ pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
     specs.push(sockets::spec());
     specs.push(audit::spec());
     specs.push(flows::spec());
+    specs.push(rtt::spec());
+    specs.push(rtt_aggregate::spec());
     specs
 }
 
@@ -114,12 +121,20 @@ pub struct Tables<'a, B> {
     audit: TableBuilder,
     flows: TableBuilder,
     auditor: Auditor,
+    rtt: TableBuilder,
+    rtt_aggregate: TableBuilder,
+    aggregator: Aggregator,
     batches: B,
 }
 
 impl<'a, B: Batches> Tables<'a, B> {
     /// Empty tables of a recording.
-    pub fn new(manifest: &Manifest, ledger: &'a Ledger, batches: B) -> Self {
+    pub fn new(
+        manifest: &Manifest,
+        ledger: &'a Ledger,
+        aggregate: aggregate::Options,
+        batches: B,
+    ) -> Self {
         let qualities = Qualities::of(manifest);
         let mut variables = vec![VariableTable::new(&variables::all(&qualities))];
         variables.extend(
@@ -137,6 +152,9 @@ impl<'a, B: Batches> Tables<'a, B> {
             audit: TableBuilder::new(&audit::spec().columns),
             flows: TableBuilder::new(&flows::spec().columns),
             auditor: Auditor::new(manifest),
+            rtt: TableBuilder::new(&rtt::spec().columns),
+            rtt_aggregate: TableBuilder::new(&rtt_aggregate::spec().columns),
+            aggregator: Aggregator::new(aggregate),
             batches,
         }
     }
@@ -168,7 +186,22 @@ impl<'a, B: Batches> Tables<'a, B> {
         give(&mut self.batches, SOCKETS, &mut self.sockets, 1)?;
         give(&mut self.batches, AUDIT, &mut self.audit, 1)?;
         give(&mut self.batches, FLOWS, &mut self.flows, 1)?;
+        give(&mut self.batches, RTT, &mut self.rtt, 1)?;
+        if let Some(interval) = self.aggregator.take() {
+            self.interval(&interval)?;
+        }
+        give(&mut self.batches, RTT_AGGREGATE, &mut self.rtt_aggregate, 1)?;
         Ok(self.batches)
+    }
+}
+
+impl<B: Batches> Tables<'_, B> {
+    /// An interval of RTTs by prefix is over.
+    fn interval(&mut self, interval: &aggregate::Interval) -> Result<(), B::Error> {
+        let (batches, table) = (&mut self.batches, &mut self.rtt_aggregate);
+        rtt_aggregate::rows(interval, &self.recording, self.ledger_clock, table, |table| {
+            give(batches, RTT_AGGREGATE, table, BATCH_ROWS)
+        })
     }
 }
 
@@ -229,6 +262,22 @@ impl<B: Batches> Output for Tables<'_, B> {
         flows::push(&mut self.flows, &self.recording, self.ledger_clock, row, kernel);
         give(&mut self.batches, FLOWS, &mut self.flows, BATCH_ROWS)
     }
+
+    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), B::Error> {
+        if let Some(interval) = self.aggregator.reached(seen.packet.ts_ns) {
+            self.interval(&interval)?;
+        }
+        self.aggregator.packet(seen.packet);
+        for s in seen.answers {
+            self.aggregator.rtt(seen.packet, s);
+        }
+        Ok(())
+    }
+
+    fn rtt(&mut self, sample: &RttSample) -> Result<(), B::Error> {
+        rtt::push(&mut self.rtt, &self.recording, self.ledger_clock, sample);
+        give(&mut self.batches, RTT, &mut self.rtt, BATCH_ROWS)
+    }
 }
 
 #[cfg(test)]
@@ -248,14 +297,17 @@ mod tests {
         assert_eq!(names[SOCKETS], "sockets");
         assert_eq!(names[AUDIT], "audit");
         assert_eq!(names[FLOWS], "flows");
-        assert_eq!(names.len(), FLOWS + 1);
+        assert_eq!((names[RTT], names[RTT_AGGREGATE]), ("rtt", "rtt_aggregate"));
+        assert_eq!(names.len(), RTT_AGGREGATE + 1);
     }
 
     #[test]
     fn every_table_begins_with_its_keys_and_no_name_comes_twice() {
         for spec in specs(&Qualities::default()) {
             let names: Vec<_> = spec.columns.iter().map(|c| c.name).collect();
-            let keys = if spec.name == "ledger" { &names[..1] } else { &names[..2] };
+            // These belong to no connection.
+            let none = ["ledger", "rtt_aggregate"].contains(&spec.name);
+            let keys = if none { &names[..1] } else { &names[..2] };
             assert_eq!(keys.last(), Some(&"recording"), "{}", spec.name);
             // Some readers (DuckDB, Spark) do not tell upper from lower case.
             let mut lower: Vec<_> = names.iter().map(|n| n.to_lowercase()).collect();

@@ -1,18 +1,17 @@
 //! `export`: a recording in other formats.
 
-use std::cell::Cell;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use estats::estats::Interval;
-use estats::export::{ExportError, mlab, operations, table, web10g};
+use estats::export::{mlab, operations, table, web10g};
 use estats::log::Recording;
 use estats::replay::Options;
 use estats::sink::{Format, Plain};
 
+use super::pipe::Pipe;
 use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
 
 #[derive(Debug, Args)]
@@ -128,37 +127,4 @@ fn to_stdout(
         FormatName::Arrow | FormatName::Csv | FormatName::Jsonl => unreachable!("tables"),
     };
     pipe.told(written.and_then(|()| Ok(out.flush()?)))
-}
-
-/// Standard output that remembers whether its reader has gone: libraries on the way make texts of
-/// errors, and that one is none.
-#[derive(Clone, Default)]
-struct Pipe {
-    is_closed: Rc<Cell<bool>>,
-}
-
-impl Pipe {
-    fn told(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
-        match written {
-            Err(_) if self.is_closed.get() => Ok(ExitCode::SUCCESS),
-            Err(e) => Err(e.into()),
-            Ok(()) => Ok(ExitCode::SUCCESS),
-        }
-    }
-
-    fn watched<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        let is_closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-        self.is_closed.set(self.is_closed.get() || done.as_ref().is_err_and(is_closed));
-        done
-    }
-}
-
-impl io::Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.watched(io::stdout().write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.watched(io::stdout().flush())
-    }
 }

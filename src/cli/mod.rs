@@ -10,9 +10,11 @@ mod flows;
 mod import;
 mod info;
 mod merge;
+mod pipe;
 mod progress;
 mod replay;
 mod report;
+mod rtt;
 mod shell;
 mod sql;
 mod variables;
@@ -107,6 +109,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
+    /// Passive RTT of TCP, ICMP, QUIC and DNS in ePPing's formats, and RTT three ways
+    Rtt(rtt::Arguments),
     /// Ask the tables in SQL; each Parquet file is a table of its name
     #[command(
         after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
@@ -163,6 +167,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
+        (Some(Command::Rtt(arguments)), _) => rtt::run(&arguments),
         (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
         (Some(Command::Export(arguments)), _) => export::run(&arguments),
         (Some(Command::Completions(arguments)), _) => {

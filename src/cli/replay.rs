@@ -118,6 +118,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         },
         format: arguments.format.format(),
         partitions: arguments.partition.iter().map(|p| p.partition()).collect(),
+        ..Options::default()
     };
     let report = with_bar(&Recording::open(&arguments.run)?, &options)?;
     warn(&report);

@@ -6,8 +6,9 @@ use super::Row;
 use crate::accounting::{self, Account};
 use crate::flow::Flow;
 use crate::limits::Limits;
+use crate::rtt;
 use crate::schema::{Apply, Kind, Rule, Var};
-use crate::wire::Snapshot;
+use crate::wire::{Packet, Snapshot};
 
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,19 @@ impl FlowRow<'_> {
     }
 }
 
+/// A packet, told once, with its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketSeen<'a> {
+    /// The packet.
+    pub packet: &'a Packet,
+    /// From the flow's first end to its second.
+    pub forward: bool,
+    /// Its flow, which has counted it.
+    pub flow: &'a accounting::Flow,
+    /// What it answers. They come again as [`Output::rtt`], when their connection is known.
+    pub answers: &'a [rtt::Sample],
+}
+
 /// A sample of passive RTT: the time from a packet to the first that answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RttSample {
@@ -160,28 +174,14 @@ pub struct RttSample {
     pub conn_id: Option<u64>,
     /// Number of the flow.
     pub flow: u64,
-    /// Time of the answer, CLOCK_MONOTONIC.
-    pub ts_ns: u64,
+    /// Time of the flow's first packet.
+    pub begin_ns: u64,
     /// IP protocol number.
     pub protocol: u8,
-    /// How the two packets were matched.
-    pub method: &'static str,
+    /// The ends of the flow; [`rtt::Way::Forth`] is from the first to the second.
+    pub ends: accounting::Ends,
     /// The sample.
-    pub rtt_ns: u64,
-    /// The smallest sample of the flow, this way and by this method, so far.
-    pub min_rtt_ns: u64,
-    /// The packet that was answered went from the flow's first end to its second.
-    pub forward: bool,
-    /// Packets so far in the direction of the packet that was answered.
-    pub sent_packets: u64,
-    /// Their bytes, as IP packets.
-    pub sent_bytes: u64,
-    /// Packets so far in the direction of the answer.
-    pub received_packets: u64,
-    /// Their bytes, as IP packets.
-    pub received_bytes: u64,
-    /// The answer left the host where it was seen: the sample is the delay of the host itself.
-    pub match_on_egress: bool,
+    pub sample: rtt::Sample,
 }
 
 /// Takes the rows.
@@ -203,6 +203,12 @@ pub trait Output {
     /// more comes.
     fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
         let _ = row;
+        Ok(())
+    }
+
+    /// A packet. In their order.
+    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), Self::Error> {
+        let _ = seen;
         Ok(())
     }
 

@@ -15,7 +15,8 @@ pub struct TcpOptions {
     pub mss: Option<u16>,
     pub window_scale: Option<u8>,
     pub sack_permitted: bool,
-    pub timestamps: bool,
+    /// TSval and TSecr.
+    pub timestamps: Option<(u32, u32)>,
     /// Blocks of a SACK option, in their order; empty without one.
     pub sack: Vec<(u32, u32)>,
 }
@@ -104,7 +105,7 @@ fn options_of(bytes: &[u8]) -> TcpOptions {
             TcpOptionElement::SelectiveAcknowledgement(first, more) => {
                 options.sack = std::iter::once(first).chain(more.into_iter().flatten()).collect();
             }
-            TcpOptionElement::Timestamp(..) => options.timestamps = true,
+            TcpOptionElement::Timestamp(value, echo) => options.timestamps = Some((value, echo)),
         }
     }
     options

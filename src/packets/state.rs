@@ -70,7 +70,7 @@ impl Offer {
             // RFC 7323, 2.3: a larger shift counts as 14.
             window_scale: o.window_scale.map(|shift| shift.min(14)),
             sack: o.sack_permitted,
-            timestamps: o.timestamps,
+            timestamps: o.timestamps.is_some(),
             // RFC 3168, 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone.
             ecn: if syn.ack { syn.ece && !syn.cwr } else { syn.ece && syn.cwr },
             window: syn.window,

@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use super::order::Consumer;
 use super::snapshots::{Key, key};
 use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
-use crate::estats::{Engine, Output, RttSample};
+use crate::estats::{Engine, Output, PacketSeen, RttSample};
 use crate::packets::{PacketCounts, Tracker, order};
+use crate::rtt::{self, FlowRtt, Way};
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
@@ -28,7 +29,12 @@ pub(super) struct Beside<'a, O, S, P> {
     accounting: Accounting,
     /// Makes connections of packets, where nothing else does.
     tracker: Option<Tracker>,
-    /// Samples of RTT, by their time, with the number of their flow.
+    /// Matching, by the slot of the flow.
+    rtt: Vec<Option<Box<FlowRtt>>>,
+    rtt_options: rtt::Options,
+    /// What a packet answers, on its way.
+    answers: Vec<rtt::Sample>,
+    /// Samples of RTT, by their time, with the slot of their flow.
     samples: VecDeque<(u32, RttSample)>,
 }
 
@@ -50,7 +56,7 @@ where
         engine: Engine<'a, O>,
         mut snapshots: S,
         mut packets: P,
-        options: accounting::Options,
+        (options, rtt_options): (accounting::Options, rtt::Options),
         tracker: Option<Tracker>,
     ) -> Result<Self, E> {
         let next_snapshot = snapshots.next().transpose()?;
@@ -63,6 +69,9 @@ where
             next_packet,
             accounting: Accounting::new(options),
             tracker,
+            rtt: Vec::new(),
+            rtt_options,
+            answers: Vec::new(),
             samples: VecDeque::new(),
         })
     }
@@ -111,8 +120,7 @@ where
     /// A packet, in the order of its flow's packets, counted once.
     fn seen(&mut self, seen: &Seen) -> Result<(), E> {
         let Seen { packet, late, .. } = seen;
-        // Passive RTT: `rtt.packet(seen.slot, seen.forward, packet, |sample| ...)` goes here, with
-        // what `self.accounting.flow(seen.slot)` knows, into `self.samples`.
+        self.match_rtt(seen)?;
         self.give_samples(packet.ts_ns)?;
         // Whether one of its ends is this host's, an interface cannot say.
         if let Some(tracker) = &mut self.tracker
@@ -124,11 +132,42 @@ where
         Ok(())
     }
 
+    /// Looks for what a packet answers.
+    fn match_rtt(&mut self, seen: &Seen) -> Result<(), E> {
+        let Seen { slot, forward, packet, .. } = seen;
+        let index = *slot as usize;
+        if self.rtt.len() <= index {
+            self.rtt.resize_with(index + 1, || None);
+        }
+        let options = self.rtt_options;
+        let matching = self.rtt[index].get_or_insert_with(|| Box::new(FlowRtt::new(options)));
+        let way = if *forward { Way::Forth } else { Way::Back };
+        self.answers.clear();
+        matching.packet(packet, way, &mut |sample| self.answers.push(*sample));
+        let Some(flow) = self.accounting.flow(*slot) else { return Ok(()) };
+        for sample in &self.answers {
+            let sample = RttSample {
+                conn_id: None,
+                flow: flow.number,
+                begin_ns: flow.first_ns,
+                protocol: flow.protocol,
+                ends: flow.ends,
+                sample: *sample,
+            };
+            self.samples.push_back((*slot, sample));
+        }
+        let (forward, answers) = (*forward, &self.answers[..]);
+        Ok(self.engine.packet(&PacketSeen { packet, forward, flow, answers })?)
+    }
+
     /// A flow is over. Its slot may have another flow from the next step on.
     fn ended(&mut self, slot: u32, span: &Span, flow: &Flow) -> Result<(), E> {
-        // Passive RTT: `rtt.ended(slot)` goes here. Its last samples have their owner from the flow.
+        if let Some(matching) = self.rtt.get_mut(slot as usize) {
+            *matching = None;
+        }
+        // Its last samples have their owner from the flow.
         // There are none but of a flow that ended while its packets came.
-        let recent = |first: &(u32, RttSample)| flow.last_ns >= first.1.ts_ns;
+        let recent = |first: &(u32, RttSample)| flow.last_ns >= first.1.sample.ts_ns;
         if self.samples.front().is_some_and(recent) {
             for (of, sample) in &mut self.samples {
                 if *of == slot && sample.flow == flow.number && sample.conn_id.is_none() {
@@ -142,7 +181,7 @@ where
     /// Gives out the samples that have waited long enough for their connection.
     fn give_samples(&mut self, now_ns: u64) -> Result<(), E> {
         while let Some((slot, sample)) = self.samples.front_mut()
-            && sample.ts_ns.saturating_add(OWNER_NS) <= now_ns
+            && sample.sample.ts_ns.saturating_add(OWNER_NS) <= now_ns
         {
             let flow = self.accounting.flow(*slot).filter(|flow| flow.number == sample.flow);
             if let Some(owner) = flow.and_then(|flow| flow.owner.as_ref()) {

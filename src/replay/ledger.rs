@@ -102,10 +102,15 @@ impl Ledger {
     /// sample that is not after it, else by the first: the clock is stepped and slewed while a
     /// recording runs, so one offset for all of it would be wrong after the first step.
     pub fn wall_us(&self, monotonic_ns: u64) -> Option<u64> {
+        self.wall_ns(monotonic_ns).map(|ns| ns / 1_000)
+    }
+
+    /// The same in nanoseconds.
+    pub fn wall_ns(&self, monotonic_ns: u64) -> Option<u64> {
         let after = self.clocks.partition_point(|&(at, _)| at <= monotonic_ns);
         let (at, realtime) = *self.clocks.get(after.saturating_sub(1))?;
         let ns = i128::from(realtime) + i128::from(monotonic_ns) - i128::from(at);
-        u64::try_from(ns / 1_000).ok()
+        u64::try_from(ns).ok()
     }
 
     /// Records of one sort lost in intervals that overlap the time from `begin_ns` to `end_ns`, ends

@@ -51,6 +51,14 @@ impl Row {
         self.number(column).unwrap_or_else(|| panic!("{column} is NULL"))
     }
 
+    /// A truth value; panics where it is NULL.
+    pub fn flag(&self, column: &str) -> bool {
+        match self.get(column) {
+            Some(Value::Bool(flag)) => *flag,
+            other => panic!("{column} is {other:?}, not a truth value"),
+        }
+    }
+
     /// The text; panics on NULL.
     pub fn text(&self, column: &str) -> &str {
         match self.get(column) {

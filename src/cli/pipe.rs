@@ -1,0 +1,42 @@
+//! Standard output of commands that may write for long.
+
+use std::cell::Cell;
+use std::io;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use estats::export::ExportError;
+
+/// Standard output that remembers whether its reader has gone: libraries on the way make texts of
+/// errors, and that one is none.
+#[derive(Clone, Default)]
+pub struct Pipe {
+    is_closed: Rc<Cell<bool>>,
+}
+
+impl Pipe {
+    /// The exit status, no matter what writing to a closed pipe was called.
+    pub fn told(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
+        match written {
+            Err(_) if self.is_closed.get() => Ok(ExitCode::SUCCESS),
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    fn watched<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        let is_closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+        self.is_closed.set(self.is_closed.get() || done.as_ref().is_err_and(is_closed));
+        done
+    }
+}
+
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.watched(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.watched(io::stdout().flush())
+    }
+}

@@ -1,0 +1,160 @@
+//! `rtt`: passive RTT in ePPing's formats, and RTT three ways.
+
+use std::io::{self, BufWriter, Write as _};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use estats::export::epping::{self, Selection};
+use estats::log::Recording;
+use estats::replay::Options;
+use estats::rtt::sampling::{Limit, Policy, RttType};
+use estats::rtt::{Method, aggregate, three_ways};
+
+use super::pipe::Pipe;
+use super::{print_json, replay};
+
+/// Formats of ePPing and pping.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A line per event for people
+    Standard,
+    /// ePPing's events as one array
+    Json,
+    /// ePPing's events, one per line
+    Jsonl,
+    /// ppviz's four fields
+    Ppviz,
+    /// pping's seven fields (`pping -m`), which ppviz reads too
+    Pping,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Type {
+    Min,
+    Smoothed,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --tcp, --icmp or --method: TCP by timestamps, as ePPing. Options that ePPing has \
+                  mean the same here; docs/rtt.md has the table.\n\n\
+                  Example: estats-analyze rtt run1 -T -C --format ppviz > run1.pping"
+)]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// The format
+    #[arg(short = 'F', long, value_enum, default_value = "standard")]
+    format: Format,
+    /// TCP by timestamps
+    #[arg(short = 'T', long)]
+    tcp: bool,
+    /// ICMP and ICMPv6 echo
+    #[arg(short = 'C', long)]
+    icmp: bool,
+    /// A method by its name in rtt.parquet (tcp_sequence, quic_spin, dns ...); may be repeated
+    #[arg(long, value_name = "NAME", value_parser = parse_method)]
+    method: Vec<Method>,
+    /// Keep samples of a flow at least so far apart; 0 keeps all
+    #[arg(short, long, value_name = "MS", default_value_t = 0.0)]
+    rate_limit: f64,
+    /// Keep samples of a flow at least so many of its RTTs apart
+    #[arg(short = 'R', long, value_name = "FACTOR", conflicts_with = "rate_limit")]
+    rtt_rate: Option<f64>,
+    /// The RTT that --rtt-rate counts in
+    #[arg(short = 't', long, value_enum, default_value = "min", requires = "rtt_rate")]
+    rtt_type: Type,
+    /// So many samples of a flow may come early
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    burst: u32,
+    /// Also the time that the recorded end itself took to answer
+    #[arg(short = 'l', long)]
+    include_local: bool,
+    /// Take SYN and SYN-ACK for TCP by timestamps too
+    #[arg(short = 's', long, alias = "include-SYN")]
+    include_syn: bool,
+    /// RTTs by prefix every so many seconds, instead of one by one
+    #[arg(short, long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    aggregate: Option<u64>,
+    /// Length of IPv4 prefixes
+    #[arg(short = '4', long, value_name = "LEN", default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
+    aggregate_subnets_v4: u8,
+    /// Length of IPv6 prefixes
+    #[arg(short = '6', long, value_name = "LEN", default_value_t = 48, value_parser = clap::value_parser!(u8).range(0..=128))]
+    aggregate_subnets_v6: u8,
+    /// By where answers went, not by where they came from
+    #[arg(long)]
+    aggregate_reverse: bool,
+    /// RTT three ways per connection: timestamps, sequence numbers, the kernel's own samples
+    #[arg(long, conflicts_with_all = ["format", "aggregate", "method", "tcp", "icmp", "rate_limit"])]
+    compare: bool,
+    /// The comparison as JSON
+    #[arg(long, requires = "compare")]
+    json: bool,
+}
+
+fn parse_method(name: &str) -> Result<Method, String> {
+    let names = || Method::ALL.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+    Method::by_name(name).ok_or_else(|| format!("no method has this name: there are {}", names()))
+}
+
+impl Arguments {
+    fn selection(&self) -> Selection {
+        let mut methods = self.method.clone();
+        if self.tcp || (methods.is_empty() && !self.icmp) {
+            methods.push(Method::TcpTimestamps);
+        }
+        if self.icmp {
+            methods.push(Method::IcmpEcho);
+        }
+        let rtt_type = match self.rtt_type {
+            Type::Min => RttType::Min,
+            Type::Smoothed => RttType::Smoothed,
+        };
+        let limit = match self.rtt_rate {
+            Some(factor) => Some(Limit::Rtt(factor, rtt_type)),
+            None => (self.rate_limit > 0.0).then_some(Limit::Time((self.rate_limit * 1e6) as u64)),
+        };
+        let seconds = |s: u64| NonZeroU64::new(s.saturating_mul(1_000_000_000));
+        Selection {
+            methods,
+            format: match self.format {
+                Format::Standard => epping::Format::Standard,
+                Format::Json => epping::Format::Json,
+                Format::Jsonl => epping::Format::Jsonl,
+                Format::Ppviz => epping::Format::Ppviz,
+                Format::Pping => epping::Format::Pping,
+            },
+            include_local: self.include_local,
+            policy: limit.map(|limit| Policy { limit, burst: self.burst }),
+            aggregate: self.aggregate.and_then(seconds).map(|interval_ns| aggregate::Options {
+                interval_ns,
+                prefix_v4: self.aggregate_subnets_v4,
+                prefix_v6: self.aggregate_subnets_v6,
+                reverse: self.aggregate_reverse,
+                include_syn: self.include_syn,
+            }),
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let recording = Recording::open(&arguments.run)?;
+    let mut options = Options { threads: replay::cpus(), ..Options::default() };
+    options.rtt.include_syn = arguments.include_syn;
+    if arguments.compare {
+        let compared = three_ways::compare(&recording, options)?;
+        if arguments.json {
+            print_json(&compared)?;
+        } else {
+            io::stdout().lock().write_all(three_ways::render(&compared).as_bytes())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let pipe = Pipe::default();
+    let mut out = BufWriter::new(pipe.clone());
+    let written = epping::write(&recording, &options, &arguments.selection(), &mut out);
+    pipe.told(written.and_then(|()| Ok(out.flush()?)))
+}
