@@ -84,16 +84,9 @@ enum Command {
     Audit(audit::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
-    /// Ask the tables in SQL; each Parquet file is a table of its name
-    #[command(
-        after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
-    )]
-    Sql {
-        /// Directory of a recording
-        run: PathBuf,
-        /// One statement
-        statement: String,
-    },
+    /// Ask the tables of recordings in SQL; each Parquet file is a table of its name, and its column
+    /// `run` names the recording
+    Sql(sql::Arguments),
     /// Write a recording in another tool's format to standard output
     #[command(
         after_help = "Example: estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
@@ -134,7 +127,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
-        (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
+        (Some(Command::Sql(arguments)), _) => sql::run(&arguments),
         (Some(Command::Export { run, format }), _) => export::run(&run, format),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
