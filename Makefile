@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint docs man golden guest coverage bench clean
+.PHONY: help setup build release demo test lint analyzer notebooks spark docs man golden guest coverage bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,19 @@ demo: setup ## record an iperf3 transfer between two network namespaces and show
 
 test: setup lint ## all tests; the live ones need root and BPF and say so
 	$(CARGO) test --all-features
+	$(MAKE) notebooks spark
+
+# With the tests' features, or polars would be built once more.
+analyzer: setup
+	$(CARGO) test --all-features --test docs --no-run
+
+ANALYZE = $(or $(CARGO_TARGET_DIR),target)/debug/estats-analyze
+
+notebooks: analyzer ## run the notebooks and every snippet of the README, with the Python packages they pin
+	sh scripts/notebooks.sh $(ANALYZE)
+
+spark: analyzer ## recordings of several hosts through Apache Spark (456 MB to download; ESTATS_SPARK=0 leaves it out)
+	sh scripts/spark.sh $(ANALYZE)
 
 lint: ## formatting, clippy, and that estats-analyze builds without clang and libbpf
 	$(CARGO) fmt --check

@@ -46,6 +46,10 @@ need depmod kmod
 need readelf binutils
 need tc iproute2
 need /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+# Notebooks and the README's Python (scripts/notebooks.sh), and Spark's Java (scripts/spark.sh).
+need python3 python3
+need /usr/lib/python3.11/ensurepip python3-venv
+[ "${ESTATS_SPARK:-1}" = 0 ] || need java openjdk-17-jre-headless
 
 if ! command -v cargo >/dev/null 2>&1; then
 	echo "setup: cargo is not installed: get Rust 1.95 or newer from https://rustup.rs" >&2

@@ -111,16 +111,9 @@ enum Command {
     Compare(compare::Arguments),
     /// Passive RTT of TCP, ICMP, QUIC and DNS in ePPing's formats, and RTT three ways
     Rtt(rtt::Arguments),
-    /// Ask the tables in SQL; each Parquet file is a table of its name
-    #[command(
-        after_help = "Example: estats-analyze sql run1 \"SELECT RemPort, SegsRetrans FROM estats\""
-    )]
-    Sql {
-        /// Directory of a recording
-        run: PathBuf,
-        /// One statement
-        statement: String,
-    },
+    /// Ask the tables of recordings in SQL; each Parquet file is a table of its name, and its column
+    /// `run` names the recording
+    Sql(sql::Arguments),
     /// Write a recording, or a table of it, in another format
     Export(export::Arguments),
     /// Completions of this program for a shell
@@ -168,7 +161,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),
         (Some(Command::Rtt(arguments)), _) => rtt::run(&arguments),
-        (Some(Command::Sql { run, statement }), _) => sql::run(&run, &statement),
+        (Some(Command::Sql(arguments)), _) => sql::run(&arguments),
         (Some(Command::Export(arguments)), _) => export::run(&arguments),
         (Some(Command::Completions(arguments)), _) => {
             shell::completions(&arguments, Arguments::command())
