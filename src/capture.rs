@@ -24,6 +24,7 @@ mod points;
 mod session;
 mod skips;
 mod snapshot;
+mod top;
 mod transport;
 mod walk;
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
+use chrono::Utc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{
@@ -19,7 +20,7 @@ use estats::{
     },
     log::WriterOptions,
     schema::Hook,
-    units,
+    traffic, units,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -72,6 +73,8 @@ enum Sub {
 }
 
 #[derive(clap::Args)]
+#[group(id = "recording")]
+#[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
 struct Record {
     /// Directory of the recording; it must not exist, or be empty [default: estats-<pid>]
     #[arg(short, long, value_name = "DIR")]
@@ -137,6 +140,10 @@ struct Record {
     /// Also record packets, as this interface gets and gives them; `all` for all
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
+    /// Print the packets' largest flows so far on standard output, at this interval [default: 1s]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1s", requires = "seen", value_parser = units::duration)]
+    top: Option<Duration>,
     /// How to get at interfaces: auto, tcx, tc
     #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface")]
     attach: At,
@@ -244,6 +251,9 @@ fn optional_hook(name: &str) -> Result<Hook, String> {
     })
 }
 
+/// Flows in a table of `--top`.
+const TOP_ROWS: usize = 20;
+
 const LOST: u8 = 3;
 const UNUSABLE: u8 = 2;
 
@@ -309,6 +319,7 @@ fn record(args: Record) -> Result<ExitCode> {
             digest_bytes: args.digest_bytes,
             ring_bytes: args.packet_ring.max(4096),
         }),
+        top: args.top,
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -332,6 +343,15 @@ fn record(args: Record) -> Result<ExitCode> {
             before = *p;
         }
         Notice::Progress(_) => {}
+        Notice::Top(lines) => {
+            let now = Utc::now().format("%Y-%m-%d %H:%M:%S");
+            if live {
+                say(clear);
+            }
+            // A reader that closed the pipe has seen enough; the recording goes on.
+            let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
+            let _ = std::io::stdout().write_all(table.as_bytes());
+        }
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),

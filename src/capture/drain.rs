@@ -10,6 +10,7 @@ use super::{
     cgroup::Paths,
     clock,
     skips::Skips,
+    top::Top,
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
@@ -69,6 +70,8 @@ struct Sink {
     connections: u64,
     open: u64,
     packets: u64,
+    /// Kept only for `--top`.
+    top: Option<Top>,
     /// Kept only for polls over netlink.
     identities: Option<Identities>,
     /// Bytes that the rings held when they were read, by their places.
@@ -116,6 +119,9 @@ impl Sink {
     fn take_packet(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         let packet = decode_packet(bytes)?;
         let cpu = packet.cpu;
+        if let Some(top) = &mut self.top {
+            top.packet(&packet);
+        }
         self.writer.packet(packet)?;
         self.packets += 1;
         self.count(cpu);
@@ -185,6 +191,7 @@ impl<'obj> Drain<'obj> {
             connections: 0,
             open: 0,
             packets: 0,
+            top: None,
             identities: None,
             fill: vec![0; places.count()],
         }));
@@ -261,9 +268,22 @@ impl<'obj> Drain<'obj> {
             sink.writer.drained(begun)?;
         }
         self.marked = logged;
+        if let Some(top) = &mut sink.top {
+            top.drained(begun);
+        }
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
         Ok(())
+    }
+
+    /// From now on packets are accounted for this.
+    pub(super) fn set_top(&mut self, top: Top) {
+        self.sink.borrow_mut().top = Some(top);
+    }
+
+    /// What packets are accounted for, if for anything, by `work`.
+    pub(super) fn with_top<T>(&mut self, work: impl FnOnce(&mut Top) -> T) -> Option<T> {
+        self.sink.borrow_mut().top.as_mut().map(work)
     }
 
     /// Reads what is left after the hooks were detached, until every number given out is either

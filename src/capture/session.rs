@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -18,6 +19,7 @@ use super::{
     packets::Packets,
     points::HookSet,
     snapshot::{Poller, PollsBy, Snapshots},
+    top::Top,
     transport::Transport,
     walk,
 };
@@ -25,6 +27,7 @@ use crate::log::{
     FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
 };
 use crate::schema::Hook;
+use crate::traffic::Line;
 
 /// How to record.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Options {
     pub snapshots: Option<Snapshots>,
     /// Packets.
     pub packets: Option<Packets>,
+    /// Time between two tables of the packets' flows ([`Notice::Top`]); none for no tables.
+    pub top: Option<Duration>,
     /// Segment sizes and bounds.
     pub log: WriterOptions,
 }
@@ -100,6 +105,9 @@ pub enum Notice<'a> {
     Recording,
     /// Once a second.
     Progress(&'a Progress),
+    /// At the interval of [`Options::top`], and at the end: flows of the packets so far, those with
+    /// the most bytes first.
+    Top(&'a [Line]),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
     /// No interface that was asked for has this name; one that comes will be followed.
@@ -204,6 +212,11 @@ pub fn record(
     for name in follower.iter().flat_map(Follower::missing) {
         notice(Notice::NoInterface(name));
     }
+    if let Some(every) = options.top
+        && let Some(every_ns) = NonZeroU64::new(every.as_nanos() as u64)
+    {
+        drain.set_top(Top::new(every_ns, (started.monotonic_ns, started.realtime_ns)));
+    }
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
@@ -241,6 +254,9 @@ pub fn record(
                 }
                 state.slow_polls = slow;
                 notice(Notice::Progress(&state));
+            }
+            if let Some(lines) = drain.with_top(|top| top.due(now)).flatten() {
+                notice(Notice::Top(&lines));
             }
         }
         if let Some(command) = running.as_mut()
@@ -282,6 +298,9 @@ pub fn record(
             manifest.interfaces = follower.seen().to_vec();
         }
         drain.settle(counters)?;
+        if let Some(lines) = drain.with_top(Top::finish) {
+            notice(Notice::Top(&lines));
+        }
         update(&mut state, &drain);
         let ended = clock::sample();
         manifest.ended = Some(ended);

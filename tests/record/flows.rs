@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::SUITE;
-use crate::run::Recorder;
+use crate::run::{Recorder, analyze};
 use crate::support::gate::{self, Needs};
 use crate::support::impair::Impairment;
 use crate::support::link::Direction;
@@ -37,8 +37,17 @@ fn packets_bear_out_the_counters_and_the_link() {
         ..Impairment::default()
     });
     let (client, server) = (pair.client.name(), pair.server.name());
-    let arguments =
-        ["--packets", "--interface", "all", "--netns", client, "--netns", server, "--all"];
+    let arguments = [
+        "--packets",
+        "--interface",
+        "all",
+        "--top=1h",
+        "--netns",
+        client,
+        "--netns",
+        server,
+        "--all",
+    ];
     let recorder = Recorder::start(&arguments);
     let mut connections = 0;
     for family in [Family::V4, Family::V6] {
@@ -106,4 +115,10 @@ fn packets_bear_out_the_counters_and_the_link() {
     let out = flows.iter().filter(|row| row.text("direction") == "out");
     let sent: i64 = out.map(|row| row.int("segments")).sum();
     assert_eq!(sent as u64, link, "segments sent by sockets, and offered to the link");
+
+    // The recorder accounted the same packets as replay: its only table is the one at the end.
+    let replayed = analyze(&["flows", "--sort", "bytes", "--top", "20"], &finished.dir);
+    let (time, live) = finished.stdout.split_once('\n').expect("a time, then the table");
+    assert!(time.starts_with("20") && time.len() == "2026-11-25 10:00:00".len(), "{time}");
+    assert_eq!(live.trim_end(), String::from_utf8_lossy(&replayed.stdout).trim_end());
 }
