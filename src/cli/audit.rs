@@ -42,16 +42,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     continue;
                 }
                 let side = |v: Option<i64>| v.map_or_else(|| "NULL".to_owned(), |v| v.to_string());
+                // A witness that was not there need not be quoted.
+                let packets = c.packets.map_or_else(String::new, |n| format!(", {n} in packets"));
                 writeln!(
                     out,
-                    "connection {} ({}): {}: {}: {} in the tables, {} in the kernel, {} in packets",
+                    "connection {} ({}): {}: {}: {} in the tables, {} in the kernel{packets}",
                     connection.conn_id,
                     connection.name,
                     c.verdict,
                     c.relation,
                     side(c.replayed),
-                    side(c.kernel),
-                    side(c.packets)
+                    side(c.kernel)
                 )?;
             }
         }
