@@ -20,8 +20,12 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 #: Names of recordings in the README -> bundled ones; names with a number are RUN otherwise.
-RECORDINGS = {"run5": "snapshots", "cubic": "loss", "reno": "function-hooks"}
+RECORDINGS = {"run5": "snapshots", "cubic": "loss", "bbr": "reordering", "reno": "function-hooks"}
 RUN = "loss"
+#: Those that are recorded with packets in the README: of a capture here.
+WITH_PACKETS = ("run6", "run10")
+#: Consecutive parts of one recording.
+PARTS = {"monday": ("--to", "1500ms"), "tuesday": ("--from", "1500ms")}
 #: A Web10G kernel's account, with a capture of the same connections.
 REFERENCE = ROOT / "testdata/reference/b_loss"
 
@@ -85,6 +89,12 @@ class Directory:
         (self.path / name).write_bytes(gzip.compress(packets))
 
     def recording(self, name):
+        if name in WITH_PACKETS:
+            self.call("import-pcap", str(REFERENCE / "B.pcap.zst"), "-o", name)
+            return
+        if name in PARTS:
+            self.call("cut", str(ROOT / "testdata" / RUN / "run"), "-o", name, *PARTS[name])
+            return
         scenario = RECORDINGS.get(name, RUN)
         shutil.copytree(ROOT / "testdata" / scenario / "run", self.path / name)
         self.call("replay", name)
@@ -101,7 +111,10 @@ class Directory:
         for name in re.findall(r"[\w.-]+\.pcapng\.gz", code):
             if not (self.path / name).exists():
                 self.capture(name)
-        for name in dict.fromkeys(re.findall(rf"\b(?:run\d+|{'|'.join(RECORDINGS)})\b", code)):
+        for name in re.findall(r"--key (\S+)", code):
+            (self.path / name).write_bytes(os.urandom(32))
+        names = "|".join((*RECORDINGS, *PARTS))
+        for name in dict.fromkeys(re.findall(rf"\b(?:run\d+|{names})\b(?!\.)", code)):
             if name not in made and not (self.path / name).exists():
                 self.recording(name)
         for name in re.findall(r"--reference (\S+)", code):
