@@ -139,16 +139,33 @@ proptest! {
             prop_assert!(sample.rtt_ns <= 1_800_000, "{sample:?}");
         }
     }
+}
 
-    /// Random values are no edges (RFC 9000 lets an end send them that does not spin).
-    #[test]
-    fn noise_gives_next_to_nothing(bits in prop::collection::vec(any::<(bool, bool)>(), 500)) {
+/// Random values are no edges (RFC 9000 lets an end send them that does not spin). Of a few sequences
+/// many packets pass for edges, so what is bounded is their share over a hundred, always the same: 8 in
+/// 1000 when it was written.
+#[test]
+fn noise_gives_next_to_nothing() {
+    const FLOWS: u64 = 100;
+    const PACKETS: u64 = 1000;
+    let mut state = 1_u64;
+    let mut random = || {
+        // The finalizer of splitmix64
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ x >> 31) & 1 == 1
+    };
+    let (mut all, mut most) = (0, 0);
+    for _ in 0..FLOWS {
         let mut s = script(443);
-        for (i, (a, b)) in bits.iter().enumerate() {
-            let us = 100 * i as u64;
-            short(&mut s, us, Way::Forth, *a);
-            short(&mut s, us + 50, Way::Back, *b);
+        for i in 0..PACKETS / 2 {
+            short(&mut s, 100 * i, Way::Forth, random());
+            short(&mut s, 100 * i + 50, Way::Back, random());
         }
-        prop_assert!(s.samples.len() < 60, "{} of 1000 packets", s.samples.len());
+        all += s.samples.len() as u64;
+        most = most.max(s.samples.len());
     }
+    let per_mille = all / FLOWS;
+    assert!(per_mille < 20, "{per_mille} of 1000 packets, at most {most}");
 }
