@@ -533,6 +533,17 @@ fn flows_are_the_connections_of_their_sockets() {
     assert_eq!(flows[1].closing, Some(Closing::EndOfRecording));
 }
 
+/// It was looked at once for each of its timeouts in between.
+#[test]
+fn a_clock_that_jumps_by_centuries_takes_one_step() {
+    let timeouts = Timeouts { answered_ns: 1, unanswered_ns: 1, ..Timeouts::default() };
+    let mut run = Run::with(Options { timeouts, ..Options::default() });
+    run.accounting.lifecycle(3, &lifecycle(Event::Open, run.ns, 7));
+    run.see(tcp(true, 100, 0, SYN, 0));
+    run.wait(u64::MAX / 2);
+    assert_eq!(run.one().closing, Some(Closing::EndOfRecording), "it lives");
+}
+
 #[test]
 fn a_cookie_finds_the_connection_behind_nat() {
     let mut run = Run::new();
