@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use common::{options, replay, synthetic, transposed};
 
 const TABLES: [&str; 4] = ["connections", "estats", "series", "ledger"];
-/// Of recordings that have the kernel's account beside the final values: the older ones have none.
-const ACCOUNTS: [&str; 2] = ["sockets", "audit"];
+/// Of recordings that have snapshots or packets: the others have no rows there.
+const ACCOUNTS: [&str; 5] = ["sockets", "audit", "flows", "rtt", "rtt_aggregate"];
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
