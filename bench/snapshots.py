@@ -103,7 +103,7 @@ def poll_times(directory, sockets):
     for i in range(1, len(times) + 1):
         # Polls are two seconds apart; what is written in the middle of one may take some tenths.
         if i == len(times) or (times[i] - times[i - 1]).total_seconds() > 1:
-            if i - first == sockets:
+            if sockets <= i - first <= sockets * 1.01:
                 polls.append((times[i - 1] - times[first]).total_seconds())
             first = i
     return polls
@@ -113,13 +113,12 @@ def dumps(count, repeats):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     ends = connections(count // 2)
-    port = ends[0].getsockname()[1]
     ours = {}
     for by in ("iterator", "netlink"):
         with tempfile.TemporaryDirectory() as scratch:
             directory = f"{scratch}/run"
-            # Filtered by port, so that the sockets of others on the host are not counted.
-            recorded(directory, 2 * repeats + 0.5, "--snapshots", "2s", "--snapshots-by", by, "--port", port)
+            # Unfiltered, as inet_diag and ss are: the few other sockets of the host count everywhere.
+            recorded(directory, 2 * repeats + 0.5, "--snapshots", "2s", "--snapshots-by", by)
             ours[by] = poll_times(directory, count)
             if not ours[by]:
                 lab.fail(f"no poll of all sockets was recorded by {by}")

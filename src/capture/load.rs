@@ -188,7 +188,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         cpus: libbpf_rs::num_possible_cpus().map_err(|e| CaptureError::bpf("count the CPUs", e))?,
     };
     let (set, transport) = kernel.choose(plan)?;
-    let mut unusable = unusable(plan, set, &kernel);
+    let mut unusable = unusable(plan, set, transport, &kernel);
     let mut left_out = Vec::new();
     let (object, section) = loop {
         let open = prepare(plan, set, transport, &kernel, &unusable, &left_out)?;
@@ -361,7 +361,12 @@ fn base(name: &OsStr) -> &str {
 }
 
 /// The places that this kernel or this plan does not allow, and why.
-fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, String)> {
+fn unusable(
+    plan: &Plan<'_>,
+    set: HookSet,
+    transport: Transport,
+    kernel: &Kernel<'_>,
+) -> Vec<(usize, String)> {
     let release = host::release();
     let reason = |point: &Point| -> Option<String> {
         if !point.is_in(set) {
@@ -375,6 +380,9 @@ fn unusable(plan: &Plan<'_>, set: HookSet, kernel: &Kernel<'_>) -> Vec<(usize, S
         }
         if let Some(reason) = not_asked_for(point, plan.packets) {
             return Some(reason.to_owned());
+        }
+        if transport == Transport::Perf && point.hooks.iter().any(|hook| hook.is_packet()) {
+            return Some("packets need BPF ring buffers".to_owned());
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some("function hooks are not in the tracepoint set".to_owned());
