@@ -17,6 +17,8 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 {
 	u16 generation = c->start_ns ? c->generation + 1 : 0;
 
+	if (generation)
+		reused = true;
 	__builtin_memset(c, 0, offsetof(struct conn, rec));
 	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
 	c->generation = generation;
@@ -63,23 +65,14 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	r->event = what;
 	r->start_ns = c->start_ns;
 	r->family = sk->__sk_common.skc_family;
-	if (is_ipv6(r->family)) {
-		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
-	} else {
-		u32 addr = sk->__sk_common.skc_rcv_saddr;
-
-		__builtin_memcpy(r->local_addr, &addr, sizeof(addr));
-		addr = sk->__sk_common.skc_daddr;
-		__builtin_memcpy(r->remote_addr, &addr, sizeof(addr));
-	}
+	read_addresses(r->local_addr, r->remote_addr, sk);
 	r->local_port = c->local_port;
 	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
-	r->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	r->netns = DEREF(sk, __sk_common.skc_net.net, ns.inum);
 	r->cgroup_id = cgroup_id(sk);
 	r->uid = sk->sk_uid.val;
 	r->sk_err = sk->sk_err;
-	BPF_CORE_READ_INTO(&r->congestion, icsk, icsk_ca_ops, name);
+	read_congestion(r->congestion, icsk);
 	owner = owner_of(key);
 	if (owner) {
 		r->pid = owner->pid;

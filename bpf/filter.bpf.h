@@ -56,6 +56,11 @@ struct {
 	__type(value, u8);
 } addrs __weak SEC(".maps");
 
+static __always_inline bool filtering(void)
+{
+	return filter_pid || filter_cgroup || filter_netns || filter_port || filter_addr;
+}
+
 /* Linux before 5.15 packs other things into the same word and marks them by the two low bits. */
 struct sock_cgroup_data___packed {
 	u64 val;
@@ -94,8 +99,12 @@ static __always_inline u64 kernfs_id(const struct kernfs_node *kn)
 
 static __always_inline u64 cgroup_id(const struct sock *sk)
 {
-	struct cgroup *cgroup = cgroup_of(sk);
+	struct cgroup *cgroup;
 
+	/* Linux 5.15; the id has its place since 5.5 */
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
+		return DEREF(sk, sk_cgrp_data.cgroup, kn, id);
+	cgroup = cgroup_of(sk);
 	return cgroup ? kernfs_id(BPF_CORE_READ(cgroup, kn)) : 0;
 }
 
@@ -166,7 +175,7 @@ static __always_inline bool owner_passes(const struct sock *sk, const struct own
 	if (filter_pid && !(owner && owner->followed))
 		return false;
 	if (filter_netns) {
-		u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+		u32 inum = DEREF(sk, __sk_common.skc_net.net, ns.inum);
 
 		if (!bpf_map_lookup_elem(&netnses, &inum))
 			return false;

@@ -72,7 +72,7 @@ int poll(struct bpf_iter__tcp *ctx)
 	u64 now = bpf_ktime_get_ns(), cookie, hash = 0, *last = NULL;
 	struct socket_record *r;
 	struct sock *sk;
-	struct conn *c;
+	struct conn *c = NULL;
 	u32 zero = 0, *number;
 	u8 state;
 
@@ -83,15 +83,18 @@ int poll(struct bpf_iter__tcp *ctx)
 	/* A listener is no connection; one that is over has had its last snapshot. */
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
-	c = conn_of(tp);
-	if (c) {
-		if (c->decision == REJECTED || c->closed)
+	/* Nothing is rejected without a filter, and its memory is far from the socket's: see there. */
+	if (filtering() || reused) {
+		c = conn_of(tp);
+		if (c) {
+			if (c->decision == REJECTED || c->closed)
+				return 0;
+		} else if (!owner_passes(sk, owner_of(tp))) {
 			return 0;
-	} else if (!owner_passes(sk, owner_of(tp))) {
-		return 0;
+		}
+		if (!(c && c->decision == RECORDED) && !tuple_passes(sk))
+			return 0;
 	}
-	if (!(c && c->decision == RECORDED) && !tuple_passes(sk))
-		return 0;
 	cookie = bpf_get_socket_cookie(tp);
 	if (sample > 1 && mixed(cookie) % sample)
 		return 0;

@@ -314,8 +314,7 @@ static __always_inline bool is_dctcp(const struct socket_record *r)
 static __always_inline u64 bbr_bandwidth(const struct tcp_sock *tp, const void *ca)
 {
 	const struct bbr *bbr = ca;
-	u64 bw = BPF_CORE_READ_BITFIELD_PROBED(bbr, lt_use_bw) ? BPF_CORE_READ(bbr, lt_bw)
-							       : BPF_CORE_READ(bbr, bw.s[0].v);
+	u64 bw = BPF_CORE_READ_BITFIELD(bbr, lt_use_bw) ? bbr->lt_bw : bbr->bw.s[0].v;
 
 	return bw * tp->mss_cache * 1000000 >> 24;
 }
@@ -324,8 +323,8 @@ static __always_inline u32 bbr_gain(const void *ca, bool pacing)
 {
 	const struct bbr *bbr = ca;
 
-	return pacing ? BPF_CORE_READ_BITFIELD_PROBED(bbr, pacing_gain)
-		      : BPF_CORE_READ_BITFIELD_PROBED(bbr, cwnd_gain);
+	return pacing ? BPF_CORE_READ_BITFIELD(bbr, pacing_gain)
+		      : BPF_CORE_READ_BITFIELD(bbr, cwnd_gain);
 }
 
 /* The time of the kernel's timers. */
@@ -364,20 +363,11 @@ read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what, u64 
 	r->hdr.hook = what >> 8;
 	r->why = what;
 	r->family = sk->__sk_common.skc_family;
-	if (is_ipv6(r->family)) {
-		BPF_CORE_READ_INTO(&r->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&r->remote_addr, sk, __sk_common.skc_v6_daddr);
-	} else {
-		u32 addr = sk->__sk_common.skc_rcv_saddr;
-
-		__builtin_memcpy(r->local_addr, &addr, sizeof(addr));
-		addr = sk->__sk_common.skc_daddr;
-		__builtin_memcpy(r->remote_addr, &addr, sizeof(addr));
-	}
+	read_addresses(r->local_addr, r->remote_addr, sk);
 	r->local_port = sk->__sk_common.skc_num;
 	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
-	r->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	BPF_CORE_READ_INTO(&r->congestion, icsk, icsk_ca_ops, name);
+	r->netns = DEREF(sk, __sk_common.skc_net.net, ns.inum);
+	read_congestion(r->congestion, icsk);
 	ca = (const void *)icsk + bpf_core_field_offset(struct inet_connection_sock, icsk_ca_priv);
 	socket_timer(&timer, tp);
 #define PRESENT(index) (r->present[(index) / 64] |= 1ULL << ((index) % 64))

@@ -18,6 +18,40 @@ static __always_inline bool after(u32 a, u32 b)
 	return before(b, a);
 }
 
+/* Network byte order, four octets each for IPv4; the rest of both stays as it is. */
+static __always_inline void read_addresses(void *local, void *remote, const struct sock *sk)
+{
+	if (is_ipv6(sk->__sk_common.skc_family)) {
+		const u32 *from = (const void *)&sk->__sk_common.skc_v6_rcv_saddr;
+		const u32 *to = (const void *)&sk->__sk_common.skc_v6_daddr;
+		int i;
+
+#pragma unroll
+		for (i = 0; i < 4; i++) {
+			((u32 *)local)[i] = from[i];
+			((u32 *)remote)[i] = to[i];
+		}
+	} else {
+		*(u32 *)local = sk->__sk_common.skc_rcv_saddr;
+		*(u32 *)remote = sk->__sk_common.skc_daddr;
+	}
+}
+
+/* `name` is aligned as the records have it. */
+static __always_inline void read_congestion(char name[16], const struct inet_connection_sock *icsk)
+{
+#ifdef ESTATS_KPROBE
+	const struct tcp_congestion_ops *ops = BPF_CORE_READ(icsk, icsk_ca_ops);
+
+	bpf_core_read(name, 16, &ops->name);
+#else
+	const u64 *from = (const void *)icsk->icsk_ca_ops->name;
+
+	((u64 *)name)[0] = from[0];
+	((u64 *)name)[1] = from[1];
+#endif
+}
+
 /* segments * mss in u64: the product passes 32 bits on fast paths, and RFC 4898 has 32: saturate */
 static __always_inline u64 estats_octets(u64 segments, u64 mss)
 {

@@ -583,7 +583,7 @@ socket_fields! {
     /// Smallest round-trip time as BBR estimates it.
     bbr_min_rtt {
         ty: U32, unit: "us", source: "tcp_bbr", needs: "congestion control bbr, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_bbr(r)", "BPF_CORE_READ((const struct bbr *)ca, min_rtt_us)"),
+        read: If("is_bbr(r)", "((const struct bbr *)ca)->min_rtt_us"),
     }
     /// Pacing gain, 256 being 1.
     bbr_pacing_gain {
@@ -598,39 +598,39 @@ socket_fields! {
     /// 1 while Vegas decides.
     vegas_enabled {
         ty: U8, unit: "", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, doing_vegas_now)"),
+        read: If("is_vegas(r)", "((const struct vegas *)ca)->doing_vegas_now"),
     }
     /// Round-trip times measured in the last round.
     vegas_rttcnt {
         ty: U32, unit: "", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, cntRTT)"),
+        read: If("is_vegas(r)", "((const struct vegas *)ca)->cntRTT"),
     }
     /// Smallest round-trip time of the connection.
     vegas_rtt {
         ty: U32, unit: "us", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, baseRTT)"),
+        read: If("is_vegas(r)", "((const struct vegas *)ca)->baseRTT"),
     }
     /// Smallest round-trip time of the last round.
     vegas_minrtt {
         ty: U32, unit: "us", source: "tcp_vegas", needs: "congestion control vegas, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_vegas(r)", "BPF_CORE_READ((const struct vegas *)ca, minRTT)"),
+        read: If("is_vegas(r)", "((const struct vegas *)ca)->minRTT"),
     }
     /// 1 while the last segment had the CE mark.
     dctcp_ce_state {
         ty: U32, unit: "", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_dctcp(r)", "BPF_CORE_READ((const struct dctcp *)ca, ce_state)"),
+        read: If("is_dctcp(r)", "((const struct dctcp *)ca)->ce_state"),
     }
     /// Share of marked data, 1024 being all.
     dctcp_alpha {
         ty: U32, unit: "1/1024", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
-        read: If("is_dctcp(r)", "BPF_CORE_READ((const struct dctcp *)ca, dctcp_alpha)"),
+        read: If("is_dctcp(r)", "((const struct dctcp *)ca)->dctcp_alpha"),
     }
     /// Data acknowledged with ECE in this window.
     dctcp_ab_ecn {
         ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
         read: If(
             "is_dctcp(r)",
-            "tp->mss_cache * (tp->delivered_ce - BPF_CORE_READ((const struct dctcp *)ca, old_delivered_ce))",
+            "tp->mss_cache * (tp->delivered_ce - ((const struct dctcp *)ca)->old_delivered_ce)",
         ),
     }
     /// Data acknowledged in this window.
@@ -638,7 +638,7 @@ socket_fields! {
         ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
         read: If(
             "is_dctcp(r)",
-            "tp->mss_cache * (tp->delivered - BPF_CORE_READ((const struct dctcp *)ca, old_delivered))",
+            "tp->mss_cache * (tp->delivered - ((const struct dctcp *)ca)->old_delivered)",
         ),
     }
 }
@@ -699,32 +699,44 @@ impl SocketField {
 
     /// Where the record's second part begins, the one that --changed-only compares.
     pub const fn compared_from() -> usize {
-        SOCKET_FIXED + Self::octets_through(0).next_multiple_of(8)
+        const { SOCKET_FIXED + Self::octets_through(0).next_multiple_of(8) }
     }
 
     /// Offset in the record.
     pub const fn offset(self) -> usize {
-        let group = self.group();
-        let mut offset = if group == 0 {
-            SOCKET_FIXED
-        } else {
-            let ages = Self::octets_through(0);
-            Self::compared_from() + SOCKET_CONGESTION + Self::octets_through(group - 1) - ages
-        };
-        let mut i = 0;
-        while i < self.index() {
-            if Self::ALL[i].group() == group {
-                offset += Self::ALL[i].def().ty.width();
+        // Counted once, when this is compiled: counting for every field of every record took half
+        // of the recorder's time.
+        const OFFSETS: [usize; SocketField::COUNT] = SocketField::offsets();
+        OFFSETS[self.index()]
+    }
+
+    const fn offsets() -> [usize; Self::COUNT] {
+        let mut offsets = [0; Self::COUNT];
+        let mut group = 0;
+        let mut offset = SOCKET_FIXED;
+        while group < 10 {
+            let mut i = 0;
+            while i < Self::COUNT {
+                if Self::ALL[i].group() == group {
+                    offsets[i] = offset;
+                    offset += Self::ALL[i].def().ty.width();
+                }
+                i += 1;
             }
-            i += 1;
+            if group == 0 {
+                offset = Self::compared_from() + SOCKET_CONGESTION;
+            }
+            group += 1;
         }
-        offset
+        offsets
     }
 
     /// Size of the record in octets.
     pub const fn record_size() -> usize {
-        let fields = Self::octets_through(9) - Self::octets_through(0);
-        Self::compared_from() + SOCKET_CONGESTION + fields.next_multiple_of(8)
+        const {
+            let fields = Self::octets_through(9) - Self::octets_through(0);
+            Self::compared_from() + SOCKET_CONGESTION + fields.next_multiple_of(8)
+        }
     }
 }
 
