@@ -39,16 +39,16 @@ bool reused __weak = false;
 
 /*
  * What is behind pointers of the kernel: DEREF(sk, skc_net.net, ns.inum). Programs that know a
- * socket's type load it, guarded by the kernel; BPF_CORE_READ calls a helper for each pointer, which
- * for a snapshot's three added up to a fifth of its time. Those of kprobes have no types to go by.
+ * socket's type load it, guarded by the kernel; BPF_CORE_READ calls a helper for each pointer:
+ * in a snapshot, a fifth of the kernel's time. Those of kprobes have no types to go by.
  */
 #ifdef ESTATS_KPROBE
 #define DEREF(src, ...) BPF_CORE_READ(src, __VA_ARGS__)
 #else
-#define DEREF_2(src, a, b) ((src)->a->b)
-#define DEREF_3(src, a, b, c) ((src)->a->b->c)
+#define DEREF_2(src, a, b)		    ((src)->a->b)
+#define DEREF_3(src, a, b, c)		    ((src)->a->b->c)
 #define DEREF_OF(_1, _2, _3, _4, name, ...) name
-#define DEREF(...) DEREF_OF(__VA_ARGS__, DEREF_3, DEREF_2)(__VA_ARGS__)
+#define DEREF(...)			    DEREF_OF(__VA_ARGS__, DEREF_3, DEREF_2)(__VA_ARGS__)
 #endif
 
 static __always_inline bool is_hooked(u8 hook)

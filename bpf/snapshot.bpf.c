@@ -83,7 +83,10 @@ int poll(struct bpf_iter__tcp *ctx)
 	/* A listener is no connection; one that is over has had its last snapshot. */
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
-	/* Nothing is rejected without a filter, and its memory is far from the socket's: see there. */
+	/*
+	 * What is known of the connection lies four cache misses from the socket, and says nothing
+	 * new where no filter rejects and every generation is 0.
+	 */
 	if (filtering() || reused) {
 		c = conn_of(tp);
 		if (c) {
