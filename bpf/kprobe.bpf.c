@@ -102,6 +102,13 @@ int BPF_KPROBE(egress, struct sock *sk, struct sk_buff *skb)
 	return RUN(on_egress(ctx, sk, skb, false));
 }
 
+/* Where that is an inline function: Linux 5.4 and before. */
+SEC("kprobe/__ip_queue_xmit")
+int BPF_KPROBE(egress_inner, struct sock *sk, struct sk_buff *skb)
+{
+	return RUN(on_egress(ctx, sk, skb, false));
+}
+
 SEC("kprobe/inet6_csk_xmit")
 int BPF_KPROBE(egress6, struct sock *sk, struct sk_buff *skb)
 {

@@ -21,29 +21,42 @@ struct {
 	__array(values, struct ring);
 } packet_rings __weak SEC(".maps");
 
-/* Linux 6.2: the kernel's own structure, whose members are read by plain loads. */
+#ifdef ESTATS_KPROBE
+/* To name a typed symbol asks for the BTF of a kernel that may have none in itself. */
+static __always_inline const struct sk_buff *kernel_skb(struct __sk_buff *skb)
+{
+	return NULL;
+}
+#else
 extern void *bpf_cast_to_kern_ctx(void *obj) __ksym __weak;
+
+/* Linux 6.2: the kernel's own structure, whose members are read by plain loads; else NULL. */
+static __always_inline const struct sk_buff *kernel_skb(struct __sk_buff *skb)
+{
+	return bpf_ksym_exists(bpf_cast_to_kern_ctx) ? bpf_cast_to_kern_ctx(skb) : NULL;
+}
+#endif
 
 static __always_inline u32 netns_of(struct __sk_buff *skb)
 {
-	const struct sk_buff *kernel;
+	const struct sk_buff *kernel = kernel_skb(skb);
 
-	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+	if (!kernel)
 		return BPF_CORE_READ((struct sk_buff *)skb, dev, nd_net.net, ns.inum);
-	kernel = bpf_cast_to_kern_ctx(skb);
 	return kernel->dev->nd_net.net->ns.inum;
 }
 
 /* The namespace of the socket that sent it; 0 if none is known. */
 static __always_inline u32 sender_netns_of(struct __sk_buff *skb)
 {
+	const struct sk_buff *kernel = kernel_skb(skb);
 	const struct sock *sk;
 
-	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
+	if (!kernel) {
 		sk = BPF_CORE_READ((struct sk_buff *)skb, sk);
 		return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 	}
-	sk = ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->sk;
+	sk = kernel->sk;
 	return sk ? sk->__sk_common.skc_net.net->ns.inum : 0;
 }
 
@@ -102,12 +115,11 @@ static __always_inline u32 after_tags(struct __sk_buff *skb, u32 ip)
  */
 static __always_inline u32 ip_offset_of(struct __sk_buff *skb)
 {
-	const struct sk_buff *kernel;
+	const struct sk_buff *kernel = kernel_skb(skb);
 	u64 head, data, offset;
 	u16 network;
 
-	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
-		kernel = bpf_cast_to_kern_ctx(skb);
+	if (kernel) {
 		head = (u64)kernel->head;
 		data = (u64)kernel->data;
 		network = kernel->network_header;

@@ -104,7 +104,8 @@ static __always_inline bool parse_segment(struct conn *c, struct segment *s, con
 					  u32 len)
 {
 	u8 *h = c->header;
-	u32 header, options;
+	u32 header;
+	u64 options;
 
 	__builtin_memset(s, 0, sizeof(*s));
 	if (bpf_probe_read_kernel(h, TCP_HEADER, th))
@@ -118,8 +119,13 @@ static __always_inline bool parse_segment(struct conn *c, struct segment *s, con
 	s->payload = len - header;
 	s->end_seq = s->seq + s->payload + !!(s->flags & TCPHDR_SYN) + !!(s->flags & TCPHDR_FIN);
 	options = header - TCP_HEADER;
-	if (options && options <= MAX_OPTIONS) {
-		if (bpf_probe_read_kernel(h, options, th + TCP_HEADER))
+	if (options) {
+		/*
+		 * Linux 5.4 forgets the bounds of what clang puts on the stack, and does not see
+		 * those of a copy that it compares: one register, compared and used.
+		 */
+		barrier_var(options);
+		if (options > MAX_OPTIONS || bpf_probe_read_kernel(h, options, th + TCP_HEADER))
 			return false;
 		parse_options(c, options);
 	}

@@ -154,7 +154,7 @@ struct Record {
     /// Ring buffer of each CPU for packets
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     packet_ring: u32,
-    /// Ring buffer of each CPU
+    /// Ring buffer of each CPU, and at least as much for beginnings and ends of connections
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     ring: u32,
     /// Exit with status 3 if records were lost, even with a command

@@ -27,6 +27,16 @@ pub enum CaptureError {
         "this kernel's BPF verifier refuses a program of the recorder, which it should not: please report this, with the kernel's version\n{0}"
     )]
     Rejected(String),
+    /// libbpf could not fit the programs to this kernel: a defect of the recorder on it, too.
+    #[error(
+        "the BPF programs do not fit this kernel ({source}), which they should: please report this, with the kernel's version\n{words}"
+    )]
+    Unfit {
+        /// What libbpf said in the end.
+        source: libbpf_rs::Error,
+        /// What it said before.
+        words: String,
+    },
     /// Loading failed for another reason.
     #[error("cannot {action}: {source}; `estats-record check` shows what this kernel offers")]
     Bpf {

@@ -44,6 +44,7 @@ impl Symbols {
                 && (symbol.starts_with("tcp_")
                     || symbol.starts_with("__tcp_")
                     || symbol.starts_with("ip_")
+                    || symbol.starts_with("__ip_")
                     || symbol.starts_with("inet6_"))
             {
                 let (name, suffix) = symbol.split_once('.').unwrap_or((symbol, ""));
@@ -65,6 +66,10 @@ impl Symbols {
             Some(suffix) => Some(format!(
                 "the compiler made {function}.{suffix} of {function}: a probe misses calls"
             )),
+            // An inline function of a header, with a body in each file that takes its address.
+            None if suffixes.iter().filter(|s| s.is_empty()).count() > 1 => {
+                Some(format!("this kernel has several functions {function}"))
+            }
             None if suffixes.iter().any(String::is_empty) => None,
             None => Some(format!("this kernel has no function {function}")),
         }
@@ -131,5 +136,18 @@ mod tests {
         assert!(symbols.obstacle("tcp_mark_skb_lost").is_some());
         let data = symbols.obstacle("tcp_cong_list").unwrap();
         assert_eq!(data, "this kernel has no function tcp_cong_list");
+    }
+
+    /// Linux 5.4 has two of ip_queue_xmit, and lets nobody probe either.
+    #[test]
+    fn an_inline_function_with_a_body_in_each_file_is_not_probed() {
+        let symbols = Symbols::parse(
+            "ffffffff8135ab40 T __ip_queue_xmit\n\
+             ffffffff8137ab30 t ip_queue_xmit\n\
+             ffffffff813e3090 t ip_queue_xmit\n",
+        );
+        assert_eq!(symbols.obstacle("__ip_queue_xmit"), None);
+        let inline = symbols.obstacle("ip_queue_xmit").unwrap();
+        assert_eq!(inline, "this kernel has several functions ip_queue_xmit");
     }
 }

@@ -199,7 +199,10 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
             (Err(_), HookSet::Kprobe) if let Some(refused) = dispensable(&left_out) => {
                 warnings::forget();
                 let (name, words) = refused;
-                let last = words.lines().rev().find(|l| !l.starts_with("processed"));
+                let last = words
+                    .lines()
+                    .rev()
+                    .find(|l| !l.starts_with("processed") && !l.starts_with("-- END"));
                 let why = format!("the verifier refuses {name}: {}", last.unwrap_or_default());
                 let serves = POINTS.iter().enumerate().filter(|(_, p)| p.has(&name));
                 unusable.extend(serves.map(|(i, _)| (i, why.clone())));

@@ -189,10 +189,30 @@ pub(super) const POINTS: &[Point] = &[
             &[("egress", Function("ip_queue_xmit")), ("egress6", Function("inet6_csk_xmit"))],
         ),
     ),
-    // A kernel without IPv6.
+    // A kernel where the first is an inline function.
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry/__ip_queue_xmit, inet6_csk_xmit",
+            &[Hook::Egress],
+            &[
+                ("egress_inner", Function("__ip_queue_xmit")),
+                ("egress6", Function("inet6_csk_xmit")),
+            ],
+        ),
+    ),
+    // The same two without IPv6.
     only(
         Sets::Kprobe,
         point("fentry/ip_queue_xmit", &[Hook::Egress], &[("egress", Function("ip_queue_xmit"))]),
+    ),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry/__ip_queue_xmit",
+            &[Hook::Egress],
+            &[("egress_inner", Function("__ip_queue_xmit"))],
+        ),
     ),
     point("cgroup_skb/ingress", &[Hook::SocketIn], &[("socket_in", Cgroup)]),
     point("cgroup_skb/egress", &[Hook::SocketOut], &[("socket_out", Cgroup)]),

@@ -120,6 +120,7 @@ pub enum Notice<'a> {
 
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
 const PAUSE: Duration = Duration::from_millis(10);
+/// At least, as the next two: a larger `--ring` is for more connections, too.
 const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
 /// Some 14,000 snapshots: what 10 ms of openings and closings may bring.
 const SOCKET_RING_BYTES: u32 = 8 << 20;
@@ -145,6 +146,7 @@ pub fn record(
     options.packets.iter().flat_map(|p| &p.interfaces).try_for_each(|name| follow::check(name))?;
     let tree_only = options.command.is_some() && !options.all;
     let by_process = tree_only || !options.filters.pids.is_empty();
+    let ring_bytes = options.ring_bytes.max(4096).next_power_of_two();
     let plan = Plan {
         filters: &options.filters,
         hooks: options.hooks,
@@ -153,9 +155,12 @@ pub fn record(
         without: &options.without,
         by_process,
         resolution_ns: options.resolution.as_nanos() as u64,
-        hooks_ring_bytes: options.ring_bytes.max(4096).next_power_of_two(),
-        lifecycle_ring_bytes: LIFECYCLE_RING_BYTES,
-        socket_ring_bytes: options.snapshots.map_or(SOCKET_RING_BYTES, |_| POLL_RING_BYTES),
+        hooks_ring_bytes: ring_bytes,
+        lifecycle_ring_bytes: LIFECYCLE_RING_BYTES.max(ring_bytes),
+        socket_ring_bytes: options
+            .snapshots
+            .map_or(SOCKET_RING_BYTES, |_| POLL_RING_BYTES)
+            .max(ring_bytes),
         // No program for those that go another way.
         snapshots: options.snapshots.filter(|s| s.by != Some(PollsBy::Netlink)),
         packets: options.packets.as_ref(),

@@ -6,19 +6,25 @@
 
 use crate::schema::Hook;
 
-/// What a loss takes from rows: what hooks say of connections, or packets.
+/// What a loss takes from rows: what hooks say of connections, packets, or polls of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Records of connections.
     Connections,
     /// Packets.
     Packets,
+    /// Snapshots of --snapshots: samples, on which no row but their own depends.
+    Polls,
 }
 
 impl Of {
     /// What the records of a hook are.
     pub const fn hook(hook: Hook) -> Self {
-        if hook.is_packet() { Self::Packets } else { Self::Connections }
+        match hook {
+            Hook::Poll => Self::Polls,
+            _ if hook.is_packet() => Self::Packets,
+            _ => Self::Connections,
+        }
     }
 }
 
@@ -65,6 +71,7 @@ pub struct Ledger {
     clocks: Vec<(u64, u64)>,
     connections: Sums,
     packets: Sums,
+    polls: Sums,
     /// Records that were removed on purpose: missing from rows, but not lost.
     removed: u64,
 }
@@ -82,6 +89,7 @@ impl Ledger {
             clocks,
             connections: Sums::new(&losses, Of::Connections),
             packets: Sums::new(&losses, Of::Packets),
+            polls: Sums::new(&losses, Of::Polls),
             removed: 0,
         }
     }
@@ -119,6 +127,7 @@ impl Ledger {
         let sums = match of {
             Of::Connections => &self.connections,
             Of::Packets => &self.packets,
+            Of::Polls => &self.polls,
         };
         let begun = sum_before(&sums.begun, |at| at <= end_ns);
         let over = sum_before(&sums.over, |at| at < begin_ns);
@@ -127,7 +136,7 @@ impl Ledger {
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        self.connections.all() + self.packets.all() - self.removed
+        self.connections.all() + self.packets.all() + self.polls.all() - self.removed
     }
 }
 
@@ -188,12 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn packets_and_records_of_connections_are_lost_apart() {
-        let loss = |of, records| Loss { of, since_ns: 10, until_ns: 20, records };
-        let losses = [loss(Of::hook(Hook::Egress), 1), loss(Of::hook(Hook::SocketOut), 10)];
+    fn packets_polls_and_records_of_connections_are_lost_apart() {
+        let loss = |hook, records| Loss { of: Of::hook(hook), since_ns: 10, until_ns: 20, records };
+        let losses = [loss(Hook::Egress, 1), loss(Hook::SocketOut, 10), loss(Hook::Poll, 100)];
         let ledger = Ledger::new([], losses);
         assert_eq!(ledger.lost_between(Of::Connections, 0, 15), 1);
         assert_eq!(ledger.lost_between(Of::Packets, 0, 15), 10);
-        assert_eq!(ledger.lost(), 11);
+        assert_eq!(ledger.lost_between(Of::Polls, 0, 15), 100);
+        assert_eq!(ledger.lost(), 111);
     }
 }

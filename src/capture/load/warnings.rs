@@ -55,6 +55,9 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
             CaptureError::NoBpf(source)
         }
         _ if let Some((_, words)) = refused() => CaptureError::Rejected(words),
-        _ => CaptureError::bpf("load the BPF programs", source),
+        _ => match warnings() {
+            words if words.is_empty() => CaptureError::bpf("load the BPF programs", source),
+            words => CaptureError::Unfit { source, words: words.join("\n") },
+        },
     }
 }
