@@ -28,6 +28,8 @@ enum soft_error {
 #define OPT_SACK   5
 #define OPT_TS	   8
 
+#define TCP_PAWS_WINDOW 1 /* include/net/tcp.h */
+
 static __always_inline u32 load_be32(const u8 *p)
 {
 	return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3];
@@ -173,9 +175,12 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 	if (s->flags & TCPHDR_RST)
 		return SOFT_NONE;
 	if (!validated) {
-		/* tcp_paws_discard(): a pure duplicate ACK in sequence is let through */
+		/*
+		 * tcp_paws_discard(): one tick back is let through, and a pure duplicate ACK in
+		 * sequence
+		 */
 		if (s->has_tsval && BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) && ts_recent &&
-		    before(s->tsval, ts_recent) &&
+		    before(s->tsval + TCP_PAWS_WINDOW, ts_recent) &&
 		    !(s->seq == s->end_seq && s->seq == rcv_nxt && s->ack == una))
 			return SOFT_BELOW_TS_WINDOW;
 		if (before(s->end_seq, tp->rcv_wup))

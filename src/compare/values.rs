@@ -24,6 +24,11 @@ impl Values {
     pub fn set(&mut self, var: Var, value: i128) {
         self.0[var.index()] = Some(value);
     }
+
+    /// Gives each of two the value of the other.
+    pub fn swap(&mut self, one: Var, other: Var) {
+        self.0.swap(one.index(), other.index());
+    }
 }
 
 impl FromIterator<(Var, i128)> for Values {

@@ -171,6 +171,28 @@ fn late_copies() {
     }
 }
 
+/// A copy that comes a millisecond late carries a timestamp that is mostly one tick old, which the
+/// kernel lets through (TCP_PAWS_WINDOW). One copy per connection, so that the reason is its.
+#[test]
+fn copies_a_tick_late() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for _ in 0..4 {
+        let faults = Impairment {
+            duplicate_data: vec![200],
+            duplicate_after: Duration::from_millis(1),
+            ..clean()
+        };
+        let measured = upload(faults, End::Open, MEGABYTE);
+        let mib = Mib::of(&measured.pair.server);
+        let paws = mib.must("TcpExt.PAWSEstab") + mib.get("TcpExt.PAWSOldAck").unwrap_or(0);
+        let server = &measured.server.values;
+        let below_ts = server.get("SoftErrorReason").is_some()
+            && server.text("SoftErrorReason") == "belowTSWindow";
+        assert_eq!(below_ts, paws == 1, "{paws} rejected by timestamp");
+        assert!(server.int("SoftErrors") >= paws as i64);
+    }
+}
+
 #[test]
 fn congestion_marks() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };

@@ -79,7 +79,32 @@ pub(super) fn logger(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Faul
         }
         rows.push(row);
     }
+    relabel(&mut rows);
     Ok(rows)
+}
+
+/// Puts values under the names that the kernel gives them by. The userland's own list of names
+/// (lib/estats/var.c) has six of them in another order than the kernel's (tcp_estats_mib_var.c):
+/// what it calls SndLimTransPace is SndLimTransTSODefer, and so on. A file of a userland that has
+/// them right is told by the values: the kernel never enters the pacing state, and spends no time
+/// in one that it never entered.
+fn relabel(rows: &mut [DumpRow]) {
+    use Var::{
+        SndLimTimeStartup, SndLimTimeTSODefer, SndLimTransPace, SndLimTransStartup,
+        SndLimTransTSODefer,
+    };
+    let wrong = rows.iter().any(|row| {
+        let some = |var| row.values.get(var).is_some_and(|value| value != 0);
+        let none = |var| row.values.get(var) == Some(0);
+        some(SndLimTransPace)
+            || (none(SndLimTransTSODefer) && none(SndLimTransStartup) && some(SndLimTimeTSODefer))
+    });
+    if wrong {
+        for row in rows {
+            row.values.swap(SndLimTransPace, SndLimTransTSODefer);
+            row.values.swap(SndLimTimeStartup, SndLimTimeTSODefer);
+        }
+    }
 }
 
 /// "1400000000.000001" in microseconds: always six places.
@@ -120,6 +145,7 @@ pub(super) fn readvars(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fa
             row.values.set(var, value);
         }
     }
+    relabel(&mut rows);
     Ok(rows)
 }
 
@@ -180,6 +206,28 @@ Time, CID, SrcIp, SrcPort, DstIp, DstPort,SegsOut, SndLimTransStartUp, WinScaleS
         assert_eq!(dump.rows[0].values.get(Var::SegsOut), Some(123), "not 12");
         let said = error(&format!("{cut}\n"));
         assert!(said.contains("line 4: has 1 values"), "{said}");
+    }
+
+    /// As a Web10G kernel (5.4) and its userland gave it: the startup under another's name.
+    #[test]
+    fn names_that_the_userland_confuses_are_put_right() {
+        const HEAD: &str = "Time, CID, SrcIp, SrcPort, DstIp, DstPort,SndLimTransStartUp, \
+            SndLimTransPace, SndLimTransTSODefer, SndLimTimeTSODefer, SndLimTimeStartUp\n";
+        const LEAD: &str = "1400000000.000001,7,10.0.0.1,5001,10.0.0.2,40000,";
+        let values = |text: &str| {
+            let dump = parse(&format!("{HEAD}{LEAD}{text}\n")).expect("a dump");
+            let get = |var| dump.rows[0].values.get(var).expect("a value");
+            [
+                get(Var::SndLimTransTSODefer),
+                get(Var::SndLimTransPace),
+                get(Var::SndLimTimeTSODefer),
+                get(Var::SndLimTimeStartup),
+            ]
+        };
+        assert_eq!(values("0,1,0,10868,344"), [1, 0, 344, 10868]);
+        assert_eq!(values("0,0,0,11036,0"), [0, 0, 0, 11036]);
+        // A userland that has them right.
+        assert_eq!(values("0,0,1,344,10868"), [1, 0, 344, 10868]);
     }
 
     const READVARS: &str = "\
