@@ -351,6 +351,24 @@ static __always_inline u64 rfc_state(u8 state)
 	}
 }
 
+/*
+ * Payload of the segment that completed the handshake, which no hook of segments sees: what the
+ * socket has when the next one comes, or at the end.
+ */
+static __always_inline void count_handshake_data(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+	s32 octets = tp->rcv_nxt - c->rec_initial;
+
+	if (c->seen_ip_in || !c->established || c->begun_before)
+		return;
+	/* Its FIN has a sequence number too. */
+	if (sk->sk_shutdown & 1) /* RCV_SHUTDOWN */
+		octets--;
+	if (octets > 0)
+		c->octets_in += octets;
+}
+
 /* The handshake's results: once per connection. */
 static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
 {

@@ -97,6 +97,8 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		return 0;
 	c->old_state = old;
 	begin(c, ESTATS_HOOK_set_state, now);
+	if (new == TCP_CLOSE)
+		count_handshake_data(c, tp);
 	read_socket(c, tp, true, now);
 	SET(c, State, rfc_state(new));
 	if (new == TCP_ESTABLISHED) {

@@ -251,6 +251,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 	struct segment *s = &c->segment;
 
 	begin(c, hook, now);
+	count_handshake_data(c, tp);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);
 	if (c->established && !is_hooked(ESTATS_HOOK_write_xmit))

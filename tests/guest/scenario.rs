@@ -65,6 +65,7 @@ const CUBIC: Options = Options {
     receive_buffer: None,
     send_buffer: None,
     window_clamp: None,
+    delayed_ack: false,
 };
 const BBR: Options = Options { congestion: c"bbr", ..CUBIC };
 const VEGAS: Options = Options { congestion: c"vegas", ..CUBIC };

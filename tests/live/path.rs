@@ -171,6 +171,27 @@ fn late_copies() {
     }
 }
 
+/// No hook of segments sees the one that completes the handshake; what it carries counts all the
+/// same, whether another segment follows or the end.
+#[test]
+fn data_with_the_handshake() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for more in [0, 5_000] {
+        let pair = Pair::symmetric(clean());
+        let recorder = Recorder::on(&pair);
+        let flow = Flow::open_sending(&pair, Family::V4, 1_000);
+        flow.upload(more);
+        let (local, remote) = (flow.client.local(), flow.client.remote());
+        let settled = flow.finish();
+        let recording = recorder.stop();
+        let (client, server) = (recording.one(local, remote), recording.one(remote, local));
+        // The SYN, then data at once: no segment without any in between.
+        assert_eq!(settled.server.must("tcpi_bytes_received"), 1_001 + more);
+        assert_eq!(client.values.int("HCDataOctetsOut"), 1_000 + more as i64);
+        assert_eq!(server.values.int("HCDataOctetsIn"), 1_000 + more as i64);
+    }
+}
+
 /// A copy that comes a millisecond late carries a timestamp that is mostly one tick old, which the
 /// kernel lets through (TCP_PAWS_WINDOW). One copy per connection, so that the reason is its.
 #[test]

@@ -55,6 +55,21 @@ impl Flow {
         Self { client, server: listener.accept() }
     }
 
+    /// Opens a connection of which the handshake's last segment carries the first of these octets.
+    pub fn open_sending(pair: &Pair, family: Family, octets: u64) -> Self {
+        let (client, server) =
+            (Options { delayed_ack: true, ..Options::default() }, Options::default());
+        let address = SocketAddr::new(pair.server_address(family), 0);
+        let listener = Listener::bind(&pair.server, address, server);
+        let address = listener.address();
+        let client = Stream::connect(&pair.client, address, client)
+            .unwrap_or_else(|e| panic!("connect to {address}: {e}"));
+        client.send(octets);
+        let server = listener.accept();
+        server.receive(octets);
+        Self { client, server }
+    }
+
     /// Sends this many octets from the client, which the server reads at once.
     pub fn upload(&self, octets: u64) {
         transfer(&self.client, &self.server, octets);

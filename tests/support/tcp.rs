@@ -26,6 +26,8 @@ pub struct Options {
     pub send_buffer: Option<libc::c_int>,
     /// TCP_WINDOW_CLAMP.
     pub window_clamp: Option<libc::c_int>,
+    /// TCP_QUICKACK off: the handshake's last segment waits for data to go with.
+    pub delayed_ack: bool,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             receive_buffer: None,
             send_buffer: None,
             window_clamp: None,
+            delayed_ack: false,
         }
     }
 }
@@ -53,6 +56,7 @@ impl Options {
         integer(libc::SOL_SOCKET, libc::SO_RCVBUF, self.receive_buffer);
         integer(libc::SOL_SOCKET, libc::SO_SNDBUF, self.send_buffer);
         integer(libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, self.window_clamp);
+        integer(libc::IPPROTO_TCP, libc::TCP_QUICKACK, self.delayed_ack.then_some(0));
     }
 }
 
