@@ -13,7 +13,7 @@ HOOK("tp_btf/tcp_destroy_sock", destroy, on_destroy(ctx, turn, sk), struct sock 
 
 HOOK("tp_btf/tcp_probe", tcp_probe,
      on_receive(ctx, turn, sk, skb->data, skb->head + skb->network_header, skb->len,
-		ESTATS_HOOK_tcp_probe),
+		skb_cb(skb)->ack_seq, ESTATS_HOOK_tcp_probe),
      struct sock *sk, struct sk_buff *skb);
 
 HOOK("tp_btf/tcp_cong_state_set", cong_state, on_cong_state(ctx, turn, sk, new), struct sock *sk,
@@ -112,7 +112,8 @@ static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *
 		return;
 	head = BPF_CORE_READ(skb, head);
 	on_segment(ctx, c, tp, BPF_CORE_READ(skb, data), head + BPF_CORE_READ(skb, network_header),
-		   BPF_CORE_READ(skb, len), ESTATS_HOOK_parse_hdr, now);
+		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq),
+		   ESTATS_HOOK_parse_hdr, now);
 }
 
 SEC("sockops")

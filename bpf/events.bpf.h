@@ -161,14 +161,14 @@ static __always_inline struct tcp_sock *enter(void *ctx, u32 turn, struct conn *
 
 /* A segment is about to be processed; `th` and `ip` are the addresses of its headers. */
 static __always_inline int on_receive(void *ctx, u32 turn, struct sock *sk, const void *th,
-				      const void *ip, u32 len, u8 hook)
+				      const void *ip, u32 len, u32 ack, u8 hook)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = enter(ctx, turn, c, sk, hook, now);
 
 	if (tp)
-		on_segment(ctx, c, tp, th, ip, len, hook, now);
+		on_segment(ctx, c, tp, th, ip, len, ack, hook, now);
 	return 0;
 }
 

@@ -289,6 +289,7 @@ struct tcp_skb_cb {
 	u16 tcp_gso_segs;
 	u8 sacked;
 	u8 ip_dsfield;
+	u32 ack_seq;
 };
 
 struct tcp_sock {

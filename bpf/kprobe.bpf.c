@@ -30,7 +30,7 @@ static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *
 
 	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
 			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
-			      hook));
+			      BPF_CORE_READ(skb_cb(skb), ack_seq), hook));
 }
 
 SEC("raw_tp/tcp_probe")

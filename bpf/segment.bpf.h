@@ -163,7 +163,8 @@ static __always_inline void read_ip(struct conn *c, struct segment *s, const voi
 
 /*
  * The checks of tcp_validate_incoming() and tcp_ack(), in their order, on the state that they are
- * about to see. Resets are accepted or challenged apart from these and are no soft errors.
+ * about to see. Of a reset only its sequence is checked; one that is accepted or challenged is no
+ * soft error.
  */
 static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct segment *s,
 				     bool validated)
@@ -171,16 +172,15 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 	u32 una = tp->snd_una, rcv_nxt = tp->rcv_nxt;
 	s32 window = tp->rcv_wup + tp->rcv_wnd - rcv_nxt;
 	u32 ts_recent = tp->rx_opt.ts_recent;
+	bool rst = s->flags & TCPHDR_RST;
 
-	if (s->flags & TCPHDR_RST)
-		return SOFT_NONE;
 	if (!validated) {
 		/*
 		 * tcp_paws_discard(): one tick back is let through, and a pure duplicate ACK in
 		 * sequence
 		 */
-		if (s->has_tsval && BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) && ts_recent &&
-		    before(s->tsval + TCP_PAWS_WINDOW, ts_recent) &&
+		if (!rst && s->has_tsval && BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) &&
+		    ts_recent && before(s->tsval + TCP_PAWS_WINDOW, ts_recent) &&
 		    !(s->seq == s->end_seq && s->seq == rcv_nxt && s->ack == una))
 			return SOFT_BELOW_TS_WINDOW;
 		if (before(s->end_seq, tp->rcv_wup))
@@ -188,7 +188,7 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 		if (after(s->seq, rcv_nxt + (window > 0 ? window : 0)))
 			return SOFT_ABOVE_DATA_WINDOW;
 	}
-	if (!(s->flags & TCPHDR_ACK))
+	if (rst || !(s->flags & TCPHDR_ACK))
 		return SOFT_NONE;
 	if (before(s->ack, una))
 		return SOFT_BELOW_ACK_WINDOW;
@@ -221,6 +221,9 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 		INC(c, SoftErrors);
 		SET(c, SoftErrorReason, error);
 	}
+	/* Accepted or not, tcp_ack() never sees it. */
+	if (s->flags & TCPHDR_RST)
+		return;
 	if (duplicate)
 		INC(c, DupAcksIn);
 	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
@@ -244,9 +247,22 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 		c->disorder_acks++;
 }
 
-/* A segment of a live connection: everything the hooks on the receive path do. */
+/*
+ * What the kernel goes by. Its ack_seq and not the header's: of ACKs that became one in the backlog
+ * (tcp_add_backlog(), Linux 5.0) the header is the first's, with the last's window.
+ */
+static __always_inline const struct tcp_skb_cb *skb_cb(const struct sk_buff *skb)
+{
+	return (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
+}
+
+/*
+ * A segment of a live connection: everything the hooks on the receive path do. `ack` is the
+ * kernel's word for what it acknowledges.
+ */
 static __always_inline void on_segment(void *ctx, struct conn *c, const struct tcp_sock *tp,
-				       const void *th, const void *ip, u32 len, u8 hook, u64 now)
+				       const void *th, const void *ip, u32 len, u32 ack, u8 hook,
+				       u64 now)
 {
 	struct segment *s = &c->segment;
 
@@ -258,6 +274,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 		set_limstate(c, why_stopped(tp, tp->snd_cwnd, tp->mss_cache, 0));
 	c->segment_ns = now;
 	if (parse_segment(c, s, th, len)) {
+		s->ack = ack;
 		read_ip(c, s, ip);
 		count_segment(c, tp, s, is_validated(hook));
 	}

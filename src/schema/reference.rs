@@ -232,6 +232,9 @@ pub mod fault {
     pub const EARLY_MSS: &str = "extremes of the MSS include values from before the handshake";
     /// `ofo_qlen` returns `first.seq - last.end_seq`.
     pub const REASSEMBLY: &str = "the length of the reassembly queue is subtracted wrong way round";
+    /// `tcp_write_queue_purge` forgets `packets_out` alone.
+    pub const NEGATIVE_FLIGHT: &str =
+        "in an aborted connection less than nothing is in flight, and wraps";
     /// The infinite value is multiplied by the MSS.
     pub const INFINITE_TIMES_MSS: &str = "an unlimited window is multiplied by the MSS, and wraps";
 }

@@ -589,7 +589,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("(tcpi_unacked - tcpi_sacked - tcpi_lost + tcpi_retrans) * tcpi_snd_mss: equal"),
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::PipeSize)], Reference::SAME),
+            when(&[When::Value(Var::PipeSize, 0)], Reference::fault(fault::NEGATIVE_FLIGHT, Relation::between(Linear::constant(-(1 << 31)), Linear::constant(-1)).low(32))),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Largest PipeSize seen at the end of processing a received segment.
@@ -614,7 +618,11 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
-        reference: Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only"),
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::PipeSize)], Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only")),
+            when(&[When::Value(Var::PipeSize, 0)], Reference::fault(fault::NEGATIVE_FLIGHT, Relation::UNRELATED)),
+            otherwise(Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only")),
+        ]),
     }
 
     /// Smoothed round-trip time used for the RTO.
