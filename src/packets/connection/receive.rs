@@ -80,7 +80,7 @@ impl Connection {
         // Linux makes the child of a passive open with this segment; it has no queue to be
         // duplicated yet.
         let establishes = self.state == State::SynReceived;
-        if s.ack && s.payload == 0 && una == Some(s.ack_seq) && !establishes {
+        if s.ack && !s.rst && s.payload == 0 && una == Some(s.ack_seq) && !establishes {
             self.op(Var::DupAcksIn, Op::Inc, 1);
         }
         if s.rst {
