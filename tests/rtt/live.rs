@@ -71,7 +71,10 @@ fn echoes_are_what_ping_prints() {
         println!("{family:?}: ping prints {:.3} ms more in the median", median(&more));
         // ping reads its clock before it sends and takes the kernel's time of the reply: what it
         // prints is longer by the way into the kernel, and cut to a hundredth of a millisecond.
-        assert!(more.iter().all(|ms| *ms > -0.011), "{more:?}");
+        // The kernel's time is taken when the reply comes in, ours when the socket gets it, and a
+        // host may stop in between: two of fifty were met.
+        let shorter = more.iter().filter(|ms| **ms < -0.011).count();
+        assert!(shorter <= more.len() / 10, "{more:?}");
         // That way takes tens of microseconds; a busy host may stop ping in it, but not usually.
         assert!(median(&more) < 0.3, "{more:?}");
     }
