@@ -363,7 +363,7 @@ static __always_inline void count_handshake_data(struct conn *c, const struct tc
 	if (c->seen_ip_in || !c->established || c->begun_before)
 		return;
 	/* Its FIN has a sequence number too. */
-	if (sk->sk_shutdown & 1) /* RCV_SHUTDOWN */
+	if (sk->sk_shutdown & RCV_SHUTDOWN)
 		octets--;
 	if (octets > 0)
 		c->octets_in += octets;

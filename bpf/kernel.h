@@ -283,6 +283,8 @@ struct sk_buff {
 	char cb[48];
 };
 
+#define RCV_SHUTDOWN 1 /* include/net/sock.h */
+
 struct tcp_skb_cb {
 	u32 seq;
 	u32 end_seq;

@@ -239,6 +239,10 @@ pub mod fault {
     pub const INFINITE_TIMES_MSS: &str = "an unlimited window is multiplied by the MSS, and wraps";
 }
 
+/// A maximum that the reference follows at fewer moments.
+pub const LOOKS_AFTER_RECEIVING: Reference =
+    Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only");
+
 /// Largest payload that one skb can carry (GRO, GSO).
 pub const MAX_SKB: i64 = 65_535;
 

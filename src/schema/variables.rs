@@ -1,8 +1,8 @@
 //! The list: one stanza per variable, in the order of the specification. See the parent module.
 
 use super::reference::{
-    ACTIVE, CLOCK_US, CLOSED, ELAPSED, INTERVAL_SKEW_US, IPV6, Linear, MAX_SKB, Relation, TIMEOUTS,
-    TWO_JIFFIES_US, When, fault, otherwise, when,
+    ACTIVE, CLOCK_US, CLOSED, ELAPSED, INTERVAL_SKEW_US, IPV6, LOOKS_AFTER_RECEIVING, Linear,
+    MAX_SKB, Relation, TIMEOUTS, TWO_JIFFIES_US, When, fault, otherwise, when,
 };
 use super::*;
 
@@ -619,9 +619,9 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
         reference: Reference::Cases(&[
-            when(&[When::Agrees(Var::PipeSize)], Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only")),
+            when(&[When::Agrees(Var::PipeSize)], LOOKS_AFTER_RECEIVING),
             when(&[When::Value(Var::PipeSize, 0)], Reference::fault(fault::NEGATIVE_FLIGHT, Relation::UNRELATED)),
-            otherwise(Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only")),
+            otherwise(LOOKS_AFTER_RECEIVING),
         ]),
     }
 

@@ -45,28 +45,6 @@ recording (`tests/caught.rs`), for the audit and for `compare`.
 
 ";
 
-const BY_HAND: &str = "\
-## Recorded on a Web10G kernel
-
-By hand, on 2026-11-25, and not by a test: that kernel is no package, and building it takes longer than all tests. Linux
-5.4.0 with Web10G KIS 0.13 (gcc 12, HZ 1000, 2 emulated CPUs), `estats-record` with kprobes and perf buffers, with the
-kernel's own BTF and, in another run, with `--btf`. Six transfers by iperf3 between two network namespaces (clean, 1 %
-loss, loss in reverse, reordering, paced, small buffer; CUBIC, 10 ms, offloads off), 24 ends of connections; the kernel's
-values of 12 of them by `web10g-logger -i 4000`, with net.ipv4.tcp_estats 63 and net.ipv4.estats_delay 90000, so that it
-also has those that are closed.
-
-| exact | unit rounded | bounded | known fault | not comparable | differ | audit |
-|--:|--:|--:|--:|--:|--:|---|
-| 1190 | 73 | 66 | 125 | 259 | 3 | 864 equal, 504 within bounds, 0 differ |
-
-The three: CongAvoid 354 for 355 and a MinSsthresh, where the kernel passed over a kprobe that interrupted another, which it
-counts since 6.7 only and an emulated CPU, ten times slower, does often; and SndLimTimeSnd, 981 us more in 396 ms. Other
-runs had up to seven of these kinds. What such runs found, all mended: programs that such a kernel refused; segments one
-timestamp tick old taken for rejected; ACKs that the backlog merges read from the first's header; resets counted as
-acknowledgements; data that comes with the handshake's last segment; and six names that the logger confuses.
-
-";
-
 const TESTS: &str = "\
 ## Live and guest tests
 
@@ -86,7 +64,6 @@ pub fn document(cases: &[Case]) -> String {
     faults(&mut out, cases);
     out.push_str(LIVE);
     relations(&mut out);
-    out.push_str(BY_HAND);
     out.push_str(TESTS);
     tests(&mut out);
     out
