@@ -32,7 +32,13 @@ struct Pair {
 
 impl Pair {
     fn new(role: &str) -> Self {
-        Self { client: Netns::new(role), server: Netns::new(role) }
+        let pair = Self { client: Netns::new(role), server: Netns::new(role) };
+        // A host without a router asks for one for ever, at growing intervals (RFC 7559): the link
+        // would fall silent and speak again.
+        for netns in [&pair.client, &pair.server] {
+            netns.sysctl("ipv6/conf/default/router_solicitations", "0");
+        }
+        pair
     }
 
     /// Options that choose both.
