@@ -5,6 +5,9 @@ use std::path::Path;
 
 use estats::manual;
 
+#[path = "support/trust.rs"]
+mod trust;
+
 #[track_caller]
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
@@ -31,4 +34,17 @@ fn tables() {
 #[test]
 fn sockets() {
     check("sockets.md", &manual::sockets_markdown());
+}
+
+/// A row of docs/trust.md stays only as long as a test states it.
+#[test]
+fn every_condition_of_the_trust_page_is_stated_by_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/trust.md")).expect("docs/trust.md");
+    for row in trust::rows(&text) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [condition, _, test] = cells[..] else { panic!("three cells: {row}") };
+        let test = fs::read_to_string(root.join(test.trim_matches('`'))).expect("the test's file");
+        assert!(test.contains(condition), "no test states {condition:?}; remove its row");
+    }
 }

@@ -22,4 +22,5 @@ pub mod pair;
 pub mod table;
 pub mod tcp;
 pub mod tcp_info;
+pub mod trust;
 pub mod veth;
