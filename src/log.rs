@@ -37,7 +37,7 @@ pub(crate) use ledger::RawRow;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Manifest, RecordOptions, Totals, VariableStatus,
+    Manifest, NotSeen, RecordOptions, Totals, VariableStatus,
 };
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};

@@ -18,13 +18,14 @@ use super::{
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
+    sight,
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
     transport::Transport,
     walk,
 };
 use crate::log::{
-    FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
+    FORMAT_VERSION, LedgerRow, Manifest, NotSeen, RecordOptions, RecordingWriter, WriterOptions,
 };
 use crate::schema::Hook;
 use crate::traffic::Line;
@@ -108,6 +109,8 @@ pub enum Notice<'a> {
     /// At the interval of [`Options::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
+    /// This cannot be seen; before [`Notice::Recording`].
+    NotSeen(&'a NotSeen),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
     /// No interface that was asked for has this name; one that comes will be followed.
@@ -173,7 +176,7 @@ pub fn record(
         let option = if packets.sockets { "--packets" } else { "--interface" };
         return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
     }
-    let attached = loaded.attach(by_process)?;
+    let attached = loaded.attach(by_process, &options.filters)?;
     if let Some(packets) = &options.packets {
         attached.must_have_packets(packets, &options.without)?;
     }
@@ -183,6 +186,7 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let mut follower = match &options.packets {
         Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
@@ -221,6 +225,9 @@ pub fn record(
         && let Some(every_ns) = NonZeroU64::new(every.as_nanos() as u64)
     {
         drain.set_top(Top::new(every_ns, (started.monotonic_ns, started.realtime_ns)));
+    }
+    for not_seen in &manifest.not_seen {
+        notice(Notice::NotSeen(not_seen));
     }
     notice(Notice::Recording);
 

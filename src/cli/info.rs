@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
 use estats::wire::Event;
 
 use super::print_json;
@@ -52,6 +52,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
     }
+    lines.extend(manifest.not_seen.iter().map(|it| ("not seen", not_seen(it))));
     let mut out = io::stdout().lock();
     for (label, text) in lines {
         writeln!(out, "{label:<12}  {}", text.trim())?;
@@ -130,6 +131,22 @@ fn command(manifest: &Manifest) -> String {
         (Some(words), None) => words.join(" "),
         (Some(words), Some(status)) => format!("{} (exit status {status})", words.join(" ")),
     }
+}
+
+/// Prints what the recorder could not see, below the connections.
+pub fn print_not_seen(run: &Path) -> anyhow::Result<()> {
+    let recording = Recording::open(run)?;
+    for it in &recording.manifest().not_seen {
+        writeln!(io::stdout().lock(), "not seen: {}", it.what)?;
+    }
+    Ok(())
+}
+
+fn not_seen(it: &NotSeen) -> String {
+    if it.variables.is_empty() {
+        return it.what.clone();
+    }
+    format!("{} ({})", it.what, it.variables.join(", "))
 }
 
 const fn closed(manifest: &Manifest) -> &'static str {

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub hooks: Vec<HookStatus>,
     /// Every variable with what the attached hooks make of it.
     pub variables: Vec<VariableStatus>,
+    /// What the recorder could not see, and said when it began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<NotSeen>,
     /// The recorder's options.
     pub options: RecordOptions,
     /// The command that was run while recording, if one was.
@@ -168,6 +171,19 @@ pub struct HookStatus {
     pub attached: bool,
     /// If not, why.
     pub reason: Option<String>,
+}
+
+/// Something that the recorder could not see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotSeen {
+    /// What kept it from being seen: "hooks", "namespaces" or "processes".
+    pub by: String,
+    /// What is missing, and why: a sentence without its full stop.
+    pub what: String,
+    /// Variables that could not be recorded of any connection because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
 }
 
 /// What the attached hooks make of a variable.

@@ -20,6 +20,7 @@ mod loss;
 mod packets;
 mod processes;
 mod run;
+mod sight;
 mod snapshots;
 mod traffic;
 
