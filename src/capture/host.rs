@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::CStr, fs, process::Command};
 
+use super::clock;
 use crate::log::Host;
 
 /// Machine and kernel; `hz` is added by the loader that measures it.
@@ -25,6 +26,7 @@ pub(super) fn host() -> Host {
         boot_id: read("/proc/sys/kernel/random/boot_id"),
         cgroup_v2: super::cgroup::mount().map(|m| m.display().to_string()),
         hz: None,
+        time_offset_ns: Some(clock::offset_ns()).filter(|ns| *ns != 0),
     }
 }
 

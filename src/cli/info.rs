@@ -43,6 +43,11 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("records", account.records.to_string()),
         ("lost", account.lost.to_string()),
     ];
+    if let Some(ns) = host.time_offset_ns {
+        let seconds = ns as f64 / 1e9;
+        let text = format!("of the host; the recorder's time namespace is {seconds:+} s from it");
+        lines.push(("clock", text));
+    }
     if let Some(import) = &manifest.import {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));

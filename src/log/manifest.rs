@@ -141,6 +141,10 @@ pub struct Host {
     pub cgroup_v2: Option<String>,
     /// The kernel's timer frequency, for values in jiffies; absent if unknown.
     pub hz: Option<u32>,
+    /// How far CLOCK_MONOTONIC of the recorder's time namespace was ahead of the host's, in
+    /// nanoseconds; absent where they were one. All times of the recording are the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_offset_ns: Option<i64>,
 }
 
 /// An interface whose packets were recorded.

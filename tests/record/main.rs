@@ -22,6 +22,7 @@ mod processes;
 mod run;
 mod sight;
 mod snapshots;
+mod timens;
 mod traffic;
 
 use support::gate::Needs;
