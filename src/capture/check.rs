@@ -69,11 +69,13 @@ pub fn check(
     let attached = loaded.attach(false, &filters)?;
     let mut host = host::host();
     host.hz = Some(loaded.hz);
+    let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    not_seen.extend(sight::unseen(&[]));
     Ok(Report {
         host,
         hook_set: attached.set().name(),
         programs: attached.programs(),
-        not_seen: sight::of_hooks(&attached.hooks, &attached.status),
+        not_seen,
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
         warnings: load::warnings(),

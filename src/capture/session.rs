@@ -187,6 +187,11 @@ pub fn record(
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    // A command's own tree has no connections yet, and is in namespaces of its making.
+    let tree_alone = tree_only && options.filters.pids.is_empty();
+    if !tree_alone {
+        manifest.not_seen.extend(sight::unseen(&options.filters.netns_inodes()?));
+    }
     manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let mut follower = match &options.packets {
         Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
@@ -201,8 +206,7 @@ pub fn record(
         drain.keep_identities();
     }
 
-    // A command's own tree has no connections yet.
-    if !tree_only || !options.filters.pids.is_empty() {
+    if !tree_alone {
         walk::baseline(&loaded, &mut drain)?;
     }
     let start = |argv: &Vec<OsString>| command::start(argv, &loaded.pids, loaded.own_pid);

@@ -1,6 +1,10 @@
 //! What narrows what the recorder sees, found when it starts: said at once, and kept in the manifest.
 
+mod namespaces;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use self::namespaces::unseen;
 
 use crate::{
     log::{HookStatus, NotSeen},
