@@ -20,6 +20,7 @@ mod frame;
 mod index;
 mod ledger;
 mod manifest;
+mod namespace;
 mod packets;
 mod ranges;
 mod reader;
@@ -39,6 +40,7 @@ pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
     Manifest, NotSeen, RecordOptions, Totals, VariableStatus,
 };
+pub use namespace::{Namespace, NamespaceInterface};
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};

@@ -18,6 +18,7 @@ use super::{
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
+    provenance::Provenance,
     sight,
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
@@ -236,6 +237,7 @@ pub fn record(
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
+    let mut provenance = Provenance::start();
     let mut attached = Some(attached);
     let packets = options.packets.is_some().then_some(0);
     let mut state = Progress { packets, ..Progress::default() };
@@ -254,7 +256,16 @@ pub fn record(
                 .map_or(Ok(()), |follower| follower.follow(&loaded))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
-                .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
+                .and_then(|()| if due { drain.account(counters) } else { Ok(()) })
+                .and_then(|()| {
+                    provenance.see(drain.new_namespaces());
+                    if !due {
+                        return Ok(());
+                    }
+                    let Some(all) = provenance.news() else { return Ok(()) };
+                    manifest.namespaces = all;
+                    drain.update(&manifest)
+                });
             if let Err(e) = round {
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
@@ -314,6 +325,11 @@ pub fn record(
             manifest.interfaces = follower.seen().to_vec();
         }
         drain.settle(counters)?;
+        provenance.see(drain.new_namespaces());
+        provenance.settle();
+        if let Some(all) = provenance.news() {
+            manifest.namespaces = all;
+        }
         if let Some(lines) = drain.with_top(Top::finish) {
             notice(Notice::Top(&lines));
         }

@@ -57,6 +57,8 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
     }
+    let namespaces = manifest.namespaces.iter();
+    lines.extend(namespaces.map(|n| ("namespace", n.text(&manifest.sysctls))));
     lines.extend(manifest.not_seen.iter().map(|it| ("not seen", not_seen(it))));
     let mut out = io::stdout().lock();
     for (label, text) in lines {

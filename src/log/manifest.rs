@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, LogError};
+use super::{FORMAT_VERSION, LogError, Namespace};
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 
@@ -45,10 +45,14 @@ pub struct Manifest {
     pub ended: Option<ClockSample>,
     /// Interfaces whose packets were recorded.
     pub interfaces: Vec<Interface>,
-    /// TCP sysctls in force, by path below /proc/sys with dots.
+    /// TCP sysctls in the recorder's own network namespace, by path below /proc/sys with dots. Those of
+    /// the connections are in `namespaces`.
     pub sysctls: BTreeMap<String, String>,
-    /// Queueing disciplines in force, one line of text each.
+    /// Queueing disciplines in the recorder's own network namespace, one line of text each.
     pub qdiscs: Vec<String>,
+    /// The network namespaces that had recorded connections, by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
     /// Where the packets come from, if the recording was made from a capture.
     pub import: Option<Import>,
     /// What was done to make it from other recordings, in order; empty for one that a recorder or

@@ -19,6 +19,7 @@ mod limits;
 mod loss;
 mod packets;
 mod processes;
+mod provenance;
 mod reach;
 mod run;
 mod sight;
