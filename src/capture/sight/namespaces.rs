@@ -10,13 +10,17 @@ use std::{
 };
 
 use crate::{
-    capture::{filter::in_initial_pid_namespace, netns},
+    capture::{
+        capability::{Capability, has},
+        filter::in_initial_pid_namespace,
+        netns,
+    },
     log::NotSeen,
 };
 
 /// What is missing of namespaces that cannot be entered.
-const MISSING: &str = "connections open before the recording, last values of those open at its end, and \
-                       polls of --snapshots";
+const MISSING: &str = "connections open before the recording, last values of those open at its end, \
+                       polls of --snapshots and packets of --interface all";
 
 /// Numbers that a sentence lists.
 const LISTED: usize = 8;
@@ -33,7 +37,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
         if let Err(e) = netns::inside(ns, || ())
             && (wanted.is_empty() || wanted.contains(inode))
         {
-            closed.entry(reason(&e, "CAP_SYS_ADMIN")).or_default().push(*inode);
+            closed.entry(reason(&e, Capability::SysAdmin)).or_default().push(*inode);
         }
     }
     for (why, inodes) in closed {
@@ -46,7 +50,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
     let processes = Processes::look();
     if !processes.hidden.is_empty() {
         let (which, plural) = (list(&processes.hidden), plural(processes.hidden.len()));
-        let why = reason(&io::Error::from_raw_os_error(libc::EACCES), "CAP_SYS_PTRACE");
+        let why = reason(&io::Error::from_raw_os_error(libc::EACCES), Capability::SysPtrace);
         say(
             "processes",
             format!(
@@ -68,7 +72,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
                  /proc does not show; process ids in the tables are the host's"
             ),
         );
-    } else if let Some(option) = hidepid().filter(|_| !has(CAP_SYS_PTRACE)) {
+    } else if let Some(option) = hidepid().filter(|_| !has(Capability::SysPtrace)) {
         say(
             "processes",
             format!(
@@ -92,9 +96,8 @@ fn list(numbers: &[u32]) -> String {
     text.join(", ")
 }
 
-fn reason(e: &io::Error, capability: &str) -> String {
-    let bit = if capability == "CAP_SYS_PTRACE" { CAP_SYS_PTRACE } else { CAP_SYS_ADMIN };
-    if has(bit) { e.to_string() } else { format!("{e}, without {capability}") }
+fn reason(e: &io::Error, needed: Capability) -> String {
+    if has(needed) { e.to_string() } else { format!("{e}, without {}", needed.name()) }
 }
 
 /// What /proc shows of processes.
@@ -158,18 +161,6 @@ fn hidepid() -> Option<String> {
         option.starts_with("hidepid=") && !["hidepid=0", "hidepid=off"].contains(option)
     };
     options.find(shows).map(str::to_owned)
-}
-
-/// include/uapi/linux/capability.h
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-
-/// Whether this process has the capability in force.
-fn has(bit: u32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .is_some_and(|all| all >> bit & 1 == 1)
 }
 
 #[cfg(test)]
