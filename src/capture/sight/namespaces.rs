@@ -111,7 +111,8 @@ struct Processes {
 
 impl Processes {
     fn look() -> Self {
-        let (mut readable, mut closed) = (BTreeSet::new(), Vec::new());
+        // One process of each namespace stands for all.
+        let (mut links, mut closed) = (BTreeMap::new(), Vec::new());
         let mut none = true;
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
@@ -120,7 +121,7 @@ impl Processes {
             };
             none = false;
             match fs::read_link(entry.path().join("ns/net")) {
-                Ok(_) => readable.extend(mark(&entry.path())),
+                Ok(link) => drop(links.entry(link).or_insert(entry.path())),
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => closed.push(pid),
                 // It has ended, or is a zombie, which has none.
                 Err(_) => {}
@@ -129,17 +130,16 @@ impl Processes {
         if closed.is_empty() {
             return Self { hidden: Vec::new(), none };
         }
+        let mut known: BTreeSet<u64> = links.values().filter_map(|at| mark(at).ok()).collect();
         // Those that have a name but no process that can be read.
         for ns in netns::known().into_values() {
-            readable
-                .extend(netns::inside(&ns, || mark(Path::new("/proc/thread-self"))).ok().flatten());
+            let inside = netns::inside(&ns, || mark(Path::new("/proc/thread-self")));
+            known.extend(inside.and_then(|mark| mark));
         }
-        let mut seen = BTreeSet::new();
         let hidden = closed.into_iter().filter(|pid| {
             match mark(&Path::new("/proc").join(pid.to_string())) {
-                // One process stands for all of its namespace.
-                Some(mark) => !readable.contains(&mark) && seen.insert(mark),
-                None => Path::new("/proc").join(pid.to_string()).exists(),
+                Ok(mark) => known.insert(mark),
+                Err(e) => e.kind() == io::ErrorKind::PermissionDenied,
             }
         });
         Self { hidden: hidden.collect(), none }
@@ -148,8 +148,8 @@ impl Processes {
 
 /// What tells apart the namespaces of processes that may not be looked into: each has files of its
 /// own below net, with inode numbers of their own.
-fn mark(process: &Path) -> Option<u64> {
-    fs::metadata(process.join("net/dev")).ok().map(|meta| meta.ino())
+fn mark(process: &Path) -> io::Result<u64> {
+    fs::metadata(process.join("net/dev")).map(|meta| meta.ino())
 }
 
 /// The option of /proc by which processes of others are not shown (Linux 3.3, and with words 5.8).
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_mark_is_the_same_for_processes_of_one_namespace() {
         let own = mark(Path::new("/proc/self"));
-        assert!(own.is_some());
-        assert_eq!(own, mark(&Path::new("/proc").join(std::process::id().to_string())));
+        let by_id = mark(&Path::new("/proc").join(std::process::id().to_string()));
+        assert_eq!(own.expect("it may look at itself"), by_id.expect("and by its id"));
     }
 }
