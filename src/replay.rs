@@ -144,6 +144,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let audit = tables.audited();
+    let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));
     let tables = TablesManifest {
@@ -153,6 +154,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
+        discarded,
         format: format.name().to_owned(),
         digest: TablesManifest::digest(&files),
         files,
@@ -269,7 +271,11 @@ pub fn interval_name(interval: Interval) -> String {
 
 /// What is to be done with the operations of a recording.
 pub(crate) fn plan(manifest: &Manifest, rules: RuleOptions) -> Plan {
-    Plan::new(&recorded(manifest), rules)
+    // Hooks see one end; packets of a capture have no silent ones.
+    let attached = Hook::ALL.iter().copied().filter(|hook| {
+        manifest.hooks.iter().any(|status| status.attached && status.hook == hook.name())
+    });
+    Plan::new(&recorded(manifest), rules).with_hooks(attached.collect())
 }
 
 /// The variables a log can have. Derived ones that its manifest does not name came after it was

@@ -112,13 +112,14 @@ impl Auditor {
         let packets = self.packets.remove(&ended.conn_id);
         let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
         let mut comparisons = audit(
-            &|var| ended.row.get(var),
+            // The kernel shows what it has before there is a value.
+            &|var| ended.row.raw(var),
             &|field| SocketField::by_name(field).and_then(|field| kernel.get(field)),
             &|var| &self.qualities[var.index()],
             Scope {
                 from_the_beginning: !ended.begun_before,
                 established: ended.flow.lifecycle().is_some_and(|l| l.established != 0),
-                lossy: ended.lost_records > 0 || ended.late_records > 0,
+                lossy: ended.lossy,
             },
         );
         if let Some((account, lost)) = packets
@@ -126,7 +127,7 @@ impl Auditor {
             && witness::is_whole(&account, lost)
         {
             // A value that hooks count one by one lacks what they missed.
-            let missed = ended.lost_records > 0 || ended.late_records > 0;
+            let missed = ended.lossy;
             witness::hear(
                 &mut comparisons,
                 &account,

@@ -194,6 +194,15 @@ fn warn(report: &Report) {
             report.order.late,
             "records came too late to be put in order: their rows are marked lossy",
         ),
+        (
+            report.tables.discarded,
+            "values cannot be and were discarded: they are NULL, their rows are marked lossy",
+        ),
+        (
+            counts.silent,
+            "connections have a hook that saw nothing although there was something to see: what it \
+             alone gives is NULL, their rows are marked lossy",
+        ),
         (counts.without_cookie, "records of sockets without a cookie were left out"),
         (
             report.packets.map_or(0, |p| p.missed),

@@ -39,6 +39,9 @@ pub struct TablesManifest {
     pub latency_limit_us: u64,
     /// Records the recording lost.
     pub lost_records: u64,
+    /// Values that cannot be, and are NULL.
+    #[serde(default)]
+    pub discarded: u64,
     /// What the files are: parquet, arrow, csv or jsonl.
     #[serde(default = "parquet")]
     pub format: String,

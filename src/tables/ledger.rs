@@ -18,7 +18,7 @@ pub(super) fn spec() -> TableSpec {
                 "kind",
                 K::Text,
                 "",
-                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, dropped or left_out.",
+                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, dropped or left_out; and, noted by replay, discarded.",
             ),
             c("cpu", K::Int32, "", "CPU it is about."),
             c("hook", K::Text, "", "Hook whose records were lost, or that saw no IP."),
@@ -27,7 +27,7 @@ pub(super) fn spec() -> TableSpec {
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out; discarded: connections, or rows of another table, of which a value of the column cannot be, and is NULL.",
             ),
             c(
                 "size",
@@ -43,6 +43,7 @@ pub(super) fn spec() -> TableSpec {
             ),
             c("realtime_ns", K::Int64, "ns", "clock: CLOCK_REALTIME."),
             c("tai_ns", K::Int64, "ns", "clock: CLOCK_TAI."),
+            c("column", K::Text, "", "discarded: the variable, or table.column."),
         ],
     }
 }
@@ -133,7 +134,14 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
         Cell::int(clock.wall_us(ts_ns)),
         Cell::from(kind),
     ];
-    table.push(lead.into_iter().chain(rest));
+    table.push(lead.into_iter().chain(rest).chain([null()]));
+}
+
+/// Values of a column that cannot be. They were found at no one time.
+pub(super) fn push_discarded(table: &mut TableBuilder, recording: &str, column: &str, n: u64) {
+    let lead = [Cell::from(recording), Cell::Null, Cell::Null, Cell::from("discarded")];
+    let rest = value(Cell::Null, Cell::Null, n, Cell::Null);
+    table.push(lead.into_iter().chain(rest).chain([Cell::from(column)]));
 }
 
 /// cpu, hook, ring, value, size, since_ns, realtime_ns, tai_ns of a row with a value.
