@@ -150,6 +150,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let tables = TablesManifest {
         tables_version: TABLES_VERSION,
         recording: manifest.recording.clone(),
+        fingerprint: recording.survey()?.fingerprint.clone(),
         interval: interval_name(options.interval),
         flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
@@ -300,6 +301,8 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();
+    let mut missing = removed(recording)?;
+    missing.extend(absent(recording)?);
     for row in recording.ledger() {
         match row? {
             LedgerRow::Clock(_, sample) => {
@@ -314,6 +317,11 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
             }
+            // As of the recording that this one was made of.
+            LedgerRow::Missing { ts_ns, ring, count, since_ns } => {
+                let of = Of::ring(ring);
+                missing.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
+            }
             LedgerRow::Emitted { .. }
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
@@ -325,7 +333,24 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LeftOut { .. } => {}
         }
     }
-    Ok(Ledger::with_removed(clocks, losses, &removed(recording)?))
+    Ok(Ledger::with_removed(clocks, losses, &missing))
+}
+
+/// What the files lack, as the loss that it is for the rows.
+fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
+    let survey = recording.survey()?;
+    let missing = survey.missing.iter().map(|m| {
+        let of = Of::ring(m.ring);
+        Loss { of, since_ns: m.since_ns, until_ns: m.until_ns, records: m.records }
+    });
+    // The ledger lacks them, and the totals have counted them.
+    let restored = survey.restored.iter().filter_map(|row| match *row {
+        LedgerRow::Loss { ts_ns, lost, since_ns, hook, .. } => {
+            Some(Loss { of: Of::hook(hook), since_ns, until_ns: ts_ns, records: lost })
+        }
+        _ => None,
+    });
+    Ok(missing.chain(restored).collect())
 }
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle

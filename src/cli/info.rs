@@ -20,7 +20,7 @@ struct Account {
 }
 
 pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(run)?;
+    let recording = super::open(run)?;
     let manifest = recording.manifest();
     if json {
         print_json(manifest)?;

@@ -146,6 +146,17 @@ pub enum LedgerRow {
         /// The segment's number.
         segment: u32,
     },
+    /// Records of the original that were missing from its files, when this recording was made of it.
+    Missing {
+        /// End of the interval in which they were made, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The ring they came through.
+        ring: Ring,
+        /// How many; 1 where nobody knows.
+        count: u64,
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        since_ns: u64,
+    },
     /// Records of a CPU that were left out on purpose when the recording was made from another;
     /// lost ones among them.
     LeftOut {
@@ -159,7 +170,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "clock",
     "loss",
     "emitted",
@@ -174,6 +185,7 @@ pub(super) const KINDS: [&str; 14] = [
     "snapshots_drained",
     "not_ip",
     "left_out",
+    "missing",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -274,6 +286,14 @@ impl From<&LedgerRow> for Cells {
             LedgerRow::LeftOut { ts_ns, cpu, count } => {
                 Self { ts_ns, kind: 13, cpu: Some(cpu), count: Some(count), ..none }
             }
+            LedgerRow::Missing { ts_ns, ring, count, since_ns } => Self {
+                ts_ns,
+                kind: 14,
+                ring: Some(ring as i8),
+                count: Some(count),
+                since_ns: Some(since_ns),
+                ..none
+            },
         }
     }
 }
@@ -400,6 +420,11 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             "slow_poll" => LedgerRow::SlowPoll { ts_ns, since_ns: cell(since, i)? },
             "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
             "left_out" => LedgerRow::LeftOut { ts_ns, cpu: cpu()?, count: cell(count, i)? },
+            "missing" => {
+                let Some(ring) = ring.get(i) else { return Ok(RawRow::Unknown) };
+                let (count, since_ns) = (cell(count, i)?, cell(since, i)?);
+                LedgerRow::Missing { ts_ns, ring, count, since_ns }
+            }
             "snapshots_drained" => return Ok(RawRow::SnapshotsDrained(ts_ns)),
             "dropped_cpu" => {
                 return Ok(RawRow::DroppedRows(DroppedRows {

@@ -239,6 +239,7 @@ impl Cutter {
                     keep
                 }
                 LedgerRow::Skipped { ts_ns, since_ns, .. }
+                | LedgerRow::Missing { ts_ns, since_ns, .. }
                 | LedgerRow::SlowPoll { ts_ns, since_ns } => range.meets(since_ns, ts_ns),
                 LedgerRow::Dropped { .. } => removed,
                 // Said again at the end, with what is left out now.

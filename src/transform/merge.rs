@@ -209,6 +209,7 @@ impl Merger {
                     | LedgerRow::Loss { ts_ns, .. }
                     | LedgerRow::Skipped { ts_ns, .. }
                     | LedgerRow::NotIp { ts_ns, .. }
+                    | LedgerRow::Missing { ts_ns, .. }
                     | LedgerRow::SlowPoll { ts_ns, .. }
                     | LedgerRow::Dropped { ts_ns, .. }
                     | LedgerRow::RingFill { ts_ns, .. }
