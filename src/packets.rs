@@ -9,6 +9,7 @@
 pub mod order;
 
 mod connection;
+mod options;
 mod reassembly;
 pub(crate) mod segment;
 mod state;

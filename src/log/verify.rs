@@ -137,7 +137,8 @@ impl Ledger {
                 | LedgerRow::Skipped { .. }
                 | LedgerRow::LatePoll { .. }
                 | LedgerRow::SlowPoll { .. }
-                | LedgerRow::NotIp { .. },
+                | LedgerRow::NotIp { .. }
+                | LedgerRow::Malformed { .. },
             )
             | RawRow::Unknown => {}
         }
