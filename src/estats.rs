@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod rules;
 mod slot;
+mod unread;
 
 use rustc_hash::FxHashMap;
 
@@ -59,6 +60,8 @@ struct Connection {
     late_records: u64,
     /// Packets that the recording lacks, as others show.
     missed_packets: u64,
+    /// Variables that follow from what the capture has cut.
+    unread: Bits,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -89,7 +92,7 @@ impl Connection {
     }
 
     fn row(&self, plan: &Plan, ledger: &Ledger, now_ns: u64) -> Row {
-        plan.row(
+        let mut row = plan.row(
             &self.slot,
             &RowContext {
                 conn_id: self.conn_id,
@@ -99,7 +102,9 @@ impl Connection {
                 flow: &self.flow,
                 ledger,
             },
-        )
+        );
+        unread::forget(&mut row, &self.unread);
+        row
     }
 }
 
@@ -381,6 +386,7 @@ impl<'a, O: Output> Engine<'a, O> {
             begin: Begin::Unseen,
             late_records: 0,
             missed_packets: 0,
+            unread: Bits::default(),
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -517,6 +523,19 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
             connection.missed_packets += packets;
+        }
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        let index = self.keys.get(&(header.cookie, header.generation)).copied();
+        let connection = index.and_then(|i| self.connections.get_mut(i as usize));
+        if let Some(Some(connection)) = connection {
+            // A part of a packet is missing, and what it said.
+            connection.missed_packets += 1;
+            for &var in vars {
+                unread::insert(&mut connection.unread, var);
+                connection.slot.forget(var);
+            }
         }
     }
 

@@ -59,6 +59,11 @@ impl Slot {
         }
     }
 
+    /// The value is not known any more.
+    pub fn forget(&mut self, var: Var) {
+        self.valid.remove(var);
+    }
+
     pub(super) fn arm(&mut self, target: Var) {
         self.armed.insert(target);
     }
