@@ -12,6 +12,7 @@ mod plan;
 mod rules;
 mod silent;
 mod slot;
+mod unread;
 
 use rustc_hash::FxHashMap;
 
@@ -66,6 +67,8 @@ struct Connection {
     heard: Heard,
     /// Packets that the recording lacks, as others show.
     missed_packets: u64,
+    /// Variables that follow from what the capture has cut.
+    unread: Bits,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -307,7 +310,8 @@ impl<'a, O: Output> Engine<'a, O> {
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
         let lost_records = connection.lost(self.ledger, self.losses, end_ns);
         let context = connection.context(self.plan, self.ledger, self.losses, end_ns);
-        let row = self.plan.final_row(&connection.slot, &context);
+        let mut row = self.plan.final_row(&connection.slot, &context);
+        unread::forget(&mut row, &connection.unread);
         self.counts.discarded(&connection.slot, &row);
         self.counts.silent += u64::from(!context.silent.is_none());
         if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
@@ -363,7 +367,8 @@ impl<'a, O: Output> Engine<'a, O> {
         }
         connection.sampled_ns = Some(ts_ns);
         let context = connection.context(self.plan, self.ledger, self.losses, ts_ns);
-        let row = self.plan.row(&connection.slot, &context);
+        let mut row = self.plan.row(&connection.slot, &context);
+        unread::forget(&mut row, &connection.unread);
         self.output.sampled(&Sample {
             conn_id: connection.conn_id,
             ts_ns,
@@ -411,6 +416,7 @@ impl<'a, O: Output> Engine<'a, O> {
             late_records: 0,
             heard: Heard::default(),
             missed_packets: 0,
+            unread: Bits::default(),
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -551,6 +557,19 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
             connection.missed_packets += packets;
+        }
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        let index = self.keys.get(&(header.cookie, header.generation)).copied();
+        let connection = index.and_then(|i| self.connections.get_mut(i as usize));
+        if let Some(Some(connection)) = connection {
+            // A part of a packet is missing, and what it said.
+            connection.missed_packets += 1;
+            for &var in vars {
+                unread::insert(&mut connection.unread, var);
+                connection.slot.forget(var);
+            }
         }
     }
 

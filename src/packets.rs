@@ -9,6 +9,7 @@
 pub mod order;
 
 mod connection;
+mod options;
 mod reassembly;
 pub(crate) mod segment;
 mod state;
@@ -22,7 +23,7 @@ use rustc_hash::FxHashMap;
 
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Direction, Event, Header, Lifecycle, Operation, Packet};
+use crate::wire::{Direction, Event, Header, Lifecycle, Operation, Packet, is_extension};
 
 use connection::{Connection, Request};
 use segment::Segment;
@@ -68,6 +69,8 @@ pub struct PacketCounts {
     pub after_end: u64,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// TCP whose header the capture has cut inside its options.
+    pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
     /// Connections of which neither end, or both, are the recorded one; their opener's is taken.
@@ -105,13 +108,14 @@ impl Tracker {
         self.now_ns = self.now_ns.max(packet.ts_ns);
         consumer.reached(packet.ts_ns);
         let Some(segment) = Segment::of(packet) else {
-            if packet.protocol == segment::TCP {
+            if packet.protocol == segment::TCP || is_extension(packet.protocol) {
                 self.counts.unreadable += 1;
             } else {
                 self.counts.other += 1;
             }
             return Ok(());
         };
+        self.counts.options_cut += u64::from(segment.options.cut);
         self.forget_idle();
         let (tuple, out) = self.orient(packet, &segment);
         let index = self.entry(tuple);
@@ -368,6 +372,10 @@ impl<C: Consumer> Step<'_, C> {
         if missed > 0 {
             self.tracker.counts.missed += missed;
             self.consumer.missed(&header, missed);
+        }
+        if !live.unread.is_empty() {
+            self.consumer.unread(&header, &live.unread);
+            live.unread.clear();
         }
         self.consumer.hook(&header, live.ops.drain(..), late)?;
         if let Some(closed) = live.closed {

@@ -329,6 +329,7 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
             | LedgerRow::NotIp { .. }
+            | LedgerRow::Malformed { .. }
             | LedgerRow::Dropped { .. }
             | LedgerRow::LeftOut { .. } => {}
         }

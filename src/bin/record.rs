@@ -378,6 +378,12 @@ fn record(args: Record) -> Result<ExitCode> {
             p.skipped
         ));
     }
+    if p.malformed > 0 {
+        say(&format!(
+            "{} packets had malformed IP headers: they are counted and have no rows\n",
+            p.malformed
+        ));
+    }
     if p.slow_polls > 0 {
         say(&format!(
             "{} polls of the sockets took more than 80 % of --snapshots: a longer interval, a \

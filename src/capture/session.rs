@@ -83,6 +83,8 @@ pub struct Progress {
     pub lost: u64,
     /// Hook activations for which the kernel did not run the program.
     pub skipped: u64,
+    /// Packets with malformed IP headers: they have no digest.
+    pub malformed: u64,
     /// Polls of sockets that took more than 80 % of their interval.
     pub slow_polls: u64,
 }
@@ -345,6 +347,7 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
         state.lost,
         state.skipped,
         packets,
+        state.malformed,
     ] = drain.counts();
     state.packets = state.packets.map(|_| packets);
 }

@@ -48,6 +48,10 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
     }
+    for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
+        lines
+            .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
+    }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));

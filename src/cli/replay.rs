@@ -209,6 +209,11 @@ fn warn(report: &Report) {
             "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
         ),
         (
+            report.packets.map_or(0, |p| p.options_cut),
+            "headers of TCP are cut inside their options by the capture: what the options may have \
+             said is not known, and rows that need it are marked lossy",
+        ),
+        (
             report.packets.map_or(0, |p| p.by_opener),
             "connections have both ends or neither recorded: their opener's is taken",
         ),

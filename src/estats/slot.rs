@@ -95,6 +95,11 @@ impl Slot {
         self.discarded.has(var)
     }
 
+    /// The value is not known any more.
+    pub fn forget(&mut self, var: Var) {
+        self.valid.remove(var);
+    }
+
     pub(super) fn arm(&mut self, target: Var) {
         self.armed.insert(target);
     }

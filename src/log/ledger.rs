@@ -139,6 +139,19 @@ pub enum LedgerRow {
         /// How many, since the row before.
         count: u64,
     },
+    /// Packets of which no digest was made because their IP headers are malformed: longer than the
+    /// packet is, or such that the kernel drops them. Who sent them, or to which connection, is not
+    /// known.
+    Malformed {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// Where they were seen.
+        hook: Hook,
+        /// How many, since the row before.
+        count: u64,
+    },
     /// A bounded recording removed its oldest segments of hook records, snapshots and packets.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
@@ -157,8 +170,8 @@ pub enum LedgerRow {
         /// Beginning of the interval, CLOCK_MONOTONIC in ns.
         since_ns: u64,
     },
-    /// Records of a CPU that were left out on purpose when the recording was made from another;
-    /// lost ones among them.
+    /// Records of a CPU that were left out on purpose when the recording was made from another, lost
+    /// ones among them; or that turned out to be of malformed packets when they were read.
     LeftOut {
         /// End of the recording, CLOCK_MONOTONIC in ns.
         ts_ns: u64,
@@ -170,7 +183,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 16] = [
     "clock",
     "loss",
     "emitted",
@@ -186,6 +199,7 @@ pub(super) const KINDS: [&str; 15] = [
     "not_ip",
     "left_out",
     "missing",
+    "malformed",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -275,6 +289,14 @@ impl From<&LedgerRow> for Cells {
             LedgerRow::NotIp { ts_ns, cpu, hook, count } => Self {
                 ts_ns,
                 kind: 12,
+                cpu: Some(cpu),
+                hook: Some(hook as i8 - 1),
+                count: Some(count),
+                ..none
+            },
+            LedgerRow::Malformed { ts_ns, cpu, hook, count } => Self {
+                ts_ns,
+                kind: 14,
                 cpu: Some(cpu),
                 hook: Some(hook as i8 - 1),
                 count: Some(count),
@@ -404,6 +426,10 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             "not_ip" => {
                 let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
                 LedgerRow::NotIp { ts_ns, cpu: cpu()?, hook, count: cell(count, i)? }
+            }
+            "malformed" => {
+                let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
+                LedgerRow::Malformed { ts_ns, cpu: cpu()?, hook, count: cell(count, i)? }
             }
             "emitted" => LedgerRow::Emitted { ts_ns, cpu: cpu()?, emitted: cell(count, i)? },
             "ring_fill" => {

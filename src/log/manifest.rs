@@ -278,6 +278,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
     pub connections: u64,
+    /// Packets with malformed IP headers, which have no digest, by hook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub malformed: BTreeMap<String, u64>,
 }
 
 /// The account of one CPU: emitted = logged + lost + left out.

@@ -239,7 +239,7 @@ impl fmt::Display for CpuReport {
             write!(f, ", {} removed by --max-size", self.removed)?;
         }
         if self.left_out > 0 {
-            write!(f, ", {} left out by cut", self.left_out)?;
+            write!(f, ", {} left out", self.left_out)?;
         }
         if self.missing > 0 {
             write!(f, "; missing:")?;

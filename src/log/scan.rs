@@ -209,7 +209,8 @@ impl LedgerScan {
                 | LedgerRow::LatePoll { .. }
                 | LedgerRow::SlowPoll { .. }
                 | LedgerRow::Missing { .. }
-                | LedgerRow::NotIp { .. },
+                | LedgerRow::NotIp { .. }
+                | LedgerRow::Malformed { .. },
             )
             | RawRow::Unknown => {}
         }

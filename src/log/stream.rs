@@ -307,7 +307,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "count",
             UInt64,
             "",
-            "loss, skipped, missing, map_failure, not_ip: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
+            "loss, skipped, missing, map_failure, not_ip, malformed: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),

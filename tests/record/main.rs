@@ -10,6 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../common/hostile.rs"]
+mod hostile;
+
 mod ends;
 mod errors;
 mod filters;
@@ -17,6 +20,7 @@ mod flows;
 mod life;
 mod limits;
 mod loss;
+mod malformed;
 mod packets;
 mod processes;
 mod run;
