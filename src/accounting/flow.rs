@@ -142,6 +142,8 @@ pub struct Side {
     pub fin_ns: Option<u64>,
     recent: Moments,
     sequence: Sequence,
+    /// A SYN-ACK was seen.
+    answered: bool,
     /// The highest acknowledgment it carried.
     acked: Option<u32>,
 }
@@ -365,8 +367,9 @@ impl Flow {
         recent.payload_bytes += u64::from(packet.payload_len);
         side.rewire(&Wire::default(), wire);
         if let Some(tcp) = TcpFacts::of(packet) {
+            let stray = side.is_stray_reset(&tcp);
             side.tcp(&tcp, packet, segments, acked);
-            if tcp.rst && !self.closed() {
+            if tcp.rst && !stray && !self.closed() {
                 self.reset = Some((packet.ts_ns, forward));
             }
         }
@@ -416,12 +419,25 @@ impl Flow {
 }
 
 impl Side {
+    /// Whether a reset is no end of this flow: an end that has sent its SYN alone answers with it a
+    /// segment of a connection that the other end still has (RFC 9293, figure 9).
+    fn is_stray_reset(&self, tcp: &TcpFacts) -> bool {
+        let after_syn = self.isn.map(|isn| isn.wrapping_add(1));
+        let only_syn = after_syn.is_some() && self.sequence.next() == after_syn;
+        tcp.rst && !tcp.ack && only_syn && after_syn != Some(tcp.seq)
+    }
+
     fn tcp(&mut self, tcp: &TcpFacts, packet: &Packet, segments: u64, acked: Option<u32>) {
         if tcp.rst {
             return;
         }
+        let mut answer = false;
         if tcp.syn {
             self.tally.syn_segments += segments;
+            let first = tcp.ack && !self.answered;
+            // Of a simultaneous open: the SYN's number once more, and no retransmission of it.
+            answer = first && self.isn == Some(tcp.seq);
+            self.answered |= tcp.ack;
             self.isn.get_or_insert(tcp.seq);
         }
         if tcp.fin {
@@ -436,7 +452,7 @@ impl Side {
             && len == 1
             && acked == Some(tcp.seq.wrapping_add(1))
             && self.sequence.next() == acked;
-        if keepalive {
+        if keepalive || answer {
             return;
         }
         match self.sequence.take(tcp.seq, len) {

@@ -40,6 +40,8 @@ pub struct Segment {
     pub segments: u16,
     pub ttl: u8,
     pub tos: u8,
+    /// Identification of the IP packet.
+    pub ip_id: Option<u32>,
     pub options: TcpOptions,
 }
 
@@ -70,6 +72,7 @@ impl Segment {
             segments: packet.segments.max(1),
             ttl: packet.ttl,
             tos: packet.tos,
+            ip_id: packet.ip_id,
             options: options_of(options),
         })
     }
