@@ -336,7 +336,9 @@ impl Connection {
             return self.repeated_answer(s);
         }
         let count = s.count(self.agreed().map(|a| a.send_mss()));
-        self.segs_out += count;
+        // A reset without an acknowledgment is the kernel's answer in the name of no socket
+        // (tcp_v4_send_reset()): the one of a socket has one (tcp_send_active_reset()).
+        self.segs_out += if s.rst && !s.ack { 0 } else { count };
         self.set(Var::SegsOut, self.segs_out);
         if s.payload > 0 {
             self.data_segs_out += count;

@@ -19,6 +19,7 @@ mod limits;
 mod loss;
 mod packets;
 mod processes;
+mod rare;
 mod run;
 mod snapshots;
 mod traffic;
