@@ -205,6 +205,11 @@ fn warn(report: &Report) {
             "packets or more are missing from the capture, as others show: their rows are marked lossy",
         ),
         (
+            report.packets.map_or(0, |p| p.went_on),
+            "packets came after the end of their connection, which was reset and went on all the \
+             same: they are in no row, and those rows are marked lossy",
+        ),
+        (
             report.packets.map_or(0, |p| p.unreadable),
             "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
         ),

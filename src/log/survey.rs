@@ -110,7 +110,10 @@ impl fmt::Display for Survey {
                 write!(f, "{dir} was not closed: the recorder was killed, or is still at work")?;
             }
             Some(Unfinished::Import) => {
-                write!(f, "{dir} is unfinished: the import was interrupted, import the capture again")?;
+                write!(
+                    f,
+                    "{dir} is unfinished: the import was interrupted, import the capture again"
+                )?;
             }
             Some(Unfinished::Made(by)) => {
                 write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
@@ -275,9 +278,8 @@ fn is_proved(manifest: &Manifest, found: &[Found]) -> bool {
 /// Files whose bytes are not those that were written, where nothing else says so.
 fn changed(manifest: &Manifest, found: &[Found], findings: &mut Vec<Finding>) {
     for f in found {
-        let entry = manifest.segments.iter().find(|s| {
-            s.stream == f.stream.name() && s.number == f.number
-        });
+        let entry =
+            manifest.segments.iter().find(|s| s.stream == f.stream.name() && s.number == f.number);
         let file = f.stream.file_name(f.number);
         let is_known = findings.iter().any(|finding| finding.file() == Some(&file));
         if entry.is_some_and(|s| (s.bytes, s.crc32) != (f.bytes, f.crc32)) && !is_known {

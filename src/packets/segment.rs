@@ -27,6 +27,8 @@ pub struct Segment {
     pub segments: u16,
     pub ttl: u8,
     pub tos: u8,
+    /// Identification of the IP packet.
+    pub ip_id: Option<u32>,
     pub options: TcpOptions,
 }
 
@@ -64,6 +66,7 @@ impl Segment {
             ttl: packet.ttl,
             tos: packet.tos,
             options: TcpOptions::read(captured, length - HEADER),
+            ip_id: packet.ip_id,
         })
     }
 

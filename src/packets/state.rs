@@ -127,6 +127,10 @@ impl Agreed {
         self.ours.timestamps && self.theirs.timestamps
     }
 
+    pub const fn sack(&self) -> bool {
+        self.ours.sack && self.theirs.sack
+    }
+
     pub const fn ecn(&self) -> bool {
         self.ours.ecn && self.theirs.ecn
     }

@@ -23,6 +23,7 @@ mod loss;
 mod malformed;
 mod packets;
 mod processes;
+mod rare;
 mod run;
 mod snapshots;
 mod traffic;
