@@ -21,6 +21,7 @@ mod frames;
 mod index;
 mod ledger;
 mod manifest;
+mod namespace;
 mod packets;
 mod parallel;
 mod ranges;
@@ -41,8 +42,9 @@ pub(crate) use ledger::RawRow;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Manifest, RecordOptions, SegmentEntry, Totals, VariableStatus,
+    Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
 };
+pub use namespace::{Namespace, NamespaceInterface};
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};

@@ -352,6 +352,7 @@ fn record(args: Record) -> Result<ExitCode> {
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
             let _ = std::io::stdout().write_all(table.as_bytes());
         }
+        Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),

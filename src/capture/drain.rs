@@ -3,18 +3,19 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     CaptureError,
     cgroup::Paths,
     clock,
+    provenance::Sighting,
     skips::Skips,
     top::Top,
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
-    log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
+    log::{CpuTotals, LedgerRow, Manifest, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
     wire::{
         Decoded, Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot,
@@ -74,6 +75,9 @@ struct Sink {
     /// Records of packets that turned out to be malformed when they were read, by CPU and hook's
     /// code: they have numbers, and no rows.
     malformed: BTreeMap<(u16, usize), u64>,
+    /// Network namespaces of connections so far, and those of them that are new.
+    namespaces: FxHashSet<u32>,
+    new_namespaces: Vec<Sighting>,
     /// Kept only for `--top`.
     top: Option<Top>,
     /// Kept only for polls over netlink.
@@ -96,6 +100,9 @@ impl Sink {
                         row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
                         self.connections += 1;
                         self.open += 1;
+                        if self.namespaces.insert(row.netns) {
+                            self.new_namespaces.push(Sighting { netns: row.netns, pid: row.pid });
+                        }
                         self.identities.iter_mut().for_each(|known| known.opened(&row));
                     }
                     Event::Close | Event::End => {
@@ -213,6 +220,8 @@ impl<'obj> Drain<'obj> {
             open: 0,
             packets: 0,
             malformed: BTreeMap::new(),
+            namespaces: FxHashSet::default(),
+            new_namespaces: Vec::new(),
             top: None,
             identities: None,
             fill: vec![0; places.count()],
@@ -300,6 +309,16 @@ impl<'obj> Drain<'obj> {
         self.drained_ns = clock::monotonic_ns();
         sink.writer.tick(self.drained_ns)?;
         Ok(())
+    }
+
+    /// Network namespaces that had their first connection since the call before.
+    pub(super) fn new_namespaces(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.sink.borrow_mut().new_namespaces)
+    }
+
+    /// Replaces the manifest by one that says more.
+    pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.update(manifest)?)
     }
 
     /// From now on packets are accounted for this.

@@ -174,6 +174,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             if !json {
                 writeln!(io::stdout().lock(), "{}", tables.manifest.audit)?;
+                info::print_not_seen(&run)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -193,8 +194,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, 50, false)?;
+            writeln!(io::stdout().lock(), "{}", tables.manifest.audit)?;
+            info::print_not_seen(&run)?;
             let mut out = io::stdout().lock();
-            writeln!(out, "{}", tables.manifest.audit)?;
             writeln!(out, "tables in {}", tables.dir.display())?;
             Ok(replay::exit_code(tables.manifest.lost_records))
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, LogError};
+use super::{FORMAT_VERSION, LogError, Namespace};
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
@@ -32,6 +32,9 @@ pub struct Manifest {
     pub hooks: Vec<HookStatus>,
     /// Every variable with what the attached hooks make of it.
     pub variables: Vec<VariableStatus>,
+    /// What the recorder could not see, and said when it began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<NotSeen>,
     /// The recorder's options.
     pub options: RecordOptions,
     /// The command that was run while recording, if one was.
@@ -44,10 +47,14 @@ pub struct Manifest {
     pub ended: Option<ClockSample>,
     /// Interfaces whose packets were recorded.
     pub interfaces: Vec<Interface>,
-    /// TCP sysctls in force, by path below /proc/sys with dots.
+    /// TCP sysctls in the recorder's own network namespace, by path below /proc/sys with dots. Those of
+    /// the connections are in `namespaces`.
     pub sysctls: BTreeMap<String, String>,
-    /// Queueing disciplines in force, one line of text each.
+    /// Queueing disciplines in the recorder's own network namespace, one line of text each.
     pub qdiscs: Vec<String>,
+    /// The network namespaces that had recorded connections, by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
     /// Where the packets come from, if the recording was made from a capture.
     pub import: Option<Import>,
     /// What was done to make it from other recordings, in order; empty for one that a recorder or
@@ -159,6 +166,10 @@ pub struct Host {
     pub cgroup_v2: Option<String>,
     /// The kernel's timer frequency, for values in jiffies; absent if unknown.
     pub hz: Option<u32>,
+    /// How far CLOCK_MONOTONIC of the recorder's time namespace was ahead of the host's, in
+    /// nanoseconds; absent where they were one. All times of the recording are the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_offset_ns: Option<i64>,
 }
 
 /// An interface whose packets were recorded.
@@ -189,6 +200,19 @@ pub struct HookStatus {
     pub attached: bool,
     /// If not, why.
     pub reason: Option<String>,
+}
+
+/// Something that the recorder could not see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotSeen {
+    /// What kept it from being seen: "hooks", "namespaces" or "processes".
+    pub by: String,
+    /// What is missing, and why: a sentence without its full stop.
+    pub what: String,
+    /// Variables that could not be recorded of any connection because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
 }
 
 /// What the attached hooks make of a variable.

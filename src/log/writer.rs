@@ -442,6 +442,14 @@ impl RecordingWriter {
         self.logged.iter()
     }
 
+    /// Replaces the manifest by one that says more.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn update(&self, manifest: &Manifest) -> Result<(), LogError> {
+        manifest.write(&self.dir)
+    }
+
     /// Writes what is left, ends all streams, and replaces the manifest by the final one.
     ///
     /// # Errors

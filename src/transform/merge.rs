@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use super::rounds::{self, Marked, Take};
 use super::{PerCpu, Report, TransformError, create, cut, derived_uuid, end_ns, finish, refused};
 use crate::log::{
-    CpuTotals, Derivation, Import, LedgerRow, Manifest, RawRow, Recording, RecordingWriter, Totals,
-    marker,
+    CpuTotals, Derivation, Import, Interface, LedgerRow, Manifest, RawRow, Recording,
+    RecordingWriter, Totals, marker,
 };
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
@@ -82,6 +82,33 @@ fn as_one_cut(manifest: &mut Manifest, last: &Manifest) {
     }
 }
 
+/// What another recording says of where it was made.
+fn add_surroundings(manifest: &mut Manifest, next: &Manifest) {
+    for namespace in &next.namespaces {
+        let known = manifest.namespaces.iter_mut().find(|known| known.netns == namespace.netns);
+        match known {
+            // The first that could be read.
+            Some(known) if known.reason.is_some() => known.clone_from(namespace),
+            Some(_) => {}
+            None => manifest.namespaces.push(namespace.clone()),
+        }
+    }
+    for interface in &next.interfaces {
+        let is_it = |known: &Interface| {
+            (known.netns, known.index, &known.name)
+                == (interface.netns, interface.index, &interface.name)
+        };
+        if !manifest.interfaces.iter().any(is_it) {
+            manifest.interfaces.push(interface.clone());
+        }
+    }
+    for it in &next.not_seen {
+        if !manifest.not_seen.contains(it) {
+            manifest.not_seen.push(it.clone());
+        }
+    }
+}
+
 fn as_merged(manifest: &mut Manifest, recordings: &[&Recording]) {
     let of: Vec<_> = recordings.iter().map(|r| r.manifest().recording.clone()).collect();
     let mut steps: Vec<Derivation> = Vec::new();
@@ -95,6 +122,10 @@ fn as_merged(manifest: &mut Manifest, recordings: &[&Recording]) {
     manifest.recording = derived_uuid(&named);
     steps.push(Derivation { by: "merge".to_owned(), of, ..Derivation::default() });
     manifest.derived = steps;
+    for next in recordings[1..].iter().map(|r| r.manifest()) {
+        add_surroundings(manifest, next);
+    }
+    manifest.namespaces.sort_by_key(|namespace| namespace.netns);
     let rest = recordings[1..].iter().filter_map(|r| r.manifest().import.as_ref());
     if let Some(import) = &mut manifest.import {
         rest.for_each(|next| add_capture(import, next));

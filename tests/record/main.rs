@@ -23,9 +23,13 @@ mod loss;
 mod malformed;
 mod packets;
 mod processes;
+mod provenance;
 mod rare;
+mod reach;
 mod run;
+mod sight;
 mod snapshots;
+mod timens;
 mod traffic;
 
 use support::gate::Needs;
