@@ -21,6 +21,7 @@ mod load;
 mod netns;
 mod packets;
 mod points;
+mod process;
 mod session;
 mod skips;
 mod snapshot;

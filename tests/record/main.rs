@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command;
 mod ends;
 mod errors;
 mod filters;
