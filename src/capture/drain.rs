@@ -82,6 +82,8 @@ struct Sink {
     top: Option<Top>,
     /// Kept only for polls over netlink.
     identities: Option<Identities>,
+    /// Connections that began while recording and are open; kept only with a command.
+    begun: Option<FxHashSet<Identity>>,
     /// Bytes that the rings held when they were read, by their places.
     fill: Vec<u64>,
 }
@@ -94,6 +96,14 @@ impl Sink {
                 header
             }
             Record::Lifecycle(mut row) => {
+                if let Some(begun) = &mut self.begun {
+                    let identity = (row.header.cookie, row.header.generation);
+                    match row.event {
+                        Event::Open => drop(begun.insert(identity)),
+                        Event::Close | Event::End => drop(begun.remove(&identity)),
+                        Event::Baseline | Event::Drain | Event::Over => {}
+                    }
+                }
                 match row.event {
                     Event::Open | Event::Baseline => {
                         // At its end the owner may be gone and its cgroup with it.
@@ -224,6 +234,7 @@ impl<'obj> Drain<'obj> {
             new_namespaces: Vec::new(),
             top: None,
             identities: None,
+            begun: None,
             fill: vec![0; places.count()],
         }));
         let readers = readers(buffers, || {
@@ -428,6 +439,16 @@ impl<'obj> Drain<'obj> {
     /// Begins to keep what [`Self::identify`] needs: before the first connection is drained.
     pub(super) fn keep_identities(&mut self) {
         self.sink.borrow_mut().identities = Some(Identities::default());
+    }
+
+    /// Begins to keep what [`Self::begun_and_open`] counts: before the first connection is drained.
+    pub(super) fn keep_begun(&mut self) {
+        self.sink.borrow_mut().begun = Some(FxHashSet::default());
+    }
+
+    /// Connections that began while recording and, as far as the rings were read, are open.
+    pub(super) fn begun_and_open(&self) -> u64 {
+        self.sink.borrow().begun.as_ref().map_or(0, |begun| begun.len() as u64)
     }
 
     /// Gives a socket that was read over netlink the identity of the connection that the hooks

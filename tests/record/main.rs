@@ -13,6 +13,7 @@ mod support;
 #[path = "../common/hostile.rs"]
 mod hostile;
 
+mod command;
 mod ends;
 mod errors;
 mod filters;
