@@ -24,6 +24,7 @@ mod netlink;
 mod netns;
 mod packets;
 mod points;
+mod process;
 mod provenance;
 mod session;
 mod sight;

@@ -20,7 +20,7 @@ struct Account {
 }
 
 pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(run)?;
+    let recording = super::open(run)?;
     let manifest = recording.manifest();
     if json {
         print_json(manifest)?;
@@ -52,6 +52,10 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
+    }
+    for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
+        lines
+            .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
     }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");

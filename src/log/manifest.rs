@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{FORMAT_VERSION, LogError, Namespace};
 
 pub(super) const FILE_NAME: &str = "manifest.json";
+/// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The manifest of a recording. Fields that this build does not know are ignored, and those that
 /// are absent have their defaults, so the format can gain fields without a new version.
@@ -59,8 +61,27 @@ pub struct Manifest {
     /// an import made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub derived: Vec<Derivation>,
+    /// The segments as they were when the last was ended; empty while recording.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentEntry>,
     /// The account at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
+}
+
+/// One segment: with these, a look at its bytes proves that it is whole and in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentEntry {
+    /// Name of the stream.
+    pub stream: String,
+    /// Number of the segment.
+    pub number: u32,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// CRC-32 of the file's bytes, that of zlib.
+    pub crc32: u32,
 }
 
 /// One step on the way from recordings to another.
@@ -281,6 +302,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
     pub connections: u64,
+    /// Packets with malformed IP headers, which have no digest, by hook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub malformed: BTreeMap<String, u64>,
 }
 
 /// The account of one CPU: emitted = logged + lost + left out.
@@ -325,18 +349,28 @@ impl Manifest {
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
     pub(super) fn read(dir: &Path) -> Result<Self, LogError> {
         let path = dir.join(FILE_NAME);
-        let text = fs::read(&path).map_err(|e| match e.kind() {
+        let fault = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 LogError::NotARecording(dir.to_owned())
             }
             _ => LogError::io("read", &path, e),
-        })?;
+        };
+        let metadata = fs::metadata(&path).map_err(fault)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(LogError::NotAFile(path));
+        }
+        let text = fs::read(&path).map_err(fault)?;
         // The version first and alone: another version's fields need not fit.
         #[derive(Deserialize)]
         struct Version {
             format_version: u64,
         }
         let fault = |source| LogError::Manifest { path: path.clone(), source };
+        // A list would be taken for the fields in their order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            let no_object = <serde_json::Error as serde::de::Error>::custom("it is no JSON object");
+            return Err(fault(no_object));
+        }
         let found = serde_json::from_slice::<Version>(&text).map_err(fault)?.format_version;
         if found == 0 || found > u64::from(FORMAT_VERSION) {
             return Err(LogError::UnknownVersion {
@@ -345,7 +379,13 @@ impl Manifest {
                 supported: FORMAT_VERSION,
             });
         }
-        serde_json::from_slice(&text).map_err(fault)
+        let manifest: Self = serde_json::from_slice(&text).map_err(fault)?;
+        // Files are named by it.
+        if !manifest.recording.is_empty() && uuid::Uuid::try_parse(&manifest.recording).is_err() {
+            let no_uuid = format!("recording is no UUID: {:?}", manifest.recording);
+            return Err(fault(serde::de::Error::custom(no_uuid)));
+        }
+        Ok(manifest)
     }
 
     /// Writes it so that at every moment the old or the new manifest is there whole.

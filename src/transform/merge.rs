@@ -52,6 +52,7 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<Report, TransformEr
         polls: 0,
         next_poll: 0,
         lost: BTreeMap::new(),
+        malformed: BTreeMap::new(),
         repeated: 0,
         removed_again: PerCpu::default(),
         held: VecDeque::new(),
@@ -169,6 +170,8 @@ struct Merger {
     next_poll: u32,
     /// Losses in the ledger, by CPU and hook.
     lost: BTreeMap<(u16, &'static str), u64>,
+    /// Malformed packets, by hook.
+    malformed: BTreeMap<String, u64>,
     /// Connections that parts after the first say again.
     repeated: u64,
     /// Rows that --max-size removed, as often as parts after the first say so.
@@ -240,6 +243,8 @@ impl Merger {
                     | LedgerRow::Loss { ts_ns, .. }
                     | LedgerRow::Skipped { ts_ns, .. }
                     | LedgerRow::NotIp { ts_ns, .. }
+                    | LedgerRow::Missing { ts_ns, .. }
+                    | LedgerRow::Malformed { ts_ns, .. }
                     | LedgerRow::SlowPoll { ts_ns, .. }
                     | LedgerRow::Dropped { ts_ns, .. }
                     | LedgerRow::RingFill { ts_ns, .. }
@@ -252,6 +257,9 @@ impl Merger {
                 self.release(at_ns)?;
                 if let RawRow::Row(LedgerRow::Loss { cpu, hook, lost, .. }) = &raw {
                     *self.lost.entry((*cpu, hook.name())).or_default() += lost;
+                }
+                if let RawRow::Row(LedgerRow::Malformed { hook, count, .. }) = &raw {
+                    *self.malformed.entry(hook.name().to_owned()).or_default() += count;
                 }
                 self.writer.raw_ledger(&raw)?;
             }
@@ -348,6 +356,7 @@ impl Merger {
         let mut left_out = PerCpu::default();
         cpus.values().for_each(|cpu| left_out.add(cpu.cpu, cpu.left_out));
         totals.per_cpu = cpus.into_values().collect();
+        totals.malformed = self.malformed.clone();
         (totals, left_out)
     }
 }

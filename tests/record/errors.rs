@@ -15,8 +15,12 @@ fn run(prefix: &[&str], arguments: &[&str]) -> Output {
 
 /// Panics unless it failed with status 2 and one line that begins as errors do and holds `words`.
 fn assert_refused(output: &Output, words: &[&str]) {
+    assert_refused_with(2, output, words);
+}
+
+fn assert_refused_with(code: i32, output: &Output, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(said.starts_with("estats-record: "), "{said}");
     assert_eq!(said.lines().count(), 1, "one sentence: {said}");
@@ -117,15 +121,27 @@ fn values_that_make_no_sense_are_refused_before_anything_is_done() {
     }
 }
 
+/// 127 and 126 as of env(1), nohup(1) and shells.
 #[test]
 fn a_command_that_cannot_be_started_leaves_no_recording() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let (new, empty) = (scratch.path().join("new"), scratch.path().join("empty"));
     std::fs::create_dir(&empty).unwrap();
+    let plain = scratch.path().join("plain");
+    std::fs::write(&plain, "no program").unwrap();
+    let plain = plain.to_str().unwrap();
     for output in [&new, &empty] {
-        let refused = run(&[], &["-q", "-o", output.to_str().unwrap(), "--", "/no/such/program"]);
-        assert_refused(&refused, &["cannot run /no/such/program", "nothing was recorded"]);
+        for (program, code) in
+            [("/no/such/program", 127), ("nosuchcommand", 127), (plain, 126), ("/etc", 126)]
+        {
+            let refused = run(&[], &["-q", "-o", output.to_str().unwrap(), "--", program]);
+            assert_refused_with(
+                code,
+                &refused,
+                &[&format!("cannot run {program}"), "nothing was recorded"],
+            );
+        }
     }
     assert!(!new.exists(), "a directory made for it is removed");
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "one that was there is as it was");

@@ -10,6 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../common/hostile.rs"]
+mod hostile;
+
+mod command;
 mod ends;
 mod errors;
 mod filters;
@@ -17,9 +21,11 @@ mod flows;
 mod life;
 mod limits;
 mod loss;
+mod malformed;
 mod packets;
 mod processes;
 mod provenance;
+mod rare;
 mod reach;
 mod run;
 mod sight;
