@@ -5,6 +5,10 @@ mod common;
 #[path = "support/trust.rs"]
 mod trust;
 
+#[path = "captures/copies.rs"]
+mod copies;
+#[path = "captures/layers.rs"]
+mod layers;
 #[path = "captures/options.rs"]
 mod options;
 
@@ -62,6 +66,11 @@ impl Imported {
             }
         }
         rows
+    }
+
+    fn manifest(&self) -> serde_json::Value {
+        let text = std::fs::read(self.run.join("manifest.json")).expect("a manifest");
+        serde_json::from_slice(&text).expect("JSON")
     }
 
     /// The variables of the one connection.
