@@ -16,6 +16,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "support/gate.rs"]
+mod gate;
+
 const T: u64 = 1_767_225_600_000_000_000;
 
 /// A row of a table: text by column, "NULL" for what is not known.
@@ -86,6 +90,20 @@ impl Imported {
         assert_eq!(rows.len(), 1, "{}", self.said);
         rows.remove(0)
     }
+}
+
+/// What tshark has of a field in the packets of a capture that a filter lets pass, without empty
+/// values; none where it is not installed, which is counted.
+fn tshark(bytes: &[u8], filter: &str, field: &str) -> Option<Vec<String>> {
+    let needs = gate::Needs { programs: &["tshark"], ..gate::Needs::PROGRAMS };
+    let _turn = gate::enter("captures against tshark", needs)?;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), bytes).expect("the capture");
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(file.path()).args(["-Y", filter, "-T", "fields", "-e", field]);
+    let output = command.output().expect("tshark can be started");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    Some(text(&output.stdout).lines().filter(|l| !l.is_empty()).map(str::to_owned).collect())
 }
 
 /// The values of these columns.

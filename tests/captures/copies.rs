@@ -157,8 +157,14 @@ fn at_interfaces(names: &[&str], flags: u32, of: impl Fn(usize, &Tcp) -> Vec<u32
 
 #[test]
 fn a_tap_has_an_interface_for_each_direction() {
-    let import = imported(&at_interfaces(&["up", "down"], 0, |_, t| vec![u32::from(t.ttl == 55)]));
+    let bytes = at_interfaces(&["up", "down"], 0, |_, t| vec![u32::from(t.ttl == 55)]);
+    let import = imported(&bytes);
     assert_eq!(of(&import), plain());
+    if let Some(theirs) = tshark(&bytes, "tcp", "tcp.analysis.ack_rtt") {
+        let by_number = ["tcp_sequence", "tcp_handshake"];
+        let ours = import.table("rtt").into_iter().filter(|r| by_number.contains(&&*r["method"]));
+        assert_eq!(ours.count(), theirs.len());
+    }
     assert_eq!(import.manifest()["import"]["places"], serde_json::json!([[0, 1]]));
     // Each way keeps its interface.
     let interfaces: Vec<_> = import.table("flows").iter().map(|f| f["interface"].clone()).collect();

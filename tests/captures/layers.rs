@@ -136,7 +136,12 @@ fn layers_below_ip_are_looked_into() {
         }),
     ];
     for (i, (name, link_type, dress)) in cases.into_iter().enumerate() {
-        let import = imported(&capture(link_type, dress));
+        let bytes = capture(link_type, dress);
+        // That they are what they are meant to be.
+        if let Some(segments) = tshark(&bytes, "tcp", "frame.number") {
+            assert_eq!(segments.len(), 8, "{i} {name}");
+        }
+        let import = imported(&bytes);
         assert_eq!((import.codes, import.said.as_str()), ([Some(0); 2], ""), "{i} {name}");
         assert_eq!(connection(&import), expected, "{i} {name}");
         let within = import.manifest()["import"]["within"].clone();
@@ -199,6 +204,9 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
     ];
     for (i, (name, dress)) in cases.into_iter().enumerate() {
         let bytes = capture(1, |t| ethernet(&[8, 0], &dress(t)));
+        if let Some(segments) = tshark(&bytes, "tcp", "frame.number") {
+            assert_eq!(segments.len(), 8, "{i} {name}");
+        }
         let as_it_is = imported(&bytes);
         let said =
             format!("8 packets are tunnels' ({name}), and so are their flows; --inner takes");
