@@ -134,8 +134,11 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Offset, whether more follow, identification.
+type Fragment = (u16, bool, u32);
+
 /// What etherparse's strict reader says of a whole packet: addresses, protocol, where it begins.
-fn other(bytes: &[u8]) -> Option<(u8, usize, Option<(u16, bool, u32)>)> {
+fn other(bytes: &[u8]) -> Option<(u8, usize, Option<Fragment>)> {
     let ip = etherparse::IpSlice::from_slice(bytes).ok()?;
     let payload = ip.payload();
     let at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
