@@ -351,7 +351,7 @@ fn of_a_connection_begun_before_each_column_says_since_when_it_counts() {
     trust::says(
         "a connection that was open before the recording",
         &format!(
-            "completeness begun_before; SegsRetrans and HCDataOctetsIn since the {}, FastRetran and MinRTT since counted_since_ns",
+            "completeness begun_before; since the beginning of the {}: SegsRetrans, HCDataOctetsIn; since counted_since_ns: FastRetran, MinRTT",
             basis("SegsRetrans")
         ),
     );

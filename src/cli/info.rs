@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
 use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::replay::default_dir;
+use estats::sink::TablesManifest;
 use estats::wire::Event;
 
 use super::print_json;
@@ -47,6 +49,11 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
+    }
+    // What replay found is known once it has been done.
+    let tables = TablesManifest::read(&default_dir(run))?;
+    if let Some(tables) = tables.filter(|t| t.recording == manifest.recording) {
+        lines.push(("discarded", format!("{} values that cannot be", tables.discarded)));
     }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
