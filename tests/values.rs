@@ -181,6 +181,8 @@ fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
         for column in ["MinRTT", "MaxRTT", "HCSumRTT", "SumRTT", "CountRTT", "MaxRTO", "MinRTO"] {
             assert_eq!(of(column)[hit], "NULL", "{column}");
         }
+        // A segment was missed: it may have had the largest window.
+        assert_eq!((of("MaxRwinSent")[hit].as_str(), of("SegsOut")[hit] != "NULL"), ("NULL", true));
         // The next sample is a sample again, and the kernel's own estimate was never in doubt.
         assert_ne!(of("SampleRTT")[hit], "NULL");
         assert_ne!(of("SmoothedRTT")[hit], "NULL");
