@@ -145,6 +145,7 @@ struct sock_common {
 	u16 skc_num;
 	u16 skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;
 	struct in6_addr skc_v6_daddr;
@@ -181,6 +182,9 @@ struct sock {
 	u16 sk_type;
 	u16 sk_protocol;
 	atomic_t sk_drops;
+	struct {
+		int owned;
+	} sk_lock;
 	struct {
 		atomic_t rmem_alloc;
 		int len;
@@ -278,12 +282,19 @@ struct sk_buff {
 	struct sock *sk;
 	unsigned int len;
 	u16 network_header;
+	u32 end;
 	unsigned char *head;
 	unsigned char *data;
 	char cb[48];
 };
 
-#define RCV_SHUTDOWN 1 /* include/net/sock.h */
+struct skb_shared_info {
+	u16 gso_segs;
+};
+
+/* include/net/sock.h */
+#define RCV_SHUTDOWN 1
+#define SOCK_DONE    1 /* bit of skc_flags: the peer's FIN has been taken (tcp_fin()) */
 
 struct tcp_skb_cb {
 	u32 seq;

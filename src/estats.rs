@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod rules;
 mod slot;
+mod witness;
 
 use rustc_hash::FxHashMap;
 
@@ -18,7 +19,7 @@ use crate::flow::Flow;
 use crate::limits::{Limits, Record};
 use crate::replay::ledger::{Ledger, Of};
 use crate::replay::order::Consumer;
-use crate::schema::{Hook, Var};
+use crate::schema::{Hook, Op, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 pub use bits::Bits;
@@ -29,6 +30,7 @@ pub use output::{
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use slot::{Row, Slot};
+use witness::{Reading, Received};
 
 /// Identity of a connection in the log.
 type Key = (u64, u16);
@@ -57,8 +59,11 @@ struct Connection {
     first_ns: u64,
     begin: Begin,
     late_records: u64,
-    /// Packets that the recording lacks, as others show.
-    missed_packets: u64,
+    /// What the recording lacks of it, as others show: packets, segments, its end.
+    missed: u64,
+    received: Received,
+    /// Time of its last record.
+    last_ns: u64,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -280,6 +285,11 @@ impl<'a, O: Output> Engine<'a, O> {
         let end_ns = closing.at_ns.max(begin_ns);
         let row = connection.row(self.plan, self.ledger, end_ns);
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
+        self.counts.unseen += u64::from(connection.begin == Begin::Unseen);
+        // Packets are missed by captures, and counted where they are found.
+        if self.losses == Of::Connections {
+            self.counts.missed = self.counts.missed.saturating_add(connection.missed);
+        }
         // Where not even a baseline was seen, the beginning may be what was lost.
         let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
         if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
@@ -306,7 +316,7 @@ impl<'a, O: Output> Engine<'a, O> {
             lost_records: self
                 .ledger
                 .lost_between(self.losses, from_ns, end_ns)
-                .saturating_add(connection.missed_packets),
+                .saturating_add(connection.missed),
             late_records: connection.late_records,
         })
     }
@@ -380,7 +390,9 @@ impl<'a, O: Output> Engine<'a, O> {
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
             late_records: 0,
-            missed_packets: 0,
+            missed: 0,
+            received: Received::default(),
+            last_ns: header.ts_ns,
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -453,11 +465,31 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.plan.segment(&mut connection.slot, header.ts_ns);
         }
         let mut touched = Bits::default();
-        for Operation { var, op, value } in ops {
+        let mut reading = Reading::default();
+        for operation in ops {
+            let Operation { var, op, value } = operation;
+            self.counts.operations += 1;
+            if op == Op::Missed {
+                connection.missed = connection.missed.saturating_add(value);
+                continue;
+            }
             self.plan.operation(&mut connection.slot, var, op, value, header.ts_ns);
             touched.insert(var);
-            self.counts.operations += 1;
+            reading.take(&operation);
         }
+        if let Some(octets) = connection.received.record(header.hook, reading, &connection.slot)
+            && self.plan.covers(Var::HCDataOctetsIn)
+            && self.plan.covers(Var::RcvNxt)
+        {
+            let (slot, var) = (&mut connection.slot, Var::HCDataOctetsIn);
+            self.plan.operation(slot, var, Op::Add, octets, header.ts_ns);
+            // A record that the ledger counts as lost is not counted twice.
+            let from_ns = connection.last_ns;
+            if self.ledger.lost_between(self.losses, from_ns, header.ts_ns) == 0 {
+                connection.missed += 1;
+            }
+        }
+        connection.last_ns = header.ts_ns;
         self.plan.record_end(&mut connection.slot, &touched);
         let record = Record {
             ts_ns: header.ts_ns,
@@ -468,7 +500,12 @@ impl<O: Output> Consumer for Engine<'_, O> {
         };
         connection.limits.record(&record, &|var| connection.slot.get(var));
         if header.hook == Hook::Destroy {
-            // Its close was lost.
+            // Its close was lost: where the ledger does not know of it, no hook saw it.
+            if connection.ends.is_none()
+                && self.ledger.lost_between(self.losses, connection.first_ns, header.ts_ns) == 0
+            {
+                connection.missed += 1;
+            }
             let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };
             self.close(index, closing);
         }
@@ -489,6 +526,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let ended_after = match record.event {
             Event::Open => {
                 connection.begin = Begin::Open;
+                connection.received.opened();
                 connection.limits.begin(connection.begin_ns());
                 None
             }
@@ -516,7 +554,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let index = self.keys.get(&(header.cookie, header.generation)).copied();
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
-            connection.missed_packets += packets;
+            connection.missed += packets;
         }
     }
 

@@ -34,10 +34,10 @@ mod writer;
 pub use batch::HookBatch;
 pub use error::LogError;
 pub(crate) use ledger::RawRow;
-pub use ledger::{LedgerRow, Ring};
+pub use ledger::{Lack, LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Manifest, RecordOptions, Totals, VariableStatus,
+    Lacking, Manifest, RecordOptions, Totals, VariableStatus,
 };
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};

@@ -14,7 +14,7 @@ use super::{
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
-    log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
+    log::{CpuTotals, Lack, Lacking, LedgerRow, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
     wire::{
         Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot, is_snapshot,
@@ -142,6 +142,8 @@ struct Counters {
     /// By hook code; 0 is unused.
     lost: Vec<u64>,
     map_failures: u64,
+    /// By [`Lack::ALL`].
+    lacking: [u64; Lack::ALL.len()],
     /// Received, sent.
     not_ip: [u64; 2],
 }
@@ -329,6 +331,11 @@ impl<'obj> Drain<'obj> {
                 let count = new.map_failures - old.map_failures;
                 sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
             }
+            let lacking = Lack::ALL.iter().zip(old.lacking.iter().zip(new.lacking));
+            for (what, (old, new)) in lacking.filter(|(_, (old, new))| new > old) {
+                let (what, count) = (*what, new - old);
+                sink.writer.ledger(&LedgerRow::Lacking { ts_ns, cpu, what, count })?;
+            }
             let both = [Hook::InterfaceIn, Hook::InterfaceOut].into_iter().zip(old.not_ip);
             for ((hook, old), new) in both.zip(new.not_ip).filter(|((_, old), new)| new > old) {
                 let count = new - old;
@@ -406,8 +413,15 @@ impl<'obj> Drain<'obj> {
                 ..CpuTotals::default()
             }
         });
+        let lacking = |what: Lack| self.before.iter().map(|c| c.lacking[what as usize]).sum();
         Totals {
             duration_ns,
+            lacking: Some(Lacking {
+                not_followed: lacking(Lack::NotFollowed),
+                lost_begins: lacking(Lack::Begins),
+                lost_ends: lacking(Lack::Ends),
+                dropped_operations: lacking(Lack::Operations),
+            }),
             per_cpu: per_cpu.collect(),
             map_failures: self.before.iter().map(|c| c.map_failures).sum(),
             bytes: sink.writer.bytes_written(),
@@ -437,8 +451,18 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 .collect();
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(Hook::ALL.len() + 1);
-            let (lost, map_failures) = (lost.to_vec(), rest[0]);
-            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]] }
+            let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
+                rest
+            else {
+                unreachable!("struct cpu_counters has seven counters after those of hooks")
+            };
+            Counters {
+                emitted,
+                lost: lost.to_vec(),
+                map_failures,
+                lacking: [not_followed, begins, ends, dropped_ops],
+                not_ip: [not_ip_in, not_ip_out],
+            }
         })
         .collect())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::log::{ClockSample, Import, Lacking, LedgerRow, Manifest, PacketRow, Recording};
 use estats::wire::Event;
 
 use super::print_json;
@@ -43,6 +43,9 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("records", account.records.to_string()),
         ("lost", account.lost.to_string()),
     ];
+    if let Some(lacking) = manifest.totals.as_ref().and_then(|totals| totals.lacking) {
+        lines.extend(lacks(&lacking));
+    }
     if let Some(import) = &manifest.import {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
@@ -57,6 +60,20 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         writeln!(out, "{label:<12}  {}", text.trim())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the log lacks of connections, where it lacks anything.
+fn lacks(lacking: &Lacking) -> impl Iterator<Item = (&'static str, String)> {
+    let &Lacking { not_followed, lost_begins, lost_ends, dropped_operations } = lacking;
+    [
+        (not_followed, "connections for which there was no memory"),
+        (lost_begins, "beginnings of connections: as many, at most, have no row"),
+        (lost_ends, "ends of connections"),
+        (dropped_operations, "operations for which a record had no room"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, what)| ("lacking", format!("{n} {what}")))
 }
 
 fn imported(import: &Import) -> Vec<(&'static str, String)> {

@@ -239,6 +239,10 @@ pub struct Counts {
     pub without_cookie: u64,
     /// Records of connections that were already over (their RST, the end of their socket).
     pub after_end: u64,
+    /// Connections of which no record says that they begin.
+    pub unseen: u64,
+    /// Segments, and ends of connections, that no hook saw and the connections themselves show.
+    pub missed: u64,
 }
 
 /// The variables that can differ from row to row of one connection: the columns of the series.

@@ -155,6 +155,8 @@ impl Plan {
                 Op::Dec => held.wrapping_sub(1) & mask,
                 Op::Max => before.map_or(operand, |old| old.max(operand)),
                 Op::Min => before.map_or(operand, |old| old.min(operand)),
+                // A loss of the connection, not a value: the engine counts it.
+                Op::Missed => return,
             },
             // The stream is thinned, and tells the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(operand),

@@ -133,6 +133,7 @@ impl Ledger {
                 LedgerRow::Clock(..)
                 | LedgerRow::RingFill { .. }
                 | LedgerRow::MapFailure { .. }
+                | LedgerRow::Lacking { .. }
                 | LedgerRow::LateDrain { .. }
                 | LedgerRow::Skipped { .. }
                 | LedgerRow::LatePoll { .. }
