@@ -526,7 +526,6 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let ended_after = match record.event {
             Event::Open => {
                 connection.begin = Begin::Open;
-                connection.received.opened();
                 connection.limits.begin(connection.begin_ns());
                 None
             }

@@ -22,7 +22,9 @@ pub(super) struct Received {
     surplus: i64,
     /// A hook of received segments has run: what came with the handshake is counted from then on.
     begun: bool,
-    /// Nothing received out of order was waiting when counting began.
+    /// Octets have been counted.
+    counted: bool,
+    /// RCV.NXT and octets count from the same beginning.
     even: bool,
     finished: bool,
 }
@@ -30,6 +32,7 @@ pub(super) struct Received {
 /// Of one record, what this needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reading {
+    initial: Option<u32>,
     rcv_nxt: Option<u32>,
     octets: Option<u64>,
 }
@@ -40,6 +43,8 @@ impl Reading {
         let Operation { var, op, value } = *operation;
         if var == Var::RcvNxt && op == Op::Set {
             self.rcv_nxt = Some(value as u32);
+        } else if var == Var::RecInitial && op == Op::Set {
+            self.initial = Some(value as u32);
         } else if var == Var::HCDataOctetsIn && op == Op::Add {
             *self.octets.get_or_insert(0) += value;
         }
@@ -47,16 +52,21 @@ impl Reading {
 }
 
 impl Received {
-    /// The connection was followed from its beginning: nothing came before.
-    pub(super) fn opened(&mut self) {
-        self.even = true;
-    }
-
     /// Takes a record whose operations have been applied to `slot`. Octets that RCV.NXT has
     /// passed and no hook saw, if there are any.
     pub(super) fn record(&mut self, hook: Hook, reading: Reading, slot: &Slot) -> Option<u64> {
         let received = hook == Hook::TcpProbe || hook == Hook::ParseHdr;
         self.begun |= received;
+        // Before the handshake is over RCV.NXT has no meaning.
+        if let Some(initial) = reading.initial
+            && !self.begun
+            && !self.counted
+        {
+            self.rcv_nxt = Some(initial);
+            self.surplus = 0;
+            self.even = true;
+        }
+        self.counted |= reading.octets.is_some();
         self.surplus += reading.octets.unwrap_or(0) as i64;
         if let Some(now) = reading.rcv_nxt
             && let Some(before) = self.rcv_nxt.replace(now)

@@ -22,6 +22,7 @@ mod processes;
 mod run;
 mod snapshots;
 mod traffic;
+mod witness;
 
 use support::gate::Needs;
 
