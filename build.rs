@@ -64,6 +64,11 @@ mod bpf {
             Event::ALL.iter().map(|e| (e.name(), *e as usize)),
         );
         writeln!(h, "#define ESTATS_HOOK_COUNT {}\n", Hook::ALL.len()).unwrap();
+        let count = |has: fn(Var) -> bool| Var::ALL.iter().filter(|v| has(**v)).count();
+        let streamed = count(|v| matches!(v.def().apply, Apply::Stream(_)));
+        let read = count(|v| !matches!(v.def().read, Read::No));
+        writeln!(h, "#define ESTATS_STREAMED {streamed}\n").unwrap();
+        writeln!(h, "#define ESTATS_READ_FROM_SOCKET {read}\n").unwrap();
         let reads = |pick: fn(Read) -> Option<&'static str>| -> Vec<_> {
             Var::ALL.iter().filter_map(|v| pick(v.def().read).map(|e| (v.name(), e))).collect()
         };

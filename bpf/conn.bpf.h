@@ -12,6 +12,7 @@
 #include "syn.bpf.h"
 #include "tcp.bpf.h"
 #include "window.bpf.h"
+#include "witness.bpf.h"
 
 static __always_inline void conn_init(struct conn *c, u64 now)
 {
@@ -90,6 +91,10 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	if (hand_over(ctx, true, r, sizeof(*r)))
 		return true;
 	count_loss(cpu, hook);
+	if (r->event == ESTATS_EVENT_open || r->event == ESTATS_EVENT_baseline)
+		__sync_fetch_and_add(&cpu->lost_begins, 1);
+	else
+		__sync_fetch_and_add(&cpu->lost_ends, 1);
 	return false;
 }
 
@@ -289,10 +294,20 @@ static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
 
 	if (!tp)
 		return 0;
+	compare_sequence(c, tp);
+	compare_sent(c, tp);
 	ESTATS_SLOW(SEND_IF_CHANGED)
 	if (c->octets_in) {
 		ADD(c, HCDataOctetsIn, c->octets_in);
 		c->octets_in = 0;
+	}
+	if (c->missed_in) {
+		MISSED(c, HCDataOctetsIn, c->missed_in);
+		c->missed_in = 0;
+	}
+	if (c->missed_out) {
+		MISSED(c, SegsOut, c->missed_out);
+		c->missed_out = 0;
 	}
 #define X(name)                                                                                    \
 	if (c->pending[PENDING_##name]) {                                                          \

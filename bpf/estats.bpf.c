@@ -13,7 +13,7 @@ HOOK("tp_btf/tcp_destroy_sock", destroy, on_destroy(ctx, turn, sk), struct sock 
 
 HOOK("tp_btf/tcp_probe", tcp_probe,
      on_receive(ctx, turn, sk, skb->data, skb->head + skb->network_header, skb->len,
-		skb_cb(skb)->ack_seq, ESTATS_HOOK_tcp_probe),
+		skb_cb(skb)->ack_seq, segments_of(skb), ESTATS_HOOK_tcp_probe),
      struct sock *sk, struct sk_buff *skb);
 
 HOOK("tp_btf/tcp_cong_state_set", cong_state, on_cong_state(ctx, turn, sk, new), struct sock *sk,
@@ -74,7 +74,7 @@ int egress(struct __sk_buff *skb)
 		return 1;
 	if (!conn_open(skb, c, tp, tp, bpf_get_socket_cookie(skb), ESTATS_HOOK_egress, now))
 		return 1;
-	on_transmit(c, tp, now);
+	on_transmit(c, tp, skb->len, skb->gso_segs ? skb->gso_segs : 1, now);
 	if (!bpf_skb_load_bytes(skb, 0, ip, sizeof(ip))) {
 		v4 = ip[0] >> 4 == 4;
 		sent_with_tos(c, v4 ? ip[1] : (ip[0] << 4 | ip[1] >> 4));
@@ -112,7 +112,7 @@ static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *
 		return;
 	head = BPF_CORE_READ(skb, head);
 	on_segment(ctx, c, tp, BPF_CORE_READ(skb, data), head + BPF_CORE_READ(skb, network_header),
-		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq),
+		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq), 0,
 		   ESTATS_HOOK_parse_hdr, now);
 }
 

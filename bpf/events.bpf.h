@@ -163,14 +163,14 @@ static __always_inline struct tcp_sock *enter(void *ctx, u32 turn, struct conn *
 
 /* A segment is about to be processed; `th` and `ip` are the addresses of its headers. */
 static __always_inline int on_receive(void *ctx, u32 turn, struct sock *sk, const void *th,
-				      const void *ip, u32 len, u32 ack, u8 hook)
+				      const void *ip, u32 len, u32 ack, u32 segments, u8 hook)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = enter(ctx, turn, c, sk, hook, now);
 
 	if (tp)
-		on_segment(ctx, c, tp, th, ip, len, ack, hook, now);
+		on_segment(ctx, c, tp, th, ip, len, ack, segments, hook, now);
 	return 0;
 }
 
@@ -297,10 +297,12 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 	return 0;
 }
 
-/* A segment on its way out. */
-static __always_inline void on_transmit(struct conn *c, const struct tcp_sock *tp, u64 now)
+/* A segment on its way out; `len` is at least what it has of the sequence space. */
+static __always_inline void on_transmit(struct conn *c, const struct tcp_sock *tp, u32 len,
+					u32 segments, u64 now)
 {
 	begin(c, ESTATS_HOOK_egress, now);
+	note_sent(c, tp, len, segments);
 	read_socket(c, tp, false, now);
 	c->segment_ns = now;
 }

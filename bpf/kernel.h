@@ -183,6 +183,9 @@ struct sock {
 	u16 sk_protocol;
 	atomic_t sk_drops;
 	struct {
+		int owned;
+	} sk_lock;
+	struct {
 		atomic_t rmem_alloc;
 		int len;
 	} sk_backlog;
@@ -279,12 +282,17 @@ struct sk_buff {
 	struct sock *sk;
 	unsigned int len;
 	u16 network_header;
+	u32 end;
 	unsigned char *head;
 	unsigned char *data;
 	char cb[48];
 };
 
-#define SOCK_DONE    1	 /* enum sock_flags, include/net/sock.h */
+struct skb_shared_info {
+	u16 gso_segs;
+};
+
+#define SOCK_DONE    1	 /* enum sock_flags, include/net/sock.h: tcp_fin() took the peer's FIN */
 #define ECONNABORTED 103 /* on all architectures but mips and sparc */
 
 struct tcp_skb_cb {

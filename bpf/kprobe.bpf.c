@@ -30,7 +30,8 @@ static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *
 
 	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
 			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
-			      BPF_CORE_READ(skb_cb(skb), ack_seq), hook));
+			      BPF_CORE_READ(skb_cb(skb), ack_seq),
+			      hook == ESTATS_HOOK_tcp_probe ? segments_of(skb) : 0, hook));
 }
 
 SEC("raw_tp/tcp_probe")
@@ -86,7 +87,7 @@ static __always_inline int on_egress(void *ctx, struct sock *sk, struct sk_buff 
 
 	if (!tp)
 		return 0;
-	on_transmit(c, tp, now);
+	on_transmit(c, tp, BPF_CORE_READ(skb, len), segments_of(skb), now);
 	sent_with_tos(c, v6 ? BPF_CORE_READ(inet, pinet6, tclass) : inet->tos);
 	if (!c->established && c->active == 1 &&
 	    parse_segment(c, &c->segment, BPF_CORE_READ(skb, data), BPF_CORE_READ(skb, len)) &&

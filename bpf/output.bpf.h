@@ -76,6 +76,18 @@ static __noinline __attribute__((unused)) int commit(void *ctx, struct conn *c, 
 		return 0;
 	if (n > MAX_OPS)
 		n = MAX_OPS;
+	if (c->dropped_ops) {
+		/* The record is full: the place behind it is for this. */
+		struct operation *o = &c->rec.dropped;
+
+		__sync_fetch_and_add(&cpu->dropped_ops, c->dropped_ops);
+		o->value = c->dropped_ops;
+		o->var = ESTATS_State;
+		o->op = ESTATS_OP_missed;
+		c->dropped_ops = 0;
+		n = MAX_OPS + 1;
+		c->rec.hdr.count = n;
+	}
 	c->rec.hdr.cpu = bpf_get_smp_processor_id();
 	c->rec.hdr.seq = next_seq(cpu);
 	size = sizeof(struct record_header) + n * sizeof(struct operation);

@@ -34,9 +34,10 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 /*
  * HZ, the id of the recorder's own process as the hooks see it, and their clock: inside a PID
- * namespace getpid() says another, and inside a time namespace so does clock_gettime(). The recorder listens for a moment and finds here, by its port, what the hook saw. A
- * socket that has not sent anything has the first timeout of RFC 6298, one second, in jiffies.
- * Counting jiffies for a tenth of a second was refused: on a busy host it told 300 Hz for 250.
+ * namespace getpid() says another, and inside a time namespace so does clock_gettime(). The
+ * recorder listens for a moment and finds here, by its port, what the hook saw. A socket that has
+ * not sent anything has the first timeout of RFC 6298, one second, in jiffies. Counting jiffies for
+ * a tenth of a second was refused: on a busy host it told 300 Hz for 250.
  */
 struct probed {
 	u32 hz;

@@ -137,6 +137,17 @@ struct conn {
 	u64 cached[CACHED_COUNT];
 	u64 extreme[EXTREME_COUNT];
 	u64 octets_in;	   /* payload received and not yet sent as HCDataOctetsIn */
+	u32 seq_in;	   /* end of what hooks saw of the peer's data */
+	u32 segs_in;	   /* the kernel's count when ours agreed with it; see witness.bpf.h */
+	u32 segs_seen;	   /* segments received since, by our count */
+	u32 drops;	   /* sk_drops at that time */
+	u32 seq_out;	   /* end of what hooks saw of our data, or a little beyond */
+	u32 segs_out;	   /* the kernel's count when ours agreed with it */
+	u32 segs_gone;	   /* segments sent since, by our count */
+	u32 missed_in;	   /* segments received that no hook saw, not yet reported */
+	u32 missed_out;	   /* likewise sent */
+	u32 gaps;	   /* of those received, known by a gap in the sequence alone */
+	u32 dropped_ops;   /* operations for which the record in hand had no room */
 	u32 extreme_moved; /* bit per extreme */
 	u32 srtt_us;
 	u32 mdev_us;
@@ -149,6 +160,10 @@ struct conn {
 	u8 opened; /* lifecycle record sent */
 	u8 closed;
 	u8 close_lost; /* no room for the close record */
+	u8 received;   /* a hook of received segments has run */
+	u8 fin_in;     /* the peer's FIN is behind seq_in */
+	u8 agreed;     /* segs_in is set */
+	u8 sent;       /* a hook of sent segments has run */
 	u8 begun_before;
 	u8 active;
 	u8 established;
@@ -230,6 +245,16 @@ static __always_inline void count_map_failure(void)
 		__sync_fetch_and_add(&cpu->map_failures, 1);
 }
 
+static __always_inline void count_not_followed(void)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (!cpu)
+		return;
+	__sync_fetch_and_add(&cpu->map_failures, 1);
+	__sync_fetch_and_add(&cpu->not_followed, 1);
+}
+
 /* Atomic, because a softirq may interrupt a task-context hook between reading and writing. */
 static __always_inline u64 next_seq(struct cpu_counters *cpu)
 {
@@ -273,8 +298,10 @@ static __always_inline void push(struct conn *c, u16 var, u8 op, u64 value)
 
 	/* Or clang tests a copy of n and the verifier does not know the bound of this one. */
 	barrier_var(n);
-	if (n >= MAX_OPS)
+	if (n >= MAX_OPS) {
+		c->dropped_ops++;
 		return;
+	}
 	o = &c->rec.ops[n];
 	o->value = value;
 	o->var = var;
@@ -285,5 +312,6 @@ static __always_inline void push(struct conn *c, u16 var, u8 op, u64 value)
 #define SET(c, name, value) push(c, ESTATS_##name, ESTATS_OP_set, value)
 #define ADD(c, name, value) push(c, ESTATS_##name, ESTATS_OP_add, value)
 #define INC(c, name)	    push(c, ESTATS_##name, ESTATS_OP_inc, 1)
+#define MISSED(c, name, n)  push(c, ESTATS_##name, ESTATS_OP_missed, n)
 
 #endif

@@ -37,13 +37,28 @@ struct operation {
 
 _Static_assert(sizeof(struct operation) == 16, "operation is part of the ABI");
 
-/* Final values at ->CLOSE are the largest record: every gauge, every extreme, a few events. */
-#define MAX_OPS 80
+/*
+ * No record has more operations: each streamed variable of the schema once, and again
+ *   State, Limstate	by what reads the socket and by the event itself;
+ *   CurCwnd, InRecovery, CurSsthresh	likewise, at a change of the congestion state;
+ *   three counters	of such a change: one that is caught up with, and the one reported;
+ *   CERcvd		of the segments before, and of the one in hand;
+ *   HCDataOctetsIn, SegsOut	`missed`, beside their values;
+ *   CurrentTs		at the end.
+ */
+#define REPEATED_OPS 12
+#define MAX_OPS	     (ESTATS_STREAMED + REPEATED_OPS)
 
 struct hook_record {
 	struct record_header hdr;
 	struct operation ops[MAX_OPS];
+	struct operation dropped; /* how many found no place */
 };
+
+_Static_assert(MAX_OPS >= ESTATS_READ_FROM_SOCKET + REPEATED_OPS, "a reading of everything fits");
+_Static_assert(__builtin_offsetof(struct hook_record, dropped) ==
+		       sizeof(struct record_header) + MAX_OPS * sizeof(struct operation),
+	       "`dropped` follows a full record without a gap");
 
 #define COMM_LEN 16
 
@@ -119,7 +134,11 @@ struct cpu_counters {
 	u64 emitted;			 /* records attempted = next sequence number */
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
-	u64 not_ip[2]; /* packets of other protocols that interfaces got, that they gave */
+	u64 dropped_ops;		 /* operations for which a record had no room */
+	u64 not_followed; /* connections without state: nothing is recorded of them */
+	u64 lost_begins;  /* lifecycle records that say that one begins */
+	u64 lost_ends;	  /* likewise that it ends */
+	u64 not_ip[2];	  /* packets of other protocols that interfaces got, that they gave */
 	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
 };
 

@@ -217,6 +217,9 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	bool duplicate = !s->payload && (s->flags & TCPHDR_ACK) && s->ack == una;
 
 	c->octets_in += s->payload;
+	if (!(s->flags & TCPHDR_RST) && error != SOFT_BELOW_TS_WINDOW &&
+	    error != SOFT_ABOVE_DATA_WINDOW)
+		note_received(c, s);
 	if (error) {
 		INC(c, SoftErrors);
 		SET(c, SoftErrorReason, error);
@@ -258,16 +261,18 @@ static __always_inline const struct tcp_skb_cb *skb_cb(const struct sk_buff *skb
 
 /*
  * A segment of a live connection: everything the hooks on the receive path do. `ack` is the
- * kernel's word for what it acknowledges.
+ * kernel's word for what it acknowledges, `segments` are those that became this one, or 0 at a hook
+ * that does not see all.
  */
 static __always_inline void on_segment(void *ctx, struct conn *c, const struct tcp_sock *tp,
-				       const void *th, const void *ip, u32 len, u32 ack, u8 hook,
-				       u64 now)
+				       const void *th, const void *ip, u32 len, u32 ack,
+				       u32 segments, u8 hook, u64 now)
 {
 	struct segment *s = &c->segment;
 
 	begin(c, hook, now);
 	count_handshake_data(c, tp);
+	witness_received(c, tp, segments);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);
 	if (c->established && !is_hooked(ESTATS_HOOK_write_xmit))

@@ -115,7 +115,7 @@ static __always_inline struct conn *conn_make(void *sk)
 		bpf_map_update_elem(&conns, &key, new, BPF_NOEXIST);
 	c = bpf_map_lookup_elem(&conns, &key);
 	if (!c)
-		count_map_failure();
+		count_not_followed();
 	return c;
 }
 

@@ -34,7 +34,7 @@ static __always_inline struct conn *conn_make(void *sk)
 	struct conn *c = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (!c)
-		count_map_failure();
+		count_not_followed();
 	return c;
 }
 

@@ -13,6 +13,7 @@ mod rules;
 mod silent;
 mod slot;
 mod unread;
+mod witness;
 
 use rustc_hash::FxHashMap;
 
@@ -21,7 +22,7 @@ use crate::flow::Flow;
 use crate::limits::{Limits, Record};
 use crate::replay::ledger::{Ledger, Of};
 use crate::replay::order::Consumer;
-use crate::schema::{Hook, Var};
+use crate::schema::{Hook, Op, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
 use silent::Heard;
@@ -36,6 +37,7 @@ pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use silent::Silent;
 pub use slot::{Row, Slot};
+use witness::{Reading, Received};
 
 /// Identity of a connection in the log.
 type Key = (u64, u16);
@@ -65,10 +67,13 @@ struct Connection {
     begin: Begin,
     late_records: u64,
     heard: Heard,
-    /// Packets that the recording lacks, as others show.
-    missed_packets: u64,
     /// Variables that follow from what the capture has cut.
     unread: Bits,
+    /// What the recording lacks of it, as others show: packets, segments, its end.
+    missed: u64,
+    received: Received,
+    /// Time of its last record.
+    last_ns: u64,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -102,7 +107,7 @@ impl Connection {
     fn lost(&self, ledger: &Ledger, of: Of, now_ns: u64) -> u64 {
         // Where not even a baseline was seen, the beginning may be what was lost.
         let from_ns = if self.begin == Begin::Unseen { 0 } else { self.begin_ns() };
-        ledger.lost_between(of, from_ns, now_ns).saturating_add(self.missed_packets)
+        ledger.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 
     /// What a row at this time needs to know besides the values.
@@ -319,6 +324,11 @@ impl<'a, O: Output> Engine<'a, O> {
         unread::forget(&mut row, &connection.unread);
         self.counts.discarded(&connection.slot, &row);
         self.counts.silent += u64::from(!context.silent.is_none());
+        self.counts.unseen += u64::from(connection.begin == Begin::Unseen);
+        // Packets are missed by captures, and counted where they are found.
+        if self.losses == Of::Connections {
+            self.counts.missed = self.counts.missed.saturating_add(connection.missed);
+        }
         if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
             self.output.sampled(&Sample {
                 conn_id: connection.conn_id,
@@ -420,8 +430,10 @@ impl<'a, O: Output> Engine<'a, O> {
             begin: Begin::Unseen,
             late_records: 0,
             heard: Heard::default(),
-            missed_packets: 0,
             unread: Bits::default(),
+            missed: 0,
+            received: Received::default(),
+            last_ns: header.ts_ns,
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -494,11 +506,31 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.plan.segment(&mut connection.slot, header.ts_ns);
         }
         let mut touched = Bits::default();
-        for Operation { var, op, value } in ops {
+        let mut reading = Reading::default();
+        for operation in ops {
+            let Operation { var, op, value } = operation;
+            self.counts.operations += 1;
+            if op == Op::Missed {
+                connection.missed = connection.missed.saturating_add(value);
+                continue;
+            }
             self.plan.operation(&mut connection.slot, var, op, value, header.ts_ns);
             touched.insert(var);
-            self.counts.operations += 1;
+            reading.take(&operation);
         }
+        if let Some(octets) = connection.received.record(header.hook, reading, &connection.slot)
+            && self.plan.covers(Var::HCDataOctetsIn)
+            && self.plan.covers(Var::RcvNxt)
+        {
+            let (slot, var) = (&mut connection.slot, Var::HCDataOctetsIn);
+            self.plan.operation(slot, var, Op::Add, octets, header.ts_ns);
+            // A record that the ledger counts as lost is not counted twice.
+            let from_ns = connection.last_ns;
+            if self.ledger.lost_between(self.losses, from_ns, header.ts_ns) == 0 {
+                connection.missed += 1;
+            }
+        }
+        connection.last_ns = header.ts_ns;
         self.plan.record_end(&mut connection.slot, &touched);
         if header.hook == Hook::Baseline && connection.begin != Begin::Open {
             self.plan.baseline(&mut connection.slot);
@@ -513,7 +545,12 @@ impl<O: Output> Consumer for Engine<'_, O> {
         };
         connection.limits.record(&record, &|var| connection.slot.get(var));
         if header.hook == Hook::Destroy {
-            // Its close was lost.
+            // Its close was lost: where the ledger does not know of it, no hook saw it.
+            if connection.ends.is_none()
+                && self.ledger.lost_between(self.losses, connection.first_ns, header.ts_ns) == 0
+            {
+                connection.missed += 1;
+            }
             let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };
             self.close(index, closing);
         }
@@ -561,7 +598,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let index = self.keys.get(&(header.cookie, header.generation)).copied();
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
-            connection.missed_packets += packets;
+            connection.missed += packets;
         }
     }
 
@@ -570,7 +607,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
             // A part of a packet is missing, and what it said.
-            connection.missed_packets += 1;
+            connection.missed += 1;
             for &var in vars {
                 unread::insert(&mut connection.unread, var);
                 connection.slot.forget(var);

@@ -39,10 +39,10 @@ mod writer;
 pub use batch::HookBatch;
 pub use error::LogError;
 pub(crate) use ledger::RawRow;
-pub use ledger::{LedgerRow, Ring};
+pub use ledger::{Lack, LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
+    Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
 };
 pub use namespace::{Namespace, NamespaceInterface};
 pub use packets::PacketRow;

@@ -84,8 +84,10 @@ pub struct Report {
     pub counts: Counts,
     /// What was noticed while connections were made of packets; none where hooks made them.
     pub packets: Option<PacketCounts>,
-    /// Records the recorder lost.
+    /// Records the recorder lost, and what no hook saw as connections show ([`Counts::missed`]).
     pub lost: u64,
+    /// Connections of which no record is there, so that they have no row; none if nobody knows.
+    pub without_row: Option<u64>,
     /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
     pub closed: bool,
     /// Operations that this build has no name for, left out.
@@ -147,6 +149,8 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));
+    let without_row = without_row(manifest, counts, lost);
+    let lost = lost.saturating_add(counts.missed);
     let tables = TablesManifest {
         tables_version: TABLES_VERSION,
         recording: manifest.recording.clone(),
@@ -163,7 +167,17 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     };
     tables.write(&layout.manifest(&dir))?;
     let closed = manifest.totals.is_some();
-    Ok(Report { dir, tables, order, counts, packets, lost, closed, unknown_operations })
+    Ok(Report {
+        dir,
+        tables,
+        order,
+        counts,
+        packets,
+        lost,
+        without_row,
+        closed,
+        unknown_operations,
+    })
 }
 
 /// Replays a recording and gives the batches of all tables to `batches`.
@@ -256,6 +270,15 @@ fn packets_of(
     })
 }
 
+/// Connections without a row. Each begins with one lifecycle record: those that were lost, but for
+/// the connections of which something else came through.
+fn without_row(manifest: &Manifest, counts: Counts, lost: u64) -> Option<u64> {
+    match manifest.totals.as_ref().and_then(|totals| totals.lacking) {
+        Some(l) => Some(l.not_followed + l.lost_begins.saturating_sub(counts.unseen)),
+        None => (lost == 0).then_some(0),
+    }
+}
+
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.
 pub(crate) fn lost_by_totals(manifest: &Manifest) -> u64 {
     manifest.totals.as_ref().map_or(0, |t| t.per_cpu.iter().map(|cpu| cpu.lost()).sum())
@@ -328,6 +351,7 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             LedgerRow::Emitted { .. }
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
+            | LedgerRow::Lacking { .. }
             | LedgerRow::LateDrain { .. }
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }

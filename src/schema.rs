@@ -116,12 +116,16 @@ pub enum Op {
     Max = 5,
     /// The smaller of value and operand.
     Min = 6,
+    /// The value stays: so many times what changes it happened and no hook saw it. The operand is
+    /// segments for HCDataOctetsIn and SegsOut, and operations that found no place in this record
+    /// for State. A loss of the connection.
+    Missed = 7,
 }
 
 impl Op {
     /// All operations, by code from 1.
     pub const ALL: &'static [Self] =
-        &[Self::Set, Self::Add, Self::Inc, Self::Dec, Self::Max, Self::Min];
+        &[Self::Set, Self::Add, Self::Inc, Self::Dec, Self::Max, Self::Min, Self::Missed];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -132,6 +136,7 @@ impl Op {
             Self::Dec => "dec",
             Self::Max => "max",
             Self::Min => "min",
+            Self::Missed => "missed",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
-    log::{CpuTotals, LedgerRow, Manifest, RecordingWriter, Ring, Totals},
+    log::{CpuTotals, Lack, Lacking, LedgerRow, Manifest, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
     wire::{
         Decoded, Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot,
@@ -170,6 +170,8 @@ impl Sink {
 
 /// Counters by the code of a hook; that of 0 is unused.
 const HOOKS: usize = Hook::ALL.len() + 1;
+/// Counters of `struct cpu_counters` between those of hooks.
+const OTHERS: usize = 7;
 
 /// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
 #[derive(Clone, Debug, Default)]
@@ -178,6 +180,8 @@ struct Counters {
     /// By hook code; 0 is unused.
     lost: Vec<u64>,
     map_failures: u64,
+    /// By [`Lack::ALL`].
+    lacking: [u64; Lack::ALL.len()],
     /// Received, sent.
     not_ip: [u64; 2],
     /// By hook code, as the programs and the recorder have counted them.
@@ -409,6 +413,11 @@ impl<'obj> Drain<'obj> {
                 let count = new.map_failures - old.map_failures;
                 sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
             }
+            let lacking = Lack::ALL.iter().zip(old.lacking.iter().zip(new.lacking));
+            for (what, (old, new)) in lacking.filter(|(_, (old, new))| new > old) {
+                let (what, count) = (*what, new - old);
+                sink.writer.ledger(&LedgerRow::Lacking { ts_ns, cpu, what, count })?;
+            }
             let both = [Hook::InterfaceIn, Hook::InterfaceOut].into_iter().zip(old.not_ip);
             for ((hook, old), new) in both.zip(new.not_ip).filter(|((_, old), new)| new > old) {
                 let count = new - old;
@@ -504,8 +513,15 @@ impl<'obj> Drain<'obj> {
                 malformed.insert(hook.name().to_owned(), count);
             }
         }
+        let lacking = |what: Lack| self.before.iter().map(|c| c.lacking[what as usize]).sum();
         Totals {
             duration_ns,
+            lacking: Some(Lacking {
+                not_followed: lacking(Lack::NotFollowed),
+                lost_begins: lacking(Lack::Begins),
+                lost_ends: lacking(Lack::Ends),
+                dropped_operations: lacking(Lack::Operations),
+            }),
             per_cpu: per_cpu.collect(),
             map_failures: self.before.iter().map(|c| c.map_failures).sum(),
             bytes: sink.writer.bytes_written(),
@@ -536,9 +552,20 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 .collect();
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(HOOKS);
-            let (lost, map_failures) = (lost.to_vec(), rest[0]);
-            let malformed = rest[3..3 + HOOKS].to_vec();
-            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]], malformed }
+            let (rest, malformed) = rest.split_at(OTHERS);
+            let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
+                rest
+            else {
+                unreachable!("as many counters as OTHERS says")
+            };
+            Counters {
+                emitted,
+                lost: lost.to_vec(),
+                map_failures,
+                lacking: [not_followed, begins, ends, dropped_ops],
+                not_ip: [not_ip_in, not_ip_out],
+                malformed: malformed[..HOOKS].to_vec(),
+            }
         })
         .collect())
 }

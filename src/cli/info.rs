@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
 use estats::import::link_type_name;
-use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
+use estats::log::{
+    ClockSample, Import, Lacking, LedgerRow, Manifest, NotSeen, PacketRow, Recording,
+};
 use estats::replay::default_dir;
 use estats::sink::TablesManifest;
 use estats::wire::Event;
@@ -51,6 +53,9 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let text = format!("of the host; the recorder's time namespace is {seconds:+} s from it");
         lines.push(("clock", text));
     }
+    if let Some(lacking) = manifest.totals.as_ref().and_then(|totals| totals.lacking) {
+        lines.extend(lacks(&lacking));
+    }
     if let Some(import) = &manifest.import {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
@@ -77,6 +82,20 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         writeln!(out, "{label:<12}  {}", text.trim())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the log lacks of connections, where it lacks anything.
+fn lacks(lacking: &Lacking) -> impl Iterator<Item = (&'static str, String)> {
+    let &Lacking { not_followed, lost_begins, lost_ends, dropped_operations } = lacking;
+    [
+        (not_followed, "connections for which there was no memory"),
+        (lost_begins, "beginnings of connections: as many, at most, have no row"),
+        (lost_ends, "ends of connections"),
+        (dropped_operations, "operations for which a record had no room"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, what)| ("lacking", format!("{n} {what}")))
 }
 
 fn imported(import: &Import) -> Vec<(&'static str, String)> {

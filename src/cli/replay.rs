@@ -181,11 +181,19 @@ pub fn exit_code(lost: u64) -> ExitCode {
 
 fn warn(report: &Report) {
     let counts = report.counts;
+    if report.without_row.is_none() {
+        eprintln!("estats-analyze: how many connections have no row is not known");
+    }
     for (n, what) in [
         (
-            report.lost,
+            report.lost.saturating_sub(counts.missed),
             "records were lost while recording: rows they may belong to are marked lossy",
         ),
+        (
+            counts.missed,
+            "segments or more were seen by no hook, as the connections themselves show: their rows are marked lossy",
+        ),
+        (report.without_row.unwrap_or(0), "connections have no row: nothing of them was recorded"),
         (
             report.order.late,
             "records came too late to be put in order: their rows are marked lossy",

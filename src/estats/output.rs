@@ -253,6 +253,10 @@ pub struct Counts {
     pub discarded: u64,
     /// Connections with a hook that saw nothing although there was something to see.
     pub silent: u64,
+    /// Connections of which no record says that they begin.
+    pub unseen: u64,
+    /// Segments, and ends of connections, that no hook saw and the connections themselves show.
+    pub missed: u64,
 }
 
 impl Counts {

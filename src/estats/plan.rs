@@ -183,7 +183,7 @@ impl Plan {
         let held = before.unwrap_or(0);
         let takes_operand = match op {
             Op::Set | Op::Add | Op::Max | Op::Min => true,
-            Op::Inc | Op::Dec => false,
+            Op::Inc | Op::Dec | Op::Missed => false,
         };
         // What the kernel has in place of a value is one of the log.
         if takes_operand && !var.can_be(value) && var.def().unset != Some(value) {
@@ -198,6 +198,8 @@ impl Plan {
                 Op::Dec => held.wrapping_sub(1),
                 Op::Max => before.map_or(value, |old| old.max(value)),
                 Op::Min => before.map_or(value, |old| old.min(value)),
+                // A loss of the connection, not a value: the engine counts it.
+                Op::Missed => return,
             },
             // The stream is thinned, and tells the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(value),

@@ -11,6 +11,7 @@ use crate::wire::HookRecord;
 mod order;
 mod rules;
 mod series;
+mod witness;
 
 /// A row as it came out.
 struct Out {

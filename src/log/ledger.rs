@@ -44,6 +44,35 @@ impl Ring {
     }
 }
 
+/// What the log lacks of connections, beside records by hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Connections for whose state there was no memory: nothing is recorded of them.
+    NotFollowed,
+    /// Lifecycle records that say that a connection begins, or was open at the start.
+    Begins,
+    /// Lifecycle records that say that it ended, or was open at the end.
+    Ends,
+    /// Operations for which a record had no room. Their connections say so themselves (`missed`).
+    Operations,
+}
+
+impl Lack {
+    /// All of them.
+    pub const ALL: &'static [Self] =
+        &[Self::NotFollowed, Self::Begins, Self::Ends, Self::Operations];
+
+    /// The kind of its rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotFollowed => "not_followed",
+            Self::Begins => "lost_begins",
+            Self::Ends => "lost_ends",
+            Self::Operations => "dropped_operations",
+        }
+    }
+}
+
 /// One row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerRow {
@@ -91,6 +120,17 @@ pub enum LedgerRow {
         /// The CPU.
         cpu: u16,
         /// How often, since the row before.
+        count: u64,
+    },
+    /// Something was counted in place of what the log lacks.
+    Lacking {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// What is lacking.
+        what: Lack,
+        /// How many, since the row before.
         count: u64,
     },
     /// The recorder was not scheduled in time to read the rings.
@@ -183,7 +223,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 20] = [
     "clock",
     "loss",
     "emitted",
@@ -200,7 +240,14 @@ pub(super) const KINDS: [&str; 16] = [
     "left_out",
     "missing",
     "malformed",
+    Lack::NotFollowed.name(),
+    Lack::Begins.name(),
+    Lack::Ends.name(),
+    Lack::Operations.name(),
 ];
+
+/// The key of [`Lack::ALL`]'s first.
+const FIRST_LACK: i8 = 16;
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
 /// only the account of sequence numbers needs it.
@@ -268,6 +315,10 @@ impl From<&LedgerRow> for Cells {
             },
             LedgerRow::MapFailure { ts_ns, cpu, count } => {
                 Self { ts_ns, kind: 4, cpu: Some(cpu), count: Some(count), ..none }
+            }
+            LedgerRow::Lacking { ts_ns, cpu, what, count } => {
+                let kind = FIRST_LACK + what as i8;
+                Self { ts_ns, kind, cpu: Some(cpu), count: Some(count), ..none }
             }
             LedgerRow::LateDrain { ts_ns, late_ns } => {
                 Self { ts_ns, kind: 5, late_ns: Some(late_ns), ..none }
@@ -404,6 +455,10 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
         let cpu = || cell(("cpu", cpu), i);
         let segment = || cell(("segment", segment), i);
         let Some(kind) = kind.get(i) else { return Ok(RawRow::Unknown) };
+        if let Some(&what) = Lack::ALL.iter().find(|what| what.name() == kind) {
+            let count = cell(count, i)?;
+            return Ok(RawRow::Row(LedgerRow::Lacking { ts_ns, cpu: cpu()?, what, count }));
+        }
         let row = match kind {
             "clock" => LedgerRow::Clock(
                 ts_ns,

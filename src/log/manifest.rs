@@ -309,6 +309,9 @@ pub struct Totals {
     pub per_cpu: Vec<CpuTotals>,
     /// Per-socket state that could not be stored because a map was full.
     pub map_failures: u64,
+    /// What is lacking of connections; none where nobody counted it (cuts, earlier recorders).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<Lacking>,
     /// Bytes of all streams when the last batch was written.
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
@@ -316,6 +319,20 @@ pub struct Totals {
     /// Packets with malformed IP headers, which have no digest, by hook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub malformed: BTreeMap<String, u64>,
+}
+
+/// What a recording lacks of connections, see [`super::Lack`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lacking {
+    /// Connections of which nothing was recorded for want of memory.
+    pub not_followed: u64,
+    /// Lifecycle records lost that say that a connection begins.
+    pub lost_begins: u64,
+    /// Lifecycle records lost that say that one ends.
+    pub lost_ends: u64,
+    /// Operations for which a record had no room.
+    pub dropped_operations: u64,
 }
 
 /// The account of one CPU: emitted = logged + lost + left out.

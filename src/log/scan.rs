@@ -210,7 +210,8 @@ impl LedgerScan {
                 | LedgerRow::SlowPoll { .. }
                 | LedgerRow::Missing { .. }
                 | LedgerRow::NotIp { .. }
-                | LedgerRow::Malformed { .. },
+                | LedgerRow::Malformed { .. }
+                | LedgerRow::Lacking { .. },
             )
             | RawRow::Unknown => {}
         }

@@ -18,7 +18,7 @@ pub(super) fn spec() -> TableSpec {
                 "kind",
                 K::Text,
                 "",
-                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, malformed, dropped, left_out or missing; and, noted by replay, discarded.",
+                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, malformed, dropped, left_out, missing, not_followed, lost_begins, lost_ends or dropped_operations; and, noted by replay, discarded.",
             ),
             c("cpu", K::Int32, "", "CPU it is about."),
             c("hook", K::Text, "", "Hook whose records were lost, or that saw no IP."),
@@ -27,7 +27,7 @@ pub(super) fn spec() -> TableSpec {
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; malformed: packets with IP headers that the kernel drops; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out, or that were of malformed packets; missing: records that the files lacked of which this recording was made; discarded: connections, or rows of another table, of which a value of the column cannot be, and is NULL.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; malformed: packets with IP headers that the kernel drops; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out, or that were of malformed packets; missing: records that the files lacked of which this recording was made; not_followed: connections for which there was no memory; lost_begins, lost_ends: lifecycle records lost; dropped_operations: operations for which a record had no room; discarded: connections, or rows of another table, of which a value of the column cannot be, and is NULL.",
             ),
             c(
                 "size",
@@ -104,6 +104,9 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
         ),
         LedgerRow::MapFailure { ts_ns, cpu: on, count } => {
             (*ts_ns, "map_failure", value(cpu(*on), null(), *count, null()))
+        }
+        LedgerRow::Lacking { ts_ns, cpu: on, what, count } => {
+            (*ts_ns, what.name(), value(cpu(*on), null(), *count, null()))
         }
         LedgerRow::LateDrain { ts_ns, late_ns } => {
             (*ts_ns, "late_drain", value(null(), null(), *late_ns, null()))

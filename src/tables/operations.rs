@@ -58,7 +58,7 @@ impl<'a> Operations<'a> {
             (Op::Set | Op::Add | Op::Max | Op::Min, Type::I32) => {
                 Cell::Int(i64::from(value as i32))
             }
-            (Op::Set | Op::Add | Op::Max | Op::Min, _) => Cell::from(value),
+            (Op::Set | Op::Add | Op::Max | Op::Min | Op::Missed, _) => Cell::from(value),
         };
         self.builder.push([
             Cell::int(conn_id),

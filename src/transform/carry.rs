@@ -89,6 +89,8 @@ impl Consumer for State<'_> {
                     known.set.insert(var);
                 }
                 Op::Add | Op::Inc | Op::Dec | Op::Max | Op::Min => known.changed.insert(var),
+                // What was missed before the cut is before the basis of its rows.
+                Op::Missed => {}
             }
         }
         Ok(())

@@ -262,6 +262,7 @@ impl Cutter {
                 LedgerRow::Emitted { ts_ns, .. }
                 | LedgerRow::RingFill { ts_ns, .. }
                 | LedgerRow::MapFailure { ts_ns, .. }
+                | LedgerRow::Lacking { ts_ns, .. }
                 | LedgerRow::LateDrain { ts_ns, .. }
                 | LedgerRow::NotIp { ts_ns, .. }
                 | LedgerRow::LatePoll { ts_ns, .. } => range.has(ts_ns),
@@ -313,6 +314,7 @@ impl Cutter {
             duration_ns: ended.saturating_sub(manifest.started.monotonic_ns),
             per_cpu: per_cpu.collect(),
             map_failures: of.map_failures,
+            lacking: None,
             bytes: 0,
             connections: self.connections,
             malformed: self.malformed.clone(),

@@ -249,6 +249,7 @@ impl Merger {
                     | LedgerRow::Dropped { ts_ns, .. }
                     | LedgerRow::RingFill { ts_ns, .. }
                     | LedgerRow::MapFailure { ts_ns, .. }
+                    | LedgerRow::Lacking { ts_ns, .. }
                     | LedgerRow::LateDrain { ts_ns, .. } => *ts_ns,
                 },
             };

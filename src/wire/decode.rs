@@ -174,7 +174,7 @@ mod tests {
             decode(&hook_bytes(2, &[(5, 1, 1)]), &mut ops),
             Err(WireError::Size { expected: 64, found: 48 })
         );
-        for (var, op) in [(0, 1), (Var::COUNT as u16 + 1, 1), (1, 0), (1, 7)] {
+        for (var, op) in [(0, 1), (Var::COUNT as u16 + 1, 1), (1, 0), (1, 8)] {
             assert!(decode(&hook_bytes(1, &[(5, var, op)]), &mut ops).is_err(), "{var} {op}");
         }
     }

@@ -32,6 +32,7 @@ mod sight;
 mod snapshots;
 mod timens;
 mod traffic;
+mod witness;
 
 use support::gate::Needs;
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The connection as a witness of its own recording. The kernel counts segments and moves sequence
+ * numbers by itself; where it has come further than what the hooks saw, they were not run for some
+ * segment. How many is sent with the slow values (operation `missed`), as a loss of this
+ * connection.
+ *
+ * Received: two facts, neither of which is true without a loss.
+ *   - RCV.NXT stands behind the end of all data seen. The octets between are payload, so they are
+ *     counted; that is one segment at least.
+ *   - segs_in grew by more than the segments seen, between two segments that tcp_v4_rcv() has
+ *     processed at once (nobody owns the socket): then none waits in the backlog, where it would be
+ *     counted and not seen. The backlog drops segments, which sk_drops counts, so as many as that
+ *     may be no loss.
+ *   After the handshake only: its segments are seen by no hook of segments.
+ * Sent: the peer has acknowledged data behind all that was seen on its way out. How many segments
+ * that were is what segs_out says, at most: those that the host itself refused (netfilter, no
+ * route) are in it. Refused segments alone are no loss, and neither is an acknowledgment that
+ * nobody acknowledges known to be one.
+ */
+#ifndef ESTATS_WITNESS_BPF_H
+#define ESTATS_WITNESS_BPF_H
+
+#include "tcp.bpf.h"
+
+/* Segments in an skb: of GRO or GSO, or that became one in the backlog (tcp_add_backlog()). */
+static __always_inline u32 segments_of(const struct sk_buff *skb)
+{
+	const struct skb_shared_info *shared;
+	u16 segments = 0;
+
+#ifdef ESTATS_KPROBE
+	shared = (const void *)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end);
+#else
+	shared = (const void *)skb->head + skb->end;
+#endif
+	bpf_core_read(&segments, sizeof(segments), &shared->gso_segs);
+	return segments ? segments : 1;
+}
+
+/* What RCV.NXT says beyond what hooks saw. Where states have no hook of segments it is no loss. */
+static __noinline int close_gap(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+	u32 octets;
+
+	if (!tp)
+		return 0;
+	octets = tp->rcv_nxt - c->seq_in;
+	c->seq_in = tp->rcv_nxt;
+	if ((sk->__sk_common.skc_flags >> SOCK_DONE & 1) && !c->fin_in) {
+		/* A FIN has a sequence number and no octet. */
+		c->fin_in = 1;
+		octets--;
+	}
+	c->octets_in += octets;
+	if (sk->__sk_common.skc_state == TCP_ESTABLISHED || is_hooked(ESTATS_HOOK_parse_hdr)) {
+		c->missed_in++;
+		c->gaps++;
+	}
+	return 0;
+}
+
+static __always_inline void compare_sequence(struct conn *c, const struct tcp_sock *tp)
+{
+	if (c->received && after(tp->rcv_nxt, c->seq_in))
+		close_gap(c, tp);
+}
+
+/* tcp_probe has seen so many segments; those of the skb in hand are in segs_in already. */
+static __always_inline void compare_segments(struct conn *c, const struct tcp_sock *tp,
+					     u32 segments)
+{
+	const struct sock *sk = (const void *)tp;
+	u32 drops = sk->sk_drops.counter, segs_in = tp->segs_in;
+	s32 missed;
+
+	c->segs_seen += segments;
+	if (sk->sk_lock.owned)
+		return;
+	missed = segs_in - c->segs_in - c->segs_seen - (drops - c->drops) - c->gaps;
+	if (c->agreed && missed > 0)
+		c->missed_in += missed;
+	c->agreed = 1;
+	c->segs_in = segs_in;
+	c->segs_seen = 0;
+	c->drops = drops;
+	c->gaps = 0;
+}
+
+/* A hook of received segments begins; `segments` is 0 where not every segment is seen. */
+static __always_inline void witness_received(struct conn *c, const struct tcp_sock *tp,
+					     u32 segments)
+{
+	if (!c->received) {
+		c->received = 1;
+		/* Data that waits for a hole to be filled may have come before the recording. */
+		c->seq_in = tp->rcv_nxt + estats_reasm_queue(tp);
+	}
+	compare_sequence(c, tp);
+	if (segments)
+		compare_segments(c, tp, segments);
+}
+
+/* A segment's sequence numbers have passed the checks of the window. */
+static __always_inline void note_received(struct conn *c, const struct segment *s)
+{
+	if (!after(s->end_seq, c->seq_in))
+		return;
+	c->seq_in = s->end_seq;
+	if (s->flags & TCPHDR_FIN)
+		c->fin_in = 1;
+}
+
+/*
+ * A segment goes out. SND.NXT is moved only afterwards, so its data ends at most `len` behind that:
+ * the length of the packet with headers, which need not be read for this.
+ */
+static __always_inline void note_sent(struct conn *c, const struct tcp_sock *tp, u32 len,
+				      u32 segments)
+{
+	u32 end = tp->snd_nxt + len;
+
+	if (!c->sent || after(end, c->seq_out))
+		c->seq_out = end;
+	if (!c->sent)
+		c->segs_out = tp->segs_out;
+	else
+		c->segs_gone += segments;
+	c->sent = 1;
+}
+
+static __always_inline void compare_sent(struct conn *c, const struct tcp_sock *tp)
+{
+	u32 una = tp->snd_una, segs_out = tp->segs_out;
+	s32 missed;
+
+	if (!c->sent || !after(una, c->seq_out))
+		return;
+	missed = segs_out - c->segs_out - c->segs_gone;
+	c->missed_out += missed > 0 ? missed : 1;
+	c->seq_out = una;
+	c->segs_out = segs_out;
+	c->segs_gone = 0;
+}
+
+#endif

@@ -1,0 +1,97 @@
+//! The connection as a witness of its own recording: RCV.NXT, which the kernel moves by itself, against
+//! the payload that hooks counted.
+//!
+//! A recorder that compares both (`bpf/witness.bpf.h`) has counted what lies between and reported
+//! it, so nothing is found here. Left are recordings made before it did, and records that were
+//! lost on their way.
+
+use super::slot::Slot;
+use crate::schema::{Hook, Op, Var};
+use crate::wire::Operation;
+
+/// RFC 4898 states in which the peer's FIN may have been received: closed, closeWait, lastAck,
+/// closing, timeWait. It has a sequence number and no octet.
+const PEER_MAY_HAVE_FINISHED: [u64; 5] = [1, 8, 9, 10, 11];
+
+/// What one connection has received: sequence space against octets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    rcv_nxt: Option<u32>,
+    /// Octets counted less the advance of RCV.NXT since both were last known to agree: what is
+    /// out of order or was sent twice.
+    surplus: i64,
+    /// A hook of received segments has run: what came with the handshake is counted from then on.
+    begun: bool,
+    /// Octets have been counted.
+    counted: bool,
+    /// RCV.NXT and octets count from the same beginning.
+    even: bool,
+    finished: bool,
+}
+
+/// Of one record, what this needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    initial: Option<u32>,
+    rcv_nxt: Option<u32>,
+    octets: Option<u64>,
+}
+
+impl Reading {
+    /// Takes an operation of the record.
+    pub(super) fn take(&mut self, operation: &Operation) {
+        let Operation { var, op, value } = *operation;
+        if var == Var::RcvNxt && op == Op::Set {
+            self.rcv_nxt = Some(value as u32);
+        } else if var == Var::RecInitial && op == Op::Set {
+            self.initial = Some(value as u32);
+        } else if var == Var::HCDataOctetsIn && op == Op::Add {
+            *self.octets.get_or_insert(0) += value;
+        }
+    }
+}
+
+impl Received {
+    /// Takes a record whose operations have been applied to `slot`. Octets that RCV.NXT has
+    /// passed and no hook saw, if there are any.
+    pub(super) fn record(&mut self, hook: Hook, reading: Reading, slot: &Slot) -> Option<u64> {
+        let received = hook == Hook::TcpProbe || hook == Hook::ParseHdr;
+        self.begun |= received;
+        // Before the handshake is over RCV.NXT has no meaning.
+        if let Some(initial) = reading.initial
+            && !self.begun
+            && !self.counted
+        {
+            self.rcv_nxt = Some(initial);
+            self.surplus = 0;
+            self.even = true;
+        }
+        self.counted |= reading.octets.is_some();
+        self.surplus += reading.octets.unwrap_or(0) as i64;
+        if let Some(now) = reading.rcv_nxt
+            && let Some(before) = self.rcv_nxt.replace(now)
+        {
+            // Signed: records may come late.
+            self.surplus -= i64::from(now.wrapping_sub(before) as i32);
+        }
+        // Both are read together, with the slow values.
+        if !self.begun || (reading.octets.is_none() && reading.rcv_nxt.is_none()) {
+            return None;
+        }
+        let may_have_finished =
+            slot.get(Var::State).is_some_and(|state| PEER_MAY_HAVE_FINISHED.contains(&state));
+        if self.surplus < 0 && may_have_finished && !self.finished {
+            self.finished = true;
+            self.surplus += 1;
+        }
+        let short = u64::try_from(-self.surplus).ok().filter(|&short| short > 0 && self.even);
+        // Before a segment is processed all that came earlier has been. What was counted and is
+        // neither behind RCV.NXT nor waiting was received twice, or refused.
+        if received && slot.get(Var::CurReasmQueue) == Some(0) {
+            self.surplus = 0;
+            self.even = true;
+        }
+        self.surplus = self.surplus.max(0);
+        short
+    }
+}

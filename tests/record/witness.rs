@@ -1,0 +1,109 @@
+//! Events that a hook was never given: the connection itself shows them, and its row says so.
+//!
+//! The condition is made as anybody could make it on a running host: a tool of somebody else takes
+//! the recorder's program off its cgroup (BPF_LINK_DETACH).
+
+use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libbpf_rs::libbpf_sys::{
+    BPF_CGROUP_INET_EGRESS, BPF_CGROUP_SOCK_OPS, bpf_link_detach, bpf_link_get_fd_by_id,
+};
+
+use crate::SUITE;
+use crate::run::{Connection, Finished, Recorder};
+use crate::support::gate::{self, Needs};
+use crate::support::netns::Netns;
+use crate::support::trust::says;
+use crate::traffic::{Both, listen, open, until};
+
+/// Takes the recorder's program off its cgroup.
+fn detach(recorder: &Recorder, attach_type: u32) {
+    let mut detached = 0;
+    for entry in fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).expect("fdinfo") {
+        let text = fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default();
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.map(|value| value.trim().to_owned())
+        };
+        let is = |name, value: &str| field(name).as_deref() == Some(value);
+        if !is("link_type", "cgroup") || !is("attach_type", &attach_type.to_string()) {
+            continue;
+        }
+        let id = field("link_id").and_then(|id| id.parse().ok()).expect("a link has an id");
+        // SAFETY: both take and return plain integers; the descriptor is nobody else's.
+        let result = unsafe {
+            let fd = bpf_link_get_fd_by_id(id);
+            assert!(fd >= 0, "link {id}");
+            let fd = OwnedFd::from_raw_fd(fd);
+            bpf_link_detach(fd.as_raw_fd())
+        };
+        assert_eq!(result, 0, "detach link {id}");
+        detached += 1;
+    }
+    assert_eq!(detached, 1, "programs of this recorder at this place");
+}
+
+fn row_of<'a>(rows: &'a [Connection], flow: &Both) -> &'a Connection {
+    let cookie = flow.client.cookie();
+    rows.iter().find(|row| row.identity.int("cookie") as u64 == cookie).expect("the client's row")
+}
+
+/// What the recorder and replay report of it, in the words of docs/trust.md.
+fn told(finished: &Finished, row: &Connection) -> String {
+    finished.assert_account();
+    assert_eq!(finished.lost(), 0, "no record was lost on its way");
+    assert!(row.identity.int("lost_records") > 0);
+    format!("`{}`, `lost_records` above 0", row.completeness())
+}
+
+#[test]
+fn data_that_no_hook_saw_is_counted_and_its_row_is_lossy() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("unseen");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--netns", netns.name()]);
+    let flow = open(&netns, &listener);
+    flow.server.send(1_000);
+    flow.client.receive(1_000);
+    flow.client.finish();
+    flow.server.receive_end();
+    // From FIN-WAIT on it is sockops that sees what comes, and now nobody.
+    detach(&recorder, BPF_CGROUP_SOCK_OPS);
+    std::thread::scope(|scope| {
+        scope.spawn(|| flow.server.send(100_000));
+        flow.client.receive(100_000);
+    });
+    until("all is acknowledged", || flow.server.info().must("tcpi_unacked") == 0);
+    flow.server.finish();
+    flow.client.receive_end();
+    std::thread::sleep(Duration::from_millis(100));
+    let finished = recorder.stop();
+    let rows = finished.connections();
+    let row = row_of(&rows, &flow);
+    assert_eq!(row.values.int("HCDataOctetsIn"), 101_000);
+    let octets = "`HCDataOctetsIn` is what the kernel received";
+    says(
+        "the hooks of received segments are not run for some",
+        &format!("{}; {octets}", told(&finished, row)),
+    );
+}
+
+#[test]
+fn data_that_left_unseen_makes_its_row_lossy() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("unsent");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--netns", netns.name()]);
+    let flow = open(&netns, &listener);
+    flow.upload(1_000);
+    detach(&recorder, BPF_CGROUP_INET_EGRESS);
+    flow.upload(100_000);
+    flow.finish();
+    let finished = recorder.stop();
+    let rows = finished.connections();
+    let row = row_of(&rows, &flow);
+    assert_eq!(row.values.int("HCDataOctetsOut"), 101_000);
+    says("the hook of sent segments is not run for some", &told(&finished, row));
+}
