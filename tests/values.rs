@@ -22,6 +22,9 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
+/// Writes a recording.
+type Write = fn(&Path);
+
 /// All test recordings by name; those that are no files are written into `dir`.
 fn recordings(dir: &Path) -> Vec<(String, PathBuf)> {
     let mut all = Vec::new();
@@ -44,7 +47,7 @@ fn recordings(dir: &Path) -> Vec<(String, PathBuf)> {
             }
         }
     }
-    let written: [(&str, fn(&Path)); 5] = [
+    let written: [(&str, Write); 5] = [
         ("synthetic", |run| synthetic(run, 300)),
         ("skipped", common::skipped),
         ("with-packets", |run| common::with_packets(run, None, false)),
