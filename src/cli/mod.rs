@@ -174,7 +174,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mut out = io::stdout().lock();
             writeln!(out, "{}", tables.manifest.audit)?;
             writeln!(out, "tables in {}", tables.dir.display())?;
-            Ok(replay::exit_code(tables.manifest.lost_records))
+            Ok(replay::exit_code(tables.manifest.missing()))
         }
         (None, None) => anyhow::bail!("name a recording, the directory estats-record made"),
     }
