@@ -160,6 +160,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
         discarded,
+        silent: counts.silent,
         format: format.name().to_owned(),
         digest: TablesManifest::digest(&files),
         files,

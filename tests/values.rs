@@ -10,6 +10,7 @@ mod trust;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{options, replay, synthetic, value};
 use estats::import;
@@ -21,6 +22,9 @@ use tempfile::TempDir;
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
+
+/// Writes a recording.
+type Write = fn(&Path);
 
 /// All test recordings by name; those that are no files are written into `dir`.
 fn recordings(dir: &Path) -> Vec<(String, PathBuf)> {
@@ -44,7 +48,7 @@ fn recordings(dir: &Path) -> Vec<(String, PathBuf)> {
             }
         }
     }
-    let written: [(&str, fn(&Path)); 5] = [
+    let written: [(&str, Write); 5] = [
         ("synthetic", |run| synthetic(run, 300)),
         ("skipped", common::skipped),
         ("with-packets", |run| common::with_packets(run, None, false)),
@@ -134,7 +138,7 @@ fn copy(
 
 /// A changed copy of a recording, replayed.
 struct Changed {
-    _dir: TempDir,
+    dir: TempDir,
     tables: PathBuf,
     report: estats::replay::Report,
 }
@@ -150,7 +154,17 @@ impl Changed {
         copy(&testdata().join(scenario).join("run"), &run, options, change);
         let report = replay(&run, &common::options(1, &tables));
         possible::assert_possible(&tables);
-        Self { _dir: dir, tables, report }
+        Self { dir, tables, report }
+    }
+
+    /// What the command that replays it says, and its exit status.
+    fn said(&self) -> (String, Option<i32>) {
+        let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+            .arg("replay")
+            .arg(self.dir.path().join("run"))
+            .output()
+            .expect("estats-analyze can be started");
+        (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
     }
 
     /// The values of these columns in each row.
@@ -190,6 +204,9 @@ fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
         assert_eq!(marks[hit], ["lossy", "SampleRTT"]);
         assert_eq!(marks[1 - hit], ["ended_after", "NULL"]);
         assert_eq!(run.report.tables.discarded, 1);
+        let (stderr, status) = run.said();
+        assert!(stderr.contains("1 values cannot be and were discarded"), "{stderr}");
+        assert_eq!(status, Some(3));
         let ledger = run.rows("ledger", &["kind", "column", "value"]);
         assert!(ledger.contains(&["discarded", "SampleRTT", "1"].map(str::to_owned).to_vec()));
         trust::says(
@@ -240,6 +257,9 @@ fn a_hook_that_was_silent_takes_what_it_alone_sees() {
         // What the kernel keeps is read by any hook.
         assert!(run.rows("estats", &["SegsOut"]).concat().iter().all(|v| v != "NULL"));
         assert_eq!(run.report.counts.silent, 2);
+        let (stderr, status) = run.said();
+        assert!(stderr.contains("2 connections have a hook that saw nothing"), "{stderr}");
+        assert_eq!(status, Some(3));
         trust::says(
             condition,
             &format!("completeness {}, silent_hooks {}; {column} NULL", marks[0][0], marks[0][1]),

@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (None, Some(dir)) => {
             let options = Options { format, output: Some(dir.clone()), ..options };
             let report = with_bar(&recording, &options)?;
-            Ok(exit_code(report.lost))
+            Ok(exit_code(report.tables.missing()))
         }
         (None, None) => anyhow::bail!(
             "name a directory for the tables with -o DIR, or one table with --table NAME for \

@@ -198,7 +198,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
             info::print_not_seen(&run)?;
             let mut out = io::stdout().lock();
             writeln!(out, "tables in {}", tables.dir.display())?;
-            Ok(replay::exit_code(tables.manifest.lost_records))
+            Ok(replay::exit_code(tables.manifest.missing()))
         }
         (None, None) => anyhow::bail!("name a recording, the directory estats-record made"),
     }

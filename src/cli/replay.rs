@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     warn(&report);
     if arguments.json {
         print_json(&report.tables)?;
-        return Ok(exit_code(report.lost));
+        return Ok(exit_code(report.tables.missing()));
     }
     let mut out = io::stdout().lock();
     for entry in &report.tables.files {
@@ -132,7 +132,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     writeln!(out, "digest {}", report.tables.digest)?;
     writeln!(out, "{}", report.tables.audit)?;
     writeln!(out, "tables in {}", report.dir.display())?;
-    Ok(exit_code(report.lost))
+    Ok(exit_code(report.tables.missing()))
 }
 
 /// The tables of a recording; replayed first, and saying so, where they are missing or old.

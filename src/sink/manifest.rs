@@ -45,6 +45,9 @@ pub struct TablesManifest {
     /// Values that cannot be, and are NULL.
     #[serde(default)]
     pub discarded: u64,
+    /// Connections with a hook that saw nothing although there was something to see.
+    #[serde(default)]
+    pub silent: u64,
     /// What the files are: parquet, arrow, csv or jsonl.
     #[serde(default = "parquet")]
     pub format: String,
@@ -62,6 +65,11 @@ fn parquet() -> String {
 }
 
 impl TablesManifest {
+    /// What rows lack, all sorts together: 0 if nothing.
+    pub const fn missing(&self) -> u64 {
+        self.lost_records.saturating_add(self.discarded).saturating_add(self.silent)
+    }
+
     /// The digest of a list of files: "sha256:" and the SHA-256 of a line `sha256  rows  file` for
     /// each.
     pub fn digest(files: &[FileEntry]) -> String {

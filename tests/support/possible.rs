@@ -24,6 +24,8 @@ pub struct Found {
     pub values: usize,
     /// Rows of connections that lack records.
     pub lossy: usize,
+    /// Rows that say of themselves that something was discarded, or that a hook was silent.
+    pub marked: usize,
     /// One line for each value that cannot be.
     pub impossible: Vec<String>,
 }
@@ -99,6 +101,7 @@ fn connections(batch: &RecordBatch, found: &mut Found) {
             found.impossible.push(format!("connections row {row}: the shares' sum is {sum}"));
         }
         let marked = marks.iter().any(|mark| mark[row].is_some());
+        found.marked += usize::from(marked);
         if marked && completeness[row].as_deref() != Some("lossy") {
             found
                 .impossible

@@ -373,3 +373,35 @@ fn what_packets_give_follows_from_what_packets_give() {
         assert_eq!(def.packets.is_some(), given && !constant, "{}", var.name());
     }
 }
+
+/// The final row of a connection that was open before, with these values of its baseline.
+fn begun_before(baseline: &[(Var, Op, u64)]) -> Row {
+    let (mut out, _) = run(vec![
+        L(lifecycle(Event::Baseline, 1000, 7)),
+        H(hook(Hook::Baseline, 1000, 7, baseline)),
+        H(hook(Hook::TcpProbe, 2000, 7, &[(Var::HCDataOctetsIn, Op::Add, 10)])),
+        L(lifecycle(Event::Close, 9000, 7)),
+    ]);
+    out.ended.remove(0).row
+}
+
+#[test]
+fn octets_received_before_are_the_kernels_count() {
+    let received = set(Var::HCThruOctetsReceived, 500);
+    let none_wait = set(Var::CurReasmQueue, 0);
+    let octets = |baseline: &[_]| begun_before(baseline).get(Var::HCDataOctetsIn);
+    assert_eq!(octets(&[set(Var::State, 5), received, none_wait]), Some(510));
+    assert_eq!(octets(&[set(Var::State, 8), received, none_wait]), Some(509), "less the FIN");
+    // How many octets wait behind a hole is not known, nor what an old log does not say.
+    assert_eq!(octets(&[set(Var::State, 5), received, set(Var::CurReasmQueue, 9)]), None);
+    assert_eq!(octets(&[set(Var::State, 5), received]), None);
+}
+
+#[test]
+fn what_cannot_be_true_together_is_not_known() {
+    let ops = [set(Var::State, 5), set(Var::DataSegsIn, 5), set(Var::SegsIn, 3)];
+    let row = row(&[&ops]);
+    // The kernel keeps both, so neither is known to be right.
+    assert_eq!((row.get(Var::DataSegsIn), row.get(Var::SegsIn)), (None, None));
+    assert_eq!(row.discarded().iter().collect::<Vec<_>>(), [Var::SegsIn, Var::DataSegsIn]);
+}
