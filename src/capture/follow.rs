@@ -20,7 +20,7 @@ use crate::{log::Interface, schema::Hook, wire::Direction};
 /// How often namespaces are looked for anew.
 const SEARCH_NS: u64 = 1_000_000_000;
 /// The name that stands for all interfaces.
-const ALL: &str = "all";
+pub(super) const ALL: &str = "all";
 
 /// Programs at interfaces, wherever these are.
 pub(super) struct Follower {
@@ -79,7 +79,7 @@ impl Follower {
                 programs.push((program.as_fd().try_clone_to_owned().map_err(fault)?, direction));
             }
         }
-        let all = packets.interfaces.iter().any(|name| name == ALL);
+        let all = packets.all_interfaces();
         let home = File::open("/proc/self/ns/net").map_err(entering)?;
         let mut follower = Self {
             programs,

@@ -1,6 +1,6 @@
 //! The packets of `--packets` and `--interface`.
 
-use super::interface::Attach;
+use super::{follow::ALL, interface::Attach};
 
 /// Which packets are recorded, and how much of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub struct Packets {
     pub digest_bytes: u32,
     /// Bytes of each CPU's ring; a power of two.
     pub ring_bytes: u32,
+}
+
+impl Packets {
+    /// Whether interfaces are looked for in every network namespace.
+    pub(super) fn all_interfaces(&self) -> bool {
+        self.interfaces.iter().any(|name| name == ALL)
+    }
 }
 
 /// The most that [`Packets::digest_bytes`] may ask for: what an Ethernet frame carries. It is less

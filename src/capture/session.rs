@@ -207,7 +207,8 @@ pub fn record(
     manifest.not_seen.extend(sight::of_cgroups());
     // A command's own tree has no connections yet, and is in namespaces of its making.
     let tree_alone = tree_only && options.filters.pids.is_empty();
-    if !tree_alone {
+    let all_interfaces = options.packets.as_ref().is_some_and(|p| p.all_interfaces());
+    if !tree_alone || all_interfaces {
         manifest.not_seen.extend(sight::unseen(&options.filters.netns_inodes()?));
     }
     manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());

@@ -72,6 +72,26 @@ fn a_namespace_that_cannot_be_entered_is_named() {
     );
 }
 
+/// A command's connections are in namespaces of its making; but interfaces are everybody's.
+#[test]
+fn interfaces_of_namespaces_that_cannot_be_entered_are_named() {
+    let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
+    let netns = Netns::new("interfaces");
+    let inode = std::fs::metadata(format!("/run/netns/{}", netns.name())).unwrap().ino();
+    let without = ["setpriv", "--bounding-set", "-sys_admin"];
+    let finished = Recorder::under(&without, &["--interface", "all", "--", "true"]).wait();
+    finished.assert_code(0);
+    let text = not_seen(&finished, "CAP_SYS_ADMIN");
+    assert!(text.contains("--interface all"), "{text}");
+    assert!(text.contains(&inode.to_string()) || text.contains("more"), "{text}");
+    let own = finished.manifest()["interfaces"].clone();
+    let own = own.as_array().expect("interfaces");
+    assert!(own.iter().any(|i| i["name"] == "lo"), "the recorder's own are there: {own:?}");
+    let finished = Recorder::under(&without, &["--", "true"]).wait();
+    finished.assert_code(0);
+    assert!(!finished.stderr.contains("CAP_SYS_ADMIN"), "{}", finished.stderr);
+}
+
 /// A process in a network namespace without a name, with both ends of a connection in it.
 fn nameless() -> Process {
     let program = "use Socket; socket(my $l, PF_INET, SOCK_STREAM, 0); \
