@@ -172,8 +172,8 @@ proptest! {
             let length = if bytes[0] >> 4 == 4 { &bytes[2..4] } else { &bytes[4..6] };
             let fits = ours.ip_len as usize <= bytes.len() && length != [0, 0];
             prop_assert!(ours.header.len() <= HEADER_MAX);
-            // Etherparse reads on in a later fragment's data, and knows no mobility header.
-            if ours.fragment_offset == 0 && fits && !is_extension(ours.protocol) && !walks_mobility(&bytes) {
+            // Etherparse reads on in a later fragment's data; see also differs().
+            if ours.fragment_offset == 0 && fits && !is_extension(ours.protocol) && !differs(&bytes) {
                 let (protocol, at, fragment) = other(&bytes).expect("etherparse reads it too");
                 prop_assert_eq!(ours.protocol, protocol);
                 if let Some(fragment) = fragment {
@@ -185,7 +185,7 @@ proptest! {
             }
         } else if let Some((_, _, fragment)) = other(&bytes) {
             // Nothing that is whole is refused, but for a chain that goes on in a fragment.
-            prop_assert!(fragment.is_some_and(|(offset, ..)| offset > 0) || walks_mobility(&bytes), "{:?}", ours);
+            prop_assert!(fragment.is_some_and(|(offset, ..)| offset > 0) || differs(&bytes), "{:?}", ours);
         }
         if let Ok(sliced) = SlicedPacket::from_ip(&bytes)
             && let (Some(TransportSlice::Tcp(tcp)), Ok(ours)) = (sliced.transport, &ours)
@@ -228,7 +228,15 @@ fn header_of(packet: &Packet, head: &[u8]) -> usize {
     }
 }
 
-/// Whether a mobility header (135) may stand in the chain.
-fn walks_mobility(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|b| b >> 4 == 6) && bytes[6..].contains(&135)
+/// Whether there may be what etherparse does not walk: a mobility header (135) in the chain, or a
+/// second authentication header (51) behind IPv4.
+fn differs(bytes: &[u8]) -> bool {
+    match bytes.first() {
+        Some(first) if first >> 4 == 6 => bytes[6..].contains(&135),
+        Some(first) => {
+            let next = bytes.get(usize::from(first & 15) * 4);
+            bytes.get(9) == Some(&51) && next == Some(&51)
+        }
+        None => false,
+    }
 }

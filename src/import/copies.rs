@@ -5,7 +5,8 @@
 //! the capture's, and would be retransmissions if they stayed. A network that duplicates packets makes
 //! copies too, and those the host really got: but few, where a mirror makes one of nearly every packet
 //! between two addresses. So what is a copy is decided for all packets from one address to another, by
-//! a first reading.
+//! a first reading; where these are too few to tell, for all of the capture. A sender that repeats
+//! itself without end is no mirror.
 //!
 //! A packet that one interface gets and another sends as it came passes a bridge: neither way is the
 //! recorded end's.
@@ -22,6 +23,10 @@ use crate::wire::{Direction, Packet};
 pub const WINDOW_NS: u64 = 1_000_000;
 /// Of ten packets from one address to another so many have a copy where a mirror makes them.
 const OF_TEN: u64 = 8;
+/// So many packets from one address to another tell it of themselves.
+const TELLING: u64 = 3;
+/// Ports that may be mirrored at once, and that a packet passes.
+const MOST: usize = 4;
 /// So many packets of two addresses must have passed a bridge: one may be chance.
 const BRIDGED: u64 = 3;
 
@@ -65,6 +70,7 @@ struct Sighting {
     interface: Option<u32>,
     direction: Direction,
     ts_ns: u64,
+    is_copy: bool,
 }
 
 /// The packets of the last window.
@@ -78,6 +84,8 @@ struct Window {
 struct Seen {
     /// The same interface has it already.
     is_copy: bool,
+    /// And more often than a mirror gives it.
+    too_often: bool,
     /// Another interface had it going the other way.
     turned: bool,
     /// The first interface that had it, if that is another.
@@ -107,24 +115,37 @@ impl Window {
                 && both.contains(&Direction::In)
                 && both.contains(&Direction::Out)
         };
+        let here = || near().filter(|s| s.interface == interface);
+        // Near to the first, so that those repeated without end are no copies all together.
+        let is_copy = here().any(|s| !s.is_copy);
         let seen = Seen {
-            is_copy: near().any(|s| s.interface == interface),
+            is_copy,
+            too_often: is_copy && here().count() >= MOST,
             turned: near().any(is_turned),
             elsewhere: near().next().map(|s| s.interface).filter(|i| *i != interface).flatten(),
         };
-        sightings.push(Sighting { interface, direction, ts_ns: now });
+        sightings.push(Sighting { interface, direction, ts_ns: now, is_copy });
         Some(seen)
     }
 }
 
 type Pair = (IpAddr, IpAddr);
 
+/// How many packets have copies.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    firsts: u64,
+    copies: u64,
+    too_often: u64,
+}
+
 /// Looks at the packets of a capture for copies.
 #[derive(Debug, Default)]
 pub struct Survey {
     window: Window,
     /// From one address to another: packets seen first, and copies of them.
-    pairs: BTreeMap<Pair, (u64, u64)>,
+    pairs: BTreeMap<Pair, Share>,
+    all: Share,
     /// Packets of two addresses that passed a bridge.
     bridged: BTreeMap<Pair, u64>,
     /// Packets that two interfaces had as they were.
@@ -135,11 +156,15 @@ impl Survey {
     /// Takes in a packet.
     pub fn see(&mut self, packet: &Packet) {
         let Some(seen) = self.window.see(packet) else { return };
-        let (firsts, copies) = self.pairs.entry((packet.src_addr, packet.dst_addr)).or_default();
-        if seen.is_copy {
-            *copies += 1;
-        } else {
-            *firsts += 1;
+        let pair = (packet.src_addr, packet.dst_addr);
+        for share in [self.pairs.entry(pair).or_default(), &mut self.all] {
+            if seen.too_often {
+                share.too_often += 1;
+            } else if seen.is_copy {
+                share.copies += 1;
+            } else {
+                share.firsts += 1;
+            }
         }
         if seen.turned {
             *self.bridged.entry(unordered(packet)).or_default() += 1;
@@ -156,11 +181,15 @@ impl Survey {
 
     /// What there is.
     pub fn copies(self) -> Copies {
-        let is_mirrored =
-            |&(_, (firsts, copies)): &(Pair, (u64, u64))| copies * 10 >= firsts * OF_TEN;
+        let all = self.all;
+        let is_mirrored = |share: &Share| {
+            let share = if share.firsts < TELLING { &all } else { share };
+            share.too_often == 0 && share.copies * 10 >= share.firsts * OF_TEN
+        };
+        let mirrored = self.pairs.into_iter().filter(|(_, share)| is_mirrored(share));
         Copies {
             window: Window::default(),
-            mirrored: self.pairs.into_iter().filter(is_mirrored).map(|(pair, _)| pair).collect(),
+            mirrored: mirrored.map(|(pair, _)| pair).collect(),
             bridged: self
                 .bridged
                 .into_iter()

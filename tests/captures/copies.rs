@@ -97,6 +97,12 @@ fn what_an_end_or_the_network_repeats_stays() {
     });
     let import = imported(&bytes);
     assert_eq!(values(&import.variables(), &["SegsIn", "SegsRetrans"]), ["4", "0"]);
+    // One that never stops repeating itself, with all bytes the same.
+    let datagram = &packets()[3];
+    let frames: Vec<_> =
+        (0..200).map(|i| Frame::new(T + i * 90_000, datagram.ethernet())).collect();
+    let import = imported(&simple(&frames));
+    assert_eq!(import.manifest()["import"]["left_out"], serde_json::json!({}));
     // A retransmission comes later, here with all bytes the same.
     let bytes = seen(1, |t| {
         let again = t.payload == 500;

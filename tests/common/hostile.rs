@@ -73,6 +73,22 @@ pub fn packets() -> Vec<Hostile> {
             v6_of(8, DESTINATION, &[extension(6, 3), vec![0; 20]].concat()),
         ),
         (
+            // More than the programs in the kernel follow.
+            "seven headers, of which the last is missing",
+            v6(
+                DESTINATION,
+                &[
+                    extension(DESTINATION, 0),
+                    extension(ROUTING, 0),
+                    extension(DESTINATION, 0),
+                    extension(ROUTING, 0),
+                    extension(DESTINATION, 0),
+                    extension(ROUTING, 0),
+                ]
+                .concat(),
+            ),
+        ),
+        (
             "six headers, of which the last is too long",
             v6(
                 DESTINATION,

@@ -187,7 +187,7 @@ fn kernel_and_recorder_agree_on_what_is_malformed() {
     }
     let finished = recorder.stop();
     assert!(bad > 500 && good > 500, "{bad} {good}");
-    // None of them was found to be malformed by the recorder alone.
+    // But for chains that the programs do not follow to their end, they say the same.
     assert_counted(&finished, bad);
     let rows = Recording::open(&finished.dir).expect("a recording").packets();
     let mut there = 0;
