@@ -284,8 +284,11 @@ struct sk_buff {
 	char cb[48];
 };
 
-#define SOCK_DONE    1	 /* enum sock_flags, include/net/sock.h */
-#define ECONNABORTED 103 /* on all architectures but mips and sparc */
+#define RCV_SHUTDOWN 1 /* include/net/sock.h */
+#define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
+/* on all architectures but alpha, mips, parisc and sparc */
+#define ECONNABORTED 103
+#define ECONNRESET   104
 
 struct tcp_skb_cb {
 	u32 seq;

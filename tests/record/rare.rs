@@ -228,10 +228,16 @@ impl Seen {
 
     /// The imported numbers are the kernel's.
     fn compare(&self, end: &End, live: &Connection) {
+        let findings = self.differences(end, live, &[]);
+        assert!(findings.is_empty(), "{}:\n  {}", end.what, findings.join("\n  "));
+    }
+
+    /// What differs between a row and that of the capture, but for these variables.
+    fn differences(&self, end: &End, live: &Connection, but: &[&str]) -> Vec<String> {
         let rows = self.captured(end.local, end.remote);
         let Some(captured) = rows.last() else { panic!("{}: not in the capture", end.what) };
         let mut findings = Vec::new();
-        for name in SAME {
+        for name in SAME.into_iter().filter(|name| !but.contains(name)) {
             let (a, b) = (live.values.number(name), captured.values.number(name));
             if a != b {
                 findings.push(format!("{name}: {a:?} recorded, {b:?} imported"));
@@ -243,7 +249,7 @@ impl Seen {
                 findings.push(format!("{name}: {a:?} recorded, {b:?} imported"));
             }
         }
-        assert!(findings.is_empty(), "{}:\n  {}", end.what, findings.join("\n  "));
+        findings
     }
 }
 
@@ -635,4 +641,193 @@ fn reset_at_the_right_edge_of_the_last_sack() {
     let row = seen.live(ends.0, ends.1).remove(0);
     assert_eq!(row.identity.text("close_reason"), "reset_received");
     trust::says("a reset at the right edge of the last SACK", &said(&row, &["SegsIn"]));
+}
+
+/// Ways to use and to end a connection, each with ports of its own in one recording.
+#[test]
+fn other_lives_and_ends() {
+    type Life = fn(&Stream, Stream);
+    const PAUSE: Duration = Duration::from_millis(150);
+    let lives: [(&str, Life, &[&str]); 9] = [
+        (
+            "urgent data",
+            |client, server| {
+                client.send(10);
+                client.urgent();
+                server.receive(10);
+                client.finish();
+                server.receive_end();
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+        (
+            "both close at once",
+            |client, server| {
+                client.finish();
+                server.finish();
+                client.receive_end();
+                server.receive_end();
+            },
+            &[],
+        ),
+        (
+            "half-closed",
+            |client, server| {
+                client.finish();
+                server.receive_end();
+                std::thread::sleep(PAUSE);
+                server.send(5000);
+                client.receive(5000);
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+        (
+            "the server closes first, and altogether",
+            |client, server| {
+                server.send(300);
+                client.receive(300);
+                drop(server);
+                client.receive_end();
+                std::thread::sleep(PAUSE);
+                client.finish();
+            },
+            &[],
+        ),
+        (
+            "closed with data unread",
+            |client, server| {
+                client.send(100);
+                std::thread::sleep(PAUSE);
+                drop(server);
+                client.receive_error();
+            },
+            // The final values are read before the reset goes out.
+            &["SegsOut"],
+        ),
+        (
+            "data after the close",
+            |client, server| {
+                drop(server);
+                client.receive_end();
+                std::thread::sleep(PAUSE);
+                client.send(100);
+                std::thread::sleep(PAUSE);
+            },
+            &["SegsOut"],
+        ),
+        (
+            "data that crosses the close",
+            |client, server| {
+                drop(server);
+                client.send(100);
+                std::thread::sleep(PAUSE);
+            },
+            &["SegsOut"],
+        ),
+        (
+            "reset by linger",
+            |client, server| {
+                client.send(100);
+                server.receive(100);
+                server.reset();
+                client.receive_error();
+            },
+            &["SegsOut"],
+        ),
+        (
+            "probed while idle",
+            |client, server| {
+                client.keep_alive(1);
+                std::thread::sleep(Duration::from_millis(2500));
+                client.finish();
+                server.receive_end();
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+    ];
+    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    let listener = lab.listener(7000);
+    for ((_, life, _), port) in lives.iter().zip(40_000..) {
+        let client = lab.socket(port);
+        client.reconnect(listener.address()).expect("connect");
+        life(&client, listener.accept());
+        std::thread::sleep(PAUSE);
+    }
+    let (server, addr) = (lab.server(7000), lab.client(0).ip());
+    let seen = lab.check(&[]);
+    let mut findings = Vec::new();
+    for ((what, _, but), port) in lives.into_iter().zip(40_000..) {
+        let client = SocketAddr::new(addr, port);
+        for (local, remote) in [(client, server), (server, client)] {
+            let end = End { what, local, remote, info: None };
+            let rows = seen.live(local, remote);
+            assert_eq!((rows.len(), seen.captured(local, remote).len()), (1, 1), "{what}");
+            let differences = seen.differences(&end, &rows[0], but);
+            findings.extend(differences.into_iter().map(|d| format!("{what}, {local}: {d}")));
+        }
+    }
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// The same ends again: the peer's socket is in TIME-WAIT.
+#[test]
+fn ends_of_time_wait_used_again() {
+    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    let listener = lab.listener(7000);
+    let ends = (lab.client(40_000), lab.server(7000));
+    let mut closed = Vec::new();
+    for octets in [100, 200] {
+        let client = lab.socket(40_000);
+        client.reconnect(ends.1).expect("connect");
+        let server = listener.accept();
+        client.send(octets);
+        server.receive(octets);
+        server.finish();
+        client.receive_end();
+        client.finish();
+        server.receive_end();
+        std::thread::sleep(Duration::from_millis(300));
+        closed =
+            vec![End::of("client", &client, ends), End::of("server", &server, (ends.1, ends.0))];
+    }
+    let seen = lab.check(&closed);
+    for (local, remote) in [ends, (ends.1, ends.0)] {
+        assert_eq!(seen.live(local, remote).len(), 2);
+        assert_eq!(seen.captured(local, remote).len(), 2);
+    }
+}
+
+/// The end that accepts has answered and closed before the handshake is over.
+#[test]
+fn fast_open_that_is_over_before_it_is_established() {
+    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let pair = Pair::new(delayed(), Impairment { drop: vec![1], ..delayed() });
+    pair.sysctl("ipv4/tcp_fastopen", FAST_BOTH);
+    let lab = Lab::new(pair);
+    let listener = lab.listener(7000);
+    let client = lab.socket(40_000);
+    let ends = (lab.client(40_000), lab.server(7000));
+    client.fast_open(ends.1, 400);
+    let accepted = listener.accept();
+    accepted.receive(400);
+    accepted.send(50);
+    accepted.finish();
+    client.receive(50);
+    client.receive_end();
+    client.finish();
+    accepted.receive_end();
+    std::thread::sleep(Duration::from_millis(300));
+    let server = End::of("server", &accepted, (ends.1, ends.0));
+    let client = End::of("client", &client, ends);
+    let seen = lab.check(&[client, server]);
+    let row = seen.live(ends.1, ends.0).remove(0);
+    assert_eq!(number(&row, "HCDataOctetsIn"), 400);
 }
