@@ -324,8 +324,8 @@ fn segments_that_linux_drops() {
 
 #[test]
 fn other_rare_segments() {
-    type Tail = fn(&mut Script);
-    let cases: [(&str, Tail, &[(Var, u64)]); 8] = [
+    type Case = (&'static str, fn(&mut Script), &'static [(Var, u64)]);
+    let cases: [Case; 8] = [
         (
             "a keepalive with an octet of garbage, either way",
             |s| {
