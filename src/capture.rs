@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads clocks and /proc: that is what recording is")]
 
+mod capability;
 mod cgroup;
 mod clock;
 mod command;
@@ -14,14 +15,19 @@ mod drain;
 mod error;
 mod filter;
 mod follow;
+mod foreign;
 mod function;
 mod host;
 mod interface;
 mod load;
+mod netlink;
 mod netns;
 mod packets;
 mod points;
+mod process;
+mod provenance;
 mod session;
+mod sight;
 mod skips;
 mod snapshot;
 mod top;

@@ -9,6 +9,7 @@
 pub mod order;
 
 mod connection;
+mod options;
 mod over;
 mod reassembly;
 mod request;
@@ -24,7 +25,7 @@ use rustc_hash::FxHashMap;
 
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Direction, Event, Header, Lifecycle, Packet};
+use crate::wire::{Direction, Event, Header, Lifecycle, Packet, is_extension};
 
 use connection::Connection;
 use over::Over;
@@ -73,6 +74,8 @@ pub struct PacketCounts {
     pub went_on: u64,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// TCP whose header the capture has cut inside its options.
+    pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
     /// Connections of which neither end, or both, are the recorded one; their opener's is taken.
@@ -110,13 +113,14 @@ impl Tracker {
         self.now_ns = self.now_ns.max(packet.ts_ns);
         consumer.reached(packet.ts_ns);
         let Some(segment) = Segment::of(packet) else {
-            if packet.protocol == segment::TCP {
+            if packet.protocol == segment::TCP || is_extension(packet.protocol) {
                 self.counts.unreadable += 1;
             } else {
                 self.counts.other += 1;
             }
             return Ok(());
         };
+        self.counts.options_cut += u64::from(segment.options.cut);
         self.forget_idle(consumer)?;
         let (tuple, out) = self.orient(packet, &segment);
         let index = self.entry(tuple);
@@ -160,7 +164,7 @@ impl Tracker {
                 hook: Hook::Sweep,
             };
             live.settle();
-            consumer.hook(&header, live.ops.drain(..), false)?;
+            speak(consumer, &mut self.counts, &header, &mut live, false)?;
             let state = live.state.kernel();
             let record = lifecycle(header, Event::End, &entry.tuple, &live, state, state);
             consumer.lifecycle(&record, false)?;
@@ -394,12 +398,7 @@ impl<C: Consumer> Step<'_, C> {
         let Some(entry) = self.tracker.entries[self.index as usize].as_mut() else { return Ok(()) };
         let Some((number, live)) = &mut entry.live else { return Ok(()) };
         let header = Header { cookie: *number, ..base };
-        let missed = std::mem::take(&mut live.missed);
-        if missed > 0 {
-            self.tracker.counts.missed += missed;
-            self.consumer.missed(&header, missed);
-        }
-        self.consumer.hook(&header, live.ops.drain(..), late)?;
+        speak(self.consumer, &mut self.tracker.counts, &header, live, late)?;
         if let Some(closed) = live.closed {
             let from = closed.from.map_or(KERNEL_CLOSE, |s| s.kernel());
             let mut record =
@@ -424,6 +423,26 @@ impl<C: Consumer> Step<'_, C> {
         }
         Ok(())
     }
+}
+
+/// Gives the consumer what a connection has to say of itself.
+fn speak<C: Consumer>(
+    consumer: &mut C,
+    counts: &mut PacketCounts,
+    header: &Header,
+    live: &mut Connection,
+    late: bool,
+) -> Result<(), C::Error> {
+    let missed = std::mem::take(&mut live.missed);
+    if missed > 0 {
+        counts.missed += missed;
+        consumer.missed(header, missed);
+    }
+    if !live.unread.is_empty() {
+        consumer.unread(header, &live.unread);
+        live.unread.clear();
+    }
+    consumer.hook(header, live.ops.drain(..), late)
 }
 
 /// Whether a reset that we sent is no end: in SYN-SENT it answers a segment of a connection that the

@@ -235,19 +235,20 @@ fn what_has_no_row_is_counted_by_reason() {
     broken[14] = 0x41;
     let short = segment().ethernet()[..20].to_vec();
     let ok = segment().ethernet();
-    let frames: Vec<_> =
-        [arp, broken, short, vec![1; 5], ok].map(|b| Frame::new(T, b)).into_iter().collect();
+    let mut frames: Vec<_> =
+        [arp, broken, short, vec![1; 5], ok.clone(), ok].map(|b| Frame::new(T, b)).into();
+    frames[4].kept = 20;
     let import = imported(&simple(&frames));
     let left_out: Vec<_> =
         import.report.import.left_out.iter().map(|(r, n)| (r.as_str(), *n)).collect();
     let expected = [
+        ("ARP", 1),
         ("IP header cut short", 1),
-        ("IP header damaged", 1),
         ("link header cut short", 1),
-        ("not IP", 1),
+        ("malformed IP header", 2),
     ];
     assert_eq!(left_out, expected);
-    assert_eq!((import.report.imported, import.report.import.packets), (1, 5));
+    assert_eq!((import.report.imported, import.report.import.packets), (1, 6));
 }
 
 #[test]
@@ -276,7 +277,8 @@ fn pcapng_says_directions_and_drops() {
     assert_eq!(seen, expected);
     let import_said = &import.report.import;
     assert_eq!((import_said.local_by.as_str(), import_said.dropped), ("capture", Some(7)));
-    assert_eq!(import_said.left_out["without a time"], 2);
+    assert_eq!(import_said.left_out["without a time"], 1, "a Simple Packet Block");
+    assert_eq!(import_said.left_out["of an interface that the file does not describe"], 1);
     let names: Vec<_> = import_said.interfaces.iter().filter_map(|i| i.name.clone()).collect();
     assert_eq!(names, ["eth0", "eth1", "wlan0"]);
     let report = common::replay(&import.run, &common::options(1, &import.run.join("t")));

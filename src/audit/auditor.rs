@@ -133,7 +133,8 @@ impl Auditor {
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
         let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
         let mut comparisons = audit(
-            &|var| ended.row.get(var),
+            // The kernel shows what it has before there is a value.
+            &|var| ended.row.raw(var),
             &|name| {
                 let field = SocketField::by_name(name)?;
                 let value = kernel.get(field)?;
@@ -144,7 +145,7 @@ impl Auditor {
             Scope {
                 from_the_beginning: !ended.begun_before,
                 established: ended.flow.lifecycle().is_some_and(|l| l.established != 0),
-                lossy: ended.lost_records > 0 || ended.late_records > 0,
+                lossy: ended.lossy,
             },
         );
         if let Some((account, lost)) = packets
@@ -152,7 +153,7 @@ impl Auditor {
             && witness::is_whole(&account, lost)
         {
             // A value that hooks count one by one lacks what they missed.
-            let missed = ended.lost_records > 0 || ended.late_records > 0;
+            let missed = ended.lossy;
             witness::hear(
                 &mut comparisons,
                 &account,

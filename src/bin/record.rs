@@ -2,11 +2,11 @@
 
 use std::{
     ffi::OsString,
-    io::{IsTerminal as _, Write as _},
+    io::{ErrorKind, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
     str::FromStr,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -15,8 +15,8 @@ use chrono::Utc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{
-        self, Addresses, Attach, DIGEST_MAX, Filters, HookSet, Notice, Options, Packets, PollsBy,
-        Progress, Snapshots, Transport,
+        self, Addresses, Attach, CaptureError, DIGEST_MAX, Filters, HookSet, Notice, Options,
+        Packets, PollsBy, Progress, Snapshots, Transport,
     },
     log::WriterOptions,
     schema::Hook,
@@ -157,7 +157,11 @@ struct Record {
     /// Ring buffer of each CPU, and at least as much for beginnings and ends of connections
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     ring: u32,
-    /// Exit with status 3 if records were lost, even with a command
+    /// With a command: follow its connections after its end until they close, so long at most
+    #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
+          value_parser = linger)]
+    linger: Duration,
+    /// Exit with status 3 if records were lost, even if the command failed
     #[arg(long)]
     strict: bool,
     /// No status line
@@ -192,6 +196,14 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .checked_next_power_of_two()
         .and_then(|n| u32::try_from(n).ok())
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
+}
+
+/// A time, which here may be 0.
+fn linger(text: &str) -> Result<Duration, String> {
+    match units::duration(text) {
+        Err(_) if matches!(text, "0" | "0s" | "0ms") => Ok(Duration::ZERO),
+        parsed => parsed,
+    }
 }
 
 /// A hook set by name, or the best.
@@ -256,6 +268,8 @@ const TOP_ROWS: usize = 20;
 
 const LOST: u8 = 3;
 const UNUSABLE: u8 = 2;
+const NO_COMMAND: u8 = 127;
+const NOT_RUN: u8 = 126;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -268,7 +282,14 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|e| {
         // Without its chain: our sentences hold their causes.
         say(&format!("estats-record: {e}\n"));
-        ExitCode::from(UNUSABLE)
+        // As env(1), nohup(1) and shells have it.
+        ExitCode::from(match e.downcast_ref() {
+            Some(CaptureError::Command { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                NO_COMMAND
+            }
+            Some(CaptureError::Command { .. }) => NOT_RUN,
+            _ => UNUSABLE,
+        })
     })
 }
 
@@ -303,6 +324,7 @@ fn record(args: Record) -> Result<ExitCode> {
         without: args.without,
         command: (!args.argv.is_empty()).then_some(args.argv),
         all: args.all,
+        linger: args.linger,
         duration: args.duration,
         resolution: args.resolution,
         ring_bytes: args.ring,
@@ -322,7 +344,7 @@ fn record(args: Record) -> Result<ExitCode> {
         top: args.top,
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicUsize::new(0));
     // A terminal that goes away ends a recording as ^C does, unless `nohup` says otherwise. The
     // other two always do: a shell's background jobs are born with SIGINT ignored, and asking for
     // the end by name is meant.
@@ -330,7 +352,7 @@ fn record(args: Record) -> Result<ExitCode> {
         if signal == SIGHUP && is_ignored(signal) {
             continue;
         }
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
     // Takes the status line away.
@@ -352,6 +374,7 @@ fn record(args: Record) -> Result<ExitCode> {
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
             let _ = std::io::stdout().write_all(table.as_bytes());
         }
+        Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
@@ -361,6 +384,12 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
         Notice::RunsOn(pid) => say(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
+        )),
+        Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
+        Notice::StillOpen(n) => say(&format!(
+            "{clear}connections of the command that were still open {:?} after its end: {n}; their \
+             rows are ended_after, and a longer --linger follows them further\n",
+            options.linger
         )),
     })?;
     let p = outcome.progress;
@@ -378,6 +407,12 @@ fn record(args: Record) -> Result<ExitCode> {
             p.skipped
         ));
     }
+    if p.malformed > 0 {
+        say(&format!(
+            "{} packets had malformed IP headers: they are counted and have no rows\n",
+            p.malformed
+        ));
+    }
     if p.slow_polls > 0 {
         say(&format!(
             "{} polls of the sockets took more than 80 % of --snapshots: a longer interval, a \
@@ -387,10 +422,28 @@ fn record(args: Record) -> Result<ExitCode> {
     }
     let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
-        Some(code) if !(args.strict && lost) => ExitCode::from(code as u8),
+        // A command's own failure says more than what was lost of it.
+        Some(code) if code != 0 && !(args.strict && lost) => ExitCode::from(code as u8),
         _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Processes that are named at most.
+const NAMED: usize = 8;
+
+/// Which processes live on without the command that they came of.
+fn outlive(left: &[(u32, String)]) -> String {
+    let mut names: Vec<String> =
+        left.iter().take(NAMED).map(|(pid, comm)| format!("{pid} ({comm})")).collect();
+    if left.len() > NAMED {
+        names.push(format!("and {} more", left.len() - NAMED));
+    }
+    format!(
+        "processes of the command outlive it: {}; what they do after the end of this recording is \
+         not in it",
+        names.join(", ")
+    )
 }
 
 /// Whether whoever started us has this signal ignored.

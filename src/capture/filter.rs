@@ -1,7 +1,6 @@
 //! The filters: parsing what the user names, and filling the maps that the kernel side asks.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt,
@@ -11,7 +10,7 @@ use std::{
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use super::{CaptureError, cgroup, netns};
+use super::{CaptureError, cgroup, netns, process::descendants};
 use crate::wire::Snapshot;
 
 /// An address prefix, IPv4 or IPv6.
@@ -154,6 +153,7 @@ impl Filters {
         for name in &self.netns {
             put(maps.netnses, &netns::inode_of(name)?.to_ne_bytes())?;
         }
+        // Later children are followed in the kernel.
         for pid in descendants(&self.pids) {
             put(maps.pids, &pid.to_ne_bytes())?;
         }
@@ -164,33 +164,8 @@ impl Filters {
 /// Inode number of the initial PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 const PROC_PID_INIT_INO: u64 = 0xefff_fffc;
 
-fn in_initial_pid_namespace() -> bool {
+pub(super) fn in_initial_pid_namespace() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == PROC_PID_INIT_INO)
-}
-
-/// The processes and all that descend from them now; later ones are followed in the kernel.
-fn descendants(roots: &[u32]) -> Vec<u32> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok())
-            && let Some(parent) = parent_of(pid)
-        {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = roots.to_vec();
-    let mut next = 0;
-    while next < found.len() {
-        found.extend(children.remove(&found[next]).unwrap_or_default());
-        next += 1;
-    }
-    found
-}
-
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name stands in parentheses and may hold anything: count from the last one.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -230,11 +205,5 @@ mod tests {
         ] {
             assert_eq!(filters(ports, addresses).pass(&socket), passes, "{ports:?} {addresses:?}");
         }
-    }
-
-    #[test]
-    fn our_own_process_descends_from_its_parent() {
-        let parent = parent_of(std::process::id()).unwrap();
-        assert!(descendants(&[parent]).contains(&std::process::id()));
     }
 }

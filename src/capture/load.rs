@@ -29,6 +29,7 @@ use super::{
     interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target},
+    sight::{LEFT_OUT, NO_FUNCTIONS},
     snapshot::Snapshots,
     transport::{Buffers, Transport},
 };
@@ -167,6 +168,8 @@ impl Kernel<'_> {
     }
 }
 
+/// A directory that sysfs has whatever the kernel.
+const SYSFS: &str = "/sys/kernel";
 /// Where a kernel has its type information (CONFIG_DEBUG_INFO_BTF).
 const OWN_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -182,6 +185,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
                 reason: format!("no type information of a kernel can be read from it: {e}"),
             })?,
             None if own_btf => Btf::from_vmlinux().map_err(|_| CaptureError::NoBtf)?,
+            None if !Path::new(SYSFS).exists() => return Err(CaptureError::NoSysfs),
             None => return Err(CaptureError::NoBtf),
         },
         own_btf,
@@ -376,7 +380,7 @@ fn unusable(
             return Some("for other hook sets".to_owned());
         }
         if point.hooks.iter().any(|hook| plan.without.contains(hook)) {
-            return Some("left out on request".to_owned());
+            return Some(LEFT_OUT.to_owned());
         }
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
             return Some("only for --snapshots".to_owned());
@@ -388,7 +392,7 @@ fn unusable(
             return Some("packets need BPF ring buffers".to_owned());
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
-            return Some("function hooks are not in the tracepoint set".to_owned());
+            return Some(NO_FUNCTIONS.to_owned());
         }
         if !(point.kernels[0]..point.kernels[1]).contains(&release) {
             return Some("for other kernels".to_owned());

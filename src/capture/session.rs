@@ -5,26 +5,30 @@ use std::{
     fs,
     num::NonZeroU64,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
 use super::{
-    CaptureError, Filters, clock, command, coverage,
+    CaptureError, Filters, clock,
+    command::{self, Running},
+    coverage,
     drain::Drain,
     follow::{self, Follower},
     host,
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
+    provenance::Provenance,
+    sight,
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
     transport::Transport,
     walk,
 };
 use crate::log::{
-    FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
+    FORMAT_VERSION, LedgerRow, Manifest, NotSeen, RecordOptions, RecordingWriter, WriterOptions,
 };
 use crate::schema::Hook;
 use crate::traffic::Line;
@@ -48,6 +52,8 @@ pub struct Options {
     pub command: Option<Vec<OsString>>,
     /// Record the whole host even with a command.
     pub all: bool,
+    /// How long the command's connections are followed at most after it has ended.
+    pub linger: Duration,
     /// When to end by itself.
     pub duration: Option<Duration>,
     /// Shortest time between two readings of a connection's slow variables.
@@ -83,6 +89,8 @@ pub struct Progress {
     pub lost: u64,
     /// Hook activations for which the kernel did not run the program.
     pub skipped: u64,
+    /// Packets with malformed IP headers: they have no digest.
+    pub malformed: u64,
     /// Polls of sockets that took more than 80 % of their interval.
     pub slow_polls: u64,
 }
@@ -108,6 +116,8 @@ pub enum Notice<'a> {
     /// At the interval of [`Options::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
+    /// This cannot be seen; before [`Notice::Recording`].
+    NotSeen(&'a NotSeen),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
     /// No interface that was asked for has this name; one that comes will be followed.
@@ -116,6 +126,11 @@ pub enum Notice<'a> {
     Stopped(&'a CaptureError),
     /// The command with this process id did not end when it was asked to.
     RunsOn(u32),
+    /// Processes of the command's tree that are alive after it has ended: ids and names.
+    Outlive(&'a [(u32, String)]),
+    /// So many of the command's connections were still open when it had ended for
+    /// [`Options::linger`].
+    StillOpen(u64),
 }
 
 /// Pause between two rounds. A 4 MiB ring then stands 400 MB/s of records per CPU.
@@ -126,20 +141,25 @@ const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
 const SOCKET_RING_BYTES: u32 = 8 << 20;
 /// With polls twice that: half of it takes the sockets of a poll between two rounds.
 const POLL_RING_BYTES: u32 = 2 * SOCKET_RING_BYTES;
-/// How long the last segments of an ended command may take: its FINs are under way when it exits.
-const LINGER: Duration = Duration::from_millis(200);
+/// How long an ended command is followed at least, unless [`Options::linger`] is shorter: the last
+/// acknowledgments of closed connections are under way, which `--packets` shows.
+const LAST_SEGMENTS: Duration = Duration::from_millis(200);
 
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
+/// From then on it is asked by SIGTERM, whatever the recorder itself was sent.
+const POLITE: Duration = Duration::from_secs(1);
 
-/// Records until the command ends, the duration is over or `stop` is set.
+/// Records until the command and its connections have ended, the duration is over or `stop` holds
+/// the number of the signal that ends the recording. A command that still runs then gets that
+/// signal, with all of its process group.
 ///
 /// # Errors
 /// [`CaptureError`] if recording could not begin. One that comes later is in the [`Outcome`]: the
 /// recording ends with it, but a command does not.
 pub fn record(
     options: &Options,
-    stop: &AtomicBool,
+    stop: &AtomicUsize,
     mut notice: impl FnMut(Notice<'_>),
 ) -> Result<Outcome, CaptureError> {
     options.filters.check()?;
@@ -173,7 +193,7 @@ pub fn record(
         let option = if packets.sockets { "--packets" } else { "--interface" };
         return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
     }
-    let attached = loaded.attach(by_process)?;
+    let attached = loaded.attach(by_process, &options.filters)?;
     if let Some(packets) = &options.packets {
         attached.must_have_packets(packets, &options.without)?;
     }
@@ -183,6 +203,13 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    manifest.not_seen.extend(sight::of_cgroups());
+    // A command's own tree has no connections yet, and is in namespaces of its making.
+    let tree_alone = tree_only && options.filters.pids.is_empty();
+    if !tree_alone {
+        manifest.not_seen.extend(sight::unseen(&options.filters.netns_inodes()?));
+    }
     manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let mut follower = match &options.packets {
         Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
@@ -197,11 +224,13 @@ pub fn record(
         drain.keep_identities();
     }
 
-    // A command's own tree has no connections yet.
-    if !tree_only || !options.filters.pids.is_empty() {
+    if !tree_alone {
         walk::baseline(&loaded, &mut drain)?;
     }
     let start = |argv: &Vec<OsString>| command::start(argv, &loaded.pids, loaded.own_pid);
+    if options.command.is_some() {
+        drain.keep_begun();
+    }
     let mut running = match options.command.as_ref().map(start).transpose() {
         Ok(running) => running,
         Err(e) => {
@@ -222,9 +251,13 @@ pub fn record(
     {
         drain.set_top(Top::new(every_ns, (started.monotonic_ns, started.realtime_ns)));
     }
+    for not_seen in &manifest.not_seen {
+        notice(Notice::NotSeen(not_seen));
+    }
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
+    let mut provenance = Provenance::start();
     let mut attached = Some(attached);
     let packets = options.packets.is_some().then_some(0);
     let mut state = Progress { packets, ..Progress::default() };
@@ -235,7 +268,10 @@ pub fn record(
     loop {
         thread::sleep(poller.as_ref().map_or(PAUSE, |p| p.until_due().min(PAUSE)));
         let now = clock::monotonic_ns();
-        state.elapsed = Duration::from_nanos(now - started.monotonic_ns);
+        let elapsed = Duration::from_nanos(now - started.monotonic_ns);
+        if fault.is_none() {
+            state.elapsed = elapsed;
+        }
         let due = now - accounted >= 1_000_000_000;
         if fault.is_none() {
             let round = follower
@@ -243,10 +279,20 @@ pub fn record(
                 .map_or(Ok(()), |follower| follower.follow(&loaded))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
-                .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
+                .and_then(|()| if due { drain.account(counters) } else { Ok(()) })
+                .and_then(|()| {
+                    provenance.see(drain.new_namespaces());
+                    if !due {
+                        return Ok(());
+                    }
+                    let Some(all) = provenance.news() else { return Ok(()) };
+                    manifest.namespaces = all;
+                    drain.update(&manifest)
+                });
             if let Err(e) = round {
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
+                update(&mut state, &drain);
                 // A command that runs on need not pay for what nobody reads.
                 attached = None;
                 follower = None;
@@ -264,34 +310,62 @@ pub fn record(
                 notice(Notice::Top(&lines));
             }
         }
-        if let Some(command) = running.as_mut()
-            && let Some(code) = command.ended()?
-        {
-            exit_status = Some(code);
-            running = None;
-            linger_from = Some(state.elapsed);
+        if let Some(command) = running.as_mut() {
+            let before = exit_status;
+            exit_status = command.ended()?;
+            if before.is_none() && exit_status.is_some() {
+                linger_from = Some(elapsed);
+                outliving(command, &mut notice);
+            }
         }
-        let over = linger_from.is_some_and(|t| state.elapsed >= t + LINGER)
-            || options.duration.is_some_and(|d| state.elapsed >= d)
-            || stop.load(Ordering::Relaxed)
-            || (fault.is_some() && running.is_none());
+        let lingered = linger_from.is_some_and(|ended| {
+            let since = elapsed - ended;
+            let open = drain.begun_and_open();
+            if since >= options.linger && open > 0 && fault.is_none() {
+                notice(Notice::StillOpen(open));
+            }
+            since >= options.linger || (since >= LAST_SEGMENTS && open == 0)
+        });
+        let over = lingered
+            || options.duration.is_some_and(|d| elapsed >= d)
+            || stop.load(Ordering::Relaxed) != 0
+            || (fault.is_some() && (running.is_none() || exit_status.is_some()));
         if over {
             break;
         }
     }
-    if let Some(mut command) = running {
-        command.terminate();
-        let patience = clock::monotonic_ns() + GRACE.as_nanos() as u64;
-        while exit_status.is_none() && clock::monotonic_ns() < patience {
+    if let Some(command) = running.as_mut()
+        && exit_status.is_none()
+    {
+        let asked = stop.load(Ordering::Relaxed) as libc::c_int;
+        // Where it comes from the terminal, the command has it already.
+        let mut sent = (asked == libc::SIGINT && command::in_foreground()).then_some(asked);
+        let begun = clock::monotonic_ns();
+        let waited = || Duration::from_nanos(clock::monotonic_ns() - begun);
+        while !command.members().is_empty() && waited() < GRACE {
+            let polite = asked == libc::SIGINT && waited() < POLITE;
+            let signal = if polite { libc::SIGINT } else { libc::SIGTERM };
+            if sent.replace(signal) != Some(signal) {
+                command.ask(signal);
+            }
             if fault.is_none() {
                 fault = drain.round().err();
             }
             thread::sleep(PAUSE);
             exit_status = command.ended()?;
         }
+        let ended = waited();
+        while fault.is_none()
+            && drain.begun_and_open() > 0
+            && waited() < ended + options.linger.min(LAST_SEGMENTS)
+        {
+            thread::sleep(PAUSE);
+            fault = drain.round().err();
+        }
         if exit_status.is_none() {
             notice(Notice::RunsOn(command.pid()));
         }
+        outliving(command, &mut notice);
     }
 
     let mut close = || -> Result<(), CaptureError> {
@@ -303,6 +377,11 @@ pub fn record(
             manifest.interfaces = follower.seen().to_vec();
         }
         drain.settle(counters)?;
+        provenance.see(drain.new_namespaces());
+        provenance.settle();
+        if let Some(all) = provenance.news() {
+            manifest.namespaces = all;
+        }
         if let Some(lines) = drain.with_top(Top::finish) {
             notice(Notice::Top(&lines));
         }
@@ -321,6 +400,14 @@ pub fn record(
         }
     }
     Ok(Outcome { progress: state, exit_status, fault })
+}
+
+/// Names what is left of a command's process tree.
+fn outliving(command: &Running, notice: &mut impl FnMut(Notice<'_>)) {
+    let left = command.others();
+    if !left.is_empty() {
+        notice(Notice::Outlive(&left));
+    }
 }
 
 /// Removes a recording that holds nothing. All that is in the directory was made for it: it was
@@ -345,6 +432,7 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
         state.lost,
         state.skipped,
         packets,
+        state.malformed,
     ] = drain.counts();
     state.packets = state.packets.map(|_| packets);
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::import::link_type_name;
+use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
 use estats::wire::Event;
 
 use super::print_json;
@@ -20,7 +21,7 @@ struct Account {
 }
 
 pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(run)?;
+    let recording = super::open(run)?;
     let manifest = recording.manifest();
     if json {
         print_json(manifest)?;
@@ -43,15 +44,27 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("records", account.records.to_string()),
         ("lost", account.lost.to_string()),
     ];
+    if let Some(ns) = host.time_offset_ns {
+        let seconds = ns as f64 / 1e9;
+        let text = format!("of the host; the recorder's time namespace is {seconds:+} s from it");
+        lines.push(("clock", text));
+    }
     if let Some(import) = &manifest.import {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
     }
+    for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
+        lines
+            .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
+    }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
     }
+    let namespaces = manifest.namespaces.iter();
+    lines.extend(namespaces.map(|n| ("namespace", n.text(&manifest.sysctls))));
+    lines.extend(manifest.not_seen.iter().map(|it| ("not seen", not_seen(it))));
     let mut out = io::stdout().lock();
     for (label, text) in lines {
         writeln!(out, "{label:<12}  {}", text.trim())?;
@@ -63,9 +76,20 @@ fn imported(import: &Import) -> Vec<(&'static str, String)> {
     let mut lines = vec![("capture", format!("{} ({})", import.file, import.format))];
     for i in &import.interfaces {
         let name = i.name.as_deref().unwrap_or("without a name");
-        lines.push(("interface", format!("{} {name}, link type {}", i.number, i.link_type)));
+        let link = link_type_name(i.link_type);
+        lines.push(("interface", format!("{} {name}, {link}", i.number)));
+    }
+    for place in &import.places {
+        let numbers: Vec<_> = place.iter().map(u32::to_string).collect();
+        lines.push(("one place", format!("interfaces {}", numbers.join(", "))));
     }
     lines.push(("packets", import.packets.to_string()));
+    for (name, n) in &import.within {
+        lines.push(("looked into", format!("{n} in {name}")));
+    }
+    for (name, n) in &import.tunnels {
+        lines.push(("tunnels", format!("{n} {name}")));
+    }
     for (reason, n) in &import.left_out {
         lines.push(("left out", format!("{n} {reason}")));
     }
@@ -130,6 +154,22 @@ fn command(manifest: &Manifest) -> String {
         (Some(words), None) => words.join(" "),
         (Some(words), Some(status)) => format!("{} (exit status {status})", words.join(" ")),
     }
+}
+
+/// Prints what the recorder could not see, below the connections.
+pub fn print_not_seen(run: &Path) -> anyhow::Result<()> {
+    let recording = Recording::open(run)?;
+    for it in &recording.manifest().not_seen {
+        writeln!(io::stdout().lock(), "not seen: {}", it.what)?;
+    }
+    Ok(())
+}
+
+fn not_seen(it: &NotSeen) -> String {
+    if it.variables.is_empty() {
+        return it.what.clone();
+    }
+    format!("{} ({})", it.what, it.variables.join(", "))
 }
 
 const fn closed(manifest: &Manifest) -> &'static str {

@@ -37,6 +37,8 @@ pub struct Connection {
     pub sent_reset: bool,
     /// Packets that must have been there but are not in the capture, since last asked.
     pub missed: u64,
+    /// Variables that follow from options which the capture has cut, since last asked.
+    pub unread: Vec<Var>,
     /// Operations since last asked.
     pub ops: Vec<Operation>,
     /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
@@ -102,6 +104,7 @@ impl Connection {
             closed: None,
             sent_reset: false,
             missed: 0,
+            unread: Vec::new(),
             ops: Vec::new(),
             leaving: false,
             held: Vec::new(),
@@ -271,13 +274,35 @@ impl Connection {
         }
     }
 
+    /// Says a value, or that it is not known.
+    fn set_if(&mut self, is_known: bool, var: Var, value: u64) {
+        if is_known {
+            self.set(var, value);
+        } else {
+            self.unread.push(var);
+        }
+    }
+
+    /// The number of segments that a segment is on the wire, where the largest payload is `mss`; what
+    /// is counted in `vars` is not known where that is not.
+    fn counted(&mut self, s: &Segment, mss: fn(&Agreed) -> u32, vars: &[Var]) -> u64 {
+        let Some(agreed) = self.agreed().filter(|a| !a.knows_mss()) else {
+            return s.count(self.agreed().as_ref().map(mss));
+        };
+        if s.payload > agreed.surely_one() {
+            self.unread.extend(vars);
+        }
+        s.count(None)
+    }
+
     /// Says what the handshake fixed for good.
     fn identify(&mut self) {
         const NONE: u64 = -1_i64 as u64;
         let shift = |s: Option<u8>| s.map_or(NONE, u64::from);
         if let Some(ours) = self.ours {
-            self.set(Var::MSSSent, u64::from(ours.mss.unwrap_or(0)));
-            self.set(Var::WinScaleSent, shift(ours.window_scale));
+            let (mss, scale) = (ours.mss, ours.window_scale);
+            self.set_if(ours.knows(mss.is_some()), Var::MSSSent, u64::from(mss.unwrap_or(0)));
+            self.set_if(ours.knows(scale.is_some()), Var::WinScaleSent, shift(scale));
         }
         if let Some(iss) = self.iss {
             self.set(Var::SndInitial, u64::from(iss.wrapping_add(1)));
@@ -286,19 +311,30 @@ impl Connection {
             self.set(Var::RecInitial, u64::from(irs.wrapping_add(1)));
         }
         if let Some(theirs) = self.theirs {
-            self.set(Var::MSSRcvd, u64::from(theirs.mss.unwrap_or(0)));
+            let mss = theirs.mss;
+            self.set_if(theirs.knows(mss.is_some()), Var::MSSRcvd, u64::from(mss.unwrap_or(0)));
         }
         let Some(agreed) = self.agreed() else { return };
         let Agreed { ours, theirs, .. } = agreed;
         // An option that we do not use is as good as none.
         let received = ours.window_scale.and(theirs.window_scale);
-        self.set(Var::WinScaleRcvd, shift(received));
-        self.set(Var::TimeStamps, agreed.negotiated(ours.timestamps, theirs.timestamps));
+        let knows_shifts = agreed.knows_shifts();
+        self.set_if(knows_shifts, Var::WinScaleRcvd, shift(received));
+        if !knows_shifts {
+            // The last needs the largest window; see DSACKs.
+            self.unread.extend([Var::CurRwinSent, Var::CurRwinRcvd, Var::DSACKDups]);
+        }
+        // Which end did without it is in the value, too.
+        let both = |is_there: fn(&Offer) -> bool| {
+            [&ours, &theirs].iter().all(|offer| offer.knows(is_there(offer)))
+        };
+        let timestamps = agreed.negotiated(ours.timestamps, theirs.timestamps);
+        self.set_if(both(|o| o.timestamps), Var::TimeStamps, timestamps);
         self.set(Var::ECN, agreed.negotiated(ours.ecn, theirs.ecn));
         let sack = agreed.negotiated(ours.sack, theirs.sack);
-        self.set(Var::WillSendSACK, sack);
-        self.set(Var::WillUseSACK, sack);
-        self.set(Var::CurMSS, u64::from(agreed.send_mss()));
+        self.set_if(both(|o| o.sack), Var::WillSendSACK, sack);
+        self.set_if(both(|o| o.sack), Var::WillUseSACK, sack);
+        self.set_if(agreed.knows_mss(), Var::CurMSS, u64::from(agreed.send_mss()));
     }
 
     fn sent_window(&mut self, window: u64) {
@@ -344,7 +380,8 @@ impl Connection {
         if s.syn && s.ack && self.active == 2 {
             return self.repeated_answer(s);
         }
-        let count = s.count(self.agreed().map(|a| a.send_mss()));
+        let count =
+            self.counted(s, Agreed::send_mss, &[Var::SegsOut, Var::DataSegsOut, Var::SegsRetrans]);
         // A reset without an acknowledgment is the kernel's answer in the name of no socket
         // (tcp_v4_send_reset()): the one of a socket has one (tcp_send_active_reset()).
         self.segs_out += if s.rst && !s.ack { 0 } else { count };
@@ -432,7 +469,7 @@ impl Connection {
             }
             self.rcv_wup = Some(s.ack_seq);
         }
-        if let Some(agreed) = self.agreed() {
+        if let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) {
             let window = u32::from(s.window) << agreed.our_shift();
             self.sent_window(u64::from(window));
             let right = s.ack_seq.wrapping_add(window);

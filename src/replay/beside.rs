@@ -12,7 +12,7 @@ use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
 use crate::estats::{Engine, Output, PacketSeen, RttSample};
 use crate::packets::{PacketCounts, Tracker, order};
 use crate::rtt::{self, FlowRtt, Way};
-use crate::schema::Hook;
+use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// How long a sample of RTT waits for its connection: that of a handshake comes before the child
@@ -74,6 +74,12 @@ where
             answers: Vec::new(),
             samples: VecDeque::new(),
         })
+    }
+
+    /// Takes interfaces together, see [`Accounting::in_places`].
+    pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
+        self.accounting = self.accounting.in_places(places);
+        self
     }
 
     /// Gives on what comes before a record, or all of it.
@@ -256,6 +262,10 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
         self.engine.missed(header, packets);
     }
 
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.engine.unread(header, vars);
+    }
+
     fn reached(&mut self, ts_ns: u64) {
         self.engine.reached(ts_ns);
     }
@@ -290,6 +300,10 @@ where
 
     fn missed(&mut self, header: &Header, packets: u64) {
         self.engine.missed(header, packets);
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.engine.unread(header, vars);
     }
 
     fn reached(&mut self, ts_ns: u64) {

@@ -15,8 +15,12 @@ fn run(prefix: &[&str], arguments: &[&str]) -> Output {
 
 /// Panics unless it failed with status 2 and one line that begins as errors do and holds `words`.
 fn assert_refused(output: &Output, words: &[&str]) {
+    assert_refused_with(2, output, words);
+}
+
+fn assert_refused_with(code: i32, output: &Output, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(said.starts_with("estats-record: "), "{said}");
     assert_eq!(said.lines().count(), 1, "one sentence: {said}");
@@ -43,7 +47,8 @@ fn an_output_that_exists_is_left_alone() {
 
 #[test]
 fn without_privilege_it_says_what_it_needs() {
-    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv", "unshare"], ..Needs::BPF })
+    else {
         return;
     };
     // Nobody may not even enter the build directory: give it a copy it can run.
@@ -63,6 +68,11 @@ fn without_privilege_it_says_what_it_needs() {
         assert_refused(&refused, &["CAP_BPF", "as root"]);
     }
     assert!(!output.exists(), "nothing is left behind");
+    // Root that is none: without the capabilities, and with those of a user namespace alone.
+    let refused = run(&["setpriv", "--bounding-set", "-all"], &["check"]);
+    assert_refused(&refused, &["CAP_BPF"]);
+    let refused = run(&["unshare", "--user", "--map-root-user"], &["check"]);
+    assert_refused(&refused, &["user namespace"]);
 }
 
 #[test]
@@ -111,15 +121,27 @@ fn values_that_make_no_sense_are_refused_before_anything_is_done() {
     }
 }
 
+/// 127 and 126 as of env(1), nohup(1) and shells.
 #[test]
 fn a_command_that_cannot_be_started_leaves_no_recording() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let (new, empty) = (scratch.path().join("new"), scratch.path().join("empty"));
     std::fs::create_dir(&empty).unwrap();
+    let plain = scratch.path().join("plain");
+    std::fs::write(&plain, "no program").unwrap();
+    let plain = plain.to_str().unwrap();
     for output in [&new, &empty] {
-        let refused = run(&[], &["-q", "-o", output.to_str().unwrap(), "--", "/no/such/program"]);
-        assert_refused(&refused, &["cannot run /no/such/program", "nothing was recorded"]);
+        for (program, code) in
+            [("/no/such/program", 127), ("nosuchcommand", 127), (plain, 126), ("/etc", 126)]
+        {
+            let refused = run(&[], &["-q", "-o", output.to_str().unwrap(), "--", program]);
+            assert_refused_with(
+                code,
+                &refused,
+                &[&format!("cannot run {program}"), "nothing was recorded"],
+            );
+        }
     }
     assert!(!new.exists(), "a directory made for it is removed");
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "one that was there is as it was");
@@ -147,13 +169,25 @@ fn type_information_can_come_from_a_file() {
 }
 
 #[test]
+fn a_place_without_sysfs_is_told_from_a_kernel_without_btf() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["unshare"], ..Needs::BPF }) else {
+        return;
+    };
+    let script = "umount -l /sys && exec \"$@\"";
+    let refused = run(&["unshare", "--mount", "sh", "-c", script, "sh"], &["check"]);
+    assert_refused(&refused, &["sysfs is not mounted"]);
+}
+
+#[test]
 fn packets_that_cannot_be_had_are_no_empty_stream() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    // Inside, sysfs is mounted anew and cgroup v2 with it is not there.
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
+        return;
+    };
+    // Inside, sysfs is mounted anew, and cgroup v2 is not there. Who may not mount it has none.
     let netns = Netns::new("nocgroup");
-    let inside = ["ip", "netns", "exec", netns.name()];
+    let inside = ["ip", "netns", "exec", netns.name(), "setpriv", "--bounding-set", "-sys_admin"];
     let refused = run(&inside, &["-q", "--packets"]);
-    assert_refused(&refused, &["--packets", "cgroup v2 is not mounted"]);
+    assert_refused(&refused, &["--packets", "cgroup v2 is not mounted", "privately"]);
     let refused = run(&[], &["-q", "--interface", "no/name"]);
     assert_refused(&refused, &["--interface no/name", "ip link"]);
 }

@@ -9,6 +9,7 @@ use crate::run::{Recorder, analyze, size};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
 use crate::support::table::Value;
+use crate::support::trust;
 use crate::traffic::{Both, Flood, listen, open, talk, until};
 
 fn segments(dir: &Path) -> Vec<String> {
@@ -164,22 +165,32 @@ fn a_full_disk_ends_the_recording_with_a_sentence_and_what_is_written_is_readabl
 fn a_full_disk_does_not_take_the_command_along() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("full-cmd");
-    let listener = listen(&netns);
-    // Full in a fraction of the time that the command takes, on a busy machine too.
-    let disk = Disk::new("256K");
-    let output = disk.0.path().join("run");
     let flood = Flood::start(&netns);
-    let script = "sleep 5; echo done; exit 7";
-    let arguments = ["--netns", netns.name(), "--all", "--", "sh", "-c", script];
-    let recorder = Recorder::into(output.clone(), &arguments);
-    let finished = recorder.wait();
+    // A command's own failure is passed on; without one, data was lost.
+    let mut said = String::new();
+    for (status, code) in [(7, 7), (0, 3)] {
+        // Full in a fraction of the time that the command takes, on a busy machine too.
+        let disk = Disk::new("256K");
+        let output = disk.0.path().join("run");
+        let script = format!("sleep 5; echo done; exit {status}");
+        let arguments = ["--netns", netns.name(), "--all", "--", "sh", "-c", &script];
+        let recorder = Recorder::into(output.clone(), &arguments);
+        let finished = recorder.wait();
+        assert_eq!(finished.stdout, "done\n");
+        finished.assert_code(code);
+        assert!(finished.stderr.contains("disk full"), "{}", finished.stderr);
+        let last = finished.stderr.lines().find(|l| l.starts_with("recorded ")).expect("figures");
+        assert!(last.contains("  4 connections (4 open)  "), "{last}");
+        assert!(!last.contains(" 0 records/s") && !last.contains(" 0 B/s"), "{last}");
+        let verify = analyze(&["verify"], &output);
+        assert_eq!(verify.status.code(), Some(1), "it was not closed");
+        said = format!(
+            "exit status {code} though the command ended with {status}; the figures are those of \
+             the time until then"
+        );
+    }
     flood.stop();
-    drop(listener);
-    assert_eq!(finished.stdout, "done\n");
-    finished.assert_code(7);
-    assert!(finished.stderr.contains("disk full"), "{}", finished.stderr);
-    let verify = analyze(&["verify"], &output);
-    assert_eq!(verify.status.code(), Some(1), "it was not closed");
+    trust::says("disk full while a command runs", &said);
 }
 
 #[test]

@@ -10,6 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../common/hostile.rs"]
+mod hostile;
+
+mod command;
 mod ends;
 mod errors;
 mod filters;
@@ -17,11 +21,16 @@ mod flows;
 mod life;
 mod limits;
 mod loss;
+mod malformed;
 mod packets;
 mod processes;
+mod provenance;
 mod rare;
+mod reach;
 mod run;
+mod sight;
 mod snapshots;
+mod timens;
 mod traffic;
 
 use support::gate::Needs;

@@ -2,7 +2,7 @@
 
 use super::Connection;
 use crate::packets::segment::{Segment, after, before};
-use crate::packets::state::{Offer, State};
+use crate::packets::state::{Agreed, Offer, State};
 use crate::schema::{Op, Var};
 
 // errno of Linux.
@@ -57,7 +57,7 @@ impl Connection {
 
     /// tcp_segs_in(), and what the header says.
     pub(super) fn count_in(&mut self, s: &Segment) {
-        let count = s.count(self.agreed().map(|a| a.receive_mss()));
+        let count = self.counted(s, Agreed::receive_mss, &[Var::SegsIn, Var::DataSegsIn]);
         self.segs_in += count;
         self.set(Var::SegsIn, self.segs_in);
         if s.payload > 0 {
@@ -210,6 +210,8 @@ impl Connection {
         }
         if !s.options.sack.is_empty() {
             self.sack(s);
+        } else if s.options.cut && self.agreed().is_none_or(|a| a.may_sack()) {
+            self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
         }
         if una.is_some_and(|una| before(s.ack_seq, una)) {
             return true;
@@ -265,7 +267,7 @@ impl Connection {
 
     /// tcp_may_update_window().
     fn window_update(&mut self, s: &Segment, advances: bool) {
-        let Some(agreed) = self.agreed() else { return };
+        let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) else { return };
         let window = u64::from(s.window) << agreed.their_shift();
         let newer = self.snd_wl1.is_none_or(|wl1| after(s.seq, wl1));
         let wider = self.snd_wl1 == Some(s.seq) && self.rwin_rcvd.is_none_or(|old| window > old);
@@ -287,6 +289,9 @@ impl Connection {
         let Some(mss) = self.agreed().map(|a| a.send_mss()) else { return };
         let length = end.wrapping_sub(start);
         // tcp_dsack_seen(): no such stretch can have been sent.
+        if dsack && !self.agreed().is_some_and(|a| a.knows_mss()) {
+            self.unread.push(Var::DSACKDups);
+        }
         if dsack && before(start, end) && u64::from(length) <= self.max_window {
             self.dsack_dups += u64::from(length.div_ceil(mss.max(1)));
             self.set(Var::DSACKDups, self.dsack_dups);
