@@ -38,6 +38,29 @@ static __always_inline bool conn_live(const struct conn *c)
 
 #define LIFECYCLE(event, hook, state) ((event) | (u32)(hook) << 8 | (u32)(state) << 16)
 
+/* The error with which a connection ends, where sk_err does not tell it from another end. */
+static __always_inline u32 close_error(const struct conn *c, const struct tcp_sock *tp, u32 sk_err)
+{
+	const struct sock *sk = (const void *)tp;
+	const struct segment *s = &c->segment;
+	u8 fin = s->flags & TCPHDR_FIN;
+
+	/* In repair mode tcp_disconnect() sends nothing, and sets this after the change of state.
+	 */
+	if (!sk_err && BPF_CORE_READ_BITFIELD(tp, repair))
+		return ECONNABORTED;
+	/*
+	 * Data after close() is answered with a reset, by the tcp_reset() that a reset of the peer
+	 * calls (tcp_rcv_state_process()). That segment is the last that was seen, and was not
+	 * taken.
+	 */
+	if (sk_err == ECONNRESET && (sk->sk_shutdown & RCV_SHUTDOWN) &&
+	    (c->old_state == TCP_FIN_WAIT1 || c->old_state == TCP_FIN_WAIT2) && s->payload &&
+	    !(s->flags & TCPHDR_RST) && after(s->end_seq - fin, tp->rcv_nxt))
+		return 0;
+	return sk_err;
+}
+
 /*
  * Who and where, as the kernel says it. `what` is a LIFECYCLE(): a BPF function takes five
  * arguments. False if there was no room for it.
@@ -73,10 +96,8 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	r->cgroup_id = cgroup_id(sk);
 	r->uid = sk->sk_uid.val;
 	r->sk_err = sk->sk_err;
-	/* In repair mode tcp_disconnect() sends nothing, and sets this after the change of state.
-	 */
-	if (r->event == ESTATS_EVENT_close && !r->sk_err && BPF_CORE_READ_BITFIELD(tp, repair))
-		r->sk_err = ECONNABORTED;
+	if (r->event == ESTATS_EVENT_close)
+		r->sk_err = close_error(c, tp, r->sk_err);
 	read_congestion(r->congestion, icsk);
 	owner = owner_of(key);
 	if (owner) {

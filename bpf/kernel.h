@@ -292,8 +292,11 @@ struct skb_shared_info {
 	u16 gso_segs;
 };
 
-#define SOCK_DONE    1	 /* enum sock_flags, include/net/sock.h: tcp_fin() took the peer's FIN */
-#define ECONNABORTED 103 /* on all architectures but mips and sparc */
+#define RCV_SHUTDOWN 1 /* include/net/sock.h */
+#define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
+/* on all architectures but alpha, mips, parisc and sparc */
+#define ECONNABORTED 103
+#define ECONNRESET   104
 
 struct tcp_skb_cb {
 	u32 seq;

@@ -164,7 +164,7 @@ impl Tracker {
                 hook: Hook::Sweep,
             };
             live.settle();
-            consumer.hook(&header, live.ops.drain(..), false)?;
+            speak(consumer, &mut self.counts, &header, &mut live, false)?;
             let state = live.state.kernel();
             let record = lifecycle(header, Event::End, &entry.tuple, &live, state, state);
             consumer.lifecycle(&record, false)?;
@@ -398,16 +398,7 @@ impl<C: Consumer> Step<'_, C> {
         let Some(entry) = self.tracker.entries[self.index as usize].as_mut() else { return Ok(()) };
         let Some((number, live)) = &mut entry.live else { return Ok(()) };
         let header = Header { cookie: *number, ..base };
-        let missed = std::mem::take(&mut live.missed);
-        if missed > 0 {
-            self.tracker.counts.missed += missed;
-            self.consumer.missed(&header, missed);
-        }
-        if !live.unread.is_empty() {
-            self.consumer.unread(&header, &live.unread);
-            live.unread.clear();
-        }
-        self.consumer.hook(&header, live.ops.drain(..), late)?;
+        speak(self.consumer, &mut self.tracker.counts, &header, live, late)?;
         if let Some(closed) = live.closed {
             let from = closed.from.map_or(KERNEL_CLOSE, |s| s.kernel());
             let mut record =
@@ -432,6 +423,26 @@ impl<C: Consumer> Step<'_, C> {
         }
         Ok(())
     }
+}
+
+/// Gives the consumer what a connection has to say of itself.
+fn speak<C: Consumer>(
+    consumer: &mut C,
+    counts: &mut PacketCounts,
+    header: &Header,
+    live: &mut Connection,
+    late: bool,
+) -> Result<(), C::Error> {
+    let missed = std::mem::take(&mut live.missed);
+    if missed > 0 {
+        counts.missed += missed;
+        consumer.missed(header, missed);
+    }
+    if !live.unread.is_empty() {
+        consumer.unread(header, &live.unread);
+        live.unread.clear();
+    }
+    consumer.hook(header, live.ops.drain(..), late)
 }
 
 /// Whether a reset that we sent is no end: in SYN-SENT it answers a segment of a connection that the

@@ -43,8 +43,11 @@ pub struct Connection {
     pub ops: Vec<Operation>,
     /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
     leaving: bool,
-    /// That FIN, while it is open whether the socket received it or TIME-WAIT.
-    held_fin: Option<Box<Segment>>,
+    /// What came after our FIN, while it is open whether the socket took it: it did unless it was
+    /// closed, which shows in our answer.
+    held: Vec<Segment>,
+    /// What we sent in FIN_WAIT2 is of the socket.
+    open_fin_wait2: bool,
     /// A packet of ours had an IP identification.
     identified: bool,
     /// Our SYN-ACK of a simultaneous open went out.
@@ -104,7 +107,8 @@ impl Connection {
             unread: Vec::new(),
             ops: Vec::new(),
             leaving: false,
-            held_fin: None,
+            held: Vec::new(),
+            open_fin_wait2: false,
             identified: false,
             answered: false,
             syn_ack_end: None,
@@ -360,12 +364,17 @@ impl Connection {
 
     /// We sent a segment.
     pub fn sent(&mut self, s: &Segment) {
-        if self.held_fin.is_some() && self.is_of_time_wait(s) {
-            // After close() Linux has no socket any more in FIN_WAIT2 (tcp_time_wait()): neither the
-            // FIN nor its acknowledgment is in the counters.
-            self.held_fin = None;
+        let held = !self.held.is_empty();
+        if held && self.state == State::FinWait2 && self.is_of_time_wait(s) {
+            // After close() Linux has no socket any more in FIN_WAIT2 (tcp_time_wait()): neither
+            // what came nor the answer is in the counters.
+            self.held.clear();
             return self.close(Some(State::FinWait2), 0);
         }
+        if held && self.state == State::FinWait1 && s.rst && !s.ack {
+            return self.abort_on_data();
+        }
+        self.open_fin_wait2 |= self.state == State::FinWait2;
         self.settle();
         self.identified |= s.ip_id.is_some_and(|id| id != 0);
         if s.syn && s.ack && self.active == 2 {
@@ -406,17 +415,30 @@ impl Connection {
         }
     }
 
-    /// tcp_v4_send_ack() of Linux 6.18 answers for TIME-WAIT: its packets have no identification, where
-    /// those of a socket have one (__ip_select_ident()).
+    /// TIME-WAIT of Linux 6.18 acknowledges a FIN by tcp_v4_send_ack(), whose packets have no
+    /// identification, where those of a socket have one (ip_select_ident_segs()), and answers data
+    /// by tcp_v4_send_reset().
     fn is_of_time_wait(&self, s: &Segment) -> bool {
-        let bare = s.ack && !s.syn && !s.fin && !s.rst && s.payload == 0;
-        bare && self.identified && s.ip_id == Some(0)
+        let bare = !s.syn && !s.fin && s.payload == 0;
+        let unnamed = self.identified && s.ip_id == Some(0);
+        bare && if s.rst { !s.ack } else { s.ack && unnamed }
+    }
+
+    /// Data that comes after close() ends the connection (tcp_rcv_state_process() of Linux 6.18): the
+    /// socket has received the segment and not its data. What came behind found no socket.
+    fn abort_on_data(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let Some(first) = held.iter().find(|s| s.payload > 0) else { return };
+        self.count_in(first);
+        self.acknowledgment(first);
+        self.sent_reset = true;
+        self.close(Some(State::FinWait1), 0);
     }
 
     /// What was held back is of the socket.
     pub fn settle(&mut self) {
-        if let Some(fin) = self.held_fin.take() {
-            self.take_in(&fin);
+        for segment in std::mem::take(&mut self.held) {
+            self.take_in(&segment);
         }
     }
 

@@ -2,250 +2,26 @@
 //! TCP_INFO of the same sockets, the audit and the packets' witness, and against the rows of a capture
 //! of the same packets.
 
-use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod lab;
+mod segments;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use lab::{End, Lab, SAME, Seen, delayed};
 
 use crate::SUITE;
-use crate::run::{Connection, Finished, Recorder, scratch};
-use crate::support::audit;
+use crate::run::Connection;
 use crate::support::gate::{self, Needs};
 use crate::support::impair::Impairment;
-use crate::support::link::{DEVICE, Direction};
+use crate::support::link::Direction;
 use crate::support::mib::Mib;
-use crate::support::netns::Netns;
-use crate::support::pair::{Family, Pair};
-use crate::support::table::{self, Value};
-use crate::support::tcp::{Listener, Options, Stream};
-use crate::support::tcp_info::TcpInfo;
+use crate::support::pair::Pair;
+use crate::support::table::Value;
+use crate::support::tcp::{Options, Stream};
 use crate::support::trust;
-use crate::traffic::until;
 
 const TCPDUMP: Needs = Needs { lab: true, bpf: true, programs: &["tcpdump"] };
-
-/// Variables that packets give exactly: the imported value is the kernel's.
-const SAME: [&str; 15] = [
-    "SegsIn",
-    "DataSegsIn",
-    "HCDataOctetsIn",
-    "HCThruOctetsReceived",
-    "SegsOut",
-    "DataSegsOut",
-    "HCDataOctetsOut",
-    "SegsRetrans",
-    "OctetsRetrans",
-    "HCThruOctetsAcked",
-    "SndInitial",
-    "RecInitial",
-    "RcvNxt",
-    "SndUna",
-    "DupAcksIn",
-];
-
-/// Likewise of identity.
-const IDENTITY: [&str; 4] = ["opened_by", "closed_by", "close_reason", "completeness"];
-
-/// tcpdump at an end.
-struct Tcpdump(Child);
-
-impl Tcpdump {
-    fn start(netns: &Netns, device: &str, into: &Path) -> Self {
-        let log = into.with_extension("log");
-        let child = netns
-            .command("tcpdump")
-            .args(["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "0", "-i", device, "-w"])
-            .arg(into)
-            .arg("tcp")
-            .stderr(File::create(&log).expect("a log"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("tcpdump");
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        until("tcpdump does not listen", || said().contains("listening on"));
-        Self(child)
-    }
-}
-
-impl Drop for Tcpdump {
-    fn drop(&mut self) {
-        // SAFETY: the child has not been waited for, so the id is still its own.
-        unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) };
-        let _ = self.0.wait();
-    }
-}
-
-/// Two namespaces, recorded and captured.
-struct Lab {
-    pair: Pair,
-    recorder: Recorder,
-    captures: Vec<(IpAddr, PathBuf, Tcpdump)>,
-    scratch: TempDir,
-}
-
-/// An end of a connection, with what the kernel said of it last.
-struct End {
-    what: &'static str,
-    local: SocketAddr,
-    remote: SocketAddr,
-    info: Option<TcpInfo>,
-}
-
-impl End {
-    fn of(what: &'static str, stream: &Stream, (local, remote): (SocketAddr, SocketAddr)) -> Self {
-        Self { what, local, remote, info: Some(stream.info()) }
-    }
-}
-
-/// What came of it.
-struct Seen {
-    finished: Finished,
-    imported: Vec<(IpAddr, Vec<Connection>)>,
-    _scratch: TempDir,
-}
-
-fn delayed() -> Impairment {
-    Impairment { delay: Duration::from_millis(10), ..Impairment::default() }
-}
-
-impl Lab {
-    fn new(pair: Pair) -> Self {
-        let scratch = scratch();
-        let (client, server) = (pair.client.name(), pair.server.name());
-        let recorder =
-            Recorder::start(&["--packets", "--all", "--netns", client, "--netns", server]);
-        let dump = |netns: &Netns, device: &str, addr: IpAddr, name: &str| {
-            let file = scratch.path().join(name);
-            let dump = Tcpdump::start(netns, device, &file);
-            (addr, file, dump)
-        };
-        let captures = vec![
-            dump(&pair.client, DEVICE, pair.client_address(Family::V4), "client.pcap"),
-            dump(&pair.server, DEVICE, pair.server_address(Family::V4), "server.pcap"),
-            dump(&pair.client, "lo", "127.0.0.1".parse().expect("an address"), "lo.pcap"),
-        ];
-        Self { pair, recorder, captures, scratch }
-    }
-
-    fn client(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.pair.client_address(Family::V4), port)
-    }
-
-    fn server(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.pair.server_address(Family::V4), port)
-    }
-
-    fn listener(&self, port: u16) -> Listener {
-        Listener::bind(&self.pair.server, self.server(port), Options::default())
-    }
-
-    fn socket(&self, port: u16) -> Stream {
-        let local = Some(self.client(port));
-        Stream::unconnected(&self.pair.client, local, true, Options::default()).expect("a socket")
-    }
-
-    /// Ends the recording and the captures, and holds against each other what they have.
-    fn check(self, ends: &[End]) -> Seen {
-        // Whatever is under way.
-        std::thread::sleep(Duration::from_millis(400));
-        let finished = self.recorder.stop();
-        finished.assert_code(0);
-        let differs: Vec<_> = finished
-            .table("audit")
-            .into_iter()
-            .filter(|row| row.text("verdict") == "differs")
-            .map(|row| {
-                let side = |name: &str| row.number(name);
-                let sides = [side("replayed"), side("kernel"), side("packets")];
-                format!("{}: {}: {sides:?}", row.int("conn_id"), row.text("relation"))
-            })
-            .collect();
-        assert!(differs.is_empty(), "{differs:#?}");
-        let mut imported = Vec::new();
-        for (addr, file, dump) in self.captures {
-            drop(dump);
-            imported.push((addr, import(&file, addr)));
-        }
-        let seen = Seen { finished, imported, _scratch: self.scratch };
-        for end in ends {
-            let rows = seen.live(end.local, end.remote);
-            let Some(row) = rows.last() else { panic!("{}: no row", end.what) };
-            if let Some(info) = &end.info {
-                audit::equalities(&row.values, info).assert(end.what, 23);
-            }
-            seen.compare(end, row);
-        }
-        seen
-    }
-}
-
-/// The rows of a capture.
-fn import(file: &Path, local: IpAddr) -> Vec<Connection> {
-    let run = file.with_extension("run");
-    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
-        .arg("import-pcap")
-        .arg(file)
-        .args(["--local", &local.to_string(), "-o"])
-        .arg(&run)
-        .output()
-        .expect("estats-analyze");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !run.exists() {
-        return Vec::new();
-    }
-    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
-        .arg("replay")
-        .arg(&run)
-        .output()
-        .expect("estats-analyze");
-    assert!(output.status.code().is_some_and(|c| c == 0 || c == 3), "{said}");
-    let table = |name: &str| table::read(&run.join("tables").join(name));
-    let rows = table("connections.parquet").into_iter().zip(table("estats.parquet"));
-    rows.map(|(identity, values)| Connection { identity, values }).collect()
-}
-
-fn of(rows: &[Connection], local: SocketAddr, remote: SocketAddr) -> Vec<Connection> {
-    let mut rows: Vec<_> =
-        rows.iter().filter(|r| r.local() == local && r.remote() == remote).cloned().collect();
-    rows.sort_by_key(|row| row.identity.int("conn_id"));
-    rows
-}
-
-impl Seen {
-    /// Rows of the recording, in the order of their beginning.
-    fn live(&self, local: SocketAddr, remote: SocketAddr) -> Vec<Connection> {
-        of(&self.finished.connections(), local, remote)
-    }
-
-    /// Rows of the capture at this end.
-    fn captured(&self, local: SocketAddr, remote: SocketAddr) -> Vec<Connection> {
-        let found = self.imported.iter().find(|(addr, _)| *addr == local.ip());
-        found.map(|(_, rows)| of(rows, local, remote)).unwrap_or_default()
-    }
-
-    /// The imported numbers are the kernel's.
-    fn compare(&self, end: &End, live: &Connection) {
-        let rows = self.captured(end.local, end.remote);
-        let Some(captured) = rows.last() else { panic!("{}: not in the capture", end.what) };
-        let mut findings = Vec::new();
-        for name in SAME {
-            let (a, b) = (live.values.number(name), captured.values.number(name));
-            if a != b {
-                findings.push(format!("{name}: {a:?} recorded, {b:?} imported"));
-            }
-        }
-        for name in IDENTITY {
-            let (a, b) = (live.identity.get(name), captured.identity.get(name));
-            if a != b {
-                findings.push(format!("{name}: {a:?} recorded, {b:?} imported"));
-            }
-        }
-        assert!(findings.is_empty(), "{}:\n  {}", end.what, findings.join("\n  "));
-    }
-}
 
 /// Client and server close, the client first; what the kernel says of both.
 fn close(client: &Stream, server: &Stream, ends: (SocketAddr, SocketAddr)) -> [End; 2] {
@@ -303,7 +79,7 @@ fn fast_open_accepted() {
     let receiver = seen.live(server.local, server.remote).remove(0);
     assert_eq!(number(&sender, "SegsRetrans"), 0, "the data was taken with the SYN");
     for row in [&sender, &receiver] {
-        assert_eq!(row.identity.flag("established"), true);
+        assert!(row.identity.flag("established"));
     }
     assert_eq!(number(&receiver, "HCDataOctetsIn"), 2000);
     assert_eq!(number(&receiver, "DataSegsIn"), 3);
@@ -556,83 +332,191 @@ fn ends_used_again_while_unanswered() {
     );
 }
 
-/// Sends a reset with this number, as the stack of the peer might.
-fn reset(netns: &Netns, from: SocketAddr, to: SocketAddr, seq: u32) {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (from.ip(), to.ip()) else { panic!("IPv4") };
-    let mut tcp = Vec::new();
-    tcp.extend(from.port().to_be_bytes());
-    tcp.extend(to.port().to_be_bytes());
-    tcp.extend(seq.to_be_bytes());
-    tcp.extend([0; 4]);
-    tcp.extend([5 << 4, 4, 0, 0, 0, 0, 0, 0]);
-    let pseudo = [&src.octets()[..], &dst.octets(), &[0, 6, 0, 20], &tcp].concat();
-    let words = pseudo.chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
-    let sum: u32 = words.sum();
-    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-    netns.run(|| {
-        // SAFETY: plain system calls on a descriptor and buffers of our own.
-        unsafe {
-            let fd = libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_TCP);
-            assert!(fd >= 0, "a raw socket: {}", std::io::Error::last_os_error());
-            let mut address: libc::sockaddr_in = std::mem::zeroed();
-            address.sin_family = libc::AF_INET as libc::sa_family_t;
-            address.sin_addr.s_addr = u32::from_ne_bytes(dst.octets());
-            let length = size_of_val(&address) as libc::socklen_t;
-            let n = libc::sendto(
-                fd,
-                tcp.as_ptr().cast(),
-                tcp.len(),
-                0,
-                (&raw const address).cast(),
-                length,
-            );
-            assert_eq!(n, 20, "{}", std::io::Error::last_os_error());
-            libc::close(fd);
+/// Ways to use and to end a connection, each with ports of its own in one recording.
+#[test]
+fn other_lives_and_ends() {
+    type Life = fn(&Stream, Stream);
+    const PAUSE: Duration = Duration::from_millis(150);
+    let lives: [(&str, Life, &[&str]); 9] = [
+        (
+            "urgent data",
+            |client, server| {
+                client.send(10);
+                client.urgent();
+                server.receive(10);
+                client.finish();
+                server.receive_end();
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+        (
+            "both close at once",
+            |client, server| {
+                client.finish();
+                server.finish();
+                client.receive_end();
+                server.receive_end();
+            },
+            &[],
+        ),
+        (
+            "half-closed",
+            |client, server| {
+                client.finish();
+                server.receive_end();
+                std::thread::sleep(PAUSE);
+                server.send(5000);
+                client.receive(5000);
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+        (
+            "the server closes first, and altogether",
+            |client, server| {
+                server.send(300);
+                client.receive(300);
+                drop(server);
+                client.receive_end();
+                std::thread::sleep(PAUSE);
+                client.finish();
+            },
+            &[],
+        ),
+        (
+            "closed with data unread",
+            |client, server| {
+                client.send(100);
+                std::thread::sleep(PAUSE);
+                drop(server);
+                client.receive_error();
+            },
+            // The final values are read before the reset goes out.
+            &["SegsOut"],
+        ),
+        (
+            "data after the close",
+            |client, server| {
+                drop(server);
+                client.receive_end();
+                std::thread::sleep(PAUSE);
+                client.send(100);
+                std::thread::sleep(PAUSE);
+            },
+            &["SegsOut"],
+        ),
+        (
+            "data that crosses the close",
+            |client, server| {
+                drop(server);
+                client.send(100);
+                std::thread::sleep(PAUSE);
+            },
+            &["SegsOut"],
+        ),
+        (
+            "reset by linger",
+            |client, server| {
+                client.send(100);
+                server.receive(100);
+                server.reset();
+                client.receive_error();
+            },
+            &["SegsOut"],
+        ),
+        (
+            "probed while idle",
+            |client, server| {
+                client.keep_alive(1);
+                std::thread::sleep(Duration::from_millis(2500));
+                client.finish();
+                server.receive_end();
+                server.finish();
+                client.receive_end();
+            },
+            &[],
+        ),
+    ];
+    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    let listener = lab.listener(7000);
+    for ((_, life, _), port) in lives.iter().zip(40_000..) {
+        let client = lab.socket(port);
+        client.reconnect(listener.address()).expect("connect");
+        life(&client, listener.accept());
+        std::thread::sleep(PAUSE);
+    }
+    let (server, addr) = (lab.server(7000), lab.client(0).ip());
+    let seen = lab.check(&[]);
+    let mut findings = Vec::new();
+    for ((what, _, but), port) in lives.into_iter().zip(40_000..) {
+        let client = SocketAddr::new(addr, port);
+        for (local, remote) in [(client, server), (server, client)] {
+            let end = End { what, local, remote, info: None };
+            let rows = seen.live(local, remote);
+            assert_eq!((rows.len(), seen.captured(local, remote).len()), (1, 1), "{what}");
+            let differences = seen.differences(&end, &rows[0], but);
+            findings.extend(differences.into_iter().map(|d| format!("{what}, {local}: {d}")));
         }
-    });
+    }
+    assert!(findings.is_empty(), "{findings:#?}");
 }
 
+/// The same ends again: the peer's socket is in TIME-WAIT.
 #[test]
-fn reset_with_the_fins_own_number() {
+fn ends_of_time_wait_used_again() {
     let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let ends = (lab.client(40_000), lab.server(7000));
-    let client = lab.socket(40_000);
-    client.reconnect(ends.1).expect("connect");
-    let accepted = listener.accept();
-    accepted.finish();
-    client.receive_end();
-    std::thread::sleep(Duration::from_millis(300));
-    let end = accepted.write_seq();
-    reset(&lab.pair.server, ends.1, ends.0, end.wrapping_sub(1));
-    std::thread::sleep(Duration::from_millis(100));
-    let client = End::of("client", &client, ends);
-    let seen = lab.check(&[client]);
-    let row = seen.live(ends.0, ends.1).remove(0);
-    assert_eq!(row.identity.text("close_reason"), "reset_received");
-    trust::says("a reset with the number of the FIN before it", &said(&row, &["SegsIn"]));
+    let mut closed = Vec::new();
+    for octets in [100, 200] {
+        let client = lab.socket(40_000);
+        client.reconnect(ends.1).expect("connect");
+        let server = listener.accept();
+        client.send(octets);
+        server.receive(octets);
+        server.finish();
+        client.receive_end();
+        client.finish();
+        server.receive_end();
+        std::thread::sleep(Duration::from_millis(300));
+        closed =
+            vec![End::of("client", &client, ends), End::of("server", &server, (ends.1, ends.0))];
+    }
+    let seen = lab.check(&closed);
+    for (local, remote) in [ends, (ends.1, ends.0)] {
+        assert_eq!(seen.live(local, remote).len(), 2);
+        assert_eq!(seen.captured(local, remote).len(), 2);
+    }
 }
 
+/// The end that accepts has answered and closed before the handshake is over.
 #[test]
-fn reset_at_the_right_edge_of_the_last_sack() {
+fn fast_open_that_is_over_before_it_is_established() {
     let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
-    // The server's first data segment is lost, again and again.
-    let drop_data = [vec![1], (4..40).collect()].concat();
-    let lab = Lab::new(Pair::new(delayed(), Impairment { drop_data, ..delayed() }));
+    let pair = Pair::new(delayed(), Impairment { drop: vec![1], ..delayed() });
+    pair.sysctl("ipv4/tcp_fastopen", FAST_BOTH);
+    let lab = Lab::new(pair);
     let listener = lab.listener(7000);
-    let ends = (lab.client(40_000), lab.server(7000));
     let client = lab.socket(40_000);
-    client.reconnect(ends.1).expect("connect");
+    let ends = (lab.client(40_000), lab.server(7000));
+    client.fast_open(ends.1, 400);
     let accepted = listener.accept();
-    accepted.send(3 * 1448);
-    std::thread::sleep(Duration::from_millis(100));
-    reset(&lab.pair.server, ends.1, ends.0, accepted.write_seq());
-    std::thread::sleep(Duration::from_millis(100));
+    accepted.receive(400);
+    accepted.send(50);
+    accepted.finish();
+    client.receive(50);
+    client.receive_end();
+    client.finish();
+    accepted.receive_end();
+    std::thread::sleep(Duration::from_millis(300));
+    let server = End::of("server", &accepted, (ends.1, ends.0));
     let client = End::of("client", &client, ends);
-    let seen = lab.check(&[client]);
-    let row = seen.live(ends.0, ends.1).remove(0);
-    assert_eq!(row.identity.text("close_reason"), "reset_received");
-    trust::says("a reset at the right edge of the last SACK", &said(&row, &["SegsIn"]));
+    let seen = lab.check(&[client, server]);
+    let row = seen.live(ends.1, ends.0).remove(0);
+    assert_eq!(number(&row, "HCDataOctetsIn"), 400);
 }

@@ -28,6 +28,7 @@ pub enum Direction {
 #[derive(Debug)]
 pub struct Link {
     lanes: Arc<Mutex<[Lane; 2]>>,
+    ends: [OwnedFd; 2],
     stop: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,6 +37,7 @@ impl Link {
     /// Joins two namespaces. The devices exist and carry packets on return, without addresses.
     pub fn between(a: &Netns, b: &Netns, forward: Impairment, backward: Impairment) -> Self {
         let ends = [a.run(tun), b.run(tun)];
+        let copies = ends.each_ref().map(|end| end.try_clone().expect("dup"));
         for netns in [a, b] {
             // The default queue of 500 packets overflows under a burst, which would be a local
             // drop that no counter of the lane shows.
@@ -57,7 +59,15 @@ impl Link {
             .name("link".to_owned())
             .spawn(move || emulator.run())
             .expect("a thread can be started");
-        Self { lanes, stop, thread: Some(thread) }
+        Self { lanes, ends: copies, stop, thread: Some(thread) }
+    }
+
+    /// Hands over an IP packet that nobody at the other end has sent; no counter has it.
+    pub fn inject(&self, direction: Direction, packet: &[u8]) {
+        let fd = self.ends[1 - direction as usize].as_raw_fd();
+        // SAFETY: the packet is valid for its length.
+        let n = unsafe { libc::write(fd, packet.as_ptr().cast(), packet.len()) };
+        assert_eq!(n, packet.len() as isize, "inject: {}", io::Error::last_os_error());
     }
 
     /// Gives a direction new faults. Packets under way keep theirs; the counters go on.

@@ -331,6 +331,24 @@ impl Stream {
         value
     }
 
+    /// Sends an octet of urgent data.
+    pub fn urgent(&self) {
+        let octet = b'!';
+        // SAFETY: one octet of a live variable.
+        let n =
+            unsafe { libc::send(self.0.as_raw_fd(), (&raw const octet).cast(), 1, libc::MSG_OOB) };
+        assert_eq!(n, 1, "MSG_OOB: {}", io::Error::last_os_error());
+    }
+
+    /// Probes the peer after so many seconds without traffic, and again after each.
+    pub fn keep_alive(&self, seconds: i32) {
+        let fd = self.0.as_raw_fd();
+        set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1_i32.to_ne_bytes());
+        for option in [libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL] {
+            set(fd, libc::IPPROTO_TCP, option, &seconds.to_ne_bytes());
+        }
+    }
+
     /// Sets SO_MARK.
     pub fn set_mark(&self, mark: libc::c_int) {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());

@@ -10,15 +10,28 @@ const EPIPE: u32 = 32;
 const ECONNRESET: u32 = 104;
 const ECONNREFUSED: u32 = 111;
 
+/// Segments held back at most: what comes while our answer is under way.
+const MOST_HELD: usize = 256;
+
 impl Connection {
     /// We received a segment.
     pub fn received(&mut self, s: &Segment) {
-        self.settle();
-        let last = s.fin && !s.syn && s.payload == 0 && self.rcv_nxt == Some(s.seq);
-        if last && self.state == State::FinWait2 && self.identified && !self.leaving {
-            self.held_fin = Some(Box::new(s.clone()));
+        let waits = match self.state {
+            State::FinWait1 => s.payload > 0 || !self.held.is_empty(),
+            State::FinWait2 => !self.open_fin_wait2 && !self.leaving,
+            State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::CloseWait
+            | State::LastAck
+            | State::Closing => false,
+        };
+        let takes = s.end() != s.seq && !s.syn && !s.rst;
+        if waits && (takes || !self.held.is_empty()) && self.held.len() < MOST_HELD {
+            self.held.push(s.clone());
             return;
         }
+        self.settle();
         self.take_in(s);
     }
 
@@ -29,6 +42,21 @@ impl Connection {
             self.missed += 1;
             return self.close(Some(State::FinWait2), 0);
         }
+        self.count_in(s);
+        match self.state {
+            State::SynSent => self.received_in_syn_sent(s),
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::LastAck
+            | State::Closing => self.received_synchronised(s),
+        }
+    }
+
+    /// tcp_segs_in(), and what the header says.
+    pub(super) fn count_in(&mut self, s: &Segment) {
         let count = self.counted(s, Agreed::receive_mss, &[Var::SegsIn, Var::DataSegsIn]);
         self.segs_in += count;
         self.set(Var::SegsIn, self.segs_in);
@@ -44,16 +72,6 @@ impl Connection {
         if self.tos_in != Some(s.tos) {
             self.tos_in = Some(s.tos);
             self.set(Var::IpTosIn, u64::from(s.tos));
-        }
-        match self.state {
-            State::SynSent => self.received_in_syn_sent(s),
-            State::SynReceived
-            | State::Established
-            | State::FinWait1
-            | State::FinWait2
-            | State::CloseWait
-            | State::LastAck
-            | State::Closing => self.received_synchronised(s),
         }
     }
 
@@ -179,7 +197,7 @@ impl Connection {
     }
 
     /// tcp_ack(); false if the segment is dropped for what it acknowledges.
-    fn acknowledgment(&mut self, s: &Segment) -> bool {
+    pub(super) fn acknowledgment(&mut self, s: &Segment) -> bool {
         let (una, nxt) = (self.snd_una, self.snd_nxt);
         if self.max_window > 0 && self.acknowledges_nonsense(s.ack_seq) {
             return false;
