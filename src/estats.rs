@@ -84,6 +84,12 @@ impl Connection {
         }
     }
 
+    /// None if nothing says when it began: that of its first record is not that.
+    fn seen_begin_ns(&self) -> Option<u64> {
+        let is_unseen = self.begin == Begin::Unseen && self.flow.start_ns().is_none();
+        (!is_unseen).then(|| self.begin_ns())
+    }
+
     fn begun_before(&self) -> bool {
         self.begin != Begin::Open
     }
@@ -110,6 +116,8 @@ pub struct Engine<'a, O> {
     ledger: &'a Ledger,
     /// Whose losses its rows suffer.
     losses: Of,
+    /// When flows are over that do not end by themselves.
+    timeouts: accounting::Timeouts,
     interval: Interval,
     output: O,
     keys: FxHashMap<Key, u32>,
@@ -134,6 +142,7 @@ impl<'a, O: Output> Engine<'a, O> {
             plan,
             ledger,
             losses: Of::Connections,
+            timeouts: accounting::Timeouts::default(),
             interval,
             output,
             keys: FxHashMap::default(),
@@ -155,6 +164,13 @@ impl<'a, O: Output> Engine<'a, O> {
         self
     }
 
+    /// The same with other timeouts of flows.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: accounting::Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
     /// The number of the connection of a record, if it is live.
     pub fn conn_id(&self, header: &Header) -> Option<u64> {
         let index = self.keys.get(&(header.cookie, header.generation))?;
@@ -171,9 +187,8 @@ impl<'a, O: Output> Engine<'a, O> {
         span: &Span,
         ended: bool,
     ) -> Result<(), O::Error> {
-        // Where the beginning was not seen, it may be what was lost.
-        let from_ns = if flow.begun_before() { 0 } else { flow.first_ns };
-        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, flow.last_ns);
+        let (from_ns, to_ns) = flow.reach(&self.timeouts);
+        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, to_ns);
         self.output.flow(&FlowRow { flow, span, ended, lost_packets })
     }
 
@@ -216,7 +231,7 @@ impl<'a, O: Output> Engine<'a, O> {
         let index = self.keys.get(&(snapshot.header.cookie, snapshot.header.generation));
         let connection = index
             .and_then(|&index| self.connections.get(index as usize)?.as_ref())
-            .map(|connection| (connection.conn_id, connection.begin_ns()));
+            .map(|connection| (connection.conn_id, connection.seen_begin_ns()));
         self.output.polled(&Polled { connection, snapshot })
     }
 
@@ -280,8 +295,14 @@ impl<'a, O: Output> Engine<'a, O> {
         let end_ns = closing.at_ns.max(begin_ns);
         let row = connection.row(self.plan, self.ledger, end_ns);
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
-        // Where not even a baseline was seen, the beginning may be what was lost.
-        let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
+        // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
+        // of packets only says that no SYN was.
+        let is_seen = match connection.begin {
+            Begin::Open => true,
+            Begin::Baseline => self.losses != Of::Packets,
+            Begin::Unseen => false,
+        };
+        let from_ns = if is_seen { begin_ns } else { 0 };
         if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
             self.output.sampled(&Sample {
                 conn_id: connection.conn_id,

@@ -30,7 +30,7 @@ struct Out {
 struct Collect {
     ended: Vec<Out>,
     sampled: Vec<(u64, u64, Row)>,
-    polled: Vec<(u64, Option<(u64, u64)>)>,
+    polled: Vec<(u64, Option<(u64, Option<u64>)>)>,
 }
 
 impl Output for &mut Collect {
