@@ -336,8 +336,8 @@ impl Flow {
     pub fn reach(&self, timeouts: &Timeouts) -> (u64, u64) {
         let timeout_ns = self.timeout_ns(timeouts);
         let from_ns = match (self.protocol, self.opening) {
-            (TCP, Opening::FirstPacket) => 0,
-            (TCP, Opening::Syn | Opening::SynAck) => self.first_ns,
+            (TCP, Opening::FirstPacket | Opening::SynAck) => 0,
+            (TCP, Opening::Syn) => self.first_ns,
             _ => self.first_ns.saturating_sub(timeout_ns),
         };
         let to_ns = match self.closing {

@@ -34,7 +34,10 @@ pub struct Segment {
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Segment").field("path", &self.path).field("bytes", &self.entry.bytes).finish()
+        f.debug_struct("Segment")
+            .field("path", &self.path)
+            .field("bytes", &self.entry.bytes)
+            .finish()
     }
 }
 
@@ -52,7 +55,8 @@ impl Segment {
     ) -> Result<Self, LogError> {
         let path = dir.join(stream.file_name(number));
         let encode = |source| LogError::Encode { path: path.clone(), source };
-        let encoder = StreamEncoder::try_new(&identified(stream, recording, number)).map_err(encode)?;
+        let encoder =
+            StreamEncoder::try_new(&identified(stream, recording, number)).map_err(encode)?;
         let empty = stream.empty().map_err(encode)?;
         let file = OpenOptions::new()
             .write(true)

@@ -22,7 +22,7 @@ use super::crc::crc32_on;
 use super::ledger::Ring;
 use super::reader::Recording;
 use super::report::Finding;
-use super::scan::scan;
+use super::scan::{self, scan};
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest};
 
@@ -71,6 +71,8 @@ pub struct Survey {
     pub missing: Vec<Missing>,
     /// How many records are, if that is known.
     pub records: Option<u64>,
+    /// Records that were missing from what it was made of, and stand in its ledger as that.
+    pub carried: u64,
     /// Connections whose beginning is not there, if that is known.
     pub connections: Option<u64>,
     /// Losses that the totals have and the ledger has not.
@@ -86,7 +88,10 @@ pub struct Survey {
 impl Survey {
     /// Whether nothing is missing or wrong.
     pub fn is_whole(&self) -> bool {
-        self.findings.is_empty() && self.missing.is_empty() && self.unfinished.is_none()
+        self.findings.is_empty()
+            && self.missing.is_empty()
+            && self.unfinished.is_none()
+            && self.carried == 0
     }
 
     pub(super) fn order(&self, stream: Stream) -> &[u32] {
@@ -105,12 +110,22 @@ impl fmt::Display for Survey {
         };
         let findings: Vec<_> = self.findings.iter().filter(is_end).collect();
         match &self.unfinished {
+            None if findings.is_empty() && self.missing.is_empty() => {
+                return write!(
+                    f,
+                    "{dir} was made of a recording that was not whole; rows that missing records may \
+                     belong to are marked lossy"
+                );
+            }
             None => write!(f, "{dir} is not whole")?,
             Some(Unfinished::Recorder) => {
                 write!(f, "{dir} was not closed: the recorder was killed, or is still at work")?;
             }
             Some(Unfinished::Import) => {
-                write!(f, "{dir} is unfinished: the import was interrupted, import the capture again")?;
+                write!(
+                    f,
+                    "{dir} is unfinished: the import was interrupted, import the capture again"
+                )?;
             }
             Some(Unfinished::Made(by)) => {
                 write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
@@ -166,7 +181,9 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
             let of = found.iter().filter(|f| f.stream == stream);
             (stream, of.map(|f| f.number).collect())
         });
-        return Ok(Survey { dir, order: order.into(), fingerprint, ..Survey::default() });
+        let carried = scan::ledger(recording)?.missing;
+        let order = order.into();
+        return Ok(Survey { dir, order, fingerprint, carried, ..Survey::default() });
     }
     let mut scan = scan(recording)?;
     let placed = place(recording, &mut scan)?;
@@ -181,6 +198,7 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     order.push((Stream::Ledger, recording.segments(Stream::Ledger)?));
     let mut survey = Survey { dir, findings, order, fingerprint, ..Survey::default() };
     survey.unfinished = unfinished(manifest);
+    survey.carried = scan.ledger.missing;
     account::account(recording, &scan, &mut survey)?;
     Ok(survey)
 }
@@ -275,9 +293,8 @@ fn is_proved(manifest: &Manifest, found: &[Found]) -> bool {
 /// Files whose bytes are not those that were written, where nothing else says so.
 fn changed(manifest: &Manifest, found: &[Found], findings: &mut Vec<Finding>) {
     for f in found {
-        let entry = manifest.segments.iter().find(|s| {
-            s.stream == f.stream.name() && s.number == f.number
-        });
+        let entry =
+            manifest.segments.iter().find(|s| s.stream == f.stream.name() && s.number == f.number);
         let file = f.stream.file_name(f.number);
         let is_known = findings.iter().any(|finding| finding.file() == Some(&file));
         if entry.is_some_and(|s| (s.bytes, s.crc32) != (f.bytes, f.crc32)) && !is_known {

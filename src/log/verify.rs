@@ -4,13 +4,13 @@
 //! hooks, connections and packets together, the losses, and what --max-size removed must make up all that
 //! were given out.
 
+use super::LogError;
 use super::ranges::Ranges;
 use super::reader::Recording;
 use super::report::{CpuReport, Finding, RANGES, VerifyReport};
 use super::scan::{Scan, scan};
 use super::stream::Stream;
 use super::survey::{self, SLACK_NS};
-use super::LogError;
 
 /// Verifies a recording.
 ///

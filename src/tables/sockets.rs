@@ -25,7 +25,12 @@ pub(super) fn spec() -> TableSpec {
             "When this socket was read, CLOCK_MONOTONIC.",
         ),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; NULL if its beginning was not seen."),
+        ColumnSpec::new(
+            "t_s",
+            ColumnKind::Float64,
+            "s",
+            "Seconds since the connection began; NULL if its beginning was not seen.",
+        ),
         ColumnSpec::new(
             "why",
             ColumnKind::Text,

@@ -481,6 +481,20 @@ pub fn transposed(path: &Path) -> String {
     out
 }
 
+/// All cells of a batch, row by row.
+pub fn cells(batch: &RecordBatch) -> Vec<std::collections::BTreeMap<String, String>> {
+    let options = FormatOptions::new().with_null("NULL");
+    let mut rows = vec![std::collections::BTreeMap::new(); batch.num_rows()];
+    for (column, field) in batch.columns().iter().zip(batch.schema().fields()) {
+        let column = displayable(column);
+        let text = ArrayFormatter::try_new(column.as_ref(), &options).expect("formatter");
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.insert(field.name().clone(), text.value(i).to_string());
+        }
+    }
+    rows
+}
+
 /// Value of a column in a row, as text.
 pub fn value(batch: &RecordBatch, column: &str, row: usize) -> String {
     let options = FormatOptions::new().with_null("NULL");

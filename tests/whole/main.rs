@@ -8,7 +8,9 @@ mod source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use estats::log::{Manifest, Recording};
+use estats::log::{Manifest, Recording, Unfinished};
+use estats::transform::anonymize::{Key, anonymize};
+use estats::transform::cut::{self, Moment, cut};
 
 use source::{Rows, rows, write};
 
@@ -24,7 +26,7 @@ impl Whole {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let run = dir.path().join("run");
-        write(&run, SECONDS, true);
+        write(&run, SECONDS);
         let report = Recording::open(&run).unwrap().verify().unwrap();
         assert!(report.ok(), "{report}");
         let survey = Recording::open(&run).unwrap().survey().unwrap().clone();
@@ -34,10 +36,16 @@ impl Whole {
         let files = files.filter(|(path, _)| path.extension().is_some_and(|e| e == "zst"));
         let files = files.collect();
         let whole = Self { rows: rows(&run).unwrap(), files, dir };
-        let complete = whole.rows.0.values().filter(|r| {
-            r.get("completeness").is_some_and(|c| c == "complete")
-        });
-        assert!(complete.count() > 40, "{:?}", whole.rows.0.iter().map(|(k, r)| (k, r.get("completeness"))).collect::<Vec<_>>());
+        let complete = whole
+            .rows
+            .0
+            .values()
+            .filter(|r| r.get("completeness").is_some_and(|c| c == "complete"));
+        assert!(
+            complete.count() > 40,
+            "{:?}",
+            whole.rows.0.iter().map(|(k, r)| (k, r.get("completeness"))).collect::<Vec<_>>()
+        );
         whole
     }
 
@@ -129,7 +137,7 @@ fn flipped_bytes() {
     let whole = Whole::new();
     let mut unmarked = 0;
     for (i, (path, bytes)) in whole.files.iter().enumerate() {
-        for at in (i % 7..bytes.len()).step_by(bytes.len() / 24 + 1) {
+        for at in (i % 7..bytes.len()).step_by(bytes.len() / 12 + 1) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
             fs::write(path, &flipped).unwrap();
@@ -138,4 +146,170 @@ fn flipped_bytes() {
         fs::write(path, bytes).unwrap();
     }
     assert!(unmarked > 1000, "not everything is marked: {unmarked}");
+}
+
+/// A recording without its list of segments, as older ones are, is proved by its numbers.
+#[test]
+fn without_a_list_of_segments_the_numbers_tell() {
+    let whole = Whole::new();
+    whole.manifest(|m| m.segments.clear());
+    let recording = Recording::open(&whole.run()).unwrap();
+    assert!(recording.survey().unwrap().is_whole(), "{}", recording.survey().unwrap());
+    assert_eq!(rows(&whole.run()).unwrap(), whole.rows);
+    for (path, bytes) in &whole.files {
+        if path.metadata().unwrap().len() > 0 && !has_rows(path) {
+            continue;
+        }
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        whole.must_hold(&format!("half of {}", name(path)));
+        fs::remove_file(path).unwrap();
+        whole.must_hold(&format!("{} removed", name(path)));
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn has_rows(path: &Path) -> bool {
+    borders(&fs::read(path).unwrap()).len() > 4
+}
+
+/// What the manifest says in numbers is not believed against the files.
+#[test]
+fn totals_that_do_not_agree() {
+    let whole = Whole::new();
+    let path = whole.run().join("manifest.json");
+    let text = fs::read(&path).unwrap();
+    type Edit = fn(&mut Manifest);
+    let edits: [(&str, Edit); 5] = [
+        ("one more", |m| m.totals.as_mut().unwrap().per_cpu[0].logged += 1),
+        ("near 2^64", |m| {
+            let cpu = &mut m.totals.as_mut().unwrap().per_cpu[0];
+            (cpu.emitted, cpu.logged, cpu.left_out) = (u64::MAX, u64::MAX - 1, u64::MAX);
+        }),
+        ("all emitted near 2^64", |m| {
+            let cpus = &mut m.totals.as_mut().unwrap().per_cpu;
+            cpus.iter_mut().for_each(|cpu| cpu.emitted = u64::MAX - 3);
+        }),
+        ("more lost", |m| {
+            let cpu = &mut m.totals.as_mut().unwrap().per_cpu[1];
+            cpu.lost_by_hook.insert("egress".into(), 114_302);
+            cpu.emitted += 114_300;
+        }),
+        ("a CPU more", |m| {
+            let cpus = &mut m.totals.as_mut().unwrap().per_cpu;
+            let cpu = estats::log::CpuTotals { cpu: 7, emitted: 5, logged: 5, ..cpus[0].clone() };
+            cpus.push(cpu);
+        }),
+    ];
+    for (what, edit) in edits {
+        whole.manifest(edit);
+        // So that only the account can tell.
+        for list in [true, false] {
+            whole.manifest(|m| {
+                if !list {
+                    m.segments.clear()
+                }
+            });
+            let recording = Recording::open(&whole.run()).unwrap();
+            let report = recording.verify().unwrap();
+            assert!(!report.ok(), "{what}: {report}");
+            // The list proves the files, and nothing proves the manifest.
+            if !list || !["more lost", "a CPU more"].contains(&what) {
+                whole.must_hold(what);
+            }
+        }
+        fs::write(&path, &text).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_ledger_beside_losses_marks_all() {
+    let whole = Whole::new();
+    let other = whole.dir.path().join("other");
+    let manifest = Recording::open(&whole.run()).unwrap().manifest().clone();
+    let writer = estats::log::RecordingWriter::create(
+        &other,
+        &manifest,
+        estats::log::WriterOptions::default(),
+    );
+    writer.unwrap().finish(&manifest).unwrap();
+    let ledger = "ledger-000000.arrows.zst";
+    fs::copy(other.join(ledger), whole.run().join(ledger)).unwrap();
+    whole.manifest(|m| m.segments.clear());
+    assert_eq!(whole.must_hold("empty ledger"), unmarkable(&rows(&whole.run()).unwrap()));
+}
+
+/// Rows that have no word on completeness, or lose nothing with hook records.
+fn unmarkable(rows: &Rows) -> usize {
+    let of = |key: &str| key.starts_with("sockets") || key.starts_with("flows");
+    rows.0
+        .iter()
+        .filter(|(key, row)| of(key) && row.get("completeness").is_none_or(|c| c != "lossy"))
+        .count()
+}
+
+/// Killed at any time: files end where they were, and there are no totals.
+#[test]
+fn a_recorder_that_was_killed() {
+    let whole = Whole::new();
+    for seconds in [1, 2, 4, 7, 8] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        source::write_until(&run, SECONDS, Some(seconds * 1000 + 370));
+        let recording = Recording::open(&run).unwrap();
+        let survey = recording.survey().unwrap();
+        assert_eq!(survey.unfinished, Some(Unfinished::Recorder));
+        let found = rows(&run).unwrap();
+        let unmarked = found.must_be_right(&whole.rows, &format!("killed after {seconds} s"));
+        assert!(seconds < 4 || unmarked > 10, "{unmarked} of {}", found.0.len());
+        let report = recording.verify().unwrap();
+        for cpu in &report.cpus {
+            assert!(cpu.emitted.unwrap() >= cpu.logged, "{cpu}");
+        }
+    }
+}
+
+/// What a damaged recording lacks, whatever is made of it lacks too, and says so.
+#[test]
+fn what_is_made_of_a_damaged_recording_is_marked() {
+    let whole = Whole::new();
+    let key = Key::parse(&[7; 32]).unwrap();
+    for damaged in ["hooks-000001", "connections-000000", "packets-000001", "ledger-000000"] {
+        let path = whole.run().join(format!("{damaged}.arrows.zst"));
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let recording = Recording::open(&whole.run()).unwrap();
+        let part =
+            cut::Options { from: Some(Moment::Since(1_000_000_000)), ..cut::Options::default() };
+        let all = cut::Options::default();
+        cut(&recording, &out.path().join("all"), &all).unwrap();
+        cut(&recording, &out.path().join("part"), &part).unwrap();
+        anonymize(&recording, &out.path().join("anonymous"), &key).unwrap();
+        let lossy = |rows: &Rows| {
+            let of = |r: &&source::Row| r.get("completeness").is_some_and(|c| c == "lossy");
+            rows.0.values().filter(of).count()
+        };
+        let damage = lossy(&rows(&whole.run()).unwrap());
+        for made in ["all", "part", "anonymous"] {
+            let run = out.path().join(made);
+            let recording = Recording::open(&run).unwrap();
+            let report = recording.verify().unwrap();
+            assert!(report.ok(), "{made} of {damaged}: {report}");
+            let survey = recording.survey().unwrap();
+            assert!(!survey.is_whole(), "{made} of {damaged}");
+            let sentence = survey.to_string();
+            assert!(sentence.contains("was made of a recording that was not whole"), "{sentence}");
+            let found = rows(&run).unwrap();
+            if made == "all" {
+                found.must_be_right(&whole.rows, &format!("{made} of {damaged}"));
+            }
+            let marked = lossy(&found);
+            assert!(
+                made == "part" || marked >= damage,
+                "{made} of {damaged}: {marked} of {damage}"
+            );
+            assert!(marked > 0, "{made} of {damaged}");
+        }
+        fs::write(&path, bytes).unwrap();
+    }
 }

@@ -15,7 +15,7 @@ use estats::sink::SinkError;
 use estats::tables::{Batches, Qualities, specs};
 use estats::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues};
 
-use crate::common::{MS, T0, clock, lifecycle, manifest, packet, value};
+use crate::common::{MS, T0, cells, clock, lifecycle, manifest, packet};
 
 const SYN: u8 = 2;
 const FIN: u8 = 1;
@@ -34,8 +34,7 @@ fn op(var: Var, op: Op, value: u64) -> Operation {
 }
 
 fn connection(cookie: u64, event: Event, edit: impl FnOnce(&mut Lifecycle)) -> Record {
-    let header =
-        Header { ts_ns: 0, seq: 0, cookie, generation: 0, cpu: 0, hook: Hook::SetState };
+    let header = Header { ts_ns: 0, seq: 0, cookie, generation: 0, cpu: 0, hook: Hook::SetState };
     let mut row = lifecycle(header);
     (row.event, row.local_port, row.start_ns) = (event, 40_000 + cookie as u16, 0);
     edit(&mut row);
@@ -100,7 +99,10 @@ fn script(seconds: u64) -> Vec<(u64, Record)> {
             at(ms, Record::Hook(cookie, Hook::TcpProbe, ops));
             if n % 2 == 0 {
                 at(ms + 1, sent(cookie, 101 + n as u32 * 100, ACK, 100));
-                at(ms + 2, Record::Hook(cookie, Hook::CongState, vec![op(Var::DupAcksIn, Op::Inc, 0)]));
+                at(
+                    ms + 2,
+                    Record::Hook(cookie, Hook::CongState, vec![op(Var::DupAcksIn, Op::Inc, 0)]),
+                );
             }
             if n % 5 == 0 {
                 at(ms + 3, snapshot(cookie, Why::Poll, n));
@@ -112,9 +114,12 @@ fn script(seconds: u64) -> Vec<(u64, Record)> {
         }
         at(ms, Record::Hook(cookie, Hook::SetState, vec![op(Var::SegsOut, Op::Set, n + 1)]));
         at(ms, snapshot(cookie, if event == Event::Close { Why::Close } else { Why::End }, n + 1));
-        at(ms, connection(cookie, event, |l| {
-            (l.old_state, l.new_state, l.first_fin, l.established) = (9, 7, 1, 1);
-        }));
+        at(
+            ms,
+            connection(cookie, event, |l| {
+                (l.old_state, l.new_state, l.first_fin, l.established) = (9, 7, 1, 1);
+            }),
+        );
         if event == Event::Close {
             at(ms + 1, Record::Hook(cookie, Hook::Destroy, Vec::new()));
         }
@@ -123,8 +128,13 @@ fn script(seconds: u64) -> Vec<(u64, Record)> {
     all
 }
 
-/// Ends so many segments as there are seconds / 3.
-pub fn write(dir: &Path, seconds: u64, close: bool) {
+/// A closed recording, of so many seconds and a third as many segments.
+pub fn write(dir: &Path, seconds: u64) {
+    write_until(dir, seconds, None);
+}
+
+/// The same, of which the recorder is killed in the middle of a round after so many milliseconds.
+pub fn write_until(dir: &Path, seconds: u64, killed_ms: Option<u64>) {
     let options = RecordOptions {
         packets: true,
         socket_ring_bytes: 1 << 20,
@@ -140,6 +150,9 @@ pub fn write(dir: &Path, seconds: u64, close: bool) {
         let begun = round * 100;
         // A round reads on after it began.
         while let Some((ms, record)) = script.next_if(|(ms, _)| *ms <= begun + 5) {
+            if killed_ms.is_some_and(|killed| ms >= killed) {
+                return;
+            }
             let ts_ns = T0 + ms * MS;
             let mut number = |cookie: u64| {
                 let cpu = (cookie % 2) as u16;
@@ -178,7 +191,8 @@ pub fn write(dir: &Path, seconds: u64, close: bool) {
                 // The ring was full for a moment.
                 (seq[1], lost) = (seq[1] + 2, lost + 2);
                 let (hook, since_ns) = (Hook::Egress, ts_ns - 1000 * MS);
-                w.ledger(&LedgerRow::Loss { ts_ns, cpu: 1, hook, lost: 2, since_ns }).expect("loss");
+                w.ledger(&LedgerRow::Loss { ts_ns, cpu: 1, hook, lost: 2, since_ns })
+                    .expect("loss");
             }
             for (cpu, emitted) in (0..).zip(seq) {
                 w.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted }).expect("emitted");
@@ -186,9 +200,6 @@ pub fn write(dir: &Path, seconds: u64, close: bool) {
             w.ledger(&LedgerRow::Clock(ts_ns, clock(ts_ns))).expect("clock");
         }
         w.tick(now + 6 * MS).expect("tick");
-    }
-    if !close {
-        return;
     }
     let logged: BTreeMap<u16, u64> = w.logged().collect();
     let per_cpu = [0_u16, 1].map(|cpu| CpuTotals {
@@ -198,8 +209,7 @@ pub fn write(dir: &Path, seconds: u64, close: bool) {
         lost_by_hook: [("egress".to_owned(), lost)].into_iter().filter(|_| cpu == 1).collect(),
         ..CpuTotals::default()
     });
-    let totals =
-        Totals { per_cpu: per_cpu.into(), connections: seconds * 5, ..Totals::default() };
+    let totals = Totals { per_cpu: per_cpu.into(), connections: seconds * 5, ..Totals::default() };
     let ended = Some(clock(T0 + seconds * 1000 * MS));
     w.finish(&Manifest { totals: Some(totals), ended, ..manifest }).expect("finish");
 }
@@ -234,10 +244,8 @@ const FROM_OTHERS: [&str; 6] = ["pid", "uid", "comm", "cgroup", "container_id", 
 /// Replays a recording in memory.
 pub fn rows(run: &Path) -> Result<Rows, String> {
     let recording = Recording::open(run).map_err(|e| e.to_string())?;
-    let options = Options {
-        interval: Interval::Every(std::num::NonZeroU64::MAX),
-        ..Options::default()
-    };
+    let options =
+        Options { interval: Interval::Every(std::num::NonZeroU64::MAX), ..Options::default() };
     let collect = Collect { batches: Vec::new() };
     let collected = replay_into(&recording, &options, collect).map_err(|e| e.to_string())?;
     let names: Vec<&str> = specs(&Qualities::default()).iter().map(|spec| spec.name).collect();
@@ -245,29 +253,22 @@ pub fn rows(run: &Path) -> Result<Rows, String> {
     let mut cookies: BTreeMap<String, String> = BTreeMap::new();
     for (table, batch) in &collected.batches {
         let name = names[*table];
-        let cell = |column: &str, row| value(batch, column, row);
-        for row in 0..batch.num_rows() {
+        if !["connections", "estats", "flows", "sockets"].contains(&name) {
+            continue;
+        }
+        for mut row in cells(batch) {
+            let cell = |column: &str| row[column].clone();
             let key = match name {
                 "connections" => {
-                    cookies.insert(cell("conn_id", row), cell("cookie", row));
-                    cell("cookie", row)
+                    cookies.insert(cell("conn_id"), cell("cookie"));
+                    cell("cookie")
                 }
-                "estats" => cookies[&cell("conn_id", row)].clone(),
-                "flows" => format!(
-                    "{} {} {}",
-                    cell("src_port", row),
-                    cell("dst_port", row),
-                    cell("observed_at", row)
-                ),
-                "sockets" => format!("{} {}", cell("cookie", row), cell("ts_ns", row)),
-                _ => continue,
+                "estats" => cookies[&cell("conn_id")].clone(),
+                "flows" => ["src_port", "dst_port", "observed_at"].map(cell).join(" "),
+                _ => ["cookie", "ts_ns"].map(cell).join(" "),
             };
-            let schema = batch.schema();
-            let fields = schema.fields().iter().map(|f| f.name().clone());
-            let cells = fields
-                .filter(|f| !OF_THE_WHOLE.contains(&f.as_str()))
-                .map(|f| (f.clone(), cell(&f, row)));
-            rows.0.insert(format!("{name} {key}"), cells.collect());
+            row.retain(|column, _| !OF_THE_WHOLE.contains(&column.as_str()));
+            rows.0.insert(format!("{name} {key}"), row);
         }
     }
     Ok(rows)
@@ -298,7 +299,10 @@ impl Rows {
                 differ.is_empty(),
                 "{what}: {key} is not marked ({:?}): {:?}",
                 row.get("completeness"),
-                differ.iter().map(|(c, v)| format!("{c} {v} for {}", right[*c])).collect::<Vec<_>>()
+                differ
+                    .iter()
+                    .map(|(c, v)| format!("{c} {v} for {}", right[*c]))
+                    .collect::<Vec<_>>()
             );
         }
         unmarked

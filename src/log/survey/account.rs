@@ -27,11 +27,7 @@ impl Stretch {
     }
 }
 
-pub fn account(
-    recording: &Recording,
-    scan: &Scan,
-    survey: &mut Survey,
-) -> Result<(), LogError> {
+pub fn account(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(), LogError> {
     let is_closed = recording.manifest().totals.is_some();
     let mut holes: Vec<(Ring, Stretch)> = Vec::new();
     for stream in &scan.streams {
@@ -39,7 +35,8 @@ pub fn account(
         let is_there = stream.segments.iter().any(|s| s.file.is_some());
         // Of a stream that never was, nothing can be missing.
         let has_tail = !is_closed && (is_there || !stream.segments.is_empty());
-        let drained = (stream.stream == Stream::Sockets).then_some(scan.ledger.snapshots_drained_ns);
+        let drained =
+            (stream.stream == Stream::Sockets).then_some(scan.ledger.snapshots_drained_ns);
         holes.extend(stretches(stream, has_tail, drained).into_iter().map(|hole| (ring, hole)));
     }
     let ledger = ledger_stretches(scan.ledger_segment.as_ref(), is_closed);
@@ -100,10 +97,7 @@ const fn ring(stream: Stream) -> Option<Ring> {
 }
 
 /// The pieces of segments one after the other, with a hole where one has no end.
-fn pieces<'a>(
-    segments: impl Iterator<Item = &'a SegmentScan>,
-    has_tail: bool,
-) -> Vec<Piece> {
+fn pieces<'a>(segments: impl Iterator<Item = &'a SegmentScan>, has_tail: bool) -> Vec<Piece> {
     let mut all = Vec::new();
     for segment in segments {
         all.extend(&segment.pieces);
@@ -153,8 +147,11 @@ fn stretches(stream: &StreamScan, has_tail: bool, drained_ns: Option<u64>) -> Ve
                 if let (Some(drained), true) = (drained_ns, i == last) {
                     marked_ns = marked_ns.max(drained);
                 }
-                let mut stretch =
-                    Stretch { since_ns: marked_ns.saturating_sub(SLACK_NS), until_ns, rows: hole.rows };
+                let mut stretch = Stretch {
+                    since_ns: marked_ns.saturating_sub(SLACK_NS),
+                    until_ns,
+                    rows: hole.rows,
+                };
                 if let Some((first, last)) = hole.span {
                     stretch.since_ns = stretch.since_ns.max(first);
                     stretch.until_ns = stretch.until_ns.min(last).max(stretch.since_ns);
@@ -169,9 +166,7 @@ fn stretches(stream: &StreamScan, has_tail: bool, drained_ns: Option<u64>) -> Ve
 /// One stretch for all holes of the same time.
 fn push(found: &mut Vec<Stretch>, stretch: Stretch) {
     match found.last_mut() {
-        Some(last)
-            if (last.since_ns, last.until_ns) == (stretch.since_ns, stretch.until_ns) =>
-        {
+        Some(last) if (last.since_ns, last.until_ns) == (stretch.since_ns, stretch.until_ns) => {
             last.rows = last.rows.zip(stretch.rows).map(|(a, b)| a.saturating_add(b));
         }
         Some(_) | None => found.push(stretch),
@@ -253,7 +248,8 @@ fn unexplained(
                 let reason = format!("{emitted} emitted is not {logged} logged + {lost} lost");
                 survey.findings.push(Finding::Account { cpu, reason });
             } else if holes.is_empty() && survey.findings.is_empty() {
-                let reason = format!("{count} of {logged} logged records are missing from the files");
+                let reason =
+                    format!("{count} of {logged} logged records are missing from the files");
                 survey.findings.push(Finding::Account { cpu, reason });
             }
         }

@@ -156,9 +156,9 @@ fn set_aside(
     };
     let mut kept: Vec<SegmentScan> = Vec::new();
     for segment in std::mem::take(&mut stream.segments) {
-        let is_copy = kept.iter().any(|k| {
-            (k.names.is_some() && k.place == segment.place) || k.shares_numbers(&segment)
-        });
+        let is_copy = kept
+            .iter()
+            .any(|k| (k.names.is_some() && k.place == segment.place) || k.shares_numbers(&segment));
         let is_beyond = segment.ends().any(|(cpu, end)| end > emitted(cpu));
         if is_copy {
             misplaced(&segment, "holds records that another segment holds");
