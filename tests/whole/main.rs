@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod source;
+#[path = "../support/trust.rs"]
+mod trust;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -312,4 +314,143 @@ fn what_is_made_of_a_damaged_recording_is_marked() {
         }
         fs::write(&path, bytes).unwrap();
     }
+}
+
+fn analyze(arguments: &[&str], run: &Path) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .args(arguments)
+        .arg(run)
+        .output()
+        .expect("estats-analyze can be started");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    (output.status.code().expect("it ends by itself"), said)
+}
+
+/// Every command that reads a recording says what is missing, in one sentence, and ends with 3.
+#[test]
+fn every_command_says_what_is_missing() {
+    let whole = Whole::new();
+    let run = whole.run();
+    let path = run.join("hooks-000001.arrows.zst");
+    let bytes = fs::read(&path).unwrap();
+    type Damage = fn(&Path, &[u8]);
+    let damages: [(&str, Damage); 4] = [
+        ("a segment of hook records cut", |path, bytes| {
+            fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        }),
+        ("a byte of a segment changed", |path, bytes| {
+            let mut bytes = bytes.to_vec();
+            let at = borders(&bytes)[2] + 40;
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("a segment missing in the middle", |path, _| fs::remove_file(path).unwrap()),
+        ("a segment replaced by another", |path, _| {
+            fs::copy(path.with_file_name("hooks-000000.arrows.zst"), path).unwrap();
+        }),
+    ];
+    for (condition, damage) in damages {
+        damage(&path, &bytes);
+        let name = run.display().to_string();
+        let sentence = |said: &str| {
+            let of =
+                said.lines().filter(|line| line.starts_with(&format!("estats-analyze: {name} ")));
+            let lines: Vec<_> =
+                of.map(|line| line.split_once(" is ").expect("a sentence").1).collect();
+            assert_eq!(lines.len(), 1, "{said}");
+            format!("is {}", lines[0])
+        };
+        let (code, said) = analyze(&["replay"], &run);
+        assert_eq!(code, 3, "{said}");
+        let reported = sentence(&said);
+        let out = whole.dir.path().join("out");
+        let out = out.to_str().unwrap();
+        let key = whole.dir.path().join("key");
+        fs::write(&key, [7; 32]).unwrap();
+        for arguments in [
+            &["info"][..],
+            &["summary"],
+            &[],
+            &["audit"],
+            &["flows"],
+            &["rtt"],
+            &["report"],
+            &["export", "--format", "mlab-jsonl"],
+            &["export", "--format", "operations"],
+            &["cut", "-o", out],
+            &["anonymize", "--key", key.to_str().unwrap(), "-o", out],
+        ] {
+            let (code, said) = analyze(arguments, &run);
+            // In rows that are marked, the kernel's account may differ.
+            let differs = arguments == ["audit"] && code == 1;
+            assert!(code == 3 || differs, "{arguments:?}: {code} {said}");
+            assert_eq!(sentence(&said), reported, "{arguments:?}");
+            let _ = fs::remove_dir_all(out);
+        }
+        assert_eq!(analyze(&["verify"], &run).0, 1);
+        trust::says(condition, &format!("exit 3, \"{reported}\""));
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(
+            analyze(&["replay"], &run),
+            (
+                3,
+                "estats-analyze: 2 records were lost while \
+            recording: rows they may belong to are marked lossy\n"
+                    .to_owned()
+            )
+        );
+    }
+}
+
+/// An import, a cut, a merge or an anonymisation that was interrupted leaves what says so.
+#[test]
+fn unfinished_output_is_named_as_such() {
+    use estats::log::{Derivation, Import, RecordingWriter, WriterOptions};
+    for (by, advice) in [
+        ("import", "the import was interrupted, import the capture again"),
+        ("cut", "cut was interrupted, run it again"),
+        ("merge", "merge was interrupted, run it again"),
+        ("anonymize", "anonymize was interrupted, run it again"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let mut manifest = common::manifest();
+        if by == "import" {
+            manifest.import = Some(Import::default());
+        } else {
+            manifest.derived.push(Derivation { by: by.to_owned(), ..Derivation::default() });
+        }
+        drop(RecordingWriter::create(&run, &manifest, WriterOptions::default()).unwrap());
+        let (code, said) = analyze(&["replay"], &run);
+        assert_eq!(code, 3, "{said}");
+        let name = run.display().to_string();
+        let said = said.replace(&name, "RUN").replace("estats-analyze: RUN ", "").trim().to_owned();
+        assert!(said.contains(advice) && !said.contains("--max-size"), "{said}");
+        trust::says(&format!("{by} interrupted"), &format!("exit 3, \"{said}\""));
+    }
+}
+
+/// What is no file has no end, and is not read; nothing of a manifest leads out of the recording.
+#[test]
+fn what_cannot_be_a_recording_is_refused() {
+    let whole = Whole::new();
+    let run = whole.run();
+    let refused = |condition: &str| {
+        let (code, said) = analyze(&["replay"], &run);
+        assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+        let dir = format!("{}/", run.display());
+        let said = said.replace(&dir, "").replace("estats-analyze: ", "").trim().to_owned();
+        trust::says(condition, &format!("refused: \"{said}\""));
+    };
+    let path = run.join("sockets-000000.arrows.zst");
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused("a stream that is a device");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    whole.manifest(|m| m.recording = "../../../name".into());
+    refused("a manifest with a path for a UUID");
+    fs::write(run.join("manifest.json"), "[1]").unwrap();
+    refused("a manifest that is a list");
 }
