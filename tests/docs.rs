@@ -5,6 +5,7 @@ use std::path::Path;
 
 use estats::manual;
 
+#[allow(dead_code, reason = "reads the page, and states nothing")]
 #[path = "support/trust.rs"]
 mod trust;
 

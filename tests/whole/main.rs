@@ -388,7 +388,11 @@ fn every_command_says_what_is_missing() {
             let _ = fs::remove_dir_all(out);
         }
         assert_eq!(analyze(&["verify"], &run).0, 1);
-        trust::says(condition, &format!("exit 3, \"{reported}\""));
+        // How many and where depends on how well the records compress.
+        let number = |word: &str| word.parse::<u64>().is_ok();
+        let words = reported.split(' ').map(|w| if number(w) { "N" } else { w });
+        let says = words.collect::<Vec<_>>().join(" ");
+        trust::says(condition, &format!("exit 3, \"{says}\""));
         fs::write(&path, &bytes).unwrap();
         assert_eq!(
             analyze(&["replay"], &run),
