@@ -124,12 +124,14 @@ impl Script {
         self.writer.packet(Packet { seq, ..packet }).expect("packet");
     }
 
-    /// The manifest at the end, with an account of what was written and nothing else.
-    fn closed(&self, ms: u64) -> Manifest {
-        let (emitted, logged) = (self.seq, self.seq);
-        let cpu = CpuTotals { cpu: 0, emitted, logged, ..CpuTotals::default() };
-        let totals = Totals { duration_ns: ms * MS, per_cpu: vec![cpu], ..Totals::default() };
-        Manifest { ended: Some(clock(T0 + ms * MS)), totals: Some(totals), ..manifest() }
+    /// The manifest at the end, with an account of what was written and of these losses.
+    fn closed(&self, manifest: Manifest, lost: &[(Hook, u64)]) -> Manifest {
+        let lost_by_hook = lost.iter().map(|(hook, n)| (hook.name().to_owned(), *n)).collect();
+        let emitted = self.seq + lost.iter().map(|(_, n)| n).sum::<u64>();
+        let logged = self.seq;
+        let cpu = CpuTotals { cpu: 0, emitted, logged, lost_by_hook, ..CpuTotals::default() };
+        let totals = Totals { duration_ns: 1000 * MS, per_cpu: vec![cpu], ..Totals::default() };
+        Manifest { ended: Some(clock(T0 + 1000 * MS)), totals: Some(totals), ..manifest }
     }
 
     fn marker(&mut self, ms: u64) {
@@ -335,7 +337,7 @@ pub fn skipped(dir: &Path) {
     let row = LedgerRow::Skipped { ts_ns, hook: Hook::CongState, count: 2, since_ns };
     s.writer.ledger(&row).expect("skipped");
     s.marker(700);
-    let manifest = s.closed(1000);
+    let manifest = s.closed(manifest(), &[]);
     s.writer.finish(&manifest).expect("finish");
 }
 
@@ -439,6 +441,8 @@ pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
         s.writer.ledger(&LedgerRow::Loss { ts_ns, cpu: 0, hook, lost: 5, since_ns }).expect("loss");
     }
     s.marker(300);
+    let lost: Vec<_> = lost.into_iter().map(|hook| (hook, 5)).collect();
+    let manifest = s.closed(manifest, &lost);
     s.writer.finish(&manifest).expect("finish");
 }
 
