@@ -31,7 +31,7 @@ use crate::log::{
 pub enum TransformError {
     /// Reading or writing failed.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(LogError),
     /// There are records that would be lost on the way.
     #[error(
         "{} has records or operations that this version does not know and would leave out: use the \
@@ -42,6 +42,12 @@ pub enum TransformError {
     /// What was asked for cannot be had, and why.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<LogError> for TransformError {
+    fn from(e: LogError) -> Self {
+        Self::Log(e.of_made())
+    }
 }
 
 fn refused<T>(what: impl Into<String>) -> Result<T, TransformError> {

@@ -459,3 +459,16 @@ fn what_cannot_be_a_recording_is_refused() {
     fs::write(run.join("manifest.json"), "[1]").unwrap();
     refused("a manifest that is a list");
 }
+
+/// The advice is one that an import can follow.
+#[test]
+fn an_import_onto_a_full_disk() {
+    use estats::import::ImportError;
+    use estats::log::LogError;
+    let source = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let full = || LogError::DiskFull { made: false, path: "ledger".into(), source: source() };
+    assert!(full().to_string().contains("--max-size"));
+    let said = ImportError::from(full()).to_string();
+    assert!(said.starts_with("disk full: ") && said.contains("unfinished"), "{said}");
+    assert!(!said.contains("--max-size") && said.contains("-o"), "{said}");
+}
