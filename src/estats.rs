@@ -99,14 +99,26 @@ impl Connection {
         }
     }
 
+    /// None if nothing says when it began: that of its first record is not that.
+    fn seen_begin_ns(&self) -> Option<u64> {
+        let is_unseen = self.begin == Begin::Unseen && self.flow.start_ns().is_none();
+        (!is_unseen).then(|| self.begin_ns())
+    }
+
     fn begun_before(&self) -> bool {
         self.begin != Begin::Open
     }
 
     /// Records lost on any CPU up to now, and those of its own that are known to be missing.
     fn lost(&self, ledger: &Ledger, of: Of, now_ns: u64) -> u64 {
-        // Where not even a baseline was seen, the beginning may be what was lost.
-        let from_ns = if self.begin == Begin::Unseen { 0 } else { self.begin_ns() };
+        // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
+        // of packets only says that no SYN was.
+        let is_seen = match self.begin {
+            Begin::Open => true,
+            Begin::Baseline => of != Of::Packets,
+            Begin::Unseen => false,
+        };
+        let from_ns = if is_seen { self.begin_ns() } else { 0 };
         ledger.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 
@@ -149,6 +161,8 @@ pub struct Engine<'a, O> {
     ledger: &'a Ledger,
     /// Whose losses its rows suffer.
     losses: Of,
+    /// When flows are over that do not end by themselves.
+    timeouts: accounting::Timeouts,
     interval: Interval,
     output: O,
     keys: FxHashMap<Key, u32>,
@@ -173,6 +187,7 @@ impl<'a, O: Output> Engine<'a, O> {
             plan,
             ledger,
             losses: Of::Connections,
+            timeouts: accounting::Timeouts::default(),
             interval,
             output,
             keys: FxHashMap::default(),
@@ -194,6 +209,13 @@ impl<'a, O: Output> Engine<'a, O> {
         self
     }
 
+    /// The same with other timeouts of flows.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: accounting::Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
     /// The number of the connection of a record, if it is live.
     pub fn conn_id(&self, header: &Header) -> Option<u64> {
         let index = self.keys.get(&(header.cookie, header.generation))?;
@@ -210,9 +232,8 @@ impl<'a, O: Output> Engine<'a, O> {
         span: &Span,
         ended: bool,
     ) -> Result<(), O::Error> {
-        // Where the beginning was not seen, it may be what was lost.
-        let from_ns = if flow.begun_before() { 0 } else { flow.first_ns };
-        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, flow.last_ns);
+        let (from_ns, to_ns) = flow.reach(&self.timeouts);
+        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, to_ns);
         self.output.flow(&FlowRow { flow, span, ended, lost_packets })
     }
 
@@ -255,7 +276,7 @@ impl<'a, O: Output> Engine<'a, O> {
         let index = self.keys.get(&(snapshot.header.cookie, snapshot.header.generation));
         let connection = index
             .and_then(|&index| self.connections.get(index as usize)?.as_ref())
-            .map(|connection| (connection.conn_id, connection.begin_ns()));
+            .map(|connection| (connection.conn_id, connection.seen_begin_ns()));
         self.output.polled(&Polled { connection, snapshot })
     }
 

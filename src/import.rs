@@ -75,7 +75,13 @@ pub enum ImportError {
     },
     /// The recording cannot be written.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(LogError),
+}
+
+impl From<LogError> for ImportError {
+    fn from(e: LogError) -> Self {
+        Self::Log(e.of_made())
+    }
 }
 
 /// What an import did.

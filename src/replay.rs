@@ -229,7 +229,8 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = plan(recording.manifest(), options.rules);
-    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    let mut engine =
+        Engine::new(&plan, ledger, options.interval, output).with_timeouts(options.flows.timeouts);
     // With hooks, connections come from these: packets would make them a second time.
     let mut tracker = None;
     if recording.manifest().hook_set == PACKETS {

@@ -22,14 +22,16 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::log::WriterOptions;
-use crate::log::{ClockSample, LedgerRow, LogError, Manifest, RawRow, Recording, RecordingWriter};
+use crate::log::{
+    ClockSample, LedgerRow, LogError, Manifest, RawRow, Recording, RecordingWriter, Totals,
+};
 
 /// Why no recording could be made of another.
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
     /// Reading or writing failed.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(LogError),
     /// There are records that would be lost on the way.
     #[error(
         "{} has records or operations that this version does not know and would leave out: use the \
@@ -40,6 +42,12 @@ pub enum TransformError {
     /// What was asked for cannot be had, and why.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<LogError> for TransformError {
+    fn from(e: LogError) -> Self {
+        Self::Log(e.of_made())
+    }
 }
 
 fn refused<T>(what: impl Into<String>) -> Result<T, TransformError> {
@@ -125,6 +133,40 @@ fn derived_uuid(parts: &[&str]) -> String {
     }
     let bytes: [u8; 16] = hash.finalize()[..16].try_into().expect("a digest has 32 bytes");
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+/// What the original lacks, which its copy lacks too: as rows of the ledger.
+fn lacking(recording: &Recording, end_ns: u64) -> Result<Vec<LedgerRow>, LogError> {
+    let survey = recording.survey()?;
+    let missing = survey.missing.iter().map(|m| LedgerRow::Missing {
+        ts_ns: m.until_ns,
+        ring: m.ring,
+        count: m.records,
+        since_ns: m.since_ns,
+    });
+    // The end of what was any time is the end.
+    let restored = survey.restored.iter().map(|row| match *row {
+        LedgerRow::Loss { ts_ns, cpu, hook, lost, since_ns } => {
+            LedgerRow::Loss { ts_ns: ts_ns.min(end_ns), cpu, hook, lost, since_ns }
+        }
+        _ => row.clone(),
+    });
+    Ok(missing.chain(restored).collect())
+}
+
+/// The totals of a recording as far as its files go: numbers that are missing from them are not in a
+/// copy, and stand there as left out.
+fn totals_there(recording: &Recording) -> Result<(Option<Totals>, PerCpu), LogError> {
+    let survey = recording.survey()?;
+    let mut totals = recording.manifest().totals.clone();
+    let mut absent = PerCpu::default();
+    for cpu in totals.iter_mut().flat_map(|t| &mut t.per_cpu) {
+        let missing = survey.missing_on.get(&cpu.cpu).copied().unwrap_or(0).min(cpu.logged);
+        cpu.logged -= missing;
+        cpu.left_out = cpu.left_out.saturating_add(missing);
+        absent.add(cpu.cpu, missing);
+    }
+    Ok((totals, absent))
 }
 
 /// Ends a recording: what was left out into the ledger, and the totals into the manifest.

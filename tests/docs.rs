@@ -5,9 +5,8 @@ use std::path::Path;
 
 use estats::manual;
 
-#[allow(dead_code, reason = "it states no condition itself")]
+#[allow(dead_code, reason = "reads the page, and states nothing")]
 #[path = "support/trust.rs"]
-#[allow(dead_code, reason = "only the rows are read here")]
 mod trust;
 
 #[track_caller]

@@ -341,6 +341,24 @@ impl Flow {
         }
     }
 
+    /// From when to when a packet between its ends would have been counted to it, seen or not. Before
+    /// the first, where that need not have been the first; and after the last, until it was over.
+    pub fn reach(&self, timeouts: &Timeouts) -> (u64, u64) {
+        let timeout_ns = self.timeout_ns(timeouts);
+        let from_ns = match (self.protocol, self.opening) {
+            (TCP, Opening::FirstPacket | Opening::SynAck) => 0,
+            (TCP, Opening::Syn) => self.first_ns,
+            _ => self.first_ns.saturating_sub(timeout_ns),
+        };
+        let to_ns = match self.closing {
+            Some(Closing::EndOfRecording) => u64::MAX,
+            Some(Closing::Replaced | Closing::Timeout | Closing::Fin | Closing::Rst) | None => {
+                self.last_ns.saturating_add(timeout_ns)
+            }
+        };
+        (from_ns, to_ns)
+    }
+
     /// Whether a packet of these ends begins another flow: a SYN with another initial sequence
     /// number than the one before.
     pub(super) fn is_over_before(&self, packet: &Packet, forward: bool) -> bool {

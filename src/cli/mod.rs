@@ -37,9 +37,9 @@ const LOST: u8 = 3;
 
 /// Replays recordings of estats-record into tables, and shows what is in them.
 ///
-/// With a recording alone: replay if the tables are missing or older than the recording, then a
+/// With a recording alone: replay if the tables are missing or were made of something else, then a
 /// summary. Exit status: 0 fine, 1 findings, 2 wrong usage or environment, 3 done, but the
-/// recording lost data.
+/// recording lost data, or is not whole.
 #[derive(Debug, Parser)]
 #[command(
     name = "estats-analyze",

@@ -119,9 +119,9 @@ pub struct Sample<'a> {
 /// A snapshot with its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Polled<'a> {
-    /// Number of the connection and CLOCK_MONOTONIC of its beginning; none for a socket that is
-    /// not recorded otherwise.
-    pub connection: Option<(u64, u64)>,
+    /// Number of the connection and CLOCK_MONOTONIC of its beginning, where that was seen; none for
+    /// a socket that is not recorded otherwise.
+    pub connection: Option<(u64, Option<u64>)>,
     /// What was read.
     pub snapshot: &'a Snapshot,
 }

@@ -27,11 +27,14 @@ struct Out {
     remote: Option<String>,
 }
 
+/// Number and beginning of a connection, as a snapshot has them.
+type Known = (u64, Option<u64>);
+
 #[derive(Default)]
 struct Collect {
     ended: Vec<Out>,
     sampled: Vec<(u64, u64, Row)>,
-    polled: Vec<(u64, Option<(u64, u64)>)>,
+    polled: Vec<(u64, Option<Known>)>,
 }
 
 impl Output for &mut Collect {

@@ -13,10 +13,17 @@ pub enum LogError {
     OutputExists(PathBuf),
     /// No space is left on the device, or the quota is used up.
     #[error(
-        "disk full: cannot write {path}: {source}; free some space, or bound the recording with \
-         --max-size. The recording is readable up to the last second"
+        "disk full: cannot write {path}: {source}; {}", if *.made {
+            "free some space, or choose another directory with -o, and run it again. What is there is \
+             unfinished"
+        } else {
+            "free some space, or bound the recording with --max-size. The recording is readable up to \
+             the last second"
+        }
     )]
     DiskFull {
+        /// It is made of a capture or of other recordings, and can be made again.
+        made: bool,
         /// The file that could not grow.
         path: PathBuf,
         /// What the system said.
@@ -91,12 +98,20 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The same of a recording that is made of a capture or of other recordings.
+    pub(crate) fn of_made(mut self) -> Self {
+        if let Self::DiskFull { made, .. } = &mut self {
+            *made = true;
+        }
+        self
+    }
+
     /// An I/O error with its circumstances; a full disk is told apart, since the remedy differs.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path, source }
+                Self::DiskFull { made: false, path, source }
             }
             _ => Self::Io { action, path, source },
         }

@@ -176,6 +176,8 @@ pub struct LedgerScan {
     pub removed: BTreeSet<u32>,
     removed_rows: Vec<DroppedRows>,
     pub snapshots_drained_ns: u64,
+    /// Records that were missing from what the recording was made of.
+    pub missing: u64,
 }
 
 impl LedgerScan {
@@ -196,6 +198,9 @@ impl LedgerScan {
                 let sum = self.left_out.entry(*cpu).or_default();
                 *sum = sum.saturating_add(*count);
             }
+            RawRow::Row(LedgerRow::Missing { count, .. }) => {
+                self.missing = self.missing.saturating_add(*count);
+            }
             RawRow::DroppedRows(rows) => self.removed_rows.push(*rows),
             RawRow::SnapshotsDrained(ts_ns) => {
                 self.snapshots_drained_ns = self.snapshots_drained_ns.max(*ts_ns);
@@ -208,7 +213,6 @@ impl LedgerScan {
                 | LedgerRow::Skipped { .. }
                 | LedgerRow::LatePoll { .. }
                 | LedgerRow::SlowPoll { .. }
-                | LedgerRow::Missing { .. }
                 | LedgerRow::NotIp { .. }
                 | LedgerRow::Malformed { .. }
                 | LedgerRow::Lacking { .. },
@@ -313,6 +317,21 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
         }
     }
     (scan.unknown, scan.ledger, scan.begun) = (unknown, ledger, begun);
+    Ok(scan)
+}
+
+/// Reads the ledger alone.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn ledger(recording: &Recording) -> Result<LedgerScan, LogError> {
+    let mut scan = LedgerScan::default();
+    for number in recording.segments(Stream::Ledger)? {
+        segment_of(recording, Stream::Ledger, number, &mut |batch| {
+            ledger::decode(batch)?.iter().for_each(|row| scan.row(row));
+            Ok(Marks::default())
+        })?;
+    }
     Ok(scan)
 }
 

@@ -22,7 +22,7 @@ use super::crc::crc32_on;
 use super::ledger::Ring;
 use super::reader::Recording;
 use super::report::Finding;
-use super::scan::scan;
+use super::scan::{self, scan};
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest};
 
@@ -71,6 +71,8 @@ pub struct Survey {
     pub missing: Vec<Missing>,
     /// How many records are, if that is known.
     pub records: Option<u64>,
+    /// Records that were missing from what it was made of, and stand in its ledger as that.
+    pub carried: u64,
     /// Connections whose beginning is not there, if that is known.
     pub connections: Option<u64>,
     /// Losses that the totals have and the ledger has not.
@@ -86,7 +88,10 @@ pub struct Survey {
 impl Survey {
     /// Whether nothing is missing or wrong.
     pub fn is_whole(&self) -> bool {
-        self.findings.is_empty() && self.missing.is_empty() && self.unfinished.is_none()
+        self.findings.is_empty()
+            && self.missing.is_empty()
+            && self.unfinished.is_none()
+            && self.carried == 0
     }
 
     pub(super) fn order(&self, stream: Stream) -> &[u32] {
@@ -105,6 +110,13 @@ impl fmt::Display for Survey {
         };
         let findings: Vec<_> = self.findings.iter().filter(is_end).collect();
         match &self.unfinished {
+            None if findings.is_empty() && self.missing.is_empty() => {
+                return write!(
+                    f,
+                    "{dir} was made of a recording that was not whole; rows that missing records may \
+                     belong to are marked lossy"
+                );
+            }
             None => write!(f, "{dir} is not whole")?,
             Some(Unfinished::Recorder) => {
                 write!(f, "{dir} was not closed: the recorder was killed, or is still at work")?;
@@ -169,7 +181,9 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
             let of = found.iter().filter(|f| f.stream == stream);
             (stream, of.map(|f| f.number).collect())
         });
-        return Ok(Survey { dir, order: order.into(), fingerprint, ..Survey::default() });
+        let carried = scan::ledger(recording)?.missing;
+        let order = order.into();
+        return Ok(Survey { dir, order, fingerprint, carried, ..Survey::default() });
     }
     let mut scan = scan(recording)?;
     let placed = place(recording, &mut scan)?;
@@ -184,6 +198,7 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     order.push((Stream::Ledger, recording.segments(Stream::Ledger)?));
     let mut survey = Survey { dir, findings, order, fingerprint, ..Survey::default() };
     survey.unfinished = unfinished(manifest);
+    survey.carried = scan.ledger.missing;
     account::account(recording, &scan, &mut survey)?;
     Ok(survey)
 }

@@ -29,7 +29,7 @@ pub(super) fn spec() -> TableSpec {
             "When this socket was read, CLOCK_MONOTONIC.",
         ),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; that of the open snapshot may be somewhat less than 0.")
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; NULL if its beginning was not seen; that of the open snapshot may be somewhat less than 0.")
             .since_begin(),
         ColumnSpec::new(
             "why",
@@ -82,7 +82,8 @@ pub(super) fn spec() -> TableSpec {
 pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, polled: &Polled<'_>) {
     let s = polled.snapshot;
     let ts_ns = s.header.ts_ns;
-    let t_s = polled.connection.map_or(Cell::Null, |(_, begin_ns)| {
+    let begin_ns = polled.connection.and_then(|(_, begin_ns)| begin_ns);
+    let t_s = begin_ns.map_or(Cell::Null, |begin_ns| {
         // The open snapshot may come before the connection's own idea of its beginning.
         Cell::Float((i128::from(ts_ns) - i128::from(begin_ns)) as f64 / 1e9)
     });

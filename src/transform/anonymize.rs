@@ -10,7 +10,7 @@ use super::cryptopan::{CryptoPan, KEY};
 use super::names::{Names, Of};
 use super::rounds::{self, Marked, Take};
 use super::scrub::scrub;
-use super::{PerCpu, Report, TransformError, create, end_ns, finish, refused};
+use super::{Report, TransformError, create, end_ns, finish, lacking, refused, totals_there};
 use crate::log::{Derivation, Manifest, RawRow, Recording, RecordingWriter};
 use crate::schema::SocketField;
 use crate::wire::{Header, Lifecycle, Operation, Packet, Snapshot};
@@ -50,7 +50,10 @@ impl Key {
 /// [`TransformError`].
 pub fn anonymize(recording: &Recording, dir: &Path, key: &Key) -> Result<Report, TransformError> {
     let mut anonymous = Anonymous { pan: CryptoPan::new(&key.0), names: Names::new(&key.0) };
-    let manifest = anonymous.manifest(recording.manifest());
+    let mut manifest = anonymous.manifest(recording.manifest());
+    let (totals, absent) = totals_there(recording)?;
+    manifest.totals = totals;
+    let end_ns = end_ns(recording)?;
     let writer = create(dir, &manifest, recording.first_segment()?)?;
     let mut copy = Copy { writer, anonymous };
     for row in recording.raw_ledger() {
@@ -60,12 +63,15 @@ pub fn anonymize(recording: &Recording, dir: &Path, key: &Key) -> Result<Report,
         }
         copy.writer.raw_ledger(&row)?;
     }
+    for row in lacking(recording, end_ns)? {
+        copy.writer.ledger(&row)?;
+    }
     rounds::read(recording, &mut copy)?;
     if copy.writer.rows() == 0 && manifest.totals.is_none() {
         return refused(format!("{} has no record", recording.dir().display()));
     }
     // What an earlier cut left out stands in the ledger already.
-    finish(copy.writer, manifest, &PerCpu::default(), end_ns(recording)?)
+    finish(copy.writer, manifest, &absent, end_ns)
 }
 
 /// The option that stands for every interface.

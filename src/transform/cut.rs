@@ -10,6 +10,7 @@ use super::rounds::{self, Marked, Take};
 use super::select::Selection;
 use super::{
     PerCpu, Report, TransformError, clock_at, clocks, create, derived_uuid, end_ns, finish,
+    lacking, totals_there,
 };
 use crate::import::Prefix;
 use crate::log::{
@@ -84,6 +85,8 @@ pub fn cut(recording: &Recording, dir: &Path, options: &Options) -> Result<Repor
         }
     }
     // What --max-size removed was there before its second mark.
+    let (totals, absent) = totals_there(recording)?;
+    manifest.totals = totals;
     let removed = replay::removed(recording)?.iter().any(|r| range.meets(r.since_ns, r.until_ns));
     let first = if removed { recording.first_segment()? } else { 0 };
     let writer = create(dir, &manifest, first)?;
@@ -94,11 +97,15 @@ pub fn cut(recording: &Recording, dir: &Path, options: &Options) -> Result<Repor
         left_out: PerCpu::default(),
         records_left_out: PerCpu::default(),
         malformed: BTreeMap::new(),
+        absent,
         lost: Vec::new(),
         connections: 0,
         marks_left_out: false,
     };
     cutter.ledger(recording, &samples, removed, is_whole)?;
+    for row in lacking(recording, end_ns(recording)?)? {
+        cutter.lacking(&row)?;
+    }
     if let Some(from_ns) = range.from_ns {
         cutter.begin(recording, from_ns)?;
     }
@@ -114,7 +121,8 @@ pub fn cut(recording: &Recording, dir: &Path, options: &Options) -> Result<Repor
     if !is_whole {
         manifest.totals = manifest.totals.as_ref().map(|totals| cutter.totals(totals, &manifest));
     }
-    let left_out = if is_whole { PerCpu::default() } else { cutter.left_out };
+    let mut left_out = if is_whole { PerCpu::default() } else { cutter.left_out };
+    cutter.absent.iter().for_each(|(cpu, n)| left_out.add(cpu, n));
     finish(cutter.writer, manifest, &left_out, end_ns)
 }
 
@@ -194,6 +202,8 @@ struct Cutter {
     records_left_out: PerCpu,
     /// Malformed packets of the range, by hook.
     malformed: BTreeMap<String, u64>,
+    /// Numbers of records that the original lacks.
+    absent: PerCpu,
     /// Losses left out: CPU, hook, number.
     lost: Vec<(u16, &'static str, u64)>,
     /// Connections that begin, or were open at the beginning.
@@ -274,6 +284,22 @@ impl Cutter {
         Ok(())
     }
 
+    /// What the original lacks, if it was made in the time that is kept, or the beginning was not seen.
+    fn lacking(&mut self, row: &LedgerRow) -> Result<(), TransformError> {
+        let (LedgerRow::Missing { ts_ns, since_ns, .. } | LedgerRow::Loss { ts_ns, since_ns, .. }) =
+            *row
+        else {
+            return Ok(());
+        };
+        if self.range.meets(since_ns, ts_ns) {
+            self.writer.ledger(row)?;
+        } else if let LedgerRow::Loss { cpu, hook, lost, .. } = *row {
+            self.left_out.add(cpu, lost);
+            self.lost.push((cpu, hook.name(), lost));
+        }
+        Ok(())
+    }
+
     /// What was open at the beginning.
     fn begin(&mut self, recording: &Recording, from_ns: u64) -> Result<(), TransformError> {
         let carried = carried(recording, &self.selection, from_ns)?;
@@ -306,7 +332,8 @@ impl Cutter {
                 emitted: cpu.emitted,
                 logged: cpu.logged.saturating_sub(self.records_left_out.get(cpu.cpu)),
                 lost_by_hook,
-                left_out: self.left_out.get(cpu.cpu),
+                // What the original lacks besides.
+                left_out: self.left_out.get(cpu.cpu).saturating_add(self.absent.get(cpu.cpu)),
             }
         });
         let ended = manifest.ended.map_or(manifest.started.monotonic_ns, |e| e.monotonic_ns);

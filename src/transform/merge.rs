@@ -12,9 +12,12 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 
 use super::rounds::{self, Marked, Take};
-use super::{PerCpu, Report, TransformError, create, cut, derived_uuid, end_ns, finish, refused};
+use super::{
+    PerCpu, Report, TransformError, create, cut, derived_uuid, end_ns, finish, lacking, refused,
+    totals_there,
+};
 use crate::log::{
-    CpuTotals, Derivation, Import, Interface, LedgerRow, Manifest, RawRow, Recording,
+    CpuTotals, Derivation, Import, Interface, LedgerRow, LogError, Manifest, RawRow, Recording,
     RecordingWriter, Totals, marker,
 };
 use crate::schema::Hook;
@@ -64,7 +67,7 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<Report, TransformEr
         }
     }
     merger.release(u64::MAX)?;
-    let (totals, left_out) = merger.totals(&sorted, &manifest);
+    let (totals, left_out) = merger.totals(&sorted, &manifest)?;
     manifest.totals = Some(totals);
     finish(merger.writer, manifest, &left_out, end_ns(last)?)
 }
@@ -150,6 +153,11 @@ fn add_capture(import: &mut Import, next: &Import) {
     import.truncated = both(&import.truncated, &next.truncated, "; ");
 }
 
+fn totals_of(recordings: &[&Recording]) -> Result<Vec<Totals>, LogError> {
+    let totals = recordings.iter().map(|r| totals_there(r).map(|(totals, _)| totals));
+    Ok(totals.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
 struct Merger {
     writer: RecordingWriter,
     /// They are parts cut of one recording.
@@ -197,6 +205,12 @@ impl Merger {
             self.polls = self.next_poll;
         }
         self.ledger(recording)?;
+        for row in lacking(recording, end_ns(recording)?)? {
+            if let LedgerRow::Loss { cpu, hook, lost, .. } = &row {
+                *self.lost.entry((*cpu, hook.name())).or_default() += lost;
+            }
+            self.writer.ledger(&row)?;
+        }
         rounds::read(recording, self)?;
         if !self.parts {
             for cpu in manifest.totals.iter().flat_map(|t| &t.per_cpu) {
@@ -254,7 +268,8 @@ impl Merger {
                 },
             };
             // Both parts have the rows that overlap their border.
-            if (from_ns..to_ns).contains(&at_ns) {
+            let is_missing = matches!(raw, RawRow::Row(LedgerRow::Missing { .. }));
+            if is_missing || (from_ns..to_ns).contains(&at_ns) {
                 self.release(at_ns)?;
                 if let RawRow::Row(LedgerRow::Loss { cpu, hook, lost, .. }) = &raw {
                     *self.lost.entry((*cpu, hook.name())).or_default() += lost;
@@ -317,10 +332,14 @@ impl Merger {
         Ok(())
     }
 
-    fn totals(&self, recordings: &[&Recording], manifest: &Manifest) -> (Totals, PerCpu) {
+    fn totals(
+        &self,
+        recordings: &[&Recording],
+        manifest: &Manifest,
+    ) -> Result<(Totals, PerCpu), LogError> {
         let mut cpus: BTreeMap<u16, CpuTotals> = BTreeMap::new();
         let mut totals = Totals::default();
-        for of in recordings.iter().filter_map(|r| r.manifest().totals.as_ref()) {
+        for of in &totals_of(recordings)? {
             totals.connections += of.connections;
             totals.map_failures += of.map_failures;
             for cpu in &of.per_cpu {
@@ -358,7 +377,7 @@ impl Merger {
         cpus.values().for_each(|cpu| left_out.add(cpu.cpu, cpu.left_out));
         totals.per_cpu = cpus.into_values().collect();
         totals.malformed = self.malformed.clone();
-        (totals, left_out)
+        Ok((totals, left_out))
     }
 }
 

@@ -124,6 +124,16 @@ impl Script {
         self.writer.packet(Packet { seq, ..packet }).expect("packet");
     }
 
+    /// The manifest at the end, with an account of what was written and of these losses.
+    fn closed(&self, manifest: Manifest, lost: &[(Hook, u64)]) -> Manifest {
+        let lost_by_hook = lost.iter().map(|(hook, n)| (hook.name().to_owned(), *n)).collect();
+        let emitted = self.seq + lost.iter().map(|(_, n)| n).sum::<u64>();
+        let logged = self.seq;
+        let cpu = CpuTotals { cpu: 0, emitted, logged, lost_by_hook, ..CpuTotals::default() };
+        let totals = Totals { duration_ns: 1000 * MS, per_cpu: vec![cpu], ..Totals::default() };
+        Manifest { ended: Some(clock(T0 + 1000 * MS)), totals: Some(totals), ..manifest }
+    }
+
     fn marker(&mut self, ms: u64) {
         self.writer.drained(T0 + ms * MS).expect("marker");
         self.writer.ledger(&LedgerRow::Clock(T0 + ms * MS, clock(T0 + ms * MS))).expect("clock");
@@ -332,7 +342,8 @@ pub fn skipped(dir: &Path) {
     let row = LedgerRow::Skipped { ts_ns, hook: Hook::CongState, count: 2, since_ns };
     s.writer.ledger(&row).expect("skipped");
     s.marker(700);
-    s.writer.finish(&manifest()).expect("finish");
+    let manifest = s.closed(manifest(), &[]);
+    s.writer.finish(&manifest).expect("finish");
 }
 
 /// The schema of a table, which one without rows has too.
@@ -435,6 +446,8 @@ pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
         s.writer.ledger(&LedgerRow::Loss { ts_ns, cpu: 0, hook, lost: 5, since_ns }).expect("loss");
     }
     s.marker(300);
+    let lost: Vec<_> = lost.into_iter().map(|hook| (hook, 5)).collect();
+    let manifest = s.closed(manifest, &lost);
     s.writer.finish(&manifest).expect("finish");
 }
 
@@ -475,6 +488,20 @@ pub fn transposed(path: &Path) -> String {
         }
     }
     out
+}
+
+/// All cells of a batch, row by row.
+pub fn cells(batch: &RecordBatch) -> Vec<std::collections::BTreeMap<String, String>> {
+    let options = FormatOptions::new().with_null("NULL");
+    let mut rows = vec![std::collections::BTreeMap::new(); batch.num_rows()];
+    for (column, field) in batch.columns().iter().zip(batch.schema().fields()) {
+        let column = displayable(column);
+        let text = ArrayFormatter::try_new(column.as_ref(), &options).expect("formatter");
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.insert(field.name().clone(), text.value(i).to_string());
+        }
+    }
+    rows
 }
 
 /// Value of a column in a row, as text.

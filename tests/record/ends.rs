@@ -154,7 +154,8 @@ fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
     let rows = finished.with_port(listener.address().port());
     assert_eq!(rows.len(), 2);
     for row in &rows {
-        assert_eq!(row.completeness(), "ended_after");
+        // What came after the last mark is not known.
+        assert_eq!(row.completeness(), "lossy");
         let missing_ns = killed_ns.saturating_sub(row.identity.int("end_ns") as u64);
         // Batches are a second old at most, when a round (10 ms, on a busy host more) is over.
         assert!(missing_ns < 1_300_000_000, "{} ms are missing", missing_ns / 1_000_000);

@@ -18,6 +18,7 @@ mod ends;
 mod errors;
 mod filters;
 mod flows;
+mod killed;
 mod life;
 mod limits;
 mod loss;
