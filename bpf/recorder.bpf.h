@@ -20,6 +20,9 @@ const volatile bool filter_cgroup __weak = false;
 const volatile bool filter_netns __weak = false;
 const volatile bool filter_port __weak = false;
 const volatile bool filter_addr __weak = false;
+const volatile bool filter_comm __weak = false;
+const volatile bool filter_not_port __weak = false;
+const volatile bool filter_not_addr __weak = false;
 const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 const volatile bool with_packets __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
@@ -150,6 +153,7 @@ struct conn {
 	u8 closed;
 	u8 close_lost; /* no room for the close record */
 	u8 begun_before;
+	u8 used; /* whoever reads what was received has been looked at */
 	u8 active;
 	u8 established;
 	u8 handshake; /* the handshake's results have been sent */
@@ -166,6 +170,7 @@ struct conn {
 	u8 ip_tos_out;
 	u8 seen_ip_in;
 	u8 seen_ip_out;
+	u32 mptcp; /* token, once it is known */
 	struct segment segment;
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	u32 pending[PENDING_COUNT];
@@ -203,8 +208,10 @@ struct conn {
  */
 struct owner {
 	u32 pid;
-	u16 inherited;
-	u16 followed; /* the process was one of those recorded when it became the owner */
+	u8 inherited;
+	u8 followed; /* the process was one of those recorded when it became the owner */
+	u8 named;    /* it had one of the names asked for */
+	u8 pad;
 	char comm[COMM_LEN];
 };
 
@@ -219,6 +226,14 @@ static __always_inline struct cpu_counters *cpu_counters(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline void count_refused(void)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu)
+		__sync_fetch_and_add(&cpu->refused, 1);
 }
 
 static __always_inline void count_map_failure(void)

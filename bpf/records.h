@@ -68,7 +68,7 @@ struct lifecycle_record {
 	u8 active;
 	u8 established;
 	u8 first_fin;
-	u8 pad[4];
+	u32 mptcp; /* token of the MPTCP connection; 0: plain TCP */
 };
 
 _Static_assert(sizeof(struct lifecycle_record) == 144, "lifecycle_record is part of the ABI");
@@ -120,6 +120,7 @@ struct cpu_counters {
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
 	u64 not_ip[2]; /* packets of other protocols that interfaces got, that they gave */
+	u64 refused;   /* connections that no filter let pass */
 };
 
 #endif

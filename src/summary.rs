@@ -1,5 +1,6 @@
 //! The connections of a recording as a table a person reads, or as JSON.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
@@ -55,6 +56,8 @@ pub struct Line {
     pub completeness: Option<String>,
     /// Octets of payload sent, those sent again included.
     pub octets_sent: Option<i64>,
+    /// Token of the MPTCP connection that it is a subflow of.
+    pub mptcp_id: Option<i64>,
     /// Why it was not faster.
     #[serde(flatten)]
     pub why: Figures,
@@ -89,6 +92,7 @@ impl Line {
             close_reason: flow.close_reason().map(|r| r.name().to_owned()),
             completeness: Some(ended.completeness().name().to_owned()),
             octets_sent: value(Var::HCDataOctetsOut),
+            mptcp_id: known.map(|l| i64::from(l.mptcp)).filter(|&token| token != 0),
             why,
         }
     }
@@ -173,6 +177,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
             "remote_port",
             "pid",
             "comm",
+            "mptcp_id",
             "congestion_control",
             "opened_by",
             "closed_by",
@@ -232,6 +237,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, connections.texts("opened_by"), |l, v| l.opened_by = v);
     fill(all, connections.texts("closed_by"), |l, v| l.closed_by = v);
     fill(all, connections.texts("close_reason"), |l, v| l.close_reason = v);
+    fill(all, connections.ints("mptcp_id"), |l, v| l.mptcp_id = v);
     fill(all, connections.texts("completeness"), |l, v| l.completeness = v);
     fill(all, connections.texts("congestion_control"), |l, v| l.congestion_control = v);
     fill(all, connections.floats("duration_s"), |l, v| l.duration_s = v);
@@ -347,6 +353,9 @@ pub fn render(lines: &[Line], top: usize) -> String {
             }
         }
     }
+    for line in subflows(lines).iter().take(top) {
+        out.push_str(line);
+    }
     if lines.len() > top {
         out.push_str(&format!(
             "{} connections, the {top} with the most octets shown; --top N shows more, --json all\n",
@@ -354,6 +363,31 @@ pub fn render(lines: &[Line], top: usize) -> String {
         ));
     }
     out
+}
+
+/// A line for each MPTCP connection: its subflows, and what they carried together.
+fn subflows(lines: &[Line]) -> Vec<String> {
+    let mut tokens: BTreeMap<i64, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        if let Some(token) = line.mptcp_id {
+            tokens.entry(token).or_default().push(line);
+        }
+    }
+    let mut groups: Vec<_> = tokens.into_iter().collect();
+    groups.sort_by_key(|(_, of)| of.first().map(|line| line.conn_id));
+    let together = |of: &[&Line], octets: fn(&Line) -> Option<i64>| {
+        // One that is not known leaves the sum unknown.
+        bytes(of.iter().map(|line| octets(line)).sum::<Option<i64>>())
+    };
+    let line = |(token, of): (i64, Vec<&Line>)| {
+        let ids: Vec<String> = of.iter().map(|line| line.conn_id.to_string()).collect();
+        let acked = together(&of, |line| line.octets_acked);
+        let received = together(&of, |line| line.octets_received);
+        let are = if of.len() == 1 { "connection" } else { "connections" };
+        let ids = ids.join(", ");
+        format!("MPTCP {token}: {are} {ids}: {acked} acked, {received} received\n")
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn millis(us: Option<i64>) -> String {
@@ -383,6 +417,32 @@ mod tests {
         let text = render(&[line], 10);
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["3", "-", "--", "-", "-", "-", "-", "0", "B", "-", "-", "-/-", "-", "-"]);
+    }
+
+    #[test]
+    fn subflows_are_put_together() {
+        let line = |conn_id, mptcp_id, octets_received| Line {
+            conn_id,
+            mptcp_id,
+            octets_acked: Some(1000),
+            octets_received,
+            ..Line::default()
+        };
+        let lines = [
+            line(1, Some(9), Some(5)),
+            line(2, None, None),
+            line(3, Some(7), None),
+            line(4, Some(9), Some(6)),
+        ];
+        let text = render(&lines, 10);
+        let last: Vec<&str> = text.lines().skip(5).collect();
+        assert_eq!(
+            last,
+            [
+                "MPTCP 9: connections 1, 4: 2.0 kB acked, 11 B received",
+                "MPTCP 7: connection 3: 1.0 kB acked, - received",
+            ]
+        );
     }
 
     #[test]

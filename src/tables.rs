@@ -39,7 +39,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 5;
+pub const TABLES_VERSION: u32 = 6;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]

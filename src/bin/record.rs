@@ -88,15 +88,24 @@ struct Record {
     /// Begin a new segment after this size or time (256M, 10m)
     #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
     rotate: Rotate,
-    /// Only connections with this local or remote port
-    #[arg(long, value_name = "N")]
+    /// Only connections with one of these local or remote ports (80,443)
+    #[arg(long, value_name = "N", value_delimiter = ',')]
     port: Vec<u16>,
-    /// Only connections with a local or remote address in this prefix
-    #[arg(long, value_name = "CIDR")]
+    /// No connections with one of these local or remote ports
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    not_port: Vec<u16>,
+    /// Only connections with a local or remote address in one of these prefixes
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     addr: Vec<Addresses>,
-    /// Only connections of this process and its children
-    #[arg(long, value_name = "N")]
+    /// No connections with a local or remote address in one of these prefixes
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    not_addr: Vec<Addresses>,
+    /// Only connections of this process and its children: those they open, accept or use
+    #[arg(long, value_name = "N", value_delimiter = ',')]
     pid: Vec<u32>,
+    /// Only connections of processes (or threads) with this name: those they open, accept or use
+    #[arg(long, value_name = "NAME", value_parser = comm)]
+    comm: Vec<String>,
     /// Only connections of this cgroup (v2) and those below it
     #[arg(long, value_name = "PATH")]
     cgroup: Vec<String>,
@@ -196,6 +205,11 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .checked_next_power_of_two()
         .and_then(|n| u32::try_from(n).ok())
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
+}
+
+/// A process's name: anything but nothing.
+fn comm(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("a process has a name".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// A time, which here may be 0.
@@ -313,7 +327,10 @@ fn record(args: Record) -> Result<ExitCode> {
         dir: dir.clone(),
         filters: Filters {
             ports: args.port,
+            not_ports: args.not_port,
             addresses: args.addr,
+            not_addresses: args.not_addr,
+            comms: args.comm,
             pids: args.pid,
             cgroups: args.cgroup,
             netns: args.netns,
@@ -384,6 +401,9 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::RunsOn(pid) => say(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
         )),
+        Notice::NothingMatched(filters, others) => {
+            say(&format!("{clear}no connection matched {filters}; {others} others were seen\n"))
+        }
         Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
         Notice::StillOpen(n) => say(&format!(
             "{clear}connections of the command that were still open {:?} after its end: {n}; their \

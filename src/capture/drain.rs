@@ -154,6 +154,7 @@ struct Counters {
     map_failures: u64,
     /// Received, sent.
     not_ip: [u64; 2],
+    refused: u64,
 }
 
 /// Drains the rings and keeps the account.
@@ -382,6 +383,11 @@ impl<'obj> Drain<'obj> {
         self.sink.borrow().begun.as_ref().map_or(0, |begun| begun.len() as u64)
     }
 
+    /// Connections that the filters left out, as far as the account goes.
+    pub(super) fn refused(&self) -> u64 {
+        self.before.iter().map(|c| c.refused).sum()
+    }
+
     /// Gives a socket that was read over netlink the identity of the connection that the hooks
     /// record; false if they record none with these ends.
     pub(super) fn identify(&self, s: &mut Snapshot) -> bool {
@@ -459,7 +465,7 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(Hook::ALL.len() + 1);
             let (lost, map_failures) = (lost.to_vec(), rest[0]);
-            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]] }
+            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]], refused: rest[3] }
         })
         .collect())
 }

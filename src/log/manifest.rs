@@ -192,8 +192,17 @@ pub struct RecordOptions {
     pub all: bool,
     /// Ports, either side; empty for any.
     pub ports: Vec<u16>,
+    /// Ports that neither side has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_ports: Vec<u16>,
     /// Address prefixes, either side; empty for any.
     pub addresses: Vec<String>,
+    /// Address prefixes that neither side is in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_addresses: Vec<String>,
+    /// Names of the owners' processes; empty for any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comms: Vec<String>,
     /// Process ids whose trees were recorded; empty for any.
     pub pids: Vec<u32>,
     /// Cgroup paths; empty for any.

@@ -18,6 +18,7 @@ mod flows;
 mod life;
 mod limits;
 mod loss;
+mod mptcp;
 mod packets;
 mod processes;
 mod run;
