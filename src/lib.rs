@@ -60,6 +60,7 @@ pub mod manual;
 pub mod query;
 
 pub mod units;
+pub mod visible;
 
 #[cfg(test)]
 mod testing;

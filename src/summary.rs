@@ -18,6 +18,7 @@ use crate::limits::Limit;
 use crate::schema::Var;
 use crate::sink::SinkError;
 use crate::tables::Figures;
+use crate::visible::visible;
 
 /// One connection in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -307,7 +308,9 @@ pub fn render(lines: &[Line], top: usize) -> String {
     ];
     table.set_header(NAMES);
     for line in &shown {
-        let text = |s: &Option<String>| s.clone().unwrap_or_else(|| "-".to_owned());
+        let text = |s: &Option<String>| {
+            s.as_deref().map_or_else(|| "-".to_owned(), |s| visible(s).into_owned())
+        };
         let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let arrow = match line.opened_by.as_deref() {
             Some("local") => "->",
@@ -417,6 +420,14 @@ mod tests {
         let text = render(&[line], 10);
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["3", "-", "--", "-", "-", "-", "-", "0", "B", "-", "-", "-/-", "-", "-"]);
+    }
+
+    #[test]
+    fn names_cannot_write_on_the_terminal() {
+        let owner = Some("\x1b[2J\n9 forged/1".to_owned());
+        let text = render(&[Line { conn_id: 1, owner, ..Line::default() }], 10);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("\\x1b[2J\\n9 forged/1") && !text.contains('\x1b'), "{text}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use estats::{
     },
     log::WriterOptions,
     schema::Hook,
-    traffic, units,
+    traffic, units, visible,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -277,6 +277,9 @@ fn optional_hook(name: &str) -> Result<Hook, String> {
     })
 }
 
+/// Takes what is on the terminal's line away.
+const CLEAR: &str = "\r\x1b[K";
+
 /// Flows in a table of `--top`.
 const TOP_ROWS: usize = 20;
 
@@ -312,6 +315,7 @@ fn check(hooks: Hooks, transport: Way, btf: Option<PathBuf>, json: bool) -> Resu
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
+    let text = if json { text } else { visible::lines(&text).into_owned() };
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
@@ -373,12 +377,12 @@ fn record(args: Record) -> Result<ExitCode> {
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
     // Takes the status line away.
-    let clear = if live { "\r\x1b[K" } else { "" };
+    let clear = if live { CLEAR } else { "" };
     let mut before = Progress::default();
     let outcome = capture::record(&options, &stop, |notice| match notice {
         Notice::Recording => say(&format!("recording to {}\n", dir.display())),
         Notice::Progress(p) if live => {
-            say(&format!("\r\x1b[K{}", status(p, &before)));
+            say(&format!("{CLEAR}{}", status(p, &before)));
             before = *p;
         }
         Notice::Progress(_) => {}
@@ -389,7 +393,7 @@ fn record(args: Record) -> Result<ExitCode> {
             }
             // A reader that closed the pipe has seen enough; the recording goes on.
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
-            let _ = std::io::stdout().write_all(table.as_bytes());
+            let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
@@ -447,8 +451,11 @@ const NAMED: usize = 8;
 
 /// Which processes live on without the command that they came of.
 fn outlive(left: &[(u32, String)]) -> String {
-    let mut names: Vec<String> =
-        left.iter().take(NAMED).map(|(pid, comm)| format!("{pid} ({comm})")).collect();
+    let mut names: Vec<String> = left
+        .iter()
+        .take(NAMED)
+        .map(|(pid, comm)| format!("{pid} ({})", visible::visible(comm)))
+        .collect();
     if left.len() > NAMED {
         names.push(format!("and {} more", left.len() - NAMED));
     }
@@ -472,7 +479,9 @@ fn is_ignored(signal: i32) -> bool {
 /// A recording goes on though nobody listens: a closed standard error is no reason to panic, as
 /// `eprintln!` does.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    // Of escape sequences only our own, which takes the status line away.
+    let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
+    let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }
 
 /// One line: counts so far, and rates since `before`.

@@ -1,6 +1,6 @@
 //! `cut`: a part of a recording.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -74,7 +74,7 @@ pub(super) fn print(report: &Report, output: &Path, json: bool) -> anyhow::Resul
             "estats-analyze: the original was not closed, so what was made of it is not either"
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = super::screen();
     write!(out, "{} records in {}", report.records, output.display())?;
     match report.left_out {
         0 => writeln!(out)?,

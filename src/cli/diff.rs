@@ -1,7 +1,7 @@
 //! `diff`: two recordings against each other.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print_json(&diff)?;
     } else {
         let text = diff::render(&diff, (&names.0, &names.1), arguments.all);
-        io::stdout().lock().write_all(text.as_bytes())?;
+        super::screen().write_all(text.as_bytes())?;
     }
     if let Some(path) = &arguments.html {
         page(path, &diff, &recordings, (a, b), names, arguments.top)?;

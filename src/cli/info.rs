@@ -1,14 +1,15 @@
 //! `info`: what is in a recording.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
 use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::visible::visible;
 use estats::wire::Event;
 
-use super::print_json;
+use super::{print_json, screen};
 
 /// What the totals say, or what the streams show where there are none.
 #[derive(Default)]
@@ -52,9 +53,9 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     for (label, text) in lines {
-        writeln!(out, "{label:<12}  {}", text.trim())?;
+        writeln!(out, "{label:<12}  {}", visible(text.trim()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

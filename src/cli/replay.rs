@@ -126,7 +126,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print_json(&report.tables)?;
         return Ok(exit_code(report.lost));
     }
-    let mut out = io::stdout().lock();
+    let mut out = super::screen();
     for entry in &report.tables.files {
         writeln!(out, "{:>12} rows  {}", entry.rows, entry.file)?;
     }

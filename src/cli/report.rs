@@ -1,7 +1,7 @@
 //! `report`: one HTML file.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,6 +45,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = arguments.output.clone().unwrap_or_else(|| arguments.run.join("report.html"));
     fs::write(&path, &page)
         .map_err(|e| anyhow!("cannot write {}: {e}; name another file with -o", path.display()))?;
-    writeln!(io::stdout().lock(), "{}, {:.1} MB", path.display(), page.len() as f64 / 1e6)?;
+    writeln!(super::screen(), "{}, {:.1} MB", path.display(), page.len() as f64 / 1e6)?;
     Ok(exit_code(lost))
 }

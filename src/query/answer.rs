@@ -16,6 +16,7 @@ use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use serde_json::Value;
 
 use super::QueryError;
+use crate::visible::{cell, visible};
 
 /// The rows of an answer.
 ///
@@ -69,7 +70,7 @@ impl Answer {
         for row in &self.rows {
             table.add_row(row.iter().map(|value| match value {
                 Value::Null => "NULL".to_owned(),
-                value => plain(value),
+                value => visible(&plain(value)).into_owned(),
             }));
         }
         for (i, _) in self.numeric.iter().enumerate().filter(|(_, numeric)| **numeric) {
@@ -91,6 +92,7 @@ impl Answer {
         for row in &self.rows {
             line(&mut row.iter().map(|value| match value {
                 Value::Null => String::new(),
+                Value::String(text) => quoted(&cell(text)),
                 value => quoted(&plain(value)),
             }));
         }
