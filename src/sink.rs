@@ -9,15 +9,16 @@ mod manifest;
 mod parquet;
 mod plain;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::{fs, io};
 
 use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use crate::private;
 use crate::tables::{Batches, TableSpec};
 
 pub use layout::{Format, Layout, Partition};
@@ -98,7 +99,7 @@ impl TableFile {
         let name = layout.file(table.name, format.extension());
         let path = dir.join(&name);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|e| SinkError::io("create", parent, e))?;
+            private::create_dir(parent).map_err(|e| SinkError::io("create", parent, e))?;
         }
         let format = match format {
             Format::Parquet => {
@@ -106,7 +107,7 @@ impl TableFile {
             }
             Format::Plain(format) => format,
         };
-        let file = fs::File::create(&path).map_err(|e| SinkError::io("create", &path, e))?;
+        let file = private::replace(&path).map_err(|e| SinkError::io("create", &path, e))?;
         let writer = PlainWriter::new(format, &table.schema(), Hashing::new(file))
             .map_err(|source| SinkError::Arrow { path: path.clone(), source })?;
         Ok(Self::Plain { path, name, rows: 0, writer: Box::new(writer) })
@@ -184,7 +185,7 @@ impl TableSink {
         format: Format,
         threads: usize,
     ) -> Result<Self, SinkError> {
-        fs::create_dir_all(dir).map_err(|e| SinkError::io("create", dir, e))?;
+        private::create_dir(dir).map_err(|e| SinkError::io("create", dir, e))?;
         TablesManifest::remove(&layout.manifest(dir))?;
         let mut writers = Vec::new();
         for table in tables {

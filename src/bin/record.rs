@@ -168,7 +168,7 @@ struct Record {
     ring: u32,
     /// With a command: follow its connections after its end until they close, so long at most
     #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
-          value_parser = linger)]
+          value_parser = units::time)]
     linger: Duration,
     /// Exit with status 3 if records were lost, even if the command failed
     #[arg(long)]
@@ -210,14 +210,6 @@ fn ring_size(text: &str) -> Result<u32, String> {
 /// A process's name: anything but nothing.
 fn comm(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("a process has a name".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-/// A time, which here may be 0.
-fn linger(text: &str) -> Result<Duration, String> {
-    match units::duration(text) {
-        Err(_) if matches!(text, "0" | "0s" | "0ms") => Ok(Duration::ZERO),
-        parsed => parsed,
-    }
 }
 
 /// A hook set by name, or the best.

@@ -37,10 +37,10 @@ pub struct Arguments {
     #[arg(long = "conn", value_name = "N")]
     connections: Vec<u64>,
     /// Connections with this address, or one of this prefix, on either side; may be repeated
-    #[arg(long = "addr", value_name = "CIDR")]
+    #[arg(long = "addr", value_name = "CIDR", value_delimiter = ',')]
     addresses: Vec<Prefix>,
     /// Connections with this port on either side; may be repeated
-    #[arg(long = "port", value_name = "N")]
+    #[arg(long = "port", value_name = "N", value_delimiter = ',')]
     ports: Vec<u16>,
     /// What was made, as JSON
     #[arg(long)]
@@ -93,6 +93,6 @@ fn moment(text: &str) -> Result<Moment, String> {
         let ns = time.timestamp_nanos_opt().and_then(|ns| u64::try_from(ns).ok());
         return ns.map(Moment::Wall).ok_or_else(fault);
     }
-    let duration = units::duration(text).map_err(|_| fault())?;
+    let duration = units::time(text).map_err(|_| fault())?;
     u64::try_from(duration.as_nanos()).map(Moment::Since).map_err(|_| fault())
 }

@@ -1,6 +1,5 @@
 //! `diff`: two recordings against each other.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +8,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use estats::diff::{self, Diff};
 use estats::log::Recording;
+use estats::private;
 use estats::replay::Options;
 use estats::report::{self, Extent, Overview, View};
 
@@ -106,7 +106,8 @@ fn page(
     ];
     let views: Vec<_> = pairs.iter().map(|pair| View::of_pair(&runs, pair.a, pair.b)).collect();
     let page = report::page(&title, &runs, &views, Some(&table))?;
-    fs::write(path, page).map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
+    let written = private::create(path).and_then(|mut file| file.write_all(page.as_bytes()));
+    written.map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
     eprintln!("estats-analyze: wrote {}", path.display());
     Ok(())
 }

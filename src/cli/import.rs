@@ -8,6 +8,7 @@ use clap::Args;
 use estats::import::{Options, Prefix, Report, import};
 
 use super::progress::Progress;
+use super::spool::Spool;
 use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
@@ -16,7 +17,7 @@ use super::{LOST, print_json};
                   Then: estats-analyze run1"
 )]
 pub struct Arguments {
-    /// The capture: pcap or pcapng, plain, in gzip or in zstd
+    /// The capture: pcap or pcapng, plain, in gzip or in zstd; `-` for standard input
     file: PathBuf,
     /// Directory of the recording to make
     #[arg(short, long, value_name = "RUN")]
@@ -37,7 +38,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let options =
         Options { local: arguments.local, payload: arguments.payload, ..Options::default() };
     let bar = Progress::counting("importing", options.read.clone());
-    let report = import(&arguments.file, &arguments.output, &options)?;
+    let spool = Spool::of(&arguments.file, &arguments.output)?;
+    let file = spool.as_ref().map_or(arguments.file.as_path(), Spool::file);
+    let report = import(file, &arguments.output, &options)?;
+    drop(spool);
     drop(bar);
     warn(&report);
     let import = &report.import;

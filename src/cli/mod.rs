@@ -16,6 +16,7 @@ mod replay;
 mod report;
 mod rtt;
 mod shell;
+mod spool;
 mod sql;
 mod variables;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, LogError};
+use crate::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 
@@ -343,7 +344,7 @@ impl Manifest {
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
         let write = || {
-            let mut file = File::create(&partial)?;
+            let mut file = private::replace(&partial)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&partial, &path)?;

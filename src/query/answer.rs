@@ -1,5 +1,6 @@
 //! The rows of an answer, in the formats in which one asks for them.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use arrow::array::{
@@ -16,6 +17,7 @@ use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use serde_json::Value;
 
 use super::QueryError;
+use crate::private;
 use crate::visible::{cell, visible};
 
 /// The rows of an answer.
@@ -104,11 +106,8 @@ impl Answer {
     /// # Errors
     /// [`QueryError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), QueryError> {
-        std::fs::write(path, &self.parquet).map_err(|source| QueryError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
+        let written = private::create(path).and_then(|mut file| file.write_all(&self.parquet));
+        written.map_err(|source| QueryError::Io { action: "write", path: path.to_owned(), source })
     }
 }
 

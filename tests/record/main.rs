@@ -15,6 +15,7 @@ mod ends;
 mod errors;
 mod filters;
 mod flows;
+mod hostile;
 mod life;
 mod limits;
 mod loss;
