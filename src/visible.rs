@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn a_screen_shows_escape_sequences() {
         let mut screen = Screen(Vec::new());
-        writeln!(screen, "{} {}", "\x1b[31m", 7).unwrap();
+        let own = "\x1b[31m";
+        writeln!(screen, "{own} {}", 7).unwrap();
         screen.write_all(b"\xff\x1b").unwrap();
         assert_eq!(String::from_utf8(screen.0).unwrap(), "\\x1b[31m 7\n\u{fffd}\\x1b");
     }
