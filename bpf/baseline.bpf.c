@@ -184,6 +184,7 @@ int sweep(struct bpf_iter__tcp *ctx)
 	if (!conn_live(c) || !conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_sweep, now))
 		return 0;
 	begin(c, ESTATS_HOOK_sweep, now);
+	count_handshake_data(c, tp);
 	read_socket(c, tp, true, now);
 	SET(c, CurrentTs, c->segment_ns);
 	commit(ctx, c, true);

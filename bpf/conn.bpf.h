@@ -101,6 +101,10 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	msk = (const void *)s.msk;
 	r->uid = msk ? BPF_CORE_READ(msk, sk_uid.val) : sk->sk_uid.val;
 	r->sk_err = sk->sk_err;
+	/* In repair mode tcp_disconnect() sends nothing, and sets this after the change of state.
+	 */
+	if (r->event == ESTATS_EVENT_close && !r->sk_err && BPF_CORE_READ_BITFIELD(tp, repair))
+		r->sk_err = ECONNABORTED;
 	read_congestion(r->congestion, icsk);
 	if ((u8)what == ESTATS_EVENT_open && s.msk && c->active == 2)
 		owner = owner_of_child(key, &s);
@@ -386,21 +390,24 @@ static __always_inline u64 rfc_state(u8 state)
 }
 
 /*
- * Payload of the segment that completed the handshake, which no hook of segments sees: what the
- * socket has when the next one comes, or at the end.
+ * Payload of the handshake, which no hook of segments sees: that of the segment that completed it,
+ * and of the SYN (Fast Open). It is what the socket has when the next segment comes, or at the end.
  */
 static __always_inline void count_handshake_data(struct conn *c, const struct tcp_sock *tp)
 {
 	const struct sock *sk = (const void *)tp;
-	s32 octets = tp->rcv_nxt - c->rec_initial;
+	u64 octets = tp->bytes_received;
 
-	if (c->seen_ip_in || !c->established || c->begun_before)
+	if (c->handshake_data || c->begun_before)
 		return;
-	/* Its FIN has a sequence number too. */
-	if (sk->sk_shutdown & RCV_SHUTDOWN)
+	c->handshake_data = 1;
+	/*
+	 * The kernel counts the peer's FIN as an octet. Only tcp_fin() sets this flag, where
+	 * close() shuts down reading as well.
+	 */
+	if (octets && sk->__sk_common.skc_flags & 1UL << SOCK_DONE)
 		octets--;
-	if (octets > 0)
-		c->octets_in += octets;
+	c->octets_in += octets;
 }
 
 /* The handshake's results: once per connection. */

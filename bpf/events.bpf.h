@@ -177,8 +177,10 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	SET(c, State, rfc_state(new));
 	if (new == TCP_ESTABLISHED) {
 		c->established = 1;
-		c->snd_initial = tp->snd_una;
-		c->rec_initial = tp->rcv_nxt;
+		/* With Fast Open, data was exchanged before. The SYN of an active open is
+		 * acknowledged on this socket. */
+		c->snd_initial = tp->snd_una - (u32)tp->bytes_acked + (c->active == 1);
+		c->rec_initial = tp->rcv_nxt - (u32)tp->bytes_received;
 		read_once(c, tp);
 		set_limstate(c, LIM_SENDER);
 	}

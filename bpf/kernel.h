@@ -145,6 +145,7 @@ struct sock_common {
 	u16 skc_num;
 	u16 skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;
 	struct in6_addr skc_v6_daddr;
@@ -283,7 +284,8 @@ struct sk_buff {
 	char cb[48];
 };
 
-#define RCV_SHUTDOWN 1 /* include/net/sock.h */
+#define SOCK_DONE    1	 /* enum sock_flags, include/net/sock.h */
+#define ECONNABORTED 103 /* on all architectures but mips and sparc */
 
 struct tcp_skb_cb {
 	u32 seq;
@@ -315,6 +317,7 @@ struct tcp_sock {
 	u32 mdev_us;
 	u8 ecn_flags;
 	u8 nonagle : 4;
+	u8 repair : 1;
 	u32 rcv_nxt;
 	u32 snd_nxt;
 	u32 snd_una;

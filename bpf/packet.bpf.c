@@ -11,14 +11,14 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 SEC("cgroup_skb/ingress")
 int socket_in(struct __sk_buff *skb)
 {
-	on_packet(skb, 0, ESTATS_HOOK_socket_in, true);
+	on_packet(skb, 0, 0, ESTATS_HOOK_socket_in, true);
 	return PASS;
 }
 
 SEC("cgroup_skb/egress")
 int socket_out(struct __sk_buff *skb)
 {
-	on_packet(skb, 0, ESTATS_HOOK_socket_out, true);
+	on_packet(skb, 0, 0, ESTATS_HOOK_socket_out, true);
 	return PASS;
 }
 
@@ -53,13 +53,19 @@ int socket_made(struct bpf_sock *ctx)
 SEC("tc/ingress")
 int interface_in(struct __sk_buff *skb)
 {
-	on_packet(skb, ip_offset_of(skb), ESTATS_HOOK_interface_in, false);
+	u16 type;
+	u32 ip = ip_offset_of(skb, &type);
+
+	on_packet(skb, ip, type, ESTATS_HOOK_interface_in, false);
 	return NEXT;
 }
 
 SEC("tc/egress")
 int interface_out(struct __sk_buff *skb)
 {
-	on_packet(skb, ip_offset_of(skb), ESTATS_HOOK_interface_out, false);
+	u16 type;
+	u32 ip = ip_offset_of(skb, &type);
+
+	on_packet(skb, ip, type, ESTATS_HOOK_interface_out, false);
 	return NEXT;
 }

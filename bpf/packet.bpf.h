@@ -93,17 +93,16 @@ static __always_inline bool is_tag(u16 type)
 /* More tags than that are not looked behind. */
 #define MAX_TAGS 4
 
-/* Past the VLAN tags that stand in an Ethernet header. */
-static __always_inline u32 after_tags(struct __sk_buff *skb, u32 ip)
+/* Past the VLAN tags that stand in an Ethernet header; `type` becomes what they leave. */
+static __always_inline u32 after_tags(struct __sk_buff *skb, u32 ip, u16 *type)
 {
-	u16 type;
 	u32 at;
 	int i;
 
 	for (at = 12, i = 0; i <= MAX_TAGS; i++, at += 4) {
-		if (!peek(skb, at, &type, sizeof(type)))
+		if (!peek(skb, at, type, sizeof(*type)))
 			return ip;
-		if (!is_tag(type))
+		if (!is_tag(*type))
 			return at + 2;
 	}
 	return ip;
@@ -111,9 +110,10 @@ static __always_inline u32 after_tags(struct __sk_buff *skb, u32 ip)
 
 /*
  * Where IP begins: link headers differ, and some interfaces have none. Of several tags only the
- * first was taken off, and what follows it passes for the network's header.
+ * first was taken off, and what follows it passes for the network's header. `type` becomes the
+ * packet's EtherType.
  */
-static __always_inline u32 ip_offset_of(struct __sk_buff *skb)
+static __always_inline u32 ip_offset_of(struct __sk_buff *skb, u16 *type)
 {
 	const struct sk_buff *kernel = kernel_skb(skb);
 	u64 head, data, offset;
@@ -132,7 +132,18 @@ static __always_inline u32 ip_offset_of(struct __sk_buff *skb)
 	offset = head + network - data;
 	/* The verifier wants these two to be subtracted in 64 bits. */
 	barrier_var(offset);
-	return offset >= 14 && is_tag(skb->protocol) ? after_tags(skb, offset) : offset;
+	*type = skb->protocol;
+	return offset >= 14 && is_tag(*type) ? after_tags(skb, offset, type) : offset;
+}
+
+/*
+ * The first octet of other protocols may look like IP's. What a program sends at the link may have
+ * no type, or that of every protocol (ETH_P_ALL): then its first octet is all there is.
+ */
+static __always_inline bool may_be_ip(u16 type)
+{
+	return type == bpf_htons(0x0800) || type == bpf_htons(0x86dd) || !type ||
+	       type == bpf_htons(0x0003);
 }
 
 /* Longer link headers, tags included, than any interface of IP has. */
@@ -185,15 +196,29 @@ enum {
 	NEXT_MOBILITY = 135,
 };
 
-/* Past the extension headers; true if a later fragment's data comes then. */
-static __always_inline bool skip_extensions(struct __sk_buff *skb, u32 *at, u8 *protocol)
+enum chain {
+	CHAIN_ENDS,	/* a protocol comes, or a header that is not looked behind */
+	CHAIN_FRAGMENT, /* data of a later fragment comes */
+	CHAIN_MALFORMED,
+};
+
+/*
+ * Past the extension headers of a packet that ends at `total`. read_extensions() of src/wire/ip.rs
+ * has the same rules.
+ */
+static __always_inline enum chain skip_extensions(struct __sk_buff *skb, u32 *at, u8 *protocol,
+						  u32 total)
 {
 	u8 extension[4];
+	u32 size;
 	int i;
 
 	for (i = 0; i < MAX_EXTENSIONS; i++) {
 		switch (*protocol) {
 		case NEXT_HOP_BY_HOP:
+			if (i)
+				return CHAIN_MALFORMED;
+			break;
 		case NEXT_ROUTING:
 		case NEXT_DESTINATION:
 		case NEXT_MOBILITY:
@@ -201,55 +226,79 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, u32 *at, u8 *
 		case NEXT_AUTH:
 			break;
 		default:
-			return false;
+			return CHAIN_ENDS;
 		}
-		if (*at > MAX_TRANSPORT || !peek(skb, *at, extension, sizeof(extension)))
-			return false;
-		if (*protocol == NEXT_FRAGMENT) {
-			*at += 8;
+		if (*at > MAX_TRANSPORT)
+			return CHAIN_ENDS;
+		size = *protocol == NEXT_AUTH ? 12 : 8;
+		if (*at + size > total || !peek(skb, *at, extension, sizeof(extension)))
+			return CHAIN_MALFORMED;
+		if (*protocol == NEXT_AUTH) {
+			if (!extension[1])
+				return CHAIN_MALFORMED;
+			size = extension[1] * 4 + 8;
+		} else if (*protocol != NEXT_FRAGMENT) {
+			size = extension[1] * 8 + 8;
+		}
+		*at += size;
+		if (*at > total)
+			return CHAIN_MALFORMED;
+		if (*protocol == NEXT_FRAGMENT && (extension[2] << 8 | extension[3]) & 0xfff8) {
 			*protocol = extension[0];
-			if ((extension[2] << 8 | extension[3]) & 0xfff8)
-				return true;
-			continue;
+			return CHAIN_FRAGMENT;
 		}
-		*at += *protocol == NEXT_AUTH ? extension[1] * 4 + 8 : extension[1] * 8 + 8;
 		*protocol = extension[0];
 	}
-	return false;
+	return CHAIN_ENDS;
 }
 
-/* False if there is no IP header. */
-static __always_inline bool read_headers(struct __sk_buff *skb, u32 ip, struct headers *h)
+enum ip_header {
+	IP_READ,
+	IP_OTHER,     /* it is of another protocol */
+	IP_MALFORMED, /* longer than the packet, or what the kernel drops as no header */
+};
+
+/* `type` is an EtherType; 0 if there is none. */
+static __always_inline enum ip_header read_headers(struct __sk_buff *skb, u32 ip, u16 type,
+						   struct headers *h)
 {
 	u8 fixed[20], transport[14] = {}, protocol, first = 0;
 	bool later = false;
+	enum chain chain;
 	u32 at, total, header;
 
+	if (ip > MAX_IP_OFFSET || !may_be_ip(type))
+		return IP_OTHER;
 	if (!peek(skb, ip, fixed, sizeof(fixed)))
-		return false;
+		return IP_MALFORMED;
 	total = fixed[2] << 8 | fixed[3];
 	if (fixed[0] >> 4 == 4) {
-		at = (fixed[0] & 15) * 4;
+		at = ip + (fixed[0] & 15) * 4;
 		protocol = fixed[9];
 		later = (fixed[6] << 8 | fixed[7]) & 0x1fff;
-		if (at < sizeof(fixed))
-			return false;
-		at += ip;
+		if ((fixed[0] & 15) < 5)
+			return IP_MALFORMED;
 	} else if (fixed[0] >> 4 == 6) {
 		at = ip + 40;
 		total = fixed[4] << 8 | fixed[5];
 		total = total ? total + 40 : 0;
 		protocol = fixed[6];
-		if (at > skb->len)
-			return false;
-		later = skip_extensions(skb, &at, &protocol);
 	} else {
-		return false;
+		return type == bpf_htons(0x0800) || type == bpf_htons(0x86dd) ? IP_MALFORMED
+									      : IP_OTHER;
 	}
 	/* Zero: longer than the field can say. Otherwise what follows pads a short frame. */
 	total = total ? ip + total : skb->len;
 	if (total > skb->len)
 		total = skb->len;
+	if (at > total)
+		return IP_MALFORMED;
+	if (fixed[0] >> 4 == 6) {
+		chain = skip_extensions(skb, &at, &protocol, total);
+		if (chain == CHAIN_MALFORMED)
+			return IP_MALFORMED;
+		later = chain == CHAIN_FRAGMENT;
+	}
 	h->ported = false;
 	h->src = 0;
 	h->dst = 0;
@@ -290,7 +339,7 @@ static __always_inline bool read_headers(struct __sk_buff *skb, u32 ip, struct h
 	}
 	if (h->end > total)
 		h->end = total;
-	return true;
+	return IP_READ;
 }
 
 /* Local or remote, as with connections: here source or destination. */
@@ -437,16 +486,32 @@ static __always_inline void count_other(u8 hook)
 		__sync_fetch_and_add(&cpu->not_ip[1], 1);
 }
 
+/* Anybody on the network can send it; whose it is cannot be known, so no filter is asked. */
+static __always_inline void count_malformed(u8 hook)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu)
+		__sync_fetch_and_add(&cpu->malformed[hook], 1);
+}
+
 /* `by_socket`: the filters by process and cgroup are asked too. */
-static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u8 hook, bool by_socket)
+static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u16 type, u8 hook,
+				      bool by_socket)
 {
 	struct packet_record head = {};
 	u64 now = bpf_ktime_get_ns();
 	struct cpu_counters *cpu;
 	struct headers h;
 
-	if (ip > MAX_IP_OFFSET || !read_headers(skb, ip, &h)) {
+	switch (read_headers(skb, ip, type, &h)) {
+	case IP_READ:
+		break;
+	case IP_OTHER:
 		count_other(hook);
+		return;
+	case IP_MALFORMED:
+		count_malformed(hook);
 		return;
 	}
 	head.netns = netns_of(skb);

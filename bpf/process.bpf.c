@@ -33,14 +33,15 @@ int BPF_PROG(process_exit, struct task_struct *task)
 }
 
 /*
- * HZ, and the id of the recorder's own process as the hooks see it: inside a PID namespace getpid()
- * says another. The recorder listens for a moment and finds here, by its port, what the hook saw. A
+ * HZ, the id of the recorder's own process as the hooks see it, and their clock: inside a PID
+ * namespace getpid() says another, and inside a time namespace so does clock_gettime(). The recorder listens for a moment and finds here, by its port, what the hook saw. A
  * socket that has not sent anything has the first timeout of RFC 6298, one second, in jiffies.
  * Counting jiffies for a tenth of a second was refused: on a busy host it told 300 Hz for 250.
  */
 struct probed {
 	u32 hz;
 	u32 pid;
+	u64 now_ns;
 };
 
 struct {
@@ -54,7 +55,7 @@ TRACEPOINT(inet_sock_set_state)
 int BPF_PROG(probe_kernel, struct sock *sk, int old, int new)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
-	struct probed probed;
+	struct probed probed = { .now_ns = bpf_ktime_get_ns() };
 	u16 port;
 
 	if (new != TCP_LISTEN)

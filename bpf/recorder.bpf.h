@@ -170,6 +170,7 @@ struct conn {
 	u8 ip_tos_out;
 	u8 seen_ip_in;
 	u8 seen_ip_out;
+	u8 handshake_data; /* has been counted */
 	u32 mptcp; /* token, once it is known */
 	struct segment segment;
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */

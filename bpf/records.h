@@ -120,6 +120,7 @@ struct cpu_counters {
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
 	u64 not_ip[2]; /* packets of other protocols that interfaces got, that they gave */
+	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
 	u64 refused;   /* connections that no filter let pass */
 };
 

@@ -70,7 +70,7 @@ static
 	if (kind == OPT_TS && size == 10) {
 		s->tsval = load_be32(opt + 2);
 		s->has_tsval = 1;
-	} else if (kind == OPT_SACK) {
+	} else if (kind == OPT_SACK && size >= 10 && !((size - 2) & 7)) {
 		s->sack_blocks = (size - 2) >> 3;
 	} else if (kind == OPT_MSS && size == 4) {
 		s->mss = (u32)opt[2] << 8 | opt[3];

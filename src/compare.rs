@@ -165,9 +165,16 @@ pub struct Comparison {
 /// # Errors
 /// [`CompareError`].
 pub fn files(run: &Path, reference: &Path) -> Result<Comparison, CompareError> {
+    recording(&Recording::open(run).map_err(ReplayError::from)?, reference)
+}
+
+/// The same of a recording that is open.
+///
+/// # Errors
+/// [`CompareError`].
+pub fn recording(recording: &Recording, reference: &Path) -> Result<Comparison, CompareError> {
     let dump = Dump::read(reference)?;
-    let recording = Recording::open(run).map_err(ReplayError::from)?;
-    let connections = ours::replay(&recording, &dump)?;
+    let connections = ours::replay(recording, &dump)?;
     Ok(compare(&connections, &Coverage::of(recording.manifest()), &dump))
 }
 

@@ -6,10 +6,13 @@
 //! how connections begin and end.
 
 mod bits;
+mod impossible;
 mod output;
 mod plan;
 mod rules;
+mod silent;
 mod slot;
+mod unread;
 
 use rustc_hash::FxHashMap;
 
@@ -21,13 +24,17 @@ use crate::replay::order::Consumer;
 use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
 
+use silent::Heard;
+
 pub use bits::Bits;
+pub use impossible::ORDERED;
 pub use output::{
     Completeness, Counts, Ended, FlowRow, Interval, Output, PacketSeen, Polled, RttSample, Sample,
     varies,
 };
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
+pub use silent::Silent;
 pub use slot::{Row, Slot};
 
 /// Identity of a connection in the log.
@@ -57,8 +64,11 @@ struct Connection {
     first_ns: u64,
     begin: Begin,
     late_records: u64,
+    heard: Heard,
     /// Packets that the recording lacks, as others show.
     missed_packets: u64,
+    /// Variables that follow from what the capture has cut.
+    unread: Bits,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -88,18 +98,37 @@ impl Connection {
         self.begin != Begin::Open
     }
 
-    fn row(&self, plan: &Plan, ledger: &Ledger, now_ns: u64) -> Row {
-        plan.row(
-            &self.slot,
-            &RowContext {
-                conn_id: self.conn_id,
-                now_ns,
-                begin_ns: self.begin_ns(),
-                begun_before: self.begun_before(),
-                flow: &self.flow,
-                ledger,
-            },
-        )
+    /// Records lost on any CPU up to now, and those of its own that are known to be missing.
+    fn lost(&self, ledger: &Ledger, of: Of, now_ns: u64) -> u64 {
+        // Where not even a baseline was seen, the beginning may be what was lost.
+        let from_ns = if self.begin == Begin::Unseen { 0 } else { self.begin_ns() };
+        ledger.lost_between(of, from_ns, now_ns).saturating_add(self.missed_packets)
+    }
+
+    /// What a row at this time needs to know besides the values.
+    fn context<'a>(
+        &'a self,
+        plan: &Plan,
+        ledger: &'a Ledger,
+        of: Of,
+        now_ns: u64,
+    ) -> RowContext<'a> {
+        let lossy = self.begin == Begin::Unseen
+            || self.late_records > 0
+            || self.lost(ledger, of, now_ns) > 0;
+        // A hook whose records are missing was not silent.
+        let silent =
+            if lossy { Silent::default() } else { self.heard.silent(plan.attached(), &self.slot) };
+        RowContext {
+            conn_id: self.conn_id,
+            now_ns,
+            begin_ns: self.begin_ns(),
+            begun_before: self.begun_before(),
+            lossy,
+            silent,
+            flow: &self.flow,
+            ledger,
+        }
     }
 }
 
@@ -278,10 +307,13 @@ impl<'a, O: Output> Engine<'a, O> {
         }
         let begin_ns = connection.begin_ns();
         let end_ns = closing.at_ns.max(begin_ns);
-        let row = connection.row(self.plan, self.ledger, end_ns);
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
-        // Where not even a baseline was seen, the beginning may be what was lost.
-        let from_ns = if connection.begin == Begin::Unseen { 0 } else { begin_ns };
+        let lost_records = connection.lost(self.ledger, self.losses, end_ns);
+        let context = connection.context(self.plan, self.ledger, self.losses, end_ns);
+        let mut row = self.plan.final_row(&connection.slot, &context);
+        unread::forget(&mut row, &connection.unread);
+        self.counts.discarded(&connection.slot, &row);
+        self.counts.silent += u64::from(!context.silent.is_none());
         if connection.sampled_ns != Some(end_ns) && self.output.wants(connection.conn_id) {
             self.output.sampled(&Sample {
                 conn_id: connection.conn_id,
@@ -303,11 +335,11 @@ impl<'a, O: Output> Engine<'a, O> {
             end_ns,
             begun_before: connection.begun_before(),
             ended_after: closing.ended_after,
-            lost_records: self
-                .ledger
-                .lost_between(self.losses, from_ns, end_ns)
-                .saturating_add(connection.missed_packets),
+            lost_records,
             late_records: connection.late_records,
+            counted_since_ns: (connection.begin != Begin::Unseen).then_some(begin_ns),
+            lossy: context.lossy,
+            silent: context.silent,
         })
     }
 
@@ -334,7 +366,9 @@ impl<'a, O: Output> Engine<'a, O> {
             return Ok(());
         }
         connection.sampled_ns = Some(ts_ns);
-        let row = connection.row(self.plan, self.ledger, ts_ns);
+        let context = connection.context(self.plan, self.ledger, self.losses, ts_ns);
+        let mut row = self.plan.row(&connection.slot, &context);
+        unread::forget(&mut row, &connection.unread);
         self.output.sampled(&Sample {
             conn_id: connection.conn_id,
             ts_ns,
@@ -380,7 +414,9 @@ impl<'a, O: Output> Engine<'a, O> {
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
             late_records: 0,
+            heard: Heard::default(),
             missed_packets: 0,
+            unread: Bits::default(),
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -459,6 +495,10 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.counts.operations += 1;
         }
         self.plan.record_end(&mut connection.slot, &touched);
+        if header.hook == Hook::Baseline && connection.begin != Begin::Open {
+            self.plan.baseline(&mut connection.slot);
+        }
+        connection.heard.record(header.hook, &connection.slot);
         let record = Record {
             ts_ns: header.ts_ns,
             received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
@@ -517,6 +557,19 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
             connection.missed_packets += packets;
+        }
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        let index = self.keys.get(&(header.cookie, header.generation)).copied();
+        let connection = index.and_then(|i| self.connections.get_mut(i as usize));
+        if let Some(Some(connection)) = connection {
+            // A part of a packet is missing, and what it said.
+            connection.missed_packets += 1;
+            for &var in vars {
+                unread::insert(&mut connection.unread, var);
+                connection.slot.forget(var);
+            }
         }
     }
 

@@ -206,6 +206,8 @@ impl Limits {
         if !record.received {
             // In the middle of what sends: the reading before tells of the time before.
             self.count(record.ts_ns);
+            // Of one that was open before, the baseline is the first word.
+            self.limit = self.limit.or_else(|| by_gauges(values));
         } else if record.slow_read || fresh {
             let limit = by_gauges(values);
             if self.since_ns.is_some() {
@@ -243,6 +245,14 @@ impl Limits {
     /// Everything before this time is counted.
     pub const fn counted_until(&self) -> Option<u64> {
         self.since_ns
+    }
+
+    /// Whether so long a life is counted, to a hundredth or the kernel's millisecond: the first words
+    /// of a limit come somewhat after ESTABLISHED.
+    pub fn covers(&self, life_ns: u64) -> bool {
+        let total: u64 = self.ns.iter().sum();
+        let missing = life_ns.saturating_sub(total);
+        missing <= RESOLUTION_NS || missing <= life_ns / 100
     }
 
     /// The share of the counted time; none if nothing was, or if the log cannot tell.

@@ -17,17 +17,22 @@ mod check;
 mod crc;
 mod error;
 mod frame;
+mod frames;
 mod index;
 mod ledger;
 mod manifest;
+mod namespace;
 mod packets;
+mod parallel;
 mod ranges;
 mod reader;
 mod report;
 mod rows;
+mod scan;
 mod segment;
 mod sockets;
 mod stream;
+mod survey;
 mod verify;
 mod writer;
 
@@ -37,12 +42,14 @@ pub(crate) use ledger::RawRow;
 pub use ledger::{LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Manifest, RecordOptions, Totals, VariableStatus,
+    Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
 };
+pub use namespace::{Namespace, NamespaceInterface};
 pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
 pub(crate) use rows::marker;
+pub use survey::{Missing, Survey, Unfinished};
 pub use writer::{RecordingWriter, WriterOptions};
 
 /// Version of the format this build writes. Readers read every version up to it.

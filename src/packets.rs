@@ -9,7 +9,10 @@
 pub mod order;
 
 mod connection;
+mod options;
+mod over;
 mod reassembly;
+mod request;
 pub(crate) mod segment;
 mod state;
 
@@ -22,11 +25,13 @@ use rustc_hash::FxHashMap;
 
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Direction, Event, Header, Lifecycle, Operation, Packet};
+use crate::wire::{Direction, Event, Header, Lifecycle, Packet, is_extension};
 
-use connection::{Connection, Request};
+use connection::Connection;
+use over::Over;
+use request::Request;
 use segment::Segment;
-use state::{KERNEL_CLOSE, Offer};
+use state::{KERNEL_CLOSE, State};
 
 /// Both ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,16 +49,15 @@ struct Entry {
     live: Option<(u64, Box<Connection>)>,
     /// A handshake that the peer began.
     request: Option<Request>,
-    /// There was a connection: what comes without a SYN is a leftover of it.
+    /// There was a connection, or a handshake for one: what comes without a SYN is a leftover of it.
     ended: bool,
+    /// The one that was reset, while it may show that it was not.
+    over: Option<Box<Over>>,
     last_ns: u64,
 }
 
 /// How long what comes without a SYN is taken for a leftover: twice RFC 9293's segment lifetime.
 const LINGER_NS: u64 = 240_000_000_000;
-
-/// Sequence space of the longest SYN: itself, and a packet full of data.
-const MAX_SYN: u32 = 1 << 16;
 
 /// What the tracker noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +70,12 @@ pub struct PacketCounts {
     pub unreadable: u64,
     /// TCP after the end of its connection: TIME-WAIT, resets of nothing.
     pub after_end: u64,
+    /// Of these, packets of connections that went on after their reset, as their own end shows.
+    pub went_on: u64,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// TCP whose header the capture has cut inside its options.
+    pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
     /// Connections of which neither end, or both, are the recorded one; their opener's is taken.
@@ -105,14 +113,15 @@ impl Tracker {
         self.now_ns = self.now_ns.max(packet.ts_ns);
         consumer.reached(packet.ts_ns);
         let Some(segment) = Segment::of(packet) else {
-            if packet.protocol == segment::TCP {
+            if packet.protocol == segment::TCP || is_extension(packet.protocol) {
                 self.counts.unreadable += 1;
             } else {
                 self.counts.other += 1;
             }
             return Ok(());
         };
-        self.forget_idle();
+        self.counts.options_cut += u64::from(segment.options.cut);
+        self.forget_idle(consumer)?;
         let (tuple, out) = self.orient(packet, &segment);
         let index = self.entry(tuple);
         if let Some(entry) = &mut self.entries[index as usize] {
@@ -126,8 +135,13 @@ impl Tracker {
             cpu: packet.cpu,
             hook: packet.hook,
         };
+        let own = packet.direction == Direction::Unknown && tuple.local == tuple.remote;
         let mut step = Step { tracker: self, consumer, index, header, late };
-        if out { step.sent(&segment) } else { step.received(&segment) }
+        if out {
+            step.sent(&segment)?;
+        }
+        // What a socket sends to itself it also receives.
+        if own || !out { step.received(&segment) } else { Ok(()) }
     }
 
     /// The end of the packets: connections still open end here.
@@ -137,7 +151,10 @@ impl Tracker {
     pub fn finish<C: Consumer>(mut self, consumer: &mut C) -> Result<PacketCounts, C::Error> {
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
-            let Some((number, live)) = entry.live.take() else { continue };
+            if let Some(over) = entry.over.take() {
+                self.counts.went_on += over.end(consumer)?;
+            }
+            let Some((number, mut live)) = entry.live.take() else { continue };
             let header = Header {
                 ts_ns: self.now_ns,
                 seq: u64::MAX,
@@ -146,6 +163,8 @@ impl Tracker {
                 cpu: 0,
                 hook: Hook::Sweep,
             };
+            live.settle();
+            consumer.hook(&header, live.ops.drain(..), false)?;
             let state = live.state.kernel();
             let record = lifecycle(header, Event::End, &entry.tuple, &live, state, state);
             consumer.lifecycle(&record, false)?;
@@ -182,7 +201,14 @@ impl Tracker {
         if let Some(&index) = self.keys.get(&tuple) {
             return index;
         }
-        let entry = Entry { tuple, live: None, request: None, ended: false, last_ns: self.now_ns };
+        let entry = Entry {
+            tuple,
+            live: None,
+            request: None,
+            ended: false,
+            over: None,
+            last_ns: self.now_ns,
+        };
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             (self.entries.len() - 1) as u32
@@ -194,23 +220,27 @@ impl Tracker {
     }
 
     /// Lets go of ends that have had no connection and no packet for long.
-    fn forget_idle(&mut self) {
+    fn forget_idle<C: Consumer>(&mut self, consumer: &mut C) -> Result<(), C::Error> {
         while let Some(&(due_ns, index)) = self.idle.front() {
             if due_ns > self.now_ns {
-                return;
+                return Ok(());
             }
             self.idle.pop_front();
-            let Some(entry) = &self.entries[index as usize] else { continue };
+            let Some(entry) = &mut self.entries[index as usize] else { continue };
             let due_ns = entry.last_ns.saturating_add(LINGER_NS);
             if entry.live.is_some() || due_ns > self.now_ns {
                 // Looked at again no earlier than the last in the queue, which stays in order.
                 self.idle.push_back((self.now_ns.saturating_add(LINGER_NS), index));
             } else {
+                if let Some(over) = entry.over.take() {
+                    self.counts.went_on += over.end(consumer)?;
+                }
                 self.keys.remove(&entry.tuple);
                 self.entries[index as usize] = None;
                 self.free.push(index);
             }
         }
+        Ok(())
     }
 }
 
@@ -239,36 +269,36 @@ impl<C: Consumer> Step<'_, C> {
                 }
             }
             (true, true) => {
-                let live = entry.live.is_some();
-                // With fast open, data of the SYN is acknowledged too.
                 if let Some(request) = &mut entry.request
-                    && (1..=MAX_SYN).contains(&s.ack_seq.wrapping_sub(request.irs))
+                    && request.answered(s)
                 {
-                    let repeated = request.answer.is_some_and(|(iss, _)| iss == s.seq);
-                    request.repeats = if repeated { request.repeats + 1 } else { 0 };
-                    request.answer = Some((s.seq, Offer::of(s)));
-                    request.taken = s.ack_seq.wrapping_sub(request.irs);
-                    request.tos_out = s.tos;
-                    return Ok(());
+                    // Fast Open: data of the SYN was taken, so there is a socket for it.
+                    return if request.taken > 1 { self.accept(s, 0) } else { Ok(()) };
                 }
-                if !live {
+                if entry.live.is_none() {
                     // The SYN is not in the capture.
-                    entry.request = Some(Request {
-                        irs: s.ack_seq.wrapping_sub(1),
-                        theirs: None,
-                        taken: 1,
-                        answer: Some((s.seq, Offer::of(s))),
-                        repeats: 0,
-                        tos_out: s.tos,
-                    });
+                    entry.request = Some(Request::of_answer(s));
                     return Ok(());
                 }
             }
             (false, _) => {
-                if entry.live.is_none() && s.rst {
-                    entry.request = None;
+                if s.rst {
+                    if entry.request.take_if(|r| r.is_ended_by_ours(s)).is_some() {
+                        entry.ended |= entry.live.is_none();
+                    }
+                    if entry.live.as_ref().is_some_and(|(_, c)| is_no_end(c, s)) {
+                        return Ok(());
+                    }
+                } else if entry.live.is_none()
+                    && entry.request.as_ref().is_some_and(|r| {
+                        r.answer.is_some_and(|(iss, _)| s.seq == iss.wrapping_add(1))
+                    })
+                {
+                    // Only a socket sends this: what made it is not in the capture, or nothing
+                    // had to (Fast Open without data in the SYN), which packets do not show.
+                    self.accept(s, 1)?;
                 }
-                if entry.live.is_none() && !self.find(s)? {
+                if self.entry().live.is_none() && !self.find(s, true)? {
                     return Ok(());
                 }
             }
@@ -288,36 +318,25 @@ impl<C: Consumer> Step<'_, C> {
                     |c: &Connection| c.irs == Some(s.seq) || c.iss.is_some() && c.irs.is_none();
                 let ours = entry.live.as_ref().is_some_and(|(_, c)| opening(c));
                 if !same && !ours {
-                    entry.request = Some(Request {
-                        irs: s.seq,
-                        theirs: Some(Offer::of(s)),
-                        taken: 1,
-                        answer: None,
-                        repeats: 0,
-                        tos_out: 0,
-                    });
+                    entry.request = Some(Request::of(s));
                 }
                 if entry.live.is_none() {
                     return Ok(());
                 }
             }
             (true, true) => {
-                if entry.live.is_none() && !self.find(s)? {
+                if entry.live.is_none() && !self.find(s, false)? {
                     return Ok(());
                 }
             }
             (false, _) => {
-                if let Some(request) = entry.request.take_if(|r| {
-                    !s.rst && s.ack && r.answer.is_some_and(|(iss, _)| after(s.ack_seq, iss))
-                }) {
-                    let event =
-                        if request.theirs.is_some() { Event::Open } else { Event::Baseline };
-                    self.replace(Connection::accept(&request, s), event)?;
+                if entry.request.as_ref().is_some_and(|r| r.is_completed_by(s)) {
+                    self.accept(s, 0)?;
                 } else if entry.live.is_none() {
-                    if s.rst {
-                        entry.request = None;
+                    if entry.request.take_if(|r| r.is_ended_by(s)).is_some() {
+                        entry.ended = true;
                     }
-                    if !self.find(s)? {
+                    if !self.find(s, false)? {
                         return Ok(());
                     }
                 }
@@ -329,11 +348,24 @@ impl<C: Consumer> Step<'_, C> {
         self.flush()
     }
 
+    /// The handshake that the peer began becomes a connection.
+    fn accept(&mut self, by: &Segment, missed: u64) -> Result<(), C::Error> {
+        let Some(request) = self.entry().request.take() else { return Ok(()) };
+        let event = if request.theirs.is_some() { Event::Open } else { Event::Baseline };
+        let mut connection = Connection::accept(&request, by);
+        connection.missed = missed;
+        self.replace(connection, event)?;
+        self.flush()
+    }
+
     /// Begins a connection whose beginning was not seen; false for leftovers of one that ended, and
     /// of handshakes.
-    fn find(&mut self, s: &Segment) -> Result<bool, C::Error> {
+    fn find(&mut self, s: &Segment, sent: bool) -> Result<bool, C::Error> {
         let entry = self.entry();
         if entry.ended || entry.request.is_some() || s.rst {
+            if let Some(over) = &mut entry.over {
+                over.leftover(s, sent);
+            }
             self.tracker.counts.after_end += 1;
             return Ok(false);
         }
@@ -344,9 +376,11 @@ impl<C: Consumer> Step<'_, C> {
     /// Another connection takes the place of the one before.
     fn replace(&mut self, connection: Connection, event: Event) -> Result<(), C::Error> {
         if let Some((_, live)) = &mut self.entry().live {
+            live.settle();
             live.close(None, 0);
             self.flush()?;
         }
+        self.end_over()?;
         self.tracker.connections += 1;
         let number = self.tracker.connections;
         let header = Header { cookie: number, ..self.header };
@@ -369,20 +403,42 @@ impl<C: Consumer> Step<'_, C> {
             self.tracker.counts.missed += missed;
             self.consumer.missed(&header, missed);
         }
+        if !live.unread.is_empty() {
+            self.consumer.unread(&header, &live.unread);
+            live.unread.clear();
+        }
         self.consumer.hook(&header, live.ops.drain(..), late)?;
         if let Some(closed) = live.closed {
             let from = closed.from.map_or(KERNEL_CLOSE, |s| s.kernel());
             let mut record =
                 lifecycle(header, Event::Close, &entry.tuple, live, from, KERNEL_CLOSE);
             record.sk_err = closed.errno;
-            self.consumer.lifecycle(&record, late)?;
-            let gone = Header { hook: Hook::Destroy, ..header };
-            self.consumer.hook(&gone, std::iter::empty::<Operation>(), late)?;
+            let over = Over::new(record, late, live, closed);
             entry.live = None;
             entry.ended = true;
+            if over.may_go_on() {
+                entry.over = Some(Box::new(over));
+            } else {
+                over.end(self.consumer)?;
+            }
         }
         Ok(())
     }
+
+    /// Nothing more can come of the connection that was reset.
+    fn end_over(&mut self) -> Result<(), C::Error> {
+        if let Some(over) = self.entry().over.take() {
+            self.tracker.counts.went_on += over.end(self.consumer)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a reset that we sent is no end: in SYN-SENT it answers a segment of a connection that the
+/// peer still has (RFC 9293, figure 9; tcp_rcv_synsent_state_process() of Linux 6.18). One that has
+/// the number after our SYN answers a SYN-ACK that the capture lacks.
+fn is_no_end(c: &Connection, reset: &Segment) -> bool {
+    c.state == State::SynSent && !c.is_next(reset.seq)
 }
 
 const AF_INET: u16 = 2;

@@ -144,15 +144,18 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         run::<_, ReplayError>(recording, &ledger, options, tables)?;
     let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
     let audit = tables.audited();
+    let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
     let lost = ledger.lost().max(lost_by_totals(manifest));
     let tables = TablesManifest {
         tables_version: TABLES_VERSION,
         recording: manifest.recording.clone(),
+        fingerprint: recording.survey()?.fingerprint.clone(),
         interval: interval_name(options.interval),
         flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
         lost_records: lost,
+        discarded,
         format: format.name().to_owned(),
         digest: TablesManifest::digest(&files),
         files,
@@ -269,7 +272,11 @@ pub fn interval_name(interval: Interval) -> String {
 
 /// What is to be done with the operations of a recording.
 pub(crate) fn plan(manifest: &Manifest, rules: RuleOptions) -> Plan {
-    Plan::new(&recorded(manifest), rules)
+    // Hooks see one end; packets of a capture have no silent ones.
+    let attached = Hook::ALL.iter().copied().filter(|hook| {
+        manifest.hooks.iter().any(|status| status.attached && status.hook == hook.name())
+    });
+    Plan::new(&recorded(manifest), rules).with_hooks(attached.collect())
 }
 
 /// The variables a log can have. Derived ones that its manifest does not name came after it was
@@ -294,6 +301,8 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();
+    let mut missing = removed(recording)?;
+    missing.extend(absent(recording)?);
     for row in recording.ledger() {
         match row? {
             LedgerRow::Clock(_, sample) => {
@@ -308,6 +317,11 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
             }
+            // As of the recording that this one was made of.
+            LedgerRow::Missing { ts_ns, ring, count, since_ns } => {
+                let of = Of::ring(ring);
+                missing.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
+            }
             LedgerRow::Emitted { .. }
             | LedgerRow::RingFill { .. }
             | LedgerRow::MapFailure { .. }
@@ -315,11 +329,29 @@ pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
             | LedgerRow::LatePoll { .. }
             | LedgerRow::SlowPoll { .. }
             | LedgerRow::NotIp { .. }
+            | LedgerRow::Malformed { .. }
             | LedgerRow::Dropped { .. }
             | LedgerRow::LeftOut { .. } => {}
         }
     }
-    Ok(Ledger::with_removed(clocks, losses, &removed(recording)?))
+    Ok(Ledger::with_removed(clocks, losses, &missing))
+}
+
+/// What the files lack, as the loss that it is for the rows.
+fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
+    let survey = recording.survey()?;
+    let missing = survey.missing.iter().map(|m| {
+        let of = Of::ring(m.ring);
+        Loss { of, since_ns: m.since_ns, until_ns: m.until_ns, records: m.records }
+    });
+    // The ledger lacks them, and the totals have counted them.
+    let restored = survey.restored.iter().filter_map(|row| match *row {
+        LedgerRow::Loss { ts_ns, lost, since_ns, hook, .. } => {
+            Some(Loss { of: Of::hook(hook), since_ns, until_ns: ts_ns, records: lost })
+        }
+        _ => None,
+    });
+    Ok(missing.chain(restored).collect())
 }
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle

@@ -156,11 +156,11 @@ pub enum Rule {
     Low32(Var),
     /// Largest value set; a variable of the sent or received window, from ESTABLISHED on.
     MaxSinceEstablished(Var),
-    /// Smallest value set from ESTABLISHED on; 0xffffffff before.
+    /// Smallest value set from ESTABLISHED on.
     MinSinceEstablished(Var),
     /// Largest value set.
     MaxOf(Var),
-    /// Smallest value set; 0xffffffff before the first.
+    /// Smallest value set.
     MinOf(Var),
     /// Sum of the values set.
     SumOf(Var),
@@ -168,7 +168,7 @@ pub enum Rule {
     CountOf(Var),
     /// Largest value of the second variable in records that set the first.
     MaxAt(Var, Var),
-    /// Smallest value of the second in records that set the first; 0xffffffff before.
+    /// Smallest value of the second in records that set the first.
     MinAt(Var, Var),
     /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
     ZeroTransitions(Var),
@@ -188,9 +188,9 @@ pub enum Rule {
     FirstAfterSum(Var, Var),
     /// The same: how many there were.
     FirstAfterCount(Var, Var),
-    /// Sets not larger than the latency limit of the replay (0: none is counted).
+    /// Sets not larger than the latency limit of the replay; not known without one.
     WithinLimit(Var),
-    /// Sets larger than the latency limit of the replay.
+    /// Sets larger than the latency limit of the replay; not known without one.
     AboveLimit(Var),
     /// Monotonic time of the last segment sent or received that the log shows.
     LastSegment,
@@ -330,6 +330,10 @@ pub struct VarDef {
     pub tcp_info: TcpInfo,
     /// Counterpart in a Web10G kernel.
     pub reference: Reference,
+    /// The values it can have; none: those that its type can hold.
+    pub range: Option<Range>,
+    /// What the kernel, or RFC 4898, shows before there is a value: NULL in the tables.
+    pub unset: Option<u64>,
 }
 
 impl VarDef {
@@ -349,6 +353,8 @@ impl VarDef {
         sources: &[],
         tcp_info: TcpInfo::None,
         reference: Reference::NOT_EXPORTED,
+        range: None,
+        unset: None,
     };
 }
 
@@ -458,8 +464,12 @@ macro_rules! estats_vars {
 }
 
 // Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
+#[path = "schema/basis.rs"]
+mod basis;
 #[path = "schema/hook.rs"]
 mod hook;
+#[path = "schema/range.rs"]
+mod range;
 #[path = "schema/reference.rs"]
 pub mod reference;
 #[path = "schema/socket.rs"]
@@ -467,7 +477,9 @@ mod socket;
 #[path = "schema/variables.rs"]
 mod variables;
 
+pub use basis::{Basis, Gap};
 pub use hook::Hook;
+pub use range::Range;
 pub use reference::Reference;
 pub use socket::{
     SOCKET_CONGESTION, SOCKET_FIXED, SocketField, SocketFieldDef, SocketRead, SocketType, Why,

@@ -9,10 +9,10 @@ mod manifest;
 mod parquet;
 mod plain;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::{fs, io};
 
 use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
@@ -97,7 +97,7 @@ impl TableFile {
         table: &TableSpec,
     ) -> Result<Self, SinkError> {
         let name = layout.file(table.name, format.extension());
-        let path = dir.join(&name);
+        let path = beside(&dir.join(&name));
         if let Some(parent) = path.parent() {
             private::create_dir(parent).map_err(|e| SinkError::io("create", parent, e))?;
         }
@@ -160,10 +160,54 @@ impl Writer {
     }
 }
 
-/// Writes tables as files into one directory.
+/// End of the name of a table that is being written.
+const PARTIAL: &str = ".partial";
+
+/// Where a table is written until all are whole: beside its place, so that a rename is enough, and by
+/// the process, so that two do not write into one file.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}{PARTIAL}", std::process::id()))
+}
+
+/// What others that were killed have left beside a table.
+fn remove_partial(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let begins = format!(".{name}.");
+    let entries = path.parent().and_then(|parent| fs::read_dir(parent).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&begins) && name.ends_with(PARTIAL) {
+            // It is in nobody's way: who cannot remove it can go on.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Writes tables as files into one directory. They appear all together in [`TableSink::finish`], or
+/// not at all.
 pub struct TableSink {
     dir: PathBuf,
+    /// The list of the tables.
+    manifest: PathBuf,
+    /// Where the tables will be.
+    paths: Vec<PathBuf>,
     writers: Vec<Writer>,
+}
+
+impl Drop for TableSink {
+    /// Without an end, nothing stays.
+    fn drop(&mut self) {
+        let writers = std::mem::take(&mut self.writers);
+        if writers.is_empty() {
+            return;
+        }
+        // Files are closed before they go.
+        writers.into_iter().for_each(|writer| drop(writer.finish()));
+        for path in &self.paths {
+            let _ = fs::remove_file(beside(path));
+        }
+    }
 }
 
 impl std::fmt::Debug for TableSink {
@@ -173,8 +217,7 @@ impl std::fmt::Debug for TableSink {
 }
 
 impl TableSink {
-    /// Creates the directory and the files. The old tables' manifest goes first and the new one
-    /// comes last: tables without it are not whole.
+    /// Creates the directory and the files, which are written beside those that may be there.
     ///
     /// # Errors
     /// [`SinkError::Io`], [`SinkError::Parquet`], [`SinkError::Arrow`].
@@ -186,11 +229,12 @@ impl TableSink {
         threads: usize,
     ) -> Result<Self, SinkError> {
         private::create_dir(dir).map_err(|e| SinkError::io("create", dir, e))?;
-        TablesManifest::remove(&layout.manifest(dir))?;
-        let mut writers = Vec::new();
+        let paths = tables.iter().map(|t| dir.join(layout.file(t.name, format.extension())));
+        let (paths, manifest) = (paths.collect(), layout.manifest(dir));
+        let mut sink = Self { dir: dir.to_owned(), manifest, paths, writers: Vec::new() };
         for table in tables {
             let mut file = Box::new(TableFile::create(dir, layout, format, table)?);
-            writers.push(if threads > 1 {
+            sink.writers.push(if threads > 1 {
                 let (batches, queue) = sync_channel::<RecordBatch>(QUEUE);
                 let thread = std::thread::spawn(move || {
                     for batch in queue {
@@ -203,17 +247,31 @@ impl TableSink {
                 Writer::Here(file)
             });
         }
-        Ok(Self { dir: dir.to_owned(), writers })
+        Ok(sink)
     }
 
-    /// Ends all files; gives back their list.
+    /// Ends all files and puts them in their places; gives back their list. The old tables' manifest
+    /// goes first and the new one comes last: tables without it are not whole.
     ///
     /// # Errors
     /// [`SinkError::Io`], [`SinkError::Parquet`].
-    pub fn finish(self) -> Result<Vec<FileEntry>, SinkError> {
+    pub fn finish(mut self) -> Result<Vec<FileEntry>, SinkError> {
         let mut files = Vec::new();
-        for writer in self.writers {
-            files.extend(writer.finish()?);
+        let mut failed = None;
+        for writer in std::mem::take(&mut self.writers) {
+            match writer.finish() {
+                Ok(entry) => files.extend(entry),
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        if let Some(e) = failed {
+            self.paths.iter().for_each(|path| drop(fs::remove_file(beside(path))));
+            return Err(e);
+        }
+        TablesManifest::remove(&self.manifest)?;
+        for path in &self.paths {
+            fs::rename(beside(path), path).map_err(|e| SinkError::io("write", path, e))?;
+            remove_partial(path);
         }
         Ok(files)
     }

@@ -87,7 +87,7 @@ impl Line {
             octets_received: value(Var::HCThruOctetsReceived),
             segs_retrans: value(Var::SegsRetrans),
             cong_signals: value(Var::CongSignals),
-            min_rtt_us: value(Var::MinRTT).filter(|&us| us != NO_RTT),
+            min_rtt_us: value(Var::MinRTT),
             smoothed_rtt_us: value(Var::SmoothedRTT),
             closed_by: Some(flow.closed_by().name().to_owned()),
             close_reason: flow.close_reason().map(|r| r.name().to_owned()),
@@ -98,9 +98,6 @@ impl Line {
         }
     }
 }
-
-/// What MinRTT is before the first sample.
-const NO_RTT: i64 = 0xffff_ffff;
 
 /// Columns of a Parquet file, each as one of three plain types.
 struct Columns(Vec<(String, Vec<ArrayRef>)>);
@@ -263,7 +260,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, estats.ints("HCThruOctetsReceived"), |l, v| l.octets_received = v);
     fill(all, estats.ints("SegsRetrans"), |l, v| l.segs_retrans = v);
     fill(all, estats.ints("CongSignals"), |l, v| l.cong_signals = v);
-    fill(all, estats.ints("MinRTT"), |l, v| l.min_rtt_us = v.filter(|&us| us != NO_RTT));
+    fill(all, estats.ints("MinRTT"), |l, v| l.min_rtt_us = v);
     fill(all, estats.ints("SmoothedRTT"), |l, v| l.smoothed_rtt_us = v);
     lines.sort_by_key(|line| line.conn_id);
     Ok(lines)

@@ -17,6 +17,8 @@ mod series;
 mod sockets;
 mod variables;
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
@@ -124,6 +126,8 @@ pub struct Tables<'a, B> {
     rtt: TableBuilder,
     rtt_aggregate: TableBuilder,
     aggregator: Aggregator,
+    /// Connections of which a value of the variable was discarded.
+    discarded: BTreeMap<Var, u64>,
     batches: B,
 }
 
@@ -155,6 +159,7 @@ impl<'a, B: Batches> Tables<'a, B> {
             rtt: TableBuilder::new(&rtt::spec().columns),
             rtt_aggregate: TableBuilder::new(&rtt_aggregate::spec().columns),
             aggregator: Aggregator::new(aggregate),
+            discarded: BTreeMap::new(),
             batches,
         }
     }
@@ -162,6 +167,22 @@ impl<'a, B: Batches> Tables<'a, B> {
     /// What the audit has found so far.
     pub const fn audited(&self) -> Counts {
         self.auditor.counts()
+    }
+
+    /// Values that cannot be, by table and column: they stand nowhere else.
+    pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
+        let variables = self.variables.iter().map(|table| &table.builder);
+        let builders = [&self.connections]
+            .into_iter()
+            .chain(variables)
+            .chain([&self.series.builder, &self.sockets, &self.audit])
+            .chain([&self.flows, &self.rtt, &self.rtt_aggregate]);
+        let names = specs(&Qualities::default()).into_iter().map(|spec| spec.name);
+        // The ledger comes last.
+        let names = names.filter(|&name| name != "ledger");
+        names.zip(builders).flat_map(|(table, builder)| {
+            builder.discarded().map(move |(column, n)| (format!("{table}.{column}"), n))
+        })
     }
 
     /// Adds the ledger table and gives out what is left of the others.
@@ -176,6 +197,10 @@ impl<'a, B: Batches> Tables<'a, B> {
         for row in rows {
             ledger::push(&mut ledger, &self.recording, self.ledger_clock, &row?);
             give(&mut self.batches, LEDGER, &mut ledger, BATCH_ROWS)?;
+        }
+        let variables = self.discarded.iter().map(|(var, n)| (var.name().to_owned(), *n));
+        for (name, n) in variables.chain(self.outside()) {
+            ledger::push_discarded(&mut ledger, &self.recording, &name, n);
         }
         give(&mut self.batches, LEDGER, &mut ledger, 1)?;
         give(&mut self.batches, CONNECTIONS, &mut self.connections, 1)?;
@@ -219,6 +244,9 @@ impl<B: Batches> Output for Tables<'_, B> {
     type Error = B::Error;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), B::Error> {
+        for var in ended.row.discarded().iter() {
+            *self.discarded.entry(var).or_default() += 1;
+        }
         let kernel = !self.from_packets;
         let figures = self.figures.of_ended(ended, self.auditor.account(ended.conn_id));
         connections::push(
@@ -326,6 +354,6 @@ mod tests {
                 assert!(spec.columns.iter().any(|c| c.name == var.name()), "{}", var.name());
             }
         }
-        assert_eq!(specs[FIRST_VARIABLES].columns.len(), 4 + Var::COUNT);
+        assert_eq!(specs[FIRST_VARIABLES].columns.len(), 5 + Var::COUNT);
     }
 }

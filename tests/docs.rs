@@ -6,6 +6,7 @@ use std::path::Path;
 use estats::manual;
 
 #[path = "support/trust.rs"]
+#[allow(dead_code, reason = "only the rows are read here")]
 mod trust;
 
 #[track_caller]

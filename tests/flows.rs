@@ -281,3 +281,99 @@ fn captures_have_the_packets_and_bytes_that_tshark_counts() {
     }
     assert!(conversations >= 18, "{conversations}");
 }
+
+/// A capture of these segments, a second apart, imported for A's end and replayed.
+fn imported(dir: &Path, segments: Vec<common::capture::Tcp>) -> std::path::PathBuf {
+    let frames = segments.iter().zip(1_700_000_000u64..);
+    let frames: Vec<_> = frames
+        .map(|(tcp, s)| common::capture::Frame::new(s * 1_000_000_000, tcp.ethernet()))
+        .collect();
+    let (file, run) = (dir.join("capture"), dir.join("run"));
+    fs::write(&file, common::capture::simple(&frames)).unwrap();
+    let local = vec!["192.0.2.1".parse().unwrap()];
+    let options = import::Options { local, ..import::Options::default() };
+    import::import(&file, &run, &options).unwrap();
+    replay(&run, &Options::default());
+    run
+}
+
+#[test]
+fn a_flow_is_of_the_connection_that_its_syn_opened() {
+    use common::capture::{ACK, RST, SYN, Tcp};
+    const A: (&str, u16) = ("192.0.2.1", 40_000);
+    const B: (&str, u16) = ("198.51.100.2", 80);
+    let out = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(A, B) };
+    let back = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(B, A) };
+    let cases = [
+        // Nobody answers the first; the second takes its ends.
+        (
+            vec![
+                out(1000, 0, SYN, 0),
+                out(500_000, 0, SYN, 0),
+                back(9000, 500_001, SYN | ACK, 0),
+                out(500_001, 9001, ACK, 700),
+            ],
+            vec!["1", "2", "2"],
+        ),
+        // The peer forgets the first and begins another with the same ends: our kernel still has
+        // the old one, which the peer then resets.
+        (
+            vec![
+                back(5000, 0, SYN, 0),
+                out(1000, 5001, SYN | ACK, 0),
+                back(5001, 1001, ACK, 10),
+                back(90_000, 0, SYN, 0),
+                out(1001, 5011, ACK, 0),
+                back(5011, 0, RST, 0),
+                back(90_000, 0, SYN, 0),
+                out(70_000, 90_001, SYN | ACK, 0),
+                back(90_001, 70_001, ACK, 20),
+            ],
+            vec!["1", "1", "2", "2"],
+        ),
+        // Both open at once, and the peer's SYN is seen first.
+        (
+            vec![
+                back(5000, 0, SYN, 0),
+                out(1000, 0, SYN, 0),
+                out(1000, 5001, SYN | ACK, 0),
+                back(5000, 1001, SYN | ACK, 0),
+                out(1001, 5001, ACK, 30),
+            ],
+            vec!["1", "1"],
+        ),
+    ];
+    for (segments, owners) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let run = imported(dir.path(), segments);
+        assert_eq!(column(&run, "flows", "conn_id"), owners);
+    }
+}
+
+#[test]
+fn packets_after_the_end_are_told_of() {
+    use common::capture::{ACK, RST, SYN, Tcp};
+    const A: (&str, u16) = ("192.0.2.1", 40_000);
+    const B: (&str, u16) = ("198.51.100.2", 80);
+    let out = |seq, ack, flags| Tcp { seq, ack, flags, ..Tcp::new(A, B) };
+    let back = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(B, A) };
+    let dir = tempfile::tempdir().unwrap();
+    let segments = vec![
+        out(1000, 0, SYN),
+        back(5000, 1001, SYN | ACK, 0),
+        out(1001, 5001, ACK),
+        out(1001, 0, RST),
+        back(5001, 1001, ACK, 1000),
+        out(1001, 6001, ACK),
+    ];
+    let run = imported(dir.path(), segments);
+    assert_eq!(column(&run, "connections", "completeness"), ["lossy"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .arg("replay")
+        .arg(&run)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("2 packets came after the end of their connection"), "{said}");
+    support::trust::says("a capture in which a connection goes on after its reset", said.trim());
+}

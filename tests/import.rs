@@ -235,19 +235,20 @@ fn what_has_no_row_is_counted_by_reason() {
     broken[14] = 0x41;
     let short = segment().ethernet()[..20].to_vec();
     let ok = segment().ethernet();
-    let frames: Vec<_> =
-        [arp, broken, short, vec![1; 5], ok].map(|b| Frame::new(T, b)).into_iter().collect();
+    let mut frames: Vec<_> =
+        [arp, broken, short, vec![1; 5], ok.clone(), ok].map(|b| Frame::new(T, b)).into();
+    frames[4].kept = 20;
     let import = imported(&simple(&frames));
     let left_out: Vec<_> =
         import.report.import.left_out.iter().map(|(r, n)| (r.as_str(), *n)).collect();
     let expected = [
         ("IP header cut short", 1),
-        ("IP header damaged", 1),
         ("link header cut short", 1),
+        ("malformed IP header", 2),
         ("not IP", 1),
     ];
     assert_eq!(left_out, expected);
-    assert_eq!((import.report.imported, import.report.import.packets), (1, 5));
+    assert_eq!((import.report.imported, import.report.import.packets), (1, 6));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! means for the variables of its end.
 
 mod common;
+#[path = "packets/rare.rs"]
+mod rare;
 
 use common::capture::*;
 use estats::estats::{Bits, Ended, Engine, Interval, Output, Plan, Polled, RuleOptions, Sample};

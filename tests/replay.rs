@@ -250,36 +250,72 @@ fn commands_and_exit_codes() {
     assert_eq!(code(&analyze(&[])), Some(2));
 }
 
+/// By content: a copy has other times, and a change need not have.
 #[test]
-fn tables_older_than_the_recording_are_made_anew() {
+fn tables_are_made_anew_when_the_recording_changes_and_only_then() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
     let report = replay(&run, &Options::default());
     let manifest = estats::sink::TablesManifest::path(&report.dir);
+    let old = || std::time::SystemTime::UNIX_EPOCH;
     let file = fs::File::options().write(true).open(manifest).unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    let again = analyze(&["summary", text(&run)]);
-    let said = String::from_utf8(again.stderr).unwrap();
-    assert!(said.contains("older than the recording"), "{said}");
+    file.set_modified(old()).unwrap();
+    let said = |run: &Path| String::from_utf8(analyze(&["summary", text(run)]).stderr).unwrap();
+    assert_eq!(said(&run), "", "tables are older, and made of the same bytes");
+
+    let copy = dir.path().join("copy");
+    fs::create_dir_all(copy.join("tables")).unwrap();
+    for from in [run.clone(), run.join("tables")] {
+        for name in common::file_names(&from).iter().filter(|n| *n != "tables") {
+            let to = if from == run { copy.clone() } else { copy.join("tables") };
+            fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+    assert_eq!(said(&copy), "", "a copy with its tables");
+
+    let path = copy.join("hooks-000000.arrows.zst");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(old()).unwrap();
+    let changed = said(&copy);
+    assert!(changed.contains("not as it was when the tables were made"), "{changed}");
+    assert!(!said(&copy).contains("replaying"), "once");
+    fs::remove_file(copy.join("tables/series.parquet")).unwrap();
+    assert!(said(&copy).contains("not all tables are there"));
 }
 
 #[test]
-fn a_damaged_recording_leaves_no_tables_that_look_whole() {
+fn a_replay_that_fails_leaves_the_tables_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
-    let report = replay(&run, &Options::default());
-    let hooks = run.join("hooks-000000.arrows.zst");
-    let mut bytes = fs::read(&hooks).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x40;
-    fs::write(&hooks, bytes).unwrap();
-    let verify = analyze(&["verify", text(&run)]);
-    assert_eq!(code(&verify), Some(1));
-    let failed = analyze(&["replay", text(&run)]);
+    let tables = replay(&run, &Options::default()).dir;
+    let before: Vec<_> = common::file_names(&tables)
+        .into_iter()
+        .map(|name| (fs::read(tables.join(&name)).unwrap(), name))
+        .collect();
+    // What cannot be replaced: a directory in the place of a table.
+    let other = dir.path().join("other");
+    fs::create_dir_all(other.join("series.parquet/in-the-way")).unwrap();
+    let failed = analyze(&["replay", text(&run), "-o", text(&other)]);
     assert_eq!(code(&failed), Some(2));
-    assert!(!estats::sink::TablesManifest::path(&report.dir).exists());
+    assert!(!estats::sink::TablesManifest::path(&other).exists());
+    // A recording that cannot be read at all.
+    let hooks = run.join("hooks-000000.arrows.zst");
+    fs::remove_file(&hooks).unwrap();
+    fs::create_dir(&hooks).unwrap();
+    let failed = analyze(&["replay", text(&run)]);
+    let said = String::from_utf8(failed.stderr.clone()).unwrap();
+    assert_eq!((code(&failed), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("no ordinary file"), "{said}");
+    for (bytes, name) in before {
+        assert!(fs::read(tables.join(&name)).unwrap() == bytes, "{name}");
+    }
+    let beside = |name: &String| name.contains("partial");
+    assert!(!common::file_names(&tables).iter().any(beside));
 }
 
 #[test]

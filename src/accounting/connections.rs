@@ -145,13 +145,17 @@ fn tell(owner: &Owner, tuple: &Tuple, record: &Lifecycle, table: &mut Table) -> 
     let mut best: Option<Account> = None;
     for slot in table.of_tuple(tuple).to_vec() {
         let Some(flow) = table.get_mut(slot) else { continue };
+        let opens = record.event == Event::Open && record.active == 1;
+        // Nothing went out before we opened it; a SYN of the peer may have come (simultaneous open).
+        let since = flow.forward.first_ns.is_none_or(|first_ns| first_ns >= record.start_ns);
         let ours = match &flow.owner {
-            Some(now) => now.conn_id == owner.conn_id,
+            // The one before, which these ends had, may end only now, and unseen.
+            Some(now) => now.conn_id == owner.conn_id || opens && since,
             // What was closed before is of another; so is what came before we opened it.
-            None => {
-                let opens = record.event == Event::Open && record.active == 1;
-                !flow.closed() && (!opens || flow.first_ns >= record.start_ns)
-            }
+            None if flow.closed() => false,
+            None if opens => since,
+            // The SYN for a child comes before it, and after whatever these ends had until then.
+            None => !flow.awaits_child || record.start_ns >= flow.first_ns,
         };
         if !ours {
             continue;

@@ -7,7 +7,8 @@ use std::num::NonZeroU64;
 use super::connections::Owner;
 use super::content::Wire;
 use super::sequence::{Place, Sequence};
-use super::tally::{Account, Moments, Span, Tally, Told};
+use super::tally::{Account, Moments, Recent, Span, Tally, Told};
+use crate::packets::after;
 use crate::wire::{Direction, Packet};
 
 pub(super) const ICMP: u8 = 1;
@@ -142,6 +143,15 @@ pub struct Side {
     pub fin_ns: Option<u64>,
     recent: Moments,
     sequence: Sequence,
+    /// A SYN-ACK was seen.
+    answered: bool,
+    /// SYNs that began it, and what they carried, which no socket has unless it is acknowledged with
+    /// them (Fast Open).
+    in_syns: Recent,
+    /// Something else came since: a SYN is now for the connection.
+    after_syn: bool,
+    /// It was.
+    fast: bool,
     /// The highest acknowledgment it carried.
     acked: Option<u32>,
 }
@@ -335,6 +345,11 @@ impl Flow {
     /// number than the one before.
     pub(super) fn is_over_before(&self, packet: &Packet, forward: bool) -> bool {
         let Some(tcp) = TcpFacts::of(packet).filter(|t| t.syn) else { return false };
+        // The kernel gives a SYN to the socket that has these ends, which challenges it.
+        let lives = self.owner.as_ref().is_some_and(|owner| owner.lives);
+        if !forward && packet.hook.is_socket() && lives && !self.closed() {
+            return false;
+        }
         match self.side(forward).isn {
             Some(isn) => isn != tcp.seq,
             // Its own SYN was not seen, or is this one: of a simultaneous open, or the answer.
@@ -365,8 +380,18 @@ impl Flow {
         recent.payload_bytes += u64::from(packet.payload_len);
         side.rewire(&Wire::default(), wire);
         if let Some(tcp) = TcpFacts::of(packet) {
+            if tcp.syn && !tcp.ack && !side.after_syn {
+                side.in_syns.segments += segments;
+                side.in_syns.data_segments += if packet.payload_len > 0 { segments } else { 0 };
+                side.in_syns.payload_bytes += u64::from(packet.payload_len);
+            }
+            side.after_syn |= !tcp.syn;
+            let stray = side.is_stray_reset(&tcp);
             side.tcp(&tcp, packet, segments, acked);
-            if tcp.rst && !self.closed() {
+            let other = self.side_mut(!forward);
+            let data = other.isn.is_some_and(|isn| after(tcp.ack_seq, isn.wrapping_add(1)));
+            other.fast |= tcp.syn && tcp.ack && data;
+            if tcp.rst && !stray && !self.closed() {
                 self.reset = Some((packet.ts_ns, forward));
             }
         }
@@ -411,23 +436,39 @@ impl Flow {
             first_ns: self.first_ns,
             point: self.point,
             late: self.late,
+            in_syns: self.backward.in_syns,
+            fast_open: self.backward.fast,
         }
     }
 }
 
 impl Side {
+    /// Whether a reset is no end of this flow: an end that has sent its SYN alone answers with it a
+    /// segment of a connection that the other end still has (RFC 9293, figure 9).
+    fn is_stray_reset(&self, tcp: &TcpFacts) -> bool {
+        let after_syn = self.isn.map(|isn| isn.wrapping_add(1));
+        let only_syn = after_syn.is_some() && self.sequence.next() == after_syn;
+        tcp.rst && !tcp.ack && only_syn && after_syn != Some(tcp.seq)
+    }
+
     fn tcp(&mut self, tcp: &TcpFacts, packet: &Packet, segments: u64, acked: Option<u32>) {
         if tcp.rst {
+            self.tally.bare_resets += if tcp.ack { 0 } else { segments };
             return;
         }
+        let mut answer = false;
         if tcp.syn {
             self.tally.syn_segments += segments;
+            let first = tcp.ack && !self.answered;
+            // Of a simultaneous open: the SYN's number once more, and no retransmission of it.
+            answer = first && self.isn == Some(tcp.seq);
+            self.answered |= tcp.ack;
             self.isn.get_or_insert(tcp.seq);
         }
         if tcp.fin {
             self.fin_ns.get_or_insert(packet.ts_ns);
         }
-        if tcp.ack && self.acked.is_none_or(|old| crate::packets::after(tcp.ack_seq, old)) {
+        if tcp.ack && self.acked.is_none_or(|old| after(tcp.ack_seq, old)) {
             self.acked = Some(tcp.ack_seq);
         }
         let len = packet.payload_len + u32::from(tcp.syn) + u32::from(tcp.fin);
@@ -436,7 +477,7 @@ impl Side {
             && len == 1
             && acked == Some(tcp.seq.wrapping_add(1))
             && self.sequence.next() == acked;
-        if keepalive {
+        if keepalive || answer {
             return;
         }
         match self.sequence.take(tcp.seq, len) {

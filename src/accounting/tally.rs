@@ -13,6 +13,8 @@ pub struct Tally {
     pub data_segments: u64,
     /// Segments with a SYN.
     pub syn_segments: u64,
+    /// Resets without an acknowledgment: the kernel's own answer, in the name of no socket.
+    pub bare_resets: u64,
     /// Bytes of the IP packets, headers included: those of a super-packet once.
     pub l3_bytes: u64,
     /// Bytes after the transport header.
@@ -44,6 +46,7 @@ impl Tally {
             segments: self.segments - old.segments,
             data_segments: self.data_segments - old.data_segments,
             syn_segments: self.syn_segments - old.syn_segments,
+            bare_resets: self.bare_resets - old.bare_resets,
             l3_bytes: self.l3_bytes - old.l3_bytes,
             payload_bytes: self.payload_bytes - old.payload_bytes,
             l2_packets: self.l2_packets.wrapping_sub(old.l2_packets),
@@ -139,4 +142,8 @@ pub struct Account {
     pub point: Point,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// Of what was received, the SYNs that began it and what they carried.
+    pub in_syns: Recent,
+    /// It was acknowledged with the SYN: TCP Fast Open made the socket (RFC 7413).
+    pub fast_open: bool,
 }

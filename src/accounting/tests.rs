@@ -593,3 +593,35 @@ fn intervals_add_up_to_the_flow() {
     assert_eq!(bytes, run.ended[0].forward.tally.l2_bytes);
     assert_eq!(bytes, 6 * 142);
 }
+
+#[test]
+fn the_syn_ack_of_a_simultaneous_open_is_no_retransmission() {
+    let mut run = Run::new();
+    run.see(tcp(true, 100, 0, SYN, 0));
+    run.see(tcp(false, 900, 0, SYN, 0));
+    run.see(tcp(true, 100, 901, SYN | ACK, 0));
+    run.see(tcp(false, 900, 101, SYN | ACK, 0));
+    run.see(tcp(false, 900, 101, SYN | ACK, 0));
+    let flow = run.one();
+    assert_eq!(flow.forward.tally.retransmitted_segments, 0);
+    assert_eq!(flow.backward.tally.retransmitted_segments, 1, "the second one is");
+}
+
+#[test]
+fn a_reset_that_answers_another_connection_ends_nothing() {
+    let mut run = Run::new();
+    run.see(tcp(true, 100, 0, SYN, 0));
+    run.see(tcp(false, 7000, 333_000, ACK, 0));
+    run.see(tcp(true, 333_000, 0, RST, 0));
+    run.see(tcp(true, 100, 0, SYN, 0));
+    run.see(tcp(false, 900, 101, SYN | ACK, 0));
+    run.see(tcp(true, 101, 901, ACK, 10));
+    let flow = run.one();
+    assert_eq!((flow.forward.tally.packets, flow.closing), (4, Some(Closing::EndOfRecording)));
+    // The one that a scanner's kernel sends does: it has the number after the SYN.
+    let mut run = Run::new();
+    run.see(tcp(true, 100, 0, SYN, 0));
+    run.see(tcp(false, 900, 101, SYN | ACK, 0));
+    run.see(tcp(true, 101, 0, RST, 0));
+    assert_eq!(run.one().closing, Some(Closing::Rst));
+}

@@ -214,7 +214,7 @@ pub const CHECKS: &[Check] = &[
     ),
     events(
         &[Var::Timeouts, Var::SubsequentTimeouts],
-        ("Timeouts + SubsequentTimeouts", "tcpi_total_rto"),
+        ("Timeouts + SubsequentTimeouts", "tcpi_total_rto less those of a listener's SYN-ACK"),
         Equal,
         |row, _| timeouts(row),
         |_, kernel| n(kernel("tcpi_total_rto")),

@@ -104,7 +104,7 @@ fn account() -> Account {
         payload_bytes: 1000,
         ..Tally::default()
     };
-    let received = Tally { segments: 1001, syn_segments: 2, ..Tally::default() };
+    let received = Tally { segments: 1001, ..Tally::default() };
     let recent = Recent { segments: 1, ..Recent::default() };
     Account {
         sent,
@@ -115,6 +115,8 @@ fn account() -> Account {
         first_ns: 0,
         point: Point::Socket,
         late: 0,
+        in_syns: Recent { segments: 2, data_segments: 2, payload_bytes: 70 },
+        fast_open: false,
     }
 }
 
@@ -165,4 +167,28 @@ fn packets_that_are_not_all_there_say_nothing() {
     ] {
         assert!(!witness::is_whole(&part, 0), "{part:?}");
     }
+}
+
+#[test]
+fn what_is_the_listeners_and_what_is_no_sockets() {
+    let with_data = Tally { data_segments: 1002, payload_bytes: 1070, ..account().received };
+    let refused = Account { received: with_data, ..account() };
+    for var in [Var::DataSegsIn, Var::HCDataOctetsIn] {
+        assert_eq!(witnessed(var, &refused), Some(1000), "{}", var.name());
+    }
+    // Fast Open: the child has the SYNs and what they carried.
+    let taken = Tally { segments: 1000, data_segments: 1000, payload_bytes: 1000, ..with_data };
+    let accepted = Account { received: taken, fast_open: true, ..account() };
+    for var in [Var::SegsIn, Var::DataSegsIn, Var::HCDataOctetsIn] {
+        assert_eq!(witnessed(var, &accepted), Some(1000), "{}", var.name());
+    }
+    let sent = Tally { segments: 1003, bare_resets: 2, ..account().sent };
+    assert_eq!(witnessed(Var::SegsOut, &Account { sent, ..account() }), Some(1000));
+}
+
+/// What packets say of a variable.
+fn witnessed(of: Var, account: &Account) -> Option<i64> {
+    let mut found = Vec::new();
+    witness::hear(&mut found, account, |var| (var == of).then_some(1000), |_| true);
+    found[0].packets
 }

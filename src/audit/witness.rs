@@ -6,7 +6,9 @@
 //! account of the packets before a connection's last record is that of its counters, but for
 //!
 //! * what the kernel counts elsewhere: the listener gets the SYN and gives the SYN-ACK, of which the
-//!   child counts one SYN and the repeats;
+//!   child counts one SYN and the repeats; with Fast Open the SYNs are the child's;
+//! * a reset that answers a segment which no socket wants (tcp_v4_send_reset()): it has the socket's
+//!   ends and is nobody's;
 //! * what another CPU has let through the hook while the connection closed: it is not in the
 //!   counters any more. So much is allowed for as was received in the last moment.
 //!
@@ -37,6 +39,11 @@ const fn listeners(a: &Account, syns: u64) -> u64 {
     if a.opened_here { 0 } else { syns }
 }
 
+/// Of what was received, what the listener got: with Fast Open the child has it.
+const fn refused(a: &Account, of_syns: u64) -> u64 {
+    if a.fast_open { 0 } else { listeners(a, of_syns) }
+}
+
 /// Payload of one packet at most: that of the ACK which makes the child is the listener's.
 const MAX_PACKET: u64 = 65_535;
 
@@ -44,8 +51,8 @@ const MAX_PACKET: u64 = 65_535;
 pub const RELATIONS: &[Relation] = &[
     Relation {
         var: Var::SegsOut,
-        says: "segments sent, without a listener's SYN-ACKs",
-        count: |a| a.sent.segments - listeners(a, a.sent.syn_segments),
+        says: "segments sent, without a listener's SYN-ACKs and the kernel's own resets",
+        count: |a| a.sent.segments - a.sent.bare_resets - listeners(a, a.sent.syn_segments),
         allowed: NONE,
     },
     Relation {
@@ -75,19 +82,19 @@ pub const RELATIONS: &[Relation] = &[
     Relation {
         var: Var::SegsIn,
         says: "segments received, of a listener's SYNs one",
-        count: |a| a.received.segments - listeners(a, a.received.syn_segments.saturating_sub(1)),
+        count: |a| a.received.segments - refused(a, a.in_syns.segments.saturating_sub(1)),
         allowed: |a| a.recent.segments,
     },
     Relation {
         var: Var::DataSegsIn,
         says: "segments received that have payload",
-        count: |a| a.received.data_segments,
+        count: |a| a.received.data_segments - refused(a, a.in_syns.data_segments),
         allowed: |a| a.recent.data_segments,
     },
     Relation {
         var: Var::HCDataOctetsIn,
         says: "payload received",
-        count: |a| a.received.payload_bytes,
+        count: |a| a.received.payload_bytes - refused(a, a.in_syns.payload_bytes),
         allowed: |a| a.recent.payload_bytes + listeners(a, MAX_PACKET),
     },
 ];

@@ -387,6 +387,7 @@ fn record(args: Record) -> Result<ExitCode> {
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
             let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
+        Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
@@ -420,6 +421,12 @@ fn record(args: Record) -> Result<ExitCode> {
             "the kernel skipped {} hook activations that interrupted another: rows open in those \
              seconds say so\n",
             p.skipped
+        ));
+    }
+    if p.malformed > 0 {
+        say(&format!(
+            "{} packets had malformed IP headers: they are counted and have no rows\n",
+            p.malformed
         ));
     }
     if p.slow_polls > 0 {

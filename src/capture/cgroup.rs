@@ -1,7 +1,8 @@
-//! cgroup v2: where it is mounted, and the path of a cgroup by its id.
+//! cgroup v2: the path of a cgroup by its id, and its id by its path.
+
+mod root;
 
 use std::{
-    ffi::CString,
     fs::{self, File},
     io,
     os::{
@@ -11,17 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use self::root::{Hierarchy, hierarchy};
 use super::CaptureError;
 
-/// Where cgroup v2 is mounted: /sys/fs/cgroup, .../unified on hybrid systems, or anywhere else.
+/// Where cgroup v2 is mounted for everybody to see, if it is.
 pub(super) fn mount() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut field = line.split(' ');
-        let (_, at, kind) = (field.next()?, field.next()?, field.next()?);
-        // Octal escapes occur for blanks only; a cgroup mount point has none in practice.
-        (kind == "cgroup2").then(|| PathBuf::from(at))
-    })
+    hierarchy().ok().and_then(|found| found.mount.clone())
 }
 
 /// The id of the cgroup at `path`, absolute or below the mount: its inode number.
@@ -31,20 +27,20 @@ pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureErro
         value: path.to_owned(),
         reason,
     };
-    let mount = mount.ok_or_else(|| fault("cgroup v2 is not mounted on this host".into()))?;
-    let full = if Path::new(path).starts_with(mount) {
-        PathBuf::from(path)
-    } else {
-        mount.join(path.trim_start_matches('/'))
-    };
-    let meta = fs::metadata(&full).map_err(|e| fault(format!("{}: {e}", full.display())))?;
+    let found = hierarchy().map_err(|reason| fault(reason.to_owned()))?;
+    let below = mount.and_then(|mount| Path::new(path).strip_prefix(mount).ok());
+    let below = below.unwrap_or_else(|| Path::new(path.trim_start_matches('/')));
+    let shown = mount.map_or_else(|| Path::new("/").join(below), |mount| mount.join(below));
+    let full = Path::new("/proc/self/fd").join(found.dir.as_raw_fd().to_string()).join(below);
+    let meta = fs::metadata(&full).map_err(|e| fault(format!("{}: {e}", shown.display())))?;
     Ok(meta.ino())
 }
 
 /// Finds the paths of cgroups while they exist.
 #[derive(Debug)]
 pub(super) struct Paths {
-    mount: Option<(PathBuf, File)>,
+    /// The root, and its path as the kernel says it.
+    root: Option<(&'static Hierarchy, PathBuf)>,
     /// Hybrid systems keep the containers in version 1 hierarchies: ask the process instead.
     hybrid: bool,
     last: (u64, u32, String),
@@ -62,12 +58,12 @@ const FILEID_KERNFS: libc::c_int = 0xfe;
 
 impl Paths {
     pub(super) fn new() -> Self {
-        let mount = mount().and_then(|m| File::open(&m).ok().map(|f| (m, f)));
+        let root = hierarchy().ok().and_then(|h| path_of(h.dir.as_raw_fd()).ok().map(|p| (h, p)));
         let hybrid = fs::read_to_string("/proc/self/cgroup").is_ok_and(|t| t.lines().count() > 1);
-        Self { mount, hybrid, last: (u64::MAX, 0, String::new()) }
+        Self { root, hybrid, last: (u64::MAX, 0, String::new()) }
     }
 
-    /// The path of cgroup `id` below the mount; empty if it is gone or there is no cgroup v2.
+    /// The path of cgroup `id` below the root; empty if it is gone or there is no cgroup v2.
     pub(super) fn path(&mut self, id: u64, pid: u32) -> String {
         // Connections come in runs of one owner.
         if (self.last.0, self.last.1) != (id, pid) {
@@ -81,45 +77,41 @@ impl Paths {
     }
 
     fn by_id(&self, id: u64) -> io::Result<String> {
-        let Some((mount, dir)) = self.mount.as_ref().filter(|_| id != 0) else {
+        let Some((found, root)) = self.root.as_ref().filter(|_| id != 0) else {
             return Ok(String::new());
         };
-        let handle = Handle { bytes: 8, kind: FILEID_KERNFS, id };
-        // SAFETY: `handle` has the layout of struct file_handle with 8 bytes of handle, and the
-        // descriptor is open for the length of the call.
-        let fd = unsafe {
-            libc::open_by_handle_at(
-                dir.as_raw_fd(),
-                (&raw const handle).cast_mut().cast(),
-                libc::O_PATH | libc::O_CLOEXEC,
-            )
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call above returned a descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let full = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-        let below = full.strip_prefix(mount).unwrap_or(&full);
+        let full = path_of(open_by_id(&found.dir, id, libc::O_PATH)?.as_raw_fd())?;
+        let below = full.strip_prefix(root).unwrap_or(&full);
         Ok(format!("/{}", below.to_string_lossy().trim_start_matches('/')))
     }
+}
+
+/// Opens the cgroup with this id, wherever in the hierarchy it is. Needs CAP_DAC_READ_SEARCH.
+fn open_by_id(any: &File, id: u64, flags: libc::c_int) -> io::Result<OwnedFd> {
+    let handle = Handle { bytes: 8, kind: FILEID_KERNFS, id };
+    // SAFETY: `handle` has the layout of struct file_handle with 8 bytes of handle, and the
+    // descriptor is open for the length of the call.
+    let fd = unsafe {
+        libc::open_by_handle_at(
+            any.as_raw_fd(),
+            (&raw const handle).cast_mut().cast(),
+            flags | libc::O_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The path of an open file.
+fn path_of(fd: libc::c_int) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{fd}"))
 }
 
 /// The longest path that /proc/PID/cgroup names: the one that tells containers apart.
 fn by_process(pid: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     text.lines().filter_map(|l| l.splitn(3, ':').nth(2)).max_by_key(|p| p.len()).map(str::to_owned)
-}
-
-/// Opens the mount point for attaching programs.
-pub(super) fn open_root(mount: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(mount.as_os_str().as_encoded_bytes())?;
-    // SAFETY: `path` is a C string, and the result is checked before it is owned.
-    let fd =
-        unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: as above, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 
-use super::{CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host, load};
-use crate::log::{HookStatus, Host, VariableStatus};
+use super::{
+    CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host, load, sight,
+};
+use crate::log::{HookStatus, Host, NotSeen, VariableStatus};
 
 /// What this kernel offers.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +22,8 @@ pub struct Report {
     pub programs: usize,
     /// Every variable with its quality under these hooks.
     pub variables: Vec<VariableStatus>,
+    /// What a recording would not see.
+    pub not_seen: Vec<NotSeen>,
     /// libbpf's warnings while loading.
     pub warnings: Vec<String>,
 }
@@ -62,13 +66,16 @@ pub fn check(
         packets: Some(&packets),
     };
     let loaded = load::load(&plan)?;
-    let attached = loaded.attach(false)?;
+    let attached = loaded.attach(false, &filters)?;
     let mut host = host::host();
     host.hz = Some(loaded.hz);
+    let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    not_seen.extend(sight::unseen(&[]));
     Ok(Report {
         host,
         hook_set: attached.set().name(),
         programs: attached.programs(),
+        not_seen,
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
         warnings: load::warnings(),
@@ -90,7 +97,8 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = &self.host;
         writeln!(f, "{} {} ({})", host.kernel_release, host.machine, host.hostname)?;
-        writeln!(f, "cgroup v2 at {}", host.cgroup_v2.as_deref().unwrap_or("nowhere"))?;
+        let cgroup = host.cgroup_v2.as_deref().unwrap_or("no place that others see");
+        writeln!(f, "cgroup v2 at {cgroup}")?;
         if let Some(hz) = host.hz {
             writeln!(f, "HZ {hz}")?;
         }
@@ -104,6 +112,9 @@ impl std::fmt::Display for Report {
         for variable in self.variables.iter().filter(|v| v.reason.is_some()) {
             let reason = variable.reason.as_deref().unwrap_or_default();
             writeln!(f, "  {:20} {:12} {reason}", variable.name, variable.quality)?;
+        }
+        for it in &self.not_seen {
+            writeln!(f, "not seen: {}", it.what)?;
         }
         for warning in &self.warnings {
             writeln!(f, "libbpf: {warning}")?;

@@ -1,6 +1,6 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
-use std::{cell::RefCell, rc::Rc, thread, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};
 
 use libbpf_rs::{MapCore, MapFlags};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -9,15 +9,17 @@ use super::{
     CaptureError,
     cgroup::Paths,
     clock,
+    provenance::Sighting,
     skips::Skips,
     top::Top,
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
-    log::{CpuTotals, LedgerRow, RecordingWriter, Ring, Totals},
+    log::{CpuTotals, LedgerRow, Manifest, RecordingWriter, Ring, Totals},
     schema::{Event, Hook},
     wire::{
-        Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot, is_snapshot,
+        Decoded, Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot,
+        is_snapshot,
     },
 };
 
@@ -70,6 +72,12 @@ struct Sink {
     connections: u64,
     open: u64,
     packets: u64,
+    /// Records of packets that turned out to be malformed when they were read, by CPU and hook's
+    /// code: they have numbers, and no rows.
+    malformed: BTreeMap<(u16, usize), u64>,
+    /// Network namespaces of connections so far, and those of them that are new.
+    namespaces: FxHashSet<u32>,
+    new_namespaces: Vec<Sighting>,
     /// Kept only for `--top`.
     top: Option<Top>,
     /// Kept only for polls over netlink.
@@ -102,6 +110,9 @@ impl Sink {
                         row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
                         self.connections += 1;
                         self.open += 1;
+                        if self.namespaces.insert(row.netns) {
+                            self.new_namespaces.push(Sighting { netns: row.netns, pid: row.pid });
+                        }
                         self.identities.iter_mut().for_each(|known| known.opened(&row));
                     }
                     Event::Close | Event::End => {
@@ -127,7 +138,13 @@ impl Sink {
     }
 
     fn take_packet(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let packet = decode_packet(bytes)?;
+        let packet = match decode_packet(bytes)? {
+            Decoded::Packet(packet) => packet,
+            Decoded::Malformed { cpu, hook } => {
+                *self.malformed.entry((cpu, hook as usize)).or_default() += 1;
+                return Ok(());
+            }
+        };
         let cpu = packet.cpu;
         if let Some(top) = &mut self.top {
             top.packet(&packet);
@@ -138,12 +155,21 @@ impl Sink {
         Ok(())
     }
 
+    /// Records of a CPU that were of malformed packets.
+    fn malformed_on(&self, cpu: usize) -> u64 {
+        let cpu = cpu as u16;
+        self.malformed.range((cpu, 0)..=(cpu, usize::MAX)).map(|(_, n)| n).sum()
+    }
+
     fn count(&mut self, cpu: u16) {
         if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
             *n += 1;
         }
     }
 }
+
+/// Counters by the code of a hook; that of 0 is unused.
+const HOOKS: usize = Hook::ALL.len() + 1;
 
 /// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +180,8 @@ struct Counters {
     map_failures: u64,
     /// Received, sent.
     not_ip: [u64; 2],
+    /// By hook code, as the programs and the recorder have counted them.
+    malformed: Vec<u64>,
     refused: u64,
 }
 
@@ -202,6 +230,9 @@ impl<'obj> Drain<'obj> {
             connections: 0,
             open: 0,
             packets: 0,
+            malformed: BTreeMap::new(),
+            namespaces: FxHashSet::default(),
+            new_namespaces: Vec::new(),
             top: None,
             identities: None,
             begun: None,
@@ -236,7 +267,11 @@ impl<'obj> Drain<'obj> {
             places,
             ring_sizes: buffers.bytes(),
             before: vec![
-                Counters { lost: vec![0; Hook::ALL.len() + 1], ..Counters::default() };
+                Counters {
+                    lost: vec![0; HOOKS],
+                    malformed: vec![0; HOOKS],
+                    ..Counters::default()
+                };
                 cpus
             ],
             skips,
@@ -288,6 +323,16 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
+    /// Network namespaces that had their first connection since the call before.
+    pub(super) fn new_namespaces(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.sink.borrow_mut().new_namespaces)
+    }
+
+    /// Replaces the manifest by one that says more.
+    pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.update(manifest)?)
+    }
+
     /// From now on packets are accounted for this.
     pub(super) fn set_top(&mut self, top: Top) {
         self.sink.borrow_mut().top = Some(top);
@@ -305,27 +350,51 @@ impl<'obj> Drain<'obj> {
         loop {
             self.round()?;
             let now = read_counters(counters)?;
-            let even = now.iter().zip(&self.sink.borrow().logged).all(|(c, logged)| {
+            let sink = self.sink.borrow();
+            let even = now.iter().zip(&sink.logged).enumerate().all(|(cpu, (c, logged))| {
                 // An uneven account after all that is for `verify` to find.
-                c.emitted <= logged + c.lost.iter().sum::<u64>()
+                c.emitted <= logged + sink.malformed_on(cpu) + c.lost.iter().sum::<u64>()
             });
+            drop(sink);
             if even || clock::monotonic_ns() - begun >= STRAGGLERS.as_nanos() as u64 {
-                return self.account(counters);
+                self.account(counters)?;
+                return self.leave_out();
             }
             thread::sleep(Duration::from_millis(1));
         }
     }
 
+    /// Says which numbers went to records of malformed packets.
+    fn leave_out(&mut self) -> Result<(), CaptureError> {
+        let (ts_ns, mut sink) = (self.accounted_ns, self.sink.borrow_mut());
+        for cpu in 0..sink.logged.len() {
+            let count = sink.malformed_on(cpu);
+            if count > 0 {
+                sink.writer.ledger(&LedgerRow::LeftOut { ts_ns, cpu: cpu as u16, count })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the account since the last time into the ledger.
     pub(super) fn account(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
-        let now = read_counters(counters)?;
+        let mut now = read_counters(counters)?;
         let ts_ns = clock::monotonic_ns();
         let since_ns = self.accounted_ns;
         let mut sink = self.sink.borrow_mut();
+        for (&(cpu, hook), count) in &sink.malformed {
+            if let Some(counters) = now.get_mut(usize::from(cpu)) {
+                counters.malformed[hook] += count;
+            }
+        }
         for (cpu, (old, new)) in self.before.iter().zip(&now).enumerate() {
             let cpu = cpu as u16;
             for hook in Hook::ALL {
                 let code = *hook as usize;
+                let count = new.malformed[code] - old.malformed[code];
+                if count > 0 {
+                    sink.writer.ledger(&LedgerRow::Malformed { ts_ns, cpu, hook: *hook, count })?;
+                }
                 let lost = new.lost[code] - old.lost[code];
                 if lost > 0 {
                     sink.writer.ledger(&LedgerRow::Loss {
@@ -411,13 +480,14 @@ impl<'obj> Drain<'obj> {
     }
 
     /// Records logged so far, connections seen, connections open, bytes written, records lost,
-    /// hook activations skipped, packets logged.
-    pub(super) fn counts(&self) -> [u64; 7] {
+    /// hook activations skipped, packets logged, malformed packets.
+    pub(super) fn counts(&self) -> [u64; 8] {
         let sink = self.sink.borrow();
         let lost = self.before.iter().flat_map(|c| &c.lost).sum();
         let logged = sink.logged.iter().sum();
         let bytes = sink.writer.bytes_written();
-        [logged, sink.connections, sink.open, bytes, lost, self.skipped, sink.packets]
+        let malformed = self.before.iter().flat_map(|c| &c.malformed).sum();
+        [logged, sink.connections, sink.open, bytes, lost, self.skipped, sink.packets, malformed]
     }
 
     /// The account of the whole recording; call [`Self::account`] after the last round first.
@@ -430,15 +500,23 @@ impl<'obj> Drain<'obj> {
                 emitted: c.emitted,
                 logged: *logged,
                 lost_by_hook: lost.map(|(h, n)| (h.name().to_owned(), n)).collect(),
-                ..CpuTotals::default()
+                left_out: sink.malformed_on(cpu),
             }
         });
+        let mut malformed = BTreeMap::<String, u64>::new();
+        for hook in Hook::ALL {
+            let count: u64 = self.before.iter().map(|c| c.malformed[*hook as usize]).sum();
+            if count > 0 {
+                malformed.insert(hook.name().to_owned(), count);
+            }
+        }
         Totals {
             duration_ns,
             per_cpu: per_cpu.collect(),
             map_failures: self.before.iter().map(|c| c.map_failures).sum(),
             bytes: sink.writer.bytes_written(),
             connections: sink.connections,
+            malformed,
         }
     }
 
@@ -463,9 +541,17 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 .map(|w| u64::from_ne_bytes(w.try_into().expect("eight bytes")))
                 .collect();
             let (emitted, words) = (words[0], &words[1..]);
-            let (lost, rest) = words.split_at(Hook::ALL.len() + 1);
+            let (lost, rest) = words.split_at(HOOKS);
             let (lost, map_failures) = (lost.to_vec(), rest[0]);
-            Counters { emitted, lost, map_failures, not_ip: [rest[1], rest[2]], refused: rest[3] }
+            let malformed = rest[3..3 + HOOKS].to_vec();
+            Counters {
+                emitted,
+                lost,
+                map_failures,
+                not_ip: [rest[1], rest[2]],
+                malformed,
+                refused: rest[3 + HOOKS],
+            }
         })
         .collect())
 }

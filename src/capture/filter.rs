@@ -215,7 +215,7 @@ impl Filters {
 /// Inode number of the initial PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 const PROC_PID_INIT_INO: u64 = 0xefff_fffc;
 
-fn in_initial_pid_namespace() -> bool {
+pub(super) fn in_initial_pid_namespace() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == PROC_PID_INIT_INO)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::CStr, fs, process::Command};
 
+use super::clock;
 use crate::log::Host;
 
 /// Machine and kernel; `hz` is added by the loader that measures it.
@@ -25,6 +26,7 @@ pub(super) fn host() -> Host {
         boot_id: read("/proc/sys/kernel/random/boot_id"),
         cgroup_v2: super::cgroup::mount().map(|m| m.display().to_string()),
         hz: None,
+        time_offset_ns: Some(clock::offset_ns()).filter(|ns| *ns != 0),
     }
 }
 
@@ -39,7 +41,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default()
 }
 
-/// The sysctls that shape TCP, in the recorder's own network namespace.
+/// The sysctls that shape TCP, in the calling thread's network namespace.
 pub(super) fn sysctls() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc/sys/net/ipv4").into_iter().flatten().flatten() {
@@ -56,12 +58,17 @@ pub(super) fn sysctls() -> BTreeMap<String, String> {
         }
     }
     for name in ["default_qdisc", "optmem_max", "rmem_max", "wmem_max"] {
-        found.insert(format!("net.core.{name}"), read(&format!("/proc/sys/net/core/{name}")));
+        // Not every one is there in every namespace.
+        let value = read(&format!("/proc/sys/net/core/{name}"));
+        if !value.is_empty() {
+            found.insert(format!("net.core.{name}"), value);
+        }
     }
     found
 }
 
-/// Queueing disciplines as `tc` prints them; empty where there is no tc.
+/// Queueing disciplines of the calling thread's network namespace as `tc` prints them; empty where
+/// there is no tc.
 pub(super) fn qdiscs() -> Vec<String> {
     Command::new("tc").args(["qdisc", "show"]).output().map_or_else(
         |_| Vec::new(),

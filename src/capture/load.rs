@@ -29,6 +29,7 @@ use super::{
     interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target},
+    sight::{LEFT_OUT, NO_FUNCTIONS},
     snapshot::Snapshots,
     transport::{Buffers, Transport},
 };
@@ -383,7 +384,7 @@ fn unusable(
             return Some("for other hook sets".to_owned());
         }
         if point.hooks.iter().any(|hook| plan.without.contains(hook)) {
-            return Some("left out on request".to_owned());
+            return Some(LEFT_OUT.to_owned());
         }
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
             return Some("only for --snapshots".to_owned());
@@ -395,7 +396,7 @@ fn unusable(
             return Some("packets need BPF ring buffers".to_owned());
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
-            return Some("function hooks are not in the tracepoint set".to_owned());
+            return Some(NO_FUNCTIONS.to_owned());
         }
         if !(point.kernels[0]..point.kernels[1]).contains(&release) {
             return Some("for other kernels".to_owned());

@@ -14,8 +14,17 @@ use super::CaptureError;
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
 
-/// Every namespace that has a process or a name, by inode number.
+/// Every namespace that has a process, a name or a mount, by inode number, and can be entered. What
+/// cannot is for [`super::sight`] to say.
 pub(super) fn all() -> BTreeMap<u32, File> {
+    let mut found = known();
+    // Where all is as usual there is only one, the recorder's own.
+    on_a_thread(|| found.retain(|_, ns| enter(ns).is_ok()));
+    found
+}
+
+/// Every namespace that has a process, a name or a mount, by inode number.
+pub(super) fn known() -> BTreeMap<u32, File> {
     let mut found = BTreeMap::new();
     let mut add = |path: &Path| {
         // Processes end while we look, and `ip netns add` makes its file before it mounts the
@@ -44,7 +53,20 @@ pub(super) fn all() -> BTreeMap<u32, File> {
     for entry in fs::read_dir(NAMED).into_iter().flatten().flatten() {
         add(&entry.path());
     }
+    // Container engines keep theirs elsewhere.
+    mounted().iter().for_each(|path| add(path));
     found
+}
+
+/// Where files of namespaces are mounted: "net:[4026532177]" of "nsfs".
+fn mounted() -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut words = line.split(' ').skip(3);
+        let (root, at) = (words.next()?, words.next()?);
+        root.starts_with("net:[").then(|| PathBuf::from(at))
+    };
+    text.lines().filter_map(of_line).collect()
 }
 
 /// NSFS_MAGIC of include/uapi/linux/magic.h.
@@ -82,7 +104,12 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     Ok((meta.ino() as u32, file))
 }
 
+/// Moves the calling thread; to stay where it is takes no privilege.
 fn enter(ns: &File) -> io::Result<()> {
+    let here = fs::metadata("/proc/thread-self/ns/net").ok().map(|meta| meta.ino());
+    if here.is_some_and(|inode| ns.metadata().is_ok_and(|meta| meta.ino() == inode)) {
+        return Ok(());
+    }
     // SAFETY: the descriptor is open; the call touches no memory of ours.
     let result = unsafe { libc::setns(ns.as_raw_fd(), libc::CLONE_NEWNET) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -99,13 +126,13 @@ pub(super) fn visit<T>(ns: &File, home: &File, work: impl FnOnce() -> T) -> io::
 
 /// Runs `work` in the namespace, on a thread of its own: setns() moves only the calling thread.
 pub(super) fn inside<T: Send>(ns: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                enter(ns)?;
-                Ok(work())
-            })
-            .join()
-            .expect("the closure does not panic")
+    on_a_thread(|| {
+        enter(ns)?;
+        Ok(work())
     })
+}
+
+/// Runs `work` on a thread of its own, which may go to other namespaces and ends there.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join().expect("the closure does not panic"))
 }

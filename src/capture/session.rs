@@ -20,13 +20,15 @@ use super::{
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
+    provenance::Provenance,
+    sight,
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
     transport::Transport,
     walk,
 };
 use crate::log::{
-    FORMAT_VERSION, LedgerRow, Manifest, RecordOptions, RecordingWriter, WriterOptions,
+    FORMAT_VERSION, LedgerRow, Manifest, NotSeen, RecordOptions, RecordingWriter, WriterOptions,
 };
 use crate::schema::Hook;
 use crate::traffic::Line;
@@ -87,6 +89,8 @@ pub struct Progress {
     pub lost: u64,
     /// Hook activations for which the kernel did not run the program.
     pub skipped: u64,
+    /// Packets with malformed IP headers: they have no digest.
+    pub malformed: u64,
     /// Polls of sockets that took more than 80 % of their interval.
     pub slow_polls: u64,
 }
@@ -112,6 +116,8 @@ pub enum Notice<'a> {
     /// At the interval of [`Options::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
+    /// This cannot be seen; before [`Notice::Recording`].
+    NotSeen(&'a NotSeen),
     /// For the first time, a poll of the sockets took more than 80 % of its interval.
     SlowPoll,
     /// No interface that was asked for has this name; one that comes will be followed.
@@ -189,7 +195,7 @@ pub fn record(
         let option = if packets.sockets { "--packets" } else { "--interface" };
         return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
     }
-    let attached = loaded.attach(by_process)?;
+    let attached = loaded.attach(by_process, &options.filters)?;
     if let Some(packets) = &options.packets {
         attached.must_have_packets(packets, &options.without)?;
     }
@@ -199,6 +205,12 @@ pub fn record(
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
+    manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    // A command's own tree has no connections yet, and is in namespaces of its making.
+    let tree_alone = tree_only && options.filters.pids.is_empty();
+    if !tree_alone {
+        manifest.not_seen.extend(sight::unseen(&options.filters.netns_inodes()?));
+    }
     manifest.options.snapshots_by = polls.map(|(_, by)| by.name().to_owned());
     let mut follower = match &options.packets {
         Some(packets) => Follower::new(&loaded, packets, &options.filters)?,
@@ -213,8 +225,7 @@ pub fn record(
         drain.keep_identities();
     }
 
-    // A command's own tree has no connections yet.
-    if !tree_only || !options.filters.pids.is_empty() {
+    if !tree_alone {
         walk::baseline(&loaded, &mut drain)?;
     }
     let start = |argv: &Vec<OsString>| command::start(argv, &loaded.pids, loaded.own_pid);
@@ -242,9 +253,13 @@ pub fn record(
     {
         drain.set_top(Top::new(every_ns, (started.monotonic_ns, started.realtime_ns)));
     }
+    for not_seen in &manifest.not_seen {
+        notice(Notice::NotSeen(not_seen));
+    }
     notice(Notice::Recording);
 
     let counters = &loaded.counters;
+    let mut provenance = Provenance::start();
     let mut attached = Some(attached);
     let packets = options.packets.is_some().then_some(0);
     let mut state = Progress { packets, ..Progress::default() };
@@ -266,7 +281,16 @@ pub fn record(
                 .map_or(Ok(()), |follower| follower.follow(&loaded))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
-                .and_then(|()| if due { drain.account(counters) } else { Ok(()) });
+                .and_then(|()| if due { drain.account(counters) } else { Ok(()) })
+                .and_then(|()| {
+                    provenance.see(drain.new_namespaces());
+                    if !due {
+                        return Ok(());
+                    }
+                    let Some(all) = provenance.news() else { return Ok(()) };
+                    manifest.namespaces = all;
+                    drain.update(&manifest)
+                });
             if let Err(e) = round {
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
@@ -356,6 +380,11 @@ pub fn record(
             manifest.interfaces = follower.seen().to_vec();
         }
         drain.settle(counters)?;
+        provenance.see(drain.new_namespaces());
+        provenance.settle();
+        if let Some(all) = provenance.news() {
+            manifest.namespaces = all;
+        }
         if let Some(lines) = drain.with_top(Top::finish) {
             notice(Notice::Top(&lines));
         }
@@ -411,6 +440,7 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
         state.lost,
         state.skipped,
         packets,
+        state.malformed,
     ] = drain.counts();
     state.packets = state.packets.map(|_| packets);
 }

@@ -22,7 +22,8 @@ pub(super) fn baseline(loaded: &Loaded, drain: &mut Drain<'_>) -> Result<(), Cap
     everywhere(loaded, "baseline", drain)
 }
 
-/// Runs a TCP iterator, if this kernel has it, in every network namespace: each sees only its own.
+/// Runs a TCP iterator, if this kernel has it, in every network namespace that can be entered: each
+/// sees only its own.
 pub(super) fn everywhere(
     loaded: &Loaded,
     iterator: &str,
@@ -33,8 +34,7 @@ pub(super) fn everywhere(
     let link = program.attach().map_err(fault)?;
     for ns in netns::all().into_values() {
         // It belongs to the namespace it is made in, and can be read from any.
-        let iter = netns::inside(&ns, || Iter::new(&link))
-            .map_err(|e| CaptureError::io("enter a network namespace", e))?;
+        let Ok(iter) = netns::inside(&ns, || Iter::new(&link)) else { continue };
         run(iter.map_err(fault)?, drain)?;
     }
     Ok(())

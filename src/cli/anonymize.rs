@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use estats::log::Recording;
 use estats::transform::anonymize::{Key, anonymize};
 
 use super::progress::Progress;
@@ -37,7 +36,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let content =
         fs::read(&arguments.key).with_context(|| format!("cannot read the key {name}"))?;
     let key = Key::parse(&content).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     let bar = Progress::of("anonymizing", std::slice::from_ref(&recording))?;
     let report = anonymize(&recording, &arguments.output, &key)?;
     drop(bar);

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use estats::audit::{self, Keep, Verdict};
-use estats::log::Recording;
 
 use super::{FINDINGS, print_json};
 
@@ -28,7 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let keep = if arguments.all { Keep::All } else { Keep::Findings };
-    let report = audit::recording(&Recording::open(&arguments.run)?, keep)?;
+    let report = audit::recording(&super::open(&arguments.run)?, keep)?;
     if arguments.json {
         print_json(&report)?;
     } else {

@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let comparison = compare::files(&arguments.run, &arguments.reference)?;
+    let comparison = compare::recording(&super::open(&arguments.run)?, &arguments.reference)?;
     if arguments.json {
         print_json(&comparison)?;
     } else {

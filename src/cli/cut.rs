@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use chrono::DateTime;
 use clap::Args;
 use estats::import::Prefix;
-use estats::log::Recording;
 use estats::transform::Report;
 use estats::transform::cut::{Moment, Options, cut};
 use estats::units;
@@ -55,7 +54,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         addresses: arguments.addresses,
         ports: arguments.ports,
     };
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     // The recording is read more than once.
     let bar = Progress::bytes("cutting", &recording);
     let report = cut(&recording, &arguments.output, &options)?;

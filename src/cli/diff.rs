@@ -52,7 +52,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recordings = [Recording::open(&arguments.a)?, Recording::open(&arguments.b)?];
+    let recordings = [super::open(&arguments.a)?, super::open(&arguments.b)?];
     let options = Options { threads: cpus(), ..Options::default() };
     let a = report::overview(&recordings[0], &options)?;
     let b = report::overview(&recordings[1], &options)?;

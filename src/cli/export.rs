@@ -78,7 +78,7 @@ impl Encoding {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     let options = Options { interval: arguments.interval, ..with_all_cpus() };
     let (format, stream) = match arguments.format {
         FormatName::Arrow => (Format::ARROW, Plain::ArrowStream),

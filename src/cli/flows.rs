@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use estats::log::Recording;
 use estats::replay::{Options, clocks};
 use estats::traffic::{self, Sort};
 use estats::units;
@@ -44,7 +43,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     anyhow::ensure!(
         recording.manifest().has_packets(),
         "{} has no packets: record with --packets or --interface, or import a capture",

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::log::{ClockSample, Import, LedgerRow, Manifest, PacketRow, Recording};
+use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
 use estats::visible::visible;
 use estats::wire::Event;
 
@@ -21,7 +21,7 @@ struct Account {
 }
 
 pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(run)?;
+    let recording = super::open(run)?;
     let manifest = recording.manifest();
     if json {
         print_json(manifest)?;
@@ -44,15 +44,27 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("records", account.records.to_string()),
         ("lost", account.lost.to_string()),
     ];
+    if let Some(ns) = host.time_offset_ns {
+        let seconds = ns as f64 / 1e9;
+        let text = format!("of the host; the recorder's time namespace is {seconds:+} s from it");
+        lines.push(("clock", text));
+    }
     if let Some(import) = &manifest.import {
         // A capture knows nothing of the host, and connections are found by replay.
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
     }
+    for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
+        lines
+            .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
+    }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");
         lines.push(("missing hook", format!("{} ({}): {reason}", hook.hook, hook.point)));
     }
+    let namespaces = manifest.namespaces.iter();
+    lines.extend(namespaces.map(|n| ("namespace", n.text(&manifest.sysctls))));
+    lines.extend(manifest.not_seen.iter().map(|it| ("not seen", not_seen(it))));
     let mut out = screen();
     for (label, text) in lines {
         writeln!(out, "{label:<12}  {}", visible(text.trim()))?;
@@ -131,6 +143,22 @@ fn command(manifest: &Manifest) -> String {
         (Some(words), None) => words.join(" "),
         (Some(words), Some(status)) => format!("{} (exit status {status})", words.join(" ")),
     }
+}
+
+/// Prints what the recorder could not see, below the connections.
+pub fn print_not_seen(run: &Path) -> anyhow::Result<()> {
+    let recording = Recording::open(run)?;
+    for it in &recording.manifest().not_seen {
+        writeln!(screen(), "not seen: {}", it.what)?;
+    }
+    Ok(())
+}
+
+fn not_seen(it: &NotSeen) -> String {
+    if it.variables.is_empty() {
+        return it.what.clone();
+    }
+    format!("{} ({})", it.what, it.variables.join(", "))
 }
 
 const fn closed(manifest: &Manifest) -> &'static str {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::log::Recording;
 use estats::transform::merge::merge;
 
 use super::progress::Progress;
@@ -30,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let open = |run: &PathBuf| Recording::open(run);
+    let open = |run: &PathBuf| super::open(run);
     let recordings = arguments.runs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let bar = Progress::of("merging", &recordings)?;
     let report = merge(&recordings, &arguments.output)?;

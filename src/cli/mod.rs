@@ -23,6 +23,7 @@ mod variables;
 use std::io::{self, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::Recording;
@@ -141,6 +142,27 @@ enum Command {
 /// One sentence that says what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     progress::set_quiet(arguments.quiet);
+    let code = command(arguments)?;
+    // What was said of a recording that is not whole goes for whatever was made of it.
+    let is_fine = code == ExitCode::SUCCESS && NOT_WHOLE.load(Ordering::Relaxed);
+    Ok(if is_fine { ExitCode::from(LOST) } else { code })
+}
+
+/// A recording was opened that is not whole.
+static NOT_WHOLE: AtomicBool = AtomicBool::new(false);
+
+/// Opens a recording for any command, and says in one sentence what is missing from it.
+fn open(run: &Path) -> anyhow::Result<Recording> {
+    let recording = Recording::open(run)?;
+    let survey = recording.survey()?;
+    if !survey.is_whole() {
+        NOT_WHOLE.store(true, Ordering::Relaxed);
+        eprintln!("estats-analyze: {survey}");
+    }
+    Ok(recording)
+}
+
+fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Cut(arguments)), _) => cut::run(arguments),
@@ -154,6 +176,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_summary(&tables.dir, top, json)?;
             if !json {
                 writeln!(screen(), "{}", tables.manifest.audit)?;
+                info::print_not_seen(&run)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -173,8 +196,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, 50, false)?;
+            writeln!(screen(), "{}", tables.manifest.audit)?;
+            info::print_not_seen(&run)?;
             let mut out = screen();
-            writeln!(out, "{}", tables.manifest.audit)?;
             writeln!(out, "tables in {}", tables.dir.display())?;
             Ok(replay::exit_code(tables.manifest.lost_records))
         }

@@ -1,7 +1,6 @@
 //! `replay`, and the tables other commands need.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -120,7 +119,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         partitions: arguments.partition.iter().map(|p| p.partition()).collect(),
         ..Options::default()
     };
-    let report = with_bar(&Recording::open(&arguments.run)?, &options)?;
+    let report = with_bar(&super::open(&arguments.run)?, &options)?;
     warn(&report);
     if arguments.json {
         print_json(&report.tables)?;
@@ -138,7 +137,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// The tables of a recording; replayed first, and saying so, where they are missing or old.
 pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
-    let recording = Recording::open(run)?;
+    let recording = super::open(run)?;
     let dir = default_dir(run);
     let found = TablesManifest::read(&dir)?;
     let why = match &found {
@@ -150,7 +149,10 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) if tables.recording != recording.manifest().recording => {
             "the tables are of another recording"
         }
-        Some(_) if is_older(&dir, run)? => "the tables are older than the recording",
+        Some(tables) if tables.fingerprint != recording.survey()?.fingerprint => {
+            "the recording is not as it was when the tables were made"
+        }
+        Some(tables) if !tables.are_there(&dir) => "not all tables are there",
         Some(tables) => return Ok(Tables { dir, manifest: tables.clone() }),
     };
     eprintln!("estats-analyze: replaying {}: {why}", run.display());
@@ -178,12 +180,6 @@ pub fn exit_code(lost: u64) -> ExitCode {
 }
 
 fn warn(report: &Report) {
-    if !report.closed {
-        eprintln!(
-            "estats-analyze: the recording was not closed: what came in its last second may be \
-             missing"
-        );
-    }
     let counts = report.counts;
     for (n, what) in [
         (
@@ -194,14 +190,33 @@ fn warn(report: &Report) {
             report.order.late,
             "records came too late to be put in order: their rows are marked lossy",
         ),
+        (
+            report.tables.discarded,
+            "values cannot be and were discarded: they are NULL, their rows are marked lossy",
+        ),
+        (
+            counts.silent,
+            "connections have a hook that saw nothing although there was something to see: what it \
+             alone gives is NULL, their rows are marked lossy",
+        ),
         (counts.without_cookie, "records of sockets without a cookie were left out"),
         (
             report.packets.map_or(0, |p| p.missed),
             "packets or more are missing from the capture, as others show: their rows are marked lossy",
         ),
         (
+            report.packets.map_or(0, |p| p.went_on),
+            "packets came after the end of their connection, which was reset and went on all the \
+             same: they are in no row, and those rows are marked lossy",
+        ),
+        (
             report.packets.map_or(0, |p| p.unreadable),
             "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
+        ),
+        (
+            report.packets.map_or(0, |p| p.options_cut),
+            "headers of TCP are cut inside their options by the capture: what the options may have \
+             said is not known, and rows that need it are marked lossy",
         ),
         (
             report.packets.map_or(0, |p| p.by_opener),
@@ -217,20 +232,6 @@ fn warn(report: &Report) {
 
 pub fn cpus() -> NonZeroUsize {
     available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-/// Whether a file of the recording is newer than its tables. Others in the directory (a report made
-/// from the tables) do not matter.
-fn is_older(tables: &Path, run: &Path) -> io::Result<bool> {
-    let written = fs::metadata(TablesManifest::path(tables))?.modified()?;
-    let mut newest = fs::metadata(run.join("manifest.json"))?.modified()?;
-    for entry in fs::read_dir(run)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().ends_with(b".arrows.zst") {
-            newest = newest.max(entry.metadata()?.modified()?);
-        }
-    }
-    Ok(newest > written)
 }
 
 pub fn parse_interval(text: &str) -> Result<Interval, String> {

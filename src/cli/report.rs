@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use estats::log::Recording;
 use estats::private;
 use estats::replay::Options;
 use estats::report::{self, Extent, View};
@@ -31,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     let extent = Extent { top: arguments.top, stretches: arguments.stretches };
     let options = Options { threads: cpus(), ..Options::default() };
     let overview = report::overview(&recording, &options)?;

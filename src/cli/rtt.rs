@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use estats::export::epping::{self, Selection};
-use estats::log::Recording;
 use estats::replay::Options;
 use estats::rtt::sampling::{Limit, Policy, RttType};
 use estats::rtt::{Method, aggregate, three_ways};
@@ -141,7 +140,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recording = Recording::open(&arguments.run)?;
+    let recording = super::open(&arguments.run)?;
     let mut options = Options { threads: replay::cpus(), ..Options::default() };
     options.rtt.include_syn = arguments.include_syn;
     if arguments.compare {

@@ -46,7 +46,8 @@ impl From<&Row> for Values {
         Var::ALL
             .iter()
             .filter_map(|&var| {
-                let value = row.get(var)?;
+                // A reference has what RFC 4898 shows before there is a value.
+                let value = row.raw(var)?;
                 match var.def().ty {
                     // Text, whose bytes the row has not.
                     Type::Address => None,

@@ -32,6 +32,34 @@ impl Bits {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 
+    /// Whether there is none in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
+    /// Its variables, in the order of the specification.
+    pub fn iter(&self) -> impl Iterator<Item = Var> {
+        Var::ALL.iter().copied().filter(|&var| self.has(var))
+    }
+
+    /// The variables in either set.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        for (a, b) in self.0.iter_mut().zip(&other.0) {
+            *a |= b;
+        }
+        self
+    }
+
+    /// The variables that are not in the other set.
+    #[must_use]
+    pub fn without(mut self, other: &Self) -> Self {
+        for (a, b) in self.0.iter_mut().zip(&other.0) {
+            *a &= !b;
+        }
+        self
+    }
+
     /// The variables in both sets.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {

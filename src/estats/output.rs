@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use super::Row;
+use super::{Row, Silent, Slot};
 use crate::accounting::{self, Account};
 use crate::flow::Flow;
 use crate::limits::Limits;
@@ -23,7 +23,8 @@ pub enum Interval {
 /// How much of a connection a row tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// Records were lost, or came too late to be put in order, while it lived.
+    /// Records were lost, or came too late to be put in order, while it lived; or what there is of it
+    /// proves that something is missing: values that cannot be, hooks that were silent.
     Lossy,
     /// It was open before the recording, or its beginning was not seen.
     BegunBefore,
@@ -72,12 +73,20 @@ pub struct Ended<'a> {
     pub lost_records: u64,
     /// Its records that came too late to be put in order.
     pub late_records: u64,
+    /// CLOCK_MONOTONIC since which the recorder counted: the beginning of what was seen; none if that
+    /// was not seen either.
+    pub counted_since_ns: Option<u64>,
+    /// Records may be missing: counts are lower bounds, extremes and times are not known.
+    pub lossy: bool,
+    /// Hooks that saw nothing although there was something to see.
+    pub silent: Silent,
 }
 
 impl Ended<'_> {
     /// How much the row tells.
-    pub const fn completeness(&self) -> Completeness {
-        if self.lost_records > 0 || self.late_records > 0 {
+    pub fn completeness(&self) -> Completeness {
+        let proved = !self.row.discarded().is_empty() || !self.silent.is_none();
+        if self.lost_records > 0 || self.late_records > 0 || proved {
             Completeness::Lossy
         } else if self.begun_before {
             Completeness::BegunBefore
@@ -239,6 +248,18 @@ pub struct Counts {
     pub without_cookie: u64,
     /// Records of connections that were already over (their RST, the end of their socket).
     pub after_end: u64,
+    /// Values that cannot be, and stand in no table.
+    pub discarded: u64,
+    /// Connections with a hook that saw nothing although there was something to see.
+    pub silent: u64,
+}
+
+impl Counts {
+    /// The values of a connection that were discarded: operations, and values of its last row.
+    pub(super) fn discarded(&mut self, slot: &Slot, row: &Row) {
+        let late = row.discarded().iter().filter(|&var| !slot.has_discarded(var)).count();
+        self.discarded += slot.discards() + late as u64;
+    }
 }
 
 /// The variables that can differ from row to row of one connection: the columns of the series.

@@ -1,10 +1,11 @@
 //! What a recording covers, and which rule runs when: computed once, before the first record.
 
 use super::bits::Bits;
+use super::impossible;
 use super::rules::{self, Phase, RowContext};
 use super::slot::{Row, Slot};
 use crate::limits::Basis;
-use crate::schema::{Apply, Kind, Op, Read, Rule, Type, Var};
+use crate::schema::{Apply, Gap, Hook, Kind, Op, Read, Rule, Type, Var};
 
 /// A derived variable with the rule that makes it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,16 @@ pub struct Plan {
     at_row: Vec<Dependent>,
     last_segment: Vec<Var>,
     slow: Bits,
+    /// What a discarded operation on the variable takes with it.
+    follow: Vec<Bits>,
+    /// What is not known when records are missing, and what is only known to be more than nothing.
+    unknown: Bits,
+    at_least: Bits,
+    /// Extremes that the recorder follows from ESTABLISHED on.
+    followed: Bits,
+    /// Hooks that were attached, and the variables that take each.
+    attached: Vec<Hook>,
+    by_hook: Vec<(Hook, Bits)>,
     marks: usize,
 }
 
@@ -66,10 +77,16 @@ impl Plan {
             at_row: Vec::new(),
             last_segment: Vec::new(),
             slow: slow(),
+            follow: Var::ALL.iter().map(|&var| follow(var)).collect(),
+            unknown: Var::ALL.iter().copied().filter(|v| v.gap() == Gap::Unknown).collect(),
+            at_least: Var::ALL.iter().copied().filter(|v| v.gap() == Gap::AtLeast).collect(),
+            followed: Var::ALL.iter().copied().filter(|v| is_followed(*v)).collect(),
+            attached: Vec::new(),
+            by_hook: Vec::new(),
             marks: 0,
         };
         for &var in Var::ALL {
-            if !covers(recorded, var) {
+            if !covers(recorded, var) || (needs_limit(var) && options.latency_limit_us == 0) {
                 continue;
             }
             plan.covered.insert(var);
@@ -83,6 +100,24 @@ impl Plan {
         }
         plan.at_row.sort_by_key(|d| rules::rank(d.rule));
         plan
+    }
+
+    /// The same for a recording that had these hooks attached: a connection of which one of them was
+    /// silent against the evidence lacks the variables that come from it.
+    #[must_use]
+    pub fn with_hooks(mut self, attached: Vec<Hook>) -> Self {
+        let takes = |var: Var, hook| var.source(&attached).is_some_and(|s| s.needs.contains(&hook));
+        self.by_hook = attached
+            .iter()
+            .map(|&hook| (hook, Var::ALL.iter().copied().filter(|v| takes(*v, hook)).collect()))
+            .collect();
+        self.attached = attached;
+        self
+    }
+
+    /// The hooks that were attached; none where the recording does not say, or has packets only.
+    pub fn attached(&self) -> &[Hook] {
+        &self.attached
     }
 
     fn derive(&mut self, target: Var, rule: Rule) {
@@ -144,23 +179,39 @@ impl Plan {
     /// Applies one operation of the stream and the rules that follow it at once.
     pub(super) fn operation(&self, slot: &mut Slot, var: Var, op: Op, value: u64, ts_ns: u64) {
         let mask = self.mask(var);
-        let operand = value & mask;
         let before = slot.get(var);
         let held = before.unwrap_or(0);
+        let takes_operand = match op {
+            Op::Set | Op::Add | Op::Max | Op::Min => true,
+            Op::Inc | Op::Dec => false,
+        };
+        // What the kernel has in place of a value is one of the log.
+        if takes_operand && !var.can_be(value) && var.def().unset != Some(value) {
+            slot.discard(var, &self.follow[var.index()]);
+            return;
+        }
         let after = match var.def().apply {
             Apply::Stream(_) => match op {
-                Op::Set => operand,
-                Op::Add => held.wrapping_add(operand) & mask,
+                Op::Set => value & mask,
+                Op::Add => held.wrapping_add(value) & mask,
                 Op::Inc => held.wrapping_add(1) & mask,
-                Op::Dec => held.wrapping_sub(1) & mask,
-                Op::Max => before.map_or(operand, |old| old.max(operand)),
-                Op::Min => before.map_or(operand, |old| old.min(operand)),
+                Op::Dec => held.wrapping_sub(1),
+                Op::Max => before.map_or(value, |old| old.max(value)),
+                Op::Min => before.map_or(value, |old| old.min(value)),
             },
             // The stream is thinned, and tells the exact time of the last segment once, at the end.
-            Apply::Derived(Rule::LastSegment) => held.max(operand),
+            Apply::Derived(Rule::LastSegment) => held.max(value),
             // A derived value that a log states all the same is what replay computes better.
             Apply::Derived(_) => return,
         };
+        // Fewer than nothing, or more than the column holds.
+        if !var.can_be(after) && var.def().unset != Some(after) {
+            slot.discard(var, &self.follow[var.index()]);
+            return;
+        }
+        if var == Var::State && rules::SYNCHRONISED.contains(&after) {
+            slot.established = true;
+        }
         slot.put(var, after);
         self.follow(slot, var, before, after, ts_ns);
     }
@@ -194,7 +245,25 @@ impl Plan {
 
     /// The connection is established, as the lifecycle record says.
     pub(super) fn established(&self, slot: &mut Slot, ts_ns: u64) {
+        slot.established = true;
         self.follow(slot, Var::State, slot.get(Var::State), rules::ESTABLISHED, ts_ns);
+    }
+
+    /// The first record of a connection that was open before has been applied: what the kernel
+    /// counted until then is added to what is counted from now on.
+    pub(super) fn baseline(&self, slot: &mut Slot) {
+        for &var in Var::ALL {
+            let Some(of) = var.before() else { continue };
+            // How much lies in the reassembly queue the kernel does not say: its span has holes.
+            let before = slot.get(of).filter(|_| slot.get(Var::CurReasmQueue) == Some(0));
+            let Some(before) = before else {
+                slot.lose(var);
+                continue;
+            };
+            // The peer's FIN is an octet there.
+            let fin = slot.get(Var::State).is_some_and(|s| rules::PEER_FINISHED.contains(&s));
+            slot.add(var, before.saturating_sub(u64::from(fin)), self.mask(var));
+        }
     }
 
     /// The values as they stand in the tables at `context.now_ns`.
@@ -205,8 +274,93 @@ impl Plan {
             row.put(dependent.target, value.map(|v| v & self.mask(dependent.target)));
         }
         row.valid = row.valid.and(&self.covered);
+        self.find_unset(&mut row, slot.established);
+        if context.lossy {
+            row.valid = row.valid.without(&self.unknown);
+            row.unset = row.unset.without(&self.unknown).without(&self.at_least);
+            for var in self.at_least.and(&row.valid).iter() {
+                // That nothing was seen proves nothing.
+                if row.get(var) == Some(0) {
+                    row.forget(var);
+                }
+            }
+        }
+        for hook in context.silent.hooks() {
+            for (_, vars) in self.by_hook.iter().filter(|(of, _)| *of == hook) {
+                row.valid = row.valid.without(vars);
+                row.unset = row.unset.without(vars);
+            }
+        }
+        for &var in Var::ALL {
+            if row.get(var).is_some_and(|value| !var.can_be(value)) {
+                row.discard(var);
+            }
+        }
         row
     }
+
+    /// The same at the end of a connection: what the values say together is held against each other.
+    pub(super) fn final_row(&self, slot: &Slot, context: &RowContext<'_>) -> Row {
+        let mut row = self.row(slot, context);
+        let life_us = context.now_ns.saturating_sub(context.begin_ns).div_ceil(1_000);
+        let samples: Vec<Var> = self.follow[Var::SampleRTT.index()].iter().collect();
+        impossible::discard(&mut row, context.begun_before, life_us, &samples);
+        row
+    }
+
+    /// Finds the values of which there is none yet.
+    fn find_unset(&self, row: &mut Row, established: bool) {
+        for &var in Var::ALL {
+            let followed = self.followed.has(var) && !established;
+            let Some(raw) = var.def().unset.or(followed.then_some(0)) else { continue };
+            let is_unset = match (row.get(var), var.def().apply) {
+                (Some(value), Apply::Stream(_)) => value == raw || followed,
+                (None, Apply::Derived(_)) => !row.lost.has(var),
+                (Some(_), Apply::Derived(_)) | (None, Apply::Stream(_)) => false,
+            };
+            if is_unset && self.covered.has(var) {
+                row.unset(var, raw);
+            }
+        }
+        // The kernel begins with a deviation that no sample made, where the SYN was repeated.
+        if row.unset.has(Var::SmoothedRTT)
+            && let Some(raw) = row.get(Var::RTTVar)
+        {
+            row.unset(Var::RTTVar, raw);
+        }
+    }
+}
+
+/// What an operation on the variable that cannot be takes with it: what it counts itself, and all
+/// that is counted of it.
+fn follow(var: Var) -> Bits {
+    let mut all = Bits::default();
+    if var.gap() == Gap::AtLeast || var.gap() == Gap::Unknown {
+        all.insert(var);
+    }
+    let mut sources = vec![var];
+    while let Some(source) = sources.pop() {
+        for &target in Var::ALL {
+            let Apply::Derived(rule) = target.def().apply else { continue };
+            let of = rules::needs(rule).into_iter().flatten().any(|v| v == source);
+            // A view of another value comes and goes with it.
+            if of && rules::triggers(rule).0 != Phase::Row && !all.has(target) {
+                all.insert(target);
+                sources.push(target);
+            }
+        }
+    }
+    all
+}
+
+/// Extremes of the stream: see follow_extremes() in bpf/conn.bpf.h.
+fn is_followed(var: Var) -> bool {
+    matches!(var.def().apply, Apply::Stream(_)) && matches!(var.def().kind, Kind::Max | Kind::Min)
+}
+
+/// Without a limit, no sample is normal or high.
+fn needs_limit(var: Var) -> bool {
+    matches!(var.def().apply, Apply::Derived(Rule::WithinLimit(_) | Rule::AboveLimit(_)))
 }
 
 /// What is read at most once per resolution interval.
@@ -228,7 +382,7 @@ fn covers(recorded: &Bits, var: Var) -> bool {
 }
 
 /// The value before the first operation, if there is one: counters of events count from 0, extremes
-/// begin with their neutral element; gauges and counters that the kernel keeps are not known.
+/// of the stream begin with their neutral element; gauges and counters that the kernel keeps are not known.
 fn initial(var: Var) -> Option<u64> {
     let def = var.def();
     match def.apply {
@@ -236,7 +390,7 @@ fn initial(var: Var) -> Option<u64> {
         Apply::Stream(ops) => match def.kind {
             Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
             Kind::Max => Some(0),
-            Kind::Min => Some(rules::NO_MINIMUM),
+            Kind::Min => def.unset,
             Kind::Gauge | Kind::Identity | Kind::Derived => None,
         },
     }

@@ -1,6 +1,9 @@
 //! The rules by which derived variables follow from others: each one once, in the phase it needs.
 
+use std::ops::RangeInclusive;
+
 use super::plan::{Dependent, Plan};
+use super::silent::Silent;
 use super::slot::{Row, Slot};
 use crate::flow::Flow;
 use crate::replay::ledger::Ledger;
@@ -8,9 +11,10 @@ use crate::schema::{Rule, Var};
 
 /// RFC 4898 number of the established state.
 pub(super) const ESTABLISHED: u64 = 5;
-/// What a minimum shows before the first value, as in Web10G and RFC 4898.
-pub(super) const NO_MINIMUM: u64 = 0xffff_ffff;
-
+/// Those that follow the handshake, established to closing.
+pub(super) const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
+/// closeWait, lastAck, closing, timeWait: the peer's FIN was received.
+pub(super) const PEER_FINISHED: RangeInclusive<u64> = 8..=11;
 const NS_PER_US: u64 = 1_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -36,6 +40,10 @@ pub struct RowContext<'a> {
     pub begin_ns: u64,
     /// Whether the beginning was not seen.
     pub begun_before: bool,
+    /// Records of the connection may be missing.
+    pub lossy: bool,
+    /// Hooks that were silent although the connection's counters moved.
+    pub silent: Silent,
     /// Identity.
     pub flow: &'a Flow,
     /// Clocks.
@@ -107,12 +115,8 @@ pub(super) const fn needs(rule: Rule) -> [Option<Var>; 2] {
 /// The value before anything happened.
 pub(super) const fn initial(rule: Rule) -> Option<u64> {
     match rule {
-        Rule::MinSinceEstablished(_) | Rule::MinOf(_) | Rule::MinAt(..) => Some(NO_MINIMUM),
-        Rule::MaxSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::SumOf(_)
+        Rule::SumOf(_)
         | Rule::CountOf(_)
-        | Rule::MaxAt(..)
         | Rule::ZeroTransitions(_)
         | Rule::TransitionsTo(..)
         | Rule::TimeIn(..)
@@ -121,7 +125,13 @@ pub(super) const fn initial(rule: Rule) -> Option<u64> {
         | Rule::FirstAfterCount(..)
         | Rule::WithinLimit(_)
         | Rule::AboveLimit(_) => Some(0),
-        Rule::Constant(_)
+        Rule::MinSinceEstablished(_)
+        | Rule::MinOf(_)
+        | Rule::MinAt(..)
+        | Rule::MaxSinceEstablished(_)
+        | Rule::MaxOf(_)
+        | Rule::MaxAt(..)
+        | Rule::Constant(_)
         | Rule::Lifecycle
         | Rule::Low32(_)
         | Rule::SerialMax(_)
@@ -137,7 +147,7 @@ pub(super) const fn initial(rule: Rule) -> Option<u64> {
 /// Whether the value in a row is not simply the value in the slot.
 pub(super) const fn has_row_view(rule: Rule) -> bool {
     matches!(triggers(rule).0, Phase::Row) && !matches!(rule, Rule::LastSegment)
-        || matches!(rule, Rule::TimeIn(..) | Rule::TimeToEstablished)
+        || matches!(rule, Rule::TimeIn(..) | Rule::TransitionsTo(..) | Rule::TimeToEstablished)
 }
 
 /// Order of the rules of [`Phase::Row`]: those others build on come first.
@@ -352,15 +362,15 @@ pub(super) fn at_row(
         Rule::Constant(value) => Some(value),
         Rule::Lifecycle => context.flow.value(target, context),
         Rule::Low32(v) => row.get(v).map(|value| value & 0xffff_ffff),
+        // Of a variable that was never set, no time in a value of it is known.
         Rule::TimeIn(v, value) => {
-            let running = match slot.get(v) {
-                Some(now) if now == value => {
-                    context.now_ns.saturating_sub(slot.marks[dependent.mark])
-                }
-                Some(_) | None => 0,
+            let running = match slot.get(v)? {
+                now if now == value => context.now_ns.saturating_sub(slot.marks[dependent.mark]),
+                _ => 0,
             };
             slot.get(target).map(|ns| (ns + running) / NS_PER_US)
         }
+        Rule::TransitionsTo(v, _) => slot.get(v).and_then(|_| slot.get(target)),
         Rule::TimeToEstablished => slot
             .get(target)
             .filter(|_| !context.begun_before)
@@ -379,7 +389,6 @@ pub(super) fn at_row(
         | Rule::MinAt(..)
         | Rule::ZeroTransitions(_)
         | Rule::SerialMax(_)
-        | Rule::TransitionsTo(..)
         | Rule::TimeOfLast(_)
         | Rule::SumAt(..)
         | Rule::FirstAfterSum(..)
@@ -389,7 +398,8 @@ pub(super) fn at_row(
     }
 }
 
-/// Nanoseconds from one to the other; a segment cannot have come before the beginning.
+/// Nanoseconds from one to the other. Records of the handshake may come before the connection's own
+/// idea of its beginning.
 fn elapsed(row: &Row, from: Var, to: Var) -> Option<u64> {
     Some(row.get(to)?.saturating_sub(row.get(from)?))
 }

@@ -14,6 +14,14 @@ pub struct Slot {
     valid: Bits,
     /// Rules that wait for something ("since established", "first after") are armed here, by target.
     armed: Bits,
+    /// Variables with an operation, or a result, that could not be.
+    discarded: Bits,
+    /// How often that was.
+    discards: u64,
+    /// What follows from such an operation, and is not known any more.
+    lost: Bits,
+    /// Since the connection is established: extremes are followed from then on.
+    pub(super) established: bool,
     /// Begin of the interval now running, for the rules that measure time in a state.
     pub(super) marks: Box<[u64]>,
 }
@@ -25,6 +33,10 @@ impl Slot {
             values: Box::new(*plan.initial_values()),
             valid: *plan.initial_valid(),
             armed: Bits::default(),
+            discarded: Bits::default(),
+            discards: 0,
+            lost: Bits::default(),
+            established: false,
             marks: vec![0; plan.marks()].into_boxed_slice(),
         }
     }
@@ -59,6 +71,35 @@ impl Slot {
         }
     }
 
+    /// An operation on the variable, or its result, could not be: what it and those that `follow`
+    /// from it have counted is not known any more.
+    pub(super) fn discard(&mut self, var: Var, follow: &Bits) {
+        self.discarded.insert(var);
+        self.discards += 1;
+        self.valid.remove(var);
+        self.lost = self.lost.or(follow);
+    }
+
+    /// What was counted before the recording is not known, and so the value is not.
+    pub(super) const fn lose(&mut self, var: Var) {
+        self.lost.insert(var);
+    }
+
+    /// How often a value was discarded.
+    pub const fn discards(&self) -> u64 {
+        self.discards
+    }
+
+    /// Whether an operation on the variable was.
+    pub(super) const fn has_discarded(&self, var: Var) -> bool {
+        self.discarded.has(var)
+    }
+
+    /// The value is not known any more.
+    pub fn forget(&mut self, var: Var) {
+        self.valid.remove(var);
+    }
+
     pub(super) fn arm(&mut self, target: Var) {
         self.armed.insert(target);
     }
@@ -75,7 +116,14 @@ impl Slot {
     }
 
     pub(super) fn snapshot(&self) -> Row {
-        Row { values: *self.values, valid: self.valid }
+        let valid = self.valid.without(&self.lost);
+        Row {
+            values: *self.values,
+            valid,
+            unset: Bits::default(),
+            discarded: self.discarded,
+            lost: self.lost,
+        }
     }
 }
 
@@ -84,6 +132,10 @@ impl Slot {
 pub struct Row {
     values: [u64; Var::COUNT],
     pub(super) valid: Bits,
+    /// There is no value yet.
+    pub(super) unset: Bits,
+    pub(super) discarded: Bits,
+    pub(super) lost: Bits,
 }
 
 impl Row {
@@ -92,8 +144,39 @@ impl Row {
         self.valid.has(var).then(|| self.values[var.index()])
     }
 
+    /// The value as the kernel or RFC 4898 shows it: where there is none yet, what they have in its
+    /// place. None if it is not known.
+    pub fn raw(&self, var: Var) -> Option<u64> {
+        let held = self.values[var.index()];
+        if self.unset.has(var) { Some(held) } else { self.get(var) }
+    }
+
+    /// Variables of which a value was discarded, because it could not be.
+    pub const fn discarded(&self) -> &Bits {
+        &self.discarded
+    }
+
+    /// There is no value yet, and `raw` shows this in its place.
+    pub(super) fn unset(&mut self, var: Var, raw: u64) {
+        self.values[var.index()] = raw;
+        self.valid.remove(var);
+        self.unset.insert(var);
+    }
+
+    /// The value is not known.
+    pub(super) fn forget(&mut self, var: Var) {
+        self.valid.remove(var);
+        self.unset.remove(var);
+    }
+
+    /// The value cannot be.
+    pub(super) fn discard(&mut self, var: Var) {
+        self.forget(var);
+        self.discarded.insert(var);
+    }
+
     pub(super) fn put(&mut self, var: Var, value: Option<u64>) {
-        match value {
+        match value.filter(|_| !self.lost.has(var)) {
             Some(value) => {
                 self.values[var.index()] = value;
                 self.valid.insert(var);

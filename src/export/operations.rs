@@ -11,6 +11,7 @@ use crate::packets::Tracker;
 use crate::packets::order::Ordered;
 use crate::replay::order::{Consumer, merge};
 use crate::replay::{self, Options, PACKETS};
+use crate::schema::Var;
 use crate::sink::{Plain, PlainWriter};
 use crate::tables::operations::{Operations, spec};
 use crate::wire::{Header, Lifecycle, Operation};
@@ -108,6 +109,10 @@ impl<W: Write> Consumer for Flat<'_, W> {
 
     fn missed(&mut self, header: &Header, packets: u64) {
         self.engine.missed(header, packets);
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.engine.unread(header, vars);
     }
 
     fn reached(&mut self, ts_ns: u64) {

@@ -2,7 +2,8 @@
 //! comma behind it.
 //!
 //! The variables are those that Web10G KIS 0.13 exports, in its units; the order is the schema's, since
-//! readers go by name. What is not known is an empty cell. Values are what they should be: the faults
+//! readers go by name. What is not known is an empty cell; of what there is none yet, the kernel's word
+//! for that stands there (2^32 - 1 for a minimum). Values are what they should be: the faults
 //! of that kernel are not copied.
 
 use std::io::{self, Write};
@@ -78,7 +79,7 @@ impl Column {
 
     fn value(&self, row: &Row) -> Option<i128> {
         const NO_MINIMUM: u64 = 0xffff_ffff;
-        let value = row.get(self.var)?;
+        let value = row.raw(self.var)?;
         Some(match self.unit {
             Unit::Same if self.var.def().ty == Type::I32 => i128::from(value as i32),
             Unit::Same => i128::from(value),

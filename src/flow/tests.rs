@@ -1,4 +1,5 @@
 use super::*;
+use crate::estats::Silent;
 use crate::schema::{Apply, Rule};
 
 fn record(event: Event) -> Lifecycle {
@@ -19,6 +20,8 @@ fn every_lifecycle_variable_has_a_value() {
         now_ns: 5,
         begin_ns: 4,
         begun_before: false,
+        lossy: false,
+        silent: Silent::default(),
         flow: &flow,
         ledger: &ledger,
     };

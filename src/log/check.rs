@@ -6,22 +6,71 @@ use arrow::array::{RecordBatch, UInt64Array};
 
 use super::LogError;
 use super::builder::Span;
-use super::frame::{End, content_checksum};
-use super::index::{IndexEntry, SeekEntry, decode_index, encode_seek_table};
-use super::reader::{Frames, SegmentMap};
+use super::frame::{self, End, What, content_checksum};
+use super::frames::{Frames, SegmentMap, fenced};
+use super::index::{IndexEntry, SeekEntry, decode_index, decode_seek_table};
 use super::report::{FileReport, Finding};
-use super::stream::column;
+use super::stream::{RECORDING, SEGMENT, column};
 
-/// Tests every frame of the segment at `path`, and gives every batch to `visit`, which says what
-/// is wrong with one. Goes on after a damaged frame.
+/// Times of marks in a frame: everything made before one, but for a slack, stands before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    pub first: Option<u64>,
+    /// The first that is later than `first`.
+    pub second: Option<u64>,
+    pub last: Option<u64>,
+}
+
+impl Marks {
+    pub fn add(&mut self, ts_ns: u64) {
+        let first = *self.first.get_or_insert(ts_ns);
+        if ts_ns > first {
+            self.second.get_or_insert(ts_ns);
+        }
+        self.last = self.last.max(Some(ts_ns));
+    }
+}
+
+/// Rows that are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hole {
+    /// How many, where that is known.
+    pub rows: Option<u64>,
+    /// The first and last of their times, where these are known.
+    pub span: Option<(u64, u64)>,
+}
+
+/// A stretch of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A frame that was read.
+    Read(Marks),
+    /// One that could not be, or bytes that are none.
+    Hole(Hole),
+}
+
+/// What a segment is.
+#[derive(Debug)]
+pub struct Checked {
+    pub report: FileReport,
+    pub findings: Vec<Finding>,
+    pub pieces: Vec<Piece>,
+    /// Whether all of its frames are known, if not whole: nothing is missing at its end.
+    pub ended: bool,
+    /// The recording and the number that it names; old ones name none.
+    pub names: Option<(String, u32)>,
+}
+
+/// Tests every frame of a segment, and gives every batch to `visit`, which says what is wrong with
+/// one, or which marks it has. Goes on after a damaged frame.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub fn check(
     map: Arc<SegmentMap>,
     file: &str,
-    visit: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
-) -> Result<(FileReport, Vec<Finding>), LogError> {
+    visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
+) -> Result<Checked, LogError> {
     let mut check = Check {
         file,
         report: FileReport {
@@ -31,6 +80,8 @@ pub fn check(
             ..FileReport::default()
         },
         findings: Vec::new(),
+        pieces: Vec::new(),
+        saw_end: false,
         index: None,
         seen: Vec::new(),
         seek: Vec::new(),
@@ -40,20 +91,34 @@ pub fn check(
     for frame in 0..map.frames.len() {
         check.frame(&mut frames, frame, visit)?;
     }
+    let mut named = |key| frames.metadata(key).ok().flatten();
+    let names = named(RECORDING).zip(named(SEGMENT).and_then(|n| n.parse().ok()));
     check.end(&map);
-    Ok((check.report, check.findings))
+    Ok(Checked {
+        ended: check.saw_end || map.listed,
+        report: check.report,
+        findings: check.findings,
+        pieces: check.pieces,
+        names,
+    })
 }
+
+/// In place of a frame's number: the one at hand.
+const THIS: usize = usize::MAX;
 
 struct Check<'a> {
     file: &'a str,
     report: FileReport,
     findings: Vec<Finding>,
+    /// One for each frame that holds a part of the content.
+    pieces: Vec<Piece>,
+    saw_end: bool,
     /// What the file's index says, where it has one.
     index: Option<Vec<IndexEntry>>,
-    /// What the index must say.
-    seen: Vec<IndexEntry>,
-    /// What the seek table must say: all frames before it.
-    seek: Vec<SeekEntry>,
+    /// What the index must say; of what could not be read nothing is known.
+    seen: Vec<Option<IndexEntry>>,
+    /// What the seek table must say of all frames before it, and whether they could be read.
+    seek: Vec<(SeekEntry, bool)>,
     /// The last frame, if it is a skippable one.
     tail: Vec<u8>,
 }
@@ -73,50 +138,79 @@ impl Check<'_> {
     fn frame(
         &mut self,
         frames: &mut Frames,
-        frame: usize,
-        visit: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
+        at: usize,
+        visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
     ) -> Result<(), LogError> {
         let map = frames.map.clone();
-        let Some(content_len) = map.frames[frame].content_len else {
-            frames.load(frame)?;
-            self.skippable(&map, frame, &frames.compressed);
-            return Ok(());
-        };
-        self.report.frames += 1;
-        let batch = match frames.batch(frame) {
-            Ok(batch) => batch,
-            Err(LogError::Corrupt { frame: at, reason, .. }) => {
-                // Without the first frame none can be read: said once, at the first.
-                if at == frame {
-                    self.corrupt(&map, frame, reason);
-                }
-                None
+        let content_len = match map.frames[at].what {
+            What::Content(len) => len,
+            What::Broken(reason) => {
+                self.corrupt(&map, at, reason.to_owned());
+                self.pieces.push(Piece::Hole(Hole::default()));
+                self.seen.push(None);
+                return Ok(());
             }
+            What::Skippable => {
+                frames.load(at)?;
+                self.skippable(&map, at, &frames.compressed);
+                return Ok(());
+            }
+        };
+        let read = match frames.batch(at) {
+            Ok(batch) => self.batch(batch, visit),
+            Err(LogError::Corrupt { frame, reason, .. }) => Err((frame, reason)),
             Err(other) => return Err(other),
         };
-        let (mut span, mut rows) = (Span::EMPTY, 0);
-        if let Some(batch) = batch {
-            rows = batch.num_rows();
-            self.report.rows += rows as u64;
-            let times: Result<&UInt64Array, String> = column(&batch, "ts_ns");
-            let visited = times.and_then(|times| {
-                times.values().iter().for_each(|ts| span.include(*ts));
-                visit(&batch)
-            });
-            if let Err(reason) = visited {
-                self.corrupt(&map, frame, reason);
+        // Decoding a later frame may have loaded the first one in between.
+        frames.load(at)?;
+        let bytes = &frames.compressed;
+        if bytes.len() >= 4 {
+            let entry = SeekEntry {
+                len: bytes.len() as u32,
+                content_len: frame::content_len(bytes).unwrap_or(content_len) as u32,
+                checksum: content_checksum(bytes),
+            };
+            self.seek.push((entry, read.is_ok()));
+        }
+        match read {
+            Ok((span, rows, marks)) => {
+                self.report.frames += 1;
+                self.report.rows += rows as u64;
+                self.seen.push(Some(IndexEntry::new(span, rows, bytes)));
+                self.pieces.push(Piece::Read(marks));
+            }
+            Err((frame, reason)) => {
+                // Without the first frame none can be read: said once, at the first.
+                if frame == at || frame == THIS {
+                    self.corrupt(&map, at, reason);
+                }
+                self.seen.push(None);
+                self.pieces.push(Piece::Hole(Hole::default()));
             }
         }
-        // Decoding a later frame may have loaded the first one in between.
-        frames.load(frame)?;
-        let bytes = &frames.compressed;
-        self.seen.push(IndexEntry::new(span, rows, bytes));
-        self.seek.push(SeekEntry {
-            len: bytes.len() as u32,
-            content_len: content_len as u32,
-            checksum: content_checksum(bytes),
-        });
         Ok(())
+    }
+
+    /// Span, rows and marks of a batch; the end of the stream has none.
+    #[allow(clippy::type_complexity, reason = "three facts of one batch, or where and why not")]
+    fn batch(
+        &mut self,
+        batch: Option<RecordBatch>,
+        visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
+    ) -> Result<(Span, usize, Marks), (usize, String)> {
+        let mut span = Span::EMPTY;
+        let Some(batch) = batch else {
+            self.saw_end = true;
+            return Ok((span, 0, Marks::default()));
+        };
+        let marks = fenced(|| {
+            let times: &UInt64Array = column(&batch, "ts_ns")?;
+            times.values().iter().for_each(|ts| span.include(*ts));
+            visit(&batch)
+        });
+        // It is this frame that is wrong.
+        let marks = marks.map_err(|reason| (THIS, reason))?;
+        Ok((span, batch.num_rows(), marks))
     }
 
     fn skippable(&mut self, map: &SegmentMap, frame: usize, bytes: &[u8]) {
@@ -129,20 +223,18 @@ impl Check<'_> {
         if frame + 1 == map.frames.len() {
             bytes.clone_into(&mut self.tail);
         } else {
-            self.seek.push(SeekEntry::skippable(bytes.len()));
+            self.seek.push((SeekEntry::skippable(bytes.len()), true));
         }
     }
 
     fn end(&mut self, map: &SegmentMap) {
-        if let Some(reason) = map.fault() {
-            return self.corrupt(map, map.frames.len(), reason);
-        }
+        self.fill_holes();
         if !map.closed {
             let leftover = if let End::Cut { leftover } = map.end { leftover } else { 0 };
             let (file, offset) = (self.file.to_owned(), map.whole());
             return self.findings.push(Finding::Truncated { file, offset, leftover });
         }
-        if self.tail != encode_seek_table(&self.seek) {
+        if !self.agrees(decode_seek_table(&self.tail, map.bytes - self.tail.len() as u64)) {
             self.index_fault("the seek table does not agree with the frames");
         }
         let Some(index) = self.index.take() else {
@@ -152,9 +244,10 @@ impl Check<'_> {
             return self.index_fault("the index has another number of frames than the file");
         }
         let pairs = index.iter().zip(&self.seen).enumerate();
-        let wrong = pairs.filter(|(_, (said, seen))| said != seen);
+        let wrong = pairs.filter_map(|(i, (said, seen))| Some((i, said, seen.as_ref()?)));
         let faults: Vec<String> = wrong
-            .map(|(i, (said, seen))| {
+            .filter(|(_, said, seen)| said != seen)
+            .map(|(i, said, seen)| {
                 let what = if said.crc == seen.crc {
                     "times or rows in the index are not the frame's"
                 } else {
@@ -164,5 +257,32 @@ impl Check<'_> {
             })
             .collect();
         faults.iter().for_each(|reason| self.index_fault(reason));
+    }
+
+    /// Whether the seek table says what the frames say; of those that could not be read only where
+    /// they are.
+    fn agrees(&self, table: Option<Vec<SeekEntry>>) -> bool {
+        let Some(table) = table.filter(|table| table.len() == self.seek.len()) else {
+            return false;
+        };
+        let same = |(said, (seen, is_read)): (&SeekEntry, &(SeekEntry, bool))| {
+            if *is_read { said == seen } else { said.len == seen.len }
+        };
+        table.iter().zip(&self.seek).all(same)
+    }
+
+    /// What the index knows of frames that could not be read.
+    fn fill_holes(&mut self) {
+        let Some(index) = self.index.as_ref().filter(|index| index.len() == self.pieces.len())
+        else {
+            return;
+        };
+        for (piece, entry) in self.pieces.iter_mut().zip(index) {
+            if let Piece::Hole(hole) = piece {
+                hole.rows = Some(u64::from(entry.rows));
+                hole.span = Some((entry.first_ns, entry.last_ns));
+            }
+        }
+        self.pieces.retain(|piece| !matches!(piece, Piece::Hole(Hole { rows: Some(0), .. })));
     }
 }

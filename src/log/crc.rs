@@ -33,8 +33,13 @@ const TABLES: [[u32; 256]; 8] = {
 
 /// CRC-32 of `bytes`.
 pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32_on(0, bytes)
+}
+
+/// CRC-32 of `bytes` behind others whose CRC-32 is `before`; that of nothing is 0.
+pub fn crc32_on(before: u32, bytes: &[u8]) -> u32 {
     let (chunks, rest) = bytes.as_chunks::<8>();
-    let mut crc = !0;
+    let mut crc = !before;
     for chunk in chunks {
         let word = u64::from_le_bytes(*chunk) ^ u64::from(crc);
         crc = (0..8).fold(0, |acc, i| acc ^ TABLES[7 - i][(word >> (8 * i) & 0xff) as usize]);
@@ -59,5 +64,6 @@ mod tests {
             bytewise = bytewise >> 8 ^ TABLES[0][((bytewise ^ u32::from(*byte)) & 0xff) as usize];
         }
         assert_eq!(crc32(&long), !bytewise);
+        assert_eq!(crc32_on(crc32(&long[..333]), &long[333..]), crc32(&long));
     }
 }

@@ -37,6 +37,11 @@ pub enum LogError {
         "{0} is not a recording: it has no manifest.json; give the directory estats-record made"
     )]
     NotARecording(PathBuf),
+    /// What should be a file is a device, a pipe or a directory, or larger than any of its kind.
+    #[error(
+        "{0} is no ordinary file of a recording, and is not read; remove it, or copy the file here"
+    )]
+    NotAFile(PathBuf),
     /// The manifest is there but cannot be understood.
     #[error("{path} is damaged or not ours: {source}")]
     Manifest {

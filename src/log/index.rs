@@ -73,6 +73,10 @@ pub fn decode_index(frame: &[u8]) -> Option<Result<Vec<IndexEntry>, String>> {
     if u32_at(frame, 0) != SKIPPABLE_MAGIC | INDEX_VARIANT || !content.starts_with(TAG) {
         return None;
     }
+    // The seek table finds the frame whatever its own length says.
+    if u32_at(frame, 4) as usize != content.len() {
+        return Some(Err("the index frame is damaged".to_owned()));
+    }
     Some(decode_tagged(content))
 }
 
@@ -131,6 +135,45 @@ pub fn encode_seek_table(entries: &[SeekEntry]) -> Vec<u8> {
     skippable(SEEK_TABLE_VARIANT, &content)
 }
 
+/// The seek table that ends a file, if it is whole: its entries give every frame before it, so they
+/// add up to its own offset.
+pub fn decode_seek_table(frame: &[u8], offset: u64) -> Option<Vec<SeekEntry>> {
+    let content = frame.get(8..)?;
+    let (entries, footer) = content.split_at(content.len().checked_sub(SEEK_FOOTER)?);
+    let (entries, rest) = entries.as_chunks::<SEEK_ENTRY>();
+    if u32_at(frame, 0) != SKIPPABLE_MAGIC | SEEK_TABLE_VARIANT
+        || u32_at(frame, 4) as usize != content.len()
+        || !rest.is_empty()
+        || u32_at(footer, 0) as usize != entries.len()
+        || footer[4] != SEEK_FLAGS
+        || u32_at(footer, 5) != SEEKABLE_MAGIC
+    {
+        return None;
+    }
+    let entry = |e: &[u8; SEEK_ENTRY]| SeekEntry {
+        len: u32_at(e, 0),
+        content_len: u32_at(e, 4),
+        checksum: u32_at(e, 8),
+    };
+    let entries: Vec<_> = entries.iter().map(entry).collect();
+    let sum: u64 = entries.iter().map(|e| u64::from(e.len)).sum();
+    (sum == offset && entries.iter().all(|e| e.len >= 8)).then_some(entries)
+}
+
+/// Length of the seek table as a frame, by the last bytes of a file that ends with one.
+pub fn seek_table_len(tail: &[u8]) -> Option<u64> {
+    if !ends_with_seek_table(tail) {
+        return None;
+    }
+    let entries = u64::from(u32_at(tail, tail.len() - SEEK_FOOTER));
+    Some(8 + entries * SEEK_ENTRY as u64 + SEEK_FOOTER as u64)
+}
+
+/// Whether a skippable frame is one of the two that end a segment.
+pub fn is_end_of_segment(frame: &[u8], is_last: bool) -> bool {
+    matches!(decode_index(frame), Some(Ok(_))) || (is_last && ends_with_seek_table(frame))
+}
+
 /// Whether a file that ends with these bytes ends with a seek table: it was closed.
 pub fn ends_with_seek_table(tail: &[u8]) -> bool {
     tail.len() >= SEEK_FOOTER && u32_at(tail, tail.len() - 4) == SEEKABLE_MAGIC
@@ -147,8 +190,7 @@ mod tests {
             .collect();
         let frame = encode_index(&entries);
         assert_eq!(decode_index(&frame), Some(Ok(entries.clone())));
-        // The length (bits 32 to 63) is for whoever finds the frame in the file to check.
-        for bit in (0..32).chain(64..frame.len() * 8) {
+        for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(decode_index(&flipped), Some(Ok(_))), "bit {bit}");

@@ -139,6 +139,19 @@ pub enum LedgerRow {
         /// How many, since the row before.
         count: u64,
     },
+    /// Packets of which no digest was made because their IP headers are malformed: longer than the
+    /// packet is, or such that the kernel drops them. Who sent them, or to which connection, is not
+    /// known.
+    Malformed {
+        /// When, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The CPU.
+        cpu: u16,
+        /// Where they were seen.
+        hook: Hook,
+        /// How many, since the row before.
+        count: u64,
+    },
     /// A bounded recording removed its oldest segments of hook records, snapshots and packets.
     Dropped {
         /// When, CLOCK_MONOTONIC in ns.
@@ -146,8 +159,19 @@ pub enum LedgerRow {
         /// The segment's number.
         segment: u32,
     },
-    /// Records of a CPU that were left out on purpose when the recording was made from another;
-    /// lost ones among them.
+    /// Records of the original that were missing from its files, when this recording was made of it.
+    Missing {
+        /// End of the interval in which they were made, CLOCK_MONOTONIC in ns.
+        ts_ns: u64,
+        /// The ring they came through.
+        ring: Ring,
+        /// How many; 1 where nobody knows.
+        count: u64,
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        since_ns: u64,
+    },
+    /// Records of a CPU that were left out on purpose when the recording was made from another, lost
+    /// ones among them; or that turned out to be of malformed packets when they were read.
     LeftOut {
         /// End of the recording, CLOCK_MONOTONIC in ns.
         ts_ns: u64,
@@ -159,7 +183,7 @@ pub enum LedgerRow {
 }
 
 /// The names of the kinds; a row's key is its position.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 16] = [
     "clock",
     "loss",
     "emitted",
@@ -174,6 +198,8 @@ pub(super) const KINDS: [&str; 14] = [
     "snapshots_drained",
     "not_ip",
     "left_out",
+    "missing",
+    "malformed",
 ];
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
@@ -268,12 +294,28 @@ impl From<&LedgerRow> for Cells {
                 count: Some(count),
                 ..none
             },
+            LedgerRow::Malformed { ts_ns, cpu, hook, count } => Self {
+                ts_ns,
+                kind: 14,
+                cpu: Some(cpu),
+                hook: Some(hook as i8 - 1),
+                count: Some(count),
+                ..none
+            },
             LedgerRow::Dropped { ts_ns, segment } => {
                 Self { ts_ns, kind: 6, segment: Some(segment), ..none }
             }
             LedgerRow::LeftOut { ts_ns, cpu, count } => {
                 Self { ts_ns, kind: 13, cpu: Some(cpu), count: Some(count), ..none }
             }
+            LedgerRow::Missing { ts_ns, ring, count, since_ns } => Self {
+                ts_ns,
+                kind: 14,
+                ring: Some(ring as i8),
+                count: Some(count),
+                since_ns: Some(since_ns),
+                ..none
+            },
         }
     }
 }
@@ -385,6 +427,10 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
                 let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
                 LedgerRow::NotIp { ts_ns, cpu: cpu()?, hook, count: cell(count, i)? }
             }
+            "malformed" => {
+                let Some(hook) = hook.get(i) else { return Ok(RawRow::Unknown) };
+                LedgerRow::Malformed { ts_ns, cpu: cpu()?, hook, count: cell(count, i)? }
+            }
             "emitted" => LedgerRow::Emitted { ts_ns, cpu: cpu()?, emitted: cell(count, i)? },
             "ring_fill" => {
                 let Some(ring) = ring.get(i) else { return Ok(RawRow::Unknown) };
@@ -400,6 +446,11 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<RawRow>, String> {
             "slow_poll" => LedgerRow::SlowPoll { ts_ns, since_ns: cell(since, i)? },
             "dropped" => LedgerRow::Dropped { ts_ns, segment: segment()? },
             "left_out" => LedgerRow::LeftOut { ts_ns, cpu: cpu()?, count: cell(count, i)? },
+            "missing" => {
+                let Some(ring) = ring.get(i) else { return Ok(RawRow::Unknown) };
+                let (count, since_ns) = (cell(count, i)?, cell(since, i)?);
+                LedgerRow::Missing { ts_ns, ring, count, since_ns }
+            }
             "snapshots_drained" => return Ok(RawRow::SnapshotsDrained(ts_ns)),
             "dropped_cpu" => {
                 return Ok(RawRow::DroppedRows(DroppedRows {

@@ -7,10 +7,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, LogError};
+use super::{FORMAT_VERSION, LogError, Namespace};
 use crate::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
+/// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The manifest of a recording. Fields that this build does not know are ignored, and those that
 /// are absent have their defaults, so the format can gain fields without a new version.
@@ -31,6 +33,9 @@ pub struct Manifest {
     pub hooks: Vec<HookStatus>,
     /// Every variable with what the attached hooks make of it.
     pub variables: Vec<VariableStatus>,
+    /// What the recorder could not see, and said when it began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_seen: Vec<NotSeen>,
     /// The recorder's options.
     pub options: RecordOptions,
     /// The command that was run while recording, if one was.
@@ -43,18 +48,41 @@ pub struct Manifest {
     pub ended: Option<ClockSample>,
     /// Interfaces whose packets were recorded.
     pub interfaces: Vec<Interface>,
-    /// TCP sysctls in force, by path below /proc/sys with dots.
+    /// TCP sysctls in the recorder's own network namespace, by path below /proc/sys with dots. Those of
+    /// the connections are in `namespaces`.
     pub sysctls: BTreeMap<String, String>,
-    /// Queueing disciplines in force, one line of text each.
+    /// Queueing disciplines in the recorder's own network namespace, one line of text each.
     pub qdiscs: Vec<String>,
+    /// The network namespaces that had recorded connections, by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
     /// Where the packets come from, if the recording was made from a capture.
     pub import: Option<Import>,
     /// What was done to make it from other recordings, in order; empty for one that a recorder or
     /// an import made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub derived: Vec<Derivation>,
+    /// The segments as they were when the last was ended; empty while recording.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentEntry>,
     /// The account at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
+}
+
+/// One segment: with these, a look at its bytes proves that it is whole and in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentEntry {
+    /// Name of the stream.
+    pub stream: String,
+    /// Number of the segment.
+    pub number: u32,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// CRC-32 of the file's bytes, that of zlib.
+    pub crc32: u32,
 }
 
 /// One step on the way from recordings to another.
@@ -139,6 +167,10 @@ pub struct Host {
     pub cgroup_v2: Option<String>,
     /// The kernel's timer frequency, for values in jiffies; absent if unknown.
     pub hz: Option<u32>,
+    /// How far CLOCK_MONOTONIC of the recorder's time namespace was ahead of the host's, in
+    /// nanoseconds; absent where they were one. All times of the recording are the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_offset_ns: Option<i64>,
 }
 
 /// An interface whose packets were recorded.
@@ -169,6 +201,19 @@ pub struct HookStatus {
     pub attached: bool,
     /// If not, why.
     pub reason: Option<String>,
+}
+
+/// Something that the recorder could not see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotSeen {
+    /// What kept it from being seen: "hooks", "namespaces" or "processes".
+    pub by: String,
+    /// What is missing, and why: a sentence without its full stop.
+    pub what: String,
+    /// Variables that could not be recorded of any connection because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
 }
 
 /// What the attached hooks make of a variable.
@@ -267,6 +312,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
     pub connections: u64,
+    /// Packets with malformed IP headers, which have no digest, by hook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub malformed: BTreeMap<String, u64>,
 }
 
 /// The account of one CPU: emitted = logged + lost + left out.
@@ -311,18 +359,28 @@ impl Manifest {
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
     pub(super) fn read(dir: &Path) -> Result<Self, LogError> {
         let path = dir.join(FILE_NAME);
-        let text = fs::read(&path).map_err(|e| match e.kind() {
+        let fault = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 LogError::NotARecording(dir.to_owned())
             }
             _ => LogError::io("read", &path, e),
-        })?;
+        };
+        let metadata = fs::metadata(&path).map_err(fault)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(LogError::NotAFile(path));
+        }
+        let text = fs::read(&path).map_err(fault)?;
         // The version first and alone: another version's fields need not fit.
         #[derive(Deserialize)]
         struct Version {
             format_version: u64,
         }
         let fault = |source| LogError::Manifest { path: path.clone(), source };
+        // A list would be taken for the fields in their order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            let no_object = <serde_json::Error as serde::de::Error>::custom("it is no JSON object");
+            return Err(fault(no_object));
+        }
         let found = serde_json::from_slice::<Version>(&text).map_err(fault)?.format_version;
         if found == 0 || found > u64::from(FORMAT_VERSION) {
             return Err(LogError::UnknownVersion {
@@ -331,7 +389,13 @@ impl Manifest {
                 supported: FORMAT_VERSION,
             });
         }
-        serde_json::from_slice(&text).map_err(fault)
+        let manifest: Self = serde_json::from_slice(&text).map_err(fault)?;
+        // Files are named by it.
+        if !manifest.recording.is_empty() && uuid::Uuid::try_parse(&manifest.recording).is_err() {
+            let no_uuid = format!("recording is no UUID: {:?}", manifest.recording);
+            return Err(fault(serde::de::Error::custom(no_uuid)));
+        }
+        Ok(manifest)
     }
 
     /// Writes it so that at every moment the old or the new manifest is there whole.

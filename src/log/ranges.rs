@@ -1,61 +1,100 @@
 //! The sequence numbers of one CPU that were seen, as ranges.
 //!
 //! A set of all numbers would grow with the recording; ranges grow with its gaps, and one stream's
-//! rows come nearly in order, so almost every insertion extends the last range.
+//! rows come nearly in order, so almost every insertion extends the last range. The times at the ends
+//! of a range tell when the numbers between two of them were given out.
+
+/// Numbers from `start` up to, but not with, `end`, and the times of the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Range {
+    start: u64,
+    end: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+/// Numbers that are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them.
+    pub start: u64,
+    /// The next that is there, or the end that was asked for.
+    pub end: u64,
+    /// Time of the number before them; 0 if there is none.
+    pub since_ns: u64,
+    /// Time of the number after them; the largest if there is none.
+    pub until_ns: u64,
+}
 
 /// Disjoint, non-adjacent half-open ranges in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    ranges: Vec<(u64, u64)>,
+    ranges: Vec<Range>,
     /// Numbers that came more than once.
     pub duplicates: u64,
 }
 
 impl Ranges {
-    /// Adds one number.
-    pub fn insert(&mut self, n: u64) {
+    /// Adds one number, which was given out at a time.
+    pub fn insert(&mut self, n: u64, ts_ns: u64) {
         if let Some(last) = self.ranges.last_mut()
-            && last.1 == n
+            && last.end == n
             && n != u64::MAX
         {
-            last.1 += 1;
+            last.end += 1;
+            last.last_ns = ts_ns;
             return;
         }
-        self.insert_out_of_order(n);
+        self.insert_out_of_order(n, ts_ns);
     }
 
-    fn insert_out_of_order(&mut self, n: u64) {
+    fn insert_out_of_order(&mut self, n: u64, ts_ns: u64) {
         // u64::MAX cannot end a half-open range, and no counter reaches it: such a number is damage
         // that the totals check finds.
         let end = n.saturating_add(1);
         // Ranges before `at` end before n, without touching it.
-        let at = self.ranges.iter().rposition(|r| r.1 < n).map_or(0, |i| i + 1);
+        let at = self.ranges.iter().rposition(|r| r.end < n).map_or(0, |i| i + 1);
         match self.ranges.get(at).copied() {
-            Some((start, stop)) if start <= n && n < stop => self.duplicates += 1,
-            Some((_, stop)) if stop == n => {
-                self.ranges[at].1 = end;
-                if self.ranges.get(at + 1).is_some_and(|next| next.0 == end) {
-                    self.ranges[at].1 = self.ranges.remove(at + 1).1;
+            Some(r) if r.start <= n && n < r.end => self.duplicates += 1,
+            Some(r) if r.end == n => {
+                self.ranges[at].end = end;
+                self.ranges[at].last_ns = ts_ns;
+                if self.ranges.get(at + 1).is_some_and(|next| next.start == end) {
+                    let next = self.ranges.remove(at + 1);
+                    self.ranges[at].end = next.end;
+                    self.ranges[at].last_ns = next.last_ns;
                 }
             }
-            Some((start, _)) if start == end => self.ranges[at].0 = n,
-            Some(_) | None => self.ranges.insert(at, (n, end)),
+            Some(r) if r.start == end => {
+                self.ranges[at].start = n;
+                self.ranges[at].first_ns = ts_ns;
+            }
+            Some(_) | None => {
+                let new = Range { start: n, end, first_ns: ts_ns, last_ns: ts_ns };
+                self.ranges.insert(at, new);
+            }
         }
     }
 
-    /// The union; numbers in both count as duplicates.
-    pub fn union(&self, other: &Self) -> Self {
-        let mut all = self.ranges.clone();
-        all.extend(&other.ranges);
+    /// The union of several; numbers in more than one count as duplicates.
+    pub fn union<'a>(of: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut out = Self::default();
+        let mut all: Vec<Range> = Vec::new();
+        for ranges in of {
+            out.duplicates += ranges.duplicates;
+            all.extend(&ranges.ranges);
+        }
         all.sort_unstable();
-        let mut out = Self { ranges: Vec::new(), duplicates: self.duplicates + other.duplicates };
-        for (start, end) in all {
+        for range in all {
             match out.ranges.last_mut() {
-                Some(last) if start <= last.1 => {
-                    out.duplicates += last.1.min(end) - start;
-                    last.1 = last.1.max(end);
+                Some(last) if range.start <= last.end => {
+                    out.duplicates += last.end.min(range.end) - range.start;
+                    if range.end > last.end {
+                        last.end = range.end;
+                        last.last_ns = range.last_ns;
+                    }
                 }
-                Some(_) | None => out.ranges.push((start, end)),
+                Some(_) | None => out.ranges.push(range),
             }
         }
         out
@@ -63,19 +102,28 @@ impl Ranges {
 
     /// How many different numbers there are.
     pub fn count(&self) -> u64 {
-        self.ranges.iter().map(|r| r.1 - r.0).sum()
+        self.ranges.iter().fold(0, |sum, r| sum.saturating_add(r.end - r.start))
     }
 
     /// One more than the largest number, 0 if there is none.
     pub fn end(&self) -> u64 {
-        self.ranges.last().map_or(0, |r| r.1)
+        self.ranges.last().map_or(0, |r| r.end)
     }
 
-    /// The ranges of 0..`end` that are not there, half-open.
-    pub fn missing_below(&self, end: u64) -> impl Iterator<Item = (u64, u64)> {
-        let starts = std::iter::once(0).chain(self.ranges.iter().map(|r| r.1));
-        let ends = self.ranges.iter().map(|r| r.0).chain(std::iter::once(u64::MAX));
-        starts.zip(ends).map(move |(a, b)| (a, b.min(end))).filter(|(a, b)| a < b)
+    /// The numbers of 0..`end` that are not there.
+    pub fn missing_below(&self, end: u64) -> impl Iterator<Item = Gap> {
+        let before = std::iter::once((0, 0)).chain(self.ranges.iter().map(|r| (r.end, r.last_ns)));
+        let after = self.ranges.iter().map(|r| (r.start, r.first_ns));
+        let after = after.chain(std::iter::once((u64::MAX, u64::MAX)));
+        before
+            .zip(after)
+            .map(move |((start, since_ns), (next, until_ns))| Gap {
+                start,
+                end: next.min(end),
+                since_ns,
+                until_ns,
+            })
+            .filter(|gap| gap.start < gap.end)
     }
 }
 
@@ -93,17 +141,27 @@ mod tests {
         fn is_a_set(a in prop::collection::vec(0_u64..60, 0..80),
                     b in prop::collection::vec(0_u64..60, 0..80), end in 0_u64..70) {
             let (mut left, mut right) = (Ranges::default(), Ranges::default());
-            a.iter().for_each(|n| left.insert(*n));
-            b.iter().for_each(|n| right.insert(*n));
-            let union = left.union(&right);
+            a.iter().for_each(|n| left.insert(*n, 1000 + *n));
+            b.iter().for_each(|n| right.insert(*n, 1000 + *n));
+            let union = Ranges::union([&left, &right]);
             let set: BTreeSet<u64> = a.iter().chain(&b).copied().collect();
             prop_assert_eq!(union.count(), set.len() as u64);
             prop_assert_eq!(union.duplicates, (a.len() + b.len() - set.len()) as u64);
             prop_assert_eq!(union.end(), set.last().map_or(0, |n| n + 1));
-            let missing: Vec<u64> = union.missing_below(end).flat_map(|(a, b)| a..b).collect();
+            for gap in union.missing_below(end) {
+                let before = gap.start.checked_sub(1).map_or(0, |n| 1000 + n);
+                let next = if set.contains(&gap.end) || set.range(gap.end..).next().is_some() {
+                    1000 + set.range(gap.end..).next().expect("one")
+                } else {
+                    u64::MAX
+                };
+                prop_assert_eq!((gap.since_ns, gap.until_ns), (before, next));
+            }
+            let missing: Vec<u64> =
+                union.missing_below(end).flat_map(|gap| gap.start..gap.end).collect();
             let expected: Vec<u64> = (0..end).filter(|n| !set.contains(n)).collect();
             prop_assert_eq!(missing, expected);
-            prop_assert!(union.ranges.windows(2).all(|w| w[0].1 < w[1].0));
+            prop_assert!(union.ranges.windows(2).all(|w| w[0].end < w[1].start));
         }
     }
 }

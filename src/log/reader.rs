@@ -1,28 +1,23 @@
 //! Reading a recording.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use arrow::buffer::Buffer;
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::{MessageHeader, root_as_message};
 
-use super::batch::{HookBatch, HookNames};
-use super::frame::{End, FrameAt, decompress, u32_at, walk};
-use super::index::ends_with_seek_table;
+use super::batch::HookBatch;
+use super::frames::{SegmentMap, at_segment};
 use super::ledger::{self, RawRow};
 use super::packets::{self, PacketRow};
+use super::parallel::{Parallel, jobs, unless_damaged};
 use super::report::VerifyReport;
 use super::rows;
 use super::sockets::{self, SocketRow};
 use super::stream::Stream;
+use super::survey::{self, Survey};
 use super::verify;
 use super::{LedgerRow, LogError, Manifest};
 use crate::wire::{Lifecycle, Snapshot};
@@ -34,6 +29,7 @@ pub struct Recording {
     manifest: Manifest,
     /// Bytes read by this and its clones; nobody's result depends on it.
     read: Arc<AtomicU64>,
+    survey: Arc<OnceLock<Survey>>,
 }
 
 /// Where a segment that was not closed ends.
@@ -53,12 +49,26 @@ impl Recording {
     /// # Errors
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
-        Ok(Self { dir: dir.to_owned(), manifest: Manifest::read(dir)?, read: Arc::default() })
+        let manifest = Manifest::read(dir)?;
+        let (read, survey) = (Arc::default(), Arc::default());
+        Ok(Self { dir: dir.to_owned(), manifest, read, survey })
     }
 
     /// What was recorded, where and how.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What is missing from it: looked for once, before anything is read.
+    ///
+    /// # Errors
+    /// If a file cannot be read. Damage is no error but in the survey.
+    pub fn survey(&self) -> Result<&Survey, LogError> {
+        if let Some(survey) = self.survey.get() {
+            return Ok(survey);
+        }
+        let found = survey::survey(self)?;
+        Ok(self.survey.get_or_init(|| found))
     }
 
     /// Counts the bytes of frames as they are read, whoever reads them: for a bar.
@@ -89,7 +99,8 @@ impl Recording {
 
     /// The hook records of all segments, frame by frame in the order of the files. Frames are read
     /// by so many threads; what comes out does not depend on their number. After an error nothing
-    /// more comes. A segment that is cut ends with its last whole frame, without an error.
+    /// more comes. A frame that is damaged gives nothing, without an error: [`Self::survey`] says
+    /// what is missing.
     pub fn hooks(
         &self,
         threads: NonZeroUsize,
@@ -155,7 +166,7 @@ impl Recording {
                 // A crash between the entry and the removal leaves the segment in place.
                 && present.binary_search(&rows.segment).is_err()
             {
-                removed += rows.rows;
+                removed = u64::saturating_add(removed, rows.rows);
             }
         }
         Ok(removed)
@@ -169,8 +180,13 @@ impl Recording {
     pub fn truncations(&self) -> Result<Vec<Truncation>, LogError> {
         let mut found = Vec::new();
         for stream in Stream::ALL {
-            for segment in self.open_stream(stream)? {
-                found.extend(segment.truncation());
+            for number in self.segments(stream)? {
+                let segment = self.open_segment(self.dir.join(stream.file_name(number)))?;
+                if !segment.closed {
+                    let (path, offset) = (segment.path.clone(), segment.whole());
+                    let leftover = segment.bytes - offset;
+                    found.push(Truncation { path, offset, leftover });
+                }
             }
         }
         Ok(found)
@@ -198,12 +214,13 @@ impl Recording {
 
     /// A segment whose frames are counted as they are read.
     pub(super) fn open_segment(&self, path: PathBuf) -> Result<Arc<SegmentMap>, LogError> {
-        Ok(Arc::new(SegmentMap { read: self.read.clone(), ..SegmentMap::open(path)? }))
+        Ok(Arc::new(SegmentMap::open(path, self.read.clone())?))
     }
 
+    /// The segments of a stream, in the order in which they are to be read.
     fn open_stream(&self, stream: Stream) -> Result<Vec<Arc<SegmentMap>>, LogError> {
-        let open = |number| self.open_segment(self.dir.join(stream.file_name(number)));
-        self.segments(stream)?.into_iter().map(open).collect()
+        let open = |number: &u32| self.open_segment(self.dir.join(stream.file_name(*number)));
+        self.survey()?.order(stream).iter().map(open).collect()
     }
 
     fn rows<T: 'static>(
@@ -218,12 +235,7 @@ impl Recording {
         let mut cursor = None;
         let frames = jobs(&segments).into_iter().map(move |job| {
             let frames = at_segment(&mut cursor, &segments[job.segment])?;
-            match frames.batch(job.frame)? {
-                Some(batch) => {
-                    decode(&batch).map_err(|reason| frames.map.corrupt(job.frame, reason))
-                }
-                None => Ok(Vec::new()),
-            }
+            Ok(unless_damaged(frames.rows(job.frame, decode))?.unwrap_or_default())
         });
         failed
             .into_iter()
@@ -242,318 +254,5 @@ impl Recording {
                 *ended = row.is_err();
                 Some(row)
             })
-    }
-}
-
-/// Where the frames of one segment are.
-#[derive(Debug)]
-pub(super) struct SegmentMap {
-    pub path: PathBuf,
-    pub frames: Vec<FrameAt>,
-    pub end: End,
-    pub bytes: u64,
-    /// Whether the file ends as a closed one does.
-    pub closed: bool,
-    /// Bytes of frames that were read.
-    read: Arc<AtomicU64>,
-}
-
-impl SegmentMap {
-    pub fn open(path: PathBuf) -> Result<Self, LogError> {
-        let scan = || {
-            let mut file = File::open(&path)?;
-            let bytes = file.metadata()?.len();
-            let mut tail = Vec::new();
-            file.seek(SeekFrom::Start(bytes.saturating_sub(16)))?;
-            file.read_to_end(&mut tail)?;
-            let (frames, end) = walk(file)?;
-            Ok((frames, end, bytes, ends_with_seek_table(&tail)))
-        };
-        let (frames, end, bytes, closed) = scan().map_err(|e| LogError::io("read", &path, e))?;
-        Ok(Self { path, frames, end, bytes, closed, read: Arc::default() })
-    }
-
-    /// End of the last whole frame.
-    pub fn whole(&self) -> u64 {
-        self.frames.last().map_or(0, |f| f.offset + f.len)
-    }
-
-    pub fn corrupt(&self, frame: usize, reason: String) -> LogError {
-        let offset = self.frames.get(frame).map_or_else(|| self.whole(), |f| f.offset);
-        LogError::Corrupt { path: self.path.clone(), frame, offset, reason }
-    }
-
-    /// What stands after the last whole frame, if that is damage and no cut.
-    pub fn fault(&self) -> Option<String> {
-        match &self.end {
-            End::Whole => None,
-            // A closed file has its end, so a frame that reaches beyond it was not cut.
-            End::Cut { .. } if self.closed => Some("a frame reaches beyond the file".into()),
-            End::Cut { .. } => None,
-            End::NotAFrame { reason, .. } => Some(reason.clone()),
-        }
-    }
-
-    fn truncation(&self) -> Option<Truncation> {
-        if self.closed {
-            return None;
-        }
-        let offset = self.whole();
-        Some(Truncation { path: self.path.clone(), offset, leftover: self.bytes - offset })
-    }
-}
-
-/// One frame to read; the one after the last of a segment stands for the fault there.
-#[derive(Clone, Copy, Debug)]
-struct Job {
-    segment: usize,
-    frame: usize,
-}
-
-/// All frames after the first of each segment.
-fn jobs(segments: &[Arc<SegmentMap>]) -> Vec<Job> {
-    let of = |(segment, map): (usize, &Arc<SegmentMap>)| {
-        let frames = map.frames.iter().enumerate().skip(1);
-        let frames = frames.filter(|(_, f)| f.content_len.is_some()).map(|(i, _)| i);
-        let fault = map.fault().map(|_| map.frames.len());
-        frames.chain(fault).map(move |frame| Job { segment, frame }).collect::<Vec<_>>()
-    };
-    segments.iter().enumerate().flat_map(of).collect()
-}
-
-/// Reads frames of one segment in any order.
-pub(super) struct Frames {
-    pub map: Arc<SegmentMap>,
-    file: File,
-    zstd: zstd::bulk::Decompressor<'static>,
-    decoder: StreamDecoder,
-    /// Names in the dictionaries of a segment of hook records, made when first needed.
-    names: Option<Arc<HookNames>>,
-    /// The empty batch of the first frame.
-    first: Option<RecordBatch>,
-    /// The compressed frame last read; kept for its allocation and for its CRC.
-    pub compressed: Vec<u8>,
-}
-
-impl Frames {
-    pub fn open(map: Arc<SegmentMap>) -> Result<Self, LogError> {
-        let open = || Ok((File::open(&map.path)?, zstd::bulk::Decompressor::new()?));
-        let (file, zstd) = open().map_err(|e| LogError::io("read", &map.path, e))?;
-        Ok(Self {
-            map,
-            file,
-            zstd,
-            decoder: StreamDecoder::new(),
-            names: None,
-            first: None,
-            compressed: Vec::new(),
-        })
-    }
-
-    /// Reads a frame's compressed bytes.
-    pub fn load(&mut self, frame: usize) -> Result<(), LogError> {
-        let FrameAt { offset, len, .. } = self.map.frames[frame];
-        self.compressed.resize(len as usize, 0);
-        let mut read = || {
-            self.file.seek(SeekFrom::Start(offset))?;
-            self.file.read_exact(&mut self.compressed)
-        };
-        read().map_err(|e| LogError::io("read", &self.map.path, e))?;
-        self.map.read.fetch_add(len, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn content(&mut self, frame: usize) -> Result<Vec<u8>, LogError> {
-        if frame >= self.map.frames.len() {
-            let reason = self.map.fault().unwrap_or_default();
-            return Err(self.map.corrupt(frame, reason));
-        }
-        self.load(frame)?;
-        decompress(&mut self.zstd, &self.compressed)
-            .map_err(|reason| self.map.corrupt(frame, reason))
-    }
-
-    /// The batch of a frame; `None` for the end of the stream.
-    pub fn batch(&mut self, frame: usize) -> Result<Option<RecordBatch>, LogError> {
-        self.prime()?;
-        if frame == 0 {
-            return Ok(self.first.clone());
-        }
-        let content = self.content(frame)?;
-        self.decode(Buffer::from_vec(content)).map_err(|reason| self.map.corrupt(frame, reason))
-    }
-
-    /// Takes in schema and dictionaries.
-    fn prime(&mut self) -> Result<(), LogError> {
-        if self.first.is_some() {
-            return Ok(());
-        }
-        let mut content = self.content(0)?;
-        // Arrow's decoder gives a batch without a body (no rows, no lists) only when it sees a byte
-        // more: the first one of the next message.
-        content.push(0xff);
-        let mut content = Buffer::from_vec(content);
-        self.decoder = StreamDecoder::new();
-        let corrupt = |reason| self.map.corrupt(0, reason);
-        let first = self.decoder.decode(&mut content).map_err(|e| corrupt(e.to_string()))?;
-        if first.is_some() && content.len() != 1 {
-            return Err(corrupt("the first frame has more than one batch".into()));
-        }
-        let missing = || corrupt("the first frame has no batch".into());
-        self.first = Some(first.ok_or_else(missing)?);
-        Ok(())
-    }
-
-    fn decode(&mut self, mut content: Buffer) -> Result<Option<RecordBatch>, String> {
-        if is_end(&content) {
-            return Ok(None);
-        }
-        // Dictionaries are only in the first frame; one here would mean that frames cannot be read
-        // each for itself.
-        if message_kind(&content) != Some(MessageHeader::RecordBatch) {
-            return Err("the frame does not begin with a record batch".into());
-        }
-        let batch = self.decoder.decode(&mut content).map_err(|e| e.to_string());
-        match batch {
-            Ok(Some(batch)) if content.is_empty() => Ok(Some(batch)),
-            other => {
-                // The decoder is now in the middle of something: begin again with the next frame.
-                self.first = None;
-                Err(other.err().unwrap_or_else(|| "the frame is not just one batch".into()))
-            }
-        }
-    }
-
-    /// A frame of hook records.
-    fn hooks(&mut self, frame: usize) -> Result<Option<HookBatch>, LogError> {
-        let Some(batch) = self.batch(frame)? else { return Ok(None) };
-        let corrupt = |reason| self.map.corrupt(frame, reason);
-        let names = match &self.names {
-            Some(names) => names.clone(),
-            None => Arc::new(HookNames::new(&batch).map_err(corrupt)?),
-        };
-        let hooks = HookBatch::new(&batch, names.clone()).map_err(corrupt)?;
-        self.names = Some(names);
-        Ok(Some(hooks))
-    }
-}
-
-/// Whether this is Arrow's end-of-stream marker.
-fn is_end(content: &[u8]) -> bool {
-    *content == [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
-}
-
-/// The kind of an encapsulated Arrow message.
-fn message_kind(content: &[u8]) -> Option<MessageHeader> {
-    let len = (content.len() >= 8).then(|| u32_at(content, 4))? as usize;
-    let metadata = content.get(8..)?.get(..len)?;
-    Some(root_as_message(metadata).ok()?.header_type())
-}
-
-/// The open segment, changed if need be.
-fn at_segment<'a>(
-    cursor: &'a mut Option<Frames>,
-    segment: &Arc<SegmentMap>,
-) -> Result<&'a mut Frames, LogError> {
-    let same = cursor.as_ref().is_some_and(|frames| Arc::ptr_eq(&frames.map, segment));
-    if !same {
-        *cursor = None;
-    }
-    match cursor {
-        Some(frames) => Ok(frames),
-        none => Ok(none.insert(Frames::open(segment.clone())?)),
-    }
-}
-
-/// Decoded batches waiting per thread: enough that none idles, few enough to stay small.
-const AHEAD: usize = 2;
-
-/// A frame's batch; the end of a stream has none, but takes its turn.
-type Decoded = Result<Option<HookBatch>, LogError>;
-
-/// Frames of hook records, read by several threads.
-///
-/// Thread i of n reads frames i, i + n, ...: the order comes back by asking the threads in turn, so
-/// no frame waits in a queue that could grow, and nothing needs sorting.
-struct Parallel {
-    lanes: Vec<Lane>,
-    next: usize,
-}
-
-enum Lane {
-    /// Reads when asked: for one thread, and for a failure to begin with.
-    Inline(Box<dyn Iterator<Item = Decoded> + Send>),
-    Thread(Receiver<Decoded>, Option<JoinHandle<()>>),
-}
-
-impl Parallel {
-    fn failed(error: LogError) -> Self {
-        let lane = Lane::Inline(Box::new(std::iter::once(Err(error))));
-        Self { lanes: vec![lane], next: 0 }
-    }
-
-    fn new(segments: Vec<Arc<SegmentMap>>, threads: NonZeroUsize) -> Self {
-        let all = jobs(&segments);
-        let threads = threads.get().min(all.len().max(1));
-        let lane = |i: usize| {
-            let mine: Vec<Job> = all.iter().copied().skip(i).step_by(threads).collect();
-            let segments = segments.clone();
-            let mut cursor = None;
-            let read = mine.into_iter().map(move |job| {
-                let frames = at_segment(&mut cursor, &segments[job.segment]);
-                frames.and_then(|frames| frames.hooks(job.frame))
-            });
-            if threads == 1 {
-                return Lane::Inline(Box::new(read));
-            }
-            let (send, receive) = sync_channel(AHEAD);
-            let thread = thread::spawn(move || {
-                // The other side hangs up when it has enough, or at the first error.
-                for batch in read {
-                    if send.send(batch).is_err() {
-                        return;
-                    }
-                }
-            });
-            Lane::Thread(receive, Some(thread))
-        };
-        Self { lanes: (0..threads).map(lane).collect(), next: 0 }
-    }
-}
-
-impl Lane {
-    /// The next frame of this lane.
-    fn next(&mut self) -> Option<Decoded> {
-        match self {
-            Self::Inline(read) => read.next(),
-            Self::Thread(receive, thread) => receive.recv().ok().or_else(|| {
-                // Hung up: at its end, or by a panic, which must not look like an end.
-                let ended = thread.take().map_or(Ok(()), JoinHandle::join);
-                ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                None
-            }),
-        }
-    }
-}
-
-impl Iterator for Parallel {
-    type Item = Result<HookBatch, LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // No lanes: at the end, or after an error, which hangs up on all threads.
-            let lane = self.next;
-            let decoded = self.lanes.get_mut(lane)?.next();
-            self.next = (lane + 1) % self.lanes.len();
-            match decoded {
-                Some(Ok(Some(batch))) => return Some(Ok(batch)),
-                Some(Ok(None)) => {}
-                Some(Err(e)) => {
-                    self.lanes.clear();
-                    return Some(Err(e));
-                }
-                None => self.lanes.clear(),
-            }
-        }
     }
 }

@@ -99,6 +99,13 @@ pub enum Finding {
         /// In what.
         reason: String,
     },
+    /// A segment is in another's place, or of another recording.
+    Misplaced {
+        /// File name.
+        file: String,
+        /// What it is instead.
+        reason: String,
+    },
     /// A segment is not there, and the ledger does not say that it was removed.
     MissingSegment {
         /// File name.
@@ -143,6 +150,20 @@ impl VerifyReport {
     }
 }
 
+impl Finding {
+    /// The file it is about.
+    pub(super) const fn file(&self) -> Option<&String> {
+        match self {
+            Self::Truncated { file, .. }
+            | Self::Corrupt { file, .. }
+            | Self::Index { file, .. }
+            | Self::Misplaced { file, .. }
+            | Self::MissingSegment { file } => Some(file),
+            Self::NotClosed | Self::Duplicates { .. } | Self::Account { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -159,6 +180,7 @@ impl fmt::Display for Finding {
                 write!(f, "{file} is corrupt in frame {frame} at byte {offset}: {reason}")
             }
             Self::Index { file, reason } => write!(f, "{file}: {reason}"),
+            Self::Misplaced { file, reason } => write!(f, "{file} {reason}"),
             Self::MissingSegment { file } => write!(f, "{file} is missing"),
             Self::Duplicates { cpu, count } => {
                 write!(f, "CPU {cpu}: {count} sequence numbers stand more than once")
@@ -217,7 +239,7 @@ impl fmt::Display for CpuReport {
             write!(f, ", {} removed by --max-size", self.removed)?;
         }
         if self.left_out > 0 {
-            write!(f, ", {} left out by cut", self.left_out)?;
+            write!(f, ", {} left out", self.left_out)?;
         }
         if self.missing > 0 {
             write!(f, "; missing:")?;

@@ -10,9 +10,11 @@ use arrow::ipc::writer::StreamEncoder;
 
 use super::LogError;
 use super::builder::Span;
+use super::crc::crc32_on;
 use super::frame::{Compressor, content_checksum};
 use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
-use super::stream::Stream;
+use super::manifest::SegmentEntry;
+use super::stream::{Stream, identified};
 use crate::private;
 
 /// Writes batches as frames, each with one write, and the end of a closed file.
@@ -27,22 +29,35 @@ pub struct Segment {
     frame: Vec<u8>,
     index: Vec<IndexEntry>,
     seek: Vec<SeekEntry>,
-    bytes: u64,
+    /// As the manifest will have it.
+    entry: SegmentEntry,
 }
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Segment").field("path", &self.path).field("bytes", &self.bytes).finish()
+        f.debug_struct("Segment")
+            .field("path", &self.path)
+            .field("bytes", &self.entry.bytes)
+            .finish()
     }
 }
 
 impl Segment {
     /// Creates the file with its first frame: schema, dictionaries and an empty batch, so that it
     /// explains itself from its first bytes and any later frame can be read after this one alone.
-    pub fn create(dir: &Path, stream: Stream, number: u32, level: i32) -> Result<Self, LogError> {
+    ///
+    /// The schema names the recording and the segment: one in another's place is recognised.
+    pub fn create(
+        dir: &Path,
+        recording: &str,
+        stream: Stream,
+        number: u32,
+        level: i32,
+    ) -> Result<Self, LogError> {
         let path = dir.join(stream.file_name(number));
         let encode = |source| LogError::Encode { path: path.clone(), source };
-        let encoder = StreamEncoder::try_new(&stream.schema()).map_err(encode)?;
+        let encoder =
+            StreamEncoder::try_new(&identified(stream, recording, number)).map_err(encode)?;
         let empty = stream.empty().map_err(encode)?;
         let file = private::create_new(&path).map_err(|e| LogError::io("create", &path, e))?;
         let compressor =
@@ -56,15 +71,19 @@ impl Segment {
             frame: Vec::new(),
             index: Vec::new(),
             seek: Vec::new(),
-            bytes: 0,
+            entry: SegmentEntry {
+                stream: stream.name().to_owned(),
+                number,
+                ..SegmentEntry::default()
+            },
         };
         segment.append(&empty, Span::EMPTY)?;
         Ok(segment)
     }
 
     /// Bytes written so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    pub const fn bytes(&self) -> u64 {
+        self.entry.bytes
     }
 
     /// Frames with rows written so far.
@@ -81,8 +100,9 @@ impl Segment {
         self.write_frame(&messages, span, batch.num_rows())
     }
 
-    /// Ends the stream, writes index and seek table, and makes it all durable. Gives the size.
-    pub fn finish(mut self) -> Result<u64, LogError> {
+    /// Ends the stream, writes index and seek table, and makes it all durable. Gives
+    /// what the manifest says of it.
+    pub fn finish(mut self) -> Result<SegmentEntry, LogError> {
         // The encoder is used up by its end; a fresh one of no use takes its place.
         let spent = StreamEncoder::try_new(&arrow::datatypes::Schema::empty());
         let end = spent
@@ -97,7 +117,7 @@ impl Segment {
         self.frame.extend_from_slice(&table);
         self.write()?;
         self.file.sync_all().map_err(|e| LogError::io("sync", &self.path, e))?;
-        Ok(self.bytes)
+        Ok(self.entry)
     }
 
     fn write_frame(
@@ -112,6 +132,7 @@ impl Segment {
             .compress(&self.content, &mut self.frame)
             .map_err(|e| LogError::io("compress for", &self.path, e))?;
         self.write()?;
+        self.entry.rows += rows as u64;
         self.index.push(IndexEntry::new(span, rows, &self.frame));
         self.seek.push(SeekEntry {
             len: self.frame.len() as u32,
@@ -126,11 +147,12 @@ impl Segment {
         if let Err(e) = self.file.write_all(&self.frame) {
             // Half a frame would hide whatever came after it, should the disk have room again.
             // If this fails too, readers still stop at the last whole frame.
-            let _ = self.file.set_len(self.bytes);
-            let _ = self.file.seek(SeekFrom::Start(self.bytes));
+            let _ = self.file.set_len(self.entry.bytes);
+            let _ = self.file.seek(SeekFrom::Start(self.entry.bytes));
             return Err(LogError::io("write", &self.path, e));
         }
-        self.bytes += self.frame.len() as u64;
+        self.entry.bytes += self.frame.len() as u64;
+        self.entry.crc32 = crc32_on(self.entry.crc32, &self.frame);
         Ok(())
     }
 }
@@ -142,7 +164,7 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_whole_frames() {
         let dir = tempfile::tempdir().unwrap();
-        let mut segment = Segment::create(dir.path(), Stream::Ledger, 0, 1).unwrap();
+        let mut segment = Segment::create(dir.path(), "", Stream::Ledger, 0, 1).unwrap();
         let batch = Stream::Ledger.empty().unwrap();
         segment.append(&batch, Span::EMPTY).unwrap();
         let before = segment.bytes();
@@ -155,9 +177,15 @@ mod tests {
         // With room again, it goes on after the last whole frame.
         segment.file = file;
         segment.append(&batch, Span::EMPTY).unwrap();
-        let bytes = segment.finish().unwrap();
-        let map =
-            super::super::reader::SegmentMap::open(dir.path().join("ledger-000000.arrows.zst"));
-        assert_eq!((map.as_ref().unwrap().bytes, map.unwrap().fault()), (bytes, None));
+        let entry = segment.finish().unwrap();
+        let path = dir.path().join("ledger-000000.arrows.zst");
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(entry.bytes, bytes.len() as u64);
+        assert_eq!(entry.crc32, super::super::crc::crc32(&bytes));
+        let map = super::super::frames::SegmentMap::open(path, Default::default()).unwrap();
+        let broken = |f: &super::super::frame::FrameAt| {
+            matches!(f.what, super::super::frame::What::Broken(_))
+        };
+        assert!(map.closed && !map.frames.iter().any(broken));
     }
 }

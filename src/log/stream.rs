@@ -15,7 +15,7 @@ use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::{Direction, Event, HEADER_MAX};
 
 /// One of the sequences of record batches that make up a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stream {
     /// Hook activations with their operations.
     Hooks,
@@ -78,6 +78,19 @@ impl Stream {
         let columns = schema.fields().iter().map(|f| empty_column(f)).collect();
         RecordBatch::try_new(schema, columns)
     }
+}
+
+/// Keys of the schema's metadata that tell which file it is.
+pub const RECORDING: &str = "estats.recording";
+pub const SEGMENT: &str = "estats.segment";
+
+/// The schema of a segment of a recording.
+pub fn identified(stream: Stream, recording: &str, number: u32) -> Schema {
+    let schema = stream.schema();
+    let mut metadata = schema.metadata().clone();
+    metadata.insert(RECORDING.to_owned(), recording.to_owned());
+    metadata.insert(SEGMENT.to_owned(), number.to_string());
+    Schema::new_with_metadata(schema.fields().clone(), metadata)
 }
 
 /// Names of every variable, by [`Var::index`].
@@ -289,13 +302,13 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "since_ns",
             UInt64,
             "ns",
-            "loss, skipped: beginning of the interval; slow_poll: of the poll",
+            "loss, skipped, missing: beginning of the interval; slow_poll: of the poll",
         ),
         optional(
             "count",
             UInt64,
             "",
-            "loss, skipped, map_failure, not_ip: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
+            "loss, skipped, missing, map_failure, not_ip, malformed: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
         ),
         optional("bytes", UInt64, "byte", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "byte", "ring_fill: size of the ring"),

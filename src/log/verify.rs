@@ -4,151 +4,13 @@
 //! hooks, connections and packets together, the losses, and what --max-size removed must make up all that
 //! were given out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use arrow::array::{RecordBatch, UInt16Array, UInt64Array};
-
-use super::check::check;
-use super::ledger::{self, DroppedRows, RawRow};
+use super::LogError;
 use super::ranges::Ranges;
 use super::reader::Recording;
 use super::report::{CpuReport, Finding, RANGES, VerifyReport};
-use super::sockets::SocketRow;
-use super::stream::{Stream, column};
-use super::{LedgerRow, LogError, rows};
-use crate::wire::NO_CPU;
-
-/// A task can be preempted between reading the clock and handing over its record: a record may be
-/// this much older than a marker that comes before it.
-const SLACK_NS: u64 = 100_000_000;
-
-/// Frames per CPU and stream of which time and number are kept, to find the last that is proven;
-/// frames are written once a second or fuller, so these reach back further than any flush.
-const RECENT: usize = 1024;
-
-/// What one stream says about one CPU.
-#[derive(Default)]
-struct Seen {
-    numbers: Ranges,
-    /// Largest time and number of the last frames.
-    recent: VecDeque<(u64, u64)>,
-    /// Whether the frame being read has an entry yet.
-    in_frame: bool,
-}
-
-/// What one stream says about all CPUs.
-#[derive(Default)]
-struct StreamSeen {
-    cpus: Vec<Seen>,
-    /// Time of the last marker.
-    drained_ns: u64,
-}
-
-impl StreamSeen {
-    fn batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
-        let ts: &UInt64Array = column(batch, "ts_ns")?;
-        let cpu: &UInt16Array = column(batch, "cpu")?;
-        let seq: &UInt64Array = column(batch, "seq")?;
-        self.cpus.iter_mut().for_each(|c| c.in_frame = false);
-        for ((ts, cpu), seq) in ts.values().iter().zip(cpu.values()).zip(seq.values()) {
-            if *cpu == NO_CPU {
-                self.drained_ns = self.drained_ns.max(*ts);
-                continue;
-            }
-            let cpu = usize::from(*cpu);
-            if cpu >= self.cpus.len() {
-                self.cpus.resize_with(cpu + 1, Seen::default);
-            }
-            self.cpus[cpu].row(*ts, *seq);
-        }
-        Ok(())
-    }
-
-    fn numbers(&self, cpu: u16) -> Ranges {
-        self.cpus.get(usize::from(cpu)).map(|c| c.numbers.clone()).unwrap_or_default()
-    }
-
-    /// One more than the largest number among frames that ended before `cut_ns`.
-    fn proven(&self, cpu: u16, cut_ns: u64) -> u64 {
-        let recent = self.cpus.get(usize::from(cpu)).into_iter().flat_map(|c| &c.recent);
-        let before = recent.filter(|(ts, _)| *ts < cut_ns).map(|(_, seq)| seq.saturating_add(1));
-        before.max().unwrap_or(0)
-    }
-}
-
-impl Seen {
-    fn row(&mut self, ts: u64, seq: u64) {
-        self.numbers.insert(seq);
-        match self.recent.back_mut() {
-            Some(last) if self.in_frame => *last = (last.0.max(ts), last.1.max(seq)),
-            Some(_) | None => {
-                if self.recent.len() == RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back((ts, seq));
-                self.in_frame = true;
-            }
-        }
-    }
-}
-
-/// What the ledger says.
-#[derive(Default)]
-struct Ledger {
-    /// Records lost, by CPU.
-    lost: BTreeMap<u16, u64>,
-    /// Records left out when the recording was made from another, by CPU.
-    left_out: BTreeMap<u16, u64>,
-    /// The last time and count of numbers given out, by CPU.
-    emitted: BTreeMap<u16, (u64, u64)>,
-    /// Segments removed by --max-size.
-    removed: BTreeSet<u32>,
-    removed_rows: Vec<DroppedRows>,
-    snapshots_drained_ns: u64,
-}
-
-impl Ledger {
-    fn row(&mut self, row: RawRow) {
-        match row {
-            RawRow::Row(LedgerRow::Loss { cpu, lost, .. }) => {
-                let sum = self.lost.entry(cpu).or_default();
-                *sum = sum.saturating_add(lost);
-            }
-            RawRow::Row(LedgerRow::Emitted { ts_ns, cpu, emitted }) => {
-                let last = self.emitted.entry(cpu).or_default();
-                *last = (*last).max((ts_ns, emitted));
-            }
-            RawRow::Row(LedgerRow::Dropped { segment, .. }) => {
-                self.removed.insert(segment);
-            }
-            RawRow::Row(LedgerRow::LeftOut { cpu, count, .. }) => {
-                let sum = self.left_out.entry(cpu).or_default();
-                *sum = sum.saturating_add(count);
-            }
-            RawRow::DroppedRows(rows) => self.removed_rows.push(rows),
-            RawRow::SnapshotsDrained(ts_ns) => {
-                self.snapshots_drained_ns = self.snapshots_drained_ns.max(ts_ns);
-            }
-            RawRow::Row(
-                LedgerRow::Clock(..)
-                | LedgerRow::RingFill { .. }
-                | LedgerRow::MapFailure { .. }
-                | LedgerRow::LateDrain { .. }
-                | LedgerRow::Skipped { .. }
-                | LedgerRow::LatePoll { .. }
-                | LedgerRow::SlowPoll { .. }
-                | LedgerRow::NotIp { .. },
-            )
-            | RawRow::Unknown => {}
-        }
-    }
-
-    /// Rows of a CPU in segments that are really gone.
-    fn removed_rows(&self, cpu: u16, present: &[u32]) -> u64 {
-        let gone = |r: &&DroppedRows| r.cpu == cpu && present.binary_search(&r.segment).is_err();
-        self.removed_rows.iter().filter(gone).map(|r| r.rows).sum()
-    }
-}
+use super::scan::{Scan, scan};
+use super::stream::Stream;
+use super::survey::{self, SLACK_NS};
 
 /// Verifies a recording.
 ///
@@ -156,131 +18,37 @@ impl Ledger {
 /// If a file cannot be read.
 pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
     let mut report = VerifyReport::new(recording.manifest());
-    let mut unknown = 0;
-    let mut ledger = Ledger::default();
-    segments(recording, Stream::Ledger, &mut report, &mut |batch| {
-        for row in ledger::decode(batch)? {
-            unknown += u64::from(row == RawRow::Unknown);
-            ledger.row(row);
-        }
-        Ok(())
-    })?;
-    let mut connections = StreamSeen::default();
-    segments(recording, Stream::Connections, &mut report, &mut |batch| {
-        unknown += rows::decode(batch)?.iter().filter(|row| row.is_none()).count() as u64;
-        connections.batch(batch)
-    })?;
-    let mut hooks = StreamSeen::default();
-    segments(recording, Stream::Hooks, &mut report, &mut |batch| {
-        unknown += super::batch::unknown_rows(batch)?;
-        hooks.batch(batch)
-    })?;
-    let mut packets = StreamSeen::default();
-    segments(recording, Stream::Packets, &mut report, &mut |batch| {
-        unknown += super::packets::decode(batch)?.iter().filter(|row| row.is_none()).count() as u64;
-        packets.batch(batch)
-    })?;
-    let mut sockets = StreamSeen::default();
-    segments(recording, Stream::Sockets, &mut report, &mut |batch| {
-        let rows = super::sockets::decode(batch)?;
-        unknown += rows.iter().filter(|row| **row == SocketRow::Unknown).count() as u64;
-        sockets.batch(batch)
-    })?;
-    report.unknown = unknown;
-
+    let mut scan = scan(recording)?;
     let present = recording.segments(Stream::Hooks)?;
-    let has_sockets = !recording.segments(Stream::Sockets)?.is_empty();
-    missing_segments(recording, &present, &ledger, &mut report)?;
-    Account { recording, hooks, connections, packets, sockets, has_sockets, ledger, present }
-        .settle(&mut report);
+    let placed = survey::place(recording, &mut scan)?;
+    report.unknown = scan.unknown;
+    report.files = std::mem::take(&mut scan.files);
+    report.findings.extend(std::mem::take(&mut scan.findings));
+    report.findings.extend(placed);
+    Account { recording, scan, present }.settle(&mut report);
     Ok(report)
-}
-
-fn segments(
-    recording: &Recording,
-    stream: Stream,
-    report: &mut VerifyReport,
-    visit: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
-) -> Result<(), LogError> {
-    for number in recording.segments(stream)? {
-        let name = stream.file_name(number);
-        let (file, findings) =
-            check(recording.open_segment(recording.dir().join(&name))?, &name, visit)?;
-        report.files.push(file);
-        report.findings.extend(findings);
-    }
-    Ok(())
-}
-
-fn missing_segments(
-    recording: &Recording,
-    present: &[u32],
-    ledger: &Ledger,
-    report: &mut VerifyReport,
-) -> Result<(), LogError> {
-    let mut missing = |stream: Stream, number| {
-        report.findings.push(Finding::MissingSegment { file: stream.file_name(number) });
-    };
-    // Only the last can be the open one, so all before it were there, and at least the first.
-    let mut gaps = |stream: Stream, present: &[u32]| {
-        for number in 0..=present.last().copied().unwrap_or(0) {
-            if present.binary_search(&number).is_err() && !ledger.removed.contains(&number) {
-                missing(stream, number);
-            }
-        }
-    };
-    gaps(Stream::Hooks, present);
-    let sockets = recording.segments(Stream::Sockets)?;
-    // Recorders before there were snapshots made no such stream.
-    if !sockets.is_empty() {
-        gaps(Stream::Sockets, &sockets);
-    }
-    let packets = recording.segments(Stream::Packets)?;
-    if recording.manifest().has_packets() || !packets.is_empty() {
-        gaps(Stream::Packets, &packets);
-    }
-    for stream in [Stream::Connections, Stream::Ledger] {
-        if recording.segments(stream)?.is_empty() {
-            missing(stream, 0);
-        }
-    }
-    Ok(())
 }
 
 struct Account<'a> {
     recording: &'a Recording,
-    hooks: StreamSeen,
-    connections: StreamSeen,
-    packets: StreamSeen,
-    sockets: StreamSeen,
-    has_sockets: bool,
-    ledger: Ledger,
+    scan: Scan,
     present: Vec<u32>,
 }
 
 impl Account<'_> {
     fn settle(&self, report: &mut VerifyReport) {
         let manifest = self.recording.manifest();
-        let seen = |s: &StreamSeen| (0..s.cpus.len() as u16).collect::<Vec<_>>();
-        let mut cpus: BTreeSet<u16> = self.ledger.emitted.keys().copied().collect();
-        cpus.extend(self.ledger.lost.keys());
-        cpus.extend(self.ledger.left_out.keys());
-        cpus.extend(seen(&self.hooks));
-        cpus.extend(seen(&self.connections));
-        cpus.extend(seen(&self.packets));
-        cpus.extend(seen(&self.sockets));
+        let mut cpus = self.scan.cpus();
         let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
         cpus.extend(totals.map(|t| t.cpu));
         for cpu in cpus {
-            let numbers = self.hooks.numbers(cpu).union(&self.connections.numbers(cpu));
-            let numbers = numbers.union(&self.packets.numbers(cpu));
-            let numbers = numbers.union(&self.sockets.numbers(cpu));
+            let numbers = self.scan.numbers(cpu);
             let mut line = CpuReport {
                 cpu,
                 logged: numbers.count(),
-                lost: self.ledger.lost.get(&cpu).copied().unwrap_or(0),
-                removed: self.ledger.removed_rows(cpu, &self.present),
-                left_out: self.ledger.left_out.get(&cpu).copied().unwrap_or(0),
+                lost: self.scan.ledger.lost_on(cpu),
+                removed: self.scan.ledger.removed_rows(cpu, &self.present),
+                left_out: self.scan.ledger.left_out.get(&cpu).copied().unwrap_or(0),
                 ..CpuReport::default()
             };
             let reasons = if report.closed {
@@ -325,7 +93,7 @@ impl Account<'_> {
             let and = if left_out > 0 { format!(" + {left_out} left out") } else { String::new() };
             reasons.push(format!("{emitted} emitted is not {logged} logged + {lost} lost{and}"));
         }
-        let there = line.logged + line.removed;
+        let there = line.logged.saturating_add(line.removed);
         if logged != there {
             let difference = logged.abs_diff(there);
             let word = if there < logged { "missing from" } else { "too many in" };
@@ -351,22 +119,27 @@ impl Account<'_> {
 
     /// Against the ledger's last word, as far as everything of that time has been written.
     fn unclosed(&self, line: &mut CpuReport, numbers: &Ranges) -> Vec<String> {
-        let Some((ts_ns, emitted)) = self.ledger.emitted.get(&line.cpu).copied() else {
+        let ledger = &self.scan.ledger;
+        let Some((ts_ns, emitted)) = ledger.emitted.get(&line.cpu).copied() else {
+            line.emitted = (line.logged > 0).then(|| numbers.end());
             return Vec::new();
         };
+        // Records were logged after the ledger's last word.
+        let emitted = emitted.max(numbers.end());
         line.emitted = Some(emitted);
-        let mut drained = self.hooks.drained_ns.min(self.connections.drained_ns);
-        if !self.packets.cpus.is_empty() {
-            drained = drained.min(self.packets.drained_ns);
+        let marked = |stream| self.scan.stream(stream).filter(|s| !s.segments.is_empty());
+        let drained = |stream| marked(stream).map_or(0, |s| s.drained_ns());
+        let mut reached = drained(Stream::Hooks).min(drained(Stream::Connections));
+        if marked(Stream::Packets).is_some_and(|s| s.cpus().next().is_some()) {
+            reached = reached.min(drained(Stream::Packets));
         }
         // Recorders before there were snapshots made no such stream.
-        if self.has_sockets {
-            drained = drained.min(self.sockets.drained_ns.max(self.ledger.snapshots_drained_ns));
+        if marked(Stream::Sockets).is_some() {
+            reached = reached.min(drained(Stream::Sockets).max(ledger.snapshots_drained_ns));
         }
-        let cut = drained.min(ts_ns).saturating_sub(SLACK_NS);
-        let streams = [&self.hooks, &self.connections, &self.packets, &self.sockets];
-        line.proven =
-            streams.map(|stream| stream.proven(line.cpu, cut)).into_iter().max().unwrap_or(0);
+        let cut = reached.min(ts_ns).saturating_sub(SLACK_NS);
+        let proven = self.scan.streams.iter().map(|stream| stream.proven(line.cpu, cut));
+        line.proven = proven.max().unwrap_or(0);
         fill_missing(line, numbers);
         let explained = line.lost.saturating_add(line.removed).saturating_add(line.left_out);
         let mut reasons = Vec::new();
@@ -374,9 +147,9 @@ impl Account<'_> {
             let unexplained = line.missing - explained;
             reasons.push(format!("{unexplained} records are neither logged nor counted as lost"));
         }
-        let absent: u64 = numbers.missing_below(emitted).map(|(a, b)| b - a).sum();
+        let absent: u64 = numbers.missing_below(emitted).map(|gap| gap.end - gap.start).sum();
         if line.lost.saturating_add(line.left_out) > absent {
-            let lost = line.lost + line.left_out;
+            let lost = line.lost.saturating_add(line.left_out);
             reasons.push(format!(
                 "{lost} counted as lost or left out, but only {absent} numbers are missing"
             ));
@@ -386,7 +159,8 @@ impl Account<'_> {
 }
 
 fn fill_missing(line: &mut CpuReport, numbers: &Ranges) {
-    for (start, end) in numbers.missing_below(line.proven) {
+    for gap in numbers.missing_below(line.proven) {
+        let (start, end) = (gap.start, gap.end);
         line.missing += end - start;
         line.missing_ranges_total += 1;
         if line.missing_ranges.len() < RANGES {

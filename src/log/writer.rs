@@ -15,7 +15,7 @@ use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
 use super::sockets::SocketBuilder;
 use super::stream::Stream;
-use super::{LedgerRow, LogError, Manifest};
+use super::{LedgerRow, LogError, Manifest, SegmentEntry};
 use crate::private;
 use crate::schema::Hook;
 use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
@@ -77,9 +77,10 @@ impl PerCpu {
 #[derive(Debug)]
 struct Closed {
     number: u32,
-    has_packets: bool,
     bytes: u64,
     rows: PerCpu,
+    /// What the manifest will say of them, of each stream that has one.
+    entries: Vec<(Stream, SegmentEntry)>,
 }
 
 /// Writes a recording. It reads no clock: "now" is the latest time given to [`Self::tick`] or
@@ -88,6 +89,8 @@ struct Closed {
 #[derive(Debug)]
 pub struct RecordingWriter {
     dir: PathBuf,
+    /// UUID of the recording, which each segment names.
+    recording: String,
     options: WriterOptions,
     now_ns: u64,
     hooks: Pending<HookBuilder>,
@@ -183,10 +186,14 @@ impl RecordingWriter {
         if entries.next().is_some() {
             return Err(LogError::OutputExists(dir.to_owned()));
         }
-        manifest.write(dir)?;
-        let create = |stream, number| Segment::create(dir, stream, number, options.level);
+        // One that was made from another's has segments of its own.
+        Manifest { segments: Vec::new(), ..manifest.clone() }.write(dir)?;
+        let recording = &manifest.recording;
+        let create =
+            |stream, number| Segment::create(dir, recording, stream, number, options.level);
         Ok(Self {
             dir: dir.to_owned(),
+            recording: recording.clone(),
             hooks: Pending::new(create(Stream::Hooks, first)?),
             connections: Pending::new(create(Stream::Connections, 0)?),
             ledger: Pending::new(create(Stream::Ledger, 0)?),
@@ -275,7 +282,7 @@ impl RecordingWriter {
     }
 
     fn segment(&self, stream: Stream, number: u32) -> Result<Segment, LogError> {
-        Segment::create(&self.dir, stream, number, self.options.level)
+        Segment::create(&self.dir, &self.recording, stream, number, self.options.level)
     }
 
     /// Adds a snapshot.
@@ -436,6 +443,14 @@ impl RecordingWriter {
         self.logged.iter()
     }
 
+    /// Replaces the manifest by one that says more.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn update(&self, manifest: &Manifest) -> Result<(), LogError> {
+        manifest.write(&self.dir)
+    }
+
     /// Writes what is left, ends all streams, and replaces the manifest by the final one.
     ///
     /// # Errors
@@ -445,15 +460,17 @@ impl RecordingWriter {
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         self.ledger.flush(Stream::Ledger, LedgerBuilder::take)?;
-        self.sockets.segment.finish()?;
-        self.hooks.segment.finish()?;
-        self.connections.segment.finish()?;
-        self.ledger.segment.finish()?;
+        let mut segments: Vec<_> =
+            self.closed.into_iter().flat_map(|c| c.entries).map(|(_, entry)| entry).collect();
+        segments.push(self.hooks.segment.finish()?);
+        segments.push(self.sockets.segment.finish()?);
         if let Some(mut packets) = self.packets.take() {
             packets.flush(Stream::Packets, PacketBuilder::take)?;
-            packets.segment.finish()?;
+            segments.push(packets.segment.finish()?);
         }
-        manifest.write(&self.dir)
+        segments.push(self.connections.segment.finish()?);
+        segments.push(self.ledger.segment.finish()?);
+        Manifest { segments, ..manifest.clone() }.write(&self.dir)
     }
 
     fn flush_hooks(&mut self) -> Result<(), LogError> {
@@ -493,17 +510,22 @@ impl RecordingWriter {
             (self.segment(Stream::Hooks, next)?, self.segment(Stream::Sockets, next)?);
         let has_packets = self.packets.is_some();
         let packets = has_packets.then(|| self.segment(Stream::Packets, next)).transpose()?;
-        let mut bytes = std::mem::replace(&mut self.hooks.segment, hooks).finish()?
-            + std::mem::replace(&mut self.sockets.segment, sockets).finish()?;
+        let mut ended = vec![
+            (Stream::Hooks, std::mem::replace(&mut self.hooks.segment, hooks)),
+            (Stream::Sockets, std::mem::replace(&mut self.sockets.segment, sockets)),
+        ];
         if let (Some(open), Some(next)) = (&mut self.packets, packets) {
-            bytes += std::mem::replace(&mut open.segment, next).finish()?;
+            ended.push((Stream::Packets, std::mem::replace(&mut open.segment, next)));
         }
+        let finish = |(stream, segment): (_, Segment)| Ok((stream, segment.finish()?));
+        let entries = ended.into_iter().map(finish).collect::<Result<Vec<_>, LogError>>()?;
+        let bytes = entries.iter().map(|(_, entry)| entry.bytes).sum();
         self.closed_bytes += bytes;
         self.closed.push_back(Closed {
             number: std::mem::replace(&mut self.segment_number, next),
-            has_packets,
             bytes,
             rows: std::mem::take(&mut self.segment_rows),
+            entries,
         });
         self.segment_since_ns = Some(self.now_ns);
         Ok(())
@@ -523,8 +545,7 @@ impl RecordingWriter {
             self.ledger.since_ns.get_or_insert(ts_ns);
             self.flush_ledger()?;
             // Readers take the rows for removed once the file of hook records is not there.
-            let packets = oldest.has_packets.then_some(Stream::Packets);
-            for stream in [Stream::Hooks, Stream::Sockets].into_iter().chain(packets) {
+            for (stream, _) in &oldest.entries {
                 let path = self.dir.join(stream.file_name(oldest.number));
                 fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
             }

@@ -7,6 +7,7 @@
 mod receive;
 
 use super::reassembly::Reassembly;
+use super::request::Request;
 use super::segment::{Segment, after, before};
 use super::state::{Agreed, CLOSED, Offer, State};
 use crate::schema::{Op, Var};
@@ -21,23 +22,6 @@ pub struct Closed {
     pub errno: u32,
 }
 
-/// First segments of a handshake that the peer began.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The peer's initial sequence number.
-    pub irs: u32,
-    /// What its SYN said; none if that was not seen.
-    pub theirs: Option<Offer>,
-    /// Payload in the SYN that we took (fast open), with the SYN itself.
-    pub taken: u32,
-    /// Our answer: initial sequence number, offer.
-    pub answer: Option<(u32, Offer)>,
-    /// How often we repeated it.
-    pub repeats: u64,
-    /// TTL and TOS of the SYN are those of the last segment received before the row begins.
-    pub tos_out: u8,
-}
-
 /// A live connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -49,12 +33,24 @@ pub struct Connection {
     pub first_fin: u8,
     pub start_ns: u64,
     pub closed: Option<Closed>,
+    /// We sent a reset.
+    pub sent_reset: bool,
     /// Packets that must have been there but are not in the capture, since last asked.
     pub missed: u64,
+    /// Variables that follow from options which the capture has cut, since last asked.
+    pub unread: Vec<Var>,
     /// Operations since last asked.
     pub ops: Vec<Operation>,
     /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
     leaving: bool,
+    /// That FIN, while it is open whether the socket received it or TIME-WAIT.
+    held_fin: Option<Box<Segment>>,
+    /// A packet of ours had an IP identification.
+    identified: bool,
+    /// Our SYN-ACK of a simultaneous open went out.
+    answered: bool,
+    /// Behind the data of the peer's SYN-ACK, which we may have taken (Fast Open).
+    syn_ack_end: Option<u32>,
     ours: Option<Offer>,
     theirs: Option<Offer>,
     pub iss: Option<u32>,
@@ -64,6 +60,8 @@ pub struct Connection {
     fin_sent: Option<u32>,
     rcv_nxt: Option<u32>,
     fin_received: Option<u32>,
+    /// The peer's last timestamp in sequence (RFC 7323, TS.Recent).
+    ts_recent: Option<u32>,
     /// The last acknowledgment we sent.
     rcv_wup: Option<u32>,
     /// Right edge of the window we advertised.
@@ -101,9 +99,15 @@ impl Connection {
             first_fin: 0,
             start_ns,
             closed: None,
+            sent_reset: false,
             missed: 0,
+            unread: Vec::new(),
             ops: Vec::new(),
             leaving: false,
+            held_fin: None,
+            identified: false,
+            answered: false,
+            syn_ack_end: None,
             ours: None,
             theirs: None,
             iss: None,
@@ -113,6 +117,7 @@ impl Connection {
             fin_sent: None,
             rcv_nxt: None,
             fin_received: None,
+            ts_recent: None,
             rcv_wup: None,
             rcv_right: None,
             snd_wl1: None,
@@ -167,13 +172,21 @@ impl Connection {
         new
     }
 
-    /// A segment completed a handshake that the peer began. It still has to be received.
-    pub fn accept(request: &Request, ack: &Segment) -> Self {
-        let mut new = Self::new(State::SynReceived, 2, ack.ts_ns);
+    /// A handshake that the peer began becomes a connection, by a segment that completes it and still
+    /// has to be received, or by what we send before that (Fast Open).
+    pub fn accept(request: &Request, by: &Segment) -> Self {
+        // Linux 6.18, tcp_fastopen_create_child(): what takes data of the SYN is made by the SYN.
+        let fast = request.syn.as_deref().filter(|_| request.taken > 1);
+        let mut new = Self::new(State::SynReceived, 2, fast.map_or(by.ts_ns, |syn| syn.ts_ns));
         // The child begins with the SYN already counted, and with the repeats of the SYN-ACK.
         new.segs_in = 1;
+        new.set(Var::SegsIn, 1);
+        if let Some(syn) = fast {
+            new.fast_open(syn);
+        }
         new.segs_retrans = request.repeats;
         new.set(Var::SegsRetrans, request.repeats);
+        new.ts_recent = request.syn.as_ref().and_then(|s| s.options.timestamps).map(|(v, _)| v);
         new.theirs = request.theirs;
         new.irs = Some(request.irs);
         let rcv_nxt = request.irs.wrapping_add(request.taken);
@@ -196,6 +209,19 @@ impl Connection {
         new.set(Var::RcvNxt, u64::from(rcv_nxt));
         new.identify();
         new
+    }
+
+    /// tcp_fastopen_add_skb() of Linux 6.18: the SYN counts as a segment with data.
+    fn fast_open(&mut self, syn: &Segment) {
+        self.data_segs_in = 1;
+        self.received = u64::from(syn.payload);
+        self.ttl_in = Some(syn.ttl);
+        self.tos_in = Some(syn.tos);
+        self.set(Var::DataSegsIn, 1);
+        self.op(Var::HCDataOctetsIn, Op::Add, u64::from(syn.payload));
+        self.set(Var::HCThruOctetsReceived, self.received);
+        self.set(Var::IpTtl, u64::from(syn.ttl));
+        self.set(Var::IpTosIn, u64::from(syn.tos));
     }
 
     /// A connection of which the beginning was not seen.
@@ -227,6 +253,16 @@ impl Connection {
         self.enter(State::Established);
     }
 
+    /// Whether our next octet has this sequence number.
+    pub fn is_next(&self, seq: u32) -> bool {
+        self.snd_nxt == Some(seq) || self.iss.is_some_and(|iss| seq == iss.wrapping_add(1))
+    }
+
+    /// What the peer was seen to send in order: the number of its next octet.
+    pub const fn rcv_nxt(&self) -> Option<u32> {
+        self.rcv_nxt
+    }
+
     pub fn close(&mut self, from: Option<State>, errno: u32) {
         if self.closed.is_none() {
             self.closed = Some(Closed { from, errno });
@@ -234,13 +270,35 @@ impl Connection {
         }
     }
 
+    /// Says a value, or that it is not known.
+    fn set_if(&mut self, is_known: bool, var: Var, value: u64) {
+        if is_known {
+            self.set(var, value);
+        } else {
+            self.unread.push(var);
+        }
+    }
+
+    /// The number of segments that a segment is on the wire, where the largest payload is `mss`; what
+    /// is counted in `vars` is not known where that is not.
+    fn counted(&mut self, s: &Segment, mss: fn(&Agreed) -> u32, vars: &[Var]) -> u64 {
+        let Some(agreed) = self.agreed().filter(|a| !a.knows_mss()) else {
+            return s.count(self.agreed().as_ref().map(mss));
+        };
+        if s.payload > agreed.surely_one() {
+            self.unread.extend(vars);
+        }
+        s.count(None)
+    }
+
     /// Says what the handshake fixed for good.
     fn identify(&mut self) {
         const NONE: u64 = -1_i64 as u64;
         let shift = |s: Option<u8>| s.map_or(NONE, u64::from);
         if let Some(ours) = self.ours {
-            self.set(Var::MSSSent, u64::from(ours.mss.unwrap_or(0)));
-            self.set(Var::WinScaleSent, shift(ours.window_scale));
+            let (mss, scale) = (ours.mss, ours.window_scale);
+            self.set_if(ours.knows(mss.is_some()), Var::MSSSent, u64::from(mss.unwrap_or(0)));
+            self.set_if(ours.knows(scale.is_some()), Var::WinScaleSent, shift(scale));
         }
         if let Some(iss) = self.iss {
             self.set(Var::SndInitial, u64::from(iss.wrapping_add(1)));
@@ -249,19 +307,30 @@ impl Connection {
             self.set(Var::RecInitial, u64::from(irs.wrapping_add(1)));
         }
         if let Some(theirs) = self.theirs {
-            self.set(Var::MSSRcvd, u64::from(theirs.mss.unwrap_or(0)));
+            let mss = theirs.mss;
+            self.set_if(theirs.knows(mss.is_some()), Var::MSSRcvd, u64::from(mss.unwrap_or(0)));
         }
         let Some(agreed) = self.agreed() else { return };
         let Agreed { ours, theirs, .. } = agreed;
         // An option that we do not use is as good as none.
         let received = ours.window_scale.and(theirs.window_scale);
-        self.set(Var::WinScaleRcvd, shift(received));
-        self.set(Var::TimeStamps, agreed.negotiated(ours.timestamps, theirs.timestamps));
+        let knows_shifts = agreed.knows_shifts();
+        self.set_if(knows_shifts, Var::WinScaleRcvd, shift(received));
+        if !knows_shifts {
+            // The last needs the largest window; see DSACKs.
+            self.unread.extend([Var::CurRwinSent, Var::CurRwinRcvd, Var::DSACKDups]);
+        }
+        // Which end did without it is in the value, too.
+        let both = |is_there: fn(&Offer) -> bool| {
+            [&ours, &theirs].iter().all(|offer| offer.knows(is_there(offer)))
+        };
+        let timestamps = agreed.negotiated(ours.timestamps, theirs.timestamps);
+        self.set_if(both(|o| o.timestamps), Var::TimeStamps, timestamps);
         self.set(Var::ECN, agreed.negotiated(ours.ecn, theirs.ecn));
         let sack = agreed.negotiated(ours.sack, theirs.sack);
-        self.set(Var::WillSendSACK, sack);
-        self.set(Var::WillUseSACK, sack);
-        self.set(Var::CurMSS, u64::from(agreed.send_mss()));
+        self.set_if(both(|o| o.sack), Var::WillSendSACK, sack);
+        self.set_if(both(|o| o.sack), Var::WillUseSACK, sack);
+        self.set_if(agreed.knows_mss(), Var::CurMSS, u64::from(agreed.send_mss()));
     }
 
     fn sent_window(&mut self, window: u64) {
@@ -291,8 +360,22 @@ impl Connection {
 
     /// We sent a segment.
     pub fn sent(&mut self, s: &Segment) {
-        let count = s.count(self.agreed().map(|a| a.send_mss()));
-        self.segs_out += count;
+        if self.held_fin.is_some() && self.is_of_time_wait(s) {
+            // After close() Linux has no socket any more in FIN_WAIT2 (tcp_time_wait()): neither the
+            // FIN nor its acknowledgment is in the counters.
+            self.held_fin = None;
+            return self.close(Some(State::FinWait2), 0);
+        }
+        self.settle();
+        self.identified |= s.ip_id.is_some_and(|id| id != 0);
+        if s.syn && s.ack && self.active == 2 {
+            return self.repeated_answer(s);
+        }
+        let count =
+            self.counted(s, Agreed::send_mss, &[Var::SegsOut, Var::DataSegsOut, Var::SegsRetrans]);
+        // A reset without an acknowledgment is the kernel's answer in the name of no socket
+        // (tcp_v4_send_reset()): the one of a socket has one (tcp_send_active_reset()).
+        self.segs_out += if s.rst && !s.ack { 0 } else { count };
         self.set(Var::SegsOut, self.segs_out);
         if s.payload > 0 {
             self.data_segs_out += count;
@@ -305,17 +388,44 @@ impl Connection {
             self.set(Var::IpTosOut, u64::from(s.tos));
         }
         if s.syn {
-            self.ours = Some(Offer::of(s));
-            self.sent_window(u64::from(s.window));
-            self.identify();
+            // A SYN that is repeated after its answer changes nothing.
+            if !self.established {
+                self.ours = Some(Offer::of(s));
+                self.sent_window(u64::from(s.window));
+                self.identify();
+            }
         } else if !s.rst {
             self.advertised(s);
         }
         self.sent_sequence(s, count);
         if s.rst {
+            self.sent_reset = true;
             self.close(Some(self.state), 0);
         } else if self.leaving {
             self.close(Some(State::FinWait2), 0);
+        }
+    }
+
+    /// tcp_v4_send_ack() of Linux 6.18 answers for TIME-WAIT: its packets have no identification, where
+    /// those of a socket have one (__ip_select_ident()).
+    fn is_of_time_wait(&self, s: &Segment) -> bool {
+        let bare = s.ack && !s.syn && !s.fin && !s.rst && s.payload == 0;
+        bare && self.identified && s.ip_id == Some(0)
+    }
+
+    /// What was held back is of the socket.
+    pub fn settle(&mut self) {
+        if let Some(fin) = self.held_fin.take() {
+            self.take_in(&fin);
+        }
+    }
+
+    /// Our SYN-ACK once more, after Fast Open has made the connection: tcp_rtx_synack() of Linux 6.18
+    /// counts it as a retransmission, and not as a segment of the socket.
+    fn repeated_answer(&mut self, s: &Segment) {
+        if self.iss == Some(s.seq) {
+            self.segs_retrans += 1;
+            self.set(Var::SegsRetrans, self.segs_retrans);
         }
     }
 
@@ -324,8 +434,9 @@ impl Connection {
         if s.ack {
             match self.rcv_nxt {
                 Some(rcv_nxt) if after(s.ack_seq, rcv_nxt) => {
+                    let of_syn_ack = self.syn_ack_end.is_some_and(|end| !after(s.ack_seq, end));
                     // We acknowledge what never arrived: it did, the capture lacks it.
-                    self.missed += 1;
+                    self.missed += u64::from(!of_syn_ack);
                     self.arrived(s.ack_seq);
                 }
                 Some(_) => {}
@@ -336,7 +447,7 @@ impl Connection {
             }
             self.rcv_wup = Some(s.ack_seq);
         }
-        if let Some(agreed) = self.agreed() {
+        if let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) {
             let window = u32::from(s.window) << agreed.our_shift();
             self.sent_window(u64::from(window));
             let right = s.ack_seq.wrapping_add(window);
@@ -352,8 +463,10 @@ impl Connection {
         let nxt = *self.snd_nxt.get_or_insert(s.seq);
         self.snd_una.get_or_insert(s.seq);
         // A keepalive of old stacks carries one octet that was acknowledged long ago.
-        let keepalive = s.payload <= 1 && !s.fin && self.snd_una == Some(end);
-        if end != s.seq && before(s.seq, nxt) && !keepalive {
+        let keepalive = s.payload <= 1 && !s.fin && !s.syn && self.snd_una == Some(end);
+        // Of a simultaneous open the SYN-ACK is no retransmission of the SYN (tcp_send_synack()).
+        let answer = s.syn && s.ack && !std::mem::replace(&mut self.answered, s.syn && s.ack);
+        if end != s.seq && before(s.seq, nxt) && !keepalive && !answer {
             self.segs_retrans += count;
             self.set(Var::SegsRetrans, self.segs_retrans);
             let again = s.payload.min(nxt.wrapping_sub(s.seq));

@@ -1,25 +1,12 @@
 //! A TCP segment out of a packet digest.
 
-use etherparse::{TcpOptionElement, TcpOptionsIterator};
-
+use super::options::TcpOptions;
 use crate::wire::Packet;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
 /// Without options.
 const HEADER: usize = 20;
-
-/// Options of a segment that replay has a use for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TcpOptions {
-    pub mss: Option<u16>,
-    pub window_scale: Option<u8>,
-    pub sack_permitted: bool,
-    /// TSval and TSecr.
-    pub timestamps: Option<(u32, u32)>,
-    /// Blocks of a SACK option, in their order; empty without one.
-    pub sack: Vec<(u32, u32)>,
-}
 
 /// A segment, whichever way it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,19 +27,27 @@ pub struct Segment {
     pub segments: u16,
     pub ttl: u8,
     pub tos: u8,
+    /// Identification of the IP packet.
+    pub ip_id: Option<u32>,
     pub options: TcpOptions,
 }
 
 impl Segment {
-    /// None for what is no TCP segment with a whole header: fragments after the first, other
-    /// protocols, headers that the capture has cut before their end.
+    /// None for what is no TCP segment that the kernel would look at: fragments after the first,
+    /// other protocols, header lengths that cannot be (tcp_v4_rcv() drops them); and for headers
+    /// that the capture has cut before their options.
     pub fn of(packet: &Packet) -> Option<Self> {
         if packet.protocol != TCP || packet.fragment_offset > 0 {
             return None;
         }
         let h: &[u8; HEADER] = packet.header.first_chunk()?;
         let length = usize::from(h[12] >> 4) * 4;
-        let options = packet.header.get(HEADER..length.max(HEADER))?;
+        let captured = packet.header.get(HEADER..)?;
+        // Of a header that was not cut, what is missing was never there.
+        let is_cut = packet.captured_len < packet.wire_len;
+        if length < HEADER || length > packet.header.len() && !is_cut {
+            return None;
+        }
         let u32_at = |at| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
         let flag = |bit: u8| h[13] & bit != 0;
         Some(Self {
@@ -70,7 +65,8 @@ impl Segment {
             segments: packet.segments.max(1),
             ttl: packet.ttl,
             tos: packet.tos,
-            options: options_of(options),
+            options: TcpOptions::read(captured, length - HEADER),
+            ip_id: packet.ip_id,
         })
     }
 
@@ -91,24 +87,6 @@ impl Segment {
         let cut = mss.filter(|m| *m > 0).map_or(1, |m| self.payload.div_ceil(m));
         u64::from(cut.max(u32::from(self.segments)))
     }
-}
-
-fn options_of(bytes: &[u8]) -> TcpOptions {
-    let mut options = TcpOptions::default();
-    // What comes after an option that is damaged cannot be found: as in the kernel, it is left.
-    for option in TcpOptionsIterator::from_slice(bytes).map_while(Result::ok) {
-        match option {
-            TcpOptionElement::Noop => {}
-            TcpOptionElement::MaximumSegmentSize(mss) => options.mss = Some(mss),
-            TcpOptionElement::WindowScale(shift) => options.window_scale = Some(shift),
-            TcpOptionElement::SelectiveAcknowledgementPermitted => options.sack_permitted = true,
-            TcpOptionElement::SelectiveAcknowledgement(first, more) => {
-                options.sack = std::iter::once(first).chain(more.into_iter().flatten()).collect();
-            }
-            TcpOptionElement::Timestamp(value, echo) => options.timestamps = Some((value, echo)),
-        }
-    }
-    options
 }
 
 /// Whether `a` stands before `b` in sequence space (RFC 9293, 3.4).

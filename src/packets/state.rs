@@ -60,6 +60,8 @@ pub struct Offer {
     pub ecn: bool,
     /// The window, which is never scaled here.
     pub window: u16,
+    /// The capture has cut the options: what is not here may have been there.
+    pub cut: bool,
 }
 
 impl Offer {
@@ -74,7 +76,13 @@ impl Offer {
             // RFC 3168, 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone.
             ecn: if syn.ack { syn.ece && !syn.cwr } else { syn.ece && syn.cwr },
             window: syn.window,
+            cut: o.cut,
         }
+    }
+
+    /// Whether it is known if an option came, which is in what was read or not.
+    pub const fn knows(&self, is_there: bool) -> bool {
+        is_there || !self.cut
     }
 }
 
@@ -91,6 +99,8 @@ pub struct Agreed {
 const TIMESTAMP_SPACE: u32 = 12;
 /// RFC 9293, 3.7.1: where no MSS option comes.
 const DEFAULT_MSS: u16 = 536;
+/// What the largest frame of Ethernet has room for.
+const ETHERNET_MSS: u16 = 1460;
 
 impl Agreed {
     /// TcpEStatsNegotiated of an option that both must offer.
@@ -117,8 +127,45 @@ impl Agreed {
         self.ours.timestamps && self.theirs.timestamps
     }
 
+    pub const fn sack(&self) -> bool {
+        self.ours.sack && self.theirs.sack
+    }
+
     pub const fn ecn(&self) -> bool {
         self.ours.ecn && self.theirs.ecn
+    }
+
+    /// Whether it is known what an option came to that both must offer; `is_there` in an offer.
+    pub fn knows(&self, is_there: impl Fn(&Offer) -> bool) -> bool {
+        let both = [&self.ours, &self.theirs];
+        // One that is known not to have offered it decides.
+        both.iter().all(|o| o.knows(is_there(o))) || both.iter().any(|o| !o.cut && !is_there(o))
+    }
+
+    /// Whether SACK blocks may come.
+    pub fn may_sack(&self) -> bool {
+        self.ours.sack && self.theirs.sack || !self.knows(|o| o.sack)
+    }
+
+    /// Whether the shifts of the windows are known.
+    pub fn knows_shifts(&self) -> bool {
+        self.knows(|o| o.window_scale.is_some())
+    }
+
+    /// Whether the size of the largest segments is known.
+    pub fn knows_mss(&self) -> bool {
+        [&self.ours, &self.theirs].iter().all(|o| o.knows(o.mss.is_some()))
+            && self.knows(|o| o.timestamps)
+    }
+
+    /// Payload that surely is one segment, where that size is not known.
+    pub fn surely_one(&self) -> u32 {
+        let most = |o: &Offer| match o.mss {
+            Some(mss) => u32::from(mss),
+            None if o.cut => u32::from(ETHERNET_MSS),
+            None => u32::from(DEFAULT_MSS),
+        };
+        most(&self.ours).min(most(&self.theirs)).saturating_sub(TIMESTAMP_SPACE)
     }
 
     /// Shift of the windows we send.

@@ -12,7 +12,7 @@ use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
 use crate::estats::{Engine, Output, PacketSeen, RttSample};
 use crate::packets::{PacketCounts, Tracker, order};
 use crate::rtt::{self, FlowRtt, Way};
-use crate::schema::Hook;
+use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// How long a sample of RTT waits for its connection: that of a handshake comes before the child
@@ -256,6 +256,10 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
         self.engine.missed(header, packets);
     }
 
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.engine.unread(header, vars);
+    }
+
     fn reached(&mut self, ts_ns: u64) {
         self.engine.reached(ts_ns);
     }
@@ -290,6 +294,10 @@ where
 
     fn missed(&mut self, header: &Header, packets: u64) {
         self.engine.missed(header, packets);
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.engine.unread(header, vars);
     }
 
     fn reached(&mut self, ts_ns: u64) {

@@ -4,6 +4,7 @@
 //! sample that was in force at it. Their size goes with the length of the recording in seconds, not
 //! with its traffic.
 
+use crate::log::Ring;
 use crate::schema::Hook;
 
 /// What a loss takes from rows: what hooks say of connections, packets, or polls of sockets.
@@ -26,6 +27,15 @@ impl Of {
             _ => Self::Connections,
         }
     }
+
+    /// What the records of a ring are.
+    pub const fn ring(ring: Ring) -> Self {
+        match ring {
+            Ring::Hooks | Ring::Lifecycle => Self::Connections,
+            Ring::Sockets => Self::Polls,
+            Ring::Packets => Self::Packets,
+        }
+    }
 }
 
 /// Records lost on one CPU in an interval.
@@ -40,6 +50,10 @@ pub struct Loss {
     /// Number of records.
     pub records: u64,
 }
+
+/// No interval has lost more, or its number is damage: so that sums of them cannot overflow, which
+/// would make a loss of none.
+const MOST: u64 = 1 << 44;
 
 /// Losses of one sort, summed up.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +98,8 @@ impl Ledger {
     ) -> Self {
         let mut clocks: Vec<_> = clocks.into_iter().collect();
         clocks.sort_unstable();
-        let losses: Vec<_> = losses.into_iter().filter(|l| l.records > 0).collect();
+        let counted = |l: Loss| Loss { records: l.records.min(MOST), ..l };
+        let losses: Vec<_> = losses.into_iter().filter(|l| l.records > 0).map(counted).collect();
         Self {
             clocks,
             connections: Sums::new(&losses, Of::Connections),
@@ -102,7 +117,7 @@ impl Ledger {
         removed: &[Loss],
     ) -> Self {
         let mut ledger = Self::new(clocks, losses.into_iter().chain(removed.iter().copied()));
-        ledger.removed = removed.iter().map(|loss| loss.records).sum();
+        ledger.removed = removed.iter().fold(0, |sum, loss| sum.saturating_add(loss.records));
         ledger
     }
 
@@ -136,7 +151,8 @@ impl Ledger {
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        self.connections.all() + self.packets.all() + self.polls.all() - self.removed
+        let all = [&self.connections, &self.packets, &self.polls].map(Sums::all);
+        all.into_iter().fold(0, u64::saturating_add).saturating_sub(self.removed)
     }
 }
 
@@ -145,7 +161,7 @@ fn cumulative(items: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
     items.sort_unstable();
     let mut total = 0;
     for (_, records) in &mut items {
-        total += *records;
+        total = u64::saturating_add(total, *records);
         *records = total;
     }
     items

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use crate::schema::Hook;
+use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation};
 
 /// A task can be preempted between reading the clock in the hook and submitting the record, so the
@@ -49,6 +49,9 @@ pub trait Consumer {
     /// Packets of a connection that must have been there but are not in the recording; its next
     /// record follows.
     fn missed(&mut self, header: &Header, packets: u64);
+    /// A segment of a connection of which the capture has cut what these variables follow from; its
+    /// next record follows.
+    fn unread(&mut self, header: &Header, vars: &[Var]);
     /// A marker of the recorder: the recording went on at least to this time.
     fn reached(&mut self, ts_ns: u64);
 }

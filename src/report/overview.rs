@@ -141,9 +141,13 @@ fn facts(m: &Manifest, connections: usize, lost: u64, audit: Counts) -> Vec<(Str
     let count = |quality: &str| m.variables.iter().filter(|v| v.quality == quality).count();
     let qualities = ["exact", "sampled", "approximate", "constant", "missing"];
     say("variables", qualities.map(|quality| format!("{} {quality}", count(quality))).join(", "));
-    let sysctls = m.sysctls.iter().map(|(name, value)| format!("{name} = {value}"));
+    for it in &m.not_seen {
+        say("not seen", it.what.clone());
+    }
+    let sysctls = m.recorded_sysctls();
+    let sysctls = sysctls.iter().map(|(name, value)| format!("{name} = {value}"));
     say("sysctls", sysctls.collect::<Vec<_>>().join("\n"));
-    say("qdiscs", m.qdiscs.join("\n"));
+    say("qdiscs", m.recorded_qdiscs().join("\n"));
     say("recording", format!("{}, by estats {}", m.recording, m.tool_version));
     facts
 }

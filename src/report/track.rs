@@ -127,9 +127,7 @@ impl Track {
         let row = |var| sample.row.get(var);
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for (i, (_, var)) in GAUGES.iter().enumerate() {
-            // There is no smoothed RTT before the first sample.
-            let value = row(*var).filter(|v| *var != Var::SmoothedRTT || *v > 0);
-            self.see(i, value.map(signed));
+            self.see(i, row(*var).map(signed));
         }
         self.see(SSTHRESH, row(Var::CurSsthresh).filter(|v| *v < UNLIMITED).map(signed));
         let initial = row(Var::SndInitial).filter(|_| self.una.last.is_none());

@@ -2,7 +2,8 @@
 //!
 //! A SYN or SYN-ACK that was seen twice gives nothing (Karn). The answers are immediate, but for an
 //! opener that was told to wait with its ACK for data (Linux: TCP_DEFER_ACCEPT at the client, or quick
-//! ACKs off), whose wait is then in the second sample.
+//! ACKs off), whose wait is then in the second sample. An end that sends a reset instead of its answer
+//! has given none: what it sends later is of something else.
 
 use super::{Match, Matcher, Method, Options, Seen, TCP};
 use crate::packets::segment::{Segment, after};
@@ -47,7 +48,10 @@ impl Matcher for TcpHandshake {
         }
         let Some(other) = &mut self.0[seen.way.other().index()] else { return };
         let acknowledges = after(ack_seq, other.seq) && !after(ack_seq, other.end);
-        if !ack || rst || other.answered || !acknowledges {
+        if rst {
+            other.answered = true;
+        }
+        if !ack || other.answered || !acknowledges {
             return;
         }
         other.answered = true;

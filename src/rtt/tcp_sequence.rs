@@ -130,6 +130,10 @@ impl Sender {
             return None;
         }
         let sack = self.sacked(s, ack, nxt);
+        if s.options.cut && s.options.sack.is_empty() {
+            // What SACK blocks may have answered, later acknowledgments do not.
+            self.queue.iter_mut().filter(|q| q.start >= ack).for_each(|q| q.answered = true);
+        }
         let cumulative = if ack > una { self.advance(ack) } else { None };
         let answered = |method, sent_ns: u64| {
             s.ts_ns.checked_sub(sent_ns).map(|rtt_ns| Match::new(method, rtt_ns))

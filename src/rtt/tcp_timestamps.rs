@@ -42,6 +42,8 @@ struct Sender {
     /// In their order, which is that of time.
     stamps: VecDeque<Stamp>,
     departed: u64,
+    /// A TSval may have come that was cut: the next is not surely the first of its kind.
+    unread: bool,
     /// What it had sent when it last replied.
     replied: u64,
 }
@@ -68,6 +70,9 @@ impl Sender {
             }
         };
         self.last = Some(value);
+        if std::mem::take(&mut self.unread) {
+            return;
+        }
         while self.stamps.front().is_some_and(|s| {
             s.ts_ns.is_none_or(|sent_ns| ts_ns.saturating_sub(sent_ns) > horizon_ns)
         }) {
@@ -109,7 +114,14 @@ pub fn start(packet: &Packet, options: Options) -> Option<Box<dyn Matcher>> {
 impl Matcher for TcpTimestamps {
     fn packet(&mut self, seen: &Seen<'_>, found: &mut Vec<Match>) {
         let Some(s @ &Segment { ts_ns, syn, payload, ack, .. }) = seen.segment else { return };
-        let Some((tsval, tsecr)) = s.options.timestamps else { return };
+        let Some((tsval, tsecr)) = s.options.timestamps else {
+            if s.options.cut {
+                self.senders[seen.way.index()].unread = true;
+                // Any of them may have been echoed, for the first time.
+                self.senders[seen.way.other().index()].stamps.clear();
+            }
+            return;
+        };
         let Options { include_syn, horizon_ns } = self.options;
         if syn && !include_syn {
             return;

@@ -5,6 +5,7 @@
 //! (net/ipv4/tcp.c). `tcpi_fackets` and `tcpi_last_ack_sent` are not here: the kernel keeps neither
 //! and always reports 0.
 
+use super::Range;
 use SocketRead::{Age, Always, Countdown, If};
 use SocketType::{U8, U16, U32, U64};
 
@@ -228,7 +229,7 @@ socket_fields! {
         ty: U32, unit: "byte", source: "tcp_info", needs: "",
         read: Always("tp->rcv_ssthresh"),
     }
-    /// Smoothed round-trip time.
+    /// Smoothed round-trip time; NULL before the first sample.
     tcpi_rtt {
         ty: U32, unit: "us", source: "tcp_info", needs: "",
         read: Always("tp->srtt_us >> 3"),
@@ -238,7 +239,7 @@ socket_fields! {
         ty: U32, unit: "us", source: "tcp_info", needs: "",
         read: Always("tp->mdev_us >> 2"),
     }
-    /// Slow-start threshold; 2147483647 while it was never set.
+    /// Slow-start threshold; NULL while it was never set.
     tcpi_snd_ssthresh {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->snd_ssthresh"),
@@ -273,12 +274,12 @@ socket_fields! {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->total_retrans"),
     }
-    /// Pacing rate; 2^64 - 1 (shown as -1) where there is no limit.
+    /// Pacing rate; NULL where there is no limit.
     tcpi_pacing_rate {
         ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
         read: Always("sk->sk_pacing_rate"),
     }
-    /// SO_MAX_PACING_RATE; 2^64 - 1 (shown as -1) where there is no limit.
+    /// SO_MAX_PACING_RATE; NULL where there is no limit.
     tcpi_max_pacing_rate {
         ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
         read: Always("sk->sk_max_pacing_rate"),
@@ -308,7 +309,7 @@ socket_fields! {
         ty: U32, unit: "byte", source: "tcp_info", needs: "",
         read: Always("estats_app_wqueue(tp)"),
     }
-    /// Smallest round-trip time in the window of the min filter; 4294967295 before the first sample.
+    /// Smallest round-trip time in the window of the min filter; NULL before the first sample.
     tcpi_min_rtt {
         ty: U32, unit: "us", source: "tcp_info", needs: "",
         read: Always("tp->rtt_min.s[0].v"),
@@ -668,6 +669,33 @@ impl SocketField {
     /// The field of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// The values that it can have.
+    pub const fn range(self) -> Range {
+        match (self.def().ty, self.def().read) {
+            // The kernel counts in jiffies of 32 bits: half of them are in the future.
+            (_, Age(_) | Countdown(..)) => Range::SPAN,
+            _ if matches!(self, Self::skmem_fwd_alloc) => Range::SPAN,
+            (U8, _) => Range::new(0, u8::MAX as i64),
+            (U16, _) => Range::new(0, u16::MAX as i64),
+            (U32, _) => Range::U32,
+            (U64, _) => Range::COUNT,
+        }
+    }
+
+    /// Whether it is what the kernel has where there is no value yet, or no limit: NULL in the table.
+    pub const fn is_unset(self, value: u64) -> bool {
+        match self {
+            Self::tcpi_min_rtt | Self::bbr_min_rtt => value == u32::MAX as u64,
+            Self::tcpi_rtt | Self::tcpi_rttvar | Self::tcpi_rcv_rtt => value == 0,
+            // TCP_INFINITE_SSTHRESH, include/net/tcp.h.
+            Self::tcpi_snd_ssthresh => value >= 0x7fff_ffff,
+            Self::tcpi_pacing_rate | Self::tcpi_max_pacing_rate => value == u64::MAX,
+            // tcp_vegas_init(), vegas_enable().
+            Self::vegas_rtt | Self::vegas_minrtt => value == 0x7fff_ffff,
+            _ => false,
+        }
     }
 
     /// Whether it changes while nothing happens.

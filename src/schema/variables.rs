@@ -504,6 +504,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        range: Some(Range::new(0, 999_999)),
         packets: sampled("the last segment in either direction, at the interface"),
         apply: Apply::Derived(Rule::ElapsedMicroseconds(Var::StartTs, Var::CurrentTs)),
         read: Read::No,
@@ -548,6 +549,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::SEGMENT),
         packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->mss_cache"),
@@ -632,6 +634,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Gauge,
+        range: Some(Range::ROUND_TRIP),
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->srtt_us >> 3"),
         sources: &[Coverage {
@@ -650,6 +654,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Gauge,
+        range: Some(Range::TIMEOUT),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_jiffies_to_us(icsk->icsk_rto)"),
         sources: &[Coverage {
@@ -710,14 +715,15 @@ estats_vars! {
         reference: Reference::SAME,
     }
 
-    /// Current slow-start threshold in octets, 0xffffffff while it still has its initial
-    /// infinite value.
+    /// Current slow-start threshold in octets; NULL while it still has its initial infinite value,
+    /// which RFC 4898 shows as 0xffffffff.
     34 CurSsthresh {
         table: Table::Perf,
         rfc: "tcpEStatsPerfCurSsthresh",
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        unset: Some(0xffff_ffff),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("estats_ssthresh(tp)"),
         sources: &[Coverage {
@@ -789,6 +795,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        unset: Some(0),
         packets: exact("window of the segments sent, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinSent)),
         read: Read::No,
@@ -846,6 +853,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        unset: Some(0),
         packets: exact("window of the segments received that may update it, scaled; NULL where the handshake was not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurRwinRcvd)),
         read: Read::No,
@@ -1319,6 +1327,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Gauge,
+        range: Some(Range::ROUND_TRIP),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1337,6 +1346,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Gauge,
+        range: Some(Range::ROUND_TRIP),
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rttvar_us >> 2"),
         sources: &[Coverage {
@@ -1355,6 +1366,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        range: Some(Range::ROUND_TRIP),
+        unset: Some(0),
         apply: Apply::Derived(Rule::MaxOf(Var::SampleRTT)),
         read: Read::No,
         sources: &[Coverage {
@@ -1366,13 +1379,15 @@ estats_vars! {
         reference: Reference::FLOORED_TO_MS,
     }
 
-    /// Smallest RTT sample; 0xffffffff before the first.
+    /// Smallest RTT sample; NULL before the first, where RFC 4898 has 0xffffffff.
     62 MinRTT {
         table: Table::Path,
         rfc: "tcpEStatsPathMinRTT",
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        range: Some(Range::ROUND_TRIP),
+        unset: Some(0xffff_ffff),
         apply: Apply::Derived(Rule::MinOf(Var::SampleRTT)),
         read: Read::No,
         sources: &[Coverage {
@@ -1445,6 +1460,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        range: Some(Range::TIMEOUT),
+        unset: Some(0),
         apply: Apply::Derived(Rule::MaxAt(Var::SampleRTT, Var::CurRTO)),
         read: Read::No,
         sources: &[Coverage {
@@ -1456,13 +1473,16 @@ estats_vars! {
         reference: Reference::FLOORED_TO_MS,
     }
 
-    /// Smallest RTO value in force right after an RTT sample; 0xffffffff before the first.
+    /// Smallest RTO value in force right after an RTT sample; NULL before the first, where RFC 4898
+    /// has 0xffffffff.
     67 MinRTO {
         table: Table::Path,
         rfc: "tcpEStatsPathMinRTO",
         ty: Type::U32,
         unit: "us",
         kind: Kind::Derived,
+        range: Some(Range::TIMEOUT),
+        unset: Some(0xffff_ffff),
         apply: Apply::Derived(Rule::MinAt(Var::SampleRTT, Var::CurRTO)),
         read: Read::No,
         sources: &[Coverage {
@@ -1713,6 +1733,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "us",
         kind: Kind::Gauge,
+        range: Some(Range::ROUND_TRIP),
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rcv_rtt_est.rtt_us >> 3"),
         sources: &[Coverage {
@@ -1816,6 +1838,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        range: Some(Range::new(0, u16::MAX as i64)),
         packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
@@ -1838,6 +1861,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Identity,
+        range: Some(Range::new(0, u16::MAX as i64)),
         packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
@@ -1867,6 +1891,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        range: Some(Range::SHIFT),
         packets: exact("options of the SYN and SYN-ACK sent"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
@@ -1889,6 +1914,7 @@ estats_vars! {
         ty: Type::I32,
         unit: "bits",
         kind: Kind::Identity,
+        range: Some(Range::SHIFT),
         packets: exact("options of the SYN and SYN-ACK received"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_wscale_rcvd(tp)"),
@@ -2038,6 +2064,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::new(1, u32::MAX as i64)),
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[Coverage {
@@ -2056,6 +2084,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::new(1, u32::MAX as i64)),
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[Coverage {
@@ -2074,6 +2104,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[Coverage {
@@ -2085,14 +2116,15 @@ estats_vars! {
         reference: Reference::SAME,
     }
 
-    /// Smallest slow-start threshold after the initial infinite one; 0xffffffff if never
-    /// finite.
+    /// Smallest slow-start threshold after the initial infinite one; NULL if never finite, where
+    /// RFC 4898 has 0xffffffff.
     95 MinSsthresh {
         table: Table::Stack,
         rfc: "tcpEStatsStackMinSsthresh",
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Min,
+        unset: Some(0xffff_ffff),
         apply: Apply::Stream(&[Op::Min]),
         read: Read::No,
         sources: &[Coverage {
@@ -2421,6 +2453,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "events",
         kind: Kind::Gauge,
+        range: Some(Range::new(0, 0xff)),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Fast("icsk->icsk_retransmits"),
         sources: &[Coverage {
@@ -2553,6 +2586,8 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        range: Some(Range::SEGMENT),
+        unset: Some(0),
         packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MaxSinceEstablished(Var::CurMSS)),
         read: Read::No,
@@ -2572,13 +2607,15 @@ estats_vars! {
         reference: Reference::fault(fault::EARLY_MSS, Relation::NOT_LESS),
     }
 
-    /// Smallest effective send MSS since ESTABLISHED; 0xffffffff before.
+    /// Smallest effective send MSS since ESTABLISHED; NULL before, where RFC 4898 has 0xffffffff.
     115 MinMSS {
         table: Table::Stack,
         rfc: "tcpEStatsStackMinMSS",
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Derived,
+        range: Some(Range::SEGMENT),
+        unset: Some(0xffff_ffff),
         packets: approximate("the smaller MSS option less the timestamp option; path MTU discovery and TCP_MAXSEG are not seen"),
         apply: Apply::Derived(Rule::MinSinceEstablished(Var::CurMSS)),
         read: Read::No,
@@ -2643,6 +2680,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::SPAN),
         packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->snd_nxt - tp->snd_una"),
@@ -2664,6 +2702,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::SPAN),
         packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
@@ -2686,6 +2725,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::SPAN),
         packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_reasm_queue(tp)"),
@@ -2705,6 +2745,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::SPAN),
         packets: exact("sequence numbers received, inside the window we had advertised"),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
@@ -2941,6 +2982,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::SPAN),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_app_wqueue(tp)"),
         sources: &[
@@ -2966,6 +3008,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::SPAN),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[
@@ -2986,6 +3029,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::SPAN),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("estats_app_rqueue(tp)"),
         sources: &[
@@ -3011,6 +3055,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Max,
+        range: Some(Range::SPAN),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
         sources: &[
@@ -3093,6 +3138,7 @@ estats_vars! {
         ty: Type::U32,
         unit: "octets",
         kind: Kind::Gauge,
+        range: Some(Range::new(0, u16::MAX as i64)),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Slow("tp->rx_opt.mss_clamp"),
         sources: &[Coverage {

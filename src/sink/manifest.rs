@@ -32,6 +32,9 @@ pub struct TablesManifest {
     pub tables_version: u32,
     /// UUID of the recording.
     pub recording: String,
+    /// Fingerprint of its files: tables of another, or of one that has changed since, are stale.
+    #[serde(default)]
+    pub fingerprint: String,
     /// `--interval` they were made with.
     pub interval: String,
     /// `--flow-interval` they were made with.
@@ -41,6 +44,9 @@ pub struct TablesManifest {
     pub latency_limit_us: u64,
     /// Records the recording lost.
     pub lost_records: u64,
+    /// Values that cannot be, and are NULL.
+    #[serde(default)]
+    pub discarded: u64,
     /// What the files are: parquet, arrow, csv or jsonl.
     #[serde(default = "parquet")]
     pub format: String,
@@ -86,6 +92,14 @@ impl TablesManifest {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(SinkError::io("read", &path, e)),
         }
+    }
+
+    /// Whether all files of the list are in `dir`.
+    pub fn are_there(&self, dir: &Path) -> bool {
+        let is_there = |entry: &FileEntry| {
+            fs::metadata(dir.join(&entry.file)).is_ok_and(|m| m.is_file() && m.len() > 0)
+        };
+        self.files.iter().all(is_there)
     }
 
     /// Writes it, whole or not at all.

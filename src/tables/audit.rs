@@ -20,13 +20,15 @@ pub(super) fn spec() -> TableSpec {
             "The variable, or the first of those in the relation.",
         ),
         ColumnSpec::new("relation", ColumnKind::Text, "", "What must hold."),
-        ColumnSpec::new("replayed", ColumnKind::Int64, "", "The left side, from the stream."),
+        ColumnSpec::new("replayed", ColumnKind::Int64, "", "The left side, from the stream.")
+            .within(i64::MIN, i64::MAX),
         ColumnSpec::new(
             "kernel",
             ColumnKind::Int64,
             "",
             "The right side, from the kernel's account of the same instant.",
-        ),
+        )
+        .within(i64::MIN, i64::MAX),
         ColumnSpec::new(
             "packets",
             ColumnKind::Int64,

@@ -10,6 +10,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
+use crate::schema::Range;
+
 /// The physical types: those that DuckDB, polars, pandas, Spark and ClickHouse all read without
 /// help. Spark turns UINT_64 into a decimal and refuses a file with TIMESTAMP(ns) whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,31 @@ pub struct ColumnSpec {
     pub quality: Option<String>,
     /// Variables and fields of the kernel that it is computed from, with commas; empty otherwise.
     pub from: &'static str,
+    /// Since when it counts: connection, recording or now; empty where nothing is counted.
+    pub basis: &'static str,
+    /// The numbers it can have; none: those of its kind and unit, see [`ColumnSpec::bounds`].
+    pub range: Option<Bounds>,
+}
+
+/// The numbers that a column can have, ends included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bounds {
+    /// Whole numbers.
+    Int(Range),
+    /// Others, which are finite.
+    Float(f64, f64),
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |n: i64| if n == i64::MAX { String::new() } else { n.to_string() };
+        match *self {
+            Self::Int(Range { least: i64::MIN, most }) => write!(f, "..{}", end(most)),
+            Self::Int(range) => write!(f, "{}..{}", range.least, end(range.most)),
+            Self::Float(least, f64::MAX) => write!(f, "{least}.."),
+            Self::Float(least, most) => write!(f, "{least}..{most}"),
+        }
+    }
 }
 
 impl ColumnSpec {
@@ -81,7 +108,34 @@ impl ColumnSpec {
         unit: &'static str,
         doc: &'static str,
     ) -> Self {
-        Self { name, kind, unit, rfc: "", doc, quality: None, from: "" }
+        Self { name, kind, unit, rfc: "", doc, quality: None, from: "", basis: "", range: None }
+    }
+
+    /// The same, with these numbers alone.
+    pub const fn within(mut self, least: i64, most: i64) -> Self {
+        self.range = Some(Bounds::Int(Range::new(least, most)));
+        self
+    }
+
+    /// The same, of seconds since the beginning of a connection: its first records may come somewhat
+    /// before it.
+    pub const fn since_begin(mut self) -> Self {
+        self.range = Some(Bounds::Float(-1.0, f64::MAX));
+        self
+    }
+
+    /// The numbers that it can have; none for text and truth values. What is not stated follows from
+    /// kind and unit: nothing that is counted or measured is less than nothing, and no share is more
+    /// than the whole.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.range.or(match self.kind {
+            ColumnKind::Int64 => Some(Bounds::Int(Range::COUNT)),
+            ColumnKind::Int32 => Some(Bounds::Int(Range::new(0, i32::MAX.into()))),
+            ColumnKind::Time => Some(Bounds::Int(Range::WALL_US)),
+            ColumnKind::Float64 if self.unit == "share" => Some(Bounds::Float(0.0, 1.0)),
+            ColumnKind::Float64 => Some(Bounds::Float(0.0, f64::MAX)),
+            ColumnKind::Bool | ColumnKind::Text => None,
+        })
     }
 
     /// The same, computed from these.
@@ -92,12 +146,15 @@ impl ColumnSpec {
 
     fn field(&self) -> Field {
         let quality = self.quality.as_deref().unwrap_or("");
+        let bounds = self.bounds().map_or_else(String::new, |bounds| bounds.to_string());
         let metadata = [
             ("unit", self.unit),
             ("rfc", self.rfc),
             ("doc", self.doc.trim()),
             ("quality", quality),
             ("from", self.from),
+            ("basis", self.basis),
+            ("range", &bounds),
         ];
         // All columns may be NULL: what is not known is not zero.
         Field::new(self.name, self.kind.data_type(), true).with_metadata(
@@ -126,12 +183,25 @@ pub(super) enum Cell<'a> {
 
 impl<'a> Cell<'a> {
     pub fn int(value: Option<u64>) -> Self {
-        // Counters beyond 2^63 do not occur; two's complement would show them all the same.
+        // Beyond 2^63 it is shown as negative: outside all bounds but those of a cookie.
         value.map_or(Self::Null, |v| Self::Int(v as i64))
     }
 
     pub fn text(value: Option<&'a str>) -> Self {
         value.map_or(Self::Null, |v| Self::Text(Cow::Borrowed(v)))
+    }
+}
+
+impl Cell<'_> {
+    /// Whether it is a number outside the bounds.
+    fn is_outside(&self, bounds: Option<Bounds>) -> bool {
+        match (self, bounds) {
+            (Self::Int(value), Some(Bounds::Int(range))) => !range.has(*value),
+            (Self::Float(value), Some(Bounds::Float(least, most))) => {
+                !(least..=most).contains(value)
+            }
+            (_, _) => false,
+        }
     }
 }
 
@@ -184,7 +254,7 @@ impl Column {
     fn push(&mut self, cell: &Cell<'_>) {
         match (self, cell) {
             (Self::Int64(b), Cell::Int(v)) => b.append_value(*v),
-            // Small types have small values; a log that says otherwise is shown as NULL, not cut.
+            // Bounds are those of the type at most.
             (Self::Int32(b), Cell::Int(v)) => b.append_option(i32::try_from(*v).ok()),
             (Self::Time(b), Cell::Int(v)) => b.append_value(*v),
             (Self::Float64(b), Cell::Float(v)) => b.append_value(*v),
@@ -217,6 +287,9 @@ impl Column {
 pub(super) struct TableBuilder {
     schema: SchemaRef,
     columns: Vec<Column>,
+    bounds: Vec<Option<Bounds>>,
+    /// Values that could not be, by column: NULL in the table.
+    discarded: Vec<u64>,
     rows: usize,
 }
 
@@ -225,6 +298,8 @@ impl TableBuilder {
         Self {
             schema: schema(columns),
             columns: columns.iter().map(|c| Column::new(c.kind)).collect(),
+            bounds: columns.iter().map(ColumnSpec::bounds).collect(),
+            discarded: vec![0; columns.len()],
             rows: 0,
         }
     }
@@ -233,15 +308,25 @@ impl TableBuilder {
         self.rows
     }
 
-    /// Adds a row: a cell for each column.
+    /// Adds a row: a cell for each column. One that cannot be is counted, and stays empty.
     pub fn push<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
         let mut filled = 0;
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
+        for (column, mut cell) in self.columns.iter_mut().zip(cells) {
+            if cell.is_outside(self.bounds[filled]) {
+                self.discarded[filled] += 1;
+                cell = Cell::Null;
+            }
             column.push(&cell);
             filled += 1;
         }
         assert_eq!(filled, self.columns.len(), "a cell for each column");
         self.rows += 1;
+    }
+
+    /// Columns with values that could not be, and how many these were.
+    pub fn discarded(&self) -> impl Iterator<Item = (&str, u64)> {
+        let names = self.schema.fields().iter().map(|field| field.name().as_str());
+        names.zip(self.discarded.iter().copied()).filter(|(_, n)| *n > 0)
     }
 
     /// What was collected; the builder is empty afterwards.

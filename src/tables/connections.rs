@@ -6,6 +6,7 @@ use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
 use super::figures::{Figures, columns};
 use crate::estats::Ended;
 use crate::replay::ledger::Ledger;
+use crate::schema::{Hook, Var};
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
@@ -24,7 +25,7 @@ pub(super) fn spec() -> TableSpec {
                 "completeness",
                 K::Text,
                 "",
-                "complete, lossy (records were lost or out of order while it lived), begun_before (open before the recording) or ended_after (open when it ended); the first of lossy, begun_before, ended_after that applies.",
+                "complete, lossy (records were lost or out of order while it lived, or the row itself shows that something is missing: silent_hooks, discarded), begun_before (open before the recording) or ended_after (open when it ended); the first of lossy, begun_before, ended_after that applies.",
             ),
             c(
                 "lost_records",
@@ -38,9 +39,28 @@ pub(super) fn spec() -> TableSpec {
                 "records",
                 "Its records that came too late to be put in order.",
             ),
+            c(
+                "counted_since_ns",
+                K::Int64,
+                "ns",
+                "Since when the recorder counted, CLOCK_MONOTONIC: columns whose metadata has the basis recording count from then, those of the basis connection from the connection's beginning. Of a connection begun before the recording it is when the recorder found it; NULL if that is not known.",
+            ),
+            c(
+                "silent_hooks",
+                K::Text,
+                "",
+                "Hooks that saw nothing of it although its counters moved: what they alone give is NULL. NULL if there were none.",
+            ),
+            c(
+                "discarded",
+                K::Text,
+                "",
+                "Variables of which a value was discarded because it cannot be (an RTT sample below zero, a minimum above the maximum): NULL, with what follows from them. NULL if there were none.",
+            ),
             c("begun_before", K::Bool, "", "Its beginning was not seen."),
             c("ended_after", K::Bool, "", "It was open when the recording ended."),
-            c("cookie", K::Int64, "", "Kernel socket cookie, as shown by ss -e."),
+            c("cookie", K::Int64, "", "Kernel socket cookie, as shown by ss -e.")
+                .within(i64::MIN, i64::MAX),
             c("generation", K::Int32, "", "Which of the connections of that socket, from 0."),
             c(
                 "begin_ns",
@@ -59,9 +79,9 @@ pub(super) fn spec() -> TableSpec {
             c("duration_s", K::Float64, "s", "From beginning to end."),
             c("family", K::Text, "", "ipv4 or ipv6; IPv4-mapped IPv6 is ipv4."),
             c("local_address", K::Text, "", "Local IP address."),
-            c("local_port", K::Int32, "", "Local TCP port."),
+            c("local_port", K::Int32, "", "Local TCP port.").within(0, 65_535),
             c("remote_address", K::Text, "", "Remote IP address."),
-            c("remote_port", K::Int32, "", "Remote TCP port."),
+            c("remote_port", K::Int32, "", "Remote TCP port.").within(0, 65_535),
             c("netns", K::Int64, "", "Inode of the network namespace, as in /proc/PID/ns/net."),
             c("cgroup", K::Text, "", "Path of the socket's cgroup v2."),
             c(
@@ -100,7 +120,7 @@ pub(super) fn spec() -> TableSpec {
                 "",
                 "State before CLOSE, or at the end of the recording, by its RFC 4898 name.",
             ),
-            c("error", K::Int32, "errno", "sk_err at the end, 0 for none."),
+            c("error", K::Int32, "errno", "sk_err at the end, 0 for none.").within(0, 4095),
         ],
     };
     spec.columns.extend(columns());
@@ -123,6 +143,10 @@ pub(super) fn push(
         |a: Option<std::net::IpAddr>| a.map_or(Cell::Null, |a| Cell::Text(a.to_string().into()));
     let text = |s: Option<&str>| s.filter(|s| !s.is_empty()).map(str::to_owned);
     let owned = |s: Option<String>| s.map_or(Cell::Null, |s| Cell::Text(s.into()));
+    let names = |names: Vec<&str>| match names.join(", ") {
+        none if none.is_empty() => Cell::Null,
+        names => Cell::Text(names.into()),
+    };
     let over = l.filter(|_| flow.end_state().is_some());
     let identity = [
         Cell::from(ended.conn_id),
@@ -130,6 +154,9 @@ pub(super) fn push(
         Cell::from(ended.completeness().name()),
         Cell::from(ended.lost_records),
         Cell::from(ended.late_records),
+        Cell::int(ended.counted_since_ns),
+        names(ended.silent.hooks().map(Hook::name).collect()),
+        names(ended.row.discarded().iter().map(Var::name).collect()),
         Cell::Bool(ended.begun_before),
         Cell::Bool(ended.ended_after),
         Cell::int(kernel.then_some(ended.cookie)),

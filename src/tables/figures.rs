@@ -71,8 +71,11 @@ impl fmt::Display for Figures {
                 (None | Some(0), _) => String::new(),
                 (Some(n), share) => {
                     let plural = if n == 1 { "recovery" } else { "recoveries" };
-                    let time = share
-                        .map_or_else(String::new, |s| format!(" ({} of its life)", percent(s)));
+                    // Those before the recording are in the share, and not counted here.
+                    let time = share.map_or_else(
+                        || " since it was first seen".to_owned(),
+                        |s| format!(" ({} of its life)", percent(s)),
+                    );
                     format!(" in {n} {plural}{time}")
                 }
             };
@@ -120,22 +123,27 @@ impl FigureSource {
         // The kernel counts from the first octet of the socket: of an older one, more than was seen.
         let seen = kernel.filter(|_| !ended.begun_before);
         let chrono = |field| seen?.get(field).and_then(|us| share_of_life(us * 1_000));
-        let largest = limits.largest(&known);
-        let recoveries = row.get(Var::InRecovery).map(|_| limits.recoveries());
+        // With records missing, or time of which nothing is known, shares would be of something else.
+        let told = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);
+        let largest = limits.largest(&known).filter(|_| told);
+        let recoveries = row
+            .get(Var::InRecovery)
+            .map(|_| limits.recoveries())
+            .filter(|&n| n > 0 || !ended.lossy);
         Figures {
             limited_by: largest.map(Limit::name),
             limits_basis: largest.map(|_| match limits.basis() {
                 Basis::Limstate => self.qualities.get(Var::Limstate).unwrap_or("exact").to_owned(),
                 Basis::Gauges => "gauges".to_owned(),
             }),
-            limited: Limit::ALL.map(|limit| limits.share(limit, &known)),
+            limited: Limit::ALL.map(|limit| limits.share(limit, &known).filter(|_| told)),
             busy_share: chrono(SocketField::tcpi_busy_time),
             rwnd_limited_share: chrono(SocketField::tcpi_rwnd_limited),
             sndbuf_limited_share: chrono(SocketField::tcpi_sndbuf_limited),
             retransmitted_share: ratio(row, Var::OctetsRetrans, Var::HCDataOctetsOut),
             recoveries,
             recovery_share: recoveries
-                .filter(|_| !ended.begun_before)
+                .filter(|_| !ended.begun_before && !ended.lossy)
                 .and_then(|_| share_of_life(limits.recovery_ns())),
             rtt_inflation: rtt_inflation(row),
         }
@@ -149,7 +157,7 @@ fn ratio(row: &Row, part: Var, whole: Var) -> Option<f64> {
 
 fn rtt_inflation(row: &Row) -> Option<f64> {
     let mean = ratio(row, Var::HCSumRTT, Var::CountRTT)?;
-    let least = row.get(Var::MinRTT).filter(|&us| us > 0)?;
+    let least = row.get(Var::MinRTT)?;
     Some(mean / least as f64)
 }
 
@@ -195,7 +203,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limited_startup",
             K::Float64,
             SHARE,
-            "Share of its life, as far as it was seen, before ESTABLISHED.",
+            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares are NULL where records were lost, or the time that is known is less than that life.",
         )
         .from("State"),
         c(
@@ -255,10 +263,10 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "recoveries",
             K::Int64,
             "episodes",
-            "Stays in recovery, after fast retransmission or timeout.",
+            "Stays in recovery, after fast retransmission or timeout, since counted_since_ns.",
         )
         .from("InRecovery"),
-        c("recovery_share", K::Float64, SHARE, "Share of its life in recovery; NULL for one begun before.")
+        c("recovery_share", K::Float64, SHARE, "Share of its life in recovery; NULL for one begun before, or where records were lost.")
             .from("InRecovery"),
         c(
             "rtt_inflation",

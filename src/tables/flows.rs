@@ -67,13 +67,14 @@ pub(super) fn spec() -> TableSpec {
             ),
             c("protocol", K::Text, "", "TCP, UDP, ICMP, ICMPv6, SCTP, or the IP protocol number."),
             c("src_address", K::Text, "", "Source IP address of this direction."),
-            c("src_port", K::Int32, "", "Source port; NULL for protocols without."),
+            c("src_port", K::Int32, "", "Source port; NULL for protocols without.")
+                .within(0, 65_535),
             c("dst_address", K::Text, "", "Destination IP address."),
-            c("dst_port", K::Int32, "", "Destination port."),
-            c("icmp_id", K::Int32, "", "Identifier of an ICMP echo."),
+            c("dst_port", K::Int32, "", "Destination port.").within(0, 65_535),
+            c("icmp_id", K::Int32, "", "Identifier of an ICMP echo.").within(0, 65_535),
             c("src_mac", K::Text, "", "Source link address of the last packet that had one."),
             c("dst_mac", K::Text, "", "Destination link address, likewise."),
-            c("vlan", K::Int32, "", "Id of the outermost VLAN tag, likewise."),
+            c("vlan", K::Int32, "", "Id of the outermost VLAN tag, likewise.").within(0, 4095),
             c("begin_ns", K::Int64, "ns", "First packet of the flow, either way, CLOCK_MONOTONIC."),
             c("begin_ts", K::Time, "", "The same in wall-clock time."),
             c(

@@ -18,7 +18,7 @@ pub(super) fn spec() -> TableSpec {
                 "kind",
                 K::Text,
                 "",
-                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, dropped or left_out.",
+                "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, malformed, dropped, left_out or missing; and, noted by replay, discarded.",
             ),
             c("cpu", K::Int32, "", "CPU it is about."),
             c("hook", K::Text, "", "Hook whose records were lost, or that saw no IP."),
@@ -27,7 +27,7 @@ pub(super) fn spec() -> TableSpec {
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; malformed: packets with IP headers that the kernel drops; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out, or that were of malformed packets; missing: records that the files lacked of which this recording was made; discarded: connections, or rows of another table, of which a value of the column cannot be, and is NULL.",
             ),
             c(
                 "size",
@@ -39,10 +39,11 @@ pub(super) fn spec() -> TableSpec {
                 "since_ns",
                 K::Int64,
                 "ns",
-                "loss, skipped: beginning of the interval; slow_poll: of the poll.",
+                "loss, skipped, missing: beginning of the interval; slow_poll: of the poll.",
             ),
             c("realtime_ns", K::Int64, "ns", "clock: CLOCK_REALTIME."),
             c("tai_ns", K::Int64, "ns", "clock: CLOCK_TAI."),
+            c("column", K::Text, "", "discarded: the variable, or table.column."),
         ],
     }
 }
@@ -120,8 +121,18 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
             rest[1] = Cell::from(hook.name());
             (*ts_ns, "not_ip", rest)
         }
+        LedgerRow::Malformed { ts_ns, cpu: on, hook, count } => {
+            let mut rest = value(cpu(*on), null(), *count, null());
+            rest[1] = Cell::from(hook.name());
+            (*ts_ns, "malformed", rest)
+        }
         LedgerRow::Dropped { ts_ns, segment } => {
             (*ts_ns, "dropped", value(null(), null(), u64::from(*segment), null()))
+        }
+        LedgerRow::Missing { ts_ns, ring, count, since_ns } => {
+            let mut rest = value(null(), Cell::from(ring.name()), *count, null());
+            rest[5] = Cell::from(*since_ns);
+            (*ts_ns, "missing", rest)
         }
         LedgerRow::LeftOut { ts_ns, cpu: on, count } => {
             (*ts_ns, "left_out", value(cpu(*on), null(), *count, null()))
@@ -133,7 +144,14 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, ro
         Cell::int(clock.wall_us(ts_ns)),
         Cell::from(kind),
     ];
-    table.push(lead.into_iter().chain(rest));
+    table.push(lead.into_iter().chain(rest).chain([null()]));
+}
+
+/// Values of a column that cannot be. They were found at no one time.
+pub(super) fn push_discarded(table: &mut TableBuilder, recording: &str, column: &str, n: u64) {
+    let lead = [Cell::from(recording), Cell::Null, Cell::Null, Cell::from("discarded")];
+    let rest = value(Cell::Null, Cell::Null, n, Cell::Null);
+    table.push(lead.into_iter().chain(rest).chain([Cell::from(column)]));
 }
 
 /// cpu, hook, ring, value, size, since_ns, realtime_ns, tai_ns of a row with a value.

@@ -18,7 +18,8 @@ pub(super) fn spec(qualities: &Qualities) -> TableSpec {
         ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
         ColumnSpec::new("ts_ns", ColumnKind::Int64, "ns", "Time of the row, CLOCK_MONOTONIC."),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began."),
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; of a record of the handshake it may be somewhat less than 0.")
+            .since_begin(),
     ];
     columns.extend(Var::ALL.iter().filter(|v| varies(**v)).map(|&v| column(v, qualities)));
     TableSpec {

@@ -8,6 +8,10 @@ use crate::estats::Polled;
 use crate::flow::addresses;
 use crate::replay::ledger::Ledger;
 use crate::schema::{SocketField, SocketType};
+use crate::wire::Snapshot;
+
+/// TCP_SYN_SENT, include/net/tcp_states.h.
+const SYN_SENT: u64 = 2;
 
 pub(super) fn spec() -> TableSpec {
     let mut columns = vec![
@@ -25,7 +29,8 @@ pub(super) fn spec() -> TableSpec {
             "When this socket was read, CLOCK_MONOTONIC.",
         ),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began."),
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; that of the open snapshot may be somewhat less than 0.")
+            .since_begin(),
         ColumnSpec::new(
             "why",
             ColumnKind::Text,
@@ -43,7 +48,8 @@ pub(super) fn spec() -> TableSpec {
             ColumnKind::Int64,
             "",
             "Socket cookie, as in connections and `ss -e`.",
-        ),
+        )
+        .within(i64::MIN, i64::MAX),
         ColumnSpec::new(
             "generation",
             ColumnKind::Int32,
@@ -52,9 +58,9 @@ pub(super) fn spec() -> TableSpec {
         ),
         ColumnSpec::new("netns", ColumnKind::Int64, "", "Inode number of the network namespace."),
         ColumnSpec::new("local_address", ColumnKind::Text, "", "Local IP address."),
-        ColumnSpec::new("local_port", ColumnKind::Int32, "", "Local port."),
+        ColumnSpec::new("local_port", ColumnKind::Int32, "", "Local port.").within(0, 65_535),
         ColumnSpec::new("remote_address", ColumnKind::Text, "", "Remote IP address."),
-        ColumnSpec::new("remote_port", ColumnKind::Int32, "", "Remote port."),
+        ColumnSpec::new("remote_port", ColumnKind::Int32, "", "Remote port.").within(0, 65_535),
         ColumnSpec::new("congestion", ColumnKind::Text, "", "Congestion control in force."),
     ];
     columns.extend(SocketField::ALL.iter().map(|field| {
@@ -63,7 +69,8 @@ pub(super) fn spec() -> TableSpec {
             SocketType::U8 | SocketType::U16 => ColumnKind::Int32,
             SocketType::U32 | SocketType::U64 => ColumnKind::Int64,
         };
-        ColumnSpec::new(def.name, kind, def.unit, def.doc)
+        let range = field.range();
+        ColumnSpec::new(def.name, kind, def.unit, def.doc).within(range.least, range.most)
     }));
     TableSpec {
         name: "sockets",
@@ -98,6 +105,21 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, po
         Cell::from(u64::from(s.remote_port)),
         Cell::from(s.congestion.as_str()),
     ];
-    let values = SocketField::ALL.iter().map(|&field| Cell::int(s.values.get(field)));
+    let value = |field: SocketField| s.values.get(field).filter(|_| has_value(s, field));
+    let values = SocketField::ALL.iter().map(|&field| Cell::int(value(field)));
     table.push(lead.into_iter().chain(values));
+}
+
+/// Whether a field has a value yet, and not what the kernel has in its place.
+fn has_value(snapshot: &Snapshot, field: SocketField) -> bool {
+    let of = |field| snapshot.values.get(field);
+    match field {
+        // Times of what has not happened are 0 jiffies.
+        SocketField::tcpi_last_data_recv | SocketField::tcpi_last_ack_recv => {
+            of(SocketField::tcpi_state) != Some(SYN_SENT)
+        }
+        // The kernel begins with a deviation that no sample made, where the SYN was repeated.
+        SocketField::tcpi_rttvar => of(SocketField::tcpi_rtt) != Some(0),
+        _ => of(field).is_none_or(|value| !field.is_unset(value)),
+    }
 }

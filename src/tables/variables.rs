@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
+use super::columns::{Bounds, Cell, ColumnKind, ColumnSpec, TableBuilder};
 use super::{Qualities, TableSpec};
 use crate::estats::{Ended, Row};
 use crate::flow::Flow;
@@ -50,6 +50,7 @@ fn spec(
         ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
         ColumnSpec::new("completeness", ColumnKind::Text, "", "As in connections."),
         ColumnSpec::new("lost_records", ColumnKind::Int64, "records", "As in connections."),
+        ColumnSpec::new("counted_since_ns", ColumnKind::Int64, "ns", "As in connections."),
     ];
     columns.extend(vars.map(|var| column(var, qualities)));
     TableSpec { name, doc, columns }
@@ -66,6 +67,13 @@ pub(super) fn column(var: Var, qualities: &Qualities) -> ColumnSpec {
         doc: def.doc,
         quality: qualities.get(var).map(str::to_owned),
         from: "",
+        basis: var.basis().name(),
+        range: match kind(def.ty) {
+            ColumnKind::Int64 | ColumnKind::Int32 | ColumnKind::Time => {
+                Some(Bounds::Int(var.range()))
+            }
+            ColumnKind::Float64 | ColumnKind::Bool | ColumnKind::Text => None,
+        },
     }
 }
 
@@ -88,17 +96,12 @@ pub(super) fn cell(var: Var, row: &Row, flow: &Flow) -> Cell<'static> {
         }
         // Two's complement, sign-extended or not.
         Type::I32 => Cell::Int(i64::from(value as i32)),
-        Type::Truth => match value {
-            1 => Cell::Bool(true),
-            2 => Cell::Bool(false),
-            // No TruthValue: not known.
-            _ => Cell::Null,
-        },
-        Type::Enum(names) => Cell::Text(match names.iter().find(|(code, _)| *code == value) {
-            Some((_, name)) => Cow::Borrowed(*name),
-            // A code that has no name yet is shown as it is.
-            None => Cow::Owned(value.to_string()),
-        }),
+        // A row has no TruthValue and no code but those that there are.
+        Type::Truth => Cell::Bool(value == 1),
+        Type::Enum(names) => names
+            .iter()
+            .find(|(code, _)| *code == value)
+            .map_or(Cell::Null, |(_, name)| Cell::Text(Cow::Borrowed(*name))),
         Type::Address => flow.text(var).map_or(Cell::Null, |text| Cell::Text(text.into())),
     }
 }
@@ -125,6 +128,7 @@ impl VariableTable {
             Cell::from(recording),
             Cell::from(ended.completeness().name()),
             Cell::from(ended.lost_records),
+            Cell::int(ended.counted_since_ns),
         ];
         let values = self.vars.iter().map(|&var| cell(var, ended.row, ended.flow));
         self.builder.push(lead.into_iter().chain(values));

@@ -68,6 +68,9 @@ pub fn anonymize(recording: &Recording, dir: &Path, key: &Key) -> Result<Report,
     finish(copy.writer, manifest, &PerCpu::default(), end_ns(recording)?)
 }
 
+/// The option that stands for every interface.
+const ALL: &str = "all";
+
 /// What stands in the place of what names somebody.
 struct Anonymous {
     pan: CryptoPan,
@@ -123,6 +126,15 @@ impl Anonymous {
         line.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
+    /// "program 17 \"name\" was attached": what stands in quotes.
+    fn quoted_in(&self, text: &str) -> String {
+        let part = |(i, part): (usize, &str)| match i % 2 {
+            0 => part.to_owned(),
+            _ => self.names.name(Of::Command, "c-", part),
+        };
+        text.split('"').enumerate().map(part).collect::<Vec<_>>().join("\"")
+    }
+
     fn interface(&self, name: &str) -> String {
         if name == "lo" { name.to_owned() } else { self.names.name(Of::Interface, "if-", name) }
     }
@@ -142,6 +154,22 @@ impl Anonymous {
         let name = |name: &mut String| *name = self.names.name(Of::Command, "c-", name);
         options.comms.iter_mut().for_each(name);
         m.qdiscs.iter_mut().for_each(|line| *line = self.interface_in(line));
+        for name in m.options.interfaces.iter_mut().filter(|name| *name != ALL) {
+            *name = self.interface(name);
+        }
+        for interface in &mut m.interfaces {
+            interface.name = self.interface(&interface.name);
+        }
+        for namespace in &mut m.namespaces {
+            namespace.qdiscs.iter_mut().for_each(|line| *line = self.interface_in(line));
+            for interface in &mut namespace.interfaces {
+                interface.name = self.interface(&interface.name);
+            }
+        }
+        m.not_seen.iter_mut().for_each(|it| it.what = self.quoted_in(&it.what));
+        for hook in &mut m.hooks {
+            hook.reason = hook.reason.as_deref().map(|reason| self.quoted_in(reason));
+        }
         if let Some(import) = &mut m.import {
             import.file = self.names.name(Of::Capture, "capture-", &import.file);
             for interface in &mut import.interfaces {

@@ -112,6 +112,8 @@ impl Consumer for State<'_> {
 
     fn missed(&mut self, _: &Header, _: u64) {}
 
+    fn unread(&mut self, _: &Header, _: &[Var]) {}
+
     fn reached(&mut self, _: u64) {}
 }
 

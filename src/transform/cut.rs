@@ -1,5 +1,6 @@
 //! A part of a recording: by time, by connection.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat};
@@ -92,6 +93,7 @@ pub fn cut(recording: &Recording, dir: &Path, options: &Options) -> Result<Repor
         selection,
         left_out: PerCpu::default(),
         records_left_out: PerCpu::default(),
+        malformed: BTreeMap::new(),
         lost: Vec::new(),
         connections: 0,
         marks_left_out: false,
@@ -190,6 +192,8 @@ struct Cutter {
     left_out: PerCpu,
     /// Of these, those that had been logged.
     records_left_out: PerCpu,
+    /// Malformed packets of the range, by hook.
+    malformed: BTreeMap<String, u64>,
     /// Losses left out: CPU, hook, number.
     lost: Vec<(u16, &'static str, u64)>,
     /// Connections that begin, or were open at the beginning.
@@ -239,6 +243,7 @@ impl Cutter {
                     keep
                 }
                 LedgerRow::Skipped { ts_ns, since_ns, .. }
+                | LedgerRow::Missing { ts_ns, since_ns, .. }
                 | LedgerRow::SlowPoll { ts_ns, since_ns } => range.meets(since_ns, ts_ns),
                 LedgerRow::Dropped { .. } => removed,
                 // Said again at the end, with what is left out now.
@@ -247,6 +252,13 @@ impl Cutter {
                     false
                 }
                 LedgerRow::LeftOut { .. } => true,
+                LedgerRow::Malformed { ts_ns, hook, count, .. } => {
+                    let keep = range.has(ts_ns);
+                    if keep {
+                        *self.malformed.entry(hook.name().to_owned()).or_default() += count;
+                    }
+                    keep
+                }
                 LedgerRow::Emitted { ts_ns, .. }
                 | LedgerRow::RingFill { ts_ns, .. }
                 | LedgerRow::MapFailure { ts_ns, .. }
@@ -303,6 +315,7 @@ impl Cutter {
             map_failures: of.map_failures,
             bytes: 0,
             connections: self.connections,
+            malformed: self.malformed.clone(),
         }
     }
 }

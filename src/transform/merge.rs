@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use super::rounds::{self, Marked, Take};
 use super::{PerCpu, Report, TransformError, create, cut, derived_uuid, end_ns, finish, refused};
 use crate::log::{
-    CpuTotals, Derivation, Import, LedgerRow, Manifest, RawRow, Recording, RecordingWriter, Totals,
-    marker,
+    CpuTotals, Derivation, Import, Interface, LedgerRow, Manifest, RawRow, Recording,
+    RecordingWriter, Totals, marker,
 };
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
@@ -52,6 +52,7 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<Report, TransformEr
         polls: 0,
         next_poll: 0,
         lost: BTreeMap::new(),
+        malformed: BTreeMap::new(),
         repeated: 0,
         removed_again: PerCpu::default(),
         held: VecDeque::new(),
@@ -81,6 +82,33 @@ fn as_one_cut(manifest: &mut Manifest, last: &Manifest) {
     }
 }
 
+/// What another recording says of where it was made.
+fn add_surroundings(manifest: &mut Manifest, next: &Manifest) {
+    for namespace in &next.namespaces {
+        let known = manifest.namespaces.iter_mut().find(|known| known.netns == namespace.netns);
+        match known {
+            // The first that could be read.
+            Some(known) if known.reason.is_some() => known.clone_from(namespace),
+            Some(_) => {}
+            None => manifest.namespaces.push(namespace.clone()),
+        }
+    }
+    for interface in &next.interfaces {
+        let is_it = |known: &Interface| {
+            (known.netns, known.index, &known.name)
+                == (interface.netns, interface.index, &interface.name)
+        };
+        if !manifest.interfaces.iter().any(is_it) {
+            manifest.interfaces.push(interface.clone());
+        }
+    }
+    for it in &next.not_seen {
+        if !manifest.not_seen.contains(it) {
+            manifest.not_seen.push(it.clone());
+        }
+    }
+}
+
 fn as_merged(manifest: &mut Manifest, recordings: &[&Recording]) {
     let of: Vec<_> = recordings.iter().map(|r| r.manifest().recording.clone()).collect();
     let mut steps: Vec<Derivation> = Vec::new();
@@ -94,6 +122,10 @@ fn as_merged(manifest: &mut Manifest, recordings: &[&Recording]) {
     manifest.recording = derived_uuid(&named);
     steps.push(Derivation { by: "merge".to_owned(), of, ..Derivation::default() });
     manifest.derived = steps;
+    for next in recordings[1..].iter().map(|r| r.manifest()) {
+        add_surroundings(manifest, next);
+    }
+    manifest.namespaces.sort_by_key(|namespace| namespace.netns);
     let rest = recordings[1..].iter().filter_map(|r| r.manifest().import.as_ref());
     if let Some(import) = &mut manifest.import {
         rest.for_each(|next| add_capture(import, next));
@@ -138,6 +170,8 @@ struct Merger {
     next_poll: u32,
     /// Losses in the ledger, by CPU and hook.
     lost: BTreeMap<(u16, &'static str), u64>,
+    /// Malformed packets, by hook.
+    malformed: BTreeMap<String, u64>,
     /// Connections that parts after the first say again.
     repeated: u64,
     /// Rows that --max-size removed, as often as parts after the first say so.
@@ -209,6 +243,8 @@ impl Merger {
                     | LedgerRow::Loss { ts_ns, .. }
                     | LedgerRow::Skipped { ts_ns, .. }
                     | LedgerRow::NotIp { ts_ns, .. }
+                    | LedgerRow::Missing { ts_ns, .. }
+                    | LedgerRow::Malformed { ts_ns, .. }
                     | LedgerRow::SlowPoll { ts_ns, .. }
                     | LedgerRow::Dropped { ts_ns, .. }
                     | LedgerRow::RingFill { ts_ns, .. }
@@ -221,6 +257,9 @@ impl Merger {
                 self.release(at_ns)?;
                 if let RawRow::Row(LedgerRow::Loss { cpu, hook, lost, .. }) = &raw {
                     *self.lost.entry((*cpu, hook.name())).or_default() += lost;
+                }
+                if let RawRow::Row(LedgerRow::Malformed { hook, count, .. }) = &raw {
+                    *self.malformed.entry(hook.name().to_owned()).or_default() += count;
                 }
                 self.writer.raw_ledger(&raw)?;
             }
@@ -317,6 +356,7 @@ impl Merger {
         let mut left_out = PerCpu::default();
         cpus.values().for_each(|cpu| left_out.add(cpu.cpu, cpu.left_out));
         totals.per_cpu = cpus.into_values().collect();
+        totals.malformed = self.malformed.clone();
         (totals, left_out)
     }
 }

@@ -1,11 +1,12 @@
 //! Headers as they cross the wire -> the fields of a [`Packet`].
 //!
-//! IP is taken apart by etherparse, whose lax slices accept packets of which only the beginning was
-//! kept.
+//! The bytes are the network's, and the recorder reads them as root: every look is a checked one,
+//! and a header that runs past its packet is an error, never a longer read.
 
-use etherparse::{Ipv6ExtensionSlice, LaxIpSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::packet::{Packet, TCP, UDP, known_header};
+use super::u16_be;
 
 // IP protocol numbers.
 const ICMP: u8 = 1;
@@ -13,6 +14,17 @@ const DCCP: u8 = 33;
 const ICMPV6: u8 = 58;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
+
+// Extension headers: RFC 8200, section 4; RFC 4302; RFC 6275, section 6.1.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+const MOBILITY: u8 = 135;
+
+const V4_HEADER: usize = 20;
+const V6_HEADER: usize = 40;
 
 /// Why there is no digest of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +35,37 @@ pub enum HeaderError {
     /// It ends before its IP header does.
     #[error("IP header cut short")]
     IpCut,
-    /// Its IP header cannot be one.
-    #[error("IP header damaged")]
-    IpDamaged,
+    /// Its IP header, or one of its extension headers, cannot be one: it is longer than the packet
+    /// is, or stands where none may. The kernel drops such a packet.
+    #[error("malformed IP header")]
+    Malformed,
     /// It is of another protocol.
     #[error("not IP")]
     NotIp,
+}
+
+/// Whether this is an extension header's number and no protocol's: of a packet whose protocol it is,
+/// the headers were cut before the one that names the protocol.
+pub const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
+}
+
+/// A packet's bytes, and where it ends.
+#[derive(Clone, Copy)]
+struct Extent<'a> {
+    /// From the IP header on, as far as they were captured.
+    bytes: &'a [u8],
+    /// How many were there.
+    on_wire: usize,
+    /// Where the IP header says that it ends, but not after `on_wire`.
+    end: usize,
+}
+
+impl Extent<'_> {
+    /// What is missing if `end` is beyond the bytes: they were not captured, or never there.
+    const fn short(&self, end: usize) -> HeaderError {
+        if end > self.on_wire { HeaderError::Malformed } else { HeaderError::IpCut }
+    }
 }
 
 impl Packet {
@@ -36,60 +73,126 @@ impl Packet {
     /// of the payload so many bytes are kept as are asked for, and a known header always.
     ///
     /// # Errors
-    /// [`HeaderError`] if there is no whole IP header.
+    /// [`HeaderError`] if there is no whole IP header, or it is malformed.
     pub fn read_ip(
         &mut self,
         bytes: &[u8],
         on_wire: u32,
         payload: usize,
     ) -> Result<(), HeaderError> {
-        let (ip, _cut) = LaxIpSlice::from_slice(bytes).map_err(|e| {
-            use etherparse::err::ip::LaxHeaderSliceError as E;
-            match e {
-                E::Len(_) => HeaderError::IpCut,
-                E::Content(_) => HeaderError::IpDamaged,
-            }
-        })?;
-        self.src_addr = ip.source_addr();
-        self.dst_addr = ip.destination_addr();
-        self.protocol = ip.payload_ip_number().0;
+        // Some programs write a length on the wire below that of what they captured.
+        let on_wire = on_wire.max(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        let extent = Extent { bytes, on_wire: on_wire as usize, end: on_wire as usize };
+        let first = bytes.first().ok_or_else(|| extent.short(1))?;
+        let transport = match first >> 4 {
+            4 => self.read_v4(extent)?,
+            6 => self.read_v6(extent)?,
+            _ => return Err(HeaderError::Malformed),
+        };
+        // Of a chain of headers that was cut, the end may be known and not be there.
+        let rest = bytes.get(transport..).unwrap_or_default();
+        self.read_transport(rest, transport as u32, payload);
+        Ok(())
+    }
+
+    /// Reads the header of IPv4, and gives the place of what follows it.
+    fn read_v4(&mut self, extent: Extent<'_>) -> Result<usize, HeaderError> {
+        let h: &[u8; V4_HEADER] =
+            extent.bytes.first_chunk().ok_or_else(|| extent.short(V4_HEADER))?;
+        let header = usize::from(h[0] & 15) * 4;
+        let total = u16::from_be_bytes([h[2], h[3]]);
+        let fragment = u16::from_be_bytes([h[6], h[7]]);
         // The length field is 0 where the host leaves cutting to the interface and the packet is
         // longer than the field can say.
-        match &ip {
-            LaxIpSlice::Ipv4(v4) => {
-                let h = v4.header();
-                self.ttl = h.ttl();
-                self.tos = bytes[1];
-                self.ip_id = Some(u32::from(h.identification()));
-                self.fragment_offset = h.fragments_offset().value();
-                self.more_fragments = h.more_fragments();
-                self.ip_len = match h.total_len() {
-                    0 => on_wire,
-                    n => u32::from(n),
-                };
+        self.ip_len = if total == 0 { extent.on_wire as u32 } else { u32::from(total) };
+        let end = (self.ip_len as usize).min(extent.on_wire);
+        if header < V4_HEADER || header > end {
+            return Err(HeaderError::Malformed);
+        }
+        if header > extent.bytes.len() {
+            return Err(HeaderError::IpCut);
+        }
+        self.tos = h[1];
+        self.ip_id = Some(u32::from(u16::from_be_bytes([h[4], h[5]])));
+        self.more_fragments = fragment & 0x2000 != 0;
+        self.fragment_offset = fragment & 0x1fff;
+        self.ttl = h[8];
+        self.protocol = h[9];
+        self.src_addr = IpAddr::V4(Ipv4Addr::new(h[12], h[13], h[14], h[15]));
+        self.dst_addr = IpAddr::V4(Ipv4Addr::new(h[16], h[17], h[18], h[19]));
+        if self.protocol != AUTHENTICATION || self.fragment_offset > 0 {
+            return Ok(header);
+        }
+        self.read_extensions(Extent { end, ..extent }, header)
+    }
+
+    /// Reads the header of IPv6 and those that extend it, and gives the place of what follows.
+    fn read_v6(&mut self, extent: Extent<'_>) -> Result<usize, HeaderError> {
+        let h: &[u8; V6_HEADER] =
+            extent.bytes.first_chunk().ok_or_else(|| extent.short(V6_HEADER))?;
+        let first = u32::from_be_bytes([h[0], h[1], h[2], h[3]]);
+        let length = u16::from_be_bytes([h[4], h[5]]);
+        let address = |at: usize| {
+            let octets: [u8; 16] = h[at..at + 16].try_into().expect("sixteen bytes");
+            IpAddr::V6(Ipv6Addr::from(octets))
+        };
+        // 0: as with IPv4.
+        self.ip_len = match length {
+            0 => extent.on_wire as u32,
+            n => u32::from(n) + V6_HEADER as u32,
+        };
+        self.tos = (first >> 20) as u8;
+        self.flow_label = Some(first & 0xf_ffff);
+        self.protocol = h[6];
+        self.ttl = h[7];
+        self.src_addr = address(8);
+        self.dst_addr = address(24);
+        let end = (self.ip_len as usize).min(extent.on_wire);
+        self.read_extensions(Extent { end, ..extent }, V6_HEADER)
+    }
+
+    /// Walks the chain of extension headers from `at` on, until a protocol comes, or what a later
+    /// fragment carries, or the end of the bytes: then the protocol stays that of the extension
+    /// ([`is_extension`]).
+    ///
+    /// `skip_extensions()` of `bpf/packet.bpf.h` has the same rules.
+    fn read_extensions(&mut self, extent: Extent<'_>, mut at: usize) -> Result<usize, HeaderError> {
+        let is_v6 = self.src_addr.is_ipv6();
+        while is_extension(self.protocol) && (is_v6 || self.protocol == AUTHENTICATION) {
+            // RFC 8200, section 4.1: nowhere else.
+            if self.protocol == HOP_BY_HOP && at != V6_HEADER {
+                return Err(HeaderError::Malformed);
             }
-            LaxIpSlice::Ipv6(v6) => {
-                let h = v6.header();
-                self.ttl = h.hop_limit();
-                self.tos = h.traffic_class();
-                self.flow_label = Some(h.flow_label().value());
-                self.ip_len = match h.payload_length() {
-                    0 => on_wire,
-                    n => u32::from(n) + 40,
-                };
-                for extension in v6.extensions().clone() {
-                    if let Ipv6ExtensionSlice::Fragment(f) = extension {
-                        self.ip_id = Some(f.identification());
-                        self.fragment_offset = f.fragment_offset().value();
-                        self.more_fragments = f.more_fragments();
-                    }
-                }
+            let least = if self.protocol == AUTHENTICATION { 12 } else { 8 };
+            if at + least > extent.end {
+                return Err(HeaderError::Malformed);
+            }
+            let Some(&[next, length, c, d, e, f, g, h]) =
+                extent.bytes.get(at..).and_then(<[u8]>::first_chunk)
+            else {
+                return Ok(at);
+            };
+            let size = match self.protocol {
+                FRAGMENT => 8,
+                AUTHENTICATION => usize::from(length) * 4 + 8,
+                _ => usize::from(length) * 8 + 8,
+            };
+            if size < least || at + size > extent.end {
+                return Err(HeaderError::Malformed);
+            }
+            at += size;
+            if self.protocol == FRAGMENT {
+                let fragment = u16::from_be_bytes([c, d]);
+                self.fragment_offset = fragment >> 3;
+                self.more_fragments = fragment & 1 != 0;
+                self.ip_id = Some(u32::from_be_bytes([e, f, g, h]));
+            }
+            self.protocol = next;
+            if self.fragment_offset > 0 {
+                break;
             }
         }
-        let rest = ip.payload().payload;
-        let before = (rest.as_ptr() as usize - bytes.as_ptr() as usize) as u32;
-        self.read_transport(rest, before, payload);
-        Ok(())
+        Ok(at)
     }
 
     /// Fills in what the transport header says; `before` bytes of IP stand before it.
@@ -99,6 +202,8 @@ impl Packet {
         if self.fragment_offset > 0 {
             return;
         }
+        // What pads a short frame is not the packet's, nor its header.
+        let rest = &rest[..rest.len().min(after_ip as usize)];
         let header = match self.protocol {
             TCP => rest.get(12).map_or(20, |b| usize::from(b >> 4) * 4).max(20),
             UDP | UDP_LITE | ICMP | ICMPV6 => 8,
@@ -107,14 +212,12 @@ impl Packet {
             _ => 0,
         };
         if matches!(self.protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
-            && let [a, b, c, d, ..] = *rest
+            && let (Some(src), Some(dst)) = (u16_be(rest, 0), u16_be(rest, 2))
         {
-            self.src_port = Some(u16::from_be_bytes([a, b]));
-            self.dst_port = Some(u16::from_be_bytes([c, d]));
+            self.src_port = Some(src);
+            self.dst_port = Some(dst);
         }
         self.payload_len = after_ip.saturating_sub(header as u32);
-        // What pads a short frame is not the packet's.
-        let rest = &rest[..rest.len().min(after_ip as usize)];
         let (head, body) = rest.split_at(rest.len().min(header));
         head.clone_into(&mut self.header);
         let ports = self.src_port.zip(self.dst_port);

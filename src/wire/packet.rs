@@ -144,11 +144,26 @@ const ADDRESSES: usize = 12;
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
 
+/// What a packet's record was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "made on the stack once per record, never stored")]
+pub enum Decoded {
+    /// A digest.
+    Packet(Packet),
+    /// A packet whose headers are malformed: its sender's doing, and no fault of the record.
+    Malformed {
+        /// CPU whose number the record has used up.
+        cpu: u16,
+        /// Where it was seen.
+        hook: Hook,
+    },
+}
+
 /// Decodes a packet's record.
 ///
 /// # Errors
-/// [`WireError`] if the bytes are no record of this build.
-pub fn decode_packet(b: &[u8]) -> Result<Packet, WireError> {
+/// [`WireError`] if the bytes are no record of this build. Nothing that a packet holds is one.
+pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     let size = |expected| WireError::Size { expected, found: b.len() };
     let code = |what, code: u8| WireError::Code { what, code: u16::from(code) };
     if b.len() < FIXED {
@@ -192,17 +207,19 @@ pub fn decode_packet(b: &[u8]) -> Result<Packet, WireError> {
         ..Packet::unread(u64_at(b, 0), hook, direction)
     };
     // The programs send what begins with an IP header; how much of the payload, they decide.
-    let ip = data.get(link_len..).ok_or(size(FIXED + link_len))?;
-    packet
-        .read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX)
-        .map_err(|_| code("IP version", ip.first().map_or(0, |first| first >> 4)))?;
+    let ip = data.get(link_len..).unwrap_or_default();
+    // They have looked at the same headers, and count what is malformed. Of a chain longer than
+    // they follow, this look alone sees the end.
+    if packet.read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX).is_err() {
+        return Ok(Decoded::Malformed { cpu: packet.cpu, hook });
+    }
     packet.segments = match (gso_segs, gso_size) {
         (0, 0) => 1,
         // A virtual machine's super-packet comes without their number.
         (0, size) => packet.payload_len.div_ceil(u32::from(size)).clamp(1, 0xffff) as u16,
         (n, _) => n,
     };
-    Ok(packet)
+    Ok(Decoded::Packet(packet))
 }
 
 pub(super) const TCP: u8 = 6;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use estats::log::{LogError, Recording};
+use estats::log::{Finding, Recording, Ring};
 
 use super::{read, segment_files, small, threads};
 
@@ -68,7 +68,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_corrupt_frame_is_an_error_that_says_where() {
+fn a_corrupt_frame_is_skipped_and_the_survey_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let written = small(dir.path());
     let path = dir.path().join("hooks-000000.arrows.zst");
@@ -80,15 +80,20 @@ fn a_corrupt_frame_is_an_error_that_says_where() {
     fs::write(&path, &bytes).unwrap();
     for n in [1, 4] {
         let recording = Recording::open(dir.path()).unwrap();
-        let batches: Vec<_> = recording.hooks(threads(n)).collect();
-        let records: usize = batches.iter().flatten().map(|b| b.len()).sum();
-        assert_eq!(records, 5, "the frame before it");
-        assert!(records < written.hooks.len());
-        let Some(Err(LogError::Corrupt { frame: 2, offset, path: found, .. })) = batches.last()
-        else {
-            panic!("{batches:?}");
+        let batches: Vec<_> = recording.hooks(threads(n)).map(Result::unwrap).collect();
+        let records: usize = batches.iter().map(|b| b.len()).sum();
+        assert_eq!(records, written.hooks.len() - 5, "the frames before and behind it");
+        let survey = recording.survey().unwrap();
+        let [Finding::Corrupt { file, frame: 2, offset, .. }] = &survey.findings[..] else {
+            panic!("{:?}", survey.findings);
         };
-        assert_eq!((*offset, found), (starts[2] as u64, &path));
+        assert_eq!((*offset, file.as_str()), (starts[2] as u64, "hooks-000000.arrows.zst"));
+        // Its records, of which the index knows the number and the times; one is a marker.
+        let [missing] = survey.missing[..] else { panic!("{:?}", survey.missing) };
+        assert_eq!((missing.ring, missing.records), (Ring::Hooks, 5));
+        let times = written.hooks[5..10].iter().map(|r| r.header.ts_ns);
+        assert_eq!(Some(missing.since_ns), times.clone().min());
+        assert_eq!(Some(missing.until_ns), times.max());
     }
 }
 

@@ -164,12 +164,14 @@ fn type_information_can_come_from_a_file() {
 
 #[test]
 fn packets_that_cannot_be_had_are_no_empty_stream() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    // Inside, sysfs is mounted anew and cgroup v2 with it is not there.
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
+        return;
+    };
+    // Inside, sysfs is mounted anew, and cgroup v2 is not there. Who may not mount it has none.
     let netns = Netns::new("nocgroup");
-    let inside = ["ip", "netns", "exec", netns.name()];
+    let inside = ["ip", "netns", "exec", netns.name(), "setpriv", "--bounding-set", "-sys_admin"];
     let refused = run(&inside, &["-q", "--packets"]);
-    assert_refused(&refused, &["--packets", "cgroup v2 is not mounted"]);
+    assert_refused(&refused, &["--packets", "cgroup v2 is not mounted", "privately"]);
     let refused = run(&[], &["-q", "--interface", "no/name"]);
     assert_refused(&refused, &["--interface no/name", "ip link"]);
 }

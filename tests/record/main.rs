@@ -10,20 +10,29 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../common/hostile.rs"]
+mod hostile;
+
 mod command;
 mod ends;
 mod errors;
 mod filters;
 mod flows;
-mod hostile;
 mod life;
 mod limits;
 mod loss;
+mod malformed;
 mod mptcp;
+mod names;
 mod packets;
 mod processes;
+mod provenance;
+mod rare;
+mod reach;
 mod run;
+mod sight;
 mod snapshots;
+mod timens;
 mod traffic;
 
 use support::gate::Needs;

@@ -16,6 +16,8 @@ pub struct Impairment {
     pub loss: f64,
     /// These data segments are lost, counted from 1 as the sender sends them.
     pub drop_data: Vec<u64>,
+    /// These segments are lost, with data or without, counted from 1 as the sender sends them.
+    pub drop: Vec<u64>,
     /// Probability that a TCP segment is held back by `hold_back`, so that later ones overtake it.
     pub reorder: f64,
     /// How long a reordered segment is held back.
@@ -182,7 +184,8 @@ impl Lane {
             counters.blacked_out += 1;
             return true;
         }
-        let listed = segment.payload > 0 && self.faults.drop_data.contains(&counters.offered_data);
+        let listed = self.faults.drop.contains(&counters.offered)
+            || segment.payload > 0 && self.faults.drop_data.contains(&counters.offered_data);
         if listed || self.faults.loss > self.dice.roll() {
             counters.lost += 1;
             return true;

@@ -115,8 +115,20 @@ impl Stream {
         address: SocketAddr,
         options: Options,
     ) -> io::Result<Self> {
+        let stream = Self::unconnected(netns, local, address.is_ipv4(), options)?;
+        stream.reconnect(address)?;
+        Ok(stream)
+    }
+
+    /// A socket that is not connected yet, bound if an address is given.
+    pub fn unconnected(
+        netns: &Netns,
+        local: Option<SocketAddr>,
+        v4: bool,
+        options: Options,
+    ) -> io::Result<Self> {
         netns.run(|| {
-            let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+            let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
             // SAFETY: plain system call; the result is checked.
             let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
             if fd < 0 {
@@ -133,9 +145,58 @@ impl Stream {
                     return Err(io::Error::last_os_error());
                 }
             }
-            stream.reconnect(address)?;
             Ok(stream)
         })
+    }
+
+    /// Begins to connect and does not wait.
+    pub fn begin(&self, address: SocketAddr) {
+        self.0.set_nonblocking(true).expect("O_NONBLOCK");
+        let error = self.reconnect(address).expect_err("nobody answers at once");
+        assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "{error}");
+    }
+
+    /// Waits until a connection that was begun is established.
+    pub fn wait_connected(&self) {
+        let mut polled = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one valid pollfd.
+        let ready = unsafe { libc::poll(&mut polled, 1, PATIENCE.as_millis() as libc::c_int) };
+        assert_eq!((ready, polled.revents), (1, libc::POLLOUT), "not connected");
+        self.0.set_nonblocking(false).expect("O_NONBLOCK");
+    }
+
+    /// Connects by TCP Fast Open (tcp(7), MSG_FASTOPEN): this many octets go with the SYN.
+    pub fn fast_open(&self, address: SocketAddr, octets: usize) {
+        let (storage, length) = raw(address);
+        let data = vec![0x5a_u8; octets];
+        let (fd, to) = (self.0.as_raw_fd(), (&raw const storage).cast());
+        // SAFETY: data and address are valid for their lengths.
+        let n = unsafe {
+            libc::sendto(fd, data.as_ptr().cast(), octets, libc::MSG_FASTOPEN, to, length)
+        };
+        assert_eq!(n, octets as isize, "MSG_FASTOPEN: {}", io::Error::last_os_error());
+    }
+
+    /// Enters repair mode (TCP_REPAIR): from then on close() sends nothing.
+    pub fn repair(&self) {
+        set(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, &1_i32.to_ne_bytes());
+    }
+
+    /// The next sequence number to be written, read in repair mode, which is left again.
+    pub fn write_seq(&self) -> u32 {
+        const SEND_QUEUE: i32 = 2; // TCP_SEND_QUEUE
+        const OFF_WITHOUT_PROBE: i32 = -1; // TCP_REPAIR_OFF_NO_WP
+        let (fd, level) = (self.0.as_raw_fd(), libc::IPPROTO_TCP);
+        self.repair();
+        set(fd, level, libc::TCP_REPAIR_QUEUE, &SEND_QUEUE.to_ne_bytes());
+        let mut value = 0u32;
+        let mut length = size_of_val(&value) as libc::socklen_t;
+        let (option, pointer) = (libc::TCP_QUEUE_SEQ, (&raw mut value).cast());
+        // SAFETY: the value is valid for its length.
+        let result = unsafe { libc::getsockopt(fd, level, option, pointer, &mut length) };
+        assert_eq!(result, 0, "TCP_QUEUE_SEQ: {}", io::Error::last_os_error());
+        set(fd, level, libc::TCP_REPAIR, &OFF_WITHOUT_PROBE.to_ne_bytes());
+        value
     }
 
     /// Connects the socket again, after [`Self::disconnect`].

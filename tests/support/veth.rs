@@ -87,6 +87,11 @@ fn programs(index: u32, place: u32) -> u32 {
 
 /// Sends a whole frame, from the link header on.
 pub fn send_frame(name: &str, netns: &Netns, frame: &[u8]) {
+    send_frames(name, netns, &[frame.to_vec()]);
+}
+
+/// Sends whole frames.
+pub fn send_frames(name: &str, netns: &Netns, frames: &[Vec<u8>]) {
     let index = index(name, netns);
     netns.run(|| {
         // SAFETY: no memory of ours is involved.
@@ -99,12 +104,14 @@ pub fn send_frame(name: &str, netns: &Netns, frame: &[u8]) {
         to.sll_family = libc::AF_PACKET as _;
         to.sll_ifindex = index as _;
         let len = size_of_val(&to) as _;
-        // SAFETY: frame and address are valid for their stated sizes.
-        let sent = unsafe {
-            let frame = (frame.as_ptr().cast(), frame.len());
-            libc::sendto(fd.as_raw_fd(), frame.0, frame.1, 0, (&raw const to).cast(), len)
-        };
-        assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+        for frame in frames {
+            // SAFETY: frame and address are valid for their stated sizes.
+            let sent = unsafe {
+                let frame = (frame.as_ptr().cast(), frame.len());
+                libc::sendto(fd.as_raw_fd(), frame.0, frame.1, 0, (&raw const to).cast(), len)
+            };
+            assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+        }
     });
 }
 

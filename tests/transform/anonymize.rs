@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use estats::log::Recording;
+use estats::log::{HookStatus, Interface, Namespace, NamespaceInterface, NotSeen, Recording};
 use estats::transform::anonymize::{Key, anonymize};
 
 use super::source::{all_golden, bounded, edit_manifest, golden, imported, table, verified};
@@ -115,13 +115,28 @@ fn nothing_that_names_somebody_is_left_in_any_file() {
         m.options.cgroups = vec!["/user.slice/alice".into()];
         m.options.netns = vec!["alice-vpn".into()];
         m.qdiscs = vec!["qdisc fq 0: dev wg-alice root".into()];
+        m.options.interfaces = vec!["all".into(), "eth-bob".into()];
+        m.interfaces = vec![Interface { name: "eth-bob".into(), ..Interface::default() }];
+        let interface =
+            NamespaceInterface { name: "tun-carol".into(), ..NamespaceInterface::default() };
+        m.namespaces = vec![Namespace {
+            qdiscs: vec!["qdisc fq 0: dev tun-carol root".into()],
+            interfaces: vec![interface],
+            ..Namespace::default()
+        }];
+        let what = "program 7 \"dave_filter\" has the place alone";
+        m.not_seen = vec![NotSeen { what: what.into(), ..NotSeen::default() }];
+        m.hooks = vec![HookStatus { reason: Some(what.into()), ..HookStatus::default() }];
     });
     let uuid = Recording::open(&run).unwrap().manifest().recording.clone();
     let out = dir.path().join("out");
     anonymous(&run, &out);
     let (before, after) = (content(&run), content(&out));
-    let text: [&[u8]; 12] = [
+    let text: [&[u8]; 15] = [
         b"alice",
+        b"bob",
+        b"carol",
+        b"dave",
         b"clinic",
         b"1b4e28ba",
         b"10.0.0.",
@@ -140,6 +155,14 @@ fn nothing_that_names_somebody_is_left_in_any_file() {
         assert!(has(&before, what), "{shown}: the original has it");
         assert!(!has(&after, what), "{shown}");
     }
+    // The same name is the same in all places, and what is no name stays.
+    let (m, name) = (Recording::open(&out).unwrap().manifest().clone(), "if-");
+    assert_eq!(m.options.interfaces[0], "all");
+    assert!(m.interfaces[0].name.starts_with(name));
+    assert_eq!(m.options.interfaces[1], m.interfaces[0].name);
+    let other = &m.namespaces[0].interfaces[0].name;
+    assert_eq!(m.namespaces[0].qdiscs, [format!("qdisc fq 0: dev {other} root")]);
+    assert!(m.not_seen[0].what.ends_with("\" has the place alone"), "{:?}", m.not_seen);
     // The TCP header of a packet: ports and the data offset, then its checksum.
     assert!(has(&before, &[0xab, 0xcd]) && !has(&after, &[0x50, 0, 0, 0, 0xab, 0xcd]));
 }

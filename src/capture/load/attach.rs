@@ -1,13 +1,15 @@
 //! Attaching what was loaded, and what became of it.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use libbpf_rs::{Link, ProgramMut};
 
 use super::{Loaded, OWN_DATAGRAMS};
 use crate::{
     capture::{
-        CaptureError, HookSet, cgroup,
+        CaptureError, Filters, HookSet,
+        cgroup::{self, Hierarchy},
+        foreign,
         packets::Packets,
         points::{FORK, POINTS, Point, Target},
         skips::Skips,
@@ -73,8 +75,12 @@ impl Attached {
 impl Loaded {
     /// Attaches all points. set_state comes last: connections begin to be followed there, and
     /// then every other hook is in place, and the programs know which.
-    pub(in crate::capture) fn attach(&self, by_process: bool) -> Result<Attached, CaptureError> {
-        let root = cgroup::mount().map(|m| cgroup::open_root(&m));
+    pub(in crate::capture) fn attach(
+        &self,
+        by_process: bool,
+        filters: &Filters,
+    ) -> Result<Attached, CaptureError> {
+        let root = &place_for_cgroups(filters);
         let mut attached = Attached {
             links: Vec::new(),
             hooks: Vec::new(),
@@ -92,20 +98,20 @@ impl Loaded {
             }
         }
         if let Some(program) = self.program(OWN_DATAGRAMS).filter(|p| p.autoload()) {
-            let link = attach_program(&program, Target::Cgroup, root.as_ref());
+            let link = attach_program(&program, Target::Cgroup, root);
             let fault = |reason| CaptureError::Unavailable { option: "--packets", reason };
             attached.links.extend(link.map_err(fault)?.map(|link| (None, link)));
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
         let first = points.next().expect("there are points");
         for (i, point) in points {
-            self.attach_point(i, point, root.as_ref(), &mut attached);
+            self.attach_point(i, point, root, &mut attached);
         }
         let mask = attached.hooks.iter().fold(0, |mask, hook| mask | 1 << (*hook as u64));
         self.variables.set("hooked", mask)?;
         // Programs at one tracepoint run in the order in which they came.
         self.attach_account("account_close", &mut attached);
-        self.attach_point(first.0, first.1, root.as_ref(), &mut attached);
+        self.attach_point(first.0, first.1, root, &mut attached);
         self.attach_account("account_open", &mut attached);
         attached.status.sort_by_key(|s| Hook::ALL.iter().position(|h| h.name() == s.hook));
         Ok(attached)
@@ -146,7 +152,7 @@ impl Loaded {
         &self,
         at: usize,
         point: &Point,
-        root: Option<&std::io::Result<OwnedFd>>,
+        root: &Result<&Hierarchy, String>,
         attached: &mut Attached,
     ) {
         let served = |hook: &Hook| attached.hooks.contains(hook);
@@ -181,23 +187,38 @@ impl Loaded {
     }
 }
 
+/// The cgroup at which programs see every socket that is recorded, or why there is none: programs
+/// that saw only some of them would give values that look like those of all.
+fn place_for_cgroups(filters: &Filters) -> Result<&'static Hierarchy, String> {
+    let found = cgroup::hierarchy().map_err(str::to_owned)?;
+    match found.part {
+        // What --cgroup names was looked up in this part.
+        Some(id) if filters.cgroups.is_empty() => Err(format!(
+            "cgroup programs would see only the sockets of cgroup {id}, which is the root of this \
+             cgroup namespace and not the host's; with CAP_DAC_READ_SEARCH the host's can be had, \
+             and with --cgroup / only this one is recorded"
+        )),
+        Some(_) | None => Ok(found),
+    }
+}
+
 /// None where there is nothing to attach: an iterator.
 fn attach_program(
     program: &ProgramMut<'_>,
     target: Target,
-    root: Option<&std::io::Result<OwnedFd>>,
+    root: &Result<&Hierarchy, String>,
 ) -> Result<Option<Link>, String> {
     match target {
         Target::Tracepoint(_) | Target::Function(_) => {
             program.attach().map(Some).map_err(|e| format!("{e:#}"))
         }
-        Target::Cgroup => match root {
-            None => Err("cgroup v2 is not mounted".to_owned()),
-            Some(Err(e)) => Err(format!("cannot open the cgroup v2 mount: {e}")),
-            Some(Ok(fd)) => {
-                program.attach_cgroup(fd.as_raw_fd()).map(Some).map_err(|e| e.to_string())
-            }
-        },
+        Target::Cgroup => {
+            let dir = &root.as_ref().map_err(Clone::clone)?.dir;
+            program.attach_cgroup(dir.as_raw_fd()).map(Some).map_err(|e| {
+                let holder = foreign::holder(dir, program.attach_type());
+                holder.map_or_else(|| format!("{e:#}"), |holder| format!("{e:#}: {holder}"))
+            })
+        }
         // Attached to each of them, as they appear.
         Target::Interface | Target::Iterator(_) => Ok(None),
     }

@@ -1,11 +1,11 @@
 //! What only a program in the kernel can tell: the timer frequency, and the recorder's own process
-//! id as the hooks see it.
+//! id and clock as the hooks see them.
 
 use std::{io, net::TcpListener};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, ProgramMut};
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, clock};
 
 /// HZ and the process id.
 #[derive(Clone, Copy, Debug)]
@@ -17,22 +17,42 @@ pub(super) struct Probed {
 /// What kernels are built with: kernel/Kconfig.hz, and those of single architectures.
 const HZ: std::ops::RangeInclusive<u32> = 24..=1200;
 
+/// How often the clocks are compared where nothing says exactly how far they are apart.
+const TRIES: usize = 20;
+
 /// Asks a program that sees the recorder listen, and notes what it saw under the socket's port.
+/// Sets the clock.
 pub(super) fn probe(program: &ProgramMut<'_>, probes: &MapHandle) -> Result<Probed, CaptureError> {
-    const ACTION: &str = "find out the timer frequency";
-    let fault = |e: libbpf_rs::Error| CaptureError::bpf(ACTION, e);
-    let unknown = |what: String| CaptureError::io(ACTION, io::Error::other(what));
-    let _link = program.attach().map_err(fault)?;
+    let _link = program.attach().map_err(|e| CaptureError::bpf(ACTION, e))?;
+    let (probed, seen) = listen(probes)?;
+    if !HZ.contains(&probed.hz) {
+        return Err(unknown(format!("a second of {} jiffies is not believable", probed.hz)));
+    }
+    if !clock::set(seen) {
+        let more = (1..TRIES).map(|_| listen(probes).map(|(_, seen)| seen));
+        clock::set_nearest(&more.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(probed)
+}
+
+const ACTION: &str = "find out the timer frequency";
+
+fn unknown(what: String) -> CaptureError {
+    CaptureError::io(ACTION, io::Error::other(what))
+}
+
+fn listen(probes: &MapHandle) -> Result<(Probed, clock::Seen), CaptureError> {
+    let before_ns = clock::own_ns();
     // Loopback is down in a fresh network namespace.
     let listener = TcpListener::bind("127.0.0.1:0").or_else(|_| TcpListener::bind("0.0.0.0:0"));
+    let after_ns = clock::own_ns();
     let at = listener.and_then(|l| l.local_addr()).map_err(|e| CaptureError::io(ACTION, e))?;
-    let found = probes.lookup(&at.port().to_ne_bytes(), MapFlags::ANY).map_err(fault)?;
-    let words = found.ok_or_else(|| unknown(format!("nobody saw us listen at {at}")))?;
+    let found = probes.lookup(&at.port().to_ne_bytes(), MapFlags::ANY);
+    let found = found.map_err(|e| CaptureError::bpf(ACTION, e))?;
+    let octets = found.ok_or_else(|| unknown(format!("nobody saw us listen at {at}")))?;
     // struct probed of bpf/process.bpf.c
-    let word = |at: usize| u32::from_ne_bytes(words[at..at + 4].try_into().expect("four bytes"));
-    let (hz, own_pid) = (word(0), word(4));
-    if !HZ.contains(&hz) {
-        return Err(unknown(format!("a second of {hz} jiffies is not believable")));
-    }
-    Ok(Probed { hz, own_pid })
+    let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().expect("four"));
+    let host_ns = u64::from_ne_bytes(octets[8..16].try_into().expect("eight"));
+    let probed = Probed { hz: word(0), own_pid: word(4) };
+    Ok((probed, clock::Seen { before_ns, host_ns, after_ns }))
 }

@@ -33,7 +33,7 @@ fn stream_operations() {
         &[
             &[(Var::SegsIn, Op::Set, 5), (Var::SegsIn, Op::Add, 3), (Var::SegsIn, Op::Inc, 0)],
             &[(Var::SegsIn, Op::Dec, 0)],
-            &[(Var::MaxPipeSize, Op::Max, 7), (Var::MaxPipeSize, Op::Max, 3)],
+            &[set(Var::State, 5), (Var::MaxPipeSize, Op::Max, 7), (Var::MaxPipeSize, Op::Max, 3)],
             &[(Var::MinSsthresh, Op::Min, 7), (Var::MinSsthresh, Op::Min, 9)],
         ],
         &[(Var::SegsIn, Some(8)), (Var::MaxPipeSize, Some(7)), (Var::MinSsthresh, Some(7))],
@@ -67,12 +67,14 @@ fn before_the_first_operation() {
             (Var::SegsOut, None),           // the kernel's own counter is not known yet
             (Var::CurCwnd, None),           // nor is a gauge
             (RTT, None),
-            (Var::MaxRTT, Some(0)),
-            (Var::MinRTT, Some(0xffff_ffff)),
-            (Var::MaxPipeSize, Some(0)),
-            (Var::MinSsthresh, Some(0xffff_ffff)),
-            (Var::MinMSS, Some(0xffff_ffff)),
-            (Var::MinRTO, Some(0xffff_ffff)),
+            // Extremes of nothing.
+            (Var::MaxRTT, None),
+            (Var::MinRTT, None),
+            (Var::MaxPipeSize, None),
+            (Var::MinSsthresh, None),
+            (Var::MinMSS, None),
+            (Var::MinRTO, None),
+            (Var::NormalRttm, None), // without a limit
             (Var::CountRTT, Some(0)),
             (Var::HCSumRTT, Some(0)),
             (Var::SndMax, None),
@@ -129,17 +131,24 @@ fn what_is_not_covered_is_null_with_all_that_follows_from_it() {
 
 #[test]
 fn extremes_sum_and_count_of_samples() {
-    check(
-        &[&[set(RTT, 30)], &[set(RTT, 10), set(RTT, 0xffff_fff0)], &[set(RTT, 20)]],
-        &[
-            (RTT, Some(20)),
-            (Var::MaxRTT, Some(0xffff_fff0)),
-            (Var::MinRTT, Some(10)),
-            (Var::CountRTT, Some(4)),
-            (Var::HCSumRTT, Some(0x1_0000_002c)),
-            (Var::SumRTT, Some(0x2c)),
-        ],
-    );
+    const HALF: u64 = 0x7fff_fff8;
+    let samples = [set(RTT, 30), set(RTT, 10), set(RTT, HALF), set(RTT, HALF), set(RTT, 20)];
+    let (out, _) = run(vec![
+        L(lifecycle(Event::Open, 1000, 7)),
+        H(hook(Hook::TcpProbe, 2000, 7, &samples)),
+        // An hour later: no round trip took longer than the connection lived.
+        L(lifecycle(Event::Close, 3_600_000_000_000, 7)),
+    ]);
+    for (var, value) in [
+        (RTT, 20),
+        (Var::MaxRTT, HALF),
+        (Var::MinRTT, 10),
+        (Var::CountRTT, 5),
+        (Var::HCSumRTT, 0x1_0000_002c),
+        (Var::SumRTT, 0x2c),
+    ] {
+        assert_eq!(out.ended[0].row.get(var), Some(value), "{}", var.name());
+    }
 }
 
 #[test]
@@ -147,7 +156,7 @@ fn since_established_counts_from_the_value_in_force() {
     let mss = Var::CurMSS;
     check(
         &[&[set(mss, 9000)], &[set(mss, 536)], &[set(Var::State, 3)]],
-        &[(Var::MaxMSS, Some(0)), (Var::MinMSS, Some(0xffff_ffff))],
+        &[(Var::MaxMSS, None), (Var::MinMSS, None)],
     );
     check(
         &[&[set(mss, 9000)], &[set(mss, 536)], &[set(Var::State, 5)]],
@@ -253,7 +262,7 @@ fn rto_extremes_take_the_value_at_the_end_of_the_record() {
         ],
         &[(Var::MaxRTO, Some(300)), (Var::MinRTO, Some(200))],
     );
-    check(&[&[set(RTT, 1)]], &[(Var::MaxRTO, Some(0)), (Var::MinRTO, Some(0xffff_ffff))]);
+    check(&[&[set(RTT, 1)]], &[(Var::MaxRTO, None), (Var::MinRTO, None)]);
 }
 
 #[test]
@@ -289,7 +298,7 @@ fn the_first_sample_after_a_signal() {
 #[test]
 fn latency_limit() {
     let samples: &[&[_]] = &[&[set(RTT, 99)], &[set(RTT, 100)], &[set(RTT, 101)]];
-    check(samples, &[(Var::NormalRttm, Some(0)), (Var::HighRttm, Some(0))]);
+    check(samples, &[(Var::NormalRttm, None), (Var::HighRttm, None)]);
     let setup = Setup { options: RuleOptions { latency_limit_us: 100 }, ..Setup::default() };
     let row = row_with(&setup, samples);
     assert_eq!((row.get(Var::NormalRttm), row.get(Var::HighRttm)), (Some(2), Some(1)));

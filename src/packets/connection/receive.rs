@@ -2,7 +2,7 @@
 
 use super::Connection;
 use crate::packets::segment::{Segment, after, before};
-use crate::packets::state::{Offer, State};
+use crate::packets::state::{Agreed, Offer, State};
 use crate::schema::{Op, Var};
 
 // errno of Linux.
@@ -13,12 +13,23 @@ const ECONNREFUSED: u32 = 111;
 impl Connection {
     /// We received a segment.
     pub fn received(&mut self, s: &Segment) {
+        self.settle();
+        let last = s.fin && !s.syn && s.payload == 0 && self.rcv_nxt == Some(s.seq);
+        if last && self.state == State::FinWait2 && self.identified && !self.leaving {
+            self.held_fin = Some(Box::new(s.clone()));
+            return;
+        }
+        self.take_in(s);
+    }
+
+    /// A segment that the socket received.
+    pub(super) fn take_in(&mut self, s: &Segment) {
         if self.leaving {
             // Our last ACK is not in the capture; the socket is gone all the same.
             self.missed += 1;
             return self.close(Some(State::FinWait2), 0);
         }
-        let count = s.count(self.agreed().map(|a| a.receive_mss()));
+        let count = self.counted(s, Agreed::receive_mss, &[Var::SegsIn, Var::DataSegsIn]);
         self.segs_in += count;
         self.set(Var::SegsIn, self.segs_in);
         if s.payload > 0 {
@@ -47,7 +58,10 @@ impl Connection {
     }
 
     fn received_in_syn_sent(&mut self, s: &Segment) {
-        let acked = s.ack && self.snd_nxt == Some(s.ack_seq);
+        // tcp_rcv_synsent_state_process() of Linux 6.18: with Fast Open, any part of the data.
+        let acked = s.ack
+            && self.snd_una.is_some_and(|una| after(s.ack_seq, una))
+            && self.snd_nxt.is_some_and(|nxt| !after(s.ack_seq, nxt));
         if s.rst {
             if acked {
                 self.close(Some(State::SynSent), ECONNREFUSED);
@@ -59,6 +73,7 @@ impl Connection {
         }
         self.irs = Some(s.seq);
         self.theirs = Some(Offer::of(s));
+        self.ts_recent = s.options.timestamps.map(|(value, _)| value);
         let rcv_nxt = s.seq.wrapping_add(1);
         self.rcv_nxt = Some(rcv_nxt);
         self.rcv_wup = Some(rcv_nxt);
@@ -68,6 +83,9 @@ impl Connection {
         self.received_window(u64::from(s.window));
         self.identify();
         if s.ack {
+            // Data that comes with it is taken where Fast Open was asked for
+            // (tcp_rcv_fastopen_synack()): our acknowledgment shows it.
+            self.syn_ack_end = Some(s.end());
             self.acknowledged(s.ack_seq);
             self.become_established();
         } else {
@@ -84,19 +102,68 @@ impl Connection {
             self.op(Var::DupAcksIn, Op::Inc, 1);
         }
         if s.rst {
-            // RFC 5961: any other sequence number is answered with a challenge.
-            if self.rcv_nxt.is_none_or(|nxt| nxt == s.seq) {
+            if self.is_reset_by(s) {
                 let errno = if self.state == State::CloseWait { EPIPE } else { ECONNRESET };
                 self.close(Some(self.state), errno);
             }
             return;
         }
-        if s.syn || !self.is_acceptable(s) || !s.ack {
+        if self.is_discarded_by_paws(s) || !self.is_acceptable(s) || !s.ack {
             return;
         }
-        self.acknowledgment(s);
-        if self.closed.is_none() {
+        self.remember_timestamp(s);
+        // Of a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
+        // answered with a challenge.
+        let answer = establishes
+            && self.active == 1
+            && s.payload == 0
+            && self.rcv_nxt == Some(s.end())
+            && self.snd_nxt == Some(s.ack_seq);
+        if s.syn && !answer {
+            return;
+        }
+        if self.acknowledgment(s) && self.closed.is_none() {
             self.data(s);
+        }
+    }
+
+    /// Whether a reset is taken for one, by tcp_validate_incoming() and tcp_reset_check() of Linux
+    /// 6.18. Any other is answered with a challenge (RFC 5961, 3.2), or not at all.
+    fn is_reset_by(&self, s: &Segment) -> bool {
+        let Some(nxt) = self.rcv_nxt else { return true };
+        // After a FIN, its own number too: macOS sends that.
+        let after_fin = matches!(self.state, State::CloseWait | State::LastAck | State::Closing);
+        if s.seq == nxt || after_fin && s.seq == nxt.wrapping_sub(1) {
+            return true;
+        }
+        // The right edge of what was selectively acknowledged.
+        let sack = self.agreed().is_some_and(|a| a.sack());
+        sack && !self.queue.is_empty()
+            && s.seq == nxt.wrapping_add(self.queue.span(nxt))
+            && self.is_acceptable(s)
+    }
+
+    /// tcp_paws_discard() of Linux 6.18: a timestamp more than a tick older than the last in
+    /// sequence. A pure acknowledgment in sequence that repeats the last passes
+    /// (tcp_disordered_ack()).
+    fn is_discarded_by_paws(&self, s: &Segment) -> bool {
+        let (Some((value, _)), Some(recent)) = (s.options.timestamps, self.ts_recent) else {
+            return false;
+        };
+        let old =
+            self.agreed().is_some_and(|a| a.timestamps()) && before(value.wrapping_add(1), recent);
+        let bare = s.end() == s.seq && self.rcv_nxt == Some(s.seq);
+        old && !(bare && self.snd_una == Some(s.ack_seq))
+    }
+
+    /// tcp_replace_ts_recent().
+    fn remember_timestamp(&mut self, s: &Segment) {
+        let next = self.rcv_wup.is_none_or(|wup| !after(s.seq, wup));
+        if let Some((value, _)) = s.options.timestamps
+            && next
+            && self.ts_recent.is_none_or(|recent| !before(value, recent))
+        {
+            self.ts_recent = Some(value);
         }
     }
 
@@ -111,9 +178,12 @@ impl Connection {
         !old && !beyond
     }
 
-    /// tcp_ack().
-    fn acknowledgment(&mut self, s: &Segment) {
+    /// tcp_ack(); false if the segment is dropped for what it acknowledges.
+    fn acknowledgment(&mut self, s: &Segment) -> bool {
         let (una, nxt) = (self.snd_una, self.snd_nxt);
+        if self.max_window > 0 && self.acknowledges_nonsense(s.ack_seq) {
+            return false;
+        }
         if nxt.is_none_or(|nxt| after(s.ack_seq, nxt)) {
             // The peer has what we were not seen to send.
             self.missed += u64::from(nxt.is_some());
@@ -122,9 +192,11 @@ impl Connection {
         }
         if !s.options.sack.is_empty() {
             self.sack(s);
+        } else if s.options.cut && self.agreed().is_none_or(|a| a.may_sack()) {
+            self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
         }
         if una.is_some_and(|una| before(s.ack_seq, una)) {
-            return;
+            return true;
         }
         if self.state == State::SynReceived {
             self.window_update(s, true);
@@ -149,6 +221,17 @@ impl Connection {
                 | State::CloseWait => {}
             }
         }
+        true
+    }
+
+    /// Linux 6.18 drops what acknowledges more than was sent, or less than a window ago: it is of
+    /// another connection. What the capture lacks may be in between, as much as the peer's window
+    /// takes.
+    fn acknowledges_nonsense(&self, ack_seq: u32) -> bool {
+        let beyond = self.snd_nxt.map_or(0, |nxt| ack_seq.wrapping_sub(nxt) as i32);
+        let behind = self.snd_una.map_or(0, |una| una.wrapping_sub(ack_seq) as i32);
+        i64::from(beyond) > self.max_window as i64
+            || i64::from(behind) > self.max_window.min(self.acked) as i64
     }
 
     fn acknowledged(&mut self, ack_seq: u32) {
@@ -166,7 +249,7 @@ impl Connection {
 
     /// tcp_may_update_window().
     fn window_update(&mut self, s: &Segment, advances: bool) {
-        let Some(agreed) = self.agreed() else { return };
+        let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) else { return };
         let window = u64::from(s.window) << agreed.their_shift();
         let newer = self.snd_wl1.is_none_or(|wl1| after(s.seq, wl1));
         let wider = self.snd_wl1 == Some(s.seq) && self.rwin_rcvd.is_none_or(|old| window > old);
@@ -188,6 +271,9 @@ impl Connection {
         let Some(mss) = self.agreed().map(|a| a.send_mss()) else { return };
         let length = end.wrapping_sub(start);
         // tcp_dsack_seen(): no such stretch can have been sent.
+        if dsack && !self.agreed().is_some_and(|a| a.knows_mss()) {
+            self.unread.push(Var::DSACKDups);
+        }
         if dsack && before(start, end) && u64::from(length) <= self.max_window {
             self.dsack_dups += u64::from(length.div_ceil(mss.max(1)));
             self.set(Var::DSACKDups, self.dsack_dups);

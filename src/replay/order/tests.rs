@@ -40,6 +40,8 @@ impl Consumer for Seen {
     }
     fn missed(&mut self, _: &Header, _: u64) {}
 
+    fn unread(&mut self, _: &Header, _: &[Var]) {}
+
     fn reached(&mut self, ts_ns: u64) {
         self.1 = self.1.max(ts_ns);
     }

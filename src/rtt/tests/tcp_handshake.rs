@@ -61,3 +61,14 @@ fn ends_used_again() {
     }
     assert_eq!(s.rtts(M), [40, 5, 40, 5]);
 }
+
+#[test]
+fn a_reset_is_no_answer_and_ends_the_wait_for_one() {
+    // A scanner: ten seconds later its program makes up data for the handshake it never had.
+    let mut s = Script::tcp();
+    s.segment(0, Way::Forth, &tcp(SYN, 100, 0));
+    s.segment(40, Way::Back, &tcp(SYN | ACK, 7, 101));
+    s.segment(50, Way::Forth, &tcp(RST, 101, 0));
+    s.segment(10_000_000, Way::Forth, &Tcp { payload: 50, ..tcp(ACK, 101, 8) });
+    assert_eq!(s.rtts(M), [40]);
+}

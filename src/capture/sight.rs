@@ -1,0 +1,92 @@
+//! What narrows what the recorder sees, found when it starts: said at once, and kept in the manifest.
+
+mod namespaces;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use self::namespaces::unseen;
+
+use crate::{
+    log::{HookStatus, NotSeen},
+    schema::{Hook, Quality, Var},
+};
+
+/// Why a hook is not attached though it could be: nobody has to be told.
+pub(super) const ON_REQUEST: &[&str] = &[LEFT_OUT, NO_FUNCTIONS];
+/// The reason of `--without`.
+pub(super) const LEFT_OUT: &str = "left out on request";
+/// The reason of `--hooks tracepoint`.
+pub(super) const NO_FUNCTIONS: &str = "function hooks are not in the tracepoint set";
+
+/// The variables that cannot be recorded since hooks are missing, by the reason for that.
+pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen> {
+    let mut by_reason: BTreeMap<&str, (BTreeSet<&str>, Vec<String>)> = BTreeMap::new();
+    for var in Var::ALL {
+        if var.source(attached).is_some_and(|source| source.quality != Quality::Missing) {
+            continue;
+        }
+        // The source that needs least, of those that give it.
+        let mut sources = var.def().sources.iter().rev();
+        let least = sources.find(|source| source.quality != Quality::Missing);
+        let needs = least.map_or(&[][..], |source| source.needs);
+        for hook in needs.iter().filter(|hook| !attached.contains(hook)) {
+            let reason = status.iter().find(|s| s.hook == hook.name() && !s.attached);
+            let reason = reason.and_then(|s| s.reason.as_deref()).unwrap_or("no reason is known");
+            let (hooks, variables) = by_reason.entry(reason).or_default();
+            hooks.insert(hook.name());
+            if variables.last().is_none_or(|last| last != var.name()) {
+                variables.push(var.name().to_owned());
+            }
+        }
+    }
+    let wanted = by_reason.into_iter().filter(|(reason, _)| !ON_REQUEST.contains(reason));
+    wanted
+        .map(|(reason, (hooks, variables))| {
+            let hooks: Vec<_> = hooks.into_iter().collect();
+            let plural = if hooks.len() == 1 { "" } else { "s" };
+            NotSeen {
+                by: "hooks".to_owned(),
+                what: format!(
+                    "{} of {} variables cannot be recorded, without the hook{plural} {}: {reason}",
+                    variables.len(),
+                    Var::ALL.len(),
+                    hooks.join(", ")
+                ),
+                variables,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(hook: Hook, reason: &str) -> HookStatus {
+        HookStatus {
+            hook: hook.name().to_owned(),
+            reason: Some(reason.to_owned()),
+            ..HookStatus::default()
+        }
+    }
+
+    #[test]
+    fn variables_stand_with_the_reason_that_costs_them() {
+        let without = [Hook::Egress, Hook::Handshake];
+        let attached: Vec<_> =
+            Hook::ALL.iter().copied().filter(|hook| !without.contains(hook)).collect();
+        let all = without.map(|hook| status(hook, "no cgroup"));
+        let found = of_hooks(&attached, &all);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].variables.iter().any(|name| name == "CurRwinSent"), "{found:?}");
+        let lost = Var::ALL.iter().filter(|v| v.source(&attached).is_none()).count();
+        assert!(lost > 10, "{lost}");
+        assert_eq!(found[0].variables.len(), lost);
+        let words = format!("{lost} of {} variables cannot be recorded", Var::ALL.len());
+        assert!(found[0].what.starts_with(&words), "{found:?}");
+        assert!(found[0].what.ends_with(": no cgroup"), "{found:?}");
+        let asked = without.map(|hook| status(hook, LEFT_OUT));
+        assert_eq!(of_hooks(&attached, &asked), [], "nobody has to be told");
+        assert_eq!(of_hooks(Hook::ALL, &[]), []);
+    }
+}

@@ -1,0 +1,96 @@
+//! Hooks that never fired although the connection's counters moved: what only they could see is not
+//! known of it, whatever the recorder believed when it started.
+
+use super::slot::Slot;
+use crate::schema::{Hook, Var};
+
+/// Hooks of a connection that were silent against the evidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silent {
+    /// Segments were sent, and none was seen.
+    pub egress: bool,
+    /// Segments were received and accepted, and none was seen.
+    pub receive: bool,
+}
+
+impl Silent {
+    /// Whether all hooks that had something to see were heard.
+    pub const fn is_none(self) -> bool {
+        !self.egress && !self.receive
+    }
+
+    /// The hooks.
+    pub fn hooks(self) -> impl Iterator<Item = Hook> {
+        let egress = self.egress.then_some(Hook::Egress);
+        let receive = self.receive.then_some([Hook::TcpProbe, Hook::ParseHdr]);
+        egress.into_iter().chain(receive.into_iter().flatten())
+    }
+}
+
+/// Counters of the kernel that only move when segments do. All are read together.
+#[derive(Clone, Copy, Debug)]
+struct Counters {
+    segments_out: u64,
+    data_segments_in: u64,
+    octets_received: u64,
+    octets_acked: u64,
+}
+
+impl Counters {
+    /// None as long as the kernel's counters are not known.
+    fn of(slot: &Slot) -> Option<Self> {
+        Some(Self {
+            segments_out: slot.get(Var::SegsOut)?,
+            data_segments_in: slot.get(Var::DataSegsIn)?,
+            octets_received: slot.get(Var::HCThruOctetsReceived)?,
+            octets_acked: slot.get(Var::HCThruOctetsAcked)?,
+        })
+    }
+}
+
+/// What was heard of a connection, and the counters it is held against.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// Bit per hook.
+    hooks: u64,
+    /// The counters when the connection was established, or when it was first seen so. The
+    /// handshake's own segments, which not every hook sees, are in them.
+    since: Option<Counters>,
+}
+
+impl Heard {
+    /// A record of a hook has been applied.
+    pub fn record(&mut self, hook: Hook, slot: &Slot) {
+        self.hooks |= 1 << hook as u8;
+        if self.since.is_none() && slot.established {
+            self.since = Counters::of(slot);
+        }
+    }
+
+    fn any(&self, hooks: &[Hook]) -> bool {
+        hooks.iter().any(|&hook| self.hooks >> hook as u8 & 1 != 0)
+    }
+
+    /// The hooks of those attached that were silent. The first segment that a hook sees always makes
+    /// a record: its TTL, or its TOS octet, is new.
+    pub fn silent(&self, attached: &[Hook], slot: &Slot) -> Silent {
+        let Some(now) = Counters::of(slot) else { return Silent::default() };
+        let has = |hook: Hook| attached.contains(&hook);
+        // Before ESTABLISHED, a connection that we open has sent its SYN.
+        let sent = self.since.map_or(0, |since| since.segments_out);
+        // What a segment acknowledges or brings in order has passed all checks, and every hook that
+        // segments pass stands before or behind these.
+        let accepted = self.since.is_some_and(|since| {
+            now.octets_acked > since.octets_acked
+                || (now.data_segments_in > since.data_segments_in
+                    && now.octets_received > since.octets_received)
+        });
+        Silent {
+            egress: has(Hook::Egress) && now.segments_out > sent && !self.any(&[Hook::Egress]),
+            receive: has(Hook::TcpProbe)
+                && has(Hook::ParseHdr)
+                && accepted
+                && !self.any(&[Hook::TcpProbe, Hook::ParseHdr]),
+        }
+    }
+}

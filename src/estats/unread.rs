@@ -1,0 +1,29 @@
+//! Variables of a connection that nobody can know: the capture has cut what they follow from.
+
+use super::bits::Bits;
+use super::rules;
+use super::slot::Row;
+use crate::schema::{Apply, Var};
+
+/// Adds a variable, and all that follow from it.
+pub(super) fn insert(unread: &mut Bits, var: Var) {
+    if unread.has(var) {
+        return;
+    }
+    unread.insert(var);
+    for &target in Var::ALL {
+        let Apply::Derived(rule) = target.def().apply else { continue };
+        if rules::needs(rule).into_iter().flatten().any(|source| source == var) {
+            insert(unread, target);
+        }
+    }
+}
+
+/// Takes them out of a row.
+pub(super) fn forget(row: &mut Row, unread: &Bits) {
+    for &var in Var::ALL {
+        if unread.has(var) {
+            row.forget(var);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Everything that a recording's files say, frame by frame: the ground on which [`super::verify`] and
+//! [`super::survey`] stand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt16Array, UInt64Array};
+
+use super::batch::{HookBatch, HookNames, unknown_rows};
+use super::check::{Checked, Marks, Piece, check};
+use super::ledger::{self, DroppedRows, Names, RawRow};
+use super::ranges::Ranges;
+use super::reader::Recording;
+use super::report::{FileReport, Finding};
+use super::sockets::SocketRow;
+use super::stream::{Stream, column, hook_by_name};
+use super::{LedgerRow, LogError, rows};
+use crate::schema::Hook;
+use crate::wire::{Event, NO_CPU};
+
+/// Frames per CPU and stream of which time and number are kept, to find the last that is proven;
+/// frames are written once a second or fuller, so these reach back further than any flush.
+const RECENT: usize = 1024;
+
+/// What one stream says about one CPU.
+#[derive(Debug, Default)]
+struct Seen {
+    numbers: Ranges,
+    /// Largest time and number of the last frames.
+    recent: VecDeque<(u64, u64)>,
+    /// Whether the frame being read has an entry yet.
+    in_frame: bool,
+}
+
+impl Seen {
+    fn row(&mut self, ts: u64, seq: u64) {
+        self.numbers.insert(seq, ts);
+        match self.recent.back_mut() {
+            Some(last) if self.in_frame => *last = (last.0.max(ts), last.1.max(seq)),
+            Some(_) | None => {
+                if self.recent.len() == RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back((ts, seq));
+                self.in_frame = true;
+            }
+        }
+    }
+}
+
+/// One segment of a stream.
+#[derive(Debug)]
+pub struct SegmentScan {
+    /// Number in the name of the file, which need not be there.
+    pub number: u32,
+    /// The same, if the file is there.
+    pub file: Option<u32>,
+    /// The number that it should have.
+    pub place: u32,
+    pub pieces: Vec<Piece>,
+    /// Nothing is missing at its end.
+    pub ended: bool,
+    /// The recording and the number that the segment itself names.
+    pub names: Option<(String, u32)>,
+    /// Time of the last marker.
+    pub drained_ns: u64,
+    cpus: Vec<Seen>,
+}
+
+impl SegmentScan {
+    pub const fn new(number: u32) -> Self {
+        Self {
+            number,
+            file: Some(number),
+            place: number,
+            pieces: Vec::new(),
+            ended: false,
+            names: None,
+            drained_ns: 0,
+            cpus: Vec::new(),
+        }
+    }
+
+    /// Takes in the numbers and marks of a batch.
+    fn batch(&mut self, batch: &RecordBatch) -> Result<Marks, String> {
+        let ts: &UInt64Array = column(batch, "ts_ns")?;
+        let cpu: &UInt16Array = column(batch, "cpu")?;
+        let seq: &UInt64Array = column(batch, "seq")?;
+        let hook: Names<'_, Hook> = Names::new(batch, "hook", hook_by_name)?;
+        let mut marks = Marks::default();
+        self.cpus.iter_mut().for_each(|c| c.in_frame = false);
+        for (i, ((ts, cpu), seq)) in
+            ts.values().iter().zip(cpu.values()).zip(seq.values()).enumerate()
+        {
+            if *cpu == NO_CPU {
+                if hook.get(i) == Some(Hook::Drain) {
+                    marks.add(*ts);
+                }
+                continue;
+            }
+            let cpu = usize::from(*cpu);
+            if cpu >= self.cpus.len() {
+                self.cpus.resize_with(cpu + 1, Seen::default);
+            }
+            self.cpus[cpu].row(*ts, *seq);
+        }
+        self.drained_ns = self.drained_ns.max(marks.last.unwrap_or(0));
+        Ok(marks)
+    }
+
+    pub fn first_mark(&self) -> Option<u64> {
+        self.pieces.iter().find_map(|piece| match piece {
+            Piece::Read(marks) => marks.first,
+            Piece::Hole(_) => None,
+        })
+    }
+
+    /// Whether a number stands in both.
+    pub fn shares_numbers(&self, other: &Self) -> bool {
+        self.cpus.iter().zip(&other.cpus).any(|(a, b)| {
+            let within = a.numbers.duplicates + b.numbers.duplicates;
+            Ranges::union([&a.numbers, &b.numbers]).duplicates > within
+        })
+    }
+
+    /// One more than the largest number of each CPU.
+    pub fn ends(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.cpus.iter().enumerate().map(|(cpu, seen)| (cpu as u16, seen.numbers.end()))
+    }
+}
+
+/// One stream.
+#[derive(Debug)]
+pub struct StreamScan {
+    pub stream: Stream,
+    /// In the order in which they are read; at first that of their numbers.
+    pub segments: Vec<SegmentScan>,
+}
+
+impl StreamScan {
+    /// CPUs up to the largest that has records.
+    pub fn cpus(&self) -> impl Iterator<Item = u16> {
+        0..self.segments.iter().map(|s| s.cpus.len()).max().unwrap_or(0) as u16
+    }
+
+    pub fn numbers(&self, cpu: u16) -> impl Iterator<Item = &Ranges> {
+        let of = move |s: &SegmentScan| usize::from(cpu) < s.cpus.len();
+        let segments = self.segments.iter().filter(move |s| of(s));
+        segments.map(move |s| &s.cpus[usize::from(cpu)].numbers)
+    }
+
+    /// Time of the last marker.
+    pub fn drained_ns(&self) -> u64 {
+        self.segments.iter().map(|s| s.drained_ns).max().unwrap_or(0)
+    }
+
+    /// One more than the largest number among frames that ended before `cut_ns`.
+    pub fn proven(&self, cpu: u16, cut_ns: u64) -> u64 {
+        let cpus = self.segments.iter().filter_map(|s| s.cpus.get(usize::from(cpu)));
+        let recent = cpus.flat_map(|c| &c.recent);
+        let before = recent.filter(|(ts, _)| *ts < cut_ns).map(|(_, seq)| seq.saturating_add(1));
+        before.max().unwrap_or(0)
+    }
+}
+
+/// What the ledger says.
+#[derive(Debug, Default)]
+pub struct LedgerScan {
+    /// Records lost, by CPU and hook.
+    pub lost: BTreeMap<(u16, &'static str), u64>,
+    /// Records left out when the recording was made from another, by CPU.
+    pub left_out: BTreeMap<u16, u64>,
+    /// The last time and count of numbers given out, by CPU.
+    pub emitted: BTreeMap<u16, (u64, u64)>,
+    /// Segments removed by --max-size.
+    pub removed: BTreeSet<u32>,
+    removed_rows: Vec<DroppedRows>,
+    pub snapshots_drained_ns: u64,
+}
+
+impl LedgerScan {
+    pub fn row(&mut self, row: &RawRow) {
+        match row {
+            RawRow::Row(LedgerRow::Loss { cpu, lost, hook, .. }) => {
+                let sum = self.lost.entry((*cpu, hook.name())).or_default();
+                *sum = sum.saturating_add(*lost);
+            }
+            RawRow::Row(LedgerRow::Emitted { ts_ns, cpu, emitted }) => {
+                let last = self.emitted.entry(*cpu).or_default();
+                *last = (*last).max((*ts_ns, *emitted));
+            }
+            RawRow::Row(LedgerRow::Dropped { segment, .. }) => {
+                self.removed.insert(*segment);
+            }
+            RawRow::Row(LedgerRow::LeftOut { cpu, count, .. }) => {
+                let sum = self.left_out.entry(*cpu).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+            RawRow::DroppedRows(rows) => self.removed_rows.push(*rows),
+            RawRow::SnapshotsDrained(ts_ns) => {
+                self.snapshots_drained_ns = self.snapshots_drained_ns.max(*ts_ns);
+            }
+            RawRow::Row(
+                LedgerRow::Clock(..)
+                | LedgerRow::RingFill { .. }
+                | LedgerRow::MapFailure { .. }
+                | LedgerRow::LateDrain { .. }
+                | LedgerRow::Skipped { .. }
+                | LedgerRow::LatePoll { .. }
+                | LedgerRow::SlowPoll { .. }
+                | LedgerRow::Missing { .. }
+                | LedgerRow::NotIp { .. }
+                | LedgerRow::Malformed { .. },
+            )
+            | RawRow::Unknown => {}
+        }
+    }
+
+    /// Records lost on a CPU.
+    pub fn lost_on(&self, cpu: u16) -> u64 {
+        let of = self.lost.iter().filter(|((on, _), _)| *on == cpu);
+        of.fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// Rows of a CPU in segments that are really gone.
+    pub fn removed_rows(&self, cpu: u16, present: &[u32]) -> u64 {
+        let gone = |r: &&DroppedRows| r.cpu == cpu && present.binary_search(&r.segment).is_err();
+        let rows = self.removed_rows.iter().filter(gone).map(|r| r.rows);
+        rows.fold(0, u64::saturating_add)
+    }
+}
+
+/// All files of a recording.
+#[derive(Debug)]
+pub struct Scan {
+    pub files: Vec<FileReport>,
+    pub findings: Vec<Finding>,
+    /// Rows with names that this build does not know.
+    pub unknown: u64,
+    /// Hooks, connections, packets and sockets.
+    pub streams: [StreamScan; 4],
+    pub ledger: LedgerScan,
+    /// Its segment, whose marks are clock samples: each ends an account.
+    pub ledger_segment: Option<SegmentScan>,
+    /// Lifecycle records that begin a connection.
+    pub begun: u64,
+}
+
+/// Reads every file.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
+    let mut scan = Scan {
+        files: Vec::new(),
+        findings: Vec::new(),
+        unknown: 0,
+        streams: [Stream::Hooks, Stream::Connections, Stream::Packets, Stream::Sockets]
+            .map(|stream| StreamScan { stream, segments: Vec::new() }),
+        ledger: LedgerScan::default(),
+        ledger_segment: None,
+        begun: 0,
+    };
+    let (mut unknown, mut ledger) = (0, LedgerScan::default());
+    for number in recording.segments(Stream::Ledger)? {
+        let mut segment = SegmentScan::new(number);
+        let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
+            let mut marks = Marks::default();
+            for row in ledger::decode(batch)? {
+                unknown += u64::from(row == RawRow::Unknown);
+                if let RawRow::Row(LedgerRow::Clock(ts_ns, _)) = &row {
+                    marks.add(*ts_ns);
+                }
+                ledger.row(&row);
+            }
+            Ok(marks)
+        })?;
+        scan.take(&mut segment, checked);
+        scan.ledger_segment.get_or_insert(segment);
+    }
+    let mut begun = 0;
+    for i in 0..scan.streams.len() {
+        let stream = scan.streams[i].stream;
+        for number in recording.segments(stream)? {
+            let mut segment = SegmentScan::new(number);
+            let checked = segment_of(recording, stream, number, &mut |batch| {
+                unknown += match stream {
+                    Stream::Hooks => {
+                        HookBatch::new(batch, Arc::new(HookNames::new(batch)?))?;
+                        unknown_rows(batch)?
+                    }
+                    Stream::Connections => {
+                        let rows = rows::decode(batch)?;
+                        let begins = |e| matches!(e, Event::Open | Event::Baseline);
+                        begun += rows.iter().flatten().filter(|r| begins(r.event)).count() as u64;
+                        rows.iter().filter(|row| row.is_none()).count() as u64
+                    }
+                    Stream::Packets => {
+                        let rows = super::packets::decode(batch)?;
+                        rows.iter().filter(|row| row.is_none()).count() as u64
+                    }
+                    Stream::Sockets => {
+                        let rows = super::sockets::decode(batch)?;
+                        rows.iter().filter(|row| **row == SocketRow::Unknown).count() as u64
+                    }
+                    Stream::Ledger => 0,
+                };
+                segment.batch(batch)
+            })?;
+            scan.take(&mut segment, checked);
+            scan.streams[i].segments.push(segment);
+        }
+    }
+    (scan.unknown, scan.ledger, scan.begun) = (unknown, ledger, begun);
+    Ok(scan)
+}
+
+fn segment_of(
+    recording: &Recording,
+    stream: Stream,
+    number: u32,
+    visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
+) -> Result<Checked, LogError> {
+    let name = stream.file_name(number);
+    check(recording.open_segment(recording.dir().join(&name))?, &name, visit)
+}
+
+impl Scan {
+    fn take(&mut self, segment: &mut SegmentScan, checked: Checked) {
+        self.files.push(checked.report);
+        self.findings.extend(checked.findings);
+        segment.pieces = checked.pieces;
+        segment.ended = checked.ended;
+        segment.names = checked.names;
+    }
+
+    /// The stream of that name.
+    pub fn stream(&self, stream: Stream) -> Option<&StreamScan> {
+        self.streams.iter().find(|s| s.stream == stream)
+    }
+
+    /// All CPUs of which anything is said in the files.
+    pub fn cpus(&self) -> BTreeSet<u16> {
+        let mut cpus: BTreeSet<u16> = self.ledger.emitted.keys().copied().collect();
+        cpus.extend(self.ledger.lost.keys().map(|(cpu, _)| cpu));
+        cpus.extend(self.ledger.left_out.keys());
+        self.streams.iter().for_each(|s| cpus.extend(s.cpus()));
+        cpus
+    }
+
+    /// The numbers of a CPU over all streams.
+    pub fn numbers(&self, cpu: u16) -> Ranges {
+        Ranges::union(self.streams.iter().flat_map(|s| s.numbers(cpu)))
+    }
+}

@@ -1,0 +1,290 @@
+//! What is missing from a recording, before it is read.
+//!
+//! A recording that lists its segments is proved by their bytes. Any other, and one whose bytes are
+//! not those, is read frame by frame: frames that cannot be read, files that end too early, segments
+//! that are absent or in another's place are holes in their streams, and numbers of a CPU that are
+//! neither there nor explained are missing wherever they were. When a hole was filled follows from the
+//! marks around it: everything made before a mark, but for the slack, stands before it, and nothing
+//! behind a hole's second mark can have been meant for it.
+
+mod account;
+mod place;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::crc::crc32_on;
+use super::ledger::Ring;
+use super::reader::Recording;
+use super::report::Finding;
+use super::scan::scan;
+use super::stream::Stream;
+use super::{LedgerRow, LogError, Manifest};
+
+pub use place::place;
+
+/// A task can be preempted between reading the clock and handing over its record: a record may be
+/// this much older than a marker that comes before it.
+pub const SLACK_NS: u64 = 100_000_000;
+
+/// Records that were made and are not in the files, and that the recorder did not count as lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The ring they came through, which tells what they were.
+    pub ring: Ring,
+    /// They were made from this time on, CLOCK_MONOTONIC.
+    pub since_ns: u64,
+    /// Until this one; the largest if to the end.
+    pub until_ns: u64,
+    /// How many; 1 where nobody knows.
+    pub records: u64,
+}
+
+/// Why a recording has no end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The recorder was killed, or is still at work.
+    Recorder,
+    /// The import was.
+    Import,
+    /// `cut`, `merge` or `anonymize` was.
+    Made(String),
+    /// It was made of one that has none.
+    Original,
+}
+
+/// What [`Recording::survey`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The directory, as it was named.
+    dir: PathBuf,
+    /// What is wrong with the files.
+    pub findings: Vec<Finding>,
+    /// Why there is no end, if there is none.
+    pub unfinished: Option<Unfinished>,
+    /// What is missing.
+    pub missing: Vec<Missing>,
+    /// How many records are, if that is known.
+    pub records: Option<u64>,
+    /// Connections whose beginning is not there, if that is known.
+    pub connections: Option<u64>,
+    /// Losses that the totals have and the ledger has not.
+    pub(crate) restored: Vec<LedgerRow>,
+    /// Logged records that are missing, by CPU.
+    pub(crate) missing_on: BTreeMap<u16, u64>,
+    /// The segments to be read of each stream, in this order.
+    order: Vec<(Stream, Vec<u32>)>,
+    /// Of the manifest and all segments: another recording, or a changed one, has another.
+    pub fingerprint: String,
+}
+
+impl Survey {
+    /// Whether nothing is missing or wrong.
+    pub fn is_whole(&self) -> bool {
+        self.findings.is_empty() && self.missing.is_empty() && self.unfinished.is_none()
+    }
+
+    pub(super) fn order(&self, stream: Stream) -> &[u32] {
+        self.order.iter().find(|(of, _)| *of == stream).map_or(&[], |(_, numbers)| numbers)
+    }
+}
+
+/// One sentence for the person who reads the recording; of a whole one nothing.
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = self.dir.display();
+        // That there is no end is said in other words.
+        let is_end = |finding: &&Finding| {
+            !matches!(finding, Finding::NotClosed)
+                && (self.unfinished.is_none() || !matches!(finding, Finding::Truncated { .. }))
+        };
+        let findings: Vec<_> = self.findings.iter().filter(is_end).collect();
+        match &self.unfinished {
+            None => write!(f, "{dir} is not whole")?,
+            Some(Unfinished::Recorder) => {
+                write!(f, "{dir} was not closed: the recorder was killed, or is still at work")?;
+            }
+            Some(Unfinished::Import) => {
+                write!(
+                    f,
+                    "{dir} is unfinished: the import was interrupted, import the capture again"
+                )?;
+            }
+            Some(Unfinished::Made(by)) => {
+                write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
+            }
+            Some(Unfinished::Original) => {
+                write!(f, "{dir} was made of a recording that was not closed")?;
+            }
+        }
+        if let [first, rest @ ..] = &findings[..] {
+            write!(f, ": {first}")?;
+            match rest.len() {
+                0 => {}
+                1 => f.write_str(", and one finding more")?,
+                n => write!(f, ", and {n} findings more")?,
+            }
+        }
+        if self.missing.is_empty() {
+            return f.write_str("; no record is missing");
+        }
+        match self.records {
+            Some(1) => f.write_str("; 1 record is missing")?,
+            Some(n) => write!(f, "; {n} records are missing")?,
+            None => f.write_str("; how many records are missing is not known")?,
+        }
+        f.write_str(", rows they may belong to are marked lossy")?;
+        match self.connections {
+            Some(0) => Ok(()),
+            Some(n) => write!(f, ", and {n} connections have no row, or one without its beginning"),
+            None => f.write_str(", and whole connections may have no row"),
+        }
+    }
+}
+
+/// A file of the recording as it is.
+struct Found {
+    stream: Stream,
+    number: u32,
+    bytes: u64,
+    crc32: u32,
+}
+
+/// Surveys a recording.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
+    let manifest = recording.manifest();
+    let found = files(recording)?;
+    let fingerprint = fingerprint(recording.dir(), &found)?;
+    let dir = recording.dir().to_owned();
+    if is_proved(manifest, &found) {
+        let order = Stream::ALL.map(|stream| {
+            let of = found.iter().filter(|f| f.stream == stream);
+            (stream, of.map(|f| f.number).collect())
+        });
+        return Ok(Survey { dir, order: order.into(), fingerprint, ..Survey::default() });
+    }
+    let mut scan = scan(recording)?;
+    let placed = place(recording, &mut scan)?;
+    let mut findings = std::mem::take(&mut scan.findings);
+    findings.extend(placed);
+    changed(manifest, &found, &mut findings);
+    let mut order: Vec<_> = scan
+        .streams
+        .iter()
+        .map(|s| (s.stream, s.segments.iter().filter_map(|s| s.file).collect()))
+        .collect();
+    order.push((Stream::Ledger, recording.segments(Stream::Ledger)?));
+    let mut survey = Survey { dir, findings, order, fingerprint, ..Survey::default() };
+    survey.unfinished = unfinished(manifest);
+    account::account(recording, &scan, &mut survey)?;
+    Ok(survey)
+}
+
+fn unfinished(manifest: &Manifest) -> Option<Unfinished> {
+    if manifest.totals.is_some() {
+        return None;
+    }
+    Some(match (manifest.derived.last(), &manifest.import) {
+        // The list of segments is written at the end.
+        _ if !manifest.segments.is_empty() => Unfinished::Original,
+        (Some(step), _) => Unfinished::Made(step.by.clone()),
+        (None, Some(_)) => Unfinished::Import,
+        (None, None) => Unfinished::Recorder,
+    })
+}
+
+/// All segments with the CRC-32 of their bytes.
+fn files(recording: &Recording) -> Result<Vec<Found>, LogError> {
+    let mut found = Vec::new();
+    let mut chunk = vec![0; 1 << 18];
+    for stream in Stream::ALL {
+        for number in recording.segments(stream)? {
+            let path = recording.dir().join(stream.file_name(number));
+            let (bytes, crc32) = crc_of(&path, &mut chunk)?;
+            found.push(Found { stream, number, bytes, crc32 });
+        }
+    }
+    Ok(found)
+}
+
+fn crc_of(path: &Path, chunk: &mut [u8]) -> Result<(u64, u32), LogError> {
+    let fault = |e| LogError::io("read", path, e);
+    // Before opening it: that of a pipe would wait for a writer, and a device has no end.
+    if !fs::metadata(path).map_err(fault)?.is_file() {
+        return Err(LogError::NotAFile(path.to_owned()));
+    }
+    let mut file = File::open(path).map_err(fault)?;
+    let (mut bytes, mut crc) = (0, 0);
+    loop {
+        match file.read(chunk) {
+            Ok(0) => return Ok((bytes, crc)),
+            Ok(n) => {
+                bytes += n as u64;
+                crc = crc32_on(crc, &chunk[..n]);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(fault(e)),
+        }
+    }
+}
+
+fn fingerprint(dir: &Path, found: &[Found]) -> Result<String, LogError> {
+    let path = dir.join(super::manifest::FILE_NAME);
+    let manifest = fs::read(&path).map_err(|e| LogError::io("read", &path, e))?;
+    let mut hash = Sha256::new();
+    hash.update((manifest.len() as u64).to_le_bytes());
+    hash.update(&manifest);
+    for file in found {
+        hash.update(file.stream.file_name(file.number));
+        hash.update(file.bytes.to_le_bytes());
+        hash.update(file.crc32.to_le_bytes());
+    }
+    let hex = hash.finalize().iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
+    Ok(format!("sha256:{hex}"))
+}
+
+/// Whether the files are those that were written when the recording was closed, with an account that
+/// adds up: then the reader has what the writer counted.
+fn is_proved(manifest: &Manifest, found: &[Found]) -> bool {
+    let Some(totals) = &manifest.totals else { return false };
+    let adds_up = totals.per_cpu.iter().all(|cpu| {
+        let sum = cpu.logged.checked_add(cpu.lost()).and_then(|n| n.checked_add(cpu.left_out));
+        sum == Some(cpu.emitted)
+    });
+    let listed = |f: &Found| {
+        manifest.segments.iter().any(|s| {
+            s.stream == f.stream.name()
+                && (s.number, s.bytes, s.crc32) == (f.number, f.bytes, f.crc32)
+        })
+    };
+    let rows = manifest.segments.iter().fold(0, |sum: u64, s| sum.saturating_add(s.rows));
+    let logged = totals.per_cpu.iter().fold(0, |sum: u64, cpu| sum.saturating_add(cpu.logged));
+    let has_removed = manifest.options.max_bytes.is_some();
+    adds_up
+        && found.len() == manifest.segments.len()
+        && found.iter().all(listed)
+        // Marks and the ledger are rows beside.
+        && (has_removed || rows >= logged)
+}
+
+/// Files whose bytes are not those that were written, where nothing else says so.
+fn changed(manifest: &Manifest, found: &[Found], findings: &mut Vec<Finding>) {
+    for f in found {
+        let entry =
+            manifest.segments.iter().find(|s| s.stream == f.stream.name() && s.number == f.number);
+        let file = f.stream.file_name(f.number);
+        let is_known = findings.iter().any(|finding| finding.file() == Some(&file));
+        if entry.is_some_and(|s| (s.bytes, s.crc32) != (f.bytes, f.crc32)) && !is_known {
+            let reason = "its bytes are not those that the manifest lists".to_owned();
+            findings.push(Finding::Index { file, reason });
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Since when a variable counts, and what is left of it when records are missing.
+
+use super::{Apply, Kind, Op, Rule, Var};
+
+/// Since when a value counts. Of a connection that was seen from its beginning, all are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Since the connection began: the kernel counts it, or it is the connection's identity.
+    Connection,
+    /// Since the connection was first seen: the recorder counts it.
+    Recording,
+    /// The value now in force.
+    Now,
+}
+
+impl Basis {
+    /// The word in the metadata of the columns.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Recording => "recording",
+            Self::Now => "now",
+        }
+    }
+}
+
+/// What a value is worth when records of the connection are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Whole: the kernel has it, and the next reading says it again.
+    Whole,
+    /// At least this much happened; nothing is known if nothing was seen.
+    AtLeast,
+    /// Not known: the missing record may have had the extreme, or the end of an interval.
+    Unknown,
+}
+
+impl Var {
+    /// Since when it counts.
+    pub fn basis(self) -> Basis {
+        let def = self.def();
+        match def.apply {
+            // What came before the recording is taken from the kernel, see `Var::before`.
+            Apply::Stream(_) if self.before().is_some() => Basis::Connection,
+            Apply::Stream(ops) => match def.kind {
+                Kind::Identity => Basis::Connection,
+                Kind::Gauge => Basis::Now,
+                Kind::Counter if matches!(ops, [Op::Set]) => Basis::Connection,
+                Kind::Counter | Kind::Max | Kind::Min | Kind::Derived => Basis::Recording,
+            },
+            Apply::Derived(rule) => match rule {
+                Rule::Low32(of) => of.basis(),
+                Rule::Constant(_) | Rule::TimeToEstablished => Basis::Connection,
+                // A connection that was open before begins, for its row, when it is first seen.
+                Rule::Lifecycle if matches!(def.ty, super::Type::MonotonicNs) => Basis::Recording,
+                Rule::Lifecycle => Basis::Connection,
+                Rule::WallClock(of) => of.basis(),
+                Rule::SerialMax(_) | Rule::TimeOfLast(_) | Rule::LastSegment => Basis::Now,
+                Rule::MaxSinceEstablished(_)
+                | Rule::MinSinceEstablished(_)
+                | Rule::MaxOf(_)
+                | Rule::MinOf(_)
+                | Rule::SumOf(_)
+                | Rule::CountOf(_)
+                | Rule::MaxAt(..)
+                | Rule::MinAt(..)
+                | Rule::ZeroTransitions(_)
+                | Rule::TransitionsTo(..)
+                | Rule::TimeIn(..)
+                | Rule::SumAt(..)
+                | Rule::FirstAfterSum(..)
+                | Rule::FirstAfterCount(..)
+                | Rule::WithinLimit(_)
+                | Rule::AboveLimit(_)
+                | Rule::ElapsedSeconds(..)
+                | Rule::ElapsedMicroseconds(..) => Basis::Recording,
+            },
+        }
+    }
+
+    /// The counter of the kernel that has what came before the recording: octets received in order.
+    /// What the peer had sent twice by then is not in it. While octets wait for others before them,
+    /// how many were received is not known.
+    pub const fn before(self) -> Option<Self> {
+        match self {
+            Self::HCDataOctetsIn => Some(Self::HCThruOctetsReceived),
+            _ => None,
+        }
+    }
+
+    /// What is left of it when records are missing.
+    pub fn gap(self) -> Gap {
+        let def = self.def();
+        match def.apply {
+            Apply::Stream(ops) => match def.kind {
+                Kind::Identity | Kind::Gauge => Gap::Whole,
+                Kind::Counter if matches!(ops, [Op::Set]) => Gap::Whole,
+                Kind::Counter => Gap::AtLeast,
+                Kind::Max | Kind::Min | Kind::Derived => Gap::Unknown,
+            },
+            Apply::Derived(rule) => match rule {
+                Rule::Low32(of) | Rule::WallClock(of) => of.gap(),
+                Rule::Constant(_)
+                | Rule::Lifecycle
+                | Rule::SerialMax(_)
+                | Rule::LastSegment
+                | Rule::ElapsedSeconds(..)
+                | Rule::ElapsedMicroseconds(..) => Gap::Whole,
+                Rule::SumOf(_)
+                | Rule::CountOf(_)
+                | Rule::ZeroTransitions(_)
+                | Rule::TransitionsTo(..)
+                | Rule::WithinLimit(_)
+                | Rule::AboveLimit(_) => Gap::AtLeast,
+                Rule::MaxSinceEstablished(_)
+                | Rule::MinSinceEstablished(_)
+                | Rule::MaxOf(_)
+                | Rule::MinOf(_)
+                | Rule::MaxAt(..)
+                | Rule::MinAt(..)
+                | Rule::TimeIn(..)
+                | Rule::TimeToEstablished
+                | Rule::TimeOfLast(_)
+                | Rule::SumAt(..)
+                | Rule::FirstAfterSum(..)
+                | Rule::FirstAfterCount(..) => Gap::Unknown,
+            },
+        }
+    }
+}
