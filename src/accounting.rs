@@ -102,6 +102,14 @@ impl Accounting {
         }
     }
 
+    /// Takes these interfaces together, as one place: what one of them has of a flow belongs to what
+    /// another has (see `places` of the manifest).
+    #[must_use]
+    pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
+        self.sightings.set_places(places);
+        self
+    }
+
     /// Takes in the next sighting of a packet.
     pub fn packet(&mut self, packet: Packet, late: bool) {
         self.reached(packet.ts_ns);

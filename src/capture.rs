@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads clocks and /proc: that is what recording is")]
 
+mod capability;
 mod cgroup;
 mod clock;
 mod command;

@@ -1,16 +1,18 @@
 //! Captures made by others become recordings with packets only.
 //!
 //! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds out which end
-//! the recording is of. The file is read twice, first for that end and its times, so that every row
-//! says at once which way its packet went. Nothing is matched or counted per connection here: that
+//! the recording is of, [`copies`] what the capture has twice, and [`places`] which interfaces belong
+//! together. The file is read twice, first for all this and its times, so that every row says at once
+//! which way its packet went. Nothing is matched or counted per connection here: that
 //! is replay's work ([`crate::packets`]), as with any recording.
 
 mod container;
+mod copies;
 mod ends;
 mod link;
+mod places;
+mod source;
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,11 +27,16 @@ use crate::log::{
 use crate::replay::PACKETS;
 use crate::replay::order::SLACK_NS;
 use crate::schema::{Hook, Quality, Var};
+use crate::wire::{Direction, Packet};
 
 pub use ends::Prefix;
+pub use link::names::link_type as link_type_name;
 
 use container::Capture;
-use ends::{Ends, Survey};
+use copies::Copies;
+use ends::Ends;
+use link::Look;
+use source::Source;
 
 /// How a capture is imported.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +45,8 @@ pub struct Options {
     pub local: Vec<Prefix>,
     /// Bytes of payload to keep of each packet.
     pub payload: usize,
+    /// Take the packets inside of tunnels that do not encrypt (GRE, IP in IP, VXLAN, Geneve).
+    pub inner: bool,
     /// Counts the packets as they are read, twice each: for a bar.
     pub read: Arc<AtomicU64>,
 }
@@ -79,6 +88,8 @@ pub struct Report {
     /// Of these, packets with a time before that of the packet before them by more than the slack
     /// of replay: the clock was set back, or files were put together.
     pub out_of_order: u64,
+    /// Whether tunnels were looked into ([`Options::inner`]).
+    pub looked_inside: bool,
 }
 
 /// Time between markers; replay holds back so much.
@@ -89,10 +100,14 @@ const MARK_NS: u64 = 1_000_000_000;
 /// # Errors
 /// [`ImportError`]; nothing is written if the file is no capture.
 pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, ImportError> {
+    let source =
+        Source::open(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    let look = Look { payload: options.payload, inner: options.inner };
     let (mut survey, mut first_ns, mut last_ns) = (Survey::default(), u64::MAX, 0);
-    let capture = container::read(path, &mut |frame| {
+    let capture = container::read(&source, &mut |frame| {
         options.read.fetch_add(1, Ordering::Relaxed);
-        if let Ok(packet) = link::digest(frame, 0) {
+        if let Ok(found) = link::digest(frame, Look { payload: 0, ..look }) {
+            let packet = found.packet;
             survey.see(&packet);
             first_ns = first_ns.min(packet.ts_ns);
             last_ns = last_ns.max(packet.ts_ns);
@@ -100,9 +115,11 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
         Ok(())
     })?;
     let first_ns = first_ns.min(last_ns);
-    let ends = survey.ends(&options.local);
+    let ends = survey.ends.ends(&options.local);
+    let places = survey.places.places(&capture.interfaces, &survey.copies);
+    let copies = survey.copies.copies();
     let manifest = Manifest {
-        recording: identity(path, options)?,
+        recording: identity(&source, options)?,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         hook_set: PACKETS.to_owned(),
         hooks: vec![HookStatus {
@@ -114,42 +131,77 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
         variables: variables(),
         options: RecordOptions { all: true, ..RecordOptions::default() },
         started: clock(first_ns),
-        import: Some(described(path, &capture, &ends, BTreeMap::new())),
         ..Manifest::default()
     };
+    let import = described(path, &capture, &ends, places);
+    let manifest = Manifest { import: Some(import.clone()), ..manifest };
     let writer = RecordingWriter::create(dir, &manifest, WriterOptions::default())?;
-    Importer { writer, ends, manifest, first_ns, last_ns, payload: options.payload }
-        .run(path, &options.read)
+    Importer { writer, ends, copies, manifest, import, first_ns, last_ns, look }
+        .run(&source, &options.read)
+}
+
+/// What the first reading finds out.
+#[derive(Debug, Default)]
+struct Survey {
+    ends: ends::Survey,
+    copies: copies::Survey,
+    places: places::Survey,
+}
+
+impl Survey {
+    fn see(&mut self, packet: &Packet) {
+        self.ends.see(packet);
+        self.copies.see(packet);
+        self.places.see(packet);
+    }
 }
 
 struct Importer {
     writer: RecordingWriter,
     ends: Ends,
+    copies: Copies,
     manifest: Manifest,
+    import: Import,
     first_ns: u64,
     last_ns: u64,
-    payload: usize,
+    look: Look,
 }
 
+/// Why copies have no rows.
+const COPY: &str = "second copies, which the capture made of packets that it has";
+
 impl Importer {
-    fn run(mut self, path: &Path, read: &AtomicU64) -> Result<Report, ImportError> {
-        let (first_ns, last_ns, payload) = (self.first_ns, self.last_ns, self.payload);
+    fn run(mut self, source: &Source, read: &AtomicU64) -> Result<Report, ImportError> {
+        let (first_ns, last_ns, look) = (self.first_ns, self.last_ns, self.look);
         self.writer.ledger(&LedgerRow::Clock(first_ns, clock(first_ns)))?;
         let (mut seq, mut out_of_order) = (0, 0);
         let (mut reached, mut marked) = (first_ns, first_ns);
-        let mut left_out = BTreeMap::new();
-        let (writer, ends) = (&mut self.writer, &self.ends);
-        let capture = container::read(path, &mut |frame| {
+        let (writer, ends, copies) = (&mut self.writer, &self.ends, &mut self.copies);
+        let import = &mut self.import;
+        let capture = container::read(source, &mut |frame| {
             read.fetch_add(1, Ordering::Relaxed);
-            let mut packet = match link::digest(frame, payload) {
-                Ok(packet) => packet,
+            let found = match link::digest(frame, look) {
+                Ok(found) if copies.is_copy(&found.packet) => Err(COPY.to_owned()),
+                other => other,
+            };
+            let link::Digest { mut packet, within, tunnel } = match found {
+                Ok(found) => found,
                 Err(reason) => {
-                    *left_out.entry(reason).or_insert(0) += 1;
+                    *import.left_out.entry(reason).or_default() += 1;
                     return Ok(());
                 }
             };
+            for name in within {
+                *import.within.entry(name.to_owned()).or_default() += 1;
+            }
+            if let Some(name) = tunnel {
+                *import.tunnels.entry(name).or_default() += 1;
+            }
             packet.seq = seq;
             packet.direction = ends.direction(&packet);
+            if ends.local.is_empty() && copies.is_bridged(&packet) {
+                packet.direction = Direction::Unknown;
+            }
             seq += 1;
             out_of_order += u64::from(packet.ts_ns < marked.saturating_sub(SLACK_NS));
             reached = reached.max(packet.ts_ns);
@@ -173,7 +225,7 @@ impl Importer {
         self.writer.ledger(&LedgerRow::Clock(last_ns, clock(last_ns)))?;
         self.writer.drained(last_ns)?;
         let lost_by_hook = [(hook.name().to_owned(), dropped)];
-        let import = described(path, &capture, &self.ends, left_out);
+        let import = self.import;
         self.manifest.import = Some(import.clone());
         self.manifest.ended = Some(clock(last_ns));
         self.manifest.totals = Some(Totals {
@@ -189,7 +241,7 @@ impl Importer {
             ..Totals::default()
         });
         self.writer.finish(&self.manifest)?;
-        Ok(Report { import, imported: seq, out_of_order })
+        Ok(Report { import, imported: seq, out_of_order, looked_inside: look.inner })
     }
 }
 
@@ -199,30 +251,26 @@ const fn clock(ns: u64) -> ClockSample {
     ClockSample { monotonic_ns: ns, realtime_ns: ns, tai_ns: ns }
 }
 
-fn described(
-    path: &Path,
-    capture: &Capture,
-    ends: &Ends,
-    left_out: BTreeMap<String, u64>,
-) -> Import {
+fn described(path: &Path, capture: &Capture, ends: &Ends, places: Vec<Vec<u32>>) -> Import {
     Import {
         file: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         format: capture.format.clone(),
         interfaces: capture.interfaces.clone(),
         packets: capture.frames,
-        left_out,
         dropped: capture.dropped(),
+        places,
         truncated: capture.truncated.clone(),
         local: ends.local.iter().map(Prefix::to_string).collect(),
         local_by: ends.by.to_owned(),
+        ..Import::default()
     }
 }
 
 /// The same capture with the same options is the same recording, so its UUID comes from both.
-fn identity(path: &Path, options: &Options) -> Result<String, ImportError> {
+fn identity(source: &Source, options: &Options) -> Result<String, ImportError> {
     let mut hash = Sha256::new();
     let mut read = || {
-        let (mut file, mut chunk) = (File::open(path)?, vec![0; 1 << 16]);
+        let (mut file, mut chunk) = (source.read()?, vec![0; 1 << 16]);
         loop {
             match file.read(&mut chunk) {
                 Ok(0) => return Ok(()),
@@ -232,8 +280,8 @@ fn identity(path: &Path, options: &Options) -> Result<String, ImportError> {
             }
         }
     };
-    read().map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
-    hash.update(format!("{:?} {}", options.local, options.payload));
+    read().map_err(|e| ImportError::Read { path: source.path().to_owned(), source: e })?;
+    hash.update(format!("{:?} {} {}", options.local, options.payload, options.inner));
     let bytes: [u8; 16] = hash.finalize()[..16].try_into().expect("a digest has 32 bytes");
     Ok(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
 }

@@ -233,8 +233,11 @@ where
     let mut late_packets = 0;
     let packets = packets_of(recording, &mut late_packets).map(|row| row.map_err(E::from));
     let snapshots = snapshots(recording).map(|row| row.map_err(E::from));
+    let import = recording.manifest().import.as_ref();
+    let places = import.map_or(&[][..], |import| &import.places);
     let mut beside =
-        Beside::new(engine, snapshots, packets, (options.flows, options.rtt), tracker)?;
+        Beside::new(engine, snapshots, packets, (options.flows, options.rtt), tracker)?
+            .in_places(places);
     let mut order = order::merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;

@@ -1,6 +1,5 @@
 //! Arguments of estats-analyze at their edges.
 
-use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -63,29 +62,4 @@ fn a_cut_of_nothing_is_refused_in_a_sentence() {
         assert!(said.contains(word), "{options:?}: {said}");
         assert!(!part.exists(), "{options:?}");
     }
-}
-
-#[test]
-fn a_capture_may_come_through_a_pipe() {
-    let dir = tempfile::tempdir().unwrap();
-    let source = testdata("reference/a_clean/A.pcap.zst");
-    let from_file = dir.path().join("file");
-    let output = run(&["import-pcap", &source, "-o", from_file.to_str().unwrap()], Stdio::null());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for (name, file) in [("a", "-"), ("b", "/dev/stdin")] {
-        let piped = dir.path().join(name);
-        let mut cat = Command::new("cat")
-            .stdin(File::open(&source).unwrap())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cat");
-        let pipe = cat.stdout.take().expect("piped");
-        let output = run(&["import-pcap", file, "-o", piped.to_str().unwrap()], Stdio::from(pipe));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(cat.wait().unwrap().success());
-        assert!(String::from_utf8_lossy(&output.stdout).contains(" of stdin "));
-        assert_eq!(digest(&piped), digest(&from_file));
-    }
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().collect();
-    assert_eq!(left.len(), 3, "the copies are removed: {left:?}");
 }

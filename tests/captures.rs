@@ -5,12 +5,20 @@ mod common;
 #[path = "support/trust.rs"]
 mod trust;
 
+#[path = "captures/copies.rs"]
+mod copies;
+#[path = "captures/layers.rs"]
+mod layers;
 #[path = "captures/options.rs"]
 mod options;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "support/gate.rs"]
+mod gate;
 
 const T: u64 = 1_767_225_600_000_000_000;
 
@@ -64,6 +72,11 @@ impl Imported {
         rows
     }
 
+    fn manifest(&self) -> serde_json::Value {
+        let text = std::fs::read(self.run.join("manifest.json")).expect("a manifest");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
     /// The variables of the one connection.
     fn variables(&self) -> Row {
         let mut rows = self.table("estats");
@@ -77,6 +90,20 @@ impl Imported {
         assert_eq!(rows.len(), 1, "{}", self.said);
         rows.remove(0)
     }
+}
+
+/// What tshark has of a field in the packets of a capture that a filter lets pass, without empty
+/// values; none where it is not installed, which is counted.
+fn tshark(bytes: &[u8], filter: &str, field: &str) -> Option<Vec<String>> {
+    let needs = gate::Needs { programs: &["tshark"], ..gate::Needs::PROGRAMS };
+    let _turn = gate::enter("captures against tshark", needs)?;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), bytes).expect("the capture");
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(file.path()).args(["-Y", filter, "-T", "fields", "-e", field]);
+    let output = command.output().expect("tshark can be started");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    Some(text(&output.stdout).lines().filter(|l| !l.is_empty()).map(str::to_owned).collect())
 }
 
 /// The values of these columns.

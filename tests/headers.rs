@@ -134,8 +134,11 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Offset, whether more follow, identification.
+type Fragment = (u16, bool, u32);
+
 /// What etherparse's strict reader says of a whole packet: addresses, protocol, where it begins.
-fn other(bytes: &[u8]) -> Option<(u8, usize, Option<(u16, bool, u32)>)> {
+fn other(bytes: &[u8]) -> Option<(u8, usize, Option<Fragment>)> {
     let ip = etherparse::IpSlice::from_slice(bytes).ok()?;
     let payload = ip.payload();
     let at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
@@ -158,14 +161,16 @@ fn other(bytes: &[u8]) -> Option<(u8, usize, Option<(u16, bool, u32)>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(4096)))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(4096)) })]
 
     /// Ours and etherparse's agree on every packet that is whole and that both follow to its end.
     #[test]
     fn read_as_another_reader_does(bytes in packets()) {
         let ours = read(&bytes, bytes.len(), 0);
         if let Ok(ours) = &ours {
-            let fits = ours.ip_len as usize <= bytes.len();
+            // A length of 0 is that of a super-packet, which the other reader does not know.
+            let length = if bytes[0] >> 4 == 4 { &bytes[2..4] } else { &bytes[4..6] };
+            let fits = ours.ip_len as usize <= bytes.len() && length != [0, 0];
             prop_assert!(ours.header.len() <= HEADER_MAX);
             // Etherparse reads on in a later fragment's data, and knows no mobility header.
             if ours.fragment_offset == 0 && fits && !is_extension(ours.protocol) && !walks_mobility(&bytes) {

@@ -14,7 +14,7 @@
 //! points, as the kernel cuts and merges them next to the device; pieces that a stacked device has
 //! cut are not recognised.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -122,9 +122,25 @@ pub struct Sightings {
     line: VecDeque<Entry>,
     chains: FxHashMap<Content, Chain>,
     datagrams: FxHashMap<Datagram, Fragments>,
+    /// Interfaces of a place with several, and the one that stands for it.
+    places: BTreeMap<u32, u32>,
 }
 
 impl Sightings {
+    /// Flows do not tell the interfaces of one place apart.
+    pub fn set_places(&mut self, places: &[Vec<u32>]) {
+        for place in places {
+            let Some(&first) = place.first() else { continue };
+            self.places.extend(place.iter().map(|&interface| (interface, first)));
+        }
+    }
+
+    /// Where flows of an interface are.
+    fn point(&self, interface: Option<u32>) -> Point {
+        let place = |i| self.places.get(&i).copied().unwrap_or(i);
+        Point::Interface(interface.map(place))
+    }
+
     /// Packets in the window.
     #[cfg(test)]
     pub fn len(&self) -> usize {
@@ -196,7 +212,7 @@ impl Sightings {
                 let fragments = entry.datagram.and_then(|d| self.datagrams.get(&d));
                 let first = fragments.map_or_else(Selector::default, |f| f.selector);
                 let selector = Selector::of(&packet).or(first);
-                let point = Point::Interface(entry.wire.interface);
+                let point = self.point(entry.wire.interface);
                 ready.push_back(Sighting { id, packet, late, wire: entry.wire, point, selector });
             }
             self.unlink(id, &entry);

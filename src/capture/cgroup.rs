@@ -15,12 +15,13 @@ use std::{
 pub(super) use self::root::{Hierarchy, hierarchy};
 use super::CaptureError;
 
-/// Where cgroup v2 is mounted for everybody to see, if it is.
+/// Where users see cgroup v2 mounted, if they do.
 pub(super) fn mount() -> Option<PathBuf> {
     hierarchy().ok().and_then(|found| found.mount.clone())
 }
 
-/// The id of the cgroup at `path`, absolute or below the mount: its inode number.
+/// The id of the cgroup at `path`, absolute or below the mount: its inode number. In a container
+/// paths are the container's; where nothing is mounted they are the host's.
 pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureError> {
     let fault = |reason: String| CaptureError::Option {
         option: "--cgroup",
@@ -28,11 +29,14 @@ pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureErro
         reason,
     };
     let found = hierarchy().map_err(|reason| fault(reason.to_owned()))?;
-    let below = mount.and_then(|mount| Path::new(path).strip_prefix(mount).ok());
-    let below = below.unwrap_or_else(|| Path::new(path.trim_start_matches('/')));
-    let shown = mount.map_or_else(|| Path::new("/").join(below), |mount| mount.join(below));
-    let full = Path::new("/proc/self/fd").join(found.dir.as_raw_fd().to_string()).join(below);
-    let meta = fs::metadata(&full).map_err(|e| fault(format!("{}: {e}", shown.display())))?;
+    let own = Path::new("/proc/self/fd").join(found.dir.as_raw_fd().to_string());
+    let shown = mount.unwrap_or_else(|| Path::new("/"));
+    let below = Path::new(path).strip_prefix(shown).unwrap_or_else(|_| Path::new(path));
+    let below = below.strip_prefix("/").unwrap_or(below);
+    // Of a part, programs see no other.
+    let base = mount.filter(|_| found.part.is_none()).unwrap_or(&own);
+    let meta = fs::metadata(base.join(below))
+        .map_err(|e| fault(format!("{}: {e}", shown.join(below).display())))?;
     Ok(meta.ino())
 }
 
@@ -60,6 +64,9 @@ impl Paths {
     pub(super) fn new() -> Self {
         let root = hierarchy().ok().and_then(|h| path_of(h.dir.as_raw_fd()).ok().map(|p| (h, p)));
         let hybrid = fs::read_to_string("/proc/self/cgroup").is_ok_and(|t| t.lines().count() > 1);
+        // In a cgroup namespace of its own the recorder is shown paths that begin at the namespace's
+        // root: they are nobody else's.
+        let hybrid = hybrid && root::in_initial_namespace();
         Self { root, hybrid, last: (u64::MAX, 0, String::new()) }
     }
 
@@ -84,6 +91,16 @@ impl Paths {
         let below = full.strip_prefix(root).unwrap_or(&full);
         Ok(format!("/{}", below.to_string_lossy().trim_start_matches('/')))
     }
+}
+
+/// Why the paths of cgroups are not known, if they are not.
+pub(super) fn obstacle_to_paths() -> Option<String> {
+    let opened = hierarchy().map_err(str::to_owned).and_then(|found| {
+        let id = found.dir.metadata().map(|meta| meta.ino());
+        let opened = id.and_then(|id| open_by_id(&found.dir, id, libc::O_PATH));
+        opened.map_err(|e| format!("{e}, which takes CAP_DAC_READ_SEARCH and Linux 5.5"))
+    });
+    opened.err()
 }
 
 /// Opens the cgroup with this id, wherever in the hierarchy it is. Needs CAP_DAC_READ_SEARCH.

@@ -70,6 +70,7 @@ pub fn check(
     let mut host = host::host();
     host.hz = Some(loaded.hz);
     let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    not_seen.extend(sight::of_cgroups());
     not_seen.extend(sight::unseen(&[]));
     Ok(Report {
         host,

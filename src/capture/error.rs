@@ -12,11 +12,21 @@ pub enum CaptureError {
         "recording needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run estats-record as root"
     )]
     Privilege,
+    /// Capabilities that do not reach BPF.
+    #[error(
+        "this is a user namespace of its own, whose capabilities do not count for BPF: run estats-record as root of the host"
+    )]
+    UserNamespace,
     /// The kernel has no type information.
     #[error(
         "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give a file with the BTF of this very kernel with --btf (pahole -J makes it of a vmlinux with debug information)"
     )]
     NoBtf,
+    /// Where the kernel would show it, nothing is mounted.
+    #[error(
+        "sysfs is not mounted at /sys here, where the kernel shows its BTF: mount it (mount -t sysfs sysfs /sys), or run estats-record where it is"
+    )]
+    NoSysfs,
     /// The kernel refuses BPF.
     #[error(
         "this kernel does not let programs load BPF ({0}): see `estats-record check`, and kernel lockdown or a container's seccomp profile"

@@ -168,6 +168,8 @@ impl Kernel<'_> {
     }
 }
 
+/// A directory that sysfs has whatever the kernel.
+const SYSFS: &str = "/sys/kernel";
 /// Where a kernel has its type information (CONFIG_DEBUG_INFO_BTF).
 const OWN_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -183,6 +185,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
                 reason: format!("no type information of a kernel can be read from it: {e}"),
             })?,
             None if own_btf => Btf::from_vmlinux().map_err(|_| CaptureError::NoBtf)?,
+            None if !Path::new(SYSFS).exists() => return Err(CaptureError::NoSysfs),
             None => return Err(CaptureError::NoBtf),
         },
         own_btf,

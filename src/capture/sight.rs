@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use self::namespaces::unseen;
 
+use super::cgroup;
 use crate::{
     log::{HookStatus, NotSeen},
     schema::{Hook, Quality, Var},
@@ -56,6 +57,13 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             }
         })
         .collect()
+}
+
+/// What is not known of cgroups.
+pub(super) fn of_cgroups() -> Option<NotSeen> {
+    let reason = cgroup::obstacle_to_paths()?;
+    let what = format!("paths of cgroups (the column cgroup): {reason}");
+    Some(NotSeen { by: "cgroups".to_owned(), what, variables: Vec::new() })
 }
 
 #[cfg(test)]

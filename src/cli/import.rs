@@ -8,7 +8,6 @@ use clap::Args;
 use estats::import::{Options, Prefix, Report, import};
 
 use super::progress::Progress;
-use super::spool::Spool;
 use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
@@ -17,7 +16,7 @@ use super::{LOST, print_json};
                   Then: estats-analyze run1"
 )]
 pub struct Arguments {
-    /// The capture: pcap or pcapng, plain, in gzip or in zstd; `-` for standard input
+    /// The capture: pcap or pcapng, plain, in gzip or in zstd; - or a pipe is read to its end
     file: PathBuf,
     /// Directory of the recording to make
     #[arg(short, long, value_name = "RUN")]
@@ -29,24 +28,33 @@ pub struct Arguments {
     /// Keep so many bytes of the payload of each packet
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     payload: usize,
+    /// Take the packets inside of GRE, IPIP, 6in4, VXLAN and the like in place of the tunnel's
+    #[arg(long)]
+    inner: bool,
     /// What was imported, as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let options =
-        Options { local: arguments.local, payload: arguments.payload, ..Options::default() };
+    let Arguments { local, payload, inner, .. } = arguments;
+    let options = Options { local, payload, inner, ..Options::default() };
+    let is_standard_input = arguments.file.as_os_str() == "-";
+    let file = if is_standard_input { "/dev/stdin".into() } else { arguments.file };
     let bar = Progress::counting("importing", options.read.clone());
-    let spool = Spool::of(&arguments.file, &arguments.output)?;
-    let file = spool.as_ref().map_or(arguments.file.as_path(), Spool::file);
-    let report = import(file, &arguments.output, &options)?;
-    drop(spool);
+    let report = import(&file, &arguments.output, &options)?;
     drop(bar);
     warn(&report);
     let import = &report.import;
     let lost = import.truncated.is_some() || import.dropped.is_some_and(|n| n > 0);
-    let code = if lost { ExitCode::from(LOST) } else { ExitCode::SUCCESS };
+    let code = if report.imported == 0 {
+        nothing(&report);
+        ExitCode::FAILURE
+    } else if lost {
+        ExitCode::from(LOST)
+    } else {
+        ExitCode::SUCCESS
+    };
     if arguments.json {
         print_json(import)?;
         return Ok(code);
@@ -83,10 +91,27 @@ fn recorded_end(report: &Report) -> String {
     }
 }
 
+/// Says what there was, where nothing of it became a row.
+fn nothing(report: &Report) {
+    let import = &report.import;
+    let there: Vec<_> = import.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
+    let there = match &there[..] {
+        [] => "it has no packets".to_owned(),
+        some => format!("there were {}", some.join(", ")),
+    };
+    eprintln!("estats-analyze: no packet of {} was imported: {there}", import.file);
+}
+
 fn warn(report: &Report) {
     let import = &report.import;
     for (reason, n) in &import.left_out {
         eprintln!("estats-analyze: {n} packets left out: {reason}");
+    }
+    let inner = if report.looked_inside { "" } else { "; --inner takes what they carry" };
+    for (name, n) in &import.tunnels {
+        eprintln!(
+            "estats-analyze: {n} packets are tunnels' ({name}), and so are their flows{inner}"
+        );
     }
     if report.out_of_order > 0 {
         eprintln!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
+use estats::import::link_type_name;
 use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
 use estats::visible::visible;
 use estats::wire::Event;
@@ -76,9 +77,20 @@ fn imported(import: &Import) -> Vec<(&'static str, String)> {
     let mut lines = vec![("capture", format!("{} ({})", import.file, import.format))];
     for i in &import.interfaces {
         let name = i.name.as_deref().unwrap_or("without a name");
-        lines.push(("interface", format!("{} {name}, link type {}", i.number, i.link_type)));
+        let link = link_type_name(i.link_type);
+        lines.push(("interface", format!("{} {name}, {link}", i.number)));
+    }
+    for place in &import.places {
+        let numbers: Vec<_> = place.iter().map(u32::to_string).collect();
+        lines.push(("one place", format!("interfaces {}", numbers.join(", "))));
     }
     lines.push(("packets", import.packets.to_string()));
+    for (name, n) in &import.within {
+        lines.push(("looked into", format!("{n} in {name}")));
+    }
+    for (name, n) in &import.tunnels {
+        lines.push(("tunnels", format!("{n} {name}")));
+    }
     for (reason, n) in &import.left_out {
         lines.push(("left out", format!("{n} {reason}")));
     }

@@ -16,7 +16,6 @@ mod replay;
 mod report;
 mod rtt;
 mod shell;
-mod spool;
 mod sql;
 mod variables;
 

@@ -5,9 +5,7 @@
 //! place where a file ends too early can be named. Reading on and finding the ends of blocks is
 //! done here, which keeps a length that makes no sense from asking for memory.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 
 use pcap_parser::nom;
 use pcap_parser::pcapng::Block;
@@ -18,6 +16,7 @@ use pcap_parser::{
 };
 
 use super::ImportError;
+use super::source::Source;
 use crate::log::ImportedInterface;
 use crate::wire::Direction;
 
@@ -45,13 +44,17 @@ pub struct Capture {
     pub frames: u64,
     /// By interface, what its last statistics say was dropped.
     dropped: Vec<Option<u64>>,
+    /// What obsolete Packet Blocks say was dropped between them.
+    dropped_between: u64,
     pub truncated: Option<String>,
 }
 
 impl Capture {
     /// Packets that the capturing program dropped; none if it does not say.
     pub fn dropped(&self) -> Option<u64> {
-        self.dropped.iter().flatten().copied().reduce(u64::saturating_add)
+        let between = Some(self.dropped_between).filter(|n| *n > 0);
+        // Statistics have those, too.
+        self.dropped.iter().flatten().copied().reduce(u64::saturating_add).or(between)
     }
 }
 
@@ -66,20 +69,20 @@ const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// If the file is no capture or cannot be opened, or what `visit` says. A file that ends too early
 /// or is damaged further on is no error: [`Capture::truncated`] says where.
 pub fn read(
-    path: &Path,
+    source: &Source,
     visit: &mut dyn FnMut(&Frame<'_>) -> Result<(), ImportError>,
 ) -> Result<Capture, ImportError> {
-    let mut input = Input::open(path)?;
+    let mut input = Input::open(source)?;
     let compression = input.compression;
     let magic: [u8; 4] = match input.peek(4) {
         Some(bytes) => bytes.try_into().expect("four bytes"),
-        None => return Err(input.not_a_capture(path)),
+        None => return Err(input.not_a_capture(source)),
     };
     let mut capture = if magic == SECTION {
-        Reader { input, visit, capture: Capture::default() }.pcapng(path)?
+        Reader { input, visit, capture: Capture::default() }.pcapng(source)?
     } else {
         let Some(Ok((_, header))) = input.peek(24).map(parse_pcap_header) else {
-            return Err(input.not_a_capture(path));
+            return Err(input.not_a_capture(source));
         };
         input.consume(24);
         Reader { input, visit, capture: Capture::default() }.pcap(&header)?
@@ -101,13 +104,13 @@ struct Input {
 }
 
 impl Input {
-    fn open(path: &Path) -> Result<Self, ImportError> {
-        let fault = |source| ImportError::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(fault)?;
+    fn open(source: &Source) -> Result<Self, ImportError> {
+        let fault = |e| ImportError::Read { path: source.path().to_owned(), source: e };
+        let mut file = source.read().map_err(fault)?;
         let mut magic = Vec::new();
         file.by_ref().take(4).read_to_end(&mut magic).map_err(fault)?;
-        // Opened again and not wound back: a pipe cannot be, and is told from a file this way.
-        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(fault)?);
+        drop(file);
+        let file = BufReader::with_capacity(1 << 16, source.read().map_err(fault)?);
         let (reader, compression): (Box<dyn Read>, _) = match magic[..] {
             [0x1f, 0x8b, ..] => (Box::new(flate2::read::MultiGzDecoder::new(file)), " in gzip"),
             [0x28, 0xb5, 0x2f, 0xfd] => {
@@ -168,13 +171,14 @@ impl Input {
         format!("the block at byte {} is damaged: {what}", self.offset)
     }
 
-    fn not_a_capture(&mut self, path: &Path) -> ImportError {
+    fn not_a_capture(&mut self, source: &Source) -> ImportError {
+        let path = source.path().to_owned();
         if let Some(source) = self.failed.take() {
-            return ImportError::Read { path: path.to_owned(), source };
+            return ImportError::Read { path, source };
         }
         let begins = self.buffer[self.start..].iter().take(4).map(|b| format!("{b:02x}"));
         let begins = begins.collect::<Vec<_>>().join(" ");
-        ImportError::NotACapture { path: path.to_owned(), begins }
+        ImportError::NotACapture { path, begins }
     }
 }
 
@@ -231,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    fn pcapng(mut self, path: &Path) -> Result<Capture, ImportError> {
+    fn pcapng(mut self, source: &Source) -> Result<Capture, ImportError> {
         self.capture.format = "pcapng".to_owned();
         let mut section = Section::default();
         loop {
@@ -244,7 +248,7 @@ impl Reader<'_> {
                 section = match bytes[8..12] {
                     [0x1a, 0x2b, 0x3c, 0x4d] => Section { big: true, ..Section::default() },
                     [0x4d, 0x3c, 0x2b, 0x1a] => Section::default(),
-                    _ if self.input.offset == 0 => return Err(self.input.not_a_capture(path)),
+                    _ if self.input.offset == 0 => return Err(self.input.not_a_capture(source)),
                     _ => {
                         let what = "a section without its byte-order mark";
                         self.capture.truncated = Some(self.input.damaged(what));
@@ -264,6 +268,18 @@ impl Reader<'_> {
                 self.capture.truncated = self.input.end();
                 return Ok(self.capture);
             };
+            if u32_at(&bytes[..4], 0, section.big) == OBSOLETE_PACKET {
+                let Some((frame, drops)) = obsolete(bytes, &section) else {
+                    let what = "its fields do not fit its length";
+                    self.capture.truncated = Some(self.input.damaged(what));
+                    return Ok(self.capture);
+                };
+                self.capture.frames += 1;
+                self.capture.dropped_between += drops;
+                (self.visit)(&frame)?;
+                self.input.consume(length);
+                continue;
+            }
             let parsed: nom::IResult<_, _, _> =
                 if section.big { parse_block_be(bytes) } else { parse_block_le(bytes) };
             let Ok((_, block)) = parsed else {
@@ -345,11 +361,7 @@ fn block_of(
                 link_type: clock.map_or(-1, |c| c.link_type),
                 wire_len: block.origlen,
                 data: block.data.get(..block.caplen as usize).unwrap_or(block.data),
-                direction: match flags & 3 {
-                    1 => Direction::In,
-                    2 => Direction::Out,
-                    _ => Direction::Unknown,
-                },
+                direction: direction(flags),
             })
         }
         Block::SimplePacket(block) => {
@@ -393,8 +405,71 @@ fn block_of(
     }
 }
 
-/// Option epb_flags.
+/// Option epb_flags, and pack_flags.
 const EPB_FLAGS: u16 = 2;
+
+/// The block that captures had before Enhanced Packet Blocks (draft-ietf-opsawg-pcapng, appendix A);
+/// the crate does not know it.
+const OBSOLETE_PACKET: u32 = 2;
+/// Its drops count where it is not known.
+const UNKNOWN_DROPS: u16 = 0xffff;
+
+/// A frame in an obsolete Packet Block, and how many were dropped before it. None if its fields do
+/// not fit its length.
+fn obsolete<'a>(block: &'a [u8], section: &Section) -> Option<(Frame<'a>, u64)> {
+    const FIXED: usize = 28;
+    let big = section.big;
+    let body = block.get(..block.len().checked_sub(4)?)?;
+    let field: &[u8; FIXED] = body.first_chunk()?;
+    let number = |at: usize| u32_at(field, at, big);
+    let both: [u8; 4] = field[8..12].try_into().ok()?;
+    let half = |at: usize| {
+        let bytes = [both[at], both[at + 1]];
+        if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    };
+    let (interface, drops) = (half(0), half(2));
+    let captured = number(20) as usize;
+    let data = body.get(FIXED..)?.get(..captured)?;
+    let options = body.get(FIXED + captured.next_multiple_of(4)..).unwrap_or_default();
+    let clock = section.interfaces.get(usize::from(interface)).copied();
+    let drops = if drops == UNKNOWN_DROPS { 0 } else { u64::from(drops) };
+    let frame = Frame {
+        ts_ns: clock.and_then(|c| c.ns(number(12), number(16))),
+        interface: section.first.saturating_add(u32::from(interface)),
+        link_type: clock.map_or(-1, |c| c.link_type),
+        wire_len: number(24),
+        data,
+        direction: direction(flags_of(options, big)),
+    };
+    Some((frame, drops))
+}
+
+/// The packet flags among options.
+fn flags_of(mut options: &[u8], big: bool) -> u32 {
+    loop {
+        let Some(head) = options.get(..4) else { return 0 };
+        let half = |at: usize| {
+            let bytes = [head[at], head[at + 1]];
+            if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+        };
+        let (code, length) = (half(0), usize::from(half(2)));
+        if code == 0 {
+            return 0;
+        }
+        if code == EPB_FLAGS && length == 4 {
+            return options.get(4..8).map_or(0, |v| u32_at(v, 0, big));
+        }
+        options = options.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+const fn direction(flags: u32) -> Direction {
+    match flags & 3 {
+        1 => Direction::In,
+        2 => Direction::Out,
+        _ => Direction::Unknown,
+    }
+}
 
 fn u32_at(bytes: &[u8], at: usize, big: bool) -> u32 {
     let bytes = bytes[at..at + 4].try_into().expect("four bytes");

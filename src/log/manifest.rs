@@ -126,6 +126,17 @@ pub struct Import {
     pub left_out: BTreeMap<String, u64>,
     /// Packets that the capturing program said it had dropped; absent where it did not say.
     pub dropped: Option<u64>,
+    /// What was looked into to find IP, by name, and how many packets were in it: "MPLS", "PPPoE"; with
+    /// `--inner` also "GRE", "VXLAN".
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub within: BTreeMap<String, u64>,
+    /// Tunnels that were not looked into, or could not be, by name: their packets stand for themselves.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tunnels: BTreeMap<String, u64>,
+    /// Interfaces that are one place, by number: a tap's two, one of several sections, those of a
+    /// bridge. A flow is what all of one place have of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Vec<u32>>,
     /// Where and how the file ended too early; absent if it is whole.
     pub truncated: Option<String>,
     /// Addresses or prefixes whose end is the recorded one.
@@ -207,7 +218,7 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NotSeen {
-    /// What kept it from being seen: "hooks", "namespaces" or "processes".
+    /// What kept it from being seen: "hooks", "cgroups", "namespaces" or "processes".
     pub by: String,
     /// What is missing, and why: a sentence without its full stop.
     pub what: String,

@@ -76,6 +76,12 @@ where
         })
     }
 
+    /// Takes interfaces together, see [`Accounting::in_places`].
+    pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
+        self.accounting = self.accounting.in_places(places);
+        self
+    }
+
     /// Gives on what comes before a record, or all of it.
     fn before(&mut self, limit: Option<Key>) -> Result<(), E> {
         loop {

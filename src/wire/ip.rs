@@ -80,6 +80,20 @@ impl Packet {
         on_wire: u32,
         payload: usize,
     ) -> Result<(), HeaderError> {
+        self.read_ip_to_end(bytes, on_wire, payload).map(|_| ())
+    }
+
+    /// The same; gives the place of what follows IP and its extension headers, which may be beyond
+    /// the bytes.
+    ///
+    /// # Errors
+    /// As [`Self::read_ip`].
+    pub(crate) fn read_ip_to_end(
+        &mut self,
+        bytes: &[u8],
+        on_wire: u32,
+        payload: usize,
+    ) -> Result<usize, HeaderError> {
         // Some programs write a length on the wire below that of what they captured.
         let on_wire = on_wire.max(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         let extent = Extent { bytes, on_wire: on_wire as usize, end: on_wire as usize };
@@ -92,7 +106,7 @@ impl Packet {
         // Of a chain of headers that was cut, the end may be known and not be there.
         let rest = bytes.get(transport..).unwrap_or_default();
         self.read_transport(rest, transport as u32, payload);
-        Ok(())
+        Ok(transport)
     }
 
     /// Reads the header of IPv4, and gives the place of what follows it.

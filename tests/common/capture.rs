@@ -22,6 +22,8 @@ pub struct Tcp {
     pub payload: usize,
     pub ttl: u8,
     pub tos: u8,
+    /// Identification of IPv4.
+    pub id: u16,
 }
 
 impl Tcp {
@@ -38,6 +40,7 @@ impl Tcp {
             payload: 0,
             ttl: 64,
             tos: 0,
+            id: 0x1234,
         }
     }
 
@@ -64,7 +67,8 @@ impl Tcp {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
                 b.extend([0x45, self.tos]);
                 b.extend((20 + tcp.len() as u16).to_be_bytes());
-                b.extend([0x12, 0x34, 0x40, 0, self.ttl, 6, 0, 0]);
+                b.extend(self.id.to_be_bytes());
+                b.extend([0x40, 0, self.ttl, 6, 0, 0]);
                 b.extend(src.octets());
                 b.extend(dst.octets());
             }
@@ -206,6 +210,24 @@ pub fn enhanced(order: Order, interface: u32, units: u64, frame: &Frame, flags: 
         &option(order, 0, &[]),
     ];
     block(order, 6, &body.concat())
+}
+
+/// An obsolete Packet Block, with so many packets dropped before it.
+pub fn obsolete(order: Order, interface: u16, drops: u16, units: u64, frame: &Frame) -> Vec<u8> {
+    let mut data = frame.bytes[..frame.kept].to_vec();
+    data.resize(data.len().next_multiple_of(4), 0);
+    let body = [
+        &order.u16(interface)[..],
+        &order.u16(drops),
+        &order.u32((units >> 32) as u32),
+        &order.u32(units as u32),
+        &order.u32(frame.kept as u32),
+        &order.u32(frame.bytes.len() as u32),
+        &data,
+        &option(order, 2, &order.u32(2)),
+        &option(order, 0, &[]),
+    ];
+    block(order, 2, &body.concat())
 }
 
 /// Statistics that say so many packets were dropped by the interface.

@@ -47,7 +47,8 @@ fn an_output_that_exists_is_left_alone() {
 
 #[test]
 fn without_privilege_it_says_what_it_needs() {
-    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv", "unshare"], ..Needs::BPF })
+    else {
         return;
     };
     // Nobody may not even enter the build directory: give it a copy it can run.
@@ -67,6 +68,11 @@ fn without_privilege_it_says_what_it_needs() {
         assert_refused(&refused, &["CAP_BPF", "as root"]);
     }
     assert!(!output.exists(), "nothing is left behind");
+    // Root that is none: without the capabilities, and with those of a user namespace alone.
+    let refused = run(&["setpriv", "--bounding-set", "-all"], &["check"]);
+    assert_refused(&refused, &["CAP_BPF"]);
+    let refused = run(&["unshare", "--user", "--map-root-user"], &["check"]);
+    assert_refused(&refused, &["user namespace"]);
 }
 
 #[test]
@@ -160,6 +166,16 @@ fn type_information_can_come_from_a_file() {
     std::fs::write(file, "no BTF").expect("the copy can be written");
     let refused = run(&[], &["-o", output, "--btf", file]);
     assert_refused(&refused, &["--btf", file, "no type information of a kernel"]);
+}
+
+#[test]
+fn a_place_without_sysfs_is_told_from_a_kernel_without_btf() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["unshare"], ..Needs::BPF }) else {
+        return;
+    };
+    let script = "umount -l /sys && exec \"$@\"";
+    let refused = run(&["unshare", "--mount", "sh", "-c", script, "sh"], &["check"]);
+    assert_refused(&refused, &["sysfs is not mounted"]);
 }
 
 #[test]

@@ -81,6 +81,9 @@ fn record(prefix: &[&str], netns: &Netns) -> (Finished, Connection) {
     netns.wait_closed();
     let finished = recorder.stop();
     finished.assert_code(0);
+    // What is there agrees with the kernel's own account.
+    let audit = analyze(&["audit"], &finished.dir);
+    assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stdout));
     let client = of(&finished, local);
     (finished, client)
 }
@@ -129,7 +132,9 @@ fn a_cgroup_namespace_of_its_own_hides_nothing_from_hooks() {
         let (finished, row) = record(&words(&container.start(without)), &netns);
         assert_eq!(variables(&finished.manifest()), variables(&outside()), "without {without}");
         assert_seen(&row);
-        assert!(!finished.stderr.contains("cgroup"), "{}", finished.stderr);
+        assert!(!finished.stderr.contains("cgroup programs"), "{}", finished.stderr);
+        let paths = finished.stderr.contains("not seen: paths of cgroups");
+        assert_eq!(paths, row.identity.get("cgroup").is_none(), "{row:?}\n{}", finished.stderr);
         let seen = row.values.int("MaxRTT") < 10_000_000;
         trust::says(
             "container with a cgroup namespace of its own",
@@ -190,14 +195,20 @@ fn hooks_that_would_see_one_container_count_as_missing() {
     );
 }
 
+/// Where the host's root is out of reach, and where it is not: paths are the container's.
 #[test]
 fn a_container_that_records_itself_alone_has_its_hooks() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
-    let container = Container::new("own");
+    for (without, cgroup) in [(BLIND, "/"), ("-sys_resource", "/below")] {
+        let container = Container::new("own");
+        record_itself(&container, &container.start(without), cgroup);
+    }
+}
+
+fn record_itself(container: &Container, prefix: &[String], cgroup: &str) {
     let netns = Netns::new("own");
     let listener = listen(&netns);
-    let prefix = container.start(BLIND);
-    let recorder = Recorder::under(&words(&prefix), &["--cgroup", "/"]);
+    let recorder = Recorder::under(&words(prefix), &["--cgroup", cgroup]);
     // One that this test makes, which is outside, and one of a process inside.
     let elsewhere = talk(&netns, &listener, 1000);
     let program = format!("c({}); <STDIN>", listener.address().port());

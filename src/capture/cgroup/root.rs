@@ -22,7 +22,7 @@ use std::{
 pub(in crate::capture) struct Hierarchy {
     /// The directory for attaching and for looking up: the root, or the part that there is.
     pub dir: File,
-    /// Where it is mounted for everybody to see; none for a mount of the recorder's own.
+    /// Where users see it mounted, who give paths: in a container, its part of it.
     pub mount: Option<PathBuf>,
     /// The cgroup that it begins at, if that is not the root: its id.
     pub part: Option<u64>,
@@ -32,6 +32,12 @@ pub(in crate::capture) struct Hierarchy {
 const ROOT_ID: u64 = 1;
 /// Inode number of the initial cgroup namespace (PROC_CGROUP_INIT_INO, include/linux/proc_ns.h).
 const PROC_CGROUP_INIT_INO: u64 = 0xefff_fffb;
+
+/// Whether paths in /proc begin at the root of the host.
+pub(super) fn in_initial_namespace() -> bool {
+    let meta = fs::metadata("/proc/self/ns/cgroup");
+    meta.is_ok_and(|meta| meta.ino() == PROC_CGROUP_INIT_INO)
+}
 
 /// Finds the hierarchy, once.
 ///
@@ -50,10 +56,12 @@ fn find() -> Result<Hierarchy, String> {
         if is_root(dir)
             && let Ok(dir) = dir.try_clone()
         {
-            return Ok(Hierarchy { dir, mount: Some(path.clone()), part: None });
+            let mount = Some(path.clone());
+            return Ok(Hierarchy { dir, mount, part: None });
         }
     }
-    let whole = |dir: File| Hierarchy { dir, mount: None, part: None };
+    let shown = mounted.first().map(|(path, _)| path.clone());
+    let whole = |dir: File| Hierarchy { dir, mount: shown.clone(), part: None };
     let own = mount_privately();
     if let Ok(dir) = &own
         && is_root(dir)

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use libbpf_rs::PrintLevel;
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, capability};
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -46,10 +46,13 @@ pub(super) fn forget() {
 
 /// Why the programs could not be loaded.
 pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
-    // SAFETY: geteuid() cannot fail and touches nothing.
-    let root = unsafe { libc::geteuid() } == 0;
     match source.kind() {
-        libbpf_rs::ErrorKind::PermissionDenied if !root => CaptureError::Privilege,
+        libbpf_rs::ErrorKind::PermissionDenied if capability::are_of_a_user_namespace() => {
+            CaptureError::UserNamespace
+        }
+        libbpf_rs::ErrorKind::PermissionDenied if !capability::suffice_for_bpf() => {
+            CaptureError::Privilege
+        }
         // The verifier says EACCES too, but it says more than that.
         libbpf_rs::ErrorKind::PermissionDenied if refused().is_none() => {
             CaptureError::NoBpf(source)

@@ -10,13 +10,17 @@ use std::{
 };
 
 use crate::{
-    capture::{filter::in_initial_pid_namespace, netns},
+    capture::{
+        capability::{Capability, has},
+        filter::in_initial_pid_namespace,
+        netns,
+    },
     log::NotSeen,
 };
 
 /// What is missing of namespaces that cannot be entered.
-const MISSING: &str = "connections open before the recording, last values of those open at its end, and \
-                       polls of --snapshots";
+const MISSING: &str = "connections open before the recording, last values of those open at its end, \
+                       polls of --snapshots and packets of --interface all";
 
 /// Numbers that a sentence lists.
 const LISTED: usize = 8;
@@ -33,7 +37,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
         if let Err(e) = netns::inside(ns, || ())
             && (wanted.is_empty() || wanted.contains(inode))
         {
-            closed.entry(reason(&e, "CAP_SYS_ADMIN")).or_default().push(*inode);
+            closed.entry(reason(&e, Capability::SysAdmin)).or_default().push(*inode);
         }
     }
     for (why, inodes) in closed {
@@ -46,7 +50,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
     let processes = Processes::look();
     if !processes.hidden.is_empty() {
         let (which, plural) = (list(&processes.hidden), plural(processes.hidden.len()));
-        let why = reason(&io::Error::from_raw_os_error(libc::EACCES), "CAP_SYS_PTRACE");
+        let why = reason(&io::Error::from_raw_os_error(libc::EACCES), Capability::SysPtrace);
         say(
             "processes",
             format!(
@@ -68,7 +72,7 @@ pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
                  /proc does not show; process ids in the tables are the host's"
             ),
         );
-    } else if let Some(option) = hidepid().filter(|_| !has(CAP_SYS_PTRACE)) {
+    } else if let Some(option) = hidepid().filter(|_| !has(Capability::SysPtrace)) {
         say(
             "processes",
             format!(
@@ -92,9 +96,8 @@ fn list(numbers: &[u32]) -> String {
     text.join(", ")
 }
 
-fn reason(e: &io::Error, capability: &str) -> String {
-    let bit = if capability == "CAP_SYS_PTRACE" { CAP_SYS_PTRACE } else { CAP_SYS_ADMIN };
-    if has(bit) { e.to_string() } else { format!("{e}, without {capability}") }
+fn reason(e: &io::Error, needed: Capability) -> String {
+    if has(needed) { e.to_string() } else { format!("{e}, without {}", needed.name()) }
 }
 
 /// What /proc shows of processes.
@@ -108,7 +111,8 @@ struct Processes {
 
 impl Processes {
     fn look() -> Self {
-        let (mut readable, mut closed) = (BTreeSet::new(), Vec::new());
+        // One process of each namespace stands for all.
+        let (mut links, mut closed) = (BTreeMap::new(), Vec::new());
         let mut none = true;
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
@@ -117,7 +121,7 @@ impl Processes {
             };
             none = false;
             match fs::read_link(entry.path().join("ns/net")) {
-                Ok(_) => readable.extend(mark(&entry.path())),
+                Ok(link) => drop(links.entry(link).or_insert(entry.path())),
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => closed.push(pid),
                 // It has ended, or is a zombie, which has none.
                 Err(_) => {}
@@ -126,17 +130,16 @@ impl Processes {
         if closed.is_empty() {
             return Self { hidden: Vec::new(), none };
         }
+        let mut known: BTreeSet<u64> = links.values().filter_map(|at| mark(at).ok()).collect();
         // Those that have a name but no process that can be read.
         for ns in netns::known().into_values() {
-            readable
-                .extend(netns::inside(&ns, || mark(Path::new("/proc/thread-self"))).ok().flatten());
+            let inside = netns::inside(&ns, || mark(Path::new("/proc/thread-self")));
+            known.extend(inside.and_then(|mark| mark));
         }
-        let mut seen = BTreeSet::new();
         let hidden = closed.into_iter().filter(|pid| {
             match mark(&Path::new("/proc").join(pid.to_string())) {
-                // One process stands for all of its namespace.
-                Some(mark) => !readable.contains(&mark) && seen.insert(mark),
-                None => Path::new("/proc").join(pid.to_string()).exists(),
+                Ok(mark) => known.insert(mark),
+                Err(e) => e.kind() == io::ErrorKind::PermissionDenied,
             }
         });
         Self { hidden: hidden.collect(), none }
@@ -145,8 +148,8 @@ impl Processes {
 
 /// What tells apart the namespaces of processes that may not be looked into: each has files of its
 /// own below net, with inode numbers of their own.
-fn mark(process: &Path) -> Option<u64> {
-    fs::metadata(process.join("net/dev")).ok().map(|meta| meta.ino())
+fn mark(process: &Path) -> io::Result<u64> {
+    fs::metadata(process.join("net/dev")).map(|meta| meta.ino())
 }
 
 /// The option of /proc by which processes of others are not shown (Linux 3.3, and with words 5.8).
@@ -158,18 +161,6 @@ fn hidepid() -> Option<String> {
         option.starts_with("hidepid=") && !["hidepid=0", "hidepid=off"].contains(option)
     };
     options.find(shows).map(str::to_owned)
-}
-
-/// include/uapi/linux/capability.h
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-
-/// Whether this process has the capability in force.
-fn has(bit: u32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .is_some_and(|all| all >> bit & 1 == 1)
 }
 
 #[cfg(test)]
@@ -185,7 +176,7 @@ mod tests {
     #[test]
     fn a_mark_is_the_same_for_processes_of_one_namespace() {
         let own = mark(Path::new("/proc/self"));
-        assert!(own.is_some());
-        assert_eq!(own, mark(&Path::new("/proc").join(std::process::id().to_string())));
+        let by_id = mark(&Path::new("/proc").join(std::process::id().to_string()));
+        assert_eq!(own.expect("it may look at itself"), by_id.expect("and by its id"));
     }
 }

@@ -1,0 +1,198 @@
+//! Packets that a capture has more than once.
+//!
+//! A mirror port gives a packet once for each mirrored port that it passes, and a capture of all
+//! interfaces without their numbers (cooked v1) gives it at the bridge and at its port. Such copies are
+//! the capture's, and would be retransmissions if they stayed. A network that duplicates packets makes
+//! copies too, and those the host really got: but few, where a mirror makes one of nearly every packet
+//! between two addresses. So what is a copy is decided for all packets from one address to another, by
+//! a first reading.
+//!
+//! A packet that one interface gets and another sends as it came passes a bridge: neither way is the
+//! recorded end's.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use rustc_hash::FxHashMap;
+
+use crate::wire::{Direction, Packet};
+
+/// How far apart copies are at most. A mirror's queue adds microseconds; an end sends nothing again
+/// so soon.
+pub const WINDOW_NS: u64 = 1_000_000;
+/// Of ten packets from one address to another so many have a copy where a mirror makes them.
+const OF_TEN: u64 = 8;
+/// So many packets of two addresses must have passed a bridge: one may be chance.
+const BRIDGED: u64 = 3;
+
+/// All that is the same in copies of a packet: everything that was captured of it from IP on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Content {
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: u8,
+    ttl: u8,
+    tos: u8,
+    id: Option<u32>,
+    fragment: (u16, bool),
+    flow_label: Option<u32>,
+    length: u32,
+    /// With its checksum, which is the payload's too.
+    header: Vec<u8>,
+}
+
+impl Content {
+    /// None for what nothing tells from other packets of the same size.
+    fn of(packet: &Packet) -> Option<Self> {
+        (!packet.header.is_empty()).then(|| Self {
+            src: packet.src_addr,
+            dst: packet.dst_addr,
+            protocol: packet.protocol,
+            ttl: packet.ttl,
+            tos: packet.tos,
+            id: packet.ip_id,
+            fragment: (packet.fragment_offset, packet.more_fragments),
+            flow_label: packet.flow_label,
+            length: packet.ip_len,
+            header: packet.header.clone(),
+        })
+    }
+}
+
+/// A sighting: where, which way, when.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    interface: Option<u32>,
+    direction: Direction,
+    ts_ns: u64,
+}
+
+/// The packets of the last window.
+#[derive(Debug, Default)]
+struct Window {
+    contents: FxHashMap<Content, Vec<Sighting>>,
+    order: VecDeque<(u64, Content)>,
+}
+
+/// What a packet is to those before it.
+struct Seen {
+    /// The same interface has it already.
+    is_copy: bool,
+    /// Another interface had it going the other way.
+    turned: bool,
+    /// The first interface that had it, if that is another.
+    elsewhere: Option<u32>,
+}
+
+impl Window {
+    fn see(&mut self, packet: &Packet) -> Option<Seen> {
+        let content = Content::of(packet)?;
+        let now = packet.ts_ns;
+        let is_near = |ts_ns: u64| ts_ns.abs_diff(now) <= WINDOW_NS;
+        while let Some((_, old)) = self.order.pop_front_if(|(ts_ns, _)| !is_near(*ts_ns)) {
+            if let Some(sightings) = self.contents.get_mut(&old) {
+                sightings.retain(|s| is_near(s.ts_ns));
+                if sightings.is_empty() {
+                    self.contents.remove(&old);
+                }
+            }
+        }
+        let (interface, direction) = (packet.interface, packet.direction);
+        self.order.push_back((now, content.clone()));
+        let sightings = self.contents.entry(content).or_default();
+        let near = || sightings.iter().filter(|s| is_near(s.ts_ns));
+        let is_turned = |s: &Sighting| {
+            let both = [s.direction, direction];
+            s.interface != interface
+                && both.contains(&Direction::In)
+                && both.contains(&Direction::Out)
+        };
+        let seen = Seen {
+            is_copy: near().any(|s| s.interface == interface),
+            turned: near().any(is_turned),
+            elsewhere: near().next().map(|s| s.interface).filter(|i| *i != interface).flatten(),
+        };
+        sightings.push(Sighting { interface, direction, ts_ns: now });
+        Some(seen)
+    }
+}
+
+type Pair = (IpAddr, IpAddr);
+
+/// Looks at the packets of a capture for copies.
+#[derive(Debug, Default)]
+pub struct Survey {
+    window: Window,
+    /// From one address to another: packets seen first, and copies of them.
+    pairs: BTreeMap<Pair, (u64, u64)>,
+    /// Packets of two addresses that passed a bridge.
+    bridged: BTreeMap<Pair, u64>,
+    /// Packets that two interfaces had as they were.
+    shared: BTreeMap<(u32, u32), u64>,
+}
+
+impl Survey {
+    /// Takes in a packet.
+    pub fn see(&mut self, packet: &Packet) {
+        let Some(seen) = self.window.see(packet) else { return };
+        let (firsts, copies) = self.pairs.entry((packet.src_addr, packet.dst_addr)).or_default();
+        if seen.is_copy {
+            *copies += 1;
+        } else {
+            *firsts += 1;
+        }
+        if seen.turned {
+            *self.bridged.entry(unordered(packet)).or_default() += 1;
+        }
+        if let (Some(a), Some(b)) = (seen.elsewhere, packet.interface) {
+            *self.shared.entry((a.min(b), a.max(b))).or_default() += 1;
+        }
+    }
+
+    /// Interfaces that have the same packets: stacked upon each other, or ports of one bridge.
+    pub fn shared(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.shared.iter().filter(|(_, n)| **n >= BRIDGED).map(|(pair, _)| *pair)
+    }
+
+    /// What there is.
+    pub fn copies(self) -> Copies {
+        let is_mirrored =
+            |&(_, (firsts, copies)): &(Pair, (u64, u64))| copies * 10 >= firsts * OF_TEN;
+        Copies {
+            window: Window::default(),
+            mirrored: self.pairs.into_iter().filter(is_mirrored).map(|(pair, _)| pair).collect(),
+            bridged: self
+                .bridged
+                .into_iter()
+                .filter(|(_, n)| *n >= BRIDGED)
+                .map(|(pair, _)| pair)
+                .collect(),
+        }
+    }
+}
+
+/// Tells copies from packets.
+#[derive(Debug)]
+pub struct Copies {
+    window: Window,
+    mirrored: BTreeSet<Pair>,
+    bridged: BTreeSet<Pair>,
+}
+
+impl Copies {
+    /// Whether the capture had the packet already; all packets have to come by.
+    pub fn is_copy(&mut self, packet: &Packet) -> bool {
+        let pair = (packet.src_addr, packet.dst_addr);
+        self.mirrored.contains(&pair) && self.window.see(packet).is_some_and(|seen| seen.is_copy)
+    }
+
+    /// Whether the packet passes a bridge where it was seen.
+    pub fn is_bridged(&self, packet: &Packet) -> bool {
+        self.bridged.contains(&unordered(packet))
+    }
+}
+
+fn unordered(packet: &Packet) -> Pair {
+    let (a, b) = (packet.src_addr, packet.dst_addr);
+    (a.min(b), a.max(b))
+}

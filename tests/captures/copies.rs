@@ -1,0 +1,246 @@
+//! One connection, wherever and however often a capture has its packets.
+
+use super::*;
+use common::capture::*;
+use layers::{capture, packets};
+
+const LITTLE: Order = Order { big: false };
+const STEP: u64 = 20_000_000;
+
+/// What is the same of a connection, however it was captured.
+fn of(import: &Imported) -> Vec<String> {
+    let columns = [
+        "SegsIn",
+        "SegsOut",
+        "DataSegsIn",
+        "DataSegsOut",
+        "SegsRetrans",
+        "DupAcksIn",
+        "HCDataOctetsIn",
+    ];
+    let row = import.variables();
+    let mut all: Vec<String> = values(&row, &columns).into_iter().map(str::to_owned).collect();
+    let connection = import.connection();
+    all.push(connection["completeness"].clone());
+    let flows = import.table("flows");
+    let columns = ["packets", "completeness"];
+    all.extend(flows.iter().flat_map(|row| values(row, &columns)).map(str::to_owned));
+    let mut rtts: Vec<_> = import.table("rtt").iter().map(|r| r["method"].clone()).collect();
+    rtts.sort();
+    all.extend(rtts);
+    all
+}
+
+fn plain() -> Vec<String> {
+    of(&imported(&capture(1, Tcp::ethernet)))
+}
+
+/// A capture in which each packet stands as often as `views` gives a frame and the nanoseconds after
+/// the first.
+fn seen(link_type: u32, views: impl Fn(&Tcp) -> Vec<(u64, Vec<u8>)>) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for (i, tcp) in packets().iter().enumerate() {
+        let at = T + i as u64 * STEP;
+        frames.extend(views(tcp).into_iter().map(|(ns, bytes)| Frame::new(at + ns, bytes)));
+    }
+    pcap(LITTLE, true, link_type, &frames)
+}
+
+#[test]
+fn a_mirrors_second_copies_are_no_packets() {
+    let expected = plain();
+    for (copies, apart) in [(2, 5_000), (2, 0), (3, 100_000)] {
+        let bytes = seen(1, |t| (0..copies).map(|i| (i * apart, t.ethernet())).collect());
+        let import = imported(&bytes);
+        assert_eq!(of(&import), expected);
+        let said = format!("{} packets left out: second copies", 8 * (copies - 1));
+        assert!(import.said.contains(&said), "{}", import.said);
+    }
+    // One direction is mirrored twice, the other once; the copy has another VLAN and other addresses.
+    let bytes = seen(1, |t| {
+        let tagged =
+            [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 0x81, 0, 0, 7, 8, 0][..], &t.ip()].concat();
+        let mut views = vec![(0, t.ethernet())];
+        if t.ttl == 55 {
+            views.push((3_000, tagged));
+        }
+        views
+    });
+    assert_eq!(of(&imported(&bytes)), expected);
+    // The same over IPv6, where nothing tells two packets apart but what is in them.
+    let six = |t: &Tcp| {
+        let end = |(addr, port): (std::net::IpAddr, u16)| match addr {
+            std::net::IpAddr::V4(v4) => (std::net::IpAddr::V6(v4.to_ipv6_mapped()), port),
+            std::net::IpAddr::V6(_) => (addr, port),
+        };
+        Tcp { src: end(t.src), dst: end(t.dst), ..t.clone() }.ethernet()
+    };
+    let once = imported(&seen(1, |t| vec![(0, six(t))]));
+    let twice = imported(&seen(1, |t| vec![(0, six(t)), (5_000, six(t))]));
+    assert_eq!(of(&twice), of(&once));
+    let said = twice.said.lines().find(|l| l.contains("second copies")).expect("said");
+    trust::says(
+        "a mirror port that gives each packet twice",
+        &format!(
+            "\"{}\"; connections, flows and RTTs are those of a capture that has each once",
+            said.trim_start_matches("estats-analyze: ")
+        ),
+    );
+}
+
+#[test]
+fn what_an_end_or_the_network_repeats_stays() {
+    // A network that duplicates a packet now and then: the host got both.
+    let bytes = seen(1, |t| {
+        let again = t.payload == 900;
+        (0..=u64::from(again)).map(|i| (i * 2_000, t.ethernet())).collect()
+    });
+    let import = imported(&bytes);
+    assert_eq!(values(&import.variables(), &["SegsIn", "SegsRetrans"]), ["4", "0"]);
+    // A retransmission comes later, here with all bytes the same.
+    let bytes = seen(1, |t| {
+        let again = t.payload == 500;
+        (0..=u64::from(again)).map(|i| (i * 5_000_000, t.ethernet())).collect()
+    });
+    assert_eq!(values(&imported(&bytes).variables(), &["SegsOut", "SegsRetrans"]), ["6", "1"]);
+}
+
+#[test]
+fn loopback_in_a_capture_of_all_interfaces() {
+    let expected = plain();
+    // libpcap leaves out what loopback sent: all of it is received.
+    let v1 = |t: &Tcp| [&[0, 0, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0][..], &t.ip()].concat();
+    let v2 = |t: &Tcp| {
+        let head = [8, 0, 0, 0, 0, 0, 0, 1, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        [&head[..], &t.ip()].concat()
+    };
+    for (link_type, import) in
+        [(113, imported(&capture(113, v1))), (276, imported(&capture(276, v2)))]
+    {
+        assert_eq!(of(&import), expected, "{link_type}: {}", import.said);
+    }
+    // Both ends have one address.
+    let same = |t: &Tcp| {
+        let here = |(_, port)| ("127.0.0.1".parse().expect("an address"), port);
+        Tcp { src: here(t.src), dst: here(t.dst), ttl: 64, ..t.clone() }
+    };
+    let import = imported(&capture(276, |t| v2(&same(t))));
+    assert_eq!(of(&import), expected, "{}", import.said);
+    let row = import.variables();
+    trust::says(
+        "loopback in `tcpdump -i any`",
+        &format!(
+            "one connection, {}, {} segments sent and {} received, {} RTTs, nothing missing",
+            import.connection()["completeness"],
+            row["SegsOut"],
+            row["SegsIn"],
+            import.table("rtt").len()
+        ),
+    );
+}
+
+/// A pcapng with these interfaces, each packet at the one that `of` names.
+fn at_interfaces(names: &[&str], flags: u32, of: impl Fn(usize, &Tcp) -> Vec<u32>) -> Vec<u8> {
+    let mut bytes = section(LITTLE);
+    for name in names {
+        bytes.extend(interface(LITTLE, 1, name, 9));
+    }
+    for (i, tcp) in packets().iter().enumerate() {
+        for (k, number) in of(i, tcp).into_iter().enumerate() {
+            let frame = Frame::new(0, tcp.ethernet());
+            let at = T + i as u64 * STEP + k as u64 * 4_000;
+            bytes.extend(enhanced(LITTLE, number, at, &frame, flags));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_tap_has_an_interface_for_each_direction() {
+    let bytes = at_interfaces(&["up", "down"], 0, |_, t| vec![u32::from(t.ttl == 55)]);
+    let import = imported(&bytes);
+    assert_eq!(of(&import), plain());
+    if let Some(theirs) = tshark(&bytes, "tcp", "tcp.analysis.ack_rtt") {
+        let by_number = ["tcp_sequence", "tcp_handshake"];
+        let ours = import.table("rtt").into_iter().filter(|r| by_number.contains(&&*r["method"]));
+        assert_eq!(ours.count(), theirs.len());
+    }
+    assert_eq!(import.manifest()["import"]["places"], serde_json::json!([[0, 1]]));
+    // Each way keeps its interface.
+    let interfaces: Vec<_> = import.table("flows").iter().map(|f| f["interface"].clone()).collect();
+    assert_eq!(interfaces, ["0", "1"]);
+    trust::says(
+        "a tap with an interface for each direction",
+        &format!(
+            "one connection, {}, with its {} RTTs; the flows of both interfaces are one (manifest `import.places`)",
+            import.connection()["completeness"],
+            import.table("rtt").len()
+        ),
+    );
+}
+
+#[test]
+fn interfaces_upon_each_other_have_a_packet_once() {
+    // A bridge and its two ports: each packet comes at one port and leaves at the other.
+    let bridged = at_interfaces(&["port1", "br0", "port2"], 0, |_, t| {
+        if t.ttl == 55 { vec![2, 1, 0] } else { vec![0, 1, 2] }
+    });
+    assert_eq!(of(&imported(&bridged)), plain());
+    // The same in a capture of all interfaces, which says of each sighting which way it went.
+    let view = |index: u8, kind: u8, t: &Tcp| {
+        let head = [8, 0, 0, 0, 0, 0, 0, index, 0, 1, kind, 6, 2, 0, 0, 0, 0, 1, 0, 0];
+        [&head[..], &t.ip()].concat()
+    };
+    let bytes = seen(276, |t| {
+        let (from, to) = if t.ttl == 55 { (4, 3) } else { (3, 4) };
+        vec![(0, view(from, 3, t)), (2_000, view(2, 0, t)), (4_000, view(to, 4, t))]
+    });
+    let import = imported(&bytes);
+    assert_eq!(of(&import), plain(), "{}", import.said);
+    // Cooked captures of the first kind do not say which interface.
+    let view = |kind: u8, t: &Tcp| {
+        [&[0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0][..], &t.ip()].concat()
+    };
+    let bytes = seen(113, |t| {
+        let kind = if t.ttl == 55 { 0 } else { 4 };
+        vec![(0, view(kind, t)), (2_000, view(kind, t))]
+    });
+    assert_eq!(of(&imported(&bytes)), plain());
+}
+
+#[test]
+fn sections_go_on_with_their_interfaces() {
+    let frame = |tcp: &Tcp| Frame::new(0, tcp.ethernet());
+    let mut bytes = Vec::new();
+    for (i, tcp) in packets().iter().enumerate() {
+        if i % 3 == 0 {
+            // Each section may have its own byte order.
+            let order = Order { big: i % 2 == 1 };
+            bytes.extend([section(order), interface(order, 1, "eth0", 9)].concat());
+        }
+        let order = Order { big: i / 3 * 3 % 2 == 1 };
+        bytes.extend(enhanced(order, 0, T + i as u64 * STEP, &frame(tcp), 0));
+    }
+    let import = imported(&bytes);
+    assert_eq!(of(&import), plain(), "{}", import.said);
+}
+
+#[test]
+fn a_routers_two_interfaces_stay_two_places() {
+    // What it passes on has another TTL: two packets, as ever.
+    let mut bytes = section(LITTLE);
+    for name in ["inside", "outside"] {
+        bytes.extend(interface(LITTLE, 1, name, 9));
+    }
+    for (i, tcp) in packets().iter().enumerate() {
+        let at = T + i as u64 * STEP;
+        let (from, to) = if tcp.ttl == 55 { (1, 0) } else { (0, 1) };
+        let passed = Tcp { ttl: tcp.ttl - 1, ..tcp.clone() };
+        bytes.extend(enhanced(LITTLE, from, at, &Frame::new(0, tcp.ethernet()), 0));
+        bytes.extend(enhanced(LITTLE, to, at + 9_000, &Frame::new(0, passed.ethernet()), 0));
+    }
+    let import = imported(&bytes);
+    assert_eq!(import.manifest()["import"].get("places"), None);
+    let packets: Vec<_> = import.table("flows").iter().map(|f| f["packets"].clone()).collect();
+    assert_eq!(packets.len(), 4, "{packets:?}");
+}
