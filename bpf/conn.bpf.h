@@ -187,7 +187,7 @@ static __always_inline void follow_extremes(struct conn *c, const struct tcp_soc
 		}
 	}
 	raise_to(c, EXTREME_MaxPipeSize, estats_pipe_size(tp));
-	raise_to(c, EXTREME_MaxRetxQueue, (u32)(tp->snd_nxt - tp->snd_una));
+	raise_to(c, EXTREME_MaxRetxQueue, estats_retx_queue(tp));
 	raise_to(c, EXTREME_MaxReasmQueue, estats_reasm_queue(tp));
 	raise_to(c, EXTREME_MaxAppWQueue, estats_app_wqueue(tp));
 	raise_to(c, EXTREME_MaxAppRQueue, estats_app_rqueue(tp));
@@ -206,11 +206,15 @@ static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
 	/* tcp_rtt_estimator(): srtt += m - (srtt >> 3), or srtt = m << 3 for the first */
 	if (srtt && (srtt != c->srtt_us || mdev != c->mdev_us)) {
 		u32 old = c->srtt_us;
-		u32 m = old ? srtt - old + (old >> 3) : srtt >> 3;
+		/*
+		 * Of several samples between two hooks none is known, and what comes out may be
+		 * below zero. It is sent as it is, with its sign: replay knows it for none.
+		 */
+		s32 m = old ? srtt - old + (old >> 3) : srtt >> 3;
 
 		/* What the estimator held before the recording is not a sample. */
 		if (old || !c->begun_before)
-			SET(c, SampleRTT, m);
+			SET(c, SampleRTT, (s64)m);
 	}
 	c->srtt_us = srtt;
 	c->mdev_us = mdev;

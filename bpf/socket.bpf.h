@@ -196,7 +196,9 @@ enum chrono {
 /* tcp_get_info_chrono_stats(), net/ipv4/tcp.c: the time that runs is added to what is over. */
 static __always_inline u64 socket_chrono(const struct tcp_sock *tp, u8 which, u32 jiffies)
 {
-	u32 running = jiffies - tp->chrono_start;
+	/* Another CPU may have begun it a jiffy after ours was read. */
+	s32 since = jiffies - tp->chrono_start;
+	u32 running = since > 0 ? since : 0;
 	u8 type = BPF_CORE_READ_BITFIELD(tp, chrono_type);
 	u64 rwnd = tp->chrono_stat[CHRONO_RWND_LIMITED - 1];
 	u64 sndbuf = tp->chrono_stat[CHRONO_SNDBUF_LIMITED - 1];
@@ -221,7 +223,9 @@ static __always_inline u32 socket_rto_time(const struct tcp_sock___opt *opt, u64
 {
 	u32 time = opt->total_rto_time, since = opt->rto_stamp;
 
-	return since ? time + (u32)(now / 1000000) - since : time;
+	s32 running = (u32)(now / 1000000) - since;
+
+	return since && running > 0 ? time + running : time;
 }
 
 static __always_inline u32 socket_ms(u32 jiffies)

@@ -111,6 +111,7 @@ static __always_inline u64 estats_reasm_queue(const struct tcp_sock *tp)
 {
 	const struct sk_buff *last;
 	u32 end_seq = 0;
+	s32 span;
 
 	if (!tp->out_of_order_queue.rb_node)
 		return 0;
@@ -118,10 +119,18 @@ static __always_inline u64 estats_reasm_queue(const struct tcp_sock *tp)
 	bpf_probe_read_kernel(&end_seq, sizeof(end_seq),
 			      (const void *)last + bpf_core_field_offset(struct sk_buff, cb) +
 				      bpf_core_field_offset(struct tcp_skb_cb, end_seq));
-	return (u32)(end_seq - tp->rcv_nxt);
+	span = end_seq - tp->rcv_nxt;
+	return span > 0 ? span : 0;
 }
 
 /* Signed differences clamped at 0: repair mode may turn them round. */
+static __always_inline u64 estats_retx_queue(const struct tcp_sock *tp)
+{
+	s32 queue = tp->snd_nxt - tp->snd_una;
+
+	return queue > 0 ? queue : 0;
+}
+
 static __always_inline u64 estats_app_wqueue(const struct tcp_sock *tp)
 {
 	s32 queue = tp->write_seq - tp->snd_nxt;

@@ -113,12 +113,17 @@ impl Connection {
         of: Of,
         now_ns: u64,
     ) -> RowContext<'a> {
-        let lossy = self.begin == Begin::Unseen
+        let missing = self.begin == Begin::Unseen
             || self.late_records > 0
             || self.lost(ledger, of, now_ns) > 0;
         // A hook whose records are missing was not silent.
-        let silent =
-            if lossy { Silent::default() } else { self.heard.silent(plan.attached(), &self.slot) };
+        let silent = if missing {
+            Silent::default()
+        } else {
+            self.heard.silent(plan.attached(), &self.slot)
+        };
+        // What cannot be shows that something was missed.
+        let lossy = missing || self.slot.discards() > 0;
         RowContext {
             conn_id: self.conn_id,
             now_ns,
@@ -309,8 +314,8 @@ impl<'a, O: Output> Engine<'a, O> {
         let end_ns = closing.at_ns.max(begin_ns);
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
         let lost_records = connection.lost(self.ledger, self.losses, end_ns);
-        let context = connection.context(self.plan, self.ledger, self.losses, end_ns);
-        let mut row = self.plan.final_row(&connection.slot, &context);
+        let mut context = connection.context(self.plan, self.ledger, self.losses, end_ns);
+        let mut row = self.plan.final_row(&connection.slot, &mut context);
         unread::forget(&mut row, &connection.unread);
         self.counts.discarded(&connection.slot, &row);
         self.counts.silent += u64::from(!context.silent.is_none());

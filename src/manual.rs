@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::schema::{Apply, Hook, Kind, Op, Rule, SocketField, Table, TcpInfo, Type, Var};
+use crate::schema::{Apply, Gap, Hook, Kind, Op, Rule, SocketField, Table, TcpInfo, Type, Var};
 use crate::tables::{ColumnSpec, Qualities, specs};
 
 pub use reference::{reference_text, relation_text};
@@ -30,6 +30,16 @@ pub struct Description {
     pub unit: &'static str,
     /// Sort of quantity.
     pub kind: &'static str,
+    /// The least and the greatest value it can have; absent for text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<(i64, i64)>,
+    /// Since when it counts: connection, recording or now.
+    pub basis: &'static str,
+    /// What is left of it when records are missing.
+    pub with_losses: &'static str,
+    /// What the kernel, or RFC 4898, shows before there is a value, which is NULL here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unset: Option<u64>,
     /// Normative meaning.
     pub meaning: String,
     /// How replay comes to the value.
@@ -83,6 +93,23 @@ fn describe(var: Var) -> Description {
         codes,
         unit: def.unit,
         kind: kind_name(def.kind),
+        range: match def.ty {
+            Type::Enum(_) | Type::Truth | Type::Address => None,
+            Type::U8
+            | Type::U16
+            | Type::U32
+            | Type::U64
+            | Type::I32
+            | Type::MonotonicNs
+            | Type::WallUs => Some((var.range().least, var.range().most)),
+        },
+        basis: var.basis().name(),
+        with_losses: match var.gap() {
+            Gap::Whole => "known",
+            Gap::AtLeast => "at least so much, NULL in place of 0",
+            Gap::Unknown => "NULL",
+        },
+        unset: def.unset,
         meaning: words(def.doc),
         replay: apply_text(def.apply),
         sources: def
@@ -115,7 +142,10 @@ pub fn variables_markdown() -> String {
          exact, sampled (the right value, read at other instants), approximate, constant (it cannot \
          change on today's kernels) or missing, which is NULL in every table and never 0. *Packets* \
          says what an imported capture gives, at the end where it was taken; without that line: \
-         nothing.\n",
+         nothing.\n\n\
+         A value outside its *range* is discarded: it is NULL, with what was counted of it, and the \
+         row says so. *Counts since* is the connection's beginning, or the recording's, which differ \
+         for a connection that was open before; now is the value in force.\n",
     );
     for &table in Table::ALL {
         let vars: Vec<_> = descriptions().into_iter().filter(|d| d.table == table.name()).collect();
@@ -132,6 +162,18 @@ pub fn variables_markdown() -> String {
             line("Type", &format!("{}, {}{unit}", d.ty, d.kind));
             let codes: Vec<_> = d.codes.iter().map(|(c, name)| format!("{c} {name}")).collect();
             line("Codes", &codes.join(", "));
+            if let Some((least, most)) = d.range {
+                let most = if most == i64::MAX { "2^63 - 1".to_owned() } else { most.to_string() };
+                line("Range", &format!("{least} to {most}"));
+            }
+            line("Counts since", d.basis);
+            line("With lost records", d.with_losses);
+            if let Some(unset) = d.unset {
+                line(
+                    "Before the first value",
+                    &format!("NULL; the kernel or RFC 4898 has {unset}"),
+                );
+            }
             line("Replay", &d.replay);
             for source in &d.sources {
                 let needs = if source.needs.is_empty() {
@@ -197,8 +239,16 @@ pub fn tables_markdown() -> String {
          `manifest.json`, which lists them with rows and SHA-256. `conn_id` and `recording` join \
          them. Every column carries unit, RFC object, meaning and quality as Arrow field metadata, \
          and `from`, the variables that it is computed from. \
-         Any value may be NULL: what is not known is not zero. Columns of variables have the names \
-         of RFC 4898; [variables.md](variables.md) says more of each.\n",
+         Columns of variables have the names \
+         of RFC 4898; [variables.md](variables.md) says more of each.\n\n\
+         Any value may be NULL: what is not known is not zero. NULL stands, in every table, for what \
+         the kernel and RFC 4898 show before there is a value: 4294967295 of MinRTT, MinRTO, MinMSS, \
+         MinSsthresh and CurSsthresh, 0 of MaxRTT, SmoothedRTT and RTTVar, and the like. It stands \
+         for what could not be seen, and for a value that cannot be: each column has a range, which \
+         `range` in its metadata says. `basis` says since when it counts: `connection` since the \
+         connection began, `recording` since `counted_since_ns` of its row, `now` not at all. Ratios \
+         take two columns of one basis. In a row with lost records, counts of events are lower \
+         bounds and never 0, extremes and times are NULL, and what the kernel itself keeps is right.\n",
     );
     for spec in specs(&Qualities::default()) {
         let _ = write!(
@@ -283,20 +333,20 @@ fn rule_text(rule: Rule) -> String {
         Rule::Lifecycle => "from the lifecycle record".to_owned(),
         Rule::Low32(v) => format!("{} modulo 2^32", v.name()),
         Rule::MaxSinceEstablished(v) => {
-            format!("largest {} in force since ESTABLISHED; 0 before", v.name())
+            format!("largest {} in force since ESTABLISHED; NULL before", v.name())
         }
         Rule::MinSinceEstablished(v) => {
-            format!("smallest {} in force since ESTABLISHED; 4294967295 before", v.name())
+            format!("smallest {} in force since ESTABLISHED; NULL before", v.name())
         }
-        Rule::MaxOf(v) => format!("largest {}; 0 before the first", v.name()),
-        Rule::MinOf(v) => format!("smallest {}; 4294967295 before the first", v.name()),
+        Rule::MaxOf(v) => format!("largest {}; NULL before the first", v.name()),
+        Rule::MinOf(v) => format!("smallest {}; NULL before the first", v.name()),
         Rule::SumOf(v) => format!("sum of all values of {}", v.name()),
         Rule::CountOf(v) => format!("how often {} was set", v.name()),
         Rule::MaxAt(a, b) => {
-            format!("largest {} at the records that set {}; 0 before", b.name(), a.name())
+            format!("largest {} at the records that set {}; NULL before", b.name(), a.name())
         }
         Rule::MinAt(a, b) => {
-            format!("smallest {} at the records that set {}; 4294967295 before", b.name(), a.name())
+            format!("smallest {} at the records that set {}; NULL before", b.name(), a.name())
         }
         Rule::ZeroTransitions(v) => {
             format!("changes of {} to 0 from ESTABLISHED on; a 0 in force there is one", v.name())
@@ -318,10 +368,10 @@ fn rule_text(rule: Rule) -> String {
             format!("how many first {} after a step of {} there were", b.name(), a.name())
         }
         Rule::WithinLimit(v) => {
-            format!("values of {} up to --latency-limit-us; 0 without a limit", v.name())
+            format!("values of {} up to --latency-limit-us; NULL without a limit", v.name())
         }
         Rule::AboveLimit(v) => {
-            format!("values of {} above --latency-limit-us; 0 without a limit", v.name())
+            format!("values of {} above --latency-limit-us; NULL without a limit", v.name())
         }
         Rule::LastSegment => {
             "time of the latest record that stands for a segment, or what the stream says if later"

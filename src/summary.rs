@@ -55,6 +55,8 @@ pub struct Line {
     pub close_reason: Option<String>,
     /// How much of it was seen.
     pub completeness: Option<String>,
+    /// Its beginning was not seen: octets count since then, and not since the duration's beginning.
+    pub begun_before: bool,
     /// Octets of payload sent, those sent again included.
     pub octets_sent: Option<i64>,
     /// Token of the MPTCP connection that it is a subflow of.
@@ -92,6 +94,7 @@ impl Line {
             closed_by: Some(flow.closed_by().name().to_owned()),
             close_reason: flow.close_reason().map(|r| r.name().to_owned()),
             completeness: Some(ended.completeness().name().to_owned()),
+            begun_before: ended.begun_before,
             octets_sent: value(Var::HCDataOctetsOut),
             mptcp_id: known.map(|l| i64::from(l.mptcp)).filter(|&token| token != 0),
             why,
@@ -153,7 +156,7 @@ impl Columns {
 fn plain(array: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
     match array.data_type() {
         DataType::Dictionary(..) => cast(array, &DataType::Utf8),
-        DataType::Int32 => cast(array, &DataType::Int64),
+        DataType::Int32 | DataType::Boolean => cast(array, &DataType::Int64),
         _ => Ok(array.clone()),
     }
 }
@@ -168,6 +171,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
         &[
             "conn_id",
             "completeness",
+            "begun_before",
             "duration_s",
             "local_address",
             "local_port",
@@ -237,6 +241,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, connections.texts("close_reason"), |l, v| l.close_reason = v);
     fill(all, connections.ints("mptcp_id"), |l, v| l.mptcp_id = v);
     fill(all, connections.texts("completeness"), |l, v| l.completeness = v);
+    fill(all, connections.ints("begun_before"), |l, v| l.begun_before = v == Some(1));
     fill(all, connections.texts("congestion_control"), |l, v| l.congestion_control = v);
     fill(all, connections.floats("duration_s"), |l, v| l.duration_s = v);
     let limit = |name: Option<String>| {

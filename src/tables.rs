@@ -31,7 +31,7 @@ use crate::replay::ledger::Ledger;
 use crate::rtt::aggregate::{self, Aggregator};
 use crate::schema::{Table, Var};
 
-pub use columns::{ColumnKind, ColumnSpec};
+pub use columns::{Bounds, ColumnKind, ColumnSpec};
 pub use figures::{FigureSource, Figures};
 
 use columns::TableBuilder;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use estats::manual;
 
+#[allow(dead_code, reason = "it states no condition itself")]
 #[path = "support/trust.rs"]
 #[allow(dead_code, reason = "only the rows are read here")]
 mod trust;

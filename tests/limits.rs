@@ -66,7 +66,9 @@ fn times(run: &Path) -> BTreeMap<i64, BTreeMap<&'static str, i64>> {
 
 #[test]
 fn shares_are_those_of_the_times_in_limstate() {
-    for (scenario, told) in [("function-hooks", 4), ("kprobes", 3)] {
+    // Of the second all were open before the recording, and more than a hundredth of what was recorded
+    // of them was over before the loop that says the limit first ran.
+    for (scenario, told) in [("function-hooks", 4), ("kprobes", 0)] {
         let run = recording(scenario);
         let times = times(&run);
         let mut compared = 0;
@@ -74,7 +76,10 @@ fn shares_are_those_of_the_times_in_limstate() {
             let us = &times[&line.conn_id];
             let total: i64 = us.values().sum();
             // Open before the recording, and never sent: the loop that says it did not run.
-            let Some(basis) = &line.why.limits_basis else { continue };
+            let Some(basis) = &line.why.limits_basis else {
+                assert_eq!(line.why.limited, [None; Limit::ALL.len()], "{scenario}");
+                continue;
+            };
             assert_eq!(basis, "exact", "{scenario} {}", line.conn_id);
             let share = |limit: Limit| line.why.limited[limit as usize].expect("a share");
             let expected = |words: &[&str]| {

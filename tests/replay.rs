@@ -177,7 +177,8 @@ fn snapshots_are_joined_to_their_connections() {
     assert_eq!(table.num_rows(), 4);
     for (row, expected) in [
         ["2", "open", "NULL", "0.01", "1", "10000", "NULL", "NULL"],
-        ["2", "poll", "4", "0.634", "NULL", "NULL", "-1", "NULL"],
+        // No limit of the rate is no rate.
+        ["2", "poll", "4", "0.634", "NULL", "NULL", "NULL", "NULL"],
         ["NULL", "poll", "4", "NULL", "NULL", "NULL", "NULL", "7"],
         ["2", "close", "NULL", "0.659", "7", "NULL", "NULL", "NULL"],
     ]

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat};
 use estats::import::link_type_name;
 use estats::log::{ClockSample, Import, LedgerRow, Manifest, NotSeen, PacketRow, Recording};
+use estats::replay::default_dir;
+use estats::sink::TablesManifest;
 use estats::visible::visible;
 use estats::wire::Event;
 
@@ -58,6 +60,11 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
     for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
         lines
             .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
+    }
+    // What replay found is known once it has been done.
+    let tables = TablesManifest::read(&default_dir(run))?;
+    if let Some(tables) = tables.filter(|t| t.recording == manifest.recording) {
+        lines.push(("discarded", format!("{} values that cannot be", tables.discarded)));
     }
     for hook in manifest.hooks.iter().filter(|h| !h.attached) {
         let reason = hook.reason.as_deref().unwrap_or("no reason given");

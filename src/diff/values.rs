@@ -49,7 +49,11 @@ impl Quantity {
 pub fn quantities() -> impl Iterator<Item = Quantity> {
     let line = |name, unit, of| Quantity { name, unit, source: Source::Line(of) };
     let first = [
+        // Octets count since the connection began, the duration since it was first seen.
         line("goodput", "bit/s", |l| {
+            if l.begun_before {
+                return None;
+            }
             let octets = l.octets_acked?.max(l.octets_received?) as f64;
             l.duration_s.filter(|&s| s > 0.0).map(|s| octets * 8.0 / s)
         }),

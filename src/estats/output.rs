@@ -76,7 +76,8 @@ pub struct Ended<'a> {
     /// CLOCK_MONOTONIC since which the recorder counted: the beginning of what was seen; none if that
     /// was not seen either.
     pub counted_since_ns: Option<u64>,
-    /// Records may be missing: counts are lower bounds, extremes and times are not known.
+    /// Records may be missing, or are, as values that cannot be show: counts are lower bounds, extremes
+    /// and times are not known.
     pub lossy: bool,
     /// Hooks that saw nothing although there was something to see.
     pub silent: Silent,

@@ -300,11 +300,19 @@ impl Plan {
     }
 
     /// The same at the end of a connection: what the values say together is held against each other.
-    pub(super) fn final_row(&self, slot: &Slot, context: &RowContext<'_>) -> Row {
+    /// Where they cannot be true together, something was missed, and then more may be missing.
+    pub(super) fn final_row(&self, slot: &Slot, context: &mut RowContext<'_>) -> Row {
         let mut row = self.row(slot, context);
         let life_us = context.now_ns.saturating_sub(context.begin_ns).div_ceil(1_000);
         let samples: Vec<Var> = self.follow[Var::SampleRTT.index()].iter().collect();
         impossible::discard(&mut row, context.begun_before, life_us, &samples);
+        if context.lossy || row.discarded.is_empty() {
+            return row;
+        }
+        context.lossy = true;
+        let found = row.discarded;
+        row = self.row(slot, context);
+        found.iter().for_each(|var| row.discard(var));
         row
     }
 

@@ -6,25 +6,22 @@ use crate::schema::{Hook, Var};
 
 /// Hooks of a connection that were silent against the evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Silent {
-    /// Segments were sent, and none was seen.
-    pub egress: bool,
-    /// Segments were received and accepted, and none was seen.
-    pub receive: bool,
-}
+pub struct Silent(u64);
 
 impl Silent {
     /// Whether all hooks that had something to see were heard.
     pub const fn is_none(self) -> bool {
-        !self.egress && !self.receive
+        self.0 == 0
     }
 
     /// The hooks.
     pub fn hooks(self) -> impl Iterator<Item = Hook> {
-        let egress = self.egress.then_some(Hook::Egress);
-        let receive = self.receive.then_some([Hook::TcpProbe, Hook::ParseHdr]);
-        egress.into_iter().chain(receive.into_iter().flatten())
+        Hook::ALL.iter().copied().filter(move |&hook| self.0 & bit(hook) != 0)
     }
+}
+
+const fn bit(hook: Hook) -> u64 {
+    1 << hook as u8
 }
 
 /// Counters of the kernel that only move when segments do. All are read together.
@@ -61,36 +58,40 @@ pub(super) struct Heard {
 impl Heard {
     /// A record of a hook has been applied.
     pub fn record(&mut self, hook: Hook, slot: &Slot) {
-        self.hooks |= 1 << hook as u8;
+        self.hooks |= bit(hook);
         if self.since.is_none() && slot.established {
             self.since = Counters::of(slot);
         }
-    }
-
-    fn any(&self, hooks: &[Hook]) -> bool {
-        hooks.iter().any(|&hook| self.hooks >> hook as u8 & 1 != 0)
     }
 
     /// The hooks of those attached that were silent. The first segment that a hook sees always makes
     /// a record: its TTL, or its TOS octet, is new.
     pub fn silent(&self, attached: &[Hook], slot: &Slot) -> Silent {
         let Some(now) = Counters::of(slot) else { return Silent::default() };
-        let has = |hook: Hook| attached.contains(&hook);
+        let mut silent = 0;
+        let mut note = |hooks: &[Hook]| {
+            for &hook in hooks.iter().filter(|&&hook| attached.contains(&hook)) {
+                silent |= bit(hook) & !self.hooks;
+            }
+        };
         // Before ESTABLISHED, a connection that we open has sent its SYN.
         let sent = self.since.map_or(0, |since| since.segments_out);
-        // What a segment acknowledges or brings in order has passed all checks, and every hook that
-        // segments pass stands before or behind these.
+        if now.segments_out > sent && self.hooks & bit(Hook::Egress) == 0 {
+            // The others are of the same cgroup: what it does not have, they do not see.
+            note(&[Hook::Egress, Hook::ParseHdr, Hook::Handshake]);
+        }
+        // What a segment acknowledges or brings in order has passed all checks, and with them one of
+        // the two hooks that every segment passes in its state.
         let accepted = self.since.is_some_and(|since| {
             now.octets_acked > since.octets_acked
                 || (now.data_segments_in > since.data_segments_in
                     && now.octets_received > since.octets_received)
         });
-        Silent {
-            egress: has(Hook::Egress) && now.segments_out > sent && !self.any(&[Hook::Egress]),
-            receive: has(Hook::TcpProbe)
-                && has(Hook::ParseHdr)
-                && accepted
-                && !self.any(&[Hook::TcpProbe, Hook::ParseHdr]),
+        let receive = [Hook::TcpProbe, Hook::ParseHdr];
+        let both = receive.iter().all(|hook| attached.contains(hook));
+        if accepted && both && receive.iter().all(|&hook| self.hooks & bit(hook) == 0) {
+            note(&receive);
         }
+        Silent(silent)
     }
 }

@@ -8,7 +8,8 @@ const connections = page.runs.flatMap((run, index) =>
   run.rows.map((row) => {
     const line = Object.fromEntries(run.keys.map((key, i) => [key, row[i]]));
     line.run = index;
-    const rate = line.duration_s > 0 && line.octets_acked !== null;
+    // Octets count since the connection began, the duration since it was first seen.
+    const rate = line.duration_s > 0 && line.octets_acked !== null && !line.begun_before;
     line.goodput = rate ? (line.octets_acked * 8) / line.duration_s : null;
     return line;
   }));

@@ -2683,7 +2683,7 @@ estats_vars! {
         range: Some(Range::SPAN),
         packets: exact("sequence numbers sent and acknowledged"),
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Slow("tp->snd_nxt - tp->snd_una"),
+        read: Read::Slow("estats_retx_queue(tp)"),
         sources: &[
             Coverage {
                 quality: Quality::Exact,

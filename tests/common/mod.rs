@@ -220,7 +220,12 @@ pub fn synthetic(dir: &Path, short: u64) {
         (l.local_port, l.remote_port, l.active, l.established) = (443, 51_000, 2, 1);
         (l.old_state, l.new_state, l.comm) = (3, 1, "nginx".into());
     });
-    s.hook(Hook::SetState, 120, 2, &[set(Var::State, 5), set(Var::CurMSS, 1400)]);
+    s.hook(
+        Hook::SetState,
+        120,
+        2,
+        &[set(Var::State, 5), set(Var::CurMSS, 1400), set(Var::Limstate, 3)],
+    );
     for i in 0..50_u64 {
         let rtt = 10_000 + (i * 7919) % 1000;
         let ops = [

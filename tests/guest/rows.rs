@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
+use crate::support::possible;
 use crate::support::table::{self, Row};
 
 /// One connection, of connections.parquet and estats.parquet.
@@ -62,6 +63,10 @@ impl Recording {
         let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let manifest: Json =
             serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let impossible = possible::look(&dir.join("tables")).impossible;
+        if !impossible.is_empty() {
+            return Err(impossible.join("; "));
+        }
         let values: BTreeMap<i64, Row> = table::read(&dir.join("tables/estats.parquet"))
             .into_iter()
             .map(|row| (row.int("conn_id"), row))

@@ -176,6 +176,7 @@ impl Recording {
         let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
         let manifest: Json = serde_json::from_slice(&manifest).expect("manifest.json is JSON");
         assert_no_loss(&manifest);
+        crate::support::possible::assert_possible(&path.join("tables"));
         let values: BTreeMap<i64, Row> = table::read(&path.join("tables/estats.parquet"))
             .into_iter()
             .map(|row| (row.int("conn_id"), row))

@@ -11,6 +11,7 @@ use crate::run::{Recorder, analyze, command, scratch};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::{self, Netns};
 use crate::support::tcp_info::TcpInfo;
+use crate::support::trust;
 use crate::traffic::{Both, Flood, until};
 
 /// Counters of the kernel's own: sent as values, so that a lost one costs resolution alone.
@@ -68,6 +69,17 @@ fn a_ring_far_too_small_loses_records_but_no_truth() {
             for (name, field) in KERNEL_COUNTERS {
                 assert_eq!(row.values.int(name) as u64, info.must(field), "{name}");
             }
+            for name in ["MaxRTT", "MinRTT", "MaxRwinSent", "MinMSS", "PreCongSumCwnd"] {
+                assert_eq!(row.values.number(name), None, "{name}");
+            }
+            assert_eq!(row.identity.get("limited_by"), None);
+            trust::says(
+                "a ring far too small: most records are lost",
+                &format!(
+                    "completeness {}, exit status 3; SegsOut and the kernel's other counters right, extremes, times and limited_by NULL, counts of events at least so many and never 0",
+                    row.completeness()
+                ),
+            );
         }
     }
 }

@@ -276,6 +276,7 @@ impl Finished {
             "replay: {code:?}\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        crate::support::possible::assert_possible(&self.dir.join("tables"));
         let table = |name: &str| table::read(&self.dir.join("tables").join(name));
         let mut rows: Vec<Connection> = table("connections.parquet")
             .into_iter()

@@ -19,6 +19,7 @@ pub mod mib;
 pub mod netns;
 pub mod packet;
 pub mod pair;
+pub mod possible;
 pub mod table;
 pub mod tcp;
 pub mod tcp_info;
