@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint analyzer notebooks spark docs man golden guest coverage bench clean
+.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest coverage bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ lint: ## formatting, clippy, and that estats-analyze builds without clang and li
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
 	$(CARGO) check --no-default-features
 	sh scripts/check-text.sh
+
+advisories: ## what RustSec knows against the packages in use; needs cargo-deny (cargo install cargo-deny)
+	$(CARGO) deny --all-features check advisories
 
 docs: ## renew the generated documents (docs/variables.md, tables.md, sockets.md, validation.md)
 	BLESS=1 $(CARGO) test --no-default-features --test docs --test reference

@@ -47,7 +47,7 @@ static __always_inline void own_datagrams(struct socket *socket, const struct ow
 	struct owner *owner;
 	u16 family;
 
-	if (!sk || !found->followed)
+	if (!sk || (filter_pid && !found->followed) || (filter_comm && !found->named))
 		return;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6)
@@ -76,12 +76,14 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 	if (!key)
 		return 0;
 	protocol = BPF_CORE_READ_BITFIELD_PROBED((struct sock *)key, sk_protocol);
-	if (protocol != IPPROTO_TCP && !(with_packets && filter_pid))
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP && !(with_packets && by_process()))
 		return 0;
 	owner.pid = task->tgid;
 	BPF_CORE_READ_INTO(&owner.comm, task, comm);
 	follow(&owner);
-	if (protocol != IPPROTO_TCP) {
+	if (protocol == IPPROTO_MPTCP)
+		bpf_map_update_elem(&mptcp_owners, &key, &owner, BPF_NOEXIST);
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) {
 		own_datagrams(socket, &owner);
 		return 0;
 	}
@@ -92,7 +94,9 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 
 static __always_inline struct owner *owner_from_files(struct tcp_sock *tp)
 {
-	u64 key = (u64)tp;
+	struct subflow s = subflow_of(tp);
+	/* A process has a file of the MPTCP socket, none of its subflows. */
+	u64 key = s.msk ? s.msk : (u64)tp;
 	struct owner *found = bpf_map_lookup_elem(&files, &key), *owner;
 
 	if (!found)
@@ -139,8 +143,12 @@ int baseline(struct bpf_iter__tcp *ctx)
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
 	/* The event hooks run already: a connection that has state is known to them. */
-	if (conn_of(tp) || !owner_passes(sk, owner))
+	if (conn_of(tp))
 		return 0;
+	if (!owner_passes(sk, owner)) {
+		count_refused();
+		return 0;
+	}
 	c = conn_make(tp);
 	if (!c)
 		return 0;

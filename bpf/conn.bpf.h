@@ -36,6 +36,30 @@ static __always_inline bool conn_live(const struct conn *c)
 	return c && c->decision != REJECTED && !c->closed;
 }
 
+/* Once its MPTCP connection has a token, and the peer has agreed. */
+static __always_inline void note_mptcp(struct conn *c, const struct subflow *s)
+{
+	if (!c->mptcp && s->agreed)
+		c->mptcp = s->token;
+}
+
+/*
+ * The owner of a subflow that came in. The first makes its owner that of the MPTCP connection, the
+ * others take it from there: a listener that they came through may be another's.
+ */
+static __always_inline struct owner *owner_of_child(void *key, const struct subflow *s)
+{
+	struct owner *owner = NULL;
+
+	if (s->joined)
+		owner = owner_of_connection(key, s->msk);
+	if (!owner)
+		owner = owner_of(key);
+	if (owner && !s->joined)
+		owns_connection(s->msk, owner);
+	return owner;
+}
+
 #define LIFECYCLE(event, hook, state) ((event) | (u32)(hook) << 8 | (u32)(state) << 16)
 
 /* The error with which a connection ends, where sk_err does not tell it from another end. */
@@ -74,10 +98,14 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	struct lifecycle_record *r = &c->life;
 	u64 now = c->rec.hdr.ts_ns;
 	u8 hook = what >> 8;
+	const struct sock *msk;
 	struct owner *owner;
+	struct subflow s;
 
 	if (!cpu || !tp)
 		return false;
+	s = subflow_of(key);
+	note_mptcp(c, &s);
 	__builtin_memset(r, 0, sizeof(*r));
 	r->hdr.ts_ns = now;
 	r->hdr.seq = next_seq(cpu);
@@ -93,13 +121,17 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	r->local_port = c->local_port;
 	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 	r->netns = DEREF(sk, __sk_common.skc_net.net, ns.inum);
-	r->cgroup_id = cgroup_id(sk);
-	r->uid = sk->sk_uid.val;
+	r->cgroup_id = connection_cgroup_id(sk, s.msk);
+	msk = (const void *)s.msk;
+	r->uid = msk ? BPF_CORE_READ(msk, sk_uid.val) : sk->sk_uid.val;
 	r->sk_err = sk->sk_err;
 	if (r->event == ESTATS_EVENT_close)
 		r->sk_err = close_error(c, tp, r->sk_err);
 	read_congestion(r->congestion, icsk);
-	owner = owner_of(key);
+	if ((u8)what == ESTATS_EVENT_open && s.msk && c->active == 2)
+		owner = owner_of_child(key, &s);
+	else
+		owner = owner_of(key);
 	if (owner) {
 		r->pid = owner->pid;
 		__builtin_memcpy(r->comm, owner->comm, sizeof(r->comm));
@@ -109,6 +141,7 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	r->active = c->active;
 	r->established = c->established;
 	r->first_fin = c->first_fin;
+	r->mptcp = c->mptcp;
 	if (hand_over(ctx, true, r, sizeof(*r)))
 		return true;
 	count_loss(cpu, hook);
@@ -134,6 +167,7 @@ static __always_inline bool conn_open(void *ctx, struct conn *c, void *key,
 	if (c->decision == UNDECIDED)
 		c->decision = tuple_passes(sk) ? RECORDED : REJECTED;
 	if (c->decision != RECORDED) {
+		count_refused();
 		/* Nothing more will be asked of it: give the memory back. */
 		conn_forget(key);
 		return false;

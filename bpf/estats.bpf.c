@@ -93,6 +93,16 @@ static __always_inline void want_callbacks(struct bpf_sock_ops *ctx, u32 flags)
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 }
 
+/* So that sockops sees the segments where tcp_probe is silent: after ESTABLISHED. */
+static __always_inline void ask_for_callbacks(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != TCP_ESTABLISHED &&
+		 ctx->args[1] != TCP_CLOSE)
+		want_callbacks(ctx, BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
 static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *c,
 					 struct tcp_sock *tp, u64 now)
 {
@@ -128,6 +138,9 @@ int sock_ops(struct bpf_sock_ops *ctx)
 	if (!bsk)
 		return 1;
 	c = conn_of(bsk);
+	/* An accepted connection that a chosen process may come to use: see adopt(). */
+	if (!c && by_process())
+		ask_for_callbacks(ctx);
 	if (!conn_live(c))
 		return 1;
 	tp = bpf_skc_to_tcp_sock(bsk);
@@ -147,12 +160,8 @@ int sock_ops(struct bpf_sock_ops *ctx)
 		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
-		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		/* From here on tcp_probe is silent. */
-		if (ctx->args[1] != TCP_ESTABLISHED && ctx->args[1] != TCP_CLOSE)
-			want_callbacks(ctx, BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+		ask_for_callbacks(ctx);
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		on_parse_hdr(ctx, c, tp, now);

@@ -15,12 +15,28 @@ static __always_inline struct owner *owner_from_current(struct sock *sk)
 {
 	struct owner *owner = owner_make(sk);
 
-	if (!owner)
-		return NULL;
-	owner->pid = bpf_get_current_pid_tgid() >> 32;
-	owner->inherited = 0;
-	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
-	follow(owner);
+	if (owner)
+		owner_is_current(owner);
+	return owner;
+}
+
+/*
+ * Who opens a connection: `current`, but of a later subflow of MPTCP who owns its MPTCP socket. A
+ * kworker, which opens such subflows, is nobody's owner.
+ */
+static __always_inline struct owner *owner_that_opens(struct sock *sk)
+{
+	struct subflow s = subflow_of(sk);
+	struct owner *owner;
+
+	if (s.msk && s.joined) {
+		owner = owner_of_connection(sk, s.msk);
+		if (owner || in_kernel_thread())
+			return owner;
+	}
+	owner = owner_from_current(sk);
+	if (owner && s.msk)
+		owns_connection(s.msk, owner);
 	return owner;
 }
 
@@ -31,6 +47,7 @@ static __always_inline struct conn *begin_conn(struct sock *sk, struct owner *ow
 
 	if (!owner_passes(sk, owner)) {
 		/* A socket that is used again may have state of a connection that passed. */
+		count_refused();
 		c = conn_of(sk);
 		if (c)
 			c->decision = REJECTED;
@@ -44,6 +61,54 @@ static __always_inline struct conn *begin_conn(struct sock *sk, struct owner *ow
 	return c;
 }
 
+/*
+ * A chosen process uses a connection that was not recorded, since its listener, or whoever opened
+ * it, is another process. From here on it is recorded, like one that was open before the recording.
+ */
+static __always_inline struct conn *adopt(void *ctx, struct sock *sk, u8 hook, u64 now)
+{
+	struct tcp_sock *tp;
+	struct conn *c;
+	u8 state;
+
+	if (!current_is_chosen() || in_kernel_thread())
+		return NULL;
+	tp = socket_of(sk);
+	if (!tp || !tuple_passes((struct sock *)tp))
+		return NULL;
+	state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
+	if (state == TCP_LISTEN || state == TCP_CLOSE)
+		return NULL;
+	c = begin_conn(sk, owner_from_current(sk), 0, now);
+	if (!c)
+		return NULL;
+	c->begun_before = 1;
+	c->used = 1;
+	c->established = state != TCP_SYN_SENT && state != TCP_SYN_RECV;
+	c->old_state = state;
+	bracket_from(c, tp);
+	if (!conn_open(ctx, c, sk, tp, cookie_of(c, sk), hook, now))
+		return NULL;
+	begin(c, hook, now);
+	SET(c, State, rfc_state(state));
+	read_socket(c, tp, true, now);
+	commit(ctx, c, false);
+	return c;
+}
+
+/* Who reads what an accepted connection received is its owner, sooner known than by its FIN. */
+static __always_inline void note_reader(struct conn *c, struct sock *sk)
+{
+	struct owner *owner;
+
+	if (c->used)
+		return;
+	c->used = 1;
+	owner = owner_of(sk);
+	if (owner && owner->inherited && !in_kernel_thread())
+		owner_from_current(sk);
+}
+
 static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, int new)
 {
 	struct owner *owner;
@@ -53,7 +118,8 @@ static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, i
 			c->first_fin = 1;
 		/* A child's owner was its listener's until now. */
 		owner = owner_of(sk);
-		if (owner && owner->inherited && bpf_get_current_pid_tgid() >> 32)
+		if (owner && owner->inherited && bpf_get_current_pid_tgid() >> 32 &&
+		    !in_kernel_thread())
 			owner_from_current(sk);
 	} else if (new == TCP_CLOSE_WAIT && !c->first_fin) {
 		c->first_fin = 2;
@@ -65,6 +131,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	u64 now = bpf_ktime_get_ns();
 	struct tcp_sock *tp;
 	struct owner *owner;
+	struct subflow s;
 	struct conn *c;
 
 	if (protocol_of(sk) != IPPROTO_TCP)
@@ -82,7 +149,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		/* A child's cookie and addresses are not final before the next hook. */
 		bool active = new == TCP_SYN_SENT;
 
-		owner = active ? owner_from_current(sk) : owner_inherit(sk);
+		owner = active ? owner_that_opens(sk) : owner_inherit(sk);
 		c = begin_conn(sk, owner, active ? 1 : 2, now);
 		if (c) {
 			c->old_state = new;
@@ -90,11 +157,18 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		}
 		return 0;
 	}
+	if (!c && by_process() && (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)) {
+		c = adopt(ctx, sk, ESTATS_HOOK_set_state, now);
+		if (c)
+			my_turn(c, turn);
+	}
 	if (!conn_live(c))
 		return 0;
 	tp = socket_of(sk);
 	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), ESTATS_HOOK_set_state, now))
 		return 0;
+	s = subflow_of(sk);
+	note_mptcp(c, &s);
 	c->old_state = old;
 	begin(c, ESTATS_HOOK_set_state, now);
 	if (new == TCP_CLOSE)
@@ -284,11 +358,17 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_rcv_space, now);
+	struct tcp_sock *tp;
 	s32 found;
 
+	if (!c && by_process()) {
+		adopt(ctx, sk, ESTATS_HOOK_rcv_space, now);
+		return 0;
+	}
+	tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_rcv_space, now);
 	if (!tp)
 		return 0;
+	note_reader(c, sk);
 	found = tp->rcv_nxt - c->copied_seq;
 	if (c->established && c->copied_seq && found > 0)
 		raise_to(c, EXTREME_MaxAppRQueue, found);

@@ -36,6 +36,11 @@ int socket_made(struct bpf_sock *ctx)
 	owner = owner_make(ctx);
 	if (!owner)
 		return PASS;
+	if (filter_comm) {
+		owner_is_current(owner);
+		return PASS;
+	}
+	/* Older kernels give such programs an id and no name. */
 	owner->pid = bpf_get_current_pid_tgid() >> 32;
 	owner->inherited = 0;
 	follow(owner);

@@ -343,7 +343,7 @@ static __always_inline enum ip_header read_headers(struct __sk_buff *skb, u32 ip
 }
 
 /* Local or remote, as with connections: here source or destination. */
-static __always_inline bool address_passes(struct __sk_buff *skb, u32 ip, bool source)
+static __always_inline bool address_is_in(void *map, struct __sk_buff *skb, u32 ip, bool source)
 {
 	struct addr_key key = { .prefix_len = 128 };
 	u8 version;
@@ -359,7 +359,7 @@ static __always_inline bool address_passes(struct __sk_buff *skb, u32 ip, bool s
 		if (!peek(skb, ip + (source ? 12 : 16), &key.addr[12], 4))
 			return false;
 	}
-	return bpf_map_lookup_elem(&addrs, &key);
+	return bpf_map_lookup_elem(map, &key);
 }
 
 /* Filters that a packet itself answers. A packet without ports has none of those asked for. */
@@ -373,7 +373,14 @@ static __always_inline bool packet_passes(struct __sk_buff *skb, u32 ip, const s
 	if (filter_port && !(h->ported && (bpf_map_lookup_elem(&ports, &src) ||
 					   bpf_map_lookup_elem(&ports, &dst))))
 		return false;
-	return !filter_addr || address_passes(skb, ip, true) || address_passes(skb, ip, false);
+	if (filter_not_port && h->ported &&
+	    (bpf_map_lookup_elem(&not_ports, &src) || bpf_map_lookup_elem(&not_ports, &dst)))
+		return false;
+	if (filter_addr && !address_is_in(&addrs, skb, ip, true) &&
+	    !address_is_in(&addrs, skb, ip, false))
+		return false;
+	return !filter_not_addr || (!address_is_in(&not_addrs, skb, ip, true) &&
+				    !address_is_in(&not_addrs, skb, ip, false));
 }
 
 /*
@@ -398,9 +405,9 @@ static __always_inline bool socket_passes(struct __sk_buff *skb)
 	c = conn_of(key);
 	if (c && c->decision != UNDECIDED)
 		return c->decision == RECORDED;
-	if (filter_pid) {
+	if (by_process()) {
 		owner = owner_of(key);
-		if (!owner || !owner->followed)
+		if (!owner || (filter_pid && !owner->followed) || (filter_comm && !owner->named))
 			return false;
 	}
 	return !filter_cgroup || cgroup_passes(sk);
@@ -510,7 +517,7 @@ static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u16 type, u
 	head.netns = netns_of(skb);
 	if (!packet_passes(skb, ip, &h, head.netns))
 		return;
-	if (by_socket && (filter_pid || filter_cgroup) && !socket_passes(skb))
+	if (by_socket && (by_process() || filter_cgroup) && !socket_passes(skb))
 		return;
 	cpu = cpu_counters();
 	if (!cpu)

@@ -20,6 +20,9 @@ const volatile bool filter_cgroup __weak = false;
 const volatile bool filter_netns __weak = false;
 const volatile bool filter_port __weak = false;
 const volatile bool filter_addr __weak = false;
+const volatile bool filter_comm __weak = false;
+const volatile bool filter_not_port __weak = false;
+const volatile bool filter_not_addr __weak = false;
 const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 const volatile bool with_packets __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
@@ -165,6 +168,7 @@ struct conn {
 	u8 agreed;     /* segs_in is set */
 	u8 sent;       /* a hook of sent segments has run */
 	u8 begun_before;
+	u8 used; /* whoever reads what was received has been looked at */
 	u8 active;
 	u8 established;
 	u8 handshake; /* the handshake's results have been sent */
@@ -182,6 +186,7 @@ struct conn {
 	u8 seen_ip_in;
 	u8 seen_ip_out;
 	u8 handshake_data; /* has been counted */
+	u32 mptcp; /* token, once it is known */
 	struct segment segment;
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	u32 pending[PENDING_COUNT];
@@ -219,8 +224,10 @@ struct conn {
  */
 struct owner {
 	u32 pid;
-	u16 inherited;
-	u16 followed; /* the process was one of those recorded when it became the owner */
+	u8 inherited;
+	u8 followed; /* the process was one of those recorded when it became the owner */
+	u8 named;    /* it had one of the names asked for */
+	u8 pad;
 	char comm[COMM_LEN];
 };
 
@@ -235,6 +242,14 @@ static __always_inline struct cpu_counters *cpu_counters(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline void count_refused(void)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu)
+		__sync_fetch_and_add(&cpu->refused, 1);
 }
 
 static __always_inline void count_map_failure(void)

@@ -83,7 +83,7 @@ struct lifecycle_record {
 	u8 active;
 	u8 established;
 	u8 first_fin;
-	u8 pad[4];
+	u32 mptcp; /* token of the MPTCP connection; 0: plain TCP */
 };
 
 _Static_assert(sizeof(struct lifecycle_record) == 144, "lifecycle_record is part of the ABI");
@@ -140,6 +140,7 @@ struct cpu_counters {
 	u64 lost_ends;	  /* likewise that it ends */
 	u64 not_ip[2];	  /* packets of other protocols that interfaces got, that they gave */
 	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
+	u64 refused;   /* connections that no filter let pass */
 };
 
 #endif

@@ -89,6 +89,9 @@ impl Flow {
         if !record.congestion.is_empty() {
             known.congestion.clone_from(&record.congestion);
         }
+        if record.mptcp != 0 {
+            known.mptcp = record.mptcp;
+        }
         if record.active != 0 {
             known.active = record.active;
         }

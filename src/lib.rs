@@ -59,7 +59,10 @@ pub mod manual;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod query;
 
+#[allow(clippy::disallowed_methods, reason = "makes files")]
+pub mod private;
 pub mod units;
+pub mod visible;
 
 #[cfg(test)]
 mod testing;

@@ -495,6 +495,7 @@ fn lifecycle(
         active: connection.active,
         established: u8::from(connection.established),
         first_fin: connection.first_fin,
+        mptcp: 0,
         sk_err: 0,
     }
 }

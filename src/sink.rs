@@ -18,6 +18,7 @@ use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use crate::private;
 use crate::tables::{Batches, TableSpec};
 
 pub use layout::{Format, Layout, Partition};
@@ -98,7 +99,7 @@ impl TableFile {
         let name = layout.file(table.name, format.extension());
         let path = beside(&dir.join(&name));
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|e| SinkError::io("create", parent, e))?;
+            private::create_dir(parent).map_err(|e| SinkError::io("create", parent, e))?;
         }
         let format = match format {
             Format::Parquet => {
@@ -106,7 +107,7 @@ impl TableFile {
             }
             Format::Plain(format) => format,
         };
-        let file = fs::File::create(&path).map_err(|e| SinkError::io("create", &path, e))?;
+        let file = private::replace(&path).map_err(|e| SinkError::io("create", &path, e))?;
         let writer = PlainWriter::new(format, &table.schema(), Hashing::new(file))
             .map_err(|source| SinkError::Arrow { path: path.clone(), source })?;
         Ok(Self::Plain { path, name, rows: 0, writer: Box::new(writer) })
@@ -227,7 +228,7 @@ impl TableSink {
         format: Format,
         threads: usize,
     ) -> Result<Self, SinkError> {
-        fs::create_dir_all(dir).map_err(|e| SinkError::io("create", dir, e))?;
+        private::create_dir(dir).map_err(|e| SinkError::io("create", dir, e))?;
         let paths = tables.iter().map(|t| dir.join(layout.file(t.name, format.extension())));
         let (paths, manifest) = (paths.collect(), layout.manifest(dir));
         let mut sink = Self { dir: dir.to_owned(), manifest, paths, writers: Vec::new() };

@@ -1,5 +1,6 @@
 //! The connections of a recording as a table a person reads, or as JSON.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,6 +18,7 @@ use crate::limits::Limit;
 use crate::schema::Var;
 use crate::sink::SinkError;
 use crate::tables::Figures;
+use crate::visible::visible;
 
 /// One connection in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -57,6 +59,8 @@ pub struct Line {
     pub begun_before: bool,
     /// Octets of payload sent, those sent again included.
     pub octets_sent: Option<i64>,
+    /// Token of the MPTCP connection that it is a subflow of.
+    pub mptcp_id: Option<i64>,
     /// Why it was not faster.
     #[serde(flatten)]
     pub why: Figures,
@@ -92,6 +96,7 @@ impl Line {
             completeness: Some(ended.completeness().name().to_owned()),
             begun_before: ended.begun_before,
             octets_sent: value(Var::HCDataOctetsOut),
+            mptcp_id: known.map(|l| i64::from(l.mptcp)).filter(|&token| token != 0),
             why,
         }
     }
@@ -174,6 +179,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
             "remote_port",
             "pid",
             "comm",
+            "mptcp_id",
             "congestion_control",
             "opened_by",
             "closed_by",
@@ -233,6 +239,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     fill(all, connections.texts("opened_by"), |l, v| l.opened_by = v);
     fill(all, connections.texts("closed_by"), |l, v| l.closed_by = v);
     fill(all, connections.texts("close_reason"), |l, v| l.close_reason = v);
+    fill(all, connections.ints("mptcp_id"), |l, v| l.mptcp_id = v);
     fill(all, connections.texts("completeness"), |l, v| l.completeness = v);
     fill(all, connections.ints("begun_before"), |l, v| l.begun_before = v == Some(1));
     fill(all, connections.texts("congestion_control"), |l, v| l.congestion_control = v);
@@ -303,7 +310,9 @@ pub fn render(lines: &[Line], top: usize) -> String {
     ];
     table.set_header(NAMES);
     for line in &shown {
-        let text = |s: &Option<String>| s.clone().unwrap_or_else(|| "-".to_owned());
+        let text = |s: &Option<String>| {
+            s.as_deref().map_or_else(|| "-".to_owned(), |s| visible(s).into_owned())
+        };
         let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let arrow = match line.opened_by.as_deref() {
             Some("local") => "->",
@@ -349,6 +358,9 @@ pub fn render(lines: &[Line], top: usize) -> String {
             }
         }
     }
+    for line in subflows(lines).iter().take(top) {
+        out.push_str(line);
+    }
     if lines.len() > top {
         out.push_str(&format!(
             "{} connections, the {top} with the most octets shown; --top N shows more, --json all\n",
@@ -356,6 +368,31 @@ pub fn render(lines: &[Line], top: usize) -> String {
         ));
     }
     out
+}
+
+/// A line for each MPTCP connection: its subflows, and what they carried together.
+fn subflows(lines: &[Line]) -> Vec<String> {
+    let mut tokens: BTreeMap<i64, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        if let Some(token) = line.mptcp_id {
+            tokens.entry(token).or_default().push(line);
+        }
+    }
+    let mut groups: Vec<_> = tokens.into_iter().collect();
+    groups.sort_by_key(|(_, of)| of.first().map(|line| line.conn_id));
+    let together = |of: &[&Line], octets: fn(&Line) -> Option<i64>| {
+        // One that is not known leaves the sum unknown.
+        bytes(of.iter().map(|line| octets(line)).sum::<Option<i64>>())
+    };
+    let line = |(token, of): (i64, Vec<&Line>)| {
+        let ids: Vec<String> = of.iter().map(|line| line.conn_id.to_string()).collect();
+        let acked = together(&of, |line| line.octets_acked);
+        let received = together(&of, |line| line.octets_received);
+        let are = if of.len() == 1 { "connection" } else { "connections" };
+        let ids = ids.join(", ");
+        format!("MPTCP {token}: {are} {ids}: {acked} acked, {received} received\n")
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn millis(us: Option<i64>) -> String {
@@ -385,6 +422,40 @@ mod tests {
         let text = render(&[line], 10);
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["3", "-", "--", "-", "-", "-", "-", "0", "B", "-", "-", "-/-", "-", "-"]);
+    }
+
+    #[test]
+    fn names_cannot_write_on_the_terminal() {
+        let owner = Some("\x1b[2J\n9 forged/1".to_owned());
+        let text = render(&[Line { conn_id: 1, owner, ..Line::default() }], 10);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("\\x1b[2J\\n9 forged/1") && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn subflows_are_put_together() {
+        let line = |conn_id, mptcp_id, octets_received| Line {
+            conn_id,
+            mptcp_id,
+            octets_acked: Some(1000),
+            octets_received,
+            ..Line::default()
+        };
+        let lines = [
+            line(1, Some(9), Some(5)),
+            line(2, None, None),
+            line(3, Some(7), None),
+            line(4, Some(9), Some(6)),
+        ];
+        let text = render(&lines, 10);
+        let last: Vec<&str> = text.lines().skip(5).collect();
+        assert_eq!(
+            last,
+            [
+                "MPTCP 9: connections 1, 4: 2.0 kB acked, 11 B received",
+                "MPTCP 7: connection 3: 1.0 kB acked, - received",
+            ]
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn lifecycle(event: Event, ts_ns: u64, cookie: u64) -> Lifecycle {
         active: 1,
         established: 0,
         first_fin: 0,
+        mptcp: 0,
         sk_err: 0,
     }
 }

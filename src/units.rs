@@ -6,13 +6,25 @@ fn split(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// Parses a duration with a unit of us, ms, s, m or h.
+/// Parses a duration with a unit of us, ms, s, m or h; not 0.
 ///
 /// # Errors
 /// A sentence that says what would be right.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    time(text).ok().filter(|d| !d.is_zero()).ok_or_else(|| no_duration(text))
+}
+
+fn no_duration(text: &str) -> String {
+    format!("{text:?} is no duration: write 500ms, 30s, 10m or 2h")
+}
+
+/// Parses a duration that may be 0, then also without a unit.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
-    let fault = || format!("{text:?} is no duration: write 500ms, 30s, 10m or 2h");
+    let fault = || no_duration(text);
     let n: u64 = number.parse().map_err(|_| fault())?;
     let us = match unit {
         "us" => 1,
@@ -20,9 +32,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000_000,
         "m" => 60_000_000,
         "h" => 3_600_000_000,
+        "" if n == 0 => 0,
         _ => return Err(fault()),
     };
-    n.checked_mul(us).map(Duration::from_micros).filter(|d| !d.is_zero()).ok_or_else(fault)
+    n.checked_mul(us).map(Duration::from_micros).ok_or_else(fault)
 }
 
 /// Parses a size in bytes with an optional unit of K, M or G (powers of 1024).

@@ -92,6 +92,9 @@ pub struct Lifecycle {
     pub established: u8,
     /// Whose FIN came first: 0 nobody's so far, 1 ours, 2 the peer's.
     pub first_fin: u8,
+    /// Token (RFC 8684, section 2.2) of the Multipath TCP connection that this one is a subflow of,
+    /// as the local kernel has it; 0 for plain TCP, and as long as the peer has not agreed.
+    pub mptcp: u32,
     /// `sk->sk_err` at the event, as a positive errno (0, ECONNRESET, ETIMEDOUT, ...).
     pub sk_err: u32,
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use estats::visible::lines;
 
 #[path = "../cli/mod.rs"]
 mod cli;
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has seen enough (`| head`).
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("estats-analyze: {e}");
+            eprintln!("estats-analyze: {}", lines(&e.to_string()));
             ExitCode::from(cli::USAGE)
         }
     }

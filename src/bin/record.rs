@@ -20,7 +20,7 @@ use estats::{
     },
     log::WriterOptions,
     schema::Hook,
-    traffic, units,
+    traffic, units, visible,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -88,15 +88,24 @@ struct Record {
     /// Begin a new segment after this size or time (256M, 10m)
     #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
     rotate: Rotate,
-    /// Only connections with this local or remote port
-    #[arg(long, value_name = "N")]
+    /// Only connections with one of these local or remote ports (80,443)
+    #[arg(long, value_name = "N", value_delimiter = ',')]
     port: Vec<u16>,
-    /// Only connections with a local or remote address in this prefix
-    #[arg(long, value_name = "CIDR")]
+    /// No connections with one of these local or remote ports
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    not_port: Vec<u16>,
+    /// Only connections with a local or remote address in one of these prefixes
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     addr: Vec<Addresses>,
-    /// Only connections of this process and its children
-    #[arg(long, value_name = "N")]
+    /// No connections with a local or remote address in one of these prefixes
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    not_addr: Vec<Addresses>,
+    /// Only connections of this process and its children: those they open, accept or use
+    #[arg(long, value_name = "N", value_delimiter = ',')]
     pid: Vec<u32>,
+    /// Only connections of processes (or threads) with this name: those they open, accept or use
+    #[arg(long, value_name = "NAME", value_parser = comm)]
+    comm: Vec<String>,
     /// Only connections of this cgroup (v2) and those below it
     #[arg(long, value_name = "PATH")]
     cgroup: Vec<String>,
@@ -159,7 +168,7 @@ struct Record {
     ring: u32,
     /// With a command: follow its connections after its end until they close, so long at most
     #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
-          value_parser = linger)]
+          value_parser = units::time)]
     linger: Duration,
     /// Exit with status 3 if records were lost, even if the command failed
     #[arg(long)]
@@ -198,12 +207,9 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
 }
 
-/// A time, which here may be 0.
-fn linger(text: &str) -> Result<Duration, String> {
-    match units::duration(text) {
-        Err(_) if matches!(text, "0" | "0s" | "0ms") => Ok(Duration::ZERO),
-        parsed => parsed,
-    }
+/// A process's name: anything but nothing.
+fn comm(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("a process has a name".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// A hook set by name, or the best.
@@ -263,6 +269,9 @@ fn optional_hook(name: &str) -> Result<Hook, String> {
     })
 }
 
+/// Takes what is on the terminal's line away.
+const CLEAR: &str = "\r\x1b[K";
+
 /// Flows in a table of `--top`.
 const TOP_ROWS: usize = 20;
 
@@ -298,6 +307,7 @@ fn check(hooks: Hooks, transport: Way, btf: Option<PathBuf>, json: bool) -> Resu
     let text =
         if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     // A reader that closed the pipe has seen enough.
+    let text = if json { text } else { visible::lines(&text).into_owned() };
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
@@ -313,7 +323,10 @@ fn record(args: Record) -> Result<ExitCode> {
         dir: dir.clone(),
         filters: Filters {
             ports: args.port,
+            not_ports: args.not_port,
             addresses: args.addr,
+            not_addresses: args.not_addr,
+            comms: args.comm,
             pids: args.pid,
             cgroups: args.cgroup,
             netns: args.netns,
@@ -356,12 +369,12 @@ fn record(args: Record) -> Result<ExitCode> {
     }
     let live = !args.quiet && std::io::stderr().is_terminal();
     // Takes the status line away.
-    let clear = if live { "\r\x1b[K" } else { "" };
+    let clear = if live { CLEAR } else { "" };
     let mut before = Progress::default();
     let outcome = capture::record(&options, &stop, |notice| match notice {
         Notice::Recording => say(&format!("recording to {}\n", dir.display())),
         Notice::Progress(p) if live => {
-            say(&format!("\r\x1b[K{}", status(p, &before)));
+            say(&format!("{CLEAR}{}", status(p, &before)));
             before = *p;
         }
         Notice::Progress(_) => {}
@@ -372,7 +385,7 @@ fn record(args: Record) -> Result<ExitCode> {
             }
             // A reader that closed the pipe has seen enough; the recording goes on.
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
-            let _ = std::io::stdout().write_all(table.as_bytes());
+            let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
         Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
         Notice::SlowPoll => say(&format!(
@@ -385,6 +398,9 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::RunsOn(pid) => say(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
         )),
+        Notice::NothingMatched(filters, others) => {
+            say(&format!("{clear}no connection matched {filters}; {others} others were seen\n"))
+        }
         Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
         Notice::StillOpen(n) => say(&format!(
             "{clear}connections of the command that were still open {:?} after its end: {n}; their \
@@ -434,8 +450,11 @@ const NAMED: usize = 8;
 
 /// Which processes live on without the command that they came of.
 fn outlive(left: &[(u32, String)]) -> String {
-    let mut names: Vec<String> =
-        left.iter().take(NAMED).map(|(pid, comm)| format!("{pid} ({comm})")).collect();
+    let mut names: Vec<String> = left
+        .iter()
+        .take(NAMED)
+        .map(|(pid, comm)| format!("{pid} ({})", visible::visible(comm)))
+        .collect();
     if left.len() > NAMED {
         names.push(format!("and {} more", left.len() - NAMED));
     }
@@ -459,7 +478,9 @@ fn is_ignored(signal: i32) -> bool {
 /// A recording goes on though nobody listens: a closed standard error is no reason to panic, as
 /// `eprintln!` does.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    // Of escape sequences only our own, which takes the status line away.
+    let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
+    let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }
 
 /// One line: counts so far, and rates since `before`.

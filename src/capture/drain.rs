@@ -186,6 +186,7 @@ struct Counters {
     not_ip: [u64; 2],
     /// By hook code, as the programs and the recorder have counted them.
     malformed: Vec<u64>,
+    refused: u64,
 }
 
 /// Drains the rings and keeps the account.
@@ -460,6 +461,11 @@ impl<'obj> Drain<'obj> {
         self.sink.borrow().begun.as_ref().map_or(0, |begun| begun.len() as u64)
     }
 
+    /// Connections that the filters left out, as far as the account goes.
+    pub(super) fn refused(&self) -> u64 {
+        self.before.iter().map(|c| c.refused).sum()
+    }
+
     /// Gives a socket that was read over netlink the identity of the connection that the hooks
     /// record; false if they record none with these ends.
     pub(super) fn identify(&self, s: &mut Snapshot) -> bool {
@@ -553,6 +559,7 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(HOOKS);
             let (rest, malformed) = rest.split_at(OTHERS);
+            let (malformed, refused) = malformed.split_at(HOOKS);
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
@@ -564,7 +571,8 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 map_failures,
                 lacking: [not_followed, begins, ends, dropped_ops],
                 not_ip: [not_ip_in, not_ip_out],
-                malformed: malformed[..HOOKS].to_vec(),
+                malformed: malformed.to_vec(),
+                refused: refused[0],
             }
         })
         .collect())

@@ -68,14 +68,21 @@ impl Addresses {
     }
 }
 
-/// Which connections are recorded. Empty lists let everything pass; of one list any entry passes,
-/// and all lists must.
+/// Which connections are recorded. Values of one list are ORed, different lists are ANDed, and an
+/// empty list lets everything pass. A connection that has a value of a negative list is left out.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
     /// Local or remote port.
     pub ports: Vec<u16>,
+    /// Neither the local nor the remote port.
+    pub not_ports: Vec<u16>,
     /// Local or remote address.
     pub addresses: Vec<Addresses>,
+    /// Neither the local nor the remote address.
+    pub not_addresses: Vec<Addresses>,
+    /// Name of the owner's process, or of the thread that made the connection: the kernel keeps 15
+    /// bytes of it, and no more are compared.
+    pub comms: Vec<String>,
     /// Owner's process id, with the children it has and will have.
     pub pids: Vec<u32>,
     /// cgroup v2 path, with its descendants.
@@ -88,6 +95,9 @@ pub struct Filters {
 pub(super) struct Maps<'a> {
     pub ports: &'a dyn MapCore,
     pub addrs: &'a dyn MapCore,
+    pub not_ports: &'a dyn MapCore,
+    pub not_addrs: &'a dyn MapCore,
+    pub comms: &'a dyn MapCore,
     pub pids: &'a dyn MapCore,
     pub cgroups: &'a dyn MapCore,
     pub netnses: &'a dyn MapCore,
@@ -97,7 +107,35 @@ fn put(map: &dyn MapCore, key: &[u8]) -> Result<(), CaptureError> {
     map.update(key, &[1], MapFlags::ANY).map_err(|e| CaptureError::bpf("set a filter", e))
 }
 
+/// A name as the kernel has it (TASK_COMM_LEN): 15 bytes at most, then zeros.
+fn comm_key(name: &str) -> [u8; 16] {
+    let mut key = [0; 16];
+    let bytes = &name.as_bytes()[..name.len().min(15)];
+    key[..bytes.len()].copy_from_slice(bytes);
+    key
+}
+
 impl Filters {
+    /// The options that choose connections, as they were given; empty if none was.
+    pub(super) fn words(&self) -> String {
+        fn list<T: ToString>(words: &mut Vec<String>, option: &str, values: &[T]) {
+            if !values.is_empty() {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                words.push(format!("{option} {}", values.join(",")));
+            }
+        }
+        let mut words = Vec::new();
+        list(&mut words, "--port", &self.ports);
+        list(&mut words, "--not-port", &self.not_ports);
+        list(&mut words, "--addr", &self.addresses);
+        list(&mut words, "--not-addr", &self.not_addresses);
+        list(&mut words, "--pid", &self.pids);
+        list(&mut words, "--comm", &self.comms);
+        list(&mut words, "--cgroup", &self.cgroups);
+        list(&mut words, "--netns", &self.netns);
+        words.join(" ")
+    }
+
     /// Inode numbers of the namespaces asked for.
     ///
     /// # Errors
@@ -133,9 +171,13 @@ impl Filters {
             libc::AF_INET => Ipv4Addr::new(a[0], a[1], a[2], a[3]).to_ipv6_mapped(),
             _ => Ipv6Addr::from_octets(*a),
         });
-        (self.ports.is_empty() || ports.iter().any(|p| self.ports.contains(p)))
-            && (self.addresses.is_empty()
-                || addresses.iter().any(|a| self.addresses.iter().any(|of| of.contain(*a))))
+        let on = |list: &[u16]| ports.iter().any(|p| list.contains(p));
+        let within =
+            |list: &[Addresses]| addresses.iter().any(|a| list.iter().any(|of| of.contain(*a)));
+        (self.ports.is_empty() || on(&self.ports))
+            && !on(&self.not_ports)
+            && (self.addresses.is_empty() || within(&self.addresses))
+            && !within(&self.not_addresses)
     }
 
     /// Fills the maps; the kernel side asks them once per connection.
@@ -146,6 +188,15 @@ impl Filters {
         }
         for addresses in &self.addresses {
             put(maps.addrs, &addresses.key())?;
+        }
+        for port in &self.not_ports {
+            put(maps.not_ports, &port.to_ne_bytes())?;
+        }
+        for addresses in &self.not_addresses {
+            put(maps.not_addrs, &addresses.key())?;
+        }
+        for name in &self.comms {
+            put(maps.comms, &comm_key(name))?;
         }
         for path in &self.cgroups {
             put(maps.cgroups, &cgroup::id_of(mount.as_deref(), path)?.to_ne_bytes())?;
@@ -187,9 +238,15 @@ mod tests {
 
     #[test]
     fn sockets_read_otherwise_are_filtered_alike() {
+        let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect();
         let filters = |ports: &[u16], addresses: &[&str]| Filters {
             ports: ports.to_vec(),
-            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            addresses: parse(addresses),
+            ..Filters::default()
+        };
+        let negative = |ports: &[u16], addresses: &[&str]| Filters {
+            not_ports: ports.to_vec(),
+            not_addresses: parse(addresses),
             ..Filters::default()
         };
         // 10.0.0.1:1000 -> 10.0.0.2:80
@@ -205,5 +262,32 @@ mod tests {
         ] {
             assert_eq!(filters(ports, addresses).pass(&socket), passes, "{ports:?} {addresses:?}");
         }
+        for (ports, addresses, passes) in [
+            (&[][..], &[][..], true),
+            (&[80], &[], false),
+            (&[1000, 81], &[], false),
+            (&[81], &["10.0.0.4/30", "2001:db8::/32"], true),
+            (&[], &["10.0.0.0/30"], false),
+        ] {
+            assert_eq!(negative(ports, addresses).pass(&socket), passes, "{ports:?} {addresses:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_as_long_as_the_kernels() {
+        assert_eq!(&comm_key("curl")[..5], b"curl\0");
+        assert_eq!(&comm_key("chromium-browser"), b"chromium-browse\0");
+        assert_eq!(comm_key("a name of no process, ä"), comm_key("a name of no pr"));
+    }
+
+    #[test]
+    fn options_as_they_were_given() {
+        assert_eq!(Filters::default().words(), "");
+        let filters = Filters {
+            ports: vec![80, 443],
+            not_addresses: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Filters::default()
+        };
+        assert_eq!(filters.words(), "--port 80,443 --not-addr 10.0.0.0/8");
     }
 }

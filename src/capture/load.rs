@@ -248,6 +248,9 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
     plan.filters.install(&filter::Maps {
         ports: &object::map(&loaded.object, "ports")?,
         addrs: &object::map(&loaded.object, "addrs")?,
+        not_ports: &object::map(&loaded.object, "not_ports")?,
+        not_addrs: &object::map(&loaded.object, "not_addrs")?,
+        comms: &object::map(&loaded.object, "comms")?,
         pids: &loaded.pids,
         cgroups: &object::map(&loaded.object, "cgroups")?,
         netnses: &object::map(&loaded.object, "netnses")?,
@@ -281,6 +284,9 @@ fn prepare(
             ("filter_cgroup", (!plan.filters.cgroups.is_empty()).into()),
             ("filter_port", (!plan.filters.ports.is_empty()).into()),
             ("filter_addr", (!plan.filters.addresses.is_empty()).into()),
+            ("filter_not_port", (!plan.filters.not_ports.is_empty()).into()),
+            ("filter_not_addr", (!plan.filters.not_addresses.is_empty()).into()),
+            ("filter_comm", (!plan.filters.comms.is_empty()).into()),
             ("use_perf", (transport == Transport::Perf).into()),
         ],
     );
@@ -338,7 +344,8 @@ fn prepare(
             .filter(|(_, p)| p.programs.iter().any(|(program, _)| base(name) == *program))
             .peekable();
         if name == OWN_DATAGRAMS {
-            return plan.by_process && plan.packets.is_some_and(|p| p.sockets);
+            return (plan.by_process || !plan.filters.comms.is_empty())
+                && plan.packets.is_some_and(|p| p.sockets);
         }
         if name == "poll" && plan.snapshots.is_none() {
             return false;

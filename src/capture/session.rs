@@ -128,6 +128,8 @@ pub enum Notice<'a> {
     RunsOn(u32),
     /// Processes of the command's tree that are alive after it has ended: ids and names.
     Outlive(&'a [(u32, String)]),
+    /// No connection was recorded. The filters, and how many connections they left out.
+    NothingMatched(&'a str, u64),
     /// So many of the command's connections were still open when it had ended for
     /// [`Options::linger`].
     StillOpen(u64),
@@ -240,7 +242,8 @@ pub fn record(
             return Err(e);
         }
     };
-    let only_recorded = by_process || !options.filters.cgroups.is_empty();
+    let only_recorded =
+        by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
     let mut poller = polls
         .map(|(snapshots, by)| Poller::new(&loaded, snapshots, by, &options.filters, only_recorded))
         .transpose()?;
@@ -369,6 +372,7 @@ pub fn record(
         outliving(command, &mut notice);
     }
 
+    let mut refused = 0;
     let mut close = || -> Result<(), CaptureError> {
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "account_end", &mut drain)?;
@@ -387,6 +391,7 @@ pub fn record(
             notice(Notice::Top(&lines));
         }
         update(&mut state, &drain);
+        refused = drain.refused();
         let ended = clock::sample();
         manifest.ended = Some(ended);
         manifest.exit_status = exit_status;
@@ -399,6 +404,10 @@ pub fn record(
             notice(Notice::Stopped(&e));
             fault = Some(e);
         }
+    }
+    let filters = options.filters.words();
+    if fault.is_none() && state.connections == 0 && !filters.is_empty() {
+        notice(Notice::NothingMatched(&filters, refused));
     }
     Ok(Outcome { progress: state, exit_status, fault })
 }
@@ -452,7 +461,10 @@ fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
             resolution_ns: plan.resolution_ns,
             all: options.all || options.command.is_none(),
             ports: options.filters.ports.clone(),
+            not_ports: options.filters.not_ports.clone(),
             addresses: options.filters.addresses.iter().map(ToString::to_string).collect(),
+            not_addresses: options.filters.not_addresses.iter().map(ToString::to_string).collect(),
+            comms: options.filters.comms.clone(),
             pids: options.filters.pids.clone(),
             cgroups: options.filters.cgroups.clone(),
             netns: options.filters.netns.clone(),

@@ -79,7 +79,7 @@ const SLOW_PERCENT: u64 = 80;
 /// What is read at a poll.
 enum Source {
     Iterators(Iterators),
-    Dumps(Dumps),
+    Dumps(Box<Dumps>),
 }
 
 /// Polls all sockets.
@@ -107,7 +107,9 @@ impl Poller {
     ) -> Result<Self, CaptureError> {
         let source = match by {
             PollsBy::Iterator => Source::Iterators(Iterators::new(loaded)?),
-            PollsBy::Netlink => Source::Dumps(Dumps::new(snapshots, filters, only_recorded)),
+            PollsBy::Netlink => {
+                Source::Dumps(Box::new(Dumps::new(snapshots, filters, only_recorded)))
+            }
         };
         let mut poller = Self {
             source,

@@ -1,7 +1,7 @@
 //! `audit`: what replay made of the stream, against the kernel's own account of the same instant.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         print_json(&report)?;
     } else {
-        let mut out = io::stdout().lock();
+        let mut out = super::screen();
         // Reasons once, with how many comparisons each takes.
         let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for connection in &report.connections {

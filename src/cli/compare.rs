@@ -1,6 +1,6 @@
 //! `compare`: a recording against a Web10G kernel.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         print_json(&comparison)?;
     } else {
-        io::stdout().lock().write_all(compare::render::render(&comparison).as_bytes())?;
+        super::screen().write_all(compare::render::render(&comparison).as_bytes())?;
     }
     if comparison.matched.is_empty() {
         anyhow::bail!("{}", nothing(&arguments.reference, &arguments.run, &comparison));

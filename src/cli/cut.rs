@@ -1,6 +1,6 @@
 //! `cut`: a part of a recording.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,10 +36,10 @@ pub struct Arguments {
     #[arg(long = "conn", value_name = "N")]
     connections: Vec<u64>,
     /// Connections with this address, or one of this prefix, on either side; may be repeated
-    #[arg(long = "addr", value_name = "CIDR")]
+    #[arg(long = "addr", value_name = "CIDR", value_delimiter = ',')]
     addresses: Vec<Prefix>,
     /// Connections with this port on either side; may be repeated
-    #[arg(long = "port", value_name = "N")]
+    #[arg(long = "port", value_name = "N", value_delimiter = ',')]
     ports: Vec<u16>,
     /// What was made, as JSON
     #[arg(long)]
@@ -73,7 +73,7 @@ pub(super) fn print(report: &Report, output: &Path, json: bool) -> anyhow::Resul
             "estats-analyze: the original was not closed, so what was made of it is not either"
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = super::screen();
     write!(out, "{} records in {}", report.records, output.display())?;
     match report.left_out {
         0 => writeln!(out)?,
@@ -92,6 +92,6 @@ fn moment(text: &str) -> Result<Moment, String> {
         let ns = time.timestamp_nanos_opt().and_then(|ns| u64::try_from(ns).ok());
         return ns.map(Moment::Wall).ok_or_else(fault);
     }
-    let duration = units::duration(text).map_err(|_| fault())?;
+    let duration = units::time(text).map_err(|_| fault())?;
     u64::try_from(duration.as_nanos()).map(Moment::Since).map_err(|_| fault())
 }

@@ -1,7 +1,6 @@
 //! `diff`: two recordings against each other.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use estats::diff::{self, Diff};
 use estats::log::Recording;
+use estats::private;
 use estats::replay::Options;
 use estats::report::{self, Extent, Overview, View};
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print_json(&diff)?;
     } else {
         let text = diff::render(&diff, (&names.0, &names.1), arguments.all);
-        io::stdout().lock().write_all(text.as_bytes())?;
+        super::screen().write_all(text.as_bytes())?;
     }
     if let Some(path) = &arguments.html {
         page(path, &diff, &recordings, (a, b), names, arguments.top)?;
@@ -106,7 +106,8 @@ fn page(
     ];
     let views: Vec<_> = pairs.iter().map(|pair| View::of_pair(&runs, pair.a, pair.b)).collect();
     let page = report::page(&title, &runs, &views, Some(&table))?;
-    fs::write(path, page).map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
+    let written = private::create(path).and_then(|mut file| file.write_all(page.as_bytes()));
+    written.map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
     eprintln!("estats-analyze: wrote {}", path.display());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `flows`.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         print_json(&lines)?;
     } else {
-        let mut out = io::stdout().lock();
+        let mut out = super::screen();
         for part in lines.chunk_by(|a, b| a.interval_us == b.interval_us) {
             if let Some(us) = part[0].interval_us {
                 let millis = us / 1_000 % 1_000;

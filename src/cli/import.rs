@@ -1,6 +1,6 @@
 //! `import-pcap`: a capture becomes a recording.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,7 +59,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print_json(import)?;
         return Ok(code);
     }
-    let mut out = io::stdout().lock();
+    let mut out = super::screen();
     writeln!(
         out,
         "{} of {} packets of {} ({}) in {}",

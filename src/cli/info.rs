@@ -1,6 +1,6 @@
 //! `info`: what is in a recording.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,9 +11,10 @@ use estats::log::{
 };
 use estats::replay::default_dir;
 use estats::sink::TablesManifest;
+use estats::visible::visible;
 use estats::wire::Event;
 
-use super::print_json;
+use super::{print_json, screen};
 
 /// What the totals say, or what the streams show where there are none.
 #[derive(Default)]
@@ -77,9 +78,9 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let namespaces = manifest.namespaces.iter();
     lines.extend(namespaces.map(|n| ("namespace", n.text(&manifest.sysctls))));
     lines.extend(manifest.not_seen.iter().map(|it| ("not seen", not_seen(it))));
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     for (label, text) in lines {
-        writeln!(out, "{label:<12}  {}", text.trim())?;
+        writeln!(out, "{label:<12}  {}", visible(text.trim()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,7 +187,7 @@ fn command(manifest: &Manifest) -> String {
 pub fn print_not_seen(run: &Path) -> anyhow::Result<()> {
     let recording = Recording::open(run)?;
     for it in &recording.manifest().not_seen {
-        writeln!(io::stdout().lock(), "not seen: {}", it.what)?;
+        writeln!(screen(), "not seen: {}", it.what)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ mod shell;
 mod sql;
 mod variables;
 
-use std::io::{self, Write as _};
+use std::io::{self, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::Recording;
 use estats::summary;
+use estats::visible::{self, Screen};
 
 /// Something was found.
 const FINDINGS: u8 = 1;
@@ -173,7 +174,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, top, json)?;
             if !json {
-                writeln!(io::stdout().lock(), "{}", tables.manifest.audit)?;
+                writeln!(screen(), "{}", tables.manifest.audit)?;
                 info::print_not_seen(&run)?;
             }
             Ok(ExitCode::SUCCESS)
@@ -194,9 +195,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (None, Some(run)) => {
             let tables = replay::ensure_tables(&run)?;
             print_summary(&tables.dir, 50, false)?;
-            writeln!(io::stdout().lock(), "{}", tables.manifest.audit)?;
+            writeln!(screen(), "{}", tables.manifest.audit)?;
             info::print_not_seen(&run)?;
-            let mut out = io::stdout().lock();
+            let mut out = screen();
             writeln!(out, "tables in {}", tables.dir.display())?;
             Ok(replay::exit_code(tables.manifest.missing()))
         }
@@ -209,15 +210,20 @@ fn print_summary(dir: &Path, top: usize, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&lines);
     }
-    io::stdout().lock().write_all(summary::render(&lines, top).as_bytes())?;
+    screen().write_all(summary::render(&lines, top).as_bytes())?;
     Ok(())
+}
+
+/// Standard output for text that a person reads: nothing that a recording holds gets at the terminal.
+fn screen() -> Screen<StdoutLock<'static>> {
+    Screen(io::stdout().lock())
 }
 
 /// Pretty JSON on stdout.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
-    io::stdout().lock().write_all(text.as_bytes())?;
+    io::stdout().lock().write_all(visible::json(&text).as_bytes())?;
     Ok(())
 }
 
@@ -229,7 +235,7 @@ fn verify(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         print_json(&report)?;
     } else {
-        writeln!(io::stdout().lock(), "{report}")?;
+        writeln!(screen(), "{report}")?;
     }
     Ok(if !report.ok() { ExitCode::from(FINDINGS) } else { replay::exit_code(report.lost()) })
 }

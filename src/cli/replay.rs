@@ -1,6 +1,6 @@
 //! `replay`, and the tables other commands need.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print_json(&report.tables)?;
         return Ok(exit_code(report.tables.missing()));
     }
-    let mut out = io::stdout().lock();
+    let mut out = super::screen();
     for entry in &report.tables.files {
         writeln!(out, "{:>12} rows  {}", entry.rows, entry.file)?;
     }

@@ -1,12 +1,12 @@
 //! `report`: one HTML file.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
+use estats::private;
 use estats::replay::Options;
 use estats::report::{self, Extent, View};
 
@@ -42,8 +42,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let views: Vec<_> = chosen.iter().map(|&id| View::of(&run, id)).collect();
     let page = report::page(&format!("estats: {label}"), &[run], &views, None)?;
     let path = arguments.output.clone().unwrap_or_else(|| arguments.run.join("report.html"));
-    fs::write(&path, &page)
+    private::create(&path)
+        .and_then(|mut file| file.write_all(page.as_bytes()))
         .map_err(|e| anyhow!("cannot write {}: {e}; name another file with -o", path.display()))?;
-    writeln!(io::stdout().lock(), "{}, {:.1} MB", path.display(), page.len() as f64 / 1e6)?;
+    writeln!(super::screen(), "{}, {:.1} MB", path.display(), page.len() as f64 / 1e6)?;
     Ok(exit_code(lost))
 }

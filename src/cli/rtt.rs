@@ -1,6 +1,6 @@
 //! `rtt`: passive RTT in ePPing's formats, and RTT three ways.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -148,7 +148,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if arguments.json {
             print_json(&compared)?;
         } else {
-            io::stdout().lock().write_all(three_ways::render(&compared).as_bytes())?;
+            super::screen().write_all(three_ways::render(&compared).as_bytes())?;
         }
         return Ok(ExitCode::SUCCESS);
     }

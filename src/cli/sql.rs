@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         super::print_json(&answer)?;
     } else {
         let text = if arguments.csv { answer.csv() } else { answer.text() };
-        std::io::stdout().lock().write_all(text.as_bytes())?;
+        super::screen().write_all(text.as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }

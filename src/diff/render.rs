@@ -6,20 +6,23 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use crate::visible::visible;
+
 use super::{Align, Diff, Number, RoleDiff};
 
 const NO_INTERVAL: &str = "of fewer than six pairs no interval can be given";
 
 /// As text; of each role the notable numbers, or all that differ at all.
 pub fn render(diff: &Diff, (a, b): (&str, &str), all: bool) -> String {
-    let mut out = format!("A: {a}\nB: {b}\n{}\n", paired(diff));
+    let mut out = format!("A: {}\nB: {}\n{}\n", visible(a), visible(b), paired(diff));
     for fact in &diff.facts {
-        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "not known".to_owned());
+        let side =
+            |side: &Option<String>| visible(side.as_deref().unwrap_or("not known")).into_owned();
         let _ = writeln!(out, "{}: {} | {}", fact.name, side(&fact.a), side(&fact.b));
     }
     for role in &diff.roles {
         let plural = if role.pairs == 1 { "pair" } else { "pairs" };
-        let _ = writeln!(out, "\n{} ({} {plural})", role.role, role.pairs);
+        let _ = writeln!(out, "\n{} ({} {plural})", visible(&role.role), role.pairs);
         for word in &role.words {
             let _ = writeln!(out, "  {}: {} | {}", word.name, counted(&word.a), counted(&word.b));
         }
@@ -42,9 +45,10 @@ fn paired(diff: &Diff) -> String {
 
 fn counted(words: &BTreeMap<String, usize>) -> String {
     match words.iter().next() {
-        Some((word, _)) if words.len() == 1 => word.clone(),
+        Some((word, _)) if words.len() == 1 => visible(word).into_owned(),
         _ => {
-            let each: Vec<_> = words.iter().map(|(word, n)| format!("{n} {word}")).collect();
+            let each: Vec<_> =
+                words.iter().map(|(word, n)| format!("{n} {}", visible(word))).collect();
             each.join(", ")
         }
     }

@@ -55,7 +55,7 @@ pub(super) fn discard(row: &mut Row, begun_before: bool, life_us: u64, samples: 
     if whole && row.get(Var::MaxRTT).is_some_and(|us| us > life_us + TICK_US) {
         samples.iter().for_each(|&var| row.discard(var));
     }
-    if octets_impossible(row) {
+    if octets_impossible(row, begun_before) {
         row.discard(Var::HCDataOctetsIn);
         row.discard(Var::DataOctetsIn);
     }
@@ -63,10 +63,12 @@ pub(super) fn discard(row: &mut Row, begun_before: bool, life_us: u64, samples: 
 
 /// Octets of received segments, against what the kernel received in order, and against the number of
 /// segments.
-fn octets_impossible(row: &Row) -> bool {
+fn octets_impossible(row: &Row, begun_before: bool) -> bool {
     let Some(octets) = row.get(Var::HCDataOctetsIn) else { return false };
-    // A FIN is an octet there.
-    let fewer = row.get(Var::HCThruOctetsReceived).is_some_and(|in_order| octets + 1 < in_order);
+    // A FIN is an octet there. The kernel has counted since the connection began, the hooks since
+    // the recording did.
+    let in_order = row.get(Var::HCThruOctetsReceived).filter(|_| !begun_before);
+    let fewer = in_order.is_some_and(|in_order| octets + 1 < in_order);
     // Its counter has 32 bits.
     let wrapped = octets > u64::from(u32::MAX);
     let more = row.get(Var::DataSegsIn).is_some_and(|n| !wrapped && octets > n * MAX_SEGMENT);

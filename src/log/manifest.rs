@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, LogError, Namespace};
+use crate::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
@@ -248,8 +249,17 @@ pub struct RecordOptions {
     pub all: bool,
     /// Ports, either side; empty for any.
     pub ports: Vec<u16>,
+    /// Ports that neither side has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_ports: Vec<u16>,
     /// Address prefixes, either side; empty for any.
     pub addresses: Vec<String>,
+    /// Address prefixes that neither side is in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_addresses: Vec<String>,
+    /// Names of the owners' processes; empty for any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comms: Vec<String>,
     /// Process ids whose trees were recorded; empty for any.
     pub pids: Vec<u32>,
     /// Cgroup paths; empty for any.
@@ -426,7 +436,7 @@ impl Manifest {
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
         let write = || {
-            let mut file = File::create(&partial)?;
+            let mut file = private::replace(&partial)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&partial, &path)?;

@@ -84,6 +84,7 @@ impl LifecycleBuilder {
         columns.push(u8s(|r| r.established));
         columns.push(u8s(|r| r.first_fin));
         columns.push(u32s(|r| r.sk_err));
+        columns.push(u32s(|r| r.mptcp));
         let batch = RecordBatch::try_new(Stream::Connections.schema(), columns)?;
         Ok((batch, std::mem::replace(&mut self.span, Span::EMPTY)))
     }
@@ -112,6 +113,7 @@ pub fn marker(header: Header) -> Lifecycle {
         active: 0,
         established: 0,
         first_fin: 0,
+        mptcp: 0,
         sk_err: 0,
     }
 }
@@ -137,6 +139,8 @@ pub fn decode(batch: &RecordBatch) -> Result<Vec<Option<Lifecycle>>, String> {
     let (old_state, new_state) = (u8s("old_state")?, u8s("new_state")?);
     let (active, established) = (u8s("active")?, u8s("established")?);
     let first_fin = u8s("first_fin")?;
+    // Recordings before it was there have none.
+    let mptcp = batch.column_by_name("mptcp").map(|_| u32s("mptcp")).transpose()?;
     let bytes = |addresses: &StringArray, i: usize| {
         let text = addresses.value(i);
         address::from_text(text).ok_or_else(|| format!("row {i}: {text:?} is not an address"))
@@ -171,6 +175,7 @@ pub fn decode(batch: &RecordBatch) -> Result<Vec<Option<Lifecycle>>, String> {
             active: active.value(i),
             established: established.value(i),
             first_fin: first_fin.value(i),
+            mptcp: mptcp.map_or(0, |m| m.value(i)),
             sk_err: sk_err.value(i),
         }))
     };

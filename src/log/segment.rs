@@ -1,6 +1,6 @@
 //! One file of a stream, being written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::frame::{Compressor, content_checksum};
 use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
 use super::manifest::SegmentEntry;
 use super::stream::{Stream, identified};
+use crate::private;
 
 /// Writes batches as frames, each with one write, and the end of a closed file.
 pub struct Segment {
@@ -58,11 +59,7 @@ impl Segment {
         let encoder =
             StreamEncoder::try_new(&identified(stream, recording, number)).map_err(encode)?;
         let empty = stream.empty().map_err(encode)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|e| LogError::io("create", &path, e))?;
+        let file = private::create_new(&path).map_err(|e| LogError::io("create", &path, e))?;
         let compressor =
             Compressor::new(level).map_err(|e| LogError::io("compress for", &path, e))?;
         let mut segment = Self {
@@ -171,7 +168,7 @@ mod tests {
         let batch = Stream::Ledger.empty().unwrap();
         segment.append(&batch, Span::EMPTY).unwrap();
         let before = segment.bytes();
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let file = std::mem::replace(&mut segment.file, full);
         let error = segment.append(&batch, Span::EMPTY).unwrap_err();
         assert!(matches!(error, LogError::DiskFull { .. }), "{error:?}");

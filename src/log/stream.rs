@@ -241,6 +241,7 @@ static CONNECTIONS: LazyLock<SchemaRef> = LazyLock::new(|| {
         field("established", UInt8, "", "1 if it reached ESTABLISHED"),
         field("first_fin", UInt8, "", "whose FIN came first: 0 none so far, 1 ours, 2 the peer's"),
         field("sk_err", UInt32, "", "pending socket error as an errno; 0 if none"),
+        field("mptcp", UInt32, "", "token of the MPTCP connection of a subflow; 0: plain TCP"),
     ]);
     schema(Stream::Connections, fields)
 });

@@ -16,6 +16,7 @@ use super::segment::Segment;
 use super::sockets::SocketBuilder;
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest, SegmentEntry};
+use crate::private;
 use crate::schema::Hook;
 use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
@@ -175,7 +176,7 @@ impl RecordingWriter {
         options: WriterOptions,
         first: u32,
     ) -> Result<Self, LogError> {
-        fs::create_dir_all(dir).map_err(|e| match e.kind() {
+        private::create_dir(dir).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 LogError::OutputExists(dir.to_owned())
             }

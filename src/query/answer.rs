@@ -1,5 +1,6 @@
 //! The rows of an answer, in the formats in which one asks for them.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use arrow::array::{
@@ -16,6 +17,8 @@ use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use serde_json::Value;
 
 use super::QueryError;
+use crate::private;
+use crate::visible::{cell, visible};
 
 /// The rows of an answer.
 ///
@@ -69,7 +72,7 @@ impl Answer {
         for row in &self.rows {
             table.add_row(row.iter().map(|value| match value {
                 Value::Null => "NULL".to_owned(),
-                value => plain(value),
+                value => visible(&plain(value)).into_owned(),
             }));
         }
         for (i, _) in self.numeric.iter().enumerate().filter(|(_, numeric)| **numeric) {
@@ -91,6 +94,7 @@ impl Answer {
         for row in &self.rows {
             line(&mut row.iter().map(|value| match value {
                 Value::Null => String::new(),
+                Value::String(text) => quoted(&cell(text)),
                 value => quoted(&plain(value)),
             }));
         }
@@ -102,11 +106,8 @@ impl Answer {
     /// # Errors
     /// [`QueryError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), QueryError> {
-        std::fs::write(path, &self.parquet).map_err(|source| QueryError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
+        let written = private::create(path).and_then(|mut file| file.write_all(&self.parquet));
+        written.map_err(|source| QueryError::Io { action: "write", path: path.to_owned(), source })
     }
 }
 

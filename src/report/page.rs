@@ -4,6 +4,7 @@
 //! is JSON in gzip in base64, which the browser unpacks (DecompressionStream) when somebody looks at
 //! it: opening a report costs the same with one connection or with a hundred.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use super::Run;
 use crate::export::base64;
 use crate::limits::Limit;
+use crate::visible::visible;
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -69,12 +71,13 @@ pub fn page(
     difference: Option<&Value>,
 ) -> io::Result<String> {
     let described = runs.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
-    let data = json!({
+    let mut data = json!({
         "limits": Limit::ALL.map(Limit::name),
         "runs": described,
         "views": views,
         "difference": difference,
     });
+    shown(&mut data);
     let mut out = String::new();
     let mut rest = TEMPLATE;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -82,7 +85,7 @@ pub fn page(
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));
         rest = after;
         match name {
-            "title" => escape(title, &mut out),
+            "title" => escape(&visible(title), &mut out),
             "style" => {
                 out.push_str(UPLOT_STYLE);
                 out.push_str(STYLE);
@@ -138,6 +141,20 @@ fn plots(runs: &[Run], views: &[View], out: &mut String) -> io::Result<()> {
         out.push_str("</script>\n");
     }
     Ok(())
+}
+
+/// All texts as a person may see them.
+fn shown(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(escaped) = visible(text) {
+                *text = escaped;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(shown),
+        Value::Object(members) => members.values_mut().for_each(shown),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// JSON inside a script element: it may not look like the element's end, or a comment.

@@ -1,5 +1,6 @@
 //! tables/manifest.json: every file with its rows and SHA-256, and one line over all of them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::SinkError;
 use super::parquet::hex;
+use crate::private;
 
 const FILE_NAME: &str = "manifest.json";
 
@@ -115,12 +117,13 @@ impl TablesManifest {
     pub fn write(&self, path: &Path) -> Result<(), SinkError> {
         let partial = path.with_extension("json.tmp");
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|e| SinkError::io("create", parent, e))?;
+            private::create_dir(parent).map_err(|e| SinkError::io("create", parent, e))?;
         }
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|source| SinkError::Manifest { path: path.to_owned(), source })?;
         text.push(b'\n');
-        fs::write(&partial, text).map_err(|e| SinkError::io("write", &partial, e))?;
+        let written = private::replace(&partial).and_then(|mut file| file.write_all(&text));
+        written.map_err(|e| SinkError::io("write", &partial, e))?;
         fs::rename(&partial, path).map_err(|e| SinkError::io("write", path, e))
     }
 

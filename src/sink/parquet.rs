@@ -14,6 +14,7 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 
 use super::{FileEntry, SinkError};
+use crate::private;
 use crate::tables::{BATCH_ROWS, TableSpec};
 
 /// Rows of a row group: what a reader takes at once, and what the writer holds compressed.
@@ -65,7 +66,7 @@ pub(super) struct ParquetFile {
 impl ParquetFile {
     pub fn create(path: PathBuf, name: String, table: &TableSpec) -> Result<Self, SinkError> {
         let schema = table.schema();
-        let file = File::create(&path).map_err(|e| SinkError::io("create", &path, e))?;
+        let file = private::replace(&path).map_err(|e| SinkError::io("create", &path, e))?;
         let hashing = Hashing::new(file);
         let properties = properties(&schema).map_err(|e| SinkError::parquet("write", &path, e))?;
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties))

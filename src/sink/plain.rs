@@ -2,18 +2,20 @@
 //!
 //! Strings are plain here, not dictionary-encoded: an Arrow file allows each column one dictionary,
 //! and a stream of rows cannot know it beforehand. What is not known is an empty cell in CSV and
-//! `null` in JSON.
+//! `null` in JSON. In CSV a text that begins like a formula has an apostrophe before it.
 
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 use arrow::json;
+
+use crate::visible::cell;
 
 /// What tables are written as, besides Parquet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,7 @@ impl<W: Write> PlainWriter<W> {
         match &mut self.encoder {
             Encoder::Arrow(w) => w.write(&batch),
             Encoder::Stream(w) => w.write(&batch),
-            Encoder::Csv(w) => w.write(&batch),
+            Encoder::Csv(w) => w.write(&without_formulas(&batch)?),
             Encoder::Jsonl(w) => w.write(&batch),
         }
     }
@@ -121,6 +123,19 @@ impl<W: Write> PlainWriter<W> {
             }
         }
     }
+}
+
+/// Cells of text that a program which calculates would take for formulas are marked as text.
+fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let column = |column: &ArrayRef| -> ArrayRef {
+        match column.as_string_opt::<i32>() {
+            Some(texts) => {
+                Arc::new(texts.iter().map(|text| text.map(cell)).collect::<StringArray>())
+            }
+            None => column.clone(),
+        }
+    };
+    RecordBatch::try_new(batch.schema(), batch.columns().iter().map(column).collect())
 }
 
 fn plain_type(ty: &DataType, is_text: bool) -> DataType {

@@ -152,10 +152,13 @@ impl Anonymous {
         m.host.boot_id = self.names.uuid(Of::Boot, &of.host.boot_id);
         m.command = of.command.as_ref().map(|_| vec!["removed".to_owned()]);
         self.prefixes(&mut m.options.addresses);
+        self.prefixes(&mut m.options.not_addresses);
         let options = &mut m.options;
         options.cgroups.iter_mut().for_each(|path| *path = self.names.path(path));
         let name = |name: &mut String| *name = self.names.name(Of::Namespace, "netns-", name);
         options.netns.iter_mut().for_each(name);
+        let name = |name: &mut String| *name = self.names.name(Of::Command, "c-", name);
+        options.comms.iter_mut().for_each(name);
         m.qdiscs.iter_mut().for_each(|line| *line = self.interface_in(line));
         for name in m.options.interfaces.iter_mut().filter(|name| *name != ALL) {
             *name = self.interface(name);
@@ -207,6 +210,7 @@ impl Take for Copy {
         row.cgroup_path = to.names.path(&row.cgroup_path);
         row.uid = to.names.user(row.uid);
         row.comm = to.names.name(Of::Command, "c-", &row.comm);
+        row.mptcp = to.names.token(row.mptcp);
         Ok(self.writer.lifecycle(&row)?)
     }
 

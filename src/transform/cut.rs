@@ -30,7 +30,7 @@ pub enum Moment {
 }
 
 /// What is kept: what was recorded from one time on and before another, of the connections that
-/// match. Of one kind (numbers, addresses, ports) any may match, and all kinds must.
+/// match. Values of one condition (numbers, addresses, ports) are ORed, different ones are ANDed.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The first time; the beginning if absent.

@@ -17,6 +17,7 @@ pub(super) enum Of {
     Namespace,
     Capture,
     User,
+    Token,
     Mac,
 }
 
@@ -75,6 +76,15 @@ impl Names {
         let d = self.digest(Of::User, &uid.to_be_bytes());
         // Tools take the upper half for negative.
         (u32::from_be_bytes([d[0], d[1], d[2], d[3]]) >> 1).max(1)
+    }
+
+    /// A token of MPTCP, which packets of others show (MP_JOIN); 0 is none.
+    pub fn token(&self, token: u32) -> u32 {
+        if token == 0 {
+            return 0;
+        }
+        let d = self.digest(Of::Token, &token.to_be_bytes());
+        u32::from_be_bytes([d[0], d[1], d[2], d[3]]).max(1)
     }
 
     /// An address of a link: a group stays one, all others are locally administered.

@@ -40,7 +40,7 @@ struct Span {
     until_ns: u64,
 }
 
-/// The connections that are kept: of one kind any may match, and all kinds must.
+/// The connections that are kept: values of one condition are ORed, different ones are ANDed.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     by_number: bool,

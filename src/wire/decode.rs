@@ -120,6 +120,7 @@ pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
                 active: b[137],
                 established: b[138],
                 first_fin: b[139],
+                mptcp: u32_at(b, 140),
             }))
         }
         kind => Err(code("record kind", u16::from(kind))),

@@ -167,6 +167,7 @@ pub fn lifecycle(header: Header) -> Lifecycle {
         active: 1,
         established: 0,
         first_fin: 0,
+        mptcp: 0,
         sk_err: 0,
     }
 }

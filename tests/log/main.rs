@@ -62,6 +62,7 @@ fn lifecycle(ts_ns: u64, cpu: u16, seq: u64) -> Lifecycle {
         active: 2,
         established: 1,
         first_fin: 0,
+        mptcp: 0,
         sk_err: 0,
     }
 }

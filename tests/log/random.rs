@@ -28,7 +28,7 @@ fn any_header() -> impl Strategy<Value = Header> {
 }
 
 fn any_lifecycle() -> impl Strategy<Value = Lifecycle> {
-    let numbers = (any::<u64>(), any::<u64>(), any::<[u32; 4]>(), any::<[u8; 5]>());
+    let numbers = (any::<u64>(), any::<u64>(), any::<[u32; 5]>(), any::<[u8; 5]>());
     let addresses = (any::<bool>(), any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u16; 2]>());
     let texts = (".{0,20}", ".{0,5}", "[a-z]{0,15}");
     (any_header(), prop::sample::select(Event::ALL), numbers, addresses, texts).prop_map(
@@ -37,7 +37,7 @@ fn any_lifecycle() -> impl Strategy<Value = Lifecycle> {
                 local_addr[4..].fill(0);
                 remote_addr[4..].fill(0);
             }
-            let (start_ns, cgroup_id, [netns, pid, uid, sk_err], bytes) = numbers;
+            let (start_ns, cgroup_id, [netns, pid, uid, sk_err, mptcp], bytes) = numbers;
             let [old_state, new_state, active, established, first_fin] = bytes;
             Lifecycle {
                 header,
@@ -60,6 +60,7 @@ fn any_lifecycle() -> impl Strategy<Value = Lifecycle> {
                 active,
                 established,
                 first_fin,
+                mptcp,
                 sk_err,
             }
         },

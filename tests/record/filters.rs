@@ -11,6 +11,7 @@ use crate::support::gate;
 use crate::support::gate::Needs;
 use crate::support::netns::Netns;
 use crate::support::tcp::{Listener, Options, Stream};
+use crate::support::trust;
 use crate::traffic::{Process, listen, open, perl, talk};
 use crate::{PERL, SUITE};
 
@@ -282,4 +283,166 @@ fn a_command_is_recorded_with_its_tree_alone() {
         let begun = rows.iter().filter(|row| row.completeness() != "begun_before").count();
         assert_eq!(begun, 2, "both ends of the command's connection");
     }
+}
+
+#[test]
+fn lists_of_ports_and_what_is_left_out() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("lists");
+    netns.ip(&["addr", "add", "10.9.3.1/32", "dev", "lo"]);
+    let [a, b, c] = [(); 3].map(|()| listen(&netns));
+    let elsewhere = SocketAddr::from(([10, 9, 3, 1], 0));
+    let d = Listener::bind(&netns, elsewhere, Options::default());
+    let port = |l: &Listener| l.address().port();
+    let two = format!("{},{}", port(&a), port(&b));
+    let start = |options: &[&str]| Recorder::start(&[&["--netns", netns.name()], options].concat());
+    let only = start(&["--port", &two]);
+    let without = start(&["--not-port", &two]);
+    let both = start(&["--port", &two, "--not-port", &port(&b).to_string()]);
+    let not_there = start(&["--not-addr", "10.9.3.0/24,192.0.2.0/24", "--packets"]);
+    let locals = [&a, &b, &c, &d].map(|listener| talk(&netns, listener, 100));
+    let expected = |which: &[usize]| {
+        let listeners = [&a, &b, &c, &d];
+        which.iter().flat_map(|&i| self::both(locals[i], listeners[i].address())).collect()
+    };
+    for (recorder, which) in
+        [(only, &[0, 1][..]), (without, &[2, 3]), (both, &[0]), (not_there, &[0, 1, 2])]
+    {
+        let finished = recorder.stop();
+        finished.assert_code(0);
+        let expected: BTreeSet<_> = expected(which);
+        assert_eq!(ends(&finished), expected);
+        let options = &finished.manifest()["options"];
+        if which.len() == 3 {
+            let flows = finished.table("flows");
+            assert!(!flows.is_empty());
+            for flow in flows {
+                assert_ne!(flow.text("src_address"), "10.9.3.1");
+                assert_ne!(flow.text("dst_address"), "10.9.3.1");
+            }
+            assert_eq!(options["not_addresses"][0], "10.9.3.0/24");
+        }
+    }
+}
+
+/// A server whose worker accepts connections that the server's own process listens for. Prints the
+/// worker's process id.
+const PREFORKED: &str = "socket(my $l, PF_INET, SOCK_STREAM, 0); \
+     bind($l, pack_sockaddr_in(0, INADDR_LOOPBACK)); listen($l, 5); \
+     my ($p) = unpack_sockaddr_in(getsockname($l)); my $pid = fork; \
+     if (!$pid) { alarm 60; $0 = 'worker'; print \"$$ $p\\n\"; \
+       while (accept(my $c, $l)) { my $got = ''; ACTION close $c } exit } \
+     <STDIN>; kill 9, $pid; wait;";
+
+/// Starts it; the worker's process id and the port.
+fn prefork(netns: &Netns, action: &str) -> (Process, String, u16) {
+    let mut server = Process::start(&mut perl(netns, &PREFORKED.replace("ACTION", action)));
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let (pid, port) = line.trim().split_once(' ').expect("two numbers");
+    (server, pid.to_owned(), port.parse().expect("a port"))
+}
+
+#[test]
+fn pid_of_a_worker_finds_the_connections_that_it_uses() {
+    let Some(_turn) = gate::enter(SUITE, PERL) else { return };
+    let netns = Netns::new("worker");
+    // One reads what it is sent, the other only writes.
+    for (action, octets) in
+        [("sysread($c, $got, 100) for 1 .. 3;", 3), ("syswrite($c, 'bye' x 100);", 0)]
+    {
+        let (mut server, worker, port) = prefork(&netns, action);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let by_pid = Recorder::start(&["--pid", &worker, "--netns", netns.name()]);
+        let by_name = Recorder::start(&["--comm", "worker", "--netns", netns.name()]);
+        let client = Stream::connect(&netns, address, Options::default()).expect("connect");
+        for _ in 0..octets {
+            client.send(50);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        client.finish();
+        if octets == 0 {
+            client.receive(300);
+        }
+        client.receive_end();
+        drop(client);
+        for recorder in [by_pid, by_name] {
+            let finished = recorder.stop();
+            finished.assert_code(0);
+            let rows = finished.connections();
+            assert_eq!(rows.len(), 1, "{}", finished.stderr);
+            let row = &rows[0];
+            assert_eq!((row.local(), row.completeness()), (address, "begun_before"));
+            assert_eq!(row.identity.int("pid").to_string(), worker);
+            assert_eq!(row.identity.text("comm"), "worker");
+            if octets > 0 {
+                assert_eq!(row.values.int("HCThruOctetsReceived"), 150);
+            } else {
+                let acked = row.values.int("HCThruOctetsAcked");
+                assert!((300..=302).contains(&acked), "{acked} with SYN and FIN");
+            }
+        }
+        server.release();
+    }
+    trust::says(
+        "`--pid` or `--comm` of a worker that is given connections by another process's listener",
+        "`begun_before`: recorded from the worker's first read on, or from its close",
+    );
+}
+
+#[test]
+fn comm_is_the_name_of_who_opens_or_listens() {
+    let Some(_turn) = gate::enter(SUITE, PERL) else { return };
+    let netns = Netns::new("comm");
+    let [wanted, other] = [(); 2].map(|()| listen(&netns));
+    let connect = |name: &str, listener: &Listener| {
+        let port = listener.address().port();
+        let mut process =
+            Process::start(&mut perl(&netns, &format!("$0 = '{name}'; <STDIN>; c({port})")));
+        process.release();
+    };
+    // More than the kernel keeps of a name is not compared.
+    let recorder = Recorder::start(&[
+        "--comm",
+        "a-very-long-name-indeed",
+        "--comm",
+        "client",
+        "--netns",
+        netns.name(),
+    ]);
+    connect("client", &wanted);
+    connect("clients", &other);
+    connect("a-very-long-name-indeed", &wanted);
+    connect("perl", &other);
+    let finished = recorder.stop();
+    finished.assert_code(0);
+    let names: BTreeSet<String> =
+        finished.connections().iter().map(|row| row.identity.text("comm").to_owned()).collect();
+    assert_eq!(names, BTreeSet::from(["client".to_owned(), "a-very-long-nam".to_owned()]));
+    assert_eq!(finished.connections().len(), 2);
+    assert_eq!(finished.manifest()["options"]["comms"][1], "client");
+}
+
+#[test]
+fn a_filter_that_nothing_matched_is_named_with_what_was_left_out() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("nothing");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--port", "1,2", "--netns", netns.name()]);
+    talk(&netns, &listener, 10);
+    let finished = recorder.stop();
+    finished.assert_code(0);
+    let said = finished
+        .stderr
+        .lines()
+        .find_map(|l| l.strip_prefix("no connection matched --port 1,2 --netns "))
+        .unwrap_or_else(|| panic!("{}", finished.stderr));
+    let (_, others) = said.split_once("; ").expect("a count");
+    let others: u64 = others.strip_suffix(" others were seen").unwrap().parse().unwrap();
+    // Those of other tests on this host count as well.
+    assert!(others >= 2, "{others}");
+    trust::says(
+        "a filter that no connection matches",
+        "\"no connection matched OPTIONS; N others were seen\" on stderr",
+    );
 }

@@ -23,6 +23,8 @@ mod life;
 mod limits;
 mod loss;
 mod malformed;
+mod mptcp;
+mod names;
 mod packets;
 mod processes;
 mod provenance;

@@ -80,6 +80,7 @@ fn no_common_records(recordings: &[&Recording]) -> Result<(), TransformError> {
 /// The filters and distances that decide what a recording has.
 fn what_was_recorded(options: &RecordOptions) -> impl PartialEq + '_ {
     let RecordOptions { all, ports, addresses, pids, cgroups, netns, .. } = options;
+    let RecordOptions { not_ports, not_addresses, comms, .. } = options;
     let RecordOptions { resolution_ns, snapshots_ns, sample, changed_only, .. } = options;
     (
         all,
@@ -88,6 +89,7 @@ fn what_was_recorded(options: &RecordOptions) -> impl PartialEq + '_ {
         pids,
         cgroups,
         netns,
+        (not_ports, not_addresses, comms),
         resolution_ns,
         (snapshots_ns, sample, changed_only),
     )
