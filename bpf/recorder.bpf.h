@@ -146,6 +146,8 @@ struct conn {
 	u32 segs_gone;	   /* segments sent since, by our count */
 	u32 missed_in;	   /* segments received that no hook saw, not yet reported */
 	u32 missed_out;	   /* likewise sent */
+	u16 total_rto;	   /* the kernel's count when ours agreed with it */
+	u16 timeouts;	   /* counted since */
 	u32 gaps;	   /* of those received, known by a gap in the sequence alone */
 	u32 dropped_ops;   /* operations for which the record in hand had no room */
 	u32 extreme_moved; /* bit per extreme */
@@ -164,6 +166,7 @@ struct conn {
 	u8 fin_in;     /* the peer's FIN is behind seq_in */
 	u8 agreed;     /* segs_in is set */
 	u8 sent;       /* a hook of sent segments has run */
+	u8 timed;      /* total_rto is set */
 	u8 begun_before;
 	u8 active;
 	u8 established;

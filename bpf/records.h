@@ -43,10 +43,10 @@ _Static_assert(sizeof(struct operation) == 16, "operation is part of the ABI");
  *   CurCwnd, InRecovery, CurSsthresh	likewise, at a change of the congestion state;
  *   three counters	of such a change: one that is caught up with, and the one reported;
  *   CERcvd		of the segments before, and of the one in hand;
- *   HCDataOctetsIn, SegsOut	`missed`, beside their values;
+ *   HCDataOctetsIn, SegsOut, Timeouts	`missed`, beside their values;
  *   CurrentTs		at the end.
  */
-#define REPEATED_OPS 12
+#define REPEATED_OPS 13
 #define MAX_OPS	     (ESTATS_STREAMED + REPEATED_OPS)
 
 struct hook_record {
@@ -135,10 +135,10 @@ struct cpu_counters {
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
 	u64 dropped_ops;		 /* operations for which a record had no room */
-	u64 not_followed;		 /* connections without state: nothing is recorded of them */
-	u64 lost_begins;		 /* lifecycle records that say that one begins */
-	u64 lost_ends;			 /* likewise that it ends */
-	u64 not_ip[2]; /* packets of other protocols that interfaces got, that they gave */
+	u64 not_followed; /* connections without state: nothing is recorded of them */
+	u64 lost_begins;  /* lifecycle records that say that one begins */
+	u64 lost_ends;	  /* likewise that it ends */
+	u64 not_ip[2];	  /* packets of other protocols that interfaces got, that they gave */
 };
 
 #endif

@@ -164,7 +164,17 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     };
     tables.write(&layout.manifest(&dir))?;
     let closed = manifest.totals.is_some();
-    Ok(Report { dir, tables, order, counts, packets, lost, without_row, closed, unknown_operations })
+    Ok(Report {
+        dir,
+        tables,
+        order,
+        counts,
+        packets,
+        lost,
+        without_row,
+        closed,
+        unknown_operations,
+    })
 }
 
 /// Replays a recording and gives the batches of all tables to `batches`.

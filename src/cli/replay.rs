@@ -197,10 +197,7 @@ fn warn(report: &Report) {
             counts.missed,
             "segments or more were seen by no hook, as the connections themselves show: their rows are marked lossy",
         ),
-        (
-            report.without_row.unwrap_or(0),
-            "connections have no row: nothing of them was recorded",
-        ),
+        (report.without_row.unwrap_or(0), "connections have no row: nothing of them was recorded"),
         (
             report.order.late,
             "records came too late to be put in order: their rows are marked lossy",
