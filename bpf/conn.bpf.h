@@ -275,6 +275,7 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 /* A retransmission timeout that is not spent yet: tcp_enter_loss() in congestion state `old`. */
 static __always_inline void count_timeout(struct conn *c, const struct tcp_sock *tp, u8 old)
 {
+	c->timeouts++;
 	INC(c, CongSignals);
 	if (tp->inet_conn.icsk_backoff)
 		INC(c, SubsequentTimeouts);
@@ -351,6 +352,7 @@ static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
 		return 0;
 	compare_sequence(c, tp);
 	compare_sent(c, tp);
+	compare_timeouts(c, tp);
 	ESTATS_SLOW(SEND_IF_CHANGED)
 	if (c->octets_in) {
 		ADD(c, HCDataOctetsIn, c->octets_in);

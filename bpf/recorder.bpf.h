@@ -149,6 +149,8 @@ struct conn {
 	u32 segs_gone;	   /* segments sent since, by our count */
 	u32 missed_in;	   /* segments received that no hook saw, not yet reported */
 	u32 missed_out;	   /* likewise sent */
+	u16 total_rto;	   /* the kernel's count when ours agreed with it */
+	u16 timeouts;	   /* counted since */
 	u32 gaps;	   /* of those received, known by a gap in the sequence alone */
 	u32 dropped_ops;   /* operations for which the record in hand had no room */
 	u32 extreme_moved; /* bit per extreme */
@@ -167,6 +169,7 @@ struct conn {
 	u8 fin_in;     /* the peer's FIN is behind seq_in */
 	u8 agreed;     /* segs_in is set */
 	u8 sent;       /* a hook of sent segments has run */
+	u8 timed;      /* total_rto is set */
 	u8 begun_before;
 	u8 used; /* whoever reads what was received has been looked at */
 	u8 active;
@@ -186,7 +189,7 @@ struct conn {
 	u8 seen_ip_in;
 	u8 seen_ip_out;
 	u8 handshake_data; /* has been counted */
-	u32 mptcp; /* token, once it is known */
+	u32 mptcp;	   /* token, once it is known */
 	struct segment segment;
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	u32 pending[PENDING_COUNT];

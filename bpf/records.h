@@ -43,10 +43,10 @@ _Static_assert(sizeof(struct operation) == 16, "operation is part of the ABI");
  *   CurCwnd, InRecovery, CurSsthresh	likewise, at a change of the congestion state;
  *   three counters	of such a change: one that is caught up with, and the one reported;
  *   CERcvd		of the segments before, and of the one in hand;
- *   HCDataOctetsIn, SegsOut	`missed`, beside their values;
+ *   HCDataOctetsIn, SegsOut, Timeouts	`missed`, beside their values;
  *   CurrentTs		at the end.
  */
-#define REPEATED_OPS 12
+#define REPEATED_OPS 13
 #define MAX_OPS	     (ESTATS_STREAMED + REPEATED_OPS)
 
 struct hook_record {
@@ -140,7 +140,7 @@ struct cpu_counters {
 	u64 lost_ends;	  /* likewise that it ends */
 	u64 not_ip[2];	  /* packets of other protocols that interfaces got, that they gave */
 	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
-	u64 refused;   /* connections that no filter let pass */
+	u64 refused;			      /* connections that no filter let pass */
 };
 
 #endif

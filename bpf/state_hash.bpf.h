@@ -11,7 +11,7 @@
 /*
  * Entries go when the socket is destroyed. A plain hash: an LRU would make room by dropping a
  * connection in the middle of its life, and nothing would tell; here the new one is refused and
- * counted (map_failures). Preallocated, since memory may not be asked for in a kprobe: 32 MB.
+ * counted (map_failures). Preallocated, since memory may not be asked for in a kprobe: 40 MB.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -15,8 +15,9 @@
  *   After the handshake only: its segments are seen by no hook of segments.
  * Sent: the peer has acknowledged data behind all that was seen on its way out. How many segments
  * that were is what segs_out says, at most: those that the host itself refused (netfilter, no
- * route) are in it. Refused segments alone are no loss, and neither is an acknowledgment that
- * nobody acknowledges known to be one.
+ * route) are in it. Refused segments alone are no loss. Of acknowledgments without data nothing
+ * is known.
+ * Timeouts: the kernel's count of them, from Linux 6.7 on.
  */
 #ifndef ESTATS_WITNESS_BPF_H
 #define ESTATS_WITNESS_BPF_H
@@ -142,6 +143,37 @@ static __always_inline void compare_sent(struct conn *c, const struct tcp_sock *
 	c->seq_out = una;
 	c->segs_out = segs_out;
 	c->segs_gone = 0;
+}
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct tcp_sock___rto {
+	u16 total_rto; /* Linux 6.7 */
+};
+
+#pragma clang attribute pop
+
+/*
+ * The hook of a timeout runs before the kernel counts it. Not during the handshake, where timeouts
+ * of SYN-ACKs are the listener's.
+ */
+static __always_inline void compare_timeouts(struct conn *c, const struct tcp_sock *tp)
+{
+	const struct tcp_sock___rto *rto = (const void *)tp;
+	u16 total;
+	s16 missed;
+
+	if (!bpf_core_field_exists(rto->total_rto) || !c->established)
+		return;
+	total = rto->total_rto;
+	missed = total - c->total_rto - c->timeouts;
+	if (c->timed && missed <= 0)
+		return;
+	if (c->timed)
+		MISSED(c, Timeouts, (u64)missed);
+	c->timed = 1;
+	c->timeouts = 0;
+	c->total_rto = total;
 }
 
 #endif

@@ -117,7 +117,7 @@ pub enum Op {
     /// The smaller of value and operand.
     Min = 6,
     /// The value stays: so many times what changes it happened and no hook saw it. The operand is
-    /// segments for HCDataOctetsIn and SegsOut, and operations that found no place in this record
+    /// segments for HCDataOctetsIn and SegsOut, timeouts for Timeouts, and operations that found no place in this record
     /// for State. A loss of the connection.
     Missed = 7,
 }
