@@ -42,9 +42,11 @@ fn sockets() {
 fn every_condition_of_the_trust_page_is_stated_by_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs/trust.md")).expect("docs/trust.md");
+    let mut seen = std::collections::BTreeSet::new();
     for row in trust::rows(&text) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [condition, _, test] = cells[..] else { panic!("three cells: {row}") };
+        assert!(seen.insert(condition.to_owned()), "{condition:?} has two rows");
         let test = fs::read_to_string(root.join(test.trim_matches('`'))).expect("the test's file");
         assert!(test.contains(condition), "no test states {condition:?}; remove its row");
     }
