@@ -80,7 +80,7 @@ pub fn equalities(row: &Row, info: &TcpInfo) -> Audit {
 }
 
 /// Whether the kernel's word is a value, and not what it has before there is one.
-fn has_value(var: Var, word: u64, info: &TcpInfo) -> bool {
+pub fn has_value(var: Var, word: u64, info: &TcpInfo) -> bool {
     // A repeated SYN sets the deviation without a sample.
     let sampled = var != Var::RTTVar || info.get("tcpi_rtt") != Some(0);
     sampled && var.def().unset != Some(word)

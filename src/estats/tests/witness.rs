@@ -114,7 +114,8 @@ fn a_connection_that_was_open_before_is_compared_from_where_both_agree() {
         L(lifecycle(Event::Close, 40, 7)),
     ];
     let (out, _) = run(items);
-    assert_eq!(received(&out), (Some(400), 1, Completeness::Lossy), "50 of the last 300");
+    // How many octets waited is not known, so the sum is not: what was missed after it is counted.
+    assert_eq!(received(&out), (None, 1, Completeness::Lossy), "50 of the last 300");
 }
 
 #[test]
