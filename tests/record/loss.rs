@@ -12,7 +12,7 @@ use crate::support::gate::{self, Needs};
 use crate::support::netns::{self, Netns};
 use crate::support::tcp_info::TcpInfo;
 use crate::support::trust;
-use crate::traffic::{Both, Flood, until};
+use crate::traffic::{Both, Flood, listen, talk, until};
 
 /// Counters of the kernel's own: sent as values, so that a lost one costs resolution alone.
 const KERNEL_COUNTERS: [(&str, &str); 7] = [
@@ -119,6 +119,43 @@ fn a_recorder_without_time_ends_with_an_even_account() {
     flood.stop();
     assert!(matches!(finished.code, Some(0 | 3)), "{:?}\n{}", finished.code, finished.stderr);
     finished.assert_account();
+}
+
+/// Connections that begin and end while nobody reads the rings leave no row once these are full. How
+/// many they were is known: each has one record that says that it begins.
+#[test]
+fn connections_without_a_row_are_counted() {
+    /// Both ends of each have records of some 2 kB in a ring of 4 MiB.
+    const CONNECTIONS: u64 = 2500;
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("stopped");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--netns", netns.name(), "--ring", "4096"]);
+    recorder.signal(libc::SIGSTOP);
+    for _ in 0..CONNECTIONS {
+        talk(&netns, &listener, 100);
+    }
+    recorder.signal(libc::SIGCONT);
+    let finished = recorder.stop();
+    finished.assert_code(3);
+    finished.assert_account();
+    let rows = finished.connections();
+    let complete = rows.iter().filter(|row| row.completeness() == "complete").count();
+    assert_eq!(complete, 0, "each lived while records were lost");
+    let output = analyze(&["replay"], &finished.dir);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    let words = "connections have no row: nothing of them was recorded";
+    let line = stderr.lines().find(|line| line.ends_with(words)).expect("the sentence");
+    let missing: u64 = line.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    assert!(missing > 0, "{line}");
+    assert_eq!(rows.len() as u64 + missing, 2 * CONNECTIONS, "{line}");
+    trust::says(
+        "a recorder that is stopped (SIGSTOP) while connections come and go",
+        &format!(
+            "rows lossy, exit status {}; \"N {words}\", and N and the rows are all that there were",
+            output.status.code().expect("a code")
+        ),
+    );
 }
 
 /// iperf3's server, ended with the test.
