@@ -62,8 +62,12 @@ impl Received {
             && !self.begun
             && !self.counted
         {
-            self.rcv_nxt = Some(initial);
-            self.surplus = 0;
+            // Data may have come before the handshake was over (Fast Open): RCV.NXT stands behind it
+            // by now, and its octets are counted with the next segment.
+            let now = slot.get(Var::RcvNxt).map_or(initial, |value| value as u32);
+            let early = i64::from(now.wrapping_sub(initial) as i32).max(0);
+            self.rcv_nxt = Some(initial.wrapping_add(early as u32));
+            self.surplus = -early;
             self.even = true;
         }
         self.counted |= reading.octets.is_some();

@@ -96,6 +96,23 @@ fn neither_a_fin_nor_the_handshake_is_a_loss() {
 }
 
 #[test]
+fn data_in_a_syn_that_was_accepted_is_not_counted_twice() {
+    // Fast Open: 500 octets before the handshake is over, counted with the segment that follows.
+    let at = |hook_of, ts, ops: &[Step]| H(hook(hook_of, ts, 7, ops));
+    let items = vec![
+        L(lifecycle(Event::Open, 10, 7)),
+        at(Hook::Egress, 15, &[set(Var::CurReasmQueue, 0), set(Var::RcvNxt, 1500)]),
+        at(Hook::SetState, 20, &[set(Var::State, OPEN), set(Var::RecInitial, 1000)]),
+        at(Hook::TcpProbe, 30, &[add(500)]),
+        at(Hook::TcpProbe, 40, &[set(Var::RcvNxt, 3000), add(1500)]),
+        L(lifecycle(Event::Close, 50, 7)),
+    ];
+    let (out, counts) = run(items);
+    assert_eq!(received(&out), (Some(2000), 0, Completeness::Complete));
+    assert_eq!(counts.missed, 0);
+}
+
+#[test]
 fn a_connection_that_was_open_before_is_compared_from_where_both_agree() {
     let at = |ts, rcv_nxt, ops: &[Step]| {
         H(hook(Hook::TcpProbe, ts, 7, &[&[set(Var::RcvNxt, rcv_nxt)], ops].concat()))
