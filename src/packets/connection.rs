@@ -484,6 +484,9 @@ impl Connection {
         let end = s.end();
         let nxt = *self.snd_nxt.get_or_insert(s.seq);
         self.snd_una.get_or_insert(s.seq);
+        // A socket leaves nothing out: what lies between was sent and is not in the capture, or not in
+        // its place, and then what fills it looks sent again.
+        self.missed += u64::from(after(s.seq, nxt) && !s.rst);
         // A keepalive of old stacks carries one octet that was acknowledged long ago.
         let keepalive = s.payload <= 1 && !s.fin && !s.syn && self.snd_una == Some(end);
         // Of a simultaneous open the SYN-ACK is no retransmission of the SYN (tcp_send_synack()).
