@@ -207,9 +207,18 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
 }
 
-/// A process's name: anything but nothing.
+/// A process's name, as the kernel keeps it.
 fn comm(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("a process has a name".to_owned()) } else { Ok(text.to_owned()) }
+    /// TASK_COMM_LEN without its end.
+    const LONGEST: usize = 15;
+    match text.len() {
+        0 => Err("the name is empty".to_owned()),
+        1..=LONGEST => Ok(text.to_owned()),
+        _ => Err(format!(
+            "the kernel keeps {LONGEST} bytes of a process's name; give these: {:?}",
+            text.get(..LONGEST).unwrap_or(text)
+        )),
+    }
 }
 
 /// A hook set by name, or the best.
@@ -412,7 +421,8 @@ fn record(args: Record) -> Result<ExitCode> {
     say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
         say(&format!(
-            "{} records were lost: affected rows say so; a larger --ring or a filter avoids it\n",
+            "{} records were lost: affected rows say so; a larger --ring (of packets: --packet-ring) \
+             or a filter avoids it\n",
             p.lost
         ));
     }

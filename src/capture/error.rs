@@ -9,7 +9,7 @@ use crate::log::LogError;
 pub enum CaptureError {
     /// Neither root nor the capabilities.
     #[error(
-        "recording needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run estats-record as root"
+        "recording needs CAP_NET_ADMIN, and CAP_BPF with CAP_PERFMON, or CAP_SYS_ADMIN: run estats-record as root"
     )]
     Privilege,
     /// Capabilities that do not reach BPF.

@@ -149,6 +149,14 @@ impl Filters {
         let mount = cgroup::mount();
         self.cgroups.iter().try_for_each(|c| cgroup::id_of(mount.as_deref(), c).map(drop))?;
         self.netns.iter().try_for_each(|n| netns::inode_of(n).map(drop))?;
+        // Every connection has such a port, and is left out for it.
+        let left_out = |port: &&u16| self.not_ports.contains(port);
+        if let Some(port) = self.ports.iter().find(left_out)
+            && self.ports.iter().all(|port| left_out(&port))
+        {
+            let reason = "--not-port leaves it out, so nothing would be recorded".to_owned();
+            return Err(CaptureError::Option { option: "--port", value: port.to_string(), reason });
+        }
         self.pids.iter().try_for_each(|p| {
             let reason = if !in_initial_pid_namespace() {
                 "the kernel's hooks do not know the ids of this PID namespace; record on the host, \

@@ -33,8 +33,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let name = arguments.key.display();
-    let content =
-        fs::read(&arguments.key).with_context(|| format!("cannot read the key {name}"))?;
+    let content = fs::read(&arguments.key).with_context(|| {
+        format!("cannot read the key {name} (make one: head -c 32 /dev/urandom > {name})")
+    })?;
     let key = Key::parse(&content).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
     let recording = super::open(&arguments.run)?;
     let bar = Progress::of("anonymizing", std::slice::from_ref(&recording))?;

@@ -42,9 +42,10 @@ fn said(row: &Connection, names: &[&str]) -> String {
     let values: Vec<_> = names.iter().map(|n| format!("{n} {}", number(row, n))).collect();
     let word = |column: &str| match row.identity.get(column) {
         Some(Value::Text(text)) => text.clone(),
-        _ => "none".to_owned(),
+        _ => "NULL".to_owned(),
     };
-    format!("{}, {}, {}", word("completeness"), word("close_reason"), values.join(", "))
+    let close = word("close_reason");
+    format!("completeness {}, close_reason {close}, {}", word("completeness"), values.join(", "))
 }
 
 /// Bits of net.ipv4.tcp_fastopen: client, server, no cookie asked for at either, every listener.
@@ -193,7 +194,7 @@ fn simultaneous_open() {
         row_is_active(row);
         assert_eq!(number(row, "SegsRetrans"), 0);
     }
-    trust::says("both ends open at once", &said(&rows[0], &["SegsRetrans", "HCDataOctetsIn"]));
+    trust::says("simultaneous open", &said(&rows[0], &["SegsRetrans", "HCDataOctetsIn"]));
 }
 
 fn row_is_active(row: &Connection) {
@@ -293,7 +294,7 @@ fn half_open_recovery() {
     let captured = seen.captured(ends.0, ends.1);
     assert_eq!(captured.len(), 2);
     trust::says(
-        "half-open recovery, the end that had forgotten",
+        "half-open recovery (RFC 9293, figure 9), the end that restarted",
         &said(&here[1], &["SegsRetrans"]),
     );
 }
@@ -327,7 +328,7 @@ fn ends_used_again_while_unanswered() {
     let owners: Vec<_> = with_data.map(|f| f.int("conn_id")).collect();
     assert_eq!(owners, [rows[1].identity.int("conn_id")]);
     trust::says(
-        "ends used again while their first SYN is unanswered",
+        "the same addresses and ports used again before the first SYN was answered",
         &said(&rows[1], &["DataSegsOut"]),
     );
 }

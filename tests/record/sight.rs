@@ -335,7 +335,7 @@ fn a_program_that_has_a_place_alone_is_named() {
         assert!(shown.contains(line), "{shown}");
         let only = line.contains("without the hook egress:");
         trust::says(
-            "another's cgroup program that has its place alone",
+            "a cgroup program of another tool, attached without BPF_F_ALLOW_MULTI",
             &format!(
                 "{} are missing (NULL); stderr, `info` and `summary` name the program and the error",
                 if only { "the variables that only `egress` gives" } else { "more variables" }
