@@ -130,17 +130,18 @@ impl Connection {
         of: Of,
         now_ns: u64,
     ) -> RowContext<'a> {
-        let missing = self.begin == Begin::Unseen
-            || self.late_records > 0
-            || self.lost(ledger, of, now_ns) > 0;
+        let lost = self.lost(ledger, of, now_ns);
+        // What no hook saw is in `missed`, and is no missing record.
+        let records_missing =
+            self.begin == Begin::Unseen || self.late_records > 0 || lost > self.missed;
         // A hook whose records are missing was not silent.
-        let silent = if missing {
+        let silent = if records_missing {
             Silent::default()
         } else {
             self.heard.silent(plan.attached(), &self.slot)
         };
         // What cannot be shows that something was missed.
-        let lossy = missing || self.slot.discards() > 0;
+        let lossy = records_missing || lost > 0 || self.slot.discards() > 0;
         RowContext {
             conn_id: self.conn_id,
             now_ns,
