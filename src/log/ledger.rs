@@ -246,8 +246,28 @@ pub(super) const KINDS: [&str; 20] = [
     Lack::Operations.name(),
 ];
 
+/// The key of a kind, found when this is compiled.
+const fn key(name: &str) -> i8 {
+    let mut i = 0;
+    while i < KINDS.len() {
+        if is_same(KINDS[i].as_bytes(), name.as_bytes()) {
+            return i as i8;
+        }
+        i += 1;
+    }
+    panic!("no kind has this name")
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
 /// The key of [`Lack::ALL`]'s first.
-const FIRST_LACK: i8 = 16;
+const FIRST_LACK: i8 = key(Lack::NotFollowed.name());
 
 /// The rows that a removed segment had of one CPU. Stands in the file beside [`LedgerRow::Dropped`];
 /// only the account of sequence numbers needs it.
@@ -291,55 +311,69 @@ impl From<&LedgerRow> for Cells {
     fn from(row: &LedgerRow) -> Self {
         let none = Self::default();
         match *row {
-            LedgerRow::Clock(ts_ns, clock) => Self { ts_ns, kind: 0, clock: Some(clock), ..none },
+            LedgerRow::Clock(ts_ns, clock) => {
+                Self { ts_ns, kind: const { key("clock") }, clock: Some(clock), ..none }
+            }
             LedgerRow::Loss { ts_ns, cpu, hook, lost, since_ns } => Self {
                 ts_ns,
-                kind: 1,
+                kind: const { key("loss") },
                 cpu: Some(cpu),
                 hook: Some(hook as i8 - 1),
                 count: Some(lost),
                 since_ns: Some(since_ns),
                 ..none
             },
-            LedgerRow::Emitted { ts_ns, cpu, emitted } => {
-                Self { ts_ns, kind: 2, cpu: Some(cpu), count: Some(emitted), ..none }
-            }
+            LedgerRow::Emitted { ts_ns, cpu, emitted } => Self {
+                ts_ns,
+                kind: const { key("emitted") },
+                cpu: Some(cpu),
+                count: Some(emitted),
+                ..none
+            },
             LedgerRow::RingFill { ts_ns, cpu, ring, bytes, size } => Self {
                 ts_ns,
-                kind: 3,
+                kind: const { key("ring_fill") },
                 cpu: Some(cpu),
                 ring: Some(ring as i8),
                 bytes: Some(bytes),
                 size: Some(size),
                 ..none
             },
-            LedgerRow::MapFailure { ts_ns, cpu, count } => {
-                Self { ts_ns, kind: 4, cpu: Some(cpu), count: Some(count), ..none }
-            }
+            LedgerRow::MapFailure { ts_ns, cpu, count } => Self {
+                ts_ns,
+                kind: const { key("map_failure") },
+                cpu: Some(cpu),
+                count: Some(count),
+                ..none
+            },
             LedgerRow::Lacking { ts_ns, cpu, what, count } => {
                 let kind = FIRST_LACK + what as i8;
                 Self { ts_ns, kind, cpu: Some(cpu), count: Some(count), ..none }
             }
             LedgerRow::LateDrain { ts_ns, late_ns } => {
-                Self { ts_ns, kind: 5, late_ns: Some(late_ns), ..none }
+                Self { ts_ns, kind: const { key("late_drain") }, late_ns: Some(late_ns), ..none }
             }
             LedgerRow::Skipped { ts_ns, hook, count, since_ns } => Self {
                 ts_ns,
-                kind: 8,
+                kind: const { key("skipped") },
                 hook: Some(hook as i8 - 1),
                 count: Some(count),
                 since_ns: Some(since_ns),
                 ..none
             },
-            LedgerRow::LatePoll { ts_ns, late_ns, missed } => {
-                Self { ts_ns, kind: 9, late_ns: Some(late_ns), count: Some(missed), ..none }
-            }
+            LedgerRow::LatePoll { ts_ns, late_ns, missed } => Self {
+                ts_ns,
+                kind: const { key("late_poll") },
+                late_ns: Some(late_ns),
+                count: Some(missed),
+                ..none
+            },
             LedgerRow::SlowPoll { ts_ns, since_ns } => {
-                Self { ts_ns, kind: 10, since_ns: Some(since_ns), ..none }
+                Self { ts_ns, kind: const { key("slow_poll") }, since_ns: Some(since_ns), ..none }
             }
             LedgerRow::NotIp { ts_ns, cpu, hook, count } => Self {
                 ts_ns,
-                kind: 12,
+                kind: const { key("not_ip") },
                 cpu: Some(cpu),
                 hook: Some(hook as i8 - 1),
                 count: Some(count),
@@ -347,21 +381,25 @@ impl From<&LedgerRow> for Cells {
             },
             LedgerRow::Malformed { ts_ns, cpu, hook, count } => Self {
                 ts_ns,
-                kind: 14,
+                kind: const { key("malformed") },
                 cpu: Some(cpu),
                 hook: Some(hook as i8 - 1),
                 count: Some(count),
                 ..none
             },
             LedgerRow::Dropped { ts_ns, segment } => {
-                Self { ts_ns, kind: 6, segment: Some(segment), ..none }
+                Self { ts_ns, kind: const { key("dropped") }, segment: Some(segment), ..none }
             }
-            LedgerRow::LeftOut { ts_ns, cpu, count } => {
-                Self { ts_ns, kind: 13, cpu: Some(cpu), count: Some(count), ..none }
-            }
+            LedgerRow::LeftOut { ts_ns, cpu, count } => Self {
+                ts_ns,
+                kind: const { key("left_out") },
+                cpu: Some(cpu),
+                count: Some(count),
+                ..none
+            },
             LedgerRow::Missing { ts_ns, ring, count, since_ns } => Self {
                 ts_ns,
-                kind: 14,
+                kind: const { key("missing") },
                 ring: Some(ring as i8),
                 count: Some(count),
                 since_ns: Some(since_ns),
@@ -375,7 +413,7 @@ impl From<&DroppedRows> for Cells {
     fn from(row: &DroppedRows) -> Self {
         Self {
             ts_ns: row.ts_ns,
-            kind: 7,
+            kind: const { key("dropped_cpu") },
             cpu: Some(row.cpu),
             count: Some(row.rows),
             segment: Some(row.segment),
@@ -400,7 +438,11 @@ impl LedgerBuilder {
     }
 
     pub fn push_snapshots_drained(&mut self, ts_ns: u64) {
-        self.rows.push(Cells { ts_ns, kind: 11, ..Cells::default() });
+        self.rows.push(Cells {
+            ts_ns,
+            kind: const { key("snapshots_drained") },
+            ..Cells::default()
+        });
     }
 
     pub fn rows(&self) -> usize {
