@@ -164,7 +164,7 @@ fn a_listener_that_waits_for_data_drops_one_segment() {
     let openers = Account {
         received: Tally { segments: 1000, ..account().received },
         opened_here: true,
-        ..listeners.clone()
+        ..listeners
     };
     for (account, replayed, expected) in [
         (&listeners, 1000, Verdict::Equal),
