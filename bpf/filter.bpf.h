@@ -243,7 +243,7 @@ static __always_inline bool current_is_chosen(void)
 	return (!filter_pid || owner.followed) && (!filter_comm || owner.named);
 }
 
-/* What can be told before the port is known. */
+/* What is known before the port is known. */
 static __always_inline bool owner_passes(const struct sock *sk, const struct owner *owner)
 {
 	if (filter_pid && !(owner && owner->followed))

@@ -51,7 +51,7 @@ struct {
 } mptcp_owners __weak SEC(".maps");
 
 struct subflow {
-	u64 msk;     /* address of the MPTCP socket; 0: a socket of plain TCP, or not told yet */
+	u64 msk;     /* address of the MPTCP socket; 0: a socket of plain TCP, or not set yet */
 	bool joined; /* not the first subflow */
 	bool agreed; /* the peer speaks MPTCP */
 	u32 token;   /* of the MPTCP connection; 0: none yet */

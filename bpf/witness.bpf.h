@@ -16,7 +16,8 @@
  * Sent: the peer has acknowledged data behind all that was seen on its way out. How many segments
  * that were is what segs_out says, at most: those that the host itself refused (netfilter, no
  * route) are in it. Refused segments alone are no loss. Of acknowledgments without data nothing
- * is known.
+ * is known. The end of what was seen (seq_out) may lie up to a header's length too far, so a last
+ * segment of fewer than about 52 octets that was not seen is not reported.
  * Timeouts: the kernel's count of them, from Linux 6.7 on.
  */
 #ifndef ESTATS_WITNESS_BPF_H
@@ -39,7 +40,7 @@ static __always_inline u32 segments_of(const struct sk_buff *skb)
 	return segments ? segments : 1;
 }
 
-/* What RCV.NXT says beyond what hooks saw. Where states have no hook of segments it is no loss. */
+/* What RCV.NXT says beyond what hooks saw. In states whose segments no hook sees it is no loss. */
 static __noinline int close_gap(struct conn *c, const struct tcp_sock *tp)
 {
 	const struct sock *sk = (const void *)tp;

@@ -23,7 +23,7 @@ use crate::limits::{Limits, Record};
 use crate::replay::ledger::{Ledger, Of};
 use crate::replay::order::Consumer;
 use crate::schema::{Hook, Op, Var};
-use crate::wire::{Event, Header, Lifecycle, Operation, Snapshot};
+use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Snapshot};
 
 use silent::Heard;
 
@@ -511,6 +511,12 @@ impl<'a, O: Output> Engine<'a, O> {
     }
 }
 
+/// Whether the record is what `cut` carries over the beginning of its part: a baseline that no CPU
+/// made (`transform::carry`).
+const fn is_carried(header: &Header) -> bool {
+    matches!(header.hook, Hook::Baseline) && header.cpu == NO_CPU
+}
+
 impl<O: Output> Consumer for Engine<'_, O> {
     type Error = O::Error;
 
@@ -527,13 +533,22 @@ impl<O: Output> Consumer for Engine<'_, O> {
         if header.hook.is_segment() {
             self.plan.segment(&mut connection.slot, header.ts_ns);
         }
+        let (ledger, losses) = (self.ledger, self.losses);
+        // A record that the ledger counts as lost is not counted twice.
+        let is_counted = |since_ns: u64| ledger.lost_between(losses, since_ns, header.ts_ns) > 0;
+        let carried = is_carried(header);
+        if carried {
+            self.plan.begin_extremes(&mut connection.slot);
+        }
         let mut touched = Bits::default();
         let mut reading = Reading::default();
         for operation in ops {
             let Operation { var, op, value } = operation;
             self.counts.operations += 1;
             if op == Op::Missed {
-                connection.missed = connection.missed.saturating_add(value);
+                if !is_counted(connection.last_ns) {
+                    connection.missed = connection.missed.saturating_add(value);
+                }
                 continue;
             }
             self.plan.operation(&mut connection.slot, var, op, value, header.ts_ns);
@@ -546,9 +561,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         {
             let (slot, var) = (&mut connection.slot, Var::HCDataOctetsIn);
             self.plan.operation(slot, var, Op::Add, octets, header.ts_ns);
-            // A record that the ledger counts as lost is not counted twice.
-            let from_ns = connection.last_ns;
-            if self.ledger.lost_between(self.losses, from_ns, header.ts_ns) == 0 {
+            if !is_counted(connection.last_ns) {
                 connection.missed += 1;
             }
         }
@@ -558,6 +571,9 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.plan.baseline(&mut connection.slot);
         }
         connection.heard.record(header.hook, &connection.slot);
+        if carried {
+            connection.heard.carried();
+        }
         let record = Record {
             ts_ns: header.ts_ns,
             received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
@@ -568,9 +584,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         connection.limits.record(&record, &|var| connection.slot.get(var));
         if header.hook == Hook::Destroy {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
-            if connection.ends.is_none()
-                && self.ledger.lost_between(self.losses, connection.first_ns, header.ts_ns) == 0
-            {
+            if connection.ends.is_none() && !is_counted(connection.first_ns) {
                 connection.missed += 1;
             }
             let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };

@@ -9,7 +9,7 @@
 //!
 //! A log without Limstate has the gauges that decide it, as they are before each received segment:
 //! the state in which the transmit loop before left the socket. So a reading decides the time back to
-//! the record before. What waits for the pacing timer cannot be told there.
+//! the record before. What waits for the pacing timer is not known there.
 
 use std::ops::RangeInclusive;
 
@@ -19,7 +19,7 @@ use crate::schema::Var;
 const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
 /// tcpEStatsStackInRecovery dataRecovery.
 const DATA_RECOVERY: u64 = 3;
-/// The slow values are read this often unless the recorder was told otherwise. Readings closer
+/// The slow values are read this often unless `--resolution` says otherwise. Readings closer
 /// together than that may be older than the record that they stand in.
 const RESOLUTION_NS: u64 = 1_000_000;
 

@@ -248,7 +248,8 @@ pub fn tables_markdown() -> String {
          `range` in its metadata says. `basis` says since when it counts: `connection` since the \
          connection began, `recording` since `counted_since_ns` of its row, `now` not at all. Ratios \
          take two columns of one basis. In a row with lost records, counts of events are lower \
-         bounds and never 0, extremes and times are NULL, and what the kernel itself keeps is right.\n",
+         bounds and never 0, extremes and times are NULL, and what the kernel itself keeps is as the last \
+         record that was not lost has it: final, unless the connection's last record is among the lost.\n",
     );
     for spec in specs(&Qualities::default()) {
         let _ = write!(

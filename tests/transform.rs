@@ -4,6 +4,8 @@ mod common;
 
 #[path = "transform/anonymize.rs"]
 mod anonymize;
+#[path = "transform/carried.rs"]
+mod carried;
 #[path = "transform/cut.rs"]
 mod cut;
 #[path = "transform/merge.rs"]

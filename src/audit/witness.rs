@@ -7,6 +7,9 @@
 //!
 //! * what the kernel counts elsewhere: the listener gets the SYN and gives the SYN-ACK, of which the
 //!   child counts one SYN and the repeats; with Fast Open the SYNs are the child's;
+//! * an ACK without data that the listener drops, because it waits for data (TCP_DEFER_ACCEPT,
+//!   tcp_check_req()): no child has it. Whether the listener waits packets do not say, so one is
+//!   allowed for;
 //! * a reset that answers a segment which no socket wants (tcp_v4_send_reset()): it has the socket's
 //!   ends and is nobody's;
 //! * what another CPU has let through the hook while the connection closed: it is not in the
@@ -83,7 +86,7 @@ pub const RELATIONS: &[Relation] = &[
         var: Var::SegsIn,
         says: "segments received, of a listener's SYNs one",
         count: |a| a.received.segments - refused(a, a.in_syns.segments.saturating_sub(1)),
-        allowed: |a| a.recent.segments,
+        allowed: |a| a.recent.segments + refused(a, 1),
     },
     Relation {
         var: Var::DataSegsIn,

@@ -164,7 +164,7 @@ impl FlowRow<'_> {
     }
 }
 
-/// A packet, told once, with its flow.
+/// A packet with its flow. Each comes once.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketSeen<'a> {
     /// The packet.
@@ -209,8 +209,8 @@ pub trait Output {
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
 
-    /// A flow is over, or an interval of it. In order of the end; that of an interval is told when
-    /// more comes.
+    /// A flow is over, or an interval of it. In order of the end; that of an interval comes
+    /// when the next packet does.
     fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
         let _ = row;
         Ok(())
@@ -239,13 +239,13 @@ pub trait Output {
 /// What the engine noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections, all told.
+    /// All connections.
     pub connections: u64,
     /// Operations applied.
     pub operations: u64,
     /// Largest number of connections live at once.
     pub live: u64,
-    /// Records of sockets without a cookie: they cannot be told apart, so nothing is made of them.
+    /// Records of sockets without a cookie: nothing distinguishes them, so nothing is made of them.
     pub without_cookie: u64,
     /// Records of connections that were already over (their RST, the end of their socket).
     pub after_end: u64,

@@ -201,7 +201,7 @@ impl Plan {
                 // A loss of the connection, not a value: the engine counts it.
                 Op::Missed => return,
             },
-            // The stream is thinned, and tells the exact time of the last segment once, at the end.
+            // The stream is thinned, and has the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(value),
             // A derived value that a log states all the same is what replay computes better.
             Apply::Derived(_) => return,
@@ -266,6 +266,12 @@ impl Plan {
             let fin = slot.get(Var::State).is_some_and(|s| rules::PEER_FINISHED.contains(&s));
             slot.add(var, before.saturating_sub(u64::from(fin)), self.mask(var));
         }
+    }
+
+    /// The extremes that the recorder follows begin in the middle of the connection. The recorder
+    /// sends one when it passes all that came before: until then it is not known.
+    pub(super) fn begin_extremes(&self, slot: &mut Slot) {
+        self.followed.iter().for_each(|var| slot.forget(var));
     }
 
     /// The values as they stand in the tables at `context.now_ns`.

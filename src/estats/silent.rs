@@ -64,6 +64,12 @@ impl Heard {
         }
     }
 
+    /// A baseline made of an earlier part of the recording has been applied. Which hooks were heard
+    /// in that part is not known, and what they said there they do not say again.
+    pub const fn carried(&mut self) {
+        self.hooks = u64::MAX;
+    }
+
     /// The hooks of those attached that were silent. The first segment that a hook sees always makes
     /// a record: its TTL, or its TOS octet, is new.
     pub fn silent(&self, attached: &[Hook], slot: &Slot) -> Silent {
@@ -76,7 +82,8 @@ impl Heard {
         };
         // Before ESTABLISHED, a connection that we open has sent its SYN.
         let sent = self.since.map_or(0, |since| since.segments_out);
-        if now.segments_out > sent && self.hooks & bit(Hook::Egress) == 0 {
+        let egress = attached.contains(&Hook::Egress);
+        if now.segments_out > sent && egress && self.hooks & bit(Hook::Egress) == 0 {
             // The others are of the same cgroup: what it does not have, they do not see.
             note(&[Hook::Egress, Hook::ParseHdr, Hook::Handshake]);
         }

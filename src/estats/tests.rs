@@ -76,6 +76,7 @@ struct Setup {
     options: RuleOptions,
     ledger: Ledger,
     interval: Interval,
+    hooks: Vec<Hook>,
 }
 
 impl Default for Setup {
@@ -85,13 +86,14 @@ impl Default for Setup {
             options: RuleOptions::default(),
             ledger: Ledger::default(),
             interval: Interval::Every(NonZeroU64::new(1_000_000_000).unwrap()),
+            hooks: Vec::new(),
         }
     }
 }
 
 impl Setup {
     fn run(&self, records: Vec<Rec>) -> (Collect, Counts) {
-        let plan = Plan::new(&self.covered, self.options);
+        let plan = Plan::new(&self.covered, self.options).with_hooks(self.hooks.clone());
         let mut out = Collect::default();
         let mut engine = Engine::new(&plan, &self.ledger, self.interval, &mut out);
         for record in records {

@@ -9,9 +9,11 @@ use super::slot::Slot;
 use crate::schema::{Hook, Op, Var};
 use crate::wire::Operation;
 
-/// RFC 4898 states in which the peer's FIN may have been received: closed, closeWait, lastAck,
-/// closing, timeWait. It has a sequence number and no octet.
-const PEER_MAY_HAVE_FINISHED: [u64; 5] = [1, 8, 9, 10, 11];
+/// RFC 4898 states in which the peer's FIN may have been received: closed, finWait1, finWait2,
+/// closeWait, lastAck, closing, timeWait. It has a sequence number and no octet. In finWait1 and
+/// finWait2 tcp_fin() sends the acknowledgment of the FIN before it changes the state (Linux 5.8 to
+/// 6.18).
+const PEER_MAY_HAVE_FINISHED: [u64; 7] = [1, 6, 7, 8, 9, 10, 11];
 
 /// What one connection has received: sequence space against octets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,8 +59,10 @@ impl Received {
     pub(super) fn record(&mut self, hook: Hook, reading: Reading, slot: &Slot) -> Option<u64> {
         let received = hook == Hook::TcpProbe || hook == Hook::ParseHdr;
         self.begun |= received;
-        // Before the handshake is over RCV.NXT has no meaning.
+        // Before the handshake is over RCV.NXT has no meaning. A baseline repeats the beginning of the
+        // numbers: what came between it and the baseline was counted before, if at all.
         if let Some(initial) = reading.initial
+            && hook != Hook::Baseline
             && !self.begun
             && !self.counted
         {

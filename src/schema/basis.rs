@@ -27,7 +27,8 @@ impl Basis {
 /// What a value is worth when records of the connection are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// Whole: the kernel has it, and the next reading says it again.
+    /// Whole: the kernel has it, and the next reading says it again. Where the last reading is lost,
+    /// it is as the reading before has it.
     Whole,
     /// At least this much happened; nothing is known if nothing was seen.
     AtLeast,

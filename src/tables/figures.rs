@@ -124,8 +124,8 @@ impl FigureSource {
         let seen = kernel.filter(|_| !ended.begun_before);
         let chrono = |field| seen?.get(field).and_then(|us| share_of_life(us * 1_000));
         // With records missing, or time of which nothing is known, shares would be of something else.
-        let told = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);
-        let largest = limits.largest(&known).filter(|_| told);
+        let whole = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);
+        let largest = limits.largest(&known).filter(|_| whole);
         let recoveries = row
             .get(Var::InRecovery)
             .map(|_| limits.recoveries())
@@ -136,7 +136,7 @@ impl FigureSource {
                 Basis::Limstate => self.qualities.get(Var::Limstate).unwrap_or("exact").to_owned(),
                 Basis::Gauges => "gauges".to_owned(),
             }),
-            limited: Limit::ALL.map(|limit| limits.share(limit, &known).filter(|_| told)),
+            limited: Limit::ALL.map(|limit| limits.share(limit, &known).filter(|_| whole)),
             busy_share: chrono(SocketField::tcpi_busy_time),
             rwnd_limited_share: chrono(SocketField::tcpi_rwnd_limited),
             sndbuf_limited_share: chrono(SocketField::tcpi_sndbuf_limited),

@@ -2,9 +2,18 @@
 //! last said of them.
 //!
 //! Only values that were set are carried over the beginning of a cut: the kernel keeps them, so a
-//! baseline at that time would say the same. Counts of events (`inc`, `add`), extremes and everything
-//! that replay derives from sets begin anew, as they do in any recording of a connection that was
-//! open before it.
+//! baseline at that time would say the same. Counts of events (`inc`, `add`) and everything that
+//! replay derives from sets begin anew, as they do in any recording of a connection that was open
+//! before it.
+//!
+//! Two things differ from such a recording, whose recorder begins with the connection's state. Here
+//! the recorder had a state already, and sends only what is new to it:
+//!
+//! * an extreme, when it passes all values before, those before the cut too. Replay does not know it
+//!   until then, so it is NULL;
+//! * a TTL or TOS octet that a hook sees, once. That a hook is not heard after the cut proves nothing.
+//!
+//! Replay knows the carried record by its hook, `baseline`, and its CPU, none.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -169,3 +169,57 @@ fn a_socket_that_is_gone_without_its_close_lacks_it() {
     assert_eq!(received(&out), (Some(100), 1, Completeness::Lossy));
     assert_eq!(counts.missed, 1);
 }
+
+#[test]
+fn a_fin_that_is_acknowledged_before_the_state_changes_is_no_octet() {
+    const FIN_WAIT_2: u64 = 7;
+    let mut items = opened(100);
+    items.push(H(hook(Hook::SetState, 35, 7, &[set(Var::State, FIN_WAIT_2)])));
+    items.push(H(hook(Hook::Egress, 40, 7, &[set(Var::RcvNxt, 1101)])));
+    items.push(L(lifecycle(Event::Close, 50, 7)));
+    let (out, counts) = run(items);
+    assert_eq!(received(&out), (Some(100), 0, Completeness::Complete));
+    assert_eq!(counts.missed, 0);
+}
+
+#[test]
+fn a_segment_that_the_ledger_counts_is_not_counted_twice() {
+    let mut items = opened(100);
+    items.push(H(hook(Hook::TcpProbe, 50, 7, &[missed(Var::SegsIn, 2)])));
+    items.push(L(lifecycle(Event::Close, 60, 7)));
+    let skipped = Loss { of: Of::Connections, since_ns: 35, until_ns: 45, records: 2 };
+    let setup = Setup { ledger: Ledger::new([], [skipped]), ..Setup::default() };
+    let (out, counts) = setup.run(items);
+    assert_eq!(received(&out), (Some(100), 2, Completeness::Lossy));
+    assert_eq!(counts.missed, 0);
+}
+
+/// Without the hook of sent segments, what it alone shows says nothing of the other hooks.
+#[test]
+fn a_hook_that_is_not_attached_is_no_evidence() {
+    let counters = |segs_out| {
+        [
+            set(Var::SegsOut, segs_out),
+            set(Var::DataSegsIn, 0),
+            set(Var::HCThruOctetsReceived, 0),
+            set(Var::HCThruOctetsAcked, 0),
+        ]
+    };
+    let items = || {
+        let state = [&[set(Var::State, OPEN)], &counters(1)[..]].concat();
+        vec![
+            L(lifecycle(Event::Open, 10, 7)),
+            H(hook(Hook::SetState, 20, 7, &state)),
+            H(hook(Hook::TcpProbe, 30, 7, &counters(2))),
+            L(lifecycle(Event::Close, 40, 7)),
+        ]
+    };
+    let others = vec![Hook::SetState, Hook::TcpProbe, Hook::ParseHdr, Hook::Handshake];
+    let all = [&others[..], &[Hook::Egress]].concat();
+    let completeness = |hooks| {
+        let setup = Setup { hooks, ..Setup::default() };
+        setup.run(items()).0.ended[0].completeness
+    };
+    assert_eq!(completeness(others), Completeness::Complete);
+    assert_eq!(completeness(all), Completeness::Lossy);
+}
