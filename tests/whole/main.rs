@@ -391,7 +391,11 @@ fn every_command_says_what_is_missing() {
         assert_eq!(analyze(&["verify"], &run).0, 1);
         // How many and where depends on how well the records compress.
         let number = |word: &str| word.parse::<u64>().is_ok();
-        let words = reported.split(' ').map(|w| if number(w) { "N" } else { w });
+        let words = reported.split(' ').map(|w| match w.strip_suffix(':') {
+            Some(word) if number(word) => "N:",
+            None if number(w) => "N",
+            _ => w,
+        });
         let says = words.collect::<Vec<_>>().join(" ");
         trust::says(condition, &format!("exit 3, \"{says}\""));
         fs::write(&path, &bytes).unwrap();
