@@ -276,14 +276,26 @@ fn packets_of(
 /// the connections of which something else came through.
 fn without_row(manifest: &Manifest, counts: Counts, lost: u64) -> Option<u64> {
     match manifest.totals.as_ref().and_then(|totals| totals.lacking) {
-        Some(l) => Some(l.not_followed + l.lost_begins.saturating_sub(counts.unseen)),
+        Some(l) => {
+            let lost = l.lost_begins.saturating_sub(counts.unseen);
+            Some(l.not_followed.saturating_add(lost))
+        }
         None => (lost == 0).then_some(0),
     }
 }
 
+/// Records that the recorder lost, as the ledger and the account at the end have it.
+///
+/// # Errors
+/// [`LogError`] if the ledger cannot be read.
+pub fn lost(recording: &Recording) -> Result<u64, LogError> {
+    Ok(clocks(recording)?.lost().max(lost_by_totals(recording.manifest())))
+}
+
 /// The account at the end counts losses whose ledger row a crash of the disk may have taken.
 pub(crate) fn lost_by_totals(manifest: &Manifest) -> u64 {
-    manifest.totals.as_ref().map_or(0, |t| t.per_cpu.iter().map(|cpu| cpu.lost()).sum())
+    let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
+    totals.fold(0, |sum, cpu| sum.saturating_add(cpu.lost()))
 }
 
 /// "100ms", "event": as the option is written.

@@ -268,12 +268,20 @@ impl TableSink {
             self.paths.iter().for_each(|path| drop(fs::remove_file(beside(path))));
             return Err(e);
         }
+        if let Err(e) = self.put() {
+            self.paths.iter().for_each(|path| drop(fs::remove_file(beside(path))));
+            return Err(e);
+        }
+        Ok(files)
+    }
+
+    fn put(&self) -> Result<(), SinkError> {
         TablesManifest::remove(&self.manifest)?;
         for path in &self.paths {
             fs::rename(beside(path), path).map_err(|e| SinkError::io("write", path, e))?;
             remove_partial(path);
         }
-        Ok(files)
+        Ok(())
     }
 }
 

@@ -128,14 +128,19 @@ fn imported(import: &Import) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// Numbers of a file may be anything.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
 fn account(recording: &Recording) -> anyhow::Result<Account> {
     let manifest = recording.manifest();
     if let Some(totals) = &manifest.totals {
         return Ok(Account {
             duration_ns: totals.duration_ns,
             connections: totals.connections,
-            records: totals.per_cpu.iter().map(|cpu| cpu.logged).sum(),
-            lost: totals.per_cpu.iter().map(|cpu| cpu.lost()).sum(),
+            records: sum(totals.per_cpu.iter().map(|cpu| cpu.logged)),
+            lost: sum(totals.per_cpu.iter().map(|cpu| cpu.lost())),
         });
     }
     let mut account = Account::default();
@@ -168,10 +173,10 @@ fn account(recording: &Recording) -> anyhow::Result<Account> {
     }
     for row in recording.ledger() {
         if let LedgerRow::Loss { lost, .. } = row? {
-            account.lost += lost;
+            account.lost = account.lost.saturating_add(lost);
         }
     }
-    account.duration_ns = last - manifest.started.monotonic_ns;
+    account.duration_ns = last.saturating_sub(manifest.started.monotonic_ns);
     Ok(account)
 }
 

@@ -25,8 +25,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use estats::log::Recording;
+use estats::log::{LogError, Recording};
+use estats::replay::{self as replaying, ReplayError};
 use estats::summary;
+use estats::transform::TransformError;
 use estats::visible::{self, Screen};
 
 /// Something was found.
@@ -141,22 +143,48 @@ enum Command {
 /// One sentence that says what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     progress::set_quiet(arguments.quiet);
-    let code = command(arguments)?;
+    let code = match command(arguments) {
+        Err(e) if is_damage(&e) => {
+            eprintln!("estats-analyze: {}", visible::lines(&e.to_string()));
+            return Ok(ExitCode::from(LOST));
+        }
+        code => code?,
+    };
     // What was said of a recording that is not whole goes for whatever was made of it.
     let is_fine = code == ExitCode::SUCCESS && NOT_WHOLE.load(Ordering::Relaxed);
     Ok(if is_fine { ExitCode::from(LOST) } else { code })
 }
 
-/// A recording was opened that is not whole.
+/// Whether a frame could not be read that nothing counts as missing.
+fn is_damage(error: &anyhow::Error) -> bool {
+    let of = |e: &LogError| matches!(e, LogError::Corrupt { .. });
+    let log = error.chain().find_map(|e| e.downcast_ref::<LogError>());
+    let replay = error.downcast_ref::<ReplayError>();
+    let transform = error.downcast_ref::<TransformError>();
+    log.is_some_and(of)
+        || matches!(replay, Some(ReplayError::Log(e)) if of(e))
+        || matches!(transform, Some(TransformError::Log(e)) if of(e))
+}
+
+/// A recording was opened that is not whole, or lost records.
 static NOT_WHOLE: AtomicBool = AtomicBool::new(false);
 
-/// Opens a recording for any command, and says in one sentence what is missing from it.
+/// Opens a recording for any command, and says in a sentence each what is missing from it and what was
+/// lost.
 fn open(run: &Path) -> anyhow::Result<Recording> {
     let recording = Recording::open(run)?;
     let survey = recording.survey()?;
     if !survey.is_whole() {
         NOT_WHOLE.store(true, Ordering::Relaxed);
         eprintln!("estats-analyze: {survey}");
+    }
+    let lost = replaying::lost(&recording)?;
+    if lost > 0 {
+        NOT_WHOLE.store(true, Ordering::Relaxed);
+        eprintln!(
+            "estats-analyze: {lost} records were lost while recording: rows they may belong to are \
+             marked lossy"
+        );
     }
     Ok(recording)
 }
@@ -237,5 +265,9 @@ fn verify(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         writeln!(screen(), "{report}")?;
     }
-    Ok(if !report.ok() { ExitCode::from(FINDINGS) } else { replay::exit_code(report.lost()) })
+    Ok(if !report.ok() {
+        ExitCode::from(FINDINGS)
+    } else {
+        replay::exit_code(report.lost().max(report.carried))
+    })
 }

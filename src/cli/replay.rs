@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
@@ -153,12 +154,27 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
             "the recording is not as it was when the tables were made"
         }
         Some(tables) if !tables.are_there(&dir) => "not all tables are there",
-        Some(tables) => return Ok(Tables { dir, manifest: tables.clone() }),
+        Some(tables) => {
+            if tables.missing() > 0 {
+                super::NOT_WHOLE.store(true, Ordering::Relaxed);
+            }
+            let n = tables.missing().saturating_sub(tables.lost_records);
+            if n > 0 {
+                eprintln!(
+                    "estats-analyze: {n} times a value was discarded or a hook saw nothing, as the \
+                     replay reported: it is NULL, and rows are marked lossy"
+                );
+            }
+            return Ok(Tables { dir, manifest: tables.clone() });
+        }
     };
     eprintln!("estats-analyze: replaying {}: {why}", run.display());
     let options = with_all_cpus();
     let report = with_bar(&recording, &options)?;
     warn(&report);
+    if report.tables.missing() > 0 {
+        super::NOT_WHOLE.store(true, Ordering::Relaxed);
+    }
     Ok(Tables { dir, manifest: report.tables })
 }
 
@@ -186,17 +202,13 @@ fn warn(report: &Report) {
     }
     for (n, what) in [
         (
-            report.lost.saturating_sub(counts.missed),
-            "records were lost while recording: rows they may belong to are marked lossy",
-        ),
-        (
             counts.missed,
-            "segments or more were seen by no hook, as the connections themselves show: their rows are marked lossy",
+            "or more segments were seen by no hook, as the connections themselves show: their rows are marked lossy",
         ),
         (report.without_row.unwrap_or(0), "connections have no row: nothing of them was recorded"),
         (
             report.order.late,
-            "records came too late to be put in order: their rows are marked lossy",
+            "records came too late to be put in order: rows of connections that were open then are marked lossy",
         ),
         (
             report.tables.discarded,
@@ -210,7 +222,7 @@ fn warn(report: &Report) {
         (counts.without_cookie, "records of sockets without a cookie were left out"),
         (
             report.packets.map_or(0, |p| p.missed),
-            "packets or more are missing from the capture, as others show: their rows are marked lossy",
+            "or more packets are missing from the capture, as others show: their rows are marked lossy",
         ),
         (
             report.packets.map_or(0, |p| p.went_on),

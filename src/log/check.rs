@@ -1,5 +1,6 @@
 //! The integrity of one segment: its frames, and the end that a closed one has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
@@ -19,6 +20,10 @@ pub struct Marks {
     /// The first that is later than `first`.
     pub second: Option<u64>,
     pub last: Option<u64>,
+    /// The smallest, which is not the first where marks go back.
+    pub least: Option<u64>,
+    /// The smallest time of a record.
+    pub earliest: Option<u64>,
 }
 
 impl Marks {
@@ -28,6 +33,12 @@ impl Marks {
             self.second.get_or_insert(ts_ns);
         }
         self.last = self.last.max(Some(ts_ns));
+        self.least = Some(self.least.map_or(ts_ns, |least| least.min(ts_ns)));
+    }
+
+    /// A record of this time stands among them.
+    pub fn record(&mut self, ts_ns: u64) {
+        self.earliest = Some(self.earliest.map_or(ts_ns, |earliest| earliest.min(ts_ns)));
     }
 }
 
@@ -55,6 +66,8 @@ pub struct Checked {
     pub report: FileReport,
     pub findings: Vec<Finding>,
     pub pieces: Vec<Piece>,
+    /// Frames that hold a part of the content and are not to be read.
+    pub damaged: BTreeSet<usize>,
     /// Whether all of its frames are known, if not whole: nothing is missing at its end.
     pub ended: bool,
     /// The recording and the number that it names; old ones name none.
@@ -81,6 +94,7 @@ pub fn check(
         },
         findings: Vec::new(),
         pieces: Vec::new(),
+        damaged: BTreeSet::new(),
         saw_end: false,
         index: None,
         seen: Vec::new(),
@@ -99,6 +113,7 @@ pub fn check(
         report: check.report,
         findings: check.findings,
         pieces: check.pieces,
+        damaged: check.damaged,
         names,
     })
 }
@@ -112,6 +127,7 @@ struct Check<'a> {
     findings: Vec<Finding>,
     /// One for each frame that holds a part of the content.
     pieces: Vec<Piece>,
+    damaged: BTreeSet<usize>,
     saw_end: bool,
     /// What the file's index says, where it has one.
     index: Option<Vec<IndexEntry>>,
@@ -147,6 +163,7 @@ impl Check<'_> {
             What::Broken(reason) => {
                 self.corrupt(&map, at, reason.to_owned());
                 self.pieces.push(Piece::Hole(Hole::default()));
+                self.damaged.insert(at);
                 self.seen.push(None);
                 return Ok(());
             }
@@ -185,6 +202,7 @@ impl Check<'_> {
                     self.corrupt(&map, at, reason);
                 }
                 self.seen.push(None);
+                self.damaged.insert(at);
                 self.pieces.push(Piece::Hole(Hole::default()));
             }
         }

@@ -4,6 +4,7 @@
 //! by its checksum, and its Arrow message is tested before Arrow reads it. What fails is an error of
 //! that frame alone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,8 @@ pub struct SegmentMap {
     pub closed: bool,
     /// Whether the frames are those of its seek table.
     pub listed: bool,
+    /// Frames that are not to be read, as the survey found.
+    pub damaged: BTreeSet<usize>,
     /// Bytes of frames that were read.
     read: Arc<AtomicU64>,
 }
@@ -66,7 +69,7 @@ impl SegmentMap {
         };
         let (frames, end, bytes, closed, listed) =
             scan().map_err(|e| LogError::io("read", &path, e))?;
-        Ok(Self { path, frames, end, bytes, closed, listed, read })
+        Ok(Self { path, frames, end, bytes, closed, listed, damaged: BTreeSet::new(), read })
     }
 
     /// End of the last whole frame.

@@ -16,22 +16,15 @@ pub struct Job {
     pub frame: usize,
 }
 
-/// All frames after the first of each segment.
+/// All frames after the first of each segment but those that the survey found damaged and counted as
+/// missing: any other that cannot be read is an error.
 pub fn jobs(segments: &[Arc<SegmentMap>]) -> Vec<Job> {
     let of = |(segment, map): (usize, &Arc<SegmentMap>)| {
         let frames = map.frames.iter().enumerate().skip(1).filter(|(_, f)| f.is_content());
+        let frames = frames.filter(|(frame, _)| !map.damaged.contains(frame));
         frames.map(move |(frame, _)| Job { segment, frame }).collect::<Vec<_>>()
     };
     segments.iter().enumerate().flat_map(of).collect()
-}
-
-/// What a frame gives: a damaged one nothing. The survey has counted it as missing.
-pub fn unless_damaged<T>(read: Result<T, LogError>) -> Result<Option<T>, LogError> {
-    match read {
-        Ok(content) => Ok(Some(content)),
-        Err(LogError::Corrupt { .. }) => Ok(None),
-        Err(e) => Err(e),
-    }
 }
 
 /// Decoded batches waiting per thread: enough that none idles, few enough to stay small.
@@ -70,8 +63,7 @@ impl Parallel {
             let mut cursor = None;
             let read = mine.into_iter().map(move |job| {
                 let frames = at_segment(&mut cursor, &segments[job.segment]);
-                let read = frames.and_then(|frames| frames.hooks(job.frame));
-                unless_damaged(read).map(Option::flatten)
+                frames.and_then(|frames| frames.hooks(job.frame))
             });
             if threads == 1 {
                 return Lane::Inline(Box::new(read));

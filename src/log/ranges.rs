@@ -76,6 +76,15 @@ impl Ranges {
         }
     }
 
+    /// Whether one of these numbers is in `other` too.
+    pub fn meets(&self, other: &Self) -> bool {
+        let is_in = |range: &Range| {
+            let at = other.ranges.partition_point(|r| r.end <= range.start);
+            other.ranges.get(at).is_some_and(|r| r.start < range.end)
+        };
+        self.ranges.iter().any(is_in)
+    }
+
     /// The union of several; numbers in more than one count as duplicates.
     pub fn union<'a>(of: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut out = Self::default();
@@ -146,6 +155,7 @@ mod tests {
             let union = Ranges::union([&left, &right]);
             let set: BTreeSet<u64> = a.iter().chain(&b).copied().collect();
             prop_assert_eq!(union.count(), set.len() as u64);
+            prop_assert_eq!(left.meets(&right), b.iter().any(|n| a.contains(n)));
             prop_assert_eq!(union.duplicates, (a.len() + b.len() - set.len()) as u64);
             prop_assert_eq!(union.end(), set.last().map_or(0, |n| n + 1));
             for gap in union.missing_below(end) {

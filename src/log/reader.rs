@@ -12,7 +12,7 @@ use super::batch::HookBatch;
 use super::frames::{SegmentMap, at_segment};
 use super::ledger::{self, RawRow};
 use super::packets::{self, PacketRow};
-use super::parallel::{Parallel, jobs, unless_damaged};
+use super::parallel::{Parallel, jobs};
 use super::report::VerifyReport;
 use super::rows;
 use super::sockets::{self, SocketRow};
@@ -99,8 +99,8 @@ impl Recording {
 
     /// The hook records of all segments, frame by frame in the order of the files. Frames are read
     /// by so many threads; what comes out does not depend on their number. After an error nothing
-    /// more comes. A frame that is damaged gives nothing, without an error: [`Self::survey`] says
-    /// what is missing.
+    /// more comes. A frame that [`Self::survey`] found damaged gives nothing, without an error; any
+    /// other that cannot be read is one.
     pub fn hooks(
         &self,
         threads: NonZeroUsize,
@@ -219,8 +219,14 @@ impl Recording {
 
     /// The segments of a stream, in the order in which they are to be read.
     fn open_stream(&self, stream: Stream) -> Result<Vec<Arc<SegmentMap>>, LogError> {
-        let open = |number: &u32| self.open_segment(self.dir.join(stream.file_name(*number)));
-        self.survey()?.order(stream).iter().map(open).collect()
+        let survey = self.survey()?;
+        let open = |number: &u32| {
+            let path = self.dir.join(stream.file_name(*number));
+            let mut map = SegmentMap::open(path, self.read.clone())?;
+            map.damaged = survey.damaged(stream, *number);
+            Ok(Arc::new(map))
+        };
+        survey.order(stream).iter().map(open).collect()
     }
 
     fn rows<T: 'static>(
@@ -235,7 +241,7 @@ impl Recording {
         let mut cursor = None;
         let frames = jobs(&segments).into_iter().map(move |job| {
             let frames = at_segment(&mut cursor, &segments[job.segment])?;
-            Ok(unless_damaged(frames.rows(job.frame, decode))?.unwrap_or_default())
+            frames.rows(job.frame, decode)
         });
         failed
             .into_iter()

@@ -19,6 +19,8 @@ pub struct VerifyReport {
     pub cpus: Vec<CpuReport>,
     /// Rows with names that this build does not know (a newer recorder's).
     pub unknown: u64,
+    /// Records that were missing from what it was made of: what is left is undamaged, not complete.
+    pub carried: u64,
     /// What cannot be told, and why; no fault of the recording's.
     pub notes: Vec<String>,
     /// What is wrong.
@@ -111,6 +113,13 @@ pub enum Finding {
         /// File name.
         file: String,
     },
+    /// Segments that follow one another are not there.
+    MissingSegments {
+        /// File name of the first.
+        file: String,
+        /// File name of the last.
+        last: String,
+    },
     /// A number came more than once.
     Duplicates {
         /// The CPU.
@@ -146,7 +155,7 @@ impl VerifyReport {
 
     /// Records lost on all CPUs, as the recording says.
     pub fn lost(&self) -> u64 {
-        self.cpus.iter().map(|c| c.lost).sum()
+        self.cpus.iter().fold(0, |sum, c| sum.saturating_add(c.lost))
     }
 }
 
@@ -158,7 +167,8 @@ impl Finding {
             | Self::Corrupt { file, .. }
             | Self::Index { file, .. }
             | Self::Misplaced { file, .. }
-            | Self::MissingSegment { file } => Some(file),
+            | Self::MissingSegment { file }
+            | Self::MissingSegments { file, .. } => Some(file),
             Self::NotClosed | Self::Duplicates { .. } | Self::Account { .. } => None,
         }
     }
@@ -182,6 +192,9 @@ impl fmt::Display for Finding {
             Self::Index { file, reason } => write!(f, "{file}: {reason}"),
             Self::Misplaced { file, reason } => write!(f, "{file} {reason}"),
             Self::MissingSegment { file } => write!(f, "{file} is missing"),
+            Self::MissingSegments { file, last } => {
+                write!(f, "{file} to {last} are missing")
+            }
             Self::Duplicates { cpu, count } => {
                 write!(f, "CPU {cpu}: {count} sequence numbers stand more than once")
             }
@@ -193,7 +206,8 @@ impl fmt::Display for Finding {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "recording {}", self.recording)?;
-        let sum = |of: fn(&FileReport) -> u64| self.files.iter().map(of).sum::<u64>();
+        let sum =
+            |of: fn(&FileReport) -> u64| self.files.iter().map(of).fold(0, u64::saturating_add);
         writeln!(
             f,
             "{} files, {} bytes, {} frames, {} rows",
@@ -219,6 +233,10 @@ impl fmt::Display for VerifyReport {
             writeln!(f, "finding: {finding}")?;
         }
         match (self.findings.len(), self.lost()) {
+            (0, _) if self.carried > 0 => f.write_str(
+                "ok: undamaged, but made of a recording that was not whole: what was missing from it \
+                 is missing here too",
+            ),
             (0, 0) => f.write_str("ok: complete and undamaged"),
             (0, lost) => write!(f, "ok: undamaged; {lost} records were lost while recording"),
             (1, _) => f.write_str("1 finding"),

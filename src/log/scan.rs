@@ -64,11 +64,15 @@ pub struct SegmentScan {
     pub names: Option<(String, u32)>,
     /// Time of the last marker.
     pub drained_ns: u64,
-    cpus: Vec<Seen>,
+    cpus: BTreeMap<u16, Seen>,
+    /// Numbers that stood in a frame before, by CPU: their frame is not read.
+    twice: BTreeMap<u16, u64>,
+    /// Frames that are not to be read.
+    pub damaged: BTreeSet<usize>,
 }
 
 impl SegmentScan {
-    pub const fn new(number: u32) -> Self {
+    pub fn new(number: u32) -> Self {
         Self {
             number,
             file: Some(number),
@@ -77,7 +81,9 @@ impl SegmentScan {
             ended: false,
             names: None,
             drained_ns: 0,
-            cpus: Vec::new(),
+            cpus: BTreeMap::new(),
+            twice: BTreeMap::new(),
+            damaged: BTreeSet::new(),
         }
     }
 
@@ -88,24 +94,44 @@ impl SegmentScan {
         let seq: &UInt64Array = column(batch, "seq")?;
         let hook: Names<'_, Hook> = Names::new(batch, "hook", hook_by_name)?;
         let mut marks = Marks::default();
-        self.cpus.iter_mut().for_each(|c| c.in_frame = false);
-        for (i, ((ts, cpu), seq)) in
-            ts.values().iter().zip(cpu.values()).zip(seq.values()).enumerate()
-        {
-            if *cpu == NO_CPU {
-                if hook.get(i) == Some(Hook::Drain) {
-                    marks.add(*ts);
-                }
-                continue;
+        let rows = || ts.values().iter().zip(cpu.values()).zip(seq.values());
+        let mut numbers: BTreeMap<u16, Ranges> = BTreeMap::new();
+        for (i, ((ts, cpu), seq)) in rows().enumerate() {
+            if *cpu != NO_CPU {
+                numbers.entry(*cpu).or_default().insert(*seq, *ts);
+                marks.record(*ts);
+            } else if hook.get(i) == Some(Hook::Drain) {
+                marks.add(*ts);
             }
-            let cpu = usize::from(*cpu);
-            if cpu >= self.cpus.len() {
-                self.cpus.resize_with(cpu + 1, Seen::default);
-            }
-            self.cpus[cpu].row(*ts, *seq);
+        }
+        self.must_be_new(&numbers)?;
+        self.cpus.values_mut().for_each(|c| c.in_frame = false);
+        for ((ts, cpu), seq) in rows().filter(|((_, cpu), _)| **cpu != NO_CPU) {
+            self.cpus.entry(*cpu).or_default().row(*ts, *seq);
         }
         self.drained_ns = self.drained_ns.max(marks.last.unwrap_or(0));
         Ok(marks)
+    }
+
+    /// No number is given out twice: a frame with one that was there is a copy, or of something else.
+    fn must_be_new(&mut self, numbers: &BTreeMap<u16, Ranges>) -> Result<(), String> {
+        let mut again = 0;
+        for (cpu, new) in numbers {
+            let seen = self.cpus.get(cpu).map(|seen| &seen.numbers);
+            let mut count = new.duplicates;
+            if let Some(seen) = seen.filter(|seen| new.meets(seen)) {
+                count += Ranges::union([seen, new]).duplicates - seen.duplicates - new.duplicates;
+            }
+            if count > 0 {
+                let sum = self.twice.entry(*cpu).or_default();
+                *sum = sum.saturating_add(count);
+                again += count;
+            }
+        }
+        match again {
+            0 => Ok(()),
+            n => Err(format!("{n} of its sequence numbers stand more than once")),
+        }
     }
 
     pub fn first_mark(&self) -> Option<u64> {
@@ -115,17 +141,9 @@ impl SegmentScan {
         })
     }
 
-    /// Whether a number stands in both.
-    pub fn shares_numbers(&self, other: &Self) -> bool {
-        self.cpus.iter().zip(&other.cpus).any(|(a, b)| {
-            let within = a.numbers.duplicates + b.numbers.duplicates;
-            Ranges::union([&a.numbers, &b.numbers]).duplicates > within
-        })
-    }
-
-    /// One more than the largest number of each CPU.
-    pub fn ends(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.cpus.iter().enumerate().map(|(cpu, seen)| (cpu as u16, seen.numbers.end()))
+    /// Numbers of a CPU in it.
+    pub fn numbers(&self) -> impl Iterator<Item = (u16, &Ranges)> {
+        self.cpus.iter().map(|(cpu, seen)| (*cpu, &seen.numbers))
     }
 }
 
@@ -138,15 +156,19 @@ pub struct StreamScan {
 }
 
 impl StreamScan {
-    /// CPUs up to the largest that has records.
+    /// CPUs that have records.
     pub fn cpus(&self) -> impl Iterator<Item = u16> {
-        0..self.segments.iter().map(|s| s.cpus.len()).max().unwrap_or(0) as u16
+        self.segments.iter().flat_map(|s| s.cpus.keys().chain(s.twice.keys())).copied()
     }
 
     pub fn numbers(&self, cpu: u16) -> impl Iterator<Item = &Ranges> {
-        let of = move |s: &SegmentScan| usize::from(cpu) < s.cpus.len();
-        let segments = self.segments.iter().filter(move |s| of(s));
-        segments.map(move |s| &s.cpus[usize::from(cpu)].numbers)
+        self.segments.iter().filter_map(move |s| s.cpus.get(&cpu)).map(|seen| &seen.numbers)
+    }
+
+    /// Numbers of a CPU that stood in a frame before.
+    fn twice(&self, cpu: u16) -> u64 {
+        let of = self.segments.iter().filter_map(|s| s.twice.get(&cpu));
+        of.fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// Time of the last marker.
@@ -156,7 +178,7 @@ impl StreamScan {
 
     /// One more than the largest number among frames that ended before `cut_ns`.
     pub fn proven(&self, cpu: u16, cut_ns: u64) -> u64 {
-        let cpus = self.segments.iter().filter_map(|s| s.cpus.get(usize::from(cpu)));
+        let cpus = self.segments.iter().filter_map(|s| s.cpus.get(&cpu));
         let recent = cpus.flat_map(|c| &c.recent);
         let before = recent.filter(|(ts, _)| *ts < cut_ns).map(|(_, seq)| seq.saturating_add(1));
         before.max().unwrap_or(0)
@@ -176,6 +198,8 @@ pub struct LedgerScan {
     pub removed: BTreeSet<u32>,
     removed_rows: Vec<DroppedRows>,
     pub snapshots_drained_ns: u64,
+    /// Times of the first and the last clock sample.
+    pub clocks: Option<(u64, u64)>,
     /// Records that were missing from what the recording was made of.
     pub missing: u64,
 }
@@ -205,9 +229,12 @@ impl LedgerScan {
             RawRow::SnapshotsDrained(ts_ns) => {
                 self.snapshots_drained_ns = self.snapshots_drained_ns.max(*ts_ns);
             }
+            RawRow::Row(LedgerRow::Clock(ts_ns, _)) => {
+                let (first, last) = self.clocks.unwrap_or((*ts_ns, *ts_ns));
+                self.clocks = Some((first.min(*ts_ns), last.max(*ts_ns)));
+            }
             RawRow::Row(
-                LedgerRow::Clock(..)
-                | LedgerRow::RingFill { .. }
+                LedgerRow::RingFill { .. }
                 | LedgerRow::MapFailure { .. }
                 | LedgerRow::LateDrain { .. }
                 | LedgerRow::Skipped { .. }
@@ -320,19 +347,22 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
     Ok(scan)
 }
 
-/// Reads the ledger alone.
+/// Reads the ledger alone; none if not all of it can be read.
 ///
 /// # Errors
-/// If it cannot be read.
-pub fn ledger(recording: &Recording) -> Result<LedgerScan, LogError> {
+/// If a file cannot be read.
+pub fn ledger(recording: &Recording) -> Result<Option<LedgerScan>, LogError> {
     let mut scan = LedgerScan::default();
     for number in recording.segments(Stream::Ledger)? {
-        segment_of(recording, Stream::Ledger, number, &mut |batch| {
+        let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
             ledger::decode(batch)?.iter().for_each(|row| scan.row(row));
             Ok(Marks::default())
         })?;
+        if !checked.findings.is_empty() {
+            return Ok(None);
+        }
     }
-    Ok(scan)
+    Ok(Some(scan))
 }
 
 fn segment_of(
@@ -350,6 +380,7 @@ impl Scan {
         self.files.push(checked.report);
         self.findings.extend(checked.findings);
         segment.pieces = checked.pieces;
+        segment.damaged = checked.damaged;
         segment.ended = checked.ended;
         segment.names = checked.names;
     }
@@ -370,6 +401,9 @@ impl Scan {
 
     /// The numbers of a CPU over all streams.
     pub fn numbers(&self, cpu: u16) -> Ranges {
-        Ranges::union(self.streams.iter().flat_map(|s| s.numbers(cpu)))
+        let mut numbers = Ranges::union(self.streams.iter().flat_map(|s| s.numbers(cpu)));
+        let twice = self.streams.iter().fold(0_u64, |sum, s| sum.saturating_add(s.twice(cpu)));
+        numbers.duplicates = numbers.duplicates.saturating_add(twice);
+        numbers
     }
 }

@@ -10,7 +10,7 @@
 mod account;
 mod place;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -20,9 +20,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::crc::crc32_on;
 use super::ledger::Ring;
+use super::manifest::SegmentEntry;
 use super::reader::Recording;
 use super::report::Finding;
-use super::scan::{self, scan};
+use super::scan::{self, SegmentScan, scan};
 use super::stream::Stream;
 use super::{LedgerRow, LogError, Manifest};
 
@@ -81,6 +82,8 @@ pub struct Survey {
     pub(crate) missing_on: BTreeMap<u16, u64>,
     /// The segments to be read of each stream, in this order.
     order: Vec<(Stream, Vec<u32>)>,
+    /// Frames that are not to be read, by segment.
+    damaged: BTreeMap<(Stream, u32), BTreeSet<usize>>,
     /// Of the manifest and all segments: another recording, or a changed one, has another.
     pub fingerprint: String,
 }
@@ -92,6 +95,10 @@ impl Survey {
             && self.missing.is_empty()
             && self.unfinished.is_none()
             && self.carried == 0
+    }
+
+    pub(super) fn damaged(&self, stream: Stream, number: u32) -> BTreeSet<usize> {
+        self.damaged.get(&(stream, number)).cloned().unwrap_or_default()
     }
 
     pub(super) fn order(&self, stream: Stream) -> &[u32] {
@@ -143,7 +150,9 @@ impl fmt::Display for Survey {
             }
         }
         if self.missing.is_empty() {
-            return f.write_str("; no record is missing");
+            let found =
+                if findings.is_empty() { "no record is missing" } else { "all records are read" };
+            return write!(f, "; {found}");
         }
         match self.records {
             Some(1) => f.write_str("; 1 record is missing")?,
@@ -176,12 +185,11 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     let found = files(recording)?;
     let fingerprint = fingerprint(recording.dir(), &found)?;
     let dir = recording.dir().to_owned();
-    if is_proved(manifest, &found) {
+    if let Some(carried) = proof(recording, &found)? {
         let order = Stream::ALL.map(|stream| {
             let of = found.iter().filter(|f| f.stream == stream);
             (stream, of.map(|f| f.number).collect())
         });
-        let carried = scan::ledger(recording)?.missing;
         let order = order.into();
         return Ok(Survey { dir, order, fingerprint, carried, ..Survey::default() });
     }
@@ -189,14 +197,21 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     let placed = place(recording, &mut scan)?;
     let mut findings = std::mem::take(&mut scan.findings);
     findings.extend(placed);
-    changed(manifest, &found, &mut findings);
+    compare(manifest, &found, &mut findings);
     let mut order: Vec<_> = scan
         .streams
         .iter()
         .map(|s| (s.stream, s.segments.iter().filter_map(|s| s.file).collect()))
         .collect();
-    order.push((Stream::Ledger, recording.segments(Stream::Ledger)?));
-    let mut survey = Survey { dir, findings, order, fingerprint, ..Survey::default() };
+    let ledger = scan.ledger_segment.iter();
+    order.push((Stream::Ledger, ledger.clone().filter_map(|s| s.file).collect()));
+    let of = |stream, segments: &[SegmentScan]| {
+        let damaged = segments.iter().map(|s| ((stream, s.number), s.damaged.clone()));
+        damaged.filter(|(_, frames)| !frames.is_empty()).collect::<Vec<_>>()
+    };
+    let all = scan.streams.iter().flat_map(|s| of(s.stream, &s.segments));
+    let damaged = all.chain(of(Stream::Ledger, scan.ledger_segment.as_slice())).collect();
+    let mut survey = Survey { dir, findings, order, damaged, fingerprint, ..Survey::default() };
     survey.unfinished = unfinished(manifest);
     survey.carried = scan.ledger.missing;
     account::account(recording, &scan, &mut survey)?;
@@ -266,37 +281,82 @@ fn fingerprint(dir: &Path, found: &[Found]) -> Result<String, LogError> {
     Ok(format!("sha256:{hex}"))
 }
 
-/// Whether the files are those that were written when the recording was closed, with an account that
-/// adds up: then the reader has what the writer counted.
-fn is_proved(manifest: &Manifest, found: &[Found]) -> bool {
-    let Some(totals) = &manifest.totals else { return false };
+/// Whether the files are those that were written when the recording was closed, all of them, with an
+/// account that adds up: then the reader has what the writer counted. Gives the records that were
+/// missing from what it was made of.
+fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError> {
+    let manifest = recording.manifest();
+    let Some(totals) = &manifest.totals else { return Ok(None) };
     let adds_up = totals.per_cpu.iter().all(|cpu| {
         let sum = cpu.logged.checked_add(cpu.lost()).and_then(|n| n.checked_add(cpu.left_out));
         sum == Some(cpu.emitted)
     });
-    let listed = |f: &Found| {
-        manifest.segments.iter().any(|s| {
-            s.stream == f.stream.name()
-                && (s.number, s.bytes, s.crc32) == (f.number, f.bytes, f.crc32)
-        })
+    let list = listed(manifest);
+    let is_listed = |f: &Found| {
+        let entry = list.get(&(f.stream.name(), f.number));
+        entry.is_some_and(|s| (s.bytes, s.crc32) == (f.bytes, f.crc32))
     };
-    let rows = manifest.segments.iter().fold(0, |sum: u64, s| sum.saturating_add(s.rows));
-    let logged = totals.per_cpu.iter().fold(0, |sum: u64, cpu| sum.saturating_add(cpu.logged));
-    let has_removed = manifest.options.max_bytes.is_some();
-    adds_up
-        && found.len() == manifest.segments.len()
-        && found.iter().all(listed)
-        // Marks and the ledger are rows beside.
-        && (has_removed || rows >= logged)
+    let is_all = list.len() == manifest.segments.len() && found.len() == list.len();
+    if !adds_up || !is_all || !found.iter().all(is_listed) {
+        return Ok(None);
+    }
+    let Some(ledger) = scan::ledger(recording)? else { return Ok(None) };
+    // A list that lacks a segment was not written by the recorder.
+    let numbers = |stream: Stream| {
+        let of = found.iter().filter(move |f| f.stream == stream);
+        of.map(|f| f.number).collect::<BTreeSet<u32>>()
+    };
+    let last = found.iter().map(|f| f.number).chain(ledger.removed.iter().copied()).max();
+    let last = last.unwrap_or(0);
+    let has_all = |stream: Stream, first: u32| {
+        let there = numbers(stream);
+        let gone = ledger.removed.iter().filter(|n| **n >= first && !there.contains(n)).count();
+        let expected = u64::from(last) + 1 - u64::from(first.min(last));
+        there.range(first..).count() as u64 + gone as u64 >= expected
+    };
+    let packets = numbers(Stream::Packets);
+    let first_packets = if manifest.has_packets() { Some(0) } else { packets.first().copied() };
+    let has_streams = [Stream::Connections, Stream::Ledger]
+        .iter()
+        .all(|single| numbers(*single) == BTreeSet::from([0]))
+        && has_all(Stream::Hooks, 0)
+        && (manifest.options.socket_ring_bytes == 0 || has_all(Stream::Sockets, 0))
+        && first_packets.is_none_or(|first| has_all(Stream::Packets, first));
+    // Marks are rows beside.
+    let of_records = manifest.segments.iter().filter(|s| s.stream != Stream::Ledger.name());
+    let rows = of_records.fold(0, |sum: u64, s| sum.saturating_add(s.rows));
+    let present: Vec<u32> = numbers(Stream::Hooks).into_iter().collect();
+    let removed = |cpu: u16| ledger.removed_rows(cpu, &present);
+    let logged = totals
+        .per_cpu
+        .iter()
+        .fold(0, |sum: u64, cpu| sum.saturating_add(cpu.logged.saturating_sub(removed(cpu.cpu))));
+    let has_account = rows == 0 || !totals.per_cpu.is_empty();
+    Ok((has_streams && rows >= logged && has_account).then_some(ledger.missing))
 }
 
-/// Files whose bytes are not those that were written, where nothing else says so.
-fn changed(manifest: &Manifest, found: &[Found], findings: &mut Vec<Finding>) {
+/// The list of segments by stream and number.
+fn listed(manifest: &Manifest) -> BTreeMap<(&str, u32), &SegmentEntry> {
+    manifest.segments.iter().map(|s| ((s.stream.as_str(), s.number), s)).collect()
+}
+
+/// Adds files whose bytes are not those that were written, where nothing else says so.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn changed(recording: &Recording, findings: &mut Vec<Finding>) -> Result<(), LogError> {
+    compare(recording.manifest(), &files(recording)?, findings);
+    Ok(())
+}
+
+fn compare(manifest: &Manifest, found: &[Found], findings: &mut Vec<Finding>) {
+    let list = listed(manifest);
+    let known: BTreeSet<String> =
+        findings.iter().filter_map(|finding| finding.file().cloned()).collect();
     for f in found {
-        let entry =
-            manifest.segments.iter().find(|s| s.stream == f.stream.name() && s.number == f.number);
+        let entry = list.get(&(f.stream.name(), f.number));
         let file = f.stream.file_name(f.number);
-        let is_known = findings.iter().any(|finding| finding.file() == Some(&file));
+        let is_known = known.contains(&file);
         if entry.is_some_and(|s| (s.bytes, s.crc32) != (f.bytes, f.crc32)) && !is_known {
             let reason = "its bytes are not those that the manifest lists".to_owned();
             findings.push(Finding::Index { file, reason });

@@ -22,9 +22,11 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
     let present = recording.segments(Stream::Hooks)?;
     let placed = survey::place(recording, &mut scan)?;
     report.unknown = scan.unknown;
+    report.carried = scan.ledger.missing;
     report.files = std::mem::take(&mut scan.files);
     report.findings.extend(std::mem::take(&mut scan.findings));
     report.findings.extend(placed);
+    survey::changed(recording, &mut report.findings)?;
     Account { recording, scan, present }.settle(&mut report);
     Ok(report)
 }
@@ -147,7 +149,10 @@ impl Account<'_> {
             let unexplained = line.missing - explained;
             reasons.push(format!("{unexplained} records are neither logged nor counted as lost"));
         }
-        let absent: u64 = numbers.missing_below(emitted).map(|gap| gap.end - gap.start).sum();
+        let absent: u64 = numbers
+            .missing_below(emitted)
+            .map(|gap| gap.end - gap.start)
+            .fold(0, u64::saturating_add);
         if line.lost.saturating_add(line.left_out) > absent {
             let lost = line.lost.saturating_add(line.left_out);
             reasons.push(format!(
@@ -161,7 +166,7 @@ impl Account<'_> {
 fn fill_missing(line: &mut CpuReport, numbers: &Ranges) {
     for gap in numbers.missing_below(line.proven) {
         let (start, end) = (gap.start, gap.end);
-        line.missing += end - start;
+        line.missing = line.missing.saturating_add(end - start);
         line.missing_ranges_total += 1;
         if line.missing_ranges.len() < RANGES {
             line.missing_ranges.push((start, end - 1));

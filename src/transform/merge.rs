@@ -207,7 +207,7 @@ impl Merger {
         self.ledger(recording)?;
         for row in lacking(recording, end_ns(recording)?)? {
             if let LedgerRow::Loss { cpu, hook, lost, .. } = &row {
-                *self.lost.entry((*cpu, hook.name())).or_default() += lost;
+                add(self.lost.entry((*cpu, hook.name())).or_default(), *lost);
             }
             self.writer.ledger(&row)?;
         }
@@ -272,10 +272,10 @@ impl Merger {
             if is_missing || (from_ns..to_ns).contains(&at_ns) {
                 self.release(at_ns)?;
                 if let RawRow::Row(LedgerRow::Loss { cpu, hook, lost, .. }) = &raw {
-                    *self.lost.entry((*cpu, hook.name())).or_default() += lost;
+                    add(self.lost.entry((*cpu, hook.name())).or_default(), *lost);
                 }
                 if let RawRow::Row(LedgerRow::Malformed { hook, count, .. }) = &raw {
-                    *self.malformed.entry(hook.name().to_owned()).or_default() += count;
+                    add(self.malformed.entry(hook.name().to_owned()).or_default(), *count);
                 }
                 self.writer.raw_ledger(&raw)?;
             }
@@ -345,15 +345,15 @@ impl Merger {
             for cpu in &of.per_cpu {
                 let new = CpuTotals { cpu: cpu.cpu, ..CpuTotals::default() };
                 let sum = cpus.entry(cpu.cpu).or_insert(new);
-                sum.logged += cpu.logged;
+                add(&mut sum.logged, cpu.logged);
                 if self.parts {
                     sum.emitted = sum.emitted.max(cpu.emitted);
                     continue;
                 }
-                sum.emitted += cpu.emitted;
-                sum.left_out += cpu.left_out;
+                add(&mut sum.emitted, cpu.emitted);
+                add(&mut sum.left_out, cpu.left_out);
                 for (hook, n) in &cpu.lost_by_hook {
-                    *sum.lost_by_hook.entry(hook.clone()).or_default() += n;
+                    add(sum.lost_by_hook.entry(hook.clone()).or_default(), *n);
                 }
             }
         }
@@ -435,4 +435,9 @@ impl Take for Merger {
         }
         super::mark(&mut self.writer, stream, ts_ns)
     }
+}
+
+/// Numbers of a file may be anything.
+const fn add(sum: &mut u64, n: u64) {
+    *sum = sum.saturating_add(n);
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::super::check::{Hole, Piece};
-use super::super::ranges::Gap;
+use super::super::ranges::{Gap, Ranges};
 use super::super::reader::Recording;
 use super::super::report::Finding;
 use super::super::scan::{Scan, SegmentScan, StreamScan};
 use super::super::stream::{Stream, hook_by_name};
 use super::super::{CpuTotals, LedgerRow, LogError};
+use super::place::disorder;
 use super::{Missing, Ring, SLACK_NS, Survey};
 
 /// A stretch of time in which something is missing.
@@ -37,9 +38,16 @@ pub fn account(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Resul
         let has_tail = !is_closed && (is_there || !stream.segments.is_empty());
         let drained =
             (stream.stream == Stream::Sockets).then_some(scan.ledger.snapshots_drained_ns);
-        holes.extend(stretches(stream, has_tail, drained).into_iter().map(|hole| (ring, hole)));
+        let out_of_order = disorder(stream).map(|(_, since_ns)| Stretch {
+            since_ns,
+            until_ns: u64::MAX,
+            rows: None,
+        });
+        let stretches = stretches(stream, has_tail, drained).into_iter().chain(out_of_order);
+        holes.extend(stretches.map(|hole| (ring, hole)));
     }
     let ledger = ledger_stretches(scan.ledger_segment.as_ref(), is_closed);
+    let contradicts = contradicts(recording, scan, survey)?;
     let unexplained = unexplained(recording, scan, &holes, survey)?;
     for (ring, hole) in &holes {
         let records = hole.rows.unwrap_or_else(|| unexplained.within(hole)).max(1);
@@ -67,8 +75,12 @@ pub fn account(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Resul
     for hole in &ledger {
         survey.missing.extend(any(*hole, hole.rows.unwrap_or(1)));
     }
+    // Records that cannot be of this recording may be any of those that are there.
+    if contradicts {
+        survey.missing.extend(any(Stretch::ALL, 1));
+    }
     restore(recording, scan, &ledger, survey);
-    survey.records = if is_closed && ledger.is_empty() {
+    survey.records = if is_closed && ledger.is_empty() && !contradicts {
         let known: u64 = holes.iter().filter_map(|(_, h)| h.rows).fold(0, u64::saturating_add);
         let sum = survey.missing_on.values().fold(0, |sum: u64, n| sum.saturating_add(*n));
         Some(sum.max(known).max(unexplained.count)).filter(|n| *n > 0)
@@ -84,6 +96,38 @@ pub fn account(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Resul
         Some(0)
     };
     Ok(())
+}
+
+/// Whether a CPU has more records than it made, or one number twice: what is too much is not known.
+fn contradicts(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<bool, LogError> {
+    let present = recording.segments(Stream::Hooks)?;
+    let totals = recording.manifest().totals.as_ref();
+    let before = survey.findings.len();
+    for cpu in scan.cpus() {
+        let numbers = Ranges::union(scan.streams.iter().flat_map(|s| s.numbers(cpu)));
+        if numbers.duplicates > 0 {
+            let count = numbers.duplicates;
+            survey.findings.push(Finding::Duplicates { cpu, count });
+        }
+        let Some(totals) = totals else { continue };
+        let there = numbers.count();
+        let removed = scan.ledger.removed_rows(cpu, &present);
+        let reason = match totals.per_cpu.iter().find(|t| t.cpu == cpu) {
+            None if there == 0 => continue,
+            None => format!("{there} records, but no totals in the manifest"),
+            Some(t) if numbers.end() > t.emitted => {
+                let (last, emitted) = (numbers.end() - 1, t.emitted);
+                format!("number {last} is logged, but only {emitted} were given out")
+            }
+            Some(t) if there.saturating_add(removed) > t.logged => {
+                let too_many = there.saturating_add(removed) - t.logged;
+                format!("{too_many} of {} logged records are too many in the files", t.logged)
+            }
+            Some(_) => continue,
+        };
+        survey.findings.push(Finding::Account { cpu, reason });
+    }
+    Ok(survey.findings.len() > before)
 }
 
 const fn ring(stream: Stream) -> Option<Ring> {

@@ -1,13 +1,15 @@
 //! Whether each segment is where it belongs, and which are absent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::check::{Hole, Piece};
+use super::super::ranges::Ranges;
 use super::super::reader::Recording;
 use super::super::report::Finding;
-use super::super::scan::{Scan, SegmentScan, StreamScan};
+use super::super::scan::{LedgerScan, Scan, SegmentScan, StreamScan};
 use super::super::stream::Stream;
 use super::super::{LogError, Manifest};
+use super::SLACK_NS;
 
 /// Puts the segments of each stream into the order in which they were written, sets those aside that
 /// are not of this recording or hold what others hold, and puts a hole where one is absent.
@@ -38,25 +40,136 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
                 !other
             });
         }
-        let several = stream.segments.len() > 1;
         sort(stream, &mut misplaced);
-        if several {
-            set_aside(stream, manifest, &mut misplaced);
+        set_aside(stream, manifest, &mut misplaced);
+        let is_removed = |number: &u32| !is_single(name) && removed.contains(number);
+        let there: BTreeSet<u32> = stream.segments.iter().map(|s| s.place).collect();
+        let expected = expected_of(name, &expected, manifest, stream);
+        let absent = expected.into_iter().filter(|n| !there.contains(n) && !is_removed(n));
+        for (first, last) in runs(absent, &there) {
+            findings.push(missing(name, first, last));
+            let at = stream.segments.partition_point(|s| s.place < first);
+            stream.segments.insert(at, gap(first));
         }
-        for number in expected_of(name, &expected, manifest, stream) {
-            let is_there = stream.segments.iter().any(|s| s.place == number);
-            if is_there || (!is_single(name) && removed.contains(&number)) {
-                continue;
-            }
-            findings.push(Finding::MissingSegment { file: name.file_name(number) });
-            let at = stream.segments.iter().position(|s| s.place > number);
-            stream.segments.insert(at.unwrap_or(stream.segments.len()), absent(number));
+        if let Some((number, _)) = disorder(stream) {
+            let file = name.file_name(number);
+            let reason = "has frames that are not in the order in which they were written";
+            findings.push(Finding::Misplaced { file, reason: reason.to_owned() });
         }
     }
-    if scan.ledger_segment.is_none() {
-        findings.push(Finding::MissingSegment { file: Stream::Ledger.file_name(0) });
-    }
+    findings.extend(ledger(recording, scan, is_named)?);
     Ok(findings)
+}
+
+/// The ledger, unless it is another recording's: then nothing in it is believed.
+fn ledger(
+    recording: &Recording,
+    scan: &mut Scan,
+    is_named: bool,
+) -> Result<Option<Finding>, LogError> {
+    let file = Stream::Ledger.file_name(0);
+    let Some(segment) = &scan.ledger_segment else {
+        return Ok(Some(Finding::MissingSegment { file }));
+    };
+    let manifest = recording.manifest();
+    let is_other = is_named && segment.names.as_ref().is_some_and(|n| n.0 != manifest.recording);
+    let reason = if is_other {
+        Some("is of another recording".to_owned())
+    } else if recording.segments(Stream::Ledger)? != [0] {
+        Some("is not the only one, and there is one ledger".to_owned())
+    } else {
+        contradiction(manifest, scan)
+    };
+    Ok(reason.map(|reason| {
+        scan.ledger_segment = None;
+        scan.ledger = LedgerScan::default();
+        Finding::Misplaced { file, reason }
+    }))
+}
+
+/// What a ledger says that cannot be of the recording with these totals.
+fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
+    let totals = manifest.totals.as_ref()?;
+    let of = |cpu: u16| totals.per_cpu.iter().find(|t| t.cpu == cpu);
+    let ledger = &scan.ledger;
+    for (cpu, (_, emitted)) in &ledger.emitted {
+        let given_out = of(*cpu).map_or(0, |t| t.emitted);
+        if *emitted > given_out {
+            return Some(format!(
+                "has {emitted} numbers given out on CPU {cpu}, and the manifest {given_out}"
+            ));
+        }
+    }
+    for ((cpu, hook), lost) in &ledger.lost {
+        let total = of(*cpu).and_then(|t| t.lost_by_hook.get(*hook)).copied().unwrap_or(0);
+        if *lost > total {
+            return Some(format!(
+                "has {lost} lost on CPU {cpu} at {hook}, and the manifest {total}"
+            ));
+        }
+    }
+    for (cpu, left_out) in &ledger.left_out {
+        let total = of(*cpu).map_or(0, |t| t.left_out);
+        if *left_out > total {
+            return Some(format!("has {left_out} left out on CPU {cpu}, and the manifest {total}"));
+        }
+    }
+    // What is made of others has the clocks of all of them.
+    let is_made = !manifest.derived.is_empty() || manifest.import.is_some();
+    let begin = manifest.started.monotonic_ns;
+    let end = begin.saturating_add(totals.duration_ns);
+    let is_outside = ledger.clocks.is_some_and(|(first, last)| {
+        first < begin.saturating_sub(SLACK_NS) || last > end.saturating_add(SLACK_NS)
+    });
+    (!is_made && totals.duration_ns > 0 && is_outside)
+        .then(|| "has clock samples from outside the time of the recording".to_owned())
+}
+
+/// A segment and the time from which on records of its stream are not in their order: marks that go
+/// back, or records made long before a mark that stands before them.
+pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
+    // What comes late of packets and snapshots is put in order where it is read.
+    let is_ordered = matches!(stream.stream, Stream::Hooks | Stream::Connections);
+    let mut seen: BTreeSet<u64> = BTreeSet::new();
+    let mut found: Option<(u32, u64)> = None;
+    for segment in &stream.segments {
+        for piece in &segment.pieces {
+            let Piece::Read(marks) = piece else { continue };
+            let last = seen.last().copied().unwrap_or(0);
+            let back = marks.least.filter(|least| *least < last);
+            // What stands before a mark was made after the mark before it.
+            let since = back.map(|least| seen.range(..least).next_back().copied().unwrap_or(0));
+            let is_late = |ts: &u64| is_ordered && *ts < last.saturating_sub(SLACK_NS);
+            let late = marks.earliest.filter(is_late);
+            for since_ns in since.into_iter().chain(late) {
+                let since_ns = since_ns.saturating_sub(SLACK_NS);
+                found =
+                    Some(found.map_or((segment.number, since_ns), |(n, t)| (n, t.min(since_ns))));
+            }
+            seen.extend(marks.last);
+        }
+    }
+    found
+}
+
+/// Ascending numbers as runs without one of `there` between them: first and last.
+fn runs(numbers: impl Iterator<Item = u32>, there: &BTreeSet<u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for n in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if there.range(*last..n).next().is_none() => *last = n,
+            Some(_) | None => runs.push((n, n)),
+        }
+    }
+    runs
+}
+
+fn missing(stream: Stream, first: u32, last: u32) -> Finding {
+    let file = stream.file_name(first);
+    if first == last {
+        return Finding::MissingSegment { file };
+    }
+    Finding::MissingSegments { file, last: stream.file_name(last) }
 }
 
 /// Streams of one segment each.
@@ -64,7 +177,7 @@ const fn is_single(stream: Stream) -> bool {
     matches!(stream, Stream::Connections | Stream::Ledger)
 }
 
-fn absent(number: u32) -> SegmentScan {
+fn gap(number: u32) -> SegmentScan {
     let mut segment = SegmentScan::new(number);
     (segment.file, segment.ended) = (None, true);
     segment.pieces.push(Piece::Hole(Hole::default()));
@@ -88,19 +201,19 @@ fn expected_of(
     common: &BTreeSet<u32>,
     manifest: &Manifest,
     scan: &StreamScan,
-) -> Vec<u32> {
+) -> BTreeSet<u32> {
     let is_listed = manifest.segments.iter().any(|s| s.stream == stream.name());
     let exists = match stream {
-        Stream::Connections | Stream::Ledger => return vec![0],
+        Stream::Connections | Stream::Ledger => return BTreeSet::from([0]),
         Stream::Hooks => true,
         // Recorders before there were snapshots made no such stream.
         Stream::Sockets => manifest.options.socket_ring_bytes > 0,
         Stream::Packets => manifest.has_packets(),
     };
     if !is_listed && manifest.segments.is_empty() && !exists && scan.segments.is_empty() {
-        return Vec::new();
+        return BTreeSet::new();
     }
-    if !manifest.segments.is_empty() {
+    if !manifest.segments.is_empty() && !exists {
         let listed = manifest.segments.iter().filter(|s| s.stream == stream.name());
         return listed.map(|s| s.number).collect();
     }
@@ -151,20 +264,32 @@ fn set_aside(
 ) {
     let totals = manifest.totals.as_ref().map(|t| &t.per_cpu);
     let emitted = |cpu: u16| {
-        let totals = totals.and_then(|t| t.iter().find(|t| t.cpu == cpu));
+        let Some(totals) = totals else { return u64::MAX };
+        let totals = totals.iter().find(|t| t.cpu == cpu);
+        // One without totals is read, with all marked.
         totals.map_or(u64::MAX, |t| t.emitted)
     };
     let mut kept: Vec<SegmentScan> = Vec::new();
+    let mut places = BTreeSet::new();
+    let mut seen: BTreeMap<u16, Ranges> = BTreeMap::new();
     for segment in std::mem::take(&mut stream.segments) {
-        let is_copy = kept
-            .iter()
-            .any(|k| (k.names.is_some() && k.place == segment.place) || k.shares_numbers(&segment));
-        let is_beyond = segment.ends().any(|(cpu, end)| end > emitted(cpu));
+        let meets =
+            |(cpu, numbers): (u16, &Ranges)| seen.get(&cpu).is_some_and(|seen| numbers.meets(seen));
+        let is_copy = (segment.names.is_some() && places.contains(&segment.place))
+            || segment.numbers().any(meets);
+        let is_beyond = segment.numbers().any(|(cpu, n)| n.end() > emitted(cpu));
         if is_copy {
             misplaced(&segment, "holds records that another segment holds");
         } else if is_beyond {
             misplaced(&segment, "holds records that this recording never made");
         } else {
+            if segment.names.is_some() {
+                places.insert(segment.place);
+            }
+            for (cpu, numbers) in segment.numbers() {
+                let seen = seen.entry(cpu).or_default();
+                *seen = Ranges::union([&*seen, numbers]);
+            }
             kept.push(segment);
         }
     }
