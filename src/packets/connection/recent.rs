@@ -16,7 +16,7 @@ use crate::packets::segment::Segment;
 const SAME_NS: u64 = 100_000_000;
 /// Without an identification: an end sends the same octets again after a round trip at the earliest.
 const ALIKE_NS: u64 = 1_000_000;
-/// Segments that are remembered of a connection, at most: 2 KiB.
+/// Segments that are remembered of a connection, at most: 6 KiB.
 const MOST: usize = 128;
 
 /// What a segment is to one before it.
@@ -31,14 +31,32 @@ pub(super) enum Again {
 /// The last segments of a connection, both ways.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
-    /// Times, and hashes of what is the same in copies.
-    segments: VecDeque<(u64, u64)>,
+    segments: VecDeque<Seen>,
+    /// An end, received and sent, gives different packets one identification: it is none.
+    is_constant: [bool; 2],
+}
+
+/// A segment, as far as copies are the same.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ts_ns: u64,
+    hash: u64,
+    /// SEQ, ACK and octets of payload: not the same in all segments of an end.
+    place: (u32, u32, u32),
+    id: Option<u32>,
+    sent: bool,
 }
 
 impl Recent {
     /// Looks for the segment among those before it, and remembers it.
     pub(super) fn see(&mut self, s: &Segment, sent: bool) -> Option<Again> {
-        let id = s.ip_id.filter(|id| *id != 0);
+        let named = s.ip_id.filter(|id| *id != 0);
+        let place = (s.seq, s.ack_seq, s.payload);
+        if named.is_some() {
+            let other = |old: &Seen| old.sent == sent && old.id == named && old.place != place;
+            self.is_constant[usize::from(sent)] |= self.segments.iter().any(other);
+        }
+        let id = named.filter(|_| !self.is_constant[usize::from(sent)]);
         // Pure ACKs without an identification may well be the same: they are duplicate ACKs.
         if id.is_none() && s.end() == s.seq {
             return None;
@@ -49,16 +67,16 @@ impl Recent {
             (s.ack_seq, s.window, s.checksum, s.ece, s.cwr).hash(&mut hasher);
         }
         let hash = hasher.finish();
-        let is_old = |(ts_ns, _): &mut (u64, u64)| s.ts_ns.abs_diff(*ts_ns) > SAME_NS;
+        let is_old = |old: &mut Seen| s.ts_ns.abs_diff(old.ts_ns) > SAME_NS;
         while self.segments.pop_front_if(is_old).is_some() {}
         let (within, again) =
             if id.is_some() { (SAME_NS, Again::Same) } else { (ALIKE_NS, Again::Alike) };
-        let is_there =
-            self.segments.iter().any(|(ts_ns, h)| *h == hash && s.ts_ns.abs_diff(*ts_ns) <= within);
+        let is_it = |old: &Seen| old.hash == hash && s.ts_ns.abs_diff(old.ts_ns) <= within;
+        let is_there = self.segments.iter().any(is_it);
         if self.segments.len() == MOST {
             self.segments.pop_front();
         }
-        self.segments.push_back((s.ts_ns, hash));
+        self.segments.push_back(Seen { ts_ns: s.ts_ns, hash, place, id: named, sent });
         is_there.then_some(again)
     }
 }
