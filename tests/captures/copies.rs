@@ -359,3 +359,25 @@ fn a_routers_two_interfaces_stay_two_places() {
     let packets: Vec<_> = import.table("flows").iter().map(|f| f["packets"].clone()).collect();
     assert_eq!(packets.len(), 4, "{packets:?}");
 }
+
+#[test]
+fn a_local_end_that_no_packet_has_is_reported() {
+    let import = imported_with(&capture(1, Tcp::ethernet), &["--local", "203.0.113.0/24"]);
+    assert_eq!(import.codes[0], Some(3));
+    assert!(import.said.contains("no packet has one end in --local 203.0.113.0/24"));
+    let import = imported_with(&capture(1, Tcp::ethernet), &["--local", "192.0.2.0/24"]);
+    assert_eq!((import.codes[0], import.said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_constant_identification_proves_nothing() {
+    let bytes = seen(1, |t| {
+        let again = t.payload == 500;
+        let t = Tcp { id: 7, ..t.clone() };
+        (0..=u64::from(again)).map(|i| (i * 5_000_000, t.ethernet())).collect()
+    });
+    // Packets 20 ms apart: the handshake has shown it.
+    let import = imported(&bytes);
+    assert_eq!(values(&import.variables(), &["SegsOut", "SegsRetrans"]), ["6", "1"]);
+    assert_eq!(import.connection()["completeness"], "complete");
+}
