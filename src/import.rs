@@ -94,6 +94,11 @@ pub struct Report {
     /// Of these, packets with a time before that of the packet before them by more than the slack
     /// of replay: the clock was set back, or files were put together.
     pub out_of_order: u64,
+    /// Packets of which the recorded end is known: one end of them, and one alone, is in it.
+    pub of_recorded_end: u64,
+    /// Segments of TCP that stand twice in the capture, and are taken twice, as nothing proves that
+    /// they were sent once.
+    pub unproven_copies: u64,
     /// Whether tunnels were looked into ([`Options::inner`]).
     pub looked_inside: bool,
 }
@@ -109,10 +114,12 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
     let source =
         Source::open(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     let look = Look { payload: options.payload, inner: options.inner };
+    // Copies have all the same bytes.
+    let all = Look { payload: usize::MAX, ..look };
     let (mut survey, mut first_ns, mut last_ns) = (Survey::default(), u64::MAX, 0);
     let capture = container::read(&source, &mut |frame| {
         options.read.fetch_add(1, Ordering::Relaxed);
-        if let Ok(found) = link::digest(frame, Look { payload: 0, ..look }) {
+        if let Ok(found) = link::digest(frame, all) {
             let packet = found.packet;
             survey.see(&packet);
             first_ns = first_ns.min(packet.ts_ns);
@@ -174,19 +181,19 @@ struct Importer {
 }
 
 /// Why copies have no rows.
-const COPY: &str = "second copies, which the capture made of packets that it has";
+const COPY: &str = "duplicates made by the capture";
 
 impl Importer {
     fn run(mut self, source: &Source, read: &AtomicU64) -> Result<Report, ImportError> {
         let (first_ns, last_ns, look) = (self.first_ns, self.last_ns, self.look);
         self.writer.ledger(&LedgerRow::Clock(first_ns, clock(first_ns)))?;
-        let (mut seq, mut out_of_order) = (0, 0);
+        let (mut seq, mut out_of_order, mut of_recorded_end) = (0, 0, 0);
         let (mut reached, mut marked) = (first_ns, first_ns);
         let (writer, ends, copies) = (&mut self.writer, &self.ends, &mut self.copies);
         let import = &mut self.import;
         let capture = container::read(source, &mut |frame| {
             read.fetch_add(1, Ordering::Relaxed);
-            let found = match link::digest(frame, look) {
+            let found = match link::digest(frame, Look { payload: usize::MAX, ..look }) {
                 Ok(found) if copies.is_copy(&found.packet) => Err(COPY.to_owned()),
                 other => other,
             };
@@ -203,12 +210,14 @@ impl Importer {
             if let Some(name) = tunnel {
                 *import.tunnels.entry(name).or_default() += 1;
             }
+            packet.keep_payload(look.payload);
             packet.seq = seq;
             packet.direction = ends.direction(&packet);
             if ends.local.is_empty() && copies.is_bridged(&packet) {
                 packet.direction = Direction::Unknown;
             }
             seq += 1;
+            of_recorded_end += u64::from(packet.direction != Direction::Unknown);
             out_of_order += u64::from(packet.ts_ns < marked.saturating_sub(SLACK_NS));
             reached = reached.max(packet.ts_ns);
             writer.packet(packet)?;
@@ -247,7 +256,15 @@ impl Importer {
             ..Totals::default()
         });
         self.writer.finish(&self.manifest)?;
-        Ok(Report { import, imported: seq, out_of_order, looked_inside: look.inner })
+        let (looked_inside, unproven_copies) = (look.inner, self.copies.unproven());
+        Ok(Report {
+            import,
+            imported: seq,
+            out_of_order,
+            of_recorded_end,
+            unproven_copies,
+            looked_inside,
+        })
     }
 }
 

@@ -78,6 +78,8 @@ pub struct PacketCounts {
     pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
+    /// Packets that stand twice in the capture, or came twice.
+    pub twice: u64,
     /// Connections of which neither end, or both, are the recorded one; their opener's is taken.
     pub by_opener: u64,
 }
@@ -437,6 +439,11 @@ fn speak<C: Consumer>(
     if missed > 0 {
         counts.missed += missed;
         consumer.missed(header, missed);
+    }
+    let twice = std::mem::take(&mut live.twice);
+    if twice > 0 {
+        counts.twice += twice;
+        consumer.missed(header, twice);
     }
     if !live.unread.is_empty() {
         consumer.unread(header, &live.unread);

@@ -106,7 +106,7 @@ impl Script {
             dst_addr: tcp.dst.0,
             ttl: tcp.ttl,
             tos: tcp.tos,
-            ip_id: None,
+            ip_id: Some((self.ns / 1_000 % 0xffff) as u32 + 1),
             fragment_offset: 0,
             more_fragments: false,
             flow_label: None,

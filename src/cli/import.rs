@@ -46,7 +46,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     drop(bar);
     warn(&report);
     let import = &report.import;
-    let lost = import.truncated.is_some() || import.dropped.is_some_and(|n| n > 0);
+    let no_local =
+        import.local_by == "option" && report.imported > 0 && report.of_recorded_end == 0;
+    let lost = import.truncated.is_some()
+        || import.dropped.is_some_and(|n| n > 0)
+        || report.unproven_copies > 0
+        || no_local;
     let code = if report.imported == 0 {
         nothing(&report);
         ExitCode::FAILURE
@@ -97,20 +102,38 @@ fn nothing(report: &Report) {
     let there: Vec<_> = import.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
     let there = match &there[..] {
         [] => "it has no packets".to_owned(),
-        some => format!("there were {}", some.join(", ")),
+        some => format!("it has only {}", some.join(", ")),
     };
     eprintln!("estats-analyze: no packet of {} was imported: {there}", import.file);
+}
+
+fn packets(n: u64) -> String {
+    format!("{n} packet{}", if n == 1 { "" } else { "s" })
 }
 
 fn warn(report: &Report) {
     let import = &report.import;
     for (reason, n) in &import.left_out {
-        eprintln!("estats-analyze: {n} packets left out: {reason}");
+        eprintln!("estats-analyze: {} left out: {reason}", packets(*n));
     }
-    let inner = if report.looked_inside { "" } else { "; --inner takes what they carry" };
+    let inner = if report.looked_inside { "" } else { "; use --inner to read what is inside" };
     for (name, n) in &import.tunnels {
+        let belong = if *n == 1 { "belongs" } else { "belong" };
+        eprintln!("estats-analyze: {} {belong} to a tunnel: {name}{inner}", packets(*n));
+    }
+    if import.local_by == "option" && report.imported > 0 && report.of_recorded_end == 0 {
         eprintln!(
-            "estats-analyze: {n} packets are tunnels' ({name}), and so are their flows{inner}"
+            "estats-analyze: no packet has one end in --local {}: the recorded end of each \
+             connection is its opener",
+            import.local.join(", ")
+        );
+    }
+    if report.unproven_copies > 0 {
+        eprintln!(
+            "estats-analyze: {} of TCP with payload stand twice in the capture without an IP \
+             identification, as a mirror port gives them; nothing proves it, so they were taken \
+             twice: rows they belong to will be marked lossy, and flows count them twice",
+            packets(report.unproven_copies)
         );
     }
     if report.out_of_order > 0 {

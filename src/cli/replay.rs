@@ -225,6 +225,10 @@ fn warn(report: &Report) {
             "or more packets are missing from the capture, as others show: their rows are marked lossy",
         ),
         (
+            report.packets.map_or(0, |p| p.twice),
+            "packets stand twice in the capture: rows they belong to are marked lossy",
+        ),
+        (
             report.packets.map_or(0, |p| p.went_on),
             "packets came after the end of their connection, which was reset and went on all the \
              same: they are in no row, and those rows are marked lossy",
@@ -240,7 +244,7 @@ fn warn(report: &Report) {
         ),
         (
             report.packets.map_or(0, |p| p.by_opener),
-            "connections have both ends or neither recorded: their opener's is taken",
+            "connections do not show which end was recorded: the end that opened each is taken",
         ),
         (report.unknown_operations, "operations are unknown to this version and were left out"),
     ] {

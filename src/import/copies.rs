@@ -8,10 +8,15 @@
 //! a first reading; where these are too few to tell, for all of the capture. A sender that repeats
 //! itself without end is no mirror.
 //!
+//! Only an identification (IPv4, not 0) tells a copy from another packet of the same bytes: datagrams
+//! of one size whose checksum the interface still has to finish look alike, and so do duplicate ACKs.
+//! What has none is never left out, but a mirror that shows in it is counted ([`Copies::unproven`]).
+//!
 //! A packet that one interface gets and another sends as it came passes a bridge: neither way is the
 //! recorded end's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
@@ -25,6 +30,10 @@ pub const WINDOW_NS: u64 = 1_000_000;
 const OF_TEN: u64 = 8;
 /// So many packets from one address to another tell it of themselves.
 const TELLING: u64 = 3;
+/// So many segments with payload, of which most have a copy, show a mirror without identifications.
+const UNPROVEN: u64 = 8;
+/// Its IP protocol number.
+const TCP: u8 = 6;
 /// Ports that may be mirrored at once, and that a packet passes.
 const MOST: usize = 4;
 /// So many packets of two addresses must have passed a bridge: one may be chance.
@@ -44,6 +53,8 @@ struct Content {
     length: u32,
     /// With its checksum, which is the payload's too.
     header: Vec<u8>,
+    /// Hash of the payload, as far as it was captured.
+    payload: u64,
 }
 
 impl Content {
@@ -60,8 +71,20 @@ impl Content {
             flow_label: packet.flow_label,
             length: packet.ip_len,
             header: packet.header.clone(),
+            payload: {
+                let mut hasher = DefaultHasher::new();
+                packet.payload.hash(&mut hasher);
+                hasher.finish()
+            },
         })
     }
+}
+
+/// Whether two packets with all the same bytes can only be one: a sender gives the next another
+/// identification (RFC 6864; ip_select_ident_segs() of Linux 6.18), if it gives any.
+fn is_identified(packet: &Packet) -> bool {
+    let is_fragment = packet.fragment_offset > 0 || packet.more_fragments;
+    packet.src_addr.is_ipv4() && !is_fragment && packet.ip_id.is_some_and(|id| id != 0)
 }
 
 /// A sighting: where, which way, when.
@@ -139,13 +162,31 @@ struct Share {
     too_often: u64,
 }
 
+impl Share {
+    const fn add(&mut self, seen: &Seen) {
+        if seen.too_often {
+            self.too_often += 1;
+        } else if seen.is_copy {
+            self.copies += 1;
+        } else {
+            self.firsts += 1;
+        }
+    }
+
+    const fn is_mirrored(&self) -> bool {
+        self.too_often == 0 && self.copies * 10 >= self.firsts * OF_TEN
+    }
+}
+
 /// Looks at the packets of a capture for copies.
 #[derive(Debug, Default)]
 pub struct Survey {
     window: Window,
-    /// From one address to another: packets seen first, and copies of them.
+    /// From one address to another: packets with an identification seen first, and copies of them.
     pairs: BTreeMap<Pair, Share>,
     all: Share,
+    /// The same of TCP segments with payload and without an identification.
+    unidentified: BTreeMap<Pair, Share>,
     /// Packets of two addresses that passed a bridge.
     bridged: BTreeMap<Pair, u64>,
     /// Packets that two interfaces had as they were.
@@ -157,14 +198,11 @@ impl Survey {
     pub fn see(&mut self, packet: &Packet) {
         let Some(seen) = self.window.see(packet) else { return };
         let pair = (packet.src_addr, packet.dst_addr);
-        for share in [self.pairs.entry(pair).or_default(), &mut self.all] {
-            if seen.too_often {
-                share.too_often += 1;
-            } else if seen.is_copy {
-                share.copies += 1;
-            } else {
-                share.firsts += 1;
-            }
+        if is_identified(packet) {
+            self.pairs.entry(pair).or_default().add(&seen);
+            self.all.add(&seen);
+        } else if packet.protocol == TCP && packet.payload_len > 0 {
+            self.unidentified.entry(pair).or_default().add(&seen);
         }
         if seen.turned {
             *self.bridged.entry(unordered(packet)).or_default() += 1;
@@ -183,12 +221,14 @@ impl Survey {
     pub fn copies(self) -> Copies {
         let all = self.all;
         let is_mirrored = |share: &Share| {
-            let share = if share.firsts < TELLING { &all } else { share };
-            share.too_often == 0 && share.copies * 10 >= share.firsts * OF_TEN
+            if share.firsts < TELLING { all.is_mirrored() } else { share.is_mirrored() }
         };
+        let unproven = self.unidentified.values();
+        let unproven = unproven.filter(|s| s.firsts >= UNPROVEN && s.is_mirrored());
         let mirrored = self.pairs.into_iter().filter(|(_, share)| is_mirrored(share));
         Copies {
             window: Window::default(),
+            unproven: unproven.map(|share| share.copies).sum(),
             mirrored: mirrored.map(|(pair, _)| pair).collect(),
             bridged: self
                 .bridged
@@ -206,13 +246,22 @@ pub struct Copies {
     window: Window,
     mirrored: BTreeSet<Pair>,
     bridged: BTreeSet<Pair>,
+    unproven: u64,
 }
 
 impl Copies {
+    /// Segments of TCP without an identification that a mirror seems to have given twice: they are
+    /// not left out.
+    pub const fn unproven(&self) -> u64 {
+        self.unproven
+    }
+
     /// Whether the capture had the packet already; all packets have to come by.
     pub fn is_copy(&mut self, packet: &Packet) -> bool {
         let pair = (packet.src_addr, packet.dst_addr);
-        self.mirrored.contains(&pair) && self.window.see(packet).is_some_and(|seen| seen.is_copy)
+        is_identified(packet)
+            && self.mirrored.contains(&pair)
+            && self.window.see(packet).is_some_and(|seen| seen.is_copy)
     }
 
     /// Whether the packet passes a bridge where it was seen.

@@ -5,7 +5,9 @@
 //! decides it: memory that ran out, and segments that PAWS refused, cannot be seen.
 
 mod receive;
+mod recent;
 
+use self::recent::Again;
 use super::reassembly::Reassembly;
 use super::request::Request;
 use super::segment::{Segment, after, before};
@@ -37,6 +39,8 @@ pub struct Connection {
     pub sent_reset: bool,
     /// Packets that must have been there but are not in the capture, since last asked.
     pub missed: u64,
+    /// Packets that stand twice in the capture, since last asked.
+    pub twice: u64,
     /// Variables that follow from options which the capture has cut, since last asked.
     pub unread: Vec<Var>,
     /// Operations since last asked.
@@ -74,6 +78,7 @@ pub struct Connection {
     rwin_sent: Option<u64>,
     rwin_rcvd: Option<u64>,
     queue: Reassembly,
+    recent: recent::Recent,
     demand_cwr: bool,
     ttl_in: Option<u8>,
     tos_in: Option<u8>,
@@ -104,6 +109,7 @@ impl Connection {
             closed: None,
             sent_reset: false,
             missed: 0,
+            twice: 0,
             unread: Vec::new(),
             ops: Vec::new(),
             leaving: false,
@@ -128,6 +134,7 @@ impl Connection {
             rwin_sent: None,
             rwin_rcvd: None,
             queue: Reassembly::default(),
+            recent: recent::Recent::default(),
             demand_cwr: false,
             ttl_in: None,
             tos_in: None,
@@ -188,6 +195,7 @@ impl Connection {
         if let Some(syn) = fast {
             new.fast_open(syn);
         }
+        new.twice = request.twice;
         new.segs_retrans = request.repeats;
         new.set(Var::SegsRetrans, request.repeats);
         new.ts_recent = request.syn.as_ref().and_then(|s| s.options.timestamps).map(|(v, _)| v);
@@ -364,6 +372,14 @@ impl Connection {
 
     /// We sent a segment.
     pub fn sent(&mut self, s: &Segment) {
+        match self.recent.see(s, true) {
+            Some(Again::Same) => {
+                self.twice += 1;
+                return;
+            }
+            Some(Again::Alike) => self.twice += 1,
+            None => {}
+        }
         let held = !self.held.is_empty();
         if held && self.state == State::FinWait2 && self.is_of_time_wait(s) {
             // After close() Linux has no socket any more in FIN_WAIT2 (tcp_time_wait()): neither

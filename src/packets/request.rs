@@ -16,6 +16,12 @@ pub struct Request {
     pub answer: Option<(u32, Offer)>,
     /// How often we repeated it.
     pub repeats: u64,
+    /// Packets of it that stand twice in the capture.
+    pub twice: u64,
+    /// When our last answer was seen.
+    answered_ns: u64,
+    /// Its IP identification.
+    answer_id: Option<u32>,
     /// TTL and TOS of the SYN are those of the last segment received before the row begins.
     pub tos_out: u8,
     /// The SYN, for Fast Open; none if it was not seen.
@@ -31,6 +37,9 @@ impl Request {
             taken: 1,
             answer: None,
             repeats: 0,
+            twice: 0,
+            answered_ns: 0,
+            answer_id: None,
             tos_out: 0,
             syn: Some(Box::new(syn.clone())),
         }
@@ -44,6 +53,9 @@ impl Request {
             taken: 1,
             answer: Some((s.seq, Offer::of(s))),
             repeats: 0,
+            twice: 0,
+            answered_ns: s.ts_ns,
+            answer_id: s.ip_id,
             tos_out: s.tos,
             syn: None,
         }
@@ -57,6 +69,13 @@ impl Request {
             return false;
         }
         let repeated = self.answer.is_some_and(|(iss, _)| iss == s.seq);
+        let is_other = s.ip_id.is_some_and(|id| id != 0) && self.answer_id != s.ip_id;
+        self.answer_id = s.ip_id;
+        let apart_ns = s.ts_ns.saturating_sub(std::mem::replace(&mut self.answered_ns, s.ts_ns));
+        if repeated && !is_other && apart_ns <= COPY_NS {
+            self.twice += 1;
+            return true;
+        }
         self.repeats = if repeated { self.repeats + 1 } else { 0 };
         self.answer = Some((s.seq, Offer::of(s)));
         self.taken = taken;
@@ -96,6 +115,11 @@ impl Request {
         after(s.end(), rcv_nxt) && before(s.seq, right)
     }
 }
+
+/// A SYN-ACK that comes again so soon, without an identification of its own, is a copy which the
+/// capture made: Linux 6.18 repeats it after a second (TCP_TIMEOUT_INIT), and for a SYN that comes
+/// again at most every half second (tcp_oow_rate_limited() in tcp_check_req()).
+const COPY_NS: u64 = 100_000_000;
 
 /// Sequence space of the longest SYN: itself, and a packet full of data.
 const MAX_SYN: u32 = 1 << 16;

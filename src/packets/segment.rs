@@ -30,6 +30,8 @@ pub struct Segment {
     /// Identification of the IP packet.
     pub ip_id: Option<u32>,
     pub options: TcpOptions,
+    /// The checksum, as it stands in the header.
+    pub checksum: u16,
 }
 
 impl Segment {
@@ -67,6 +69,7 @@ impl Segment {
             tos: packet.tos,
             options: TcpOptions::read(captured, length - HEADER),
             ip_id: packet.ip_id,
+            checksum: u16::from_be_bytes([h[16], h[17]]),
         })
     }
 

@@ -109,6 +109,13 @@ impl Packet {
         Ok(transport)
     }
 
+    /// Keeps so many bytes of the payload, and a known header always.
+    pub fn keep_payload(&mut self, octets: usize) {
+        let ports = self.src_port.zip(self.dst_port);
+        let known = known_header(self.protocol, ports, self.payload.first().copied());
+        self.payload.truncate(known.max(octets));
+    }
+
     /// Reads the header of IPv4, and gives the place of what follows it.
     fn read_v4(&mut self, extent: Extent<'_>) -> Result<usize, HeaderError> {
         let h: &[u8; V4_HEADER] =

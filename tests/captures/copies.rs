@@ -53,7 +53,7 @@ fn a_mirrors_second_copies_are_no_packets() {
         let bytes = seen(1, |t| (0..copies).map(|i| (i * apart, t.ethernet())).collect());
         let import = imported(&bytes);
         assert_eq!(of(&import), expected);
-        let said = format!("{} packets left out: second copies", 8 * (copies - 1));
+        let said = format!("{} packets left out: duplicates", 8 * (copies - 1));
         assert!(import.said.contains(&said), "{}", import.said);
     }
     // One direction is mirrored twice, the other once; the copy has another VLAN and other addresses.
@@ -67,7 +67,24 @@ fn a_mirrors_second_copies_are_no_packets() {
         views
     });
     assert_eq!(of(&imported(&bytes)), expected);
-    // The same over IPv6, where nothing tells two packets apart but what is in them.
+    let said = twice_said(&seen(1, |t| vec![(0, t.ethernet()), (5_000, t.ethernet())]));
+    trust::says(
+        "a mirror port that gives each packet twice",
+        &format!(
+            "\"{}\"; connections, flows and RTTs are those of a capture that has each once",
+            said.trim_start_matches("estats-analyze: ")
+        ),
+    );
+}
+
+fn twice_said(bytes: &[u8]) -> String {
+    let said = imported(bytes).said;
+    said.lines().find(|l| l.contains("duplicates made")).expect("said").to_owned()
+}
+
+#[test]
+fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
+    // Over IPv6 nothing proves that two packets are one.
     let six = |t: &Tcp| {
         let end = |(addr, port): (std::net::IpAddr, u16)| match addr {
             std::net::IpAddr::V4(v4) => (std::net::IpAddr::V6(v4.to_ipv6_mapped()), port),
@@ -76,16 +93,105 @@ fn a_mirrors_second_copies_are_no_packets() {
         Tcp { src: end(t.src), dst: end(t.dst), ..t.clone() }.ethernet()
     };
     let once = imported(&seen(1, |t| vec![(0, six(t))]));
+    assert_eq!(once.connection()["completeness"], "complete");
     let twice = imported(&seen(1, |t| vec![(0, six(t)), (5_000, six(t))]));
-    assert_eq!(of(&twice), of(&once));
-    let said = twice.said.lines().find(|l| l.contains("second copies")).expect("said");
+    assert_eq!(twice.connection()["completeness"], "lossy", "{}", twice.said);
+    // Where there are many, import says it too.
+    let segment = |i: u32| six(&Tcp { seq: 1 + 100 * i, payload: 100, ..packets()[3].clone() });
+    let frames = |twice: bool| {
+        let at = |i: u32| T + u64::from(i) * STEP;
+        let both = |i| [Frame::new(at(i), segment(i)), Frame::new(at(i) + 6_000, segment(i))];
+        (0..20).flat_map(|i| both(i).into_iter().take(1 + usize::from(twice))).collect::<Vec<_>>()
+    };
+    let import = imported(&simple(&frames(true)));
+    assert!(import.said.contains("20 packets of TCP with payload stand twice"), "{}", import.said);
+    assert_eq!(import.codes[0], Some(3));
+    let import = imported(&simple(&frames(false)));
+    assert!(!import.said.contains("stand twice"), "{}", import.said);
+    let sentence = twice.said.lines().find(|l| l.contains("stand twice")).expect("said");
+    let sentence =
+        sentence.trim_start_matches("estats-analyze: ").trim_start_matches(char::is_numeric);
     trust::says(
-        "a mirror port that gives each packet twice",
-        &format!(
-            "\"{}\"; connections, flows and RTTs are those of a capture that has each once",
-            said.trim_start_matches("estats-analyze: ")
-        ),
+        "a mirror port that gives each packet twice, over IPv6",
+        &format!("lossy, \"N{sentence}\""),
     );
+}
+
+#[test]
+fn duplicate_acks_and_datagrams_that_look_alike_are_no_copies() {
+    // Without SACK and timestamps duplicate ACKs have all the same bytes; IPv4 without an
+    // identification is like IPv6.
+    let [ours, theirs] = [packets()[3].clone(), packets()[4].clone()];
+    for id in [0, 1] {
+        let mut frames: Vec<_> = (0..4_u64)
+            .map(|i| {
+                let seq = ours.seq + 100 * i as u32;
+                let sent = Tcp { seq, id: id * (50 + i as u16), payload: 100, ..ours.clone() };
+                Frame::new(T + i * STEP, sent.ethernet())
+            })
+            .collect();
+        for i in 0..6_u64 {
+            let ack = Tcp { ack: ours.seq, payload: 0, id: id * (60 + i as u16), ..theirs.clone() };
+            frames.push(Frame::new(T + 4 * STEP + i * 20_000, ack.ethernet()));
+        }
+        let import = imported_with(&simple(&frames), &["--local", "192.0.2.1"]);
+        assert_eq!(values(&import.variables(), &["SegsIn", "DupAcksIn"]), ["6", "6"]);
+        assert_eq!(import.manifest()["import"]["left_out"], serde_json::json!({}));
+    }
+    // Datagrams of which only the headers are captured, and the checksum is the interface's to fill.
+    let udp = |_| {
+        let mut ip = vec![0x60, 0, 0, 0, 0, 168, 17, 64];
+        for end in ["2001:db8::1", "2001:db8::2"] {
+            ip.extend(end.parse::<std::net::Ipv6Addr>().expect("an address").octets());
+        }
+        ip.extend([0x30, 0x39, 0x17, 0x70, 0, 168, 0x5b, 0x2c]);
+        ip.resize(40 + 168, 0);
+        [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd][..], &ip].concat()
+    };
+    let frames: Vec<_> = (0..60).map(|i| Frame::new(T + i * 600_000, udp(i))).collect();
+    let import = imported(&simple(&frames));
+    assert_eq!(import.manifest()["import"]["left_out"], serde_json::json!({}));
+    assert_eq!(import.table("flows")[0]["packets"], "60");
+}
+
+#[test]
+fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
+    // What came twice may be the network's: a FIN that comes again ends the row, here before our ACK.
+    let columns = ["SegsRetrans", "OctetsRetrans", "DataSegsOut", "HCDataOctetsOut"];
+    let plain = imported(&seen(1, |t| vec![(0, t.ethernet())]));
+    let expected = plain.variables();
+    let passed = |t: &Tcp| Tcp { ttl: t.ttl - 1, ..t.clone() }.ethernet();
+    let late = seen(1, |t| vec![(0, t.ethernet()), (3_000_000, t.ethernet())]);
+    let routed = seen(1, |t| vec![(0, t.ethernet()), (8_000, passed(t))]);
+    let half = seen(1, |t| {
+        let again = t.payload == 500 || t.payload == 900;
+        (0..=u64::from(again)).map(|i| (i * 5_000, t.ethernet())).collect()
+    });
+    for (what, bytes) in [("late", late), ("routed", routed), ("half", half)] {
+        let import = imported_with(&bytes, &["--local", "192.0.2.1"]);
+        assert_eq!(values(&import.variables(), &columns), values(&expected, &columns), "{what}");
+        assert_eq!(import.connection()["completeness"], "lossy", "{what}: {}", import.said);
+        assert!(import.said.contains("stand twice in the capture"), "{}", import.said);
+        if what == "late" {
+            trust::says(
+                "a mirror port that gives each packet again 3 ms later",
+                &format!(
+                    "{}, SegsRetrans {}",
+                    import.connection()["completeness"],
+                    import.variables()["SegsRetrans"]
+                ),
+            );
+        }
+    }
+    // The end that accepts: its SYN-ACK has no identification.
+    let bytes = seen(1, |t| {
+        let id = if t.flags & SYN == 0 { t.id } else { 0 };
+        let t = Tcp { id, ..t.clone() };
+        (0..2).map(|i| (i * 3_000_000, t.ethernet())).collect()
+    });
+    let import = imported_with(&bytes, &["--local", "198.51.100.2"]);
+    assert_eq!(import.variables()["SegsRetrans"], "0");
+    assert_eq!(import.connection()["completeness"], "lossy", "{}", import.said);
 }
 
 #[test]
@@ -103,12 +209,15 @@ fn what_an_end_or_the_network_repeats_stays() {
         (0..200).map(|i| Frame::new(T + i * 90_000, datagram.ethernet())).collect();
     let import = imported(&simple(&frames));
     assert_eq!(import.manifest()["import"]["left_out"], serde_json::json!({}));
-    // A retransmission comes later, here with all bytes the same.
+    // A retransmission has an identification of its own.
     let bytes = seen(1, |t| {
-        let again = t.payload == 500;
-        (0..=u64::from(again)).map(|i| (i * 5_000_000, t.ethernet())).collect()
+        let times = 1 + u64::from(t.payload == 500);
+        let again = |i| Tcp { id: t.id + 50 * i as u16, ..t.clone() }.ethernet();
+        (0..times).map(|i| (i * 5_000_000, again(i))).collect()
     });
-    assert_eq!(values(&imported(&bytes).variables(), &["SegsOut", "SegsRetrans"]), ["6", "1"]);
+    let import = imported(&bytes);
+    assert_eq!(values(&import.variables(), &["SegsOut", "SegsRetrans"]), ["6", "1"]);
+    assert_eq!(import.connection()["completeness"], "complete");
 }
 
 #[test]
@@ -249,4 +358,26 @@ fn a_routers_two_interfaces_stay_two_places() {
     assert_eq!(import.manifest()["import"].get("places"), None);
     let packets: Vec<_> = import.table("flows").iter().map(|f| f["packets"].clone()).collect();
     assert_eq!(packets.len(), 4, "{packets:?}");
+}
+
+#[test]
+fn a_local_end_that_no_packet_has_is_reported() {
+    let import = imported_with(&capture(1, Tcp::ethernet), &["--local", "203.0.113.0/24"]);
+    assert_eq!(import.codes[0], Some(3));
+    assert!(import.said.contains("no packet has one end in --local 203.0.113.0/24"));
+    let import = imported_with(&capture(1, Tcp::ethernet), &["--local", "192.0.2.0/24"]);
+    assert_eq!((import.codes[0], import.said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_constant_identification_proves_nothing() {
+    let bytes = seen(1, |t| {
+        let again = t.payload == 500;
+        let t = Tcp { id: 7, ..t.clone() };
+        (0..=u64::from(again)).map(|i| (i * 5_000_000, t.ethernet())).collect()
+    });
+    // Packets 20 ms apart: the handshake has shown it.
+    let import = imported(&bytes);
+    assert_eq!(values(&import.variables(), &["SegsOut", "SegsRetrans"]), ["6", "1"]);
+    assert_eq!(import.connection()["completeness"], "complete");
 }

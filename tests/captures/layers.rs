@@ -209,7 +209,7 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
         }
         let as_it_is = imported(&bytes);
         let said =
-            format!("8 packets are tunnels' ({name}), and so are their flows; --inner takes");
+            format!("8 packets belong to a tunnel: {name}; use --inner to read what is inside");
         assert!(as_it_is.said.contains(&said), "{i} {}", as_it_is.said);
         assert!(as_it_is.table("connections").is_empty());
         assert_eq!(as_it_is.table("flows").len(), 1);
@@ -224,14 +224,10 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
     // What is no packet stays the tunnel's, and is named.
     let bytes = capture(1, |_| ethernet(&[8, 0], &outer(47, &[0, 0, 8, 6, 0, 1])));
     let import = imported_with(&bytes, &["--inner"]);
-    assert!(
-        import.said.contains("8 packets are tunnels' (GRE (ARP)), and so are their flows"),
-        "{}",
-        import.said
-    );
+    assert!(import.said.contains("8 packets belong to a tunnel: GRE (ARP)"), "{}", import.said);
     let bytes = capture(1, |t| ethernet(&[8, 0], &outer(4, &t.ip()[..12])));
     let import = imported_with(&bytes, &["--inner"]);
-    assert!(import.said.contains("tunnels' (IPIP (malformed IP header))"), "{}", import.said);
+    assert!(import.said.contains("to a tunnel: IPIP (malformed IP header)"), "{}", import.said);
 }
 
 #[test]
@@ -261,18 +257,14 @@ fn what_is_not_read_is_named_and_nothing_at_all_is_exit_status_1() {
         let frames = [Frame::new(T, bytes.clone()), Frame::new(T + 1_000_000_000, bytes.clone())];
         let import = imported(&pcap(LITTLE, false, link_type, &frames));
         assert_eq!(import.codes[0], Some(1), "{name}");
-        let said = format!("no packet of capture was imported: there were 2 {name}\n");
+        let said = format!("no packet of capture was imported: it has only 2 {name}\n");
         assert!(import.said.contains(&said), "{name}: {}", import.said);
         // Beside others that are read it is no failure.
         if link_type == 1 {
             let frames = [Frame::new(T, bytes.clone()), Frame::new(T, packets()[0].ethernet())];
             let import = imported(&pcap(LITTLE, false, link_type, &frames));
             assert_eq!(import.codes[0], Some(0), "{name}");
-            assert!(
-                import.said.contains(&format!("1 packets left out: {name}")),
-                "{}",
-                import.said
-            );
+            assert!(import.said.contains(&format!("1 packet left out: {name}")), "{}", import.said);
         }
     }
     let empty = imported(&pcap(LITTLE, false, 1, &[]));

@@ -73,6 +73,7 @@ fn frames(v6: bool, list: impl Fn(&Step, Vec<Vec<u8>>) -> Vec<u8>) -> Vec<Frame>
             payload,
             options: bytes,
             ttl: if ours { 64 } else { 55 },
+            id: 100 + i as u16,
             ..Tcp::new(src, dst)
         };
         Frame::new(T + i as u64 * 10_000_000, tcp.ethernet())

@@ -16,6 +16,8 @@ const MOST_HELD: usize = 256;
 impl Connection {
     /// We received a segment.
     pub fn received(&mut self, s: &Segment) {
+        // The network may have made it, and then the socket got both; or the capture alone.
+        self.twice += u64::from(self.recent.see(s, false).is_some());
         let waits = match self.state {
             State::FinWait1 => s.payload > 0 || !self.held.is_empty(),
             State::FinWait2 => !self.open_fin_wait2 && !self.leaving,
