@@ -29,7 +29,9 @@ fn command(dir: &Path, arguments: &[&str]) -> Output {
 
 #[track_caller]
 fn stdout(output: &Output) -> &str {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // 3: done, and these recordings lost records.
+    let is_done = matches!(output.status.code(), Some(0 | 3));
+    assert!(is_done, "{}", String::from_utf8_lossy(&output.stderr));
     std::str::from_utf8(&output.stdout).expect("UTF-8")
 }
 
