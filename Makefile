@@ -22,7 +22,7 @@ demo: setup ## record an iperf3 transfer between two network namespaces and show
 	sh scripts/demo.sh
 
 test: setup lint ## all tests; the live ones need root and BPF and say so
-	$(CARGO) test --all-features
+	$(CARGO) test --all-features --no-fail-fast
 	$(MAKE) notebooks spark
 
 # With the tests' features, or polars would be built once more.

@@ -22,6 +22,8 @@ pub struct Request {
     answered_ns: u64,
     /// Its IP identification.
     answer_id: Option<u32>,
+    /// Its timestamp (RFC 7323, TSval).
+    answer_sent_at: Option<u32>,
     /// TTL and TOS of the SYN are those of the last segment received before the row begins.
     pub tos_out: u8,
     /// The SYN, for Fast Open; none if it was not seen.
@@ -40,6 +42,7 @@ impl Request {
             twice: 0,
             answered_ns: 0,
             answer_id: None,
+            answer_sent_at: None,
             tos_out: 0,
             syn: Some(Box::new(syn.clone())),
         }
@@ -56,6 +59,7 @@ impl Request {
             twice: 0,
             answered_ns: s.ts_ns,
             answer_id: s.ip_id,
+            answer_sent_at: s.options.timestamps.map(|(value, _)| value),
             tos_out: s.tos,
             syn: None,
         }
@@ -72,7 +76,9 @@ impl Request {
         let is_other = s.ip_id.is_some_and(|id| id != 0) && self.answer_id != s.ip_id;
         self.answer_id = s.ip_id;
         let apart_ns = s.ts_ns.saturating_sub(std::mem::replace(&mut self.answered_ns, s.ts_ns));
-        if repeated && !is_other && apart_ns <= COPY_NS {
+        let sent_at = s.options.timestamps.map(|(value, _)| value);
+        let is_later = std::mem::replace(&mut self.answer_sent_at, sent_at) != sent_at;
+        if repeated && !is_other && !is_later && apart_ns <= COPY_NS {
             self.twice += 1;
             return true;
         }
@@ -116,9 +122,10 @@ impl Request {
     }
 }
 
-/// A SYN-ACK that comes again so soon, without an identification of its own, is a copy which the
-/// capture made: Linux 6.18 repeats it after a second (TCP_TIMEOUT_INIT), and for a SYN that comes
-/// again at most every half second (tcp_oow_rate_limited() in tcp_check_req()).
+/// A SYN-ACK that comes again so soon, with neither an identification nor a timestamp (TSval) of its
+/// own, is a copy which the capture made: Linux 6.18 repeats it after a second (TCP_TIMEOUT_INIT), and
+/// for a SYN that comes again at most every half second (tcp_oow_rate_limited() in tcp_check_req()).
+/// These two can come in one moment, so without timestamps it is not certain, and the row is marked.
 const COPY_NS: u64 = 100_000_000;
 
 /// Sequence space of the longest SYN: itself, and a packet full of data.

@@ -466,3 +466,30 @@ fn data_that_crosses_the_close() {
     half.out(1002, 5201, ACK, 0);
     half.one().has(&[(Var::State, 7), (Var::SegsIn, 3), (Var::HCThruOctetsReceived, 200)]);
 }
+
+/// Its timer and a SYN that came again make Linux repeat a SYN-ACK within a few milliseconds. Neither
+/// has an identification: the timestamps alone show that no mirror made a copy.
+#[test]
+fn a_syn_ack_that_is_repeated_twice_within_a_moment() {
+    let script = |stamps: Option<[u32; 2]>| {
+        let mut s = Script::default();
+        let mut answer = |at: Option<u32>| {
+            let value = |at: u32| [&[1, 1, 8, 10][..], &at.to_be_bytes(), &[0; 4]].concat();
+            let options = [OPTIONS.to_vec(), at.map(value).unwrap_or_default()].concat();
+            s.add(Tcp { seq: 1000, ack: 5001, flags: SYN | ACK, options, ..Tcp::new(A, B) });
+            s.packets.last_mut().expect("just added").ip_id = Some(0);
+            s.ns += 10_000_000;
+        };
+        for at in stamps.map_or([None, None], |values| values.map(Some)) {
+            answer(at);
+        }
+        s.input(5001, 1001, ACK, 0);
+        s.rows().0.remove(0)
+    };
+    let row = script(Some([70_000, 70_010]));
+    assert_eq!(row.completeness, "begun_before");
+    row.has(&[(Var::SegsRetrans, 1)]);
+    for unknown in [None, Some([70_000, 70_000])] {
+        assert_eq!(script(unknown).completeness, "lossy");
+    }
+}

@@ -223,16 +223,24 @@ fn ten_seconds_of_iperf3_at_full_speed() {
         let tables = scratch();
         let output = tables.path().to_str().expect("UTF-8").to_owned();
         let replay = analyze(&["replay", "--threads", threads, "-o", &output], &finished.dir);
-        assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
         let text = String::from_utf8(replay.stdout).expect("UTF-8");
         let line = text.lines().find(|line| line.starts_with("digest "));
-        line.expect("a digest").to_owned()
+        let code = replay.status.code().expect("replay ends by itself");
+        let said = String::from_utf8(replay.stderr).expect("UTF-8");
+        (line.expect("a digest").to_owned(), code, said)
     };
-    assert_eq!(digest("1"), digest("2"));
+    let (of_one, code, said) = digest("1");
+    assert_eq!((of_one, code, said.clone()), digest("2"));
+    // Some kernels do not run a program for every event (ARCHITECTURE.md): of two million segments a
+    // few are missing then. Nothing else may be.
+    let unseen = said.contains(" seen by no hook");
+    assert_eq!((code, said.lines().count()), if unseen { (3, 1) } else { (0, 0) }, "{said}");
 
     let port = report["start"]["connected"][0]["local_port"].as_u64().expect("a port") as u16;
     let rows = finished.with_port(port);
     assert_eq!(rows.len(), 2, "both ends of the data connection");
+    let lossy = rows.iter().filter(|row| row.completeness() == "lossy").count();
+    assert_eq!(lossy > 0, unseen, "{said}");
     let sender = rows.iter().find(|row| row.local().port() == port).expect("the client's");
     let bytes = report["end"]["sum_received"]["bytes"].as_i64().expect("octets received");
     let acked = sender.values.int("HCThruOctetsAcked");

@@ -21,8 +21,6 @@ use crate::support::table::Value;
 use crate::support::tcp::{Options, Stream};
 use crate::support::trust;
 
-const TCPDUMP: Needs = Needs { lab: true, bpf: true, programs: &["tcpdump"] };
-
 /// Client and server close, the client first; what the kernel says of both.
 fn close(client: &Stream, server: &Stream, ends: (SocketAddr, SocketAddr)) -> [End; 2] {
     client.finish();
@@ -74,7 +72,7 @@ fn fast_open(server: &str, forward: Impairment, backward: Impairment) -> (Seen, 
 
 #[test]
 fn fast_open_accepted() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let (seen, [client, server]) = fast_open(FAST_BOTH, delayed(), delayed());
     let sender = seen.live(client.local, client.remote).remove(0);
     let receiver = seen.live(server.local, server.remote).remove(0);
@@ -90,7 +88,7 @@ fn fast_open_accepted() {
 
 #[test]
 fn fast_open_refused() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let (seen, [client, server]) = fast_open("0", delayed(), delayed());
     let sender = seen.live(client.local, client.remote).remove(0);
     assert_eq!((number(&sender, "SegsRetrans"), number(&sender, "OctetsRetrans")), (1, 500));
@@ -102,7 +100,7 @@ fn fast_open_refused() {
 
 #[test]
 fn fast_open_with_a_lost_syn_or_syn_ack() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lost = || Impairment { drop: vec![1], ..delayed() };
     let (seen, [client, server]) = fast_open(FAST_BOTH, lost(), delayed());
     let sender = seen.live(client.local, client.remote).remove(0);
@@ -117,7 +115,7 @@ fn fast_open_with_a_lost_syn_or_syn_ack() {
 
 #[test]
 fn lost_syn_ack() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new(delayed(), Impairment { drop: vec![1], ..delayed() });
     let lab = Lab::new(pair);
     let listener = lab.listener(7000);
@@ -140,7 +138,7 @@ fn lost_syn_ack() {
 #[test]
 fn request_after_a_lost_ack() {
     const REQUEST: u64 = 18;
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new(Impairment { drop: vec![2], ..delayed() }, delayed());
     let lab = Lab::new(pair);
     let listener = lab.listener(7000);
@@ -170,7 +168,7 @@ fn request_after_a_lost_ack() {
 
 #[test]
 fn simultaneous_open() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(Impairment {
         delay: Duration::from_millis(100),
         ..Impairment::default()
@@ -203,7 +201,7 @@ fn row_is_active(row: &Connection) {
 
 #[test]
 fn connected_to_itself() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let own: SocketAddr = "127.0.0.1:40000".parse().expect("an address");
     let socket = Stream::unconnected(&lab.pair.client, Some(own), true, Options::default())
@@ -222,7 +220,7 @@ fn connected_to_itself() {
 
 #[test]
 fn closed_in_repair_mode() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let client = lab.socket(40_000);
@@ -245,7 +243,7 @@ fn closed_in_repair_mode() {
 /// The SYN-ACK takes longer than the first timeout.
 #[test]
 fn syn_repeated_before_its_answer_came() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let slow = Impairment { delay: Duration::from_millis(1200), ..Impairment::default() };
     let lab = Lab::new(Pair::new(delayed(), slow));
     let listener = lab.listener(7000);
@@ -268,7 +266,7 @@ fn syn_repeated_before_its_answer_came() {
 /// the SYN goes out again (RFC 9293, figure 9).
 #[test]
 fn half_open_recovery() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let ends = (lab.client(40_000), lab.server(7000));
@@ -302,7 +300,7 @@ fn half_open_recovery() {
 /// The ends of a SYN that nobody answered are used again.
 #[test]
 fn ends_used_again_while_unanswered() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let nothing = Impairment { loss: 1.0, ..delayed() };
     let lab = Lab::new(Pair::new(nothing, delayed()));
     let listener = lab.listener(7000);
@@ -441,7 +439,7 @@ fn other_lives_and_ends() {
             &[],
         ),
     ];
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     for ((_, life, _), port) in lives.iter().zip(40_000..) {
@@ -469,7 +467,7 @@ fn other_lives_and_ends() {
 /// The same ends again: the peer's socket is in TIME-WAIT.
 #[test]
 fn ends_of_time_wait_used_again() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let ends = (lab.client(40_000), lab.server(7000));
@@ -498,7 +496,7 @@ fn ends_of_time_wait_used_again() {
 /// The end that accepts has answered and closed before the handshake is over.
 #[test]
 fn fast_open_that_is_over_before_it_is_established() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new(delayed(), Impairment { drop: vec![1], ..delayed() });
     pair.sysctl("ipv4/tcp_fastopen", FAST_BOTH);
     let lab = Lab::new(pair);

@@ -18,6 +18,7 @@ pub mod link;
 pub mod mib;
 pub mod netns;
 pub mod packet;
+pub mod packet_socket;
 pub mod pair;
 pub mod possible;
 pub mod table;

@@ -1,9 +1,8 @@
 //! Two namespaces that are recorded and captured at the same time, and what both have to say.
 
-use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -13,11 +12,11 @@ use crate::support::audit;
 use crate::support::impair::Impairment;
 use crate::support::link::DEVICE;
 use crate::support::netns::Netns;
+use crate::support::packet_socket::PacketSocket;
 use crate::support::pair::{Family, Pair};
 use crate::support::table;
 use crate::support::tcp::{Listener, Options, Stream};
 use crate::support::tcp_info::TcpInfo;
-use crate::traffic::until;
 
 /// Variables that packets give exactly: the imported value is the kernel's.
 pub const SAME: [&str; 15] = [
@@ -41,40 +40,11 @@ pub const SAME: [&str; 15] = [
 /// Likewise of identity.
 pub const IDENTITY: [&str; 4] = ["opened_by", "closed_by", "close_reason", "completeness"];
 
-/// tcpdump at an end.
-pub struct Tcpdump(Child);
-
-impl Tcpdump {
-    fn start(netns: &Netns, device: &str, into: &Path) -> Self {
-        let log = into.with_extension("log");
-        let child = netns
-            .command("tcpdump")
-            .args(["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "0", "-i", device, "-w"])
-            .arg(into)
-            .arg("tcp")
-            .stderr(File::create(&log).expect("a log"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("tcpdump");
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        until("tcpdump does not listen", || said().contains("listening on"));
-        Self(child)
-    }
-}
-
-impl Drop for Tcpdump {
-    fn drop(&mut self) {
-        // SAFETY: the child has not been waited for, so the id is still its own.
-        unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) };
-        let _ = self.0.wait();
-    }
-}
-
 /// Two namespaces, recorded and captured.
 pub struct Lab {
     pub pair: Pair,
     recorder: Recorder,
-    captures: Vec<(IpAddr, PathBuf, Tcpdump)>,
+    captures: Vec<(IpAddr, PathBuf, PacketSocket)>,
     scratch: TempDir,
 }
 
@@ -100,8 +70,6 @@ impl End {
 pub struct Seen {
     pub finished: Finished,
     imported: Vec<(IpAddr, Vec<Connection>)>,
-    /// What tcpdump wrote at each address.
-    files: Vec<(IpAddr, PathBuf)>,
     _scratch: TempDir,
 }
 
@@ -115,15 +83,15 @@ impl Lab {
         let (client, server) = (pair.client.name(), pair.server.name());
         let recorder =
             Recorder::start(&["--packets", "--all", "--netns", client, "--netns", server]);
-        let dump = |netns: &Netns, device: &str, addr: IpAddr, name: &str| {
+        let capture = |netns: &Netns, device: &str, addr: IpAddr, name: &str| {
             let file = scratch.path().join(name);
-            let dump = Tcpdump::start(netns, device, &file);
-            (addr, file, dump)
+            let capture = PacketSocket::start(netns, device, &file);
+            (addr, file, capture)
         };
         let captures = vec![
-            dump(&pair.client, DEVICE, pair.client_address(Family::V4), "client.pcap"),
-            dump(&pair.server, DEVICE, pair.server_address(Family::V4), "server.pcap"),
-            dump(&pair.client, "lo", "127.0.0.1".parse().expect("an address"), "lo.pcap"),
+            capture(&pair.client, DEVICE, pair.client_address(Family::V4), "client.pcap"),
+            capture(&pair.server, DEVICE, pair.server_address(Family::V4), "server.pcap"),
+            capture(&pair.client, "lo", "127.0.0.1".parse().expect("an address"), "lo.pcap"),
         ];
         Self { pair, recorder, captures, scratch }
     }
@@ -162,13 +130,12 @@ impl Lab {
             })
             .collect();
         assert!(differs.is_empty(), "{differs:#?}");
-        let (mut imported, mut files) = (Vec::new(), Vec::new());
-        for (addr, file, dump) in self.captures {
-            drop(dump);
+        let mut imported = Vec::new();
+        for (addr, file, capture) in self.captures {
+            capture.stop();
             imported.push((addr, import(&file, addr)));
-            files.push((addr, file));
         }
-        let seen = Seen { finished, imported, files, _scratch: self.scratch };
+        let seen = Seen { finished, imported, _scratch: self.scratch };
         for end in ends {
             let rows = seen.live(end.local, end.remote);
             let Some(row) = rows.last() else { panic!("{}: no row", end.what) };
@@ -231,29 +198,10 @@ impl Seen {
         assert!(findings.is_empty(), "{}:\n  {}", end.what, findings.join("\n  "));
     }
 
-    /// Whether tcpdump missed packets of this end, which it does on some busy hosts: fewer are in its
-    /// file than the socket sent, and the import's row is marked. A mark without that is a fault.
-    fn lacks_packets(&self, end: &End, live: &Connection, captured: &Connection) -> bool {
-        let file = self.files.iter().find(|(addr, _)| *addr == end.local.ip());
-        let Some((_, file)) = file.filter(|_| captured.completeness() == "lossy") else {
-            return false;
-        };
-        let (from, to) = (end.local.port(), end.remote.port());
-        let filter =
-            format!("tcp src port {from} and dst port {to} and src host {}", end.local.ip());
-        let output = Command::new("tcpdump").args(["-nr"]).arg(file).arg(filter).output();
-        let lines = output.expect("tcpdump").stdout.iter().filter(|c| **c == b'\n').count();
-        live.values.number("SegsOut").is_some_and(|sent| (lines as i64) < sent)
-    }
-
     /// What differs between a row and that of the capture, but for these variables.
     pub fn differences(&self, end: &End, live: &Connection, but: &[&str]) -> Vec<String> {
         let rows = self.captured(end.local, end.remote);
         let Some(captured) = rows.last() else { panic!("{}: not in the capture", end.what) };
-        if self.lacks_packets(end, live, captured) {
-            eprintln!("{}: tcpdump missed packets, and its import says so: not compared", end.what);
-            return Vec::new();
-        }
         let mut findings = Vec::new();
         for name in SAME.into_iter().filter(|name| !but.contains(name)) {
             let (a, b) = (live.values.number(name), captured.values.number(name));

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::lab::{End, Lab, delayed};
-use super::{TCPDUMP, close, said};
+use super::{close, said};
 use crate::SUITE;
 use crate::support::audit;
-use crate::support::gate;
+use crate::support::gate::{self, Needs};
 use crate::support::impair::Impairment;
 use crate::support::link::Direction;
 use crate::support::pair::Pair;
@@ -108,7 +108,7 @@ fn segments_that_do_not_belong() {
             ..Made::new(seq, ack, ACK)
         }),
     ];
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let mut closed = Vec::new();
@@ -158,7 +158,7 @@ fn reset(lab: &Lab, ends: (SocketAddr, SocketAddr), seq: u32) {
 
 #[test]
 fn reset_with_the_fins_own_number() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let lab = Lab::new(Pair::symmetric(delayed()));
     let listener = lab.listener(7000);
     let ends = (lab.client(40_000), lab.server(7000));
@@ -180,7 +180,7 @@ fn reset_with_the_fins_own_number() {
 
 #[test]
 fn reset_at_the_right_edge_of_the_last_sack() {
-    let Some(_turn) = gate::enter(SUITE, TCPDUMP) else { return };
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // The server's first data segment is lost, again and again.
     let drop_data = [vec![1], (4..40).collect()].concat();
     let lab = Lab::new(Pair::new(delayed(), Impairment { drop_data, ..delayed() }));
