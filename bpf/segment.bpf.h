@@ -245,8 +245,12 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 		INC(c, CERcvd);
 	if (ca_state == CA_DISORDER && (s->flags & TCPHDR_ACK) && after(s->ack, una))
 		ADD(c, SumOctetsReordered, (u32)(s->ack - una));
-	if (ca_state <= CA_DISORDER && tp->packets_out && (duplicate || s->sack_blocks) &&
-	    !is_hooked(ESTATS_HOOK_fastretrans))
+	if (is_hooked(ESTATS_HOOK_fastretrans))
+		return;
+	/* Still Open: what came before led to no episode (a first window, a D-SACK alone). */
+	if (ca_state == CA_OPEN)
+		c->disorder_acks = 0;
+	if (ca_state <= CA_DISORDER && tp->packets_out && (duplicate || s->sack_blocks))
 		c->disorder_acks++;
 }
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::support::crafted::Figure;
+
 /// Name of the file in a guest's output.
 pub const FILE: &str = "facts.json";
 
@@ -42,6 +44,28 @@ pub struct FlowFacts {
     pub client_private: Vec<u32>,
 }
 
+/// One script of `support::crafted`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CraftedFacts {
+    /// Name of the script.
+    pub script: String,
+    /// Why it could not be carried out.
+    pub failure: Option<String>,
+    /// Its connections.
+    pub connections: Vec<CraftedConnection>,
+}
+
+/// One connection of a script.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CraftedConnection {
+    /// The socket's address and port.
+    pub local: SocketAddr,
+    /// The scripted peer's.
+    pub remote: SocketAddr,
+    /// What its row has to say.
+    pub figures: Vec<Figure>,
+}
+
 /// One recorder of the guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recorded {
@@ -62,6 +86,8 @@ pub struct Recorded {
 pub struct Output {
     /// By scenario, in the order of the table.
     pub scenarios: Vec<Facts>,
+    /// By script, in the order of their table.
+    pub crafted: Vec<CraftedFacts>,
     /// By hook set.
     pub recorders: Vec<Recorded>,
 }

@@ -8,13 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path as FilePath;
 use std::time::Instant;
 
-use crate::facts::{FILE, Facts, FlowFacts, Output};
+use crate::facts::{CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output};
 use crate::path::Path;
 use crate::recorder::{Recorder, check};
 use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::sets;
+use crate::support::crafted::{Played, SCRIPTS};
 use crate::support::flow::{Flow, Settled};
 use crate::support::mib::Mib;
+use crate::support::peer::Peer;
 use crate::support::tcp::{Listener, Stream};
 
 /// Environment variable with the kernel series; set in guests only.
@@ -59,12 +61,40 @@ fn inside() {
         });
         paths.push(path);
     }
+    let (crafted, kept_peers) = play_scripts();
     let recorders = recorders.into_iter().zip(checks).map(|(r, check)| r.stop(check)).collect();
     for (flow, settled) in &kept {
         flow.assert_still(settled);
     }
-    let output = serde_json::to_vec(&Output { scenarios, recorders }).expect("facts are plain");
+    drop(kept_peers);
+    let output = Output { scenarios, crafted, recorders };
+    let output = serde_json::to_vec(&output).expect("facts are plain");
     fs::write(out.join(FILE), output).expect("the output can be written");
+}
+
+/// Every script of `support::crafted`. What it has opened stays as it is, with the peers, until the
+/// recordings have ended.
+fn play_scripts() -> (Vec<CraftedFacts>, Vec<(Vec<Played>, Peer)>) {
+    let (mut facts, mut kept) = (Vec::new(), Vec::new());
+    for script in SCRIPTS {
+        let begun = Instant::now();
+        let peer = Peer::new(script.number());
+        let done = catch_unwind(AssertUnwindSafe(|| (script.play)(&peer)));
+        let (played, failure) = match done {
+            Ok(played) => (played, None),
+            Err(panic) => (Vec::new(), Some(words(panic.as_ref()))),
+        };
+        println!("guest: {}, {:.1} s", script.name, begun.elapsed().as_secs_f64());
+        let connections = played.iter().map(|p| CraftedConnection {
+            local: p.local,
+            remote: p.remote,
+            figures: p.figures.clone(),
+        });
+        let connections = connections.collect();
+        facts.push(CraftedFacts { script: script.name.to_owned(), failure, connections });
+        kept.push((played, peer));
+    }
+    (facts, kept)
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

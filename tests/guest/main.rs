@@ -34,9 +34,11 @@ const SUITE: &str = "guest tests";
 fn kernel(series: &'static str) {
     let Some(_turn) = visit::enter() else { return };
     let visit = visit::to(series);
-    let results = verify::all(visit);
+    let (results, proved) = verify::all(visit);
     results.write(&visit.dir.join("results.jsonl"));
     results.assert(series);
+    let test = format!("linux_{}", series.replace('.', "_"));
+    support::proved::assert_all(file!(), &test, &proved);
 }
 
 #[test]

@@ -1,27 +1,29 @@
 //! Every recording of a guest against what its kernel said, and against the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use estats::schema::Var;
 
 use crate::agreement;
 use crate::connection;
-use crate::facts::{Facts, FlowFacts};
+use crate::facts::{CraftedConnection, CraftedFacts, Facts, FlowFacts};
 use crate::outcome::{Outcome, Verdict, one};
 use crate::results::{Check, Results};
 use crate::rows::{Connection, Recording};
 use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::sets;
 use crate::support::audit::Audit;
+use crate::support::crafted::SCRIPTS;
 use crate::support::table::{Row, Value};
 use crate::visit::Visit;
 
 /// The recordings of a guest by hook set.
 pub type Recordings = BTreeMap<&'static str, Recording>;
 
-/// All checks.
-pub fn all(visit: &'static Visit) -> Results {
+/// All checks; and the variables that the scripts have proved other than zero, in some hook set.
+pub fn all(visit: &'static Visit) -> (Results, BTreeSet<String>) {
     let mut results = Results::default();
+    let mut proved = BTreeSet::new();
     let mut push = |hooks: &str, scenario: &'static str, check: &'static str, outcome: Outcome| {
         let verdict = outcome.unwrap_or_else(|why| Verdict {
             compared: 1,
@@ -41,7 +43,7 @@ pub fn all(visit: &'static Visit) -> Results {
                 push(set.name, "", "hook set", hook_set(set, &recording));
                 push(set.name, "", "no loss", no_loss(&recording));
                 push(set.name, "", "what is missing is NULL", missing(&recording));
-                push(set.name, "", "rows", count(&recording));
+                push(set.name, "", "rows", count(&recording, &visit.output.crafted));
                 push(set.name, "", "rows marked lossy", lossy(&recording));
                 push(set.name, "", "self-audit", audited(&recording));
                 recordings.insert(set.name, recording);
@@ -66,7 +68,35 @@ pub fn all(visit: &'static Visit) -> Results {
             push(&sets, scenario.name, "agreement", outcome);
         }
     }
-    results
+    for (script, facts) in SCRIPTS.iter().zip(&visit.output.crafted) {
+        assert_eq!(script.name, facts.script, "the guest had this table");
+        if let Some(why) = &facts.failure {
+            push("", script.name, "carried out", Err(why.clone()));
+            continue;
+        }
+        for (set, recording) in &recordings {
+            push(set, script.name, "figures of the script", figures(facts, recording, &mut proved));
+        }
+    }
+    (results, proved)
+}
+
+/// The rows of a script against its figures, as far as the hook set means to give them.
+fn figures(facts: &CraftedFacts, recording: &Recording, proved: &mut BTreeSet<String>) -> Outcome {
+    let mut of = |connection: &CraftedConnection| {
+        let row = recording.one(connection.local, connection.remote)?;
+        let mut audit = Audit::default();
+        for figure in connection.figures.iter().filter(|f| recording.is_true(&f.variable)) {
+            audit.compared += 1;
+            let finding = figure.finding(&row.values);
+            if finding.is_none() && figure.is_something() && !row.lossy() {
+                proved.insert(figure.variable.clone());
+            }
+            audit.findings.extend(finding);
+        }
+        Ok(Verdict::of(&[row], audit))
+    };
+    facts.connections.iter().map(&mut of).collect()
 }
 
 fn recorder(visit: &Visit, set: &str) -> Outcome {
@@ -145,8 +175,9 @@ fn audited(recording: &Recording) -> Outcome {
 }
 
 /// No row but those of the scenarios.
-fn count(recording: &Recording) -> Outcome {
-    let expected: usize = SCENARIOS
+fn count(recording: &Recording, crafted: &[CraftedFacts]) -> Outcome {
+    let crafted: usize = crafted.iter().map(|facts| facts.connections.len()).sum();
+    let scenarios: usize = SCENARIOS
         .iter()
         .map(|scenario| match scenario.shape {
             Shape::Open(_) | Shape::Closed(_) | Shape::Reset(_) => 2,
@@ -154,6 +185,7 @@ fn count(recording: &Recording) -> Outcome {
             Shape::Refused => 1, // the server has no socket for it
         })
         .sum();
+    let expected = scenarios + crafted;
     let found = recording.connections.len();
     one(found == expected, || format!("{found} rows, {expected} expected"))
 }

@@ -11,6 +11,7 @@
 mod support;
 
 mod command;
+mod crafted;
 mod diff;
 mod ends;
 mod path;

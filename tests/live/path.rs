@@ -17,6 +17,7 @@ use crate::support::tcp::Options;
 const MEGABYTE: u64 = 1_000_000;
 
 /// An upload of `octets` over a link with these faults towards the server, with CUBIC.
+#[track_caller]
 fn upload(faults: Impairment, end: End, octets: u64) -> Measured {
     let pair = Pair::new(faults, clean());
     let cubic = Options::default();

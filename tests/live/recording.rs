@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use crate::support::netns::Netns;
 use crate::support::pair::Pair;
 use crate::support::table::{self, Row, Value};
 
@@ -38,6 +39,11 @@ impl Recorder {
     pub fn with(pair: &Pair, options: &[&str]) -> Self {
         let namespaces = ["--all", "--netns", pair.client.name(), "--netns", pair.server.name()];
         Self::start(&[&namespaces, options].concat())
+    }
+
+    /// Records one namespace.
+    pub fn inside(netns: &Netns) -> Self {
+        Self::start(&["--all", "--netns", netns.name()])
     }
 
     fn start(arguments: &[&str]) -> Self {
@@ -217,6 +223,25 @@ impl Recording {
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.dir.recording()
+    }
+
+    /// Whether the hooks gave the variable at all, by the manifest.
+    pub fn has(&self, variable: &str) -> bool {
+        let list = self.manifest["variables"].as_array().expect("a list of variables");
+        let of = list.iter().find(|entry| entry["name"] == variable);
+        of.unwrap_or_else(|| panic!("no variable {variable}"))["quality"] != "missing"
+    }
+
+    /// The variables of the connection with these ends, replayed once more with these options.
+    pub fn replayed(&self, options: &[&str], local: SocketAddr, remote: SocketAddr) -> Row {
+        let tables = self.dir.recording().with_file_name("replayed");
+        let output = tables.to_str().expect("a path of ours is text");
+        analyze(&[&["replay", "-o", output], options].concat(), &self.dir.recording());
+        let mut rows = table::read(&tables.join("estats.parquet")).into_iter().filter(|row| {
+            let local_end = row.endpoint("LocalAddress", "LocalPort");
+            (local_end, row.endpoint("RemAddress", "RemPort")) == (local, remote)
+        });
+        rows.next().unwrap_or_else(|| panic!("no row for {local} -> {remote}"))
     }
 
     /// All connections, by local and remote end.

@@ -1,8 +1,10 @@
 //! What all scenarios with one connection have in common: record it, replay it, and hold both of
 //! its rows against every account of the kernel and of the link.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
+use std::panic::Location;
 use std::path::Path;
 
 use crate::recording::{Connection, Recorder, Recording};
@@ -13,6 +15,7 @@ use crate::support::link::Direction::{Backward, Forward};
 use crate::support::mib::Mib;
 use crate::support::netns::Netns;
 use crate::support::pair::{Family, Pair};
+use crate::support::proved;
 use crate::support::table::{Row, Value};
 use crate::support::tcp::Options;
 
@@ -65,7 +68,9 @@ pub struct Measured {
     pub pair: Pair,
 }
 
-/// Records one connection with this traffic and checks all that holds for any.
+/// Records one connection with this traffic and checks all that holds for any. What the calling test is
+/// listed to prove must have been proved.
+#[track_caller]
 pub fn measure(
     pair: Pair,
     family: Family,
@@ -73,6 +78,7 @@ pub fn measure(
     end: End,
     traffic: impl FnOnce(&Flow),
 ) -> Measured {
+    let caller = Location::caller().file();
     let recorder = Recorder::on(&pair);
     let flow = Flow::open_with(&pair, family, options.0, options.1);
     let (local, remote) = (flow.client.local(), flow.client.remote());
@@ -90,10 +96,14 @@ pub fn measure(
     let measured = Measured { client, server, settled, pair };
     measured.check_identity(end);
     measured.check_options([options.0, options.1], clamps);
-    measured.check_tcp_info();
-    measured.check_mib();
-    measured.check_link();
+    let mut proved = BTreeSet::new();
+    measured.check_tcp_info(&mut proved);
+    measured.check_mib(&mut proved);
+    measured.check_link(&mut proved);
     measured.check_limits();
+    let test = std::thread::current();
+    let test = test.name().expect("tests run on threads with their names");
+    proved::assert_all(caller, test.rsplit("::").next().expect("a name"), &proved);
     measured
 }
 
@@ -129,24 +139,28 @@ impl Measured {
         }
     }
 
-    fn check_tcp_info(&self) {
+    fn check_tcp_info(&self, proved: &mut BTreeSet<String>) {
         for (name, connection, info) in [
             ("client", &self.client, &self.settled.client),
             ("server", &self.server, &self.settled.server),
         ] {
             let row = &connection.values;
-            audit::equalities(row, info).assert(&format!("{name}, tcp_info"), EQUALITIES);
-            audit::relations(row, info).assert(&format!("{name}, relations"), RELATIONS);
+            let equal = audit::equalities(row, info);
+            equal.assert(&format!("{name}, tcp_info"), EQUALITIES);
+            let related = audit::relations(row, info);
+            related.assert(&format!("{name}, relations"), RELATIONS);
+            proved.extend(equal.proved.into_iter().chain(related.proved));
         }
     }
 
-    fn check_mib(&self) {
+    fn check_mib(&self, proved: &mut BTreeSet<String>) {
         for (name, connection, netns) in [
             ("client", &self.client, &self.pair.client),
             ("server", &self.server, &self.pair.server),
         ] {
             let audit = audit::mib(&connection.values, &Mib::of(netns));
             audit.assert(&format!("{name}, MIB of its namespace"), MIBS);
+            proved.extend(audit.proved);
         }
     }
 
@@ -173,7 +187,7 @@ impl Measured {
 
     /// The packets themselves: what one end sent is what entered the link, what the other got is
     /// what left it.
-    fn check_link(&self) {
+    fn check_link(&self, proved: &mut BTreeSet<String>) {
         self.pair.assert_no_stray_loss();
         let link = self.pair.link();
         let (there, back) = (link.counters(Forward), link.counters(Backward));
@@ -190,6 +204,9 @@ impl Measured {
             ] {
                 let counted = row.int(variable);
                 assert_eq!(counted, octets as i64, "{variable} of the {name}, by the link");
+                if octets > 0 {
+                    proved.insert(variable.to_owned());
+                }
             }
             assert_eq!(row.int("IpTtl"), 64, "{name}: Linux's default, and no router between");
         }

@@ -66,6 +66,8 @@ pub fn document(cases: &[Case]) -> String {
     relations(&mut out);
     out.push_str(TESTS);
     tests(&mut out);
+    out.push('\n');
+    crate::proofs::section(&mut out);
     out
 }
 

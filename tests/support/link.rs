@@ -204,7 +204,7 @@ impl Emulator {
 }
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of the timer.
-fn now() -> u64 {
+pub fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure is valid for writing.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
@@ -227,7 +227,7 @@ fn owned(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// A TUN device in the namespace of the calling thread. Without IFF_VNET_HDR, so the kernel
 /// segments before it hands over: what the link sees are the segments of the wire.
-fn tun() -> OwnedFd {
+pub fn tun() -> OwnedFd {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

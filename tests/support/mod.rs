@@ -11,6 +11,7 @@
 #![allow(dead_code)]
 
 pub mod audit;
+pub mod crafted;
 pub mod flow;
 pub mod gate;
 pub mod impair;
@@ -20,7 +21,10 @@ pub mod netns;
 pub mod packet;
 pub mod packet_socket;
 pub mod pair;
+pub mod peer;
 pub mod possible;
+pub mod proved;
+pub mod segment;
 pub mod table;
 pub mod tcp;
 pub mod tcp_info;

@@ -349,6 +349,27 @@ impl Stream {
         }
     }
 
+    /// Sets TOS (IP_TOS) or traffic class (IPV6_TCLASS) of what is sent.
+    pub fn set_tos(&self, v4: bool, tos: u8) {
+        let (level, option) = if v4 {
+            (libc::IPPROTO_IP, libc::IP_TOS)
+        } else {
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+        };
+        set(self.0.as_raw_fd(), level, option, &i32::from(tos).to_ne_bytes());
+    }
+
+    /// Sets SO_PRIORITY.
+    pub fn set_priority(&self, priority: i32) {
+        set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, &priority.to_ne_bytes());
+    }
+
+    /// Sends at most this many octets a second (SO_MAX_PACING_RATE).
+    pub fn pace(&self, octets: u32) {
+        let fd = self.0.as_raw_fd();
+        set(fd, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &octets.to_ne_bytes());
+    }
+
     /// Sets SO_MARK.
     pub fn set_mark(&self, mark: libc::c_int) {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());

@@ -1,0 +1,254 @@
+//! Which tests prove that a variable can be other than zero: each holds a value of it that is not zero
+//! against a figure that the recorder has no part in. docs/validation.md shows this list; the tests
+//! that it names fail if they do not prove what it says of them, or prove more.
+
+use std::collections::BTreeSet;
+
+/// A test, and what it proves.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof {
+    /// The file that it is in.
+    pub file: &'static str,
+    /// Its function.
+    pub test: &'static str,
+    /// The variables.
+    pub variables: &'static [&'static str],
+}
+
+const fn proof(
+    file: &'static str,
+    test: &'static str,
+    variables: &'static [&'static str],
+) -> Proof {
+    Proof { file, test, variables }
+}
+
+const CRAFTED: &str = "tests/live/crafted.rs";
+const PATH: &str = "tests/live/path.rs";
+const REFERENCE: &str = "tests/reference/proofs.rs";
+const GUEST: &str = "tests/guest/main.rs";
+
+/// The list.
+pub const PROOFS: &[Proof] = &[
+    proof(
+        CRAFTED,
+        "out_of_order",
+        &[
+            "MaxReasmQueue",
+            "CurReasmQueue",
+            "DupAcksOut",
+            "DupAckEpisodes",
+            "HCThruOctetsReceived",
+            "CurAppRQueue",
+            "MaxAppRQueue",
+        ],
+    ),
+    proof(
+        CRAFTED,
+        "unacknowledged",
+        &["CurRetxQueue", "MaxRetxQueue", "MaxPipeSize", "MaxAppWQueue", "HCThruOctetsAcked"],
+    ),
+    proof(
+        CRAFTED,
+        "timeouts",
+        &[
+            "InRecovery",
+            "PipeSize",
+            "Timeouts",
+            "SubsequentTimeouts",
+            "AbruptTimeouts",
+            "CurTimeoutCount",
+            "CongSignals",
+            "SegsRetrans",
+            "OctetsRetrans",
+        ],
+    ),
+    proof(
+        CRAFTED,
+        "spurious_timeouts",
+        &["SpuriousRtoDetected", "CongOverCount", "Timeouts", "AbruptTimeouts"],
+    ),
+    proof(
+        CRAFTED,
+        "spurious_recoveries",
+        &[
+            "SpuriousFrDetected",
+            "CongOverCount",
+            "FastRetran",
+            "CongSignals",
+            "SACKsRcvd",
+            "SACKBlocksRcvd",
+        ],
+    ),
+    proof(
+        CRAFTED,
+        "disorder_without_loss",
+        &["NonRecovDAEpisodes", "NonRecovDA", "DupAcksIn", "SumOctetsReordered"],
+    ),
+    proof(
+        CRAFTED,
+        "samples_after_congestion",
+        &[
+            "CongSignals",
+            "PostCongCountRTT",
+            "PostCongSumRTT",
+            "PreCongSumRTT",
+            "PreCongSumCwnd",
+            "CountRTT",
+            "HCSumRTT",
+            "SumRTT",
+            "MaxRTT",
+            "MinRTT",
+            "SampleRTT",
+            "MaxRTO",
+            "MinRTO",
+            "MaxSsthresh",
+            "MinSsthresh",
+            "CurSsthresh",
+        ],
+    ),
+    proof(CRAFTED, "window_validation", &["OtherReductions", "OtherReductionsCV", "MaxSsCwnd"]),
+    proof(CRAFTED, "local_drops", &["SendStall", "CongSignals"]),
+    proof(CRAFTED, "segments_out_of_place", &["SoftErrors", "SoftErrorReason"]),
+    proof(CRAFTED, "ip_fields", &["IpTtl", "IpTosIn", "IpTosOut"]),
+    proof(
+        CRAFTED,
+        "what_limits_the_sender",
+        &[
+            "SndLimTransCwnd",
+            "SndLimTransRwin",
+            "SndLimTransSnd",
+            "SndLimTimeCwnd",
+            "SndLimTimeRwin",
+            "Limstate",
+            "LimstateTs",
+            "SndLimTimeSnd",
+            "CurAppWQueue",
+        ],
+    ),
+    proof(CRAFTED, "paced", &["SndLimTransPace", "SndLimTimePace"]),
+    proof(
+        CRAFTED,
+        "negotiation",
+        &[
+            "AddressType",
+            "LocalAddress",
+            "RemAddress",
+            "LocalPort",
+            "RemPort",
+            "ActiveOpen",
+            "Nagle",
+            "State",
+            "MSSSent",
+            "MSSRcvd",
+            "WinScaleSent",
+            "WinScaleRcvd",
+            "TimeStamps",
+            "ECN",
+            "WillSendSACK",
+            "WillUseSACK",
+            "CurMSS",
+            "MaxMSS",
+            "MinMSS",
+            "LimMSS",
+            "LimRwin",
+            "Priority",
+            "SndInitial",
+            "RecInitial",
+            "SndUna",
+            "SndNxt",
+            "SndMax",
+            "RcvNxt",
+            "HCDataOctetsIn",
+            "DataOctetsIn",
+            "DataSegsIn",
+            "HCThruOctetsReceived",
+            "ThruOctetsReceived",
+            "HCDataOctetsOut",
+            "DataOctetsOut",
+            "DataSegsOut",
+            "StartTs",
+            "StartTv",
+            "StartTimeStamp",
+            "CurrentTs",
+            "ElapsedSecs",
+            "ElapsedMicroSecs",
+            "SndLimTimeStartup",
+        ],
+    ),
+    proof(
+        CRAFTED,
+        "first_sample",
+        &["SampleRTT", "SmoothedRTT", "RTTVar", "CurRTO", "LimCwnd", "RetranThresh"],
+    ),
+    proof(CRAFTED, "marks", &["CERcvd", "ECESent", "ECNsignals", "ECN"]),
+    proof(
+        CRAFTED,
+        "shut_windows",
+        &[
+            "ZeroRwinRcvd",
+            "MaxRwinRcvd",
+            "CurRwinRcvd",
+            "ZeroRwinSent",
+            "MaxRwinSent",
+            "CurRwinSent",
+        ],
+    ),
+    proof(CRAFTED, "window_growth", &["SlowStart", "CongAvoid", "MaxCaCwnd", "CurCwnd"]),
+    proof(CRAFTED, "lost_repeat", &["FastRetran", "SegsRetrans"]),
+    proof(CRAFTED, "samples_by_a_latency_limit", &["NormalRttm", "HighRttm"]),
+    proof(PATH, "clean_path", &["SegsOut", "SegsIn", "RcvRTT", "ThruOctetsAcked"]),
+    proof(PATH, "late_copies", &["DSACKDups"]),
+    proof(REFERENCE, "equal_to_a_web10g_kernel", &[]),
+    proof(GUEST, "linux_6_12", &["LostRetransmitSegs", "RackTimeout"]),
+];
+
+/// Variables that nothing proves, and why.
+pub const NOT_PROVED: &[(&str, &str)] = &[
+    ("ConnectIndex", "the recorder's own number of the connection: nobody else has it"),
+    (
+        "SndLimTransTSODefer",
+        "a heuristic of the kernel's that a script cannot bring about a chosen number of times; hook sets are compared with each other in guests",
+    ),
+    ("SndLimTimeTSODefer", "likewise"),
+    (
+        "SndLimTransStartup",
+        "always 0: a connection begins in this state, and nothing goes back to it",
+    ),
+    ("EarlyRetrans", "always 0: Linux gave up early retransmit in 4.13"),
+    ("EarlyRetransDelay", "always 0: Linux gave up early retransmit in 4.13"),
+    ("OtherReductionsCM", "always 0: Linux no longer moderates bursts"),
+    ("LimSsthresh", "always 0xffffffff: Linux has no limited slow start"),
+];
+
+/// What the list says that this test proves.
+fn listed(file: &str, test: &str) -> BTreeSet<&'static str> {
+    let of = |proof: &&Proof| proof.file == file && proof.test == test;
+    PROOFS.iter().filter(of).flat_map(|proof| proof.variables).copied().collect()
+}
+
+/// Panics unless the list says this, and no more, of the test.
+pub fn assert(file: &str, test: &str, proved: &[&str]) {
+    let proved: BTreeSet<&str> = proved.iter().copied().collect();
+    let listed = listed(file, test);
+    assert!(
+        proved == listed,
+        "{file}: {test} proves {proved:?}, and the list says {listed:?} (tests/support/proved.rs)"
+    );
+}
+
+/// Panics unless the test has proved all that the list says; it may have proved more, for it does so
+/// in every run, and the list has what is the same in all.
+pub fn assert_all(file: &str, test: &str, proved: &BTreeSet<String>) {
+    let missing: Vec<_> =
+        listed(file, test).into_iter().filter(|name| !proved.contains(*name)).collect();
+    assert!(
+        missing.is_empty(),
+        "{file}: {test} is said to prove {missing:?}, and proves {proved:?}"
+    );
+}
+
+/// The tests that prove the variable, with their files.
+pub fn of(variable: &str) -> impl Iterator<Item = &'static Proof> {
+    PROOFS.iter().filter(move |proof| proof.variables.contains(&variable))
+}
