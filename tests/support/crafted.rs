@@ -14,8 +14,6 @@ mod stalls;
 mod timers;
 mod windows;
 
-pub use recovery::LATENCY_LIMIT_US;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -25,6 +23,10 @@ use super::mib::Mib;
 use super::peer::{Peer, Talk};
 use super::table::{Row, Value};
 use super::tcp::{PATIENCE, Stream};
+
+/// The limit between the round-trip times of `samples_after_congestion` that are small and those that
+/// are not, us.
+pub const LATENCY_LIMIT_US: u64 = 100_000;
 
 /// One script.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Figures, PAUSE, Played, counted, look, wait_acknowledged};
+use super::{Figures, LATENCY_LIMIT_US, PAUSE, Played, counted, look, wait_acknowledged};
 use crate::support::pair::Family;
 use crate::support::peer::{Offer, Peer, Talk};
 use crate::support::tcp::Options;
@@ -93,9 +93,6 @@ fn largest(values: &[u64]) -> u64 {
 fn smallest(values: &[u64]) -> u64 {
     *values.iter().min().expect("there are some")
 }
-
-/// The limit between the samples of `samples` that are small and those that are not, us.
-pub const LATENCY_LIMIT_US: u64 = 100_000;
 
 /// Four round-trip times, each smaller than the one before, a recovery after the second and a timeout
 /// after the third. Without timestamps a repeated segment gives no sample (Karn).
