@@ -68,6 +68,13 @@ impl Offer {
     pub const SACK: Self = Self { sack: true, ..Self::PLAIN };
     /// With SACK and timestamps.
     pub const STAMPS: Self = Self { stamps: true, ..Self::SACK };
+
+    /// The same after so slow a handshake that the retransmission timer runs for three times as long
+    /// (RFC 6298, 2.2): 0.9 s, in which a script can do what must be done before it runs out, on a busy
+    /// host and in an emulated one too.
+    pub const fn unhurried(self) -> Self {
+        Self { delay: Duration::from_millis(300), ..self }
+    }
 }
 
 /// A segment of the socket's, as it came to the peer.

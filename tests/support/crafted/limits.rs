@@ -17,7 +17,7 @@ fn us(from: u64, to: u64) -> i64 {
 
 /// First the congestion window, then the peer's, then nothing but the application. After each change a segment comes, for the hooks that look at segments.
 pub fn by_windows(peer: &Peer) -> Vec<Played> {
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     let sent = now();
     talk.socket.send(25_000);
     talk.data(10_000);
@@ -55,7 +55,7 @@ pub fn by_windows(peer: &Peer) -> Vec<Played> {
 /// After a while in which nothing is written the peer's window is full, and stays so.
 fn ends_limited(peer: &Peer) -> Played {
     let begin = now();
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     let opened = now();
     talk.window = 2000;
     talk.push_next(1);

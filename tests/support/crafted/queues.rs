@@ -45,7 +45,7 @@ pub fn out_of_order(peer: &Peer) -> Vec<Played> {
 /// 25,000 octets are written; the first window of ten segments leaves, then the rest, and the last
 /// three segments are never acknowledged.
 pub fn unacknowledged(peer: &Peer) -> Vec<Played> {
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     talk.socket.send(25_000);
     talk.data(10_000);
     look(&mut talk);

@@ -10,7 +10,7 @@ use crate::support::tcp::Options;
 /// Two recoveries that were in vain: the acknowledgment that ends each echoes the timestamp of the
 /// first transmission (Eifel detection, RFC 3522).
 pub fn spurious(peer: &Peer) -> Vec<Played> {
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::STAMPS);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::STAMPS.unhurried());
     for begin in [0, 4000] {
         talk.request(4000);
         let original = talk.echo;
@@ -42,7 +42,7 @@ pub fn spurious(peer: &Peer) -> Vec<Played> {
 /// disorder, and belongs to no episode.
 pub fn disorder(peer: &Peer) -> Vec<Played> {
     const DUPLICATES: [u64; 4] = [1, 2, 1, 2];
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::PLAIN);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::PLAIN.unhurried());
     talk.request(1000);
     talk.duplicate();
     talk.ack(1000);
@@ -155,7 +155,7 @@ pub fn samples(peer: &Peer) -> Vec<Played> {
 
 /// A repeat that is lost as well: data that was sent after it arrives, and it does not.
 pub fn lost_repeat(peer: &Peer) -> Vec<Played> {
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     talk.request(4000);
     std::thread::sleep(PAUSE);
     talk.sack(1000, 4000);

@@ -24,11 +24,11 @@ fn dropped(netns: &Netns) -> u64 {
     json[0]["drops"].as_u64().unwrap_or_else(|| panic!("no drops in {json}"))
 }
 
-/// A queue without room drops a segment as it leaves, twice. The timer that sends it again runs for
-/// 200 ms; until then there is room.
+/// A queue without room drops a segment as it leaves, twice. The timer that sends it again runs as
+/// long as the retransmission timer would; until then there is room.
 pub fn drops(peer: &Peer) -> Vec<Played> {
     queue(&peer.netns, 1000);
-    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK);
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     for end in [1000, 2000] {
         queue(&peer.netns, 0);
         talk.socket.send(1000);

@@ -38,7 +38,7 @@ fn shrinks(talk: &mut Talk<'_>) -> bool {
 /// more since it is not used (RFC 7661 and its predecessor RFC 2861, as Linux has them).
 pub fn validation(peer: &Peer) -> Vec<Played> {
     let reno = Options { congestion: c"reno", ..Options::default() };
-    let mut talk = peer.connect(Family::V4, reno, Offer::SACK);
+    let mut talk = peer.connect(Family::V4, reno, Offer::SACK.unhurried());
     let timeout = Duration::from_micros(talk.socket.info().must("tcpi_rto"));
     let mut falls = 0;
     for _ in 0..2 {
