@@ -14,7 +14,7 @@ use crate::support::gate::{self, Needs};
 const WANTED: &str = "ESTATS_GUEST";
 /// Seconds for a guest, from its start to its end: several times what it takes on a machine with
 /// two processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
-const PATIENCE: &str = "600";
+const PATIENCE: &str = "900";
 const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash", "apt-get"];
 
 /// What a guest left behind.

@@ -26,7 +26,7 @@ use super::tcp::{PATIENCE, Stream};
 
 /// The limit between the round-trip times of `samples_after_congestion` that are small and those that
 /// are not, us.
-pub const LATENCY_LIMIT_US: u64 = 100_000;
+pub const LATENCY_LIMIT_US: u64 = 300_000;
 
 /// One script.
 #[derive(Clone, Copy, Debug)]

@@ -97,7 +97,7 @@ fn smallest(values: &[u64]) -> u64 {
 /// Four round-trip times, each smaller than the one before, a recovery after the second and a timeout
 /// after the third. Without timestamps a repeated segment gives no sample (Karn).
 pub fn samples(peer: &Peer) -> Vec<Played> {
-    let offer = Offer { delay: Duration::from_millis(200), ..Offer::PLAIN };
+    let offer = Offer { delay: Duration::from_millis(700), ..Offer::PLAIN };
     let reno = Options { congestion: c"reno", ..Options::default() };
     let mut talk = peer.connect(Family::V4, reno, offer);
     let of = |talk: &Talk<'_>, name: &str| talk.socket.info().must(name);
@@ -105,7 +105,7 @@ pub fn samples(peer: &Peer) -> Vec<Played> {
     let threshold = |talk: &Talk<'_>| of(talk, "tcpi_snd_ssthresh") * of(talk, "tcpi_snd_mss");
     let mut samples = vec![of(&talk, "tcpi_min_rtt")];
     let mut timeouts = vec![of(&talk, "tcpi_rto")];
-    samples.push(sample(&mut talk, 140));
+    samples.push(sample(&mut talk, 400));
     timeouts.push(of(&talk, "tcpi_rto"));
     // Three duplicate ACKs. New data that is acknowledged ends the recovery.
     talk.request(4000);
@@ -116,7 +116,7 @@ pub fn samples(peer: &Peer) -> Vec<Played> {
     talk.repeat(1000);
     talk.ack(5000);
     let mut thresholds = vec![threshold(&talk)];
-    samples.push(sample(&mut talk, 60));
+    samples.push(sample(&mut talk, 120));
     timeouts.push(of(&talk, "tcpi_rto"));
     // A timeout.
     talk.request(1000);

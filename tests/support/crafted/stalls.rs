@@ -38,13 +38,15 @@ pub fn drops(peer: &Peer) -> Vec<Played> {
         wait_acknowledged(&talk);
     }
     look(&mut talk);
+    // Where tc takes longer than the timer, what the timer sends is dropped too. That is a stall more,
+    // but no further signal of congestion; and without function hooks it is not seen.
     let drops = dropped(&peer.netns);
-    assert_eq!(drops, 2, "the queue was without room for longer than the timer runs");
+    assert!(drops >= 2, "{drops}");
     let mut figures = Figures::default();
     figures.exactly("SendStall", drops, "the queue's own count").exactly(
         "CongSignals",
-        drops,
-        "the queue's own count",
+        2,
+        "the script",
     );
     vec![figures.of(talk)]
 }
