@@ -15,6 +15,8 @@ const ASKS: u8 = ECE | CWR;
 
 /// Options and ECN flags of a SYN or SYN-ACK.
 type Said = (&'static [u8], u8);
+/// Whether we opened, our SYN or SYN-ACK, the peer's, and what TimeStamps, SACK and ECN came to.
+type Case = (&'static str, bool, Said, Said, [Option<u64>; 3]);
 
 fn handshake(active: bool, ours: Said, theirs: Said, tos: u8) -> Script {
     let mut s = Script::default();
@@ -53,7 +55,7 @@ fn who_did_without_an_option() {
     const SELF: Option<u64> = Some(2);
     const PEER: Option<u64> = Some(3);
     const BOTH: Option<u64> = Some(1);
-    let cases: [(&str, bool, Said, Said, [Option<u64>; 3]); 12] = [
+    let cases: [Case; 12] = [
         ("we opened, all", true, (&OPTIONS, ASKS), (&OPTIONS, ECE), [BOTH; 3]),
         ("we opened, the peer refuses", true, (&OPTIONS, ASKS), (&MSS, 0), [PEER; 3]),
         ("we opened without", true, (&MSS, 0), (&MSS, 0), [SELF; 3]),
