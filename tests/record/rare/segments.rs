@@ -10,6 +10,7 @@ use crate::support::audit;
 use crate::support::gate::{self, Needs};
 use crate::support::impair::Impairment;
 use crate::support::link::Direction;
+use crate::support::mib::Mib;
 use crate::support::pair::Pair;
 use crate::support::trust;
 
@@ -149,6 +150,57 @@ fn segments_that_do_not_belong() {
         captured.completeness()
     );
     trust::says("segments that the kernel drops or challenges", &says);
+}
+
+/// What damage comes to: none of these segments counts for anything but that it arrived.
+#[test]
+fn damaged_segments() {
+    type Case = (&'static str, usize, fn(&mut Vec<u8>));
+    let tcp: fn(&mut Vec<u8>) = |packet| *packet.last_mut().expect("octets") ^= 1;
+    let cases: [Case; 4] = [
+        ("a short segment with a wrong checksum", 36, tcp),
+        ("a longer one", 37 + 20, tcp),
+        ("a wrong checksum of IP", 100, |packet| packet[8] -= 1),
+        ("a packet longer than its frame", 100, |packet| packet.truncate(139)),
+    ];
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    lab.pair.sysctl("ipv4/tcp_timestamps", "0");
+    let listener = lab.listener(7000);
+    let mut closed = Vec::new();
+    for ((what, payload, damage), port) in cases.into_iter().zip(40_000..) {
+        let ends = (lab.client(port), lab.server(7000));
+        let client = lab.socket(port);
+        client.reconnect(ends.1).expect("connect");
+        let server = listener.accept();
+        client.send(50);
+        server.receive(50);
+        server.send(100);
+        client.receive(100);
+        std::thread::sleep(Duration::from_millis(100));
+        let made = Made { payload, ..Made::new(server.write_seq(), client.write_seq(), ACK) };
+        let mut packet = made.packet(ends.1, ends.0);
+        damage(&mut packet);
+        lab.pair.link().inject(Direction::Backward, &packet);
+        std::thread::sleep(Duration::from_millis(100));
+        let [mut client, _] = close(&client, &server, ends);
+        client.what = what;
+        closed.push(client);
+    }
+    let wrong = Mib::of(&lab.pair.client).must("Tcp.InCsumErrors");
+    assert_eq!(wrong, 2, "the kernel has dropped both");
+    let seen = lab.check(&closed);
+    let segments = |end: &End| seen.live(end.local, end.remote)[0].values.int("SegsIn");
+    let said: Vec<_> = closed.iter().map(segments).collect();
+    assert_eq!([said[0], said[2], said[3]], [said[1] - 1; 3], "the longer one alone is counted");
+    trust::says(
+        "segments with wrong checksums, and longer than their frame",
+        &format!(
+            "rows of the capture equal to the kernel's: SegsIn counts what is checked after the \
+             socket was found (more than 76 octets of TCP), {}, and nothing else does, {}",
+            said[1], said[0]
+        ),
+    );
 }
 
 /// Gives the client a reset with this number, as the stack of the peer might.
