@@ -258,7 +258,7 @@ static __always_inline enum chain skip_extensions(struct __sk_buff *skb, u32 *at
 enum ip_header {
 	IP_READ,
 	IP_OTHER,     /* it is of another protocol */
-	IP_MALFORMED, /* longer than the packet, or what the kernel drops as no header */
+	IP_MALFORMED, /* longer than its frame, or what the kernel drops as no header */
 };
 
 /* `type` is an EtherType; 0 if there is none. */
@@ -292,9 +292,8 @@ static __always_inline enum ip_header read_headers(struct __sk_buff *skb, u32 ip
 	}
 	/* Zero: longer than the field can say. Otherwise what follows pads a short frame. */
 	total = total ? ip + total : skb->len;
-	if (total > skb->len)
-		total = skb->len;
-	if (at > total)
+	/* Longer than its frame: ip_rcv_core() and ip6_rcv_core() drop it (InTruncatedPkts). */
+	if (total > skb->len || at > total)
 		return IP_MALFORMED;
 	if (fixed[0] >> 4 == 6) {
 		chain = skip_extensions(skb, &at, &protocol, total);

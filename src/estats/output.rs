@@ -152,7 +152,7 @@ impl FlowRow<'_> {
 
     /// How much the row tells.
     pub fn completeness(&self) -> Completeness {
-        if self.lost_packets > 0 || self.flow.late > 0 {
+        if self.lost_packets > 0 || self.flow.late > 0 || self.flow.copies > 0 {
             Completeness::Lossy
         } else if self.begun_before() {
             Completeness::BegunBefore
