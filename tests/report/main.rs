@@ -59,7 +59,7 @@ fn what_a_newcomer_reads() {
     browser.open(&page);
     let verdict = browser.text("return document.querySelector('.verdict').textContent");
     assert!(verdict.contains("For 80 % of its life"), "{verdict}");
-    assert!(verdict.contains("the congestion window"), "{verdict}");
+    assert!(verdict.contains("the network, as its congestion window knew it"), "{verdict}");
     assert!(verdict.contains("estimate"), "the recording has no Limstate: {verdict}");
     assert!(verdict.contains("22 segments were sent again"), "{verdict}");
     assert!(verdict.contains("15 stays in recovery"), "{verdict}");
