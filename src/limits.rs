@@ -14,6 +14,7 @@
 //! leaves no doubt) says what was waited for; decided, until data is acknowledged; then it is final.
 //! For only then is it known that no timeouts followed each other, which makes all of it the path's.
 
+mod buffer;
 mod state;
 
 use std::ops::RangeInclusive;
@@ -21,6 +22,7 @@ use std::ops::RangeInclusive;
 use crate::schema::{SocketField, Var};
 use crate::wire::SocketValues;
 
+use buffer::Buffer;
 use state::Gauges;
 pub use state::{GAUGES, State};
 
@@ -159,6 +161,7 @@ pub struct Limits {
     una: Option<u64>,
     /// The most timeouts in a row since data was last acknowledged.
     timeouts: u64,
+    buffer: Buffer,
     account: Account,
     reader: Reader,
     recoveries: u64,
@@ -172,6 +175,8 @@ struct Account {
     /// tcpi_sndbuf_limited of the first account, or 0 at the connection's beginning; microseconds.
     sndbuf_from_us: Option<u64>,
     sndbuf_us: Option<u64>,
+    /// What the send buffer may hold, at most (skmem_sndbuf): it only grows.
+    sndbuf: Option<u64>,
     /// Whether the application's own pace was in force at the last account.
     capped: Option<bool>,
     /// Of the time that was paced, up to the last account, what that pace took.
@@ -204,6 +209,7 @@ impl Limits {
             established: false,
             una: None,
             timeouts: 0,
+            buffer: Buffer::new(),
             account: Account::default(),
             reader: Reader::default(),
             recoveries: 0,
@@ -290,6 +296,9 @@ impl Limits {
         }
         self.acknowledged(values);
         let at_rest = fresh && gauges.is_at_rest();
+        if let Some(octets) = gauges.in_buffer().filter(|_| fresh) {
+            self.buffer.holds(octets);
+        }
         // A loop only takes from the queue, and counts the segment on its way out as waiting: what
         // was read before a segment came is what the loop before has left.
         let state = if record.received {
@@ -365,7 +374,11 @@ impl Limits {
     /// Decides all time up to this.
     fn decide(&mut self, ts_ns: u64, state: State) {
         if let Some(since) = self.decided_ns {
-            self.held[state as usize] += ts_ns.saturating_sub(since);
+            let ns = ts_ns.saturating_sub(since);
+            self.held[state as usize] += ns;
+            if state == State::Waiting {
+                self.buffer.waited(ns);
+            }
             self.decided_ns = Some(ts_ns.max(since));
         }
         self.state = Some(state);
@@ -391,6 +404,7 @@ impl Limits {
             account.sndbuf_from_us.get_or_insert(us);
             account.sndbuf_us = Some(us);
         }
+        account.sndbuf = account.sndbuf.max(values.get(SocketField::skmem_sndbuf));
         // The pace in force is the least of the congestion control's and the application's
         // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL is no limit.
         let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
@@ -487,9 +501,13 @@ impl Limits {
         })
     }
 
+    /// How long the application waited for room: by the kernel's clock, or by how full the buffer was.
     fn sndbuf_ns(&self) -> Option<u64> {
-        let from = self.account.sndbuf_from_us?;
-        Some(self.account.sndbuf_us?.saturating_sub(from).saturating_mul(1_000))
+        let account = &self.account;
+        let clock = account.sndbuf_us.zip(account.sndbuf_from_us);
+        let clock = clock.map(|(us, from)| us.saturating_sub(from).saturating_mul(1_000));
+        let full = account.sndbuf.map(|sndbuf| self.buffer.full_ns(sndbuf));
+        clock.max(full)
     }
 
     fn capped_ns(&self) -> u64 {

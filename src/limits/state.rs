@@ -89,6 +89,11 @@ impl Gauges {
         self.unacknowledged == Some(0)
     }
 
+    /// What the send buffer holds.
+    pub(super) fn in_buffer(&self) -> Option<u64> {
+        Some(self.queue? + self.unacknowledged?)
+    }
+
     /// What a sender with nothing under way waits for: room in the window, or the application.
     /// The queue may hold what is about to leave.
     pub(super) fn at_rest(&self) -> State {

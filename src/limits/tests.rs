@@ -200,6 +200,27 @@ fn a_slow_pace_is_waited_for_with_nothing_under_way() {
     assert_eq!(causes(&limits, None), [("startup", 10), ("cc_rate", 110)]);
 }
 
+#[test]
+fn a_full_buffer_that_the_kernel_s_clock_misses() {
+    // Written and sent at once, and nothing more has room: the clock stays at 0.
+    let full = Socket { under_way: 16_000, ..SOCKET };
+    for (sndbuf, expected) in [
+        (16_384, vec![("startup", 10), ("application", 40), ("send_buffer", 100)]),
+        (4_194_304, vec![("startup", 10), ("application", 140)]),
+    ] {
+        let mut limits = begun(Basis::Segment);
+        limits.record(&sent(50), &SOCKET.values());
+        for i in 1..=5 {
+            limits.record(&received(50 + 20 * i), &Socket { una: i, ..full }.values());
+        }
+        let mut values = account(0, None);
+        values.set(SocketField::skmem_sndbuf, Some(sndbuf));
+        limits.account(&values);
+        limits.end(150 * MS, &Socket { una: 9, ..SOCKET }.values());
+        assert_eq!(causes(&limits, None), expected);
+    }
+}
+
 fn account(sndbuf_us: u64, cap: Option<u64>) -> SocketValues {
     let mut values = SocketValues::default();
     values.set(SocketField::tcpi_sndbuf_limited, Some(sndbuf_us));

@@ -331,7 +331,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "",
             "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then what could not be told apart: `A holds B` says that the share of B stands in A, of which it may be none or all, and limited_B is NULL. NULL if nothing is known.",
         )
-        .from("Limstate, Nagle, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
+        .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
             "limited_startup",
             K::Float64,
@@ -350,9 +350,9 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limited_send_buffer",
             K::Float64,
             SHARE,
-            "Share in which the application waited for room in the send buffer (SO_SNDBUF, tcp_wmem) while all that was in it was under way: the kernel's tcpi_sndbuf_limited, as far as CurAppWQueue was 0. NULL without the kernel's account.",
+            "Share in which the send buffer (SO_SNDBUF, tcp_wmem) was full while all that was in it was under way: as much was unacknowledged as skmem_sndbuf lets in, and then until a third of it was free; or the kernel's tcpi_sndbuf_limited, if that is more. NULL without the kernel's account.",
         )
-        .from("CurAppWQueue, CurRetxQueue, tcpi_sndbuf_limited"),
+        .from("CurAppWQueue, CurRetxQueue, skmem_sndbuf, tcpi_sndbuf_limited"),
         c(
             "limited_nagle",
             K::Float64,
