@@ -15,6 +15,8 @@
 //! For only then is it known that no timeouts followed each other, which makes all of it the path's.
 
 mod buffer;
+mod cause;
+mod reader;
 mod state;
 
 use std::ops::RangeInclusive;
@@ -23,6 +25,8 @@ use crate::schema::{SocketField, Var};
 use crate::wire::SocketValues;
 
 use buffer::Buffer;
+pub use cause::Limit;
+use reader::Reader;
 use state::Gauges;
 pub use state::{GAUGES, State};
 
@@ -36,83 +40,6 @@ const RESOLUTION_NS: u64 = 1_000_000;
 /// So many timeouts in a row, of the same data, are a path that carries nothing: what the first one
 /// sent again was not answered either. A single one repairs a loss.
 const DEAD_AFTER: u64 = 2;
-
-/// Why the sender did not send more: the causes of the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Limit {
-    /// The connection is not established yet.
-    Startup,
-    /// The application has written nothing that waits.
-    Application,
-    /// The application waits for room in the send buffer, and all that is in it is under way.
-    SendBuffer,
-    /// Nagle's algorithm: less than a segment waits for the acknowledgment of what is under way.
-    Nagle,
-    /// The pace that the application itself set (SO_MAX_PACING_RATE).
-    AppRate,
-    /// The pace of the congestion control.
-    CcRate,
-    /// The congestion window: what the network carries, as the congestion control knows it.
-    Network,
-    /// The receiver's window.
-    Receiver,
-    /// The receiver's window, small because its application does not read.
-    ReceiverApp,
-    /// The host's own stack: the device's queue, TCP small queues.
-    Host,
-    /// Nothing is acknowledged, timeout after timeout.
-    PathDead,
-}
-
-impl Limit {
-    /// All, in the order in which tables and pages show them.
-    pub const ALL: [Self; 11] = [
-        Self::Startup,
-        Self::Application,
-        Self::SendBuffer,
-        Self::Nagle,
-        Self::AppRate,
-        Self::CcRate,
-        Self::Network,
-        Self::Receiver,
-        Self::ReceiverApp,
-        Self::Host,
-        Self::PathDead,
-    ];
-
-    /// The word in the tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Startup => "startup",
-            Self::Application => "application",
-            Self::SendBuffer => "send_buffer",
-            Self::Nagle => "nagle",
-            Self::AppRate => "app_rate",
-            Self::CcRate => "cc_rate",
-            Self::Network => "network",
-            Self::Receiver => "receiver",
-            Self::ReceiverApp => "receiver_app",
-            Self::Host => "host",
-            Self::PathDead => "path_dead",
-        }
-    }
-
-    /// In whose share it is contained where it cannot be told apart; itself where nothing has it.
-    pub const fn within(self) -> Self {
-        match self {
-            Self::SendBuffer => Self::Application,
-            Self::AppRate => Self::CcRate,
-            Self::ReceiverApp => Self::Receiver,
-            Self::Nagle | Self::CcRate => Self::Host,
-            Self::Startup
-            | Self::Application
-            | Self::Network
-            | Self::Receiver
-            | Self::Host
-            | Self::PathDead => self,
-        }
-    }
-}
 
 /// Where the times come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,15 +109,6 @@ struct Account {
     /// Of the time that was paced, up to the last account, what that pace took.
     capped_ns: u64,
     paced_ns: u64,
-}
-
-/// How this end's own application reads.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reader {
-    since_ns: Option<u64>,
-    /// More is unread than the window still offers.
-    behind: bool,
-    behind_ns: u64,
 }
 
 impl Limits {
@@ -466,12 +384,12 @@ impl Limits {
     /// How long this end's own application was behind with reading: more was unread than the window
     /// still offered.
     pub const fn reader_behind_ns(&self) -> u64 {
-        self.reader.behind_ns
+        self.reader.behind_ns()
     }
 
     /// Counts the same up to this time.
     pub fn read_until(&mut self, ts_ns: u64) {
-        self.reader.until(ts_ns.max(self.reader.since_ns.unwrap_or(0)));
+        self.reader.until(ts_ns);
     }
 
     /// The causes of times by state: `ns` may be those of a part of the connection's life.
@@ -554,24 +472,6 @@ impl Limits {
     /// Where the times come from.
     pub const fn basis(&self) -> Basis {
         self.basis
-    }
-}
-
-impl Reader {
-    fn until(&mut self, ts_ns: u64) {
-        let since = self.since_ns.replace(ts_ns).unwrap_or(ts_ns);
-        if self.behind {
-            self.behind_ns += ts_ns.saturating_sub(since);
-        }
-    }
-
-    fn record(&mut self, ts_ns: u64, fresh: bool, values: &impl Fn(Var) -> Option<u64>) {
-        if let (true, Some(unread), Some(window)) =
-            (fresh, values(Var::CurAppRQueue), values(Var::CurRwinSent))
-        {
-            self.until(ts_ns);
-            self.behind = unread > window;
-        }
     }
 }
 
