@@ -462,6 +462,44 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
 mod tests {
     use super::*;
 
+    fn of(shares: &[(Limit, f64)], kernel: [f64; 3]) -> Figures {
+        let mut limited = [Some(0.0); Limit::ALL.len()];
+        for &(limit, share) in shares {
+            limited[limit as usize] = Some(share);
+        }
+        let [busy, window, buffer] = kernel.map(Some);
+        let mut figures = Figures {
+            limited_by: Some("network"),
+            limited,
+            busy_share: busy,
+            rwnd_limited_share: window,
+            sndbuf_limited_share: buffer,
+            ..Figures::default()
+        };
+        figures.limits_differ = figures.differs();
+        figures
+    }
+
+    #[test]
+    fn more_than_a_tenth_from_the_kernel_is_said() {
+        use Limit::{Application, Network, PathDead, Receiver, ReceiverApp, SendBuffer};
+        for (shares, kernel, differs) in [
+            (&[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..], [1.0, 0.35, 0.0], None),
+            (&[(Receiver, 0.2), (ReceiverApp, 0.7), (Application, 0.1)], [1.0, 0.95, 0.0], None),
+            (&[(Receiver, 0.3), (Network, 0.7)], [1.0, 0.5, 0.0], Some("receiver")),
+            (&[(SendBuffer, 0.9), (Application, 0.1)], [1.0, 0.0, 0.0], Some("send_buffer")),
+            (&[(Network, 0.9), (Application, 0.1)], [0.5, 0.0, 0.0], Some("busy")),
+            // The kernel's clock of the window goes on while nothing is answered.
+            (&[(PathDead, 0.6), (Receiver, 0.4)], [1.0, 1.0, 0.0], None),
+        ] {
+            let figures = of(shares, kernel);
+            assert_eq!(figures.limits_differ.as_deref(), differs, "{shares:?}");
+            let text = figures.to_string();
+            assert!(text.contains("by the kernel busy "), "{text}");
+            assert_eq!(text.contains("the two differ in"), differs.is_some(), "{text}");
+        }
+    }
+
     #[test]
     fn every_figure_names_what_it_comes_from() {
         assert_eq!(columns().len(), Figures::default().cells().count());
