@@ -61,6 +61,9 @@ pub struct Ended<'a> {
     pub row: &'a Row,
     /// What limited it, from beginning to end.
     pub limits: &'a Limits,
+    /// How long its other end's application was behind with reading, where that end is in the
+    /// recording too.
+    pub peer_behind_ns: Option<u64>,
     /// CLOCK_MONOTONIC of its beginning (of what was seen of it).
     pub begin_ns: u64,
     /// CLOCK_MONOTONIC of its end, or of the recording's.

@@ -349,6 +349,17 @@ impl Stream {
         }
     }
 
+    /// SO_MAX_PACING_RATE, in octets a second.
+    pub fn pace(&self, rate: u32) {
+        set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &rate.to_ne_bytes());
+    }
+
+    /// TCP_USER_TIMEOUT: so long may data stay without an acknowledgment.
+    pub fn user_timeout(&self, milliseconds: u32) {
+        let option = libc::TCP_USER_TIMEOUT;
+        set(self.0.as_raw_fd(), libc::IPPROTO_TCP, option, &milliseconds.to_ne_bytes());
+    }
+
     /// Sets SO_MARK.
     pub fn set_mark(&self, mark: libc::c_int) {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
