@@ -57,7 +57,7 @@ man: ## man pages of both programs, from their flags, into target/man
 golden: ## renew the expected tables of the golden tests, on purpose
 	BLESS=1 $(CARGO) test --no-default-features --test golden
 
-guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12
+guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNEL=newest
 	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
 
 coverage: ## renew docs/coverage.md from what the guests' kernels say

@@ -147,6 +147,12 @@ static __always_inline u8 socket_options(const struct tcp_sock *tp)
 	return options;
 }
 
+/* TCPI_ECN_MODE_*: the two bits of the mode (TCP_ECN_MODE_ANY), side by side. */
+static __always_inline u8 socket_ecn_mode(const struct tcp_sock *tp)
+{
+	return (tp->ecn_flags & TCP_ECN_OK ? 1 : 0) | (tp->ecn_flags & TCP_ECN_MODE_ACCECN ? 2 : 0);
+}
+
 static __always_inline u8 socket_wscale(const struct tcp_sock *tp, bool snd)
 {
 	if (!BPF_CORE_READ_BITFIELD(tp, rx_opt.wscale_ok))

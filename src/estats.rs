@@ -8,6 +8,7 @@
 mod bits;
 mod impossible;
 mod output;
+mod peers;
 mod plan;
 mod rules;
 mod silent;
@@ -25,6 +26,7 @@ use crate::replay::order::Consumer;
 use crate::schema::{Hook, Op, Var};
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Snapshot};
 
+use peers::{Peer, Peers};
 use silent::Heard;
 
 pub use bits::Bits;
@@ -109,6 +111,11 @@ impl Connection {
         self.begin != Begin::Open
     }
 
+    fn ends_of(&self) -> Option<peers::Ends> {
+        let known = self.flow.lifecycle()?;
+        peers::ends_of(&self.slot, known.local_port, known.remote_port)
+    }
+
     /// Records lost on any CPU up to now, and those of its own that are known to be missing.
     fn lost(&self, ledger: &Ledger, of: Of, now_ns: u64) -> u64 {
         // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
@@ -169,6 +176,7 @@ pub struct Engine<'a, O> {
     keys: FxHashMap<Key, u32>,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
+    peers: Peers,
     /// Time of the total order: the latest record applied.
     now_ns: u64,
     /// The latest time the recording is known to have reached.
@@ -194,6 +202,7 @@ impl<'a, O: Output> Engine<'a, O> {
             keys: FxHashMap::default(),
             connections: Vec::new(),
             free: Vec::new(),
+            peers: Peers::default(),
             now_ns: 0,
             reached_ns: 0,
             closing: Vec::new(),
@@ -269,15 +278,18 @@ impl<'a, O: Output> Engine<'a, O> {
         self.output.packets(conn_id, account, lost)
     }
 
-    /// A snapshot of a socket, which changes nothing: it is passed on with its connection.
+    /// A snapshot of a socket, which changes no value: it is passed on with its connection.
     ///
     /// # Errors
     /// The output's.
     pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), O::Error> {
         let index = self.keys.get(&(snapshot.header.cookie, snapshot.header.generation));
         let connection = index
-            .and_then(|&index| self.connections.get(index as usize)?.as_ref())
-            .map(|connection| (connection.conn_id, connection.seen_begin_ns()));
+            .and_then(|&index| self.connections.get_mut(index as usize)?.as_mut())
+            .map(|connection| {
+                connection.limits.account(&snapshot.values);
+                (connection.conn_id, connection.seen_begin_ns())
+            });
         self.output.polled(&Polled { connection, snapshot })
     }
 
@@ -340,6 +352,7 @@ impl<'a, O: Output> Engine<'a, O> {
         let begin_ns = connection.begin_ns();
         let end_ns = closing.at_ns.max(begin_ns);
         connection.limits.end(end_ns, &|var| connection.slot.get(var));
+        let peer_behind_ns = self.part(&connection);
         let lost_records = connection.lost(self.ledger, self.losses, end_ns);
         let mut context = connection.context(self.plan, self.ledger, self.losses, end_ns);
         let mut row = self.plan.final_row(&connection.slot, &mut context);
@@ -368,6 +381,7 @@ impl<'a, O: Output> Engine<'a, O> {
             flow: &connection.flow,
             row: &row,
             limits: &connection.limits,
+            peer_behind_ns,
             begin_ns,
             end_ns,
             begun_before: connection.begun_before(),
@@ -378,6 +392,22 @@ impl<'a, O: Output> Engine<'a, O> {
             lossy: context.lossy,
             silent: context.silent,
         })
+    }
+
+    /// The end of a connection, for the other end's row; what the other end says for this one's.
+    fn part(&mut self, connection: &Connection) -> Option<u64> {
+        let ends = connection.ends_of()?;
+        let behind_ns = match self.peers.of(ends) {
+            Some(Peer::Live(index)) => self.connections.get(index as usize)?.as_ref().map(|peer| {
+                let mut limits = peer.limits;
+                limits.read_until(peer.last_ns.max(connection.last_ns));
+                limits.reader_behind_ns()
+            }),
+            Some(Peer::Over(behind_ns)) => Some(behind_ns),
+            None => None,
+        };
+        self.peers.over(ends, connection.limits.reader_behind_ns());
+        behind_ns
     }
 
     /// Samples what changed up to the point of the grid that was reached.
@@ -577,11 +607,14 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let record = Record {
             ts_ns: header.ts_ns,
             received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
-            sent: header.hook == Hook::Egress || header.hook == Hook::WriteXmit,
-            queue_read: touched.has(Var::CurAppWQueue),
             slow_read: self.plan.reads_slow(&touched),
         };
         connection.limits.record(&record, &|var| connection.slot.get(var));
+        if (touched.has(Var::SndInitial) || touched.has(Var::RecInitial))
+            && let Some(ends) = connection.ends_of()
+        {
+            self.peers.live(ends, index);
+        }
         if header.hook == Hook::Destroy {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
             if connection.ends.is_none() && !is_counted(connection.first_ns) {
@@ -623,6 +656,9 @@ impl<O: Output> Consumer for Engine<'_, O> {
         if record.established != 0 && ended_after.is_none() {
             self.plan.established(&mut connection.slot, header.ts_ns);
             connection.limits.establish(header.ts_ns);
+            if let Some(ends) = connection.ends_of() {
+                self.peers.live(ends, index);
+            }
         }
         if let Some(ended_after) = ended_after {
             self.close(index, Closing { at_ns: header.ts_ns, ended_after, gone: false });

@@ -1,11 +1,12 @@
 //! Captures made by others become recordings with packets only.
 //!
 //! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds out which end
-//! the recording is of, [`copies`] what the capture has twice, and [`places`] which interfaces belong
-//! together. The file is read twice, first for all this and its times, so that every row says at once
+//! the recording is of, [`copies`] what the capture has twice, [`checksum`] what was damaged on the
+//! way, and [`places`] which interfaces belong together. The file is read twice, first for all this and its times, so that every row says at once
 //! which way its packet went. Nothing is matched or counted per connection here: that
 //! is replay's work ([`crate::packets`]), as with any recording.
 
+mod checksum;
 mod container;
 mod copies;
 mod ends;
@@ -32,8 +33,9 @@ use crate::wire::{Direction, Packet};
 pub use ends::Prefix;
 pub use link::names::link_type as link_type_name;
 
+use checksum::Checksums;
 use container::Capture;
-use copies::Copies;
+use copies::{Copies, Likeness};
 use ends::Ends;
 use link::Look;
 use source::Source;
@@ -122,6 +124,7 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
         if let Ok(found) = link::digest(frame, all) {
             let packet = found.packet;
             survey.see(&packet);
+            survey.checksums.see(&packet, found.fits);
             first_ns = first_ns.min(packet.ts_ns);
             last_ns = last_ns.max(packet.ts_ns);
         }
@@ -130,7 +133,7 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
     let first_ns = first_ns.min(last_ns);
     let ends = survey.ends.ends(&options.local);
     let places = survey.places.places(&capture.interfaces, &survey.copies);
-    let copies = survey.copies.copies();
+    let (copies, checksums) = (survey.copies.copies(), survey.checksums);
     let manifest = Manifest {
         recording: identity(&source, options)?,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -149,7 +152,7 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
     let import = described(path, &capture, &ends, places);
     let manifest = Manifest { import: Some(import.clone()), ..manifest };
     let writer = RecordingWriter::create(dir, &manifest, WriterOptions::default())?;
-    Importer { writer, ends, copies, manifest, import, first_ns, last_ns, look }
+    Importer { writer, ends, copies, checksums, manifest, import, first_ns, last_ns, look }
         .run(&source, &options.read)
 }
 
@@ -159,6 +162,7 @@ struct Survey {
     ends: ends::Survey,
     copies: copies::Survey,
     places: places::Survey,
+    checksums: Checksums,
 }
 
 impl Survey {
@@ -173,6 +177,7 @@ struct Importer {
     writer: RecordingWriter,
     ends: Ends,
     copies: Copies,
+    checksums: Checksums,
     manifest: Manifest,
     import: Import,
     first_ns: u64,
@@ -190,14 +195,15 @@ impl Importer {
         let (mut seq, mut out_of_order, mut of_recorded_end) = (0, 0, 0);
         let (mut reached, mut marked) = (first_ns, first_ns);
         let (writer, ends, copies) = (&mut self.writer, &self.ends, &mut self.copies);
-        let import = &mut self.import;
+        let (import, checksums) = (&mut self.import, &self.checksums);
         let capture = container::read(source, &mut |frame| {
             read.fetch_add(1, Ordering::Relaxed);
-            let found = match link::digest(frame, Look { payload: usize::MAX, ..look }) {
-                Ok(found) if copies.is_copy(&found.packet) => Err(COPY.to_owned()),
-                other => other,
-            };
-            let link::Digest { mut packet, within, tunnel } = match found {
+            let found = link::digest(frame, Look { payload: usize::MAX, ..look });
+            let found = found.and_then(|found| match copies.see(&found.packet) {
+                Some(Likeness::Same) => Err(COPY.to_owned()),
+                other => Ok((found, other.is_some())),
+            });
+            let (link::Digest { mut packet, within, tunnel, fits }, is_copy) = match found {
                 Ok(found) => found,
                 Err(reason) => {
                     *import.left_out.entry(reason).or_default() += 1;
@@ -210,6 +216,8 @@ impl Importer {
             if let Some(name) = tunnel {
                 *import.tunnels.entry(name).or_default() += 1;
             }
+            packet.wrong_checksum = checksums.wrong(&packet, fits);
+            packet.is_copy = is_copy;
             packet.keep_payload(look.payload);
             packet.seq = seq;
             packet.direction = ends.direction(&packet);

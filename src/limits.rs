@@ -1,19 +1,34 @@
 //! Why a connection was not faster: what limited its sender, and for how long, and how long it
-//! repaired losses. Pure: fed the values in force after each record.
+//! repaired losses. Pure: fed the values in force after each record, and the kernel's accounts.
 //!
-//! The kernel's transmit loop says why it stopped (Limstate), but its "sender" covers two things that
-//! a person must tell apart: an application that has written nothing (CurAppWQueue is 0), and data
-//! that the stack holds back (Nagle's algorithm, the device's queue, TSO deferral). CurAppWQueue is
-//! read at most every millisecond, so at the beginning of such a stretch, and after each segment sent
-//! in it, it may be older than that; the next reading decides what was before it.
+//! What is counted is what the sender waited for ([`State`], in `limits/state.rs`); of these a row
+//! makes causes ([`Limit`]), with what is known when the connection is over: whether the application
+//! set the pace itself, how long the send buffer was full, how slow the peer's application read.
 //!
-//! A log without Limstate has the gauges that decide it, as they are before each received segment:
-//! the state in which the transmit loop before left the socket. So a reading decides the time back to
-//! the record before. What waits for the pacing timer is not known there.
+//! With the transmit loop's hooks Limstate is in force from the loop on ([`Basis::Loop`]). Elsewhere
+//! it is found before each received segment, by the loop's own tests on what the loop left
+//! ([`Basis::Segment`]), so it is of the time before that segment. A log without Limstate has the
+//! gauges that these tests read ([`Basis::Gauges`]).
+//!
+//! Time is counted in three steps. It is undecided until a received segment (or something that
+//! leaves no doubt) says what was waited for; decided, until data is acknowledged; then it is final.
+//! For only then is it known that no timeouts followed each other, which makes all of it the path's.
+
+mod buffer;
+mod cause;
+mod reader;
+mod state;
 
 use std::ops::RangeInclusive;
 
-use crate::schema::Var;
+use crate::schema::{SocketField, Var};
+use crate::wire::SocketValues;
+
+use buffer::Buffer;
+pub use cause::Limit;
+use reader::Reader;
+use state::Gauges;
+pub use state::{GAUGES, State};
 
 /// RFC 4898 numbers of the states that follow the handshake, established to closing.
 const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
@@ -22,53 +37,17 @@ const DATA_RECOVERY: u64 = 3;
 /// The slow values are read this often unless `--resolution` says otherwise. Readings closer
 /// together than that may be older than the record that they stand in.
 const RESOLUTION_NS: u64 = 1_000_000;
-
-/// What keeps the sender from sending more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Limit {
-    /// The connection is not established yet.
-    Startup,
-    /// The application has written nothing that waits.
-    Application,
-    /// Data waits, and the host's stack holds it back.
-    Sender,
-    /// The congestion window is full.
-    Congestion,
-    /// The receiver's window is full.
-    Receiver,
-    /// The pacing timer.
-    Pacing,
-}
-
-impl Limit {
-    /// All, in the order in which tables and pages show them.
-    pub const ALL: [Self; 6] = [
-        Self::Startup,
-        Self::Application,
-        Self::Sender,
-        Self::Congestion,
-        Self::Receiver,
-        Self::Pacing,
-    ];
-
-    /// The word in the tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Startup => "startup",
-            Self::Application => "application",
-            Self::Sender => "sender",
-            Self::Congestion => "congestion",
-            Self::Receiver => "receiver",
-            Self::Pacing => "pacing",
-        }
-    }
-}
+/// So many timeouts in a row, of the same data, are a path that carries nothing: what the first one
+/// sent again was not answered either. A single one repairs a loss.
+const DEAD_AFTER: u64 = 2;
 
 /// Where the times come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// Limstate, which the log has.
-    Limstate,
+    /// Limstate, set at the end of each transmit loop.
+    Loop,
+    /// Limstate, found before each received segment.
+    Segment,
     /// The gauges that decide it.
     Gauges,
 }
@@ -80,42 +59,77 @@ pub struct Record {
     pub ts_ns: u64,
     /// A received segment, before it is processed.
     pub received: bool,
-    /// A segment on its way out, or a transmit loop: the queue may have been emptied since it was
-    /// read.
-    pub sent: bool,
-    /// It had an operation on CurAppWQueue.
-    pub queue_read: bool,
     /// It had an operation on a value that is read at most every [`RESOLUTION_NS`].
     pub slow_read: bool,
 }
+
+/// Nanoseconds by [`State`].
+pub type Times = [u64; State::ALL.len()];
 
 /// Times of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     basis: Basis,
-    /// Nanoseconds by [`Limit`].
-    ns: [u64; Limit::ALL.len()],
-    /// Everything before is in `ns`; none before the first value.
-    since_ns: Option<u64>,
-    limit: Option<Limit>,
-    /// The sender's state began, or it sent, and CurAppWQueue was not read since.
-    undecided: bool,
+    /// Final, up to `final_ns`.
+    ns: Times,
+    final_ns: Option<u64>,
+    /// Decided, from there up to `decided_ns`.
+    held: Times,
+    decided_ns: Option<u64>,
+    /// As last decided.
+    state: Option<State>,
+    /// What the queue said before a received segment, for a time in which it was not read.
+    settled: Option<State>,
+    /// In force since the record before.
+    limstate: Option<u64>,
+    /// When the slow values were last read.
+    slow_ns: Option<u64>,
     established: bool,
+    una: Option<u64>,
+    /// The most timeouts in a row since data was last acknowledged.
+    timeouts: u64,
+    buffer: Buffer,
+    account: Account,
+    reader: Reader,
     recoveries: u64,
     recovery_ns: u64,
     recovery_since: Option<u64>,
 }
 
+/// What the kernel's accounts of the socket say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// tcpi_sndbuf_limited of the first account, or 0 at the connection's beginning; microseconds.
+    sndbuf_from_us: Option<u64>,
+    sndbuf_us: Option<u64>,
+    /// What the send buffer may hold, at most (skmem_sndbuf): it only grows.
+    sndbuf: Option<u64>,
+    /// Whether the application's own pace was in force at the last account.
+    capped: Option<bool>,
+    /// Of the time that was paced, up to the last account, what that pace took.
+    capped_ns: u64,
+    paced_ns: u64,
+}
+
 impl Limits {
     /// Of a connection of which nothing was seen.
-    pub const fn new(basis: Basis) -> Self {
+    pub fn new(basis: Basis) -> Self {
         Self {
             basis,
-            ns: [0; Limit::ALL.len()],
-            since_ns: None,
-            limit: None,
-            undecided: false,
+            ns: Times::default(),
+            final_ns: None,
+            held: Times::default(),
+            decided_ns: None,
+            state: None,
+            settled: None,
+            limstate: None,
+            slow_ns: None,
             established: false,
+            una: None,
+            timeouts: 0,
+            buffer: Buffer::new(),
+            account: Account::default(),
+            reader: Reader::default(),
             recoveries: 0,
             recovery_ns: 0,
             recovery_since: None,
@@ -124,9 +138,10 @@ impl Limits {
 
     /// The connection begins, and is not established. Not called where the beginning was not seen.
     pub fn begin(&mut self, ts_ns: u64) {
-        if self.since_ns.is_none() && !self.established {
-            self.since_ns = Some(ts_ns);
-            self.limit = Some(Limit::Startup);
+        self.account.sndbuf_from_us.get_or_insert(0);
+        if self.decided_ns.is_none() && !self.established {
+            (self.decided_ns, self.final_ns) = (Some(ts_ns), Some(ts_ns));
+            self.state = Some(State::Startup);
         }
     }
 
@@ -136,10 +151,11 @@ impl Limits {
             return;
         }
         self.established = true;
-        if self.limit == Some(Limit::Startup) {
-            self.count(ts_ns);
+        if self.state == Some(State::Startup) {
+            self.decide(ts_ns, State::Startup);
+            self.settle();
             // Until something says more: it has sent nothing.
-            self.limit = Some(Limit::Application);
+            self.state = Some(State::Idle);
         }
     }
 
@@ -150,11 +166,10 @@ impl Limits {
             self.establish(ts_ns);
         }
         self.recovery(ts_ns, values(Var::InRecovery) == Some(DATA_RECOVERY));
-        match self.basis {
-            Basis::Limstate => self.limstate(record, values),
-            Basis::Gauges if self.limit != Some(Limit::Startup) => self.gauges(record, values),
-            Basis::Gauges => {}
+        if self.state != Some(State::Startup) {
+            self.waits(record, values);
         }
+        self.limstate = values(Var::Limstate);
     }
 
     fn recovery(&mut self, ts_ns: u64, recovering: bool) {
@@ -171,80 +186,191 @@ impl Limits {
         }
     }
 
-    fn limstate(&mut self, record: &Record, values: &impl Fn(Var) -> Option<u64>) {
-        let queue = values(Var::CurAppWQueue);
-        let limit = match values(Var::Limstate) {
-            Some(0) if queue == Some(0) => Limit::Application,
-            Some(0 | 4) => Limit::Sender,
-            Some(1) => Limit::Congestion,
-            Some(2) => Limit::Receiver,
-            Some(3) => Limit::Startup,
-            Some(5) => Limit::Pacing,
-            Some(_) | None => return,
-        };
-        // TSO deferral needs data that waits; only "sender" leaves it open.
-        let open = values(Var::Limstate) == Some(0);
-        // In the middle of a loop the segment on its way out still counts as waiting.
-        let settled = record.queue_read && !record.sent;
-        if self.undecided && open {
-            if !settled && limit == Limit::Sender {
-                return;
-            }
-            self.limit = Some(limit);
+    /// What the sender waited for until this record.
+    fn waits(&mut self, record: &Record, values: &impl Fn(Var) -> Option<u64>) {
+        let Record { ts_ns, .. } = *record;
+        let fresh = record.slow_read
+            || self.slow_ns.is_none_or(|read| ts_ns.saturating_sub(read) >= RESOLUTION_NS);
+        if fresh {
+            self.slow_ns = Some(ts_ns);
         }
-        // A loop only takes from the queue: what was read as empty is.
-        let old = open && limit == Limit::Sender && !settled;
-        if self.limit != Some(limit) || self.undecided || (old && record.sent) {
-            self.count(record.ts_ns);
-            self.undecided = old;
-            self.limit = Some(limit);
+        let gauges = Gauges::of(values);
+        self.reader.record(ts_ns, fresh, values);
+        if self.decided_ns.is_none() {
+            // What was before the first value is not known, and no part of the whole.
+            let known = match self.basis {
+                Basis::Loop | Basis::Segment => values(Var::Limstate).is_some(),
+                Basis::Gauges => gauges.by_tests().is_some(),
+            };
+            if known {
+                (self.decided_ns, self.final_ns) = (Some(ts_ns), Some(ts_ns));
+                (self.una, self.state) = (values(Var::SndUna), gauges.by_tests());
+                self.settled = gauges.of_queue();
+                if values(Var::Limstate) == Some(state::STARTUP) && !self.established {
+                    self.state = Some(State::Startup);
+                }
+            }
+            return;
+        }
+        self.acknowledged(values);
+        let at_rest = fresh && gauges.is_at_rest();
+        if let Some(octets) = gauges.in_buffer().filter(|_| fresh) {
+            self.buffer.holds(octets);
+        }
+        // A loop only takes from the queue, and counts the segment on its way out as waiting: what
+        // was read before a segment came is what the loop before has left.
+        let state = if record.received {
+            if fresh {
+                self.settled = gauges.of_queue().or(self.settled);
+            }
+            self.before_segment(&gauges, fresh, values(Var::Limstate))
+        } else if at_rest && self.may_rest() {
+            Some(self.at_rest(&gauges))
+        } else {
+            self.after_loop(&gauges, values(Var::Limstate))
+        };
+        if let Some(state) = state {
+            self.decide(ts_ns, state);
+        }
+        if at_rest {
+            self.settle();
         }
     }
 
-    fn gauges(&mut self, record: &Record, values: &impl Fn(Var) -> Option<u64>) {
-        let fresh = self.since_ns.is_none_or(|s| record.ts_ns.saturating_sub(s) >= RESOLUTION_NS);
-        if !record.received {
-            // In the middle of what sends: the reading before tells of the time before.
-            self.count(record.ts_ns);
-            // Of one that was open before, the baseline is the first word.
-            self.limit = self.limit.or_else(|| by_gauges(values));
-        } else if record.slow_read || fresh {
-            let limit = by_gauges(values);
-            if self.since_ns.is_some() {
-                self.limit = limit.or(self.limit);
-            }
-            self.count(record.ts_ns);
-            self.limit = limit.or(self.limit);
+    /// New data has been acknowledged: what was decided before this record is final.
+    fn acknowledged(&mut self, values: &impl Fn(Var) -> Option<u64>) {
+        let una = values(Var::SndUna);
+        let timeouts = values(Var::CurTimeoutCount).unwrap_or(0);
+        if una != self.una || (self.timeouts > 0 && timeouts == 0) {
+            self.una = una;
+            self.settle();
         }
+        self.timeouts = self.timeouts.max(timeouts);
+    }
+
+    /// What was waited for, as a segment that has just come finds it.
+    fn before_segment(&self, gauges: &Gauges, fresh: bool, now: Option<u64>) -> Option<State> {
+        let limstate = match self.basis {
+            Basis::Loop => self.limstate,
+            Basis::Segment => now,
+            Basis::Gauges if fresh => return gauges.by_tests().or(self.state),
+            Basis::Gauges => return self.state,
+        };
+        let of_queue = if fresh { gauges.of_queue() } else { self.settled };
+        state::of_limstate(limstate?, gauges, of_queue)
+    }
+
+    /// Nothing is under way at a record that is no received segment, and no loop has given a reason.
+    fn may_rest(&self) -> bool {
+        match self.basis {
+            Basis::Loop => matches!(self.limstate, None | Some(state::SENDER | state::STARTUP)),
+            Basis::Segment | Basis::Gauges => true,
+        }
+    }
+
+    /// What was waited for until then. At a slow pace all that was sent may be acknowledged before
+    /// the timer lets more go.
+    fn at_rest(&self, gauges: &Gauges) -> State {
+        let waited = matches!(self.settled, Some(State::Host | State::Nagle));
+        match gauges.at_rest() {
+            State::Idle if self.state == Some(State::Paced) && waited => State::Paced,
+            state => state,
+        }
+    }
+
+    /// What the loop before has left leaves no doubt, or another loop has changed it.
+    fn after_loop(&self, gauges: &Gauges, now: Option<u64>) -> Option<State> {
+        if self.basis != Basis::Loop {
+            return None;
+        }
+        match self.limstate? {
+            state::SENDER | state::STARTUP if now == self.limstate => None,
+            limstate => state::of_limstate(limstate, gauges, self.settled.or(Some(State::Idle))),
+        }
+    }
+
+    /// Decides all time up to this.
+    fn decide(&mut self, ts_ns: u64, state: State) {
+        if let Some(since) = self.decided_ns {
+            let ns = ts_ns.saturating_sub(since);
+            self.held[state as usize] += ns;
+            if state == State::Waiting {
+                self.buffer.waited(ns);
+            }
+            self.decided_ns = Some(ts_ns.max(since));
+        }
+        self.state = Some(state);
+    }
+
+    /// What is decided is final: of the path, if timeouts followed each other in it.
+    fn settle(&mut self) {
+        if self.timeouts >= DEAD_AFTER {
+            self.ns[State::PathDead as usize] += self.held.iter().sum::<u64>();
+        } else {
+            self.ns.iter_mut().zip(self.held).for_each(|(ns, held)| *ns += held);
+        }
+        self.held = Times::default();
+        self.final_ns = self.decided_ns;
+        self.timeouts = 0;
+    }
+
+    /// The kernel's account of the socket at this time.
+    pub fn account(&mut self, values: &SocketValues) {
+        let paced_ns = self.total(State::Paced);
+        let account = &mut self.account;
+        if let Some(us) = values.get(SocketField::tcpi_sndbuf_limited) {
+            account.sndbuf_from_us.get_or_insert(us);
+            account.sndbuf_us = Some(us);
+        }
+        account.sndbuf = account.sndbuf.max(values.get(SocketField::skmem_sndbuf));
+        // The pace in force is the least of the congestion control's and the application's
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL is no limit.
+        let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
+            values.get(SocketField::tcpi_pacing_rate).is_some_and(|rate| rate >= cap)
+        });
+        if capped {
+            account.capped_ns += paced_ns.saturating_sub(account.paced_ns);
+        }
+        account.paced_ns = paced_ns;
+        account.capped = Some(capped);
     }
 
     /// The connection is over, with these final values.
     pub fn end(&mut self, ts_ns: u64, values: &impl Fn(Var) -> Option<u64>) {
-        if self.basis == Basis::Gauges && self.limit != Some(Limit::Startup) {
-            self.limit = by_gauges(values).or(self.limit);
+        if self.state != Some(State::Startup) && self.decided_ns.is_some() {
+            self.acknowledged(values);
+            let gauges = Gauges::of(values);
+            // Without the loop's hooks Limstate is as old as the last segment.
+            let state = match gauges.of_queue() {
+                Some(state @ (State::Idle | State::Waiting)) if self.basis == Basis::Segment => {
+                    Some(state)
+                }
+                _ => self.before_segment(&gauges, true, values(Var::Limstate)),
+            };
+            self.state = state.or(self.state);
         }
-        self.count(ts_ns);
+        if let Some(state) = self.state {
+            self.decide(ts_ns, state);
+        }
+        self.settle();
+        self.read_until(ts_ns);
         if let Some(since) = self.recovery_since.take() {
             self.recovery_ns += ts_ns.saturating_sub(since);
         }
     }
 
-    /// Counts the time up to now for the limit in force.
-    fn count(&mut self, ts_ns: u64) {
-        let since = self.since_ns.replace(ts_ns.max(self.since_ns.unwrap_or(0)));
-        if let (Some(since), Some(limit)) = (since, self.limit) {
-            self.ns[limit as usize] += ts_ns.saturating_sub(since);
-        }
+    fn total(&self, state: State) -> u64 {
+        self.ns[state as usize] + self.held[state as usize]
     }
 
-    /// Nanoseconds counted so far, by [`Limit`]; those up to [`Limits::counted_until`].
-    pub const fn ns(&self) -> &[u64; Limit::ALL.len()] {
+    /// Final nanoseconds, by what was waited for; those up to [`Limits::counted_until`].
+    pub const fn ns(&self) -> &Times {
         &self.ns
     }
 
-    /// Everything before this time is counted.
+    /// Everything before this time is final.
     pub const fn counted_until(&self) -> Option<u64> {
-        self.since_ns
+        self.final_ns
     }
 
     /// Whether so long a life is counted, to a hundredth or the kernel's millisecond: the first words
@@ -255,36 +381,82 @@ impl Limits {
         missing <= RESOLUTION_NS || missing <= life_ns / 100
     }
 
-    /// The share of the counted time; none if nothing was, or if the log cannot tell.
-    pub fn share(&self, limit: Limit, known: &impl Fn(Var) -> bool) -> Option<f64> {
-        let total: u64 = self.ns.iter().sum();
-        let tells = match (self.basis, limit) {
-            (_, Limit::Startup) => true,
-            // Without the queue, "sender" cannot be taken apart.
-            (Basis::Limstate, Limit::Application | Limit::Sender) => known(Var::CurAppWQueue),
-            (Basis::Limstate, Limit::Congestion | Limit::Receiver | Limit::Pacing) => true,
-            (Basis::Gauges, Limit::Pacing) => false,
-            (
-                Basis::Gauges,
-                Limit::Application | Limit::Sender | Limit::Congestion | Limit::Receiver,
-            ) => GAUGES.iter().all(|&var| known(var)),
-        };
-        // A connection that never sent has decided nothing but its startup.
-        (total > 0 && tells).then(|| self.ns[limit as usize] as f64 / total as f64)
+    /// How long this end's own application was behind with reading: more was unread than the window
+    /// still offered.
+    pub const fn reader_behind_ns(&self) -> u64 {
+        self.reader.behind_ns()
     }
 
-    /// The limit with the largest share, of those that the log can tell.
-    pub fn largest(&self, known: &impl Fn(Var) -> bool) -> Option<Limit> {
-        // With only the handshake known, nothing is the largest.
-        self.share(Limit::Congestion, known)?;
-        let mut best = None;
-        for limit in Limit::ALL {
-            let share = self.share(limit, known);
-            if share.is_some() && best.is_none_or(|(_, most)| share > most) {
-                best = Some((limit, share));
+    /// Counts the same up to this time.
+    pub fn read_until(&mut self, ts_ns: u64) {
+        self.reader.until(ts_ns);
+    }
+
+    /// The causes of times by state: `ns` may be those of a part of the connection's life.
+    /// `reader_behind_ns` is the peer's, where it was recorded too.
+    pub fn causes(&self, ns: &Times, reader_behind_ns: Option<u64>) -> [f64; Limit::ALL.len()] {
+        let of = |state: State| ns[state as usize] as f64;
+        // Of the whole life the parts are known; within a part of it they are taken as even.
+        let part = |part: u64, state: State| match self.total(state) {
+            0 => 0.0,
+            whole => part.min(whole) as f64 / whole as f64 * of(state),
+        };
+        let send_buffer = part(self.sndbuf_ns().unwrap_or(0), State::Waiting);
+        let app_rate = part(self.capped_ns(), State::Paced);
+        let receiver_app = part(reader_behind_ns.unwrap_or(0), State::Receiver);
+        Limit::ALL.map(|limit| match limit {
+            Limit::Startup => of(State::Startup),
+            Limit::Application => of(State::Idle) + of(State::Waiting) - send_buffer,
+            Limit::SendBuffer => send_buffer,
+            Limit::Nagle => of(State::Nagle),
+            Limit::AppRate => app_rate,
+            Limit::CcRate => of(State::Paced) - app_rate,
+            Limit::Network => of(State::Network),
+            Limit::Receiver => of(State::Receiver) - receiver_app,
+            Limit::ReceiverApp => receiver_app,
+            Limit::Host => of(State::Host),
+            Limit::PathDead => of(State::PathDead),
+        })
+    }
+
+    /// How long the application waited for room: by the kernel's clock, or by how full the buffer was.
+    fn sndbuf_ns(&self) -> Option<u64> {
+        let account = &self.account;
+        let clock = account.sndbuf_us.zip(account.sndbuf_from_us);
+        let clock = clock.map(|(us, from)| us.saturating_sub(from).saturating_mul(1_000));
+        let full = account.sndbuf.map(|sndbuf| self.buffer.full_ns(sndbuf));
+        clock.max(full)
+    }
+
+    fn capped_ns(&self) -> u64 {
+        let since = self.total(State::Paced).saturating_sub(self.account.paced_ns);
+        let last = if self.account.capped == Some(true) { since } else { 0 };
+        self.account.capped_ns + last
+    }
+
+    /// Whether the log can tell this cause from the one that it stands in else.
+    pub fn tells(&self, limit: Limit, peer_recorded: bool, known: &impl Fn(Var) -> bool) -> bool {
+        let decides = self.decides(known);
+        match limit {
+            Limit::Startup => true,
+            Limit::Application | Limit::Network | Limit::Receiver | Limit::Host => decides,
+            Limit::SendBuffer => decides && self.sndbuf_ns().is_some(),
+            Limit::Nagle => decides && known(Var::Nagle),
+            Limit::CcRate => decides && self.basis != Basis::Gauges,
+            Limit::AppRate => {
+                decides && self.basis != Basis::Gauges && self.account.capped.is_some()
             }
+            Limit::ReceiverApp => decides && peer_recorded,
+            Limit::PathDead => decides && known(Var::CurTimeoutCount),
         }
-        best.map(|(limit, _)| limit)
+    }
+
+    /// Whether anything but the startup is known.
+    fn decides(&self, known: &impl Fn(Var) -> bool) -> bool {
+        match self.basis {
+            Basis::Loop | Basis::Segment => known(Var::CurAppWQueue),
+            Basis::Gauges => GAUGES.iter().all(|&var| known(var)),
+        }
     }
 
     /// Stays in recovery so far.
@@ -303,143 +475,5 @@ impl Limits {
     }
 }
 
-/// What decides without Limstate.
-pub const GAUGES: [Var; 6] = [
-    Var::CurAppWQueue,
-    Var::PipeSize,
-    Var::CurCwnd,
-    Var::CurRetxQueue,
-    Var::CurRwinRcvd,
-    Var::CurMSS,
-];
-
-/// The tests of tcp_write_xmit(), in its order, as far as the gauges can repeat them.
-fn by_gauges(values: &impl Fn(Var) -> Option<u64>) -> Option<Limit> {
-    let [queue, pipe, cwnd, unacknowledged, window, mss] = GAUGES.map(values);
-    let (queue, pipe, cwnd) = (queue?, pipe?, cwnd?);
-    let (unacknowledged, window, mss) = (unacknowledged?, window?, mss?);
-    Some(if queue == 0 {
-        Limit::Application
-    } else if pipe >= cwnd {
-        Limit::Congestion
-    } else if unacknowledged + queue.min(mss) > window {
-        Limit::Receiver
-    } else {
-        Limit::Sender
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    fn record(ms: u64) -> Record {
-        Record { ts_ns: ms * MS, received: false, sent: false, queue_read: false, slow_read: false }
-    }
-
-    fn milliseconds(limits: &Limits) -> [u64; 6] {
-        limits.ns().map(|ns| ns / MS)
-    }
-
-    fn with(state: u64, queue: u64) -> impl Fn(Var) -> Option<u64> {
-        move |var| match var {
-            Var::Limstate => Some(state),
-            Var::CurAppWQueue => Some(queue),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn a_stretch_of_the_sender_is_decided_by_the_first_reading_of_the_queue_in_it() {
-        let mut limits = Limits::new(Basis::Limstate);
-        limits.begin(0);
-        limits.establish(10 * MS);
-        limits.record(&record(10), &with(1, 500));
-        // The loop that emptied the queue says "sender"; the queue as last read is not empty.
-        limits.record(&record(30), &with(0, 500));
-        limits.record(&Record { queue_read: true, ..record(50) }, &with(0, 0));
-        // Written, and held back: from its reading on.
-        limits.record(&Record { queue_read: true, ..record(90) }, &with(0, 7));
-        limits.end(95 * MS, &with(0, 7));
-        assert_eq!(milliseconds(&limits), [10, 60, 5, 20, 0, 0]);
-        let all = |_| true;
-        assert_eq!(limits.share(Limit::Application, &all), Some(60.0 / 95.0));
-        assert_eq!(limits.largest(&all), Some(Limit::Application));
-        assert_eq!(limits.share(Limit::Application, &|_| false), None);
-    }
-
-    #[test]
-    fn what_is_written_and_sent_at_once_does_not_wait() {
-        let mut limits = Limits::new(Basis::Limstate);
-        let read = |ms| Record { queue_read: true, ..record(ms) };
-        let sent = |ms| Record { sent: true, ..record(ms) };
-        limits.record(&read(10), &with(0, 0));
-        // Written, and sent within the millisecond; the next reading is that of the ACK.
-        limits.record(&read(30), &with(0, 500));
-        limits.record(&sent(31), &with(0, 500));
-        limits.record(&read(50), &with(0, 0));
-        // The same, read only while it is sent.
-        limits.record(&Record { queue_read: true, ..sent(60) }, &with(0, 9));
-        limits.record(&Record { queue_read: true, ..sent(61) }, &with(0, 8));
-        limits.record(&read(80), &with(0, 0));
-        limits.end(90 * MS, &with(0, 0));
-        assert_eq!(milliseconds(&limits), [0, 79, 1, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_stretch_without_a_reading_is_as_the_queue_was() {
-        let mut limits = Limits::new(Basis::Limstate);
-        limits.record(&record(10), &with(0, 500));
-        limits.record(&record(30), &with(5, 500));
-        limits.record(&record(40), &with(2, 500));
-        limits.record(&record(45), &with(4, 500));
-        limits.end(50 * MS, &with(4, 500));
-        assert_eq!(milliseconds(&limits), [0, 0, 25, 0, 5, 10]);
-        // What was before the first value is not known, and no part of the whole.
-        assert_eq!(limits.share(Limit::Sender, &|_| true), Some(25.0 / 40.0));
-        assert_eq!(limits.counted_until(), Some(50 * MS));
-    }
-
-    fn gauges(queue: u64, pipe: u64, unacknowledged: u64) -> impl Fn(Var) -> Option<u64> {
-        move |var| match var {
-            Var::CurAppWQueue => Some(queue),
-            Var::PipeSize => Some(pipe),
-            Var::CurCwnd => Some(10_000),
-            Var::CurRetxQueue => Some(unacknowledged),
-            Var::CurRwinRcvd => Some(60_000),
-            Var::CurMSS => Some(1_000),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn without_limstate_a_received_segment_tells_of_the_time_before_it() {
-        let mut limits = Limits::new(Basis::Gauges);
-        limits.begin(0);
-        limits.establish(10 * MS);
-        let received = |ms| Record { received: true, slow_read: true, ..record(ms) };
-        // Idle until the first write at 40 ms; then the window is full until the ACK at 60.
-        limits.record(&record(40), &gauges(5_000, 1_000, 1_000));
-        limits.record(&received(60), &gauges(5_000, 10_000, 10_000));
-        limits.record(&received(80), &gauges(5_000, 9_000, 59_500));
-        limits.record(&received(83), &gauges(5_000, 9_000, 9_000));
-        limits.end(90 * MS, &gauges(0, 0, 0));
-        assert_eq!(milliseconds(&limits), [10, 37, 3, 20, 20, 0]);
-        assert_eq!(limits.share(Limit::Pacing, &|_| true), None);
-    }
-
-    #[test]
-    fn recoveries_are_counted_and_timed() {
-        let mut limits = Limits::new(Basis::Limstate);
-        let state = |code| move |var| (var == Var::InRecovery).then_some(code);
-        for (ms, code) in [(1, 1), (5, 3), (7, 3), (9, 2), (20, 3)] {
-            limits.record(&record(ms), &state(code));
-        }
-        limits.end(21 * MS, &state(3));
-        assert_eq!((limits.recoveries(), limits.recovery_ns()), (2, 5 * MS));
-        // Nothing said what limited it.
-        assert_eq!(limits.share(Limit::Congestion, &|_| true), None);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 pub mod order;
 
 mod connection;
+mod counts;
 mod options;
 mod over;
 mod reassembly;
@@ -16,6 +17,7 @@ mod request;
 pub(crate) mod segment;
 mod state;
 
+pub use counts::PacketCounts;
 pub(crate) use segment::{after, before};
 
 use std::collections::VecDeque;
@@ -25,7 +27,7 @@ use rustc_hash::FxHashMap;
 
 use crate::replay::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Direction, Event, Header, Lifecycle, Packet, is_extension};
+use crate::wire::{Checksum, Direction, Event, Header, Lifecycle, Packet, is_extension};
 
 use connection::Connection;
 use over::Over;
@@ -58,31 +60,6 @@ struct Entry {
 
 /// How long what comes without a SYN is taken for a leftover: twice RFC 9293's segment lifetime.
 const LINGER_NS: u64 = 240_000_000_000;
-
-/// What the tracker noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PacketCounts {
-    /// Packets, all told.
-    pub packets: u64,
-    /// Of other protocols than TCP: no row of a connection.
-    pub other: u64,
-    /// TCP that is no whole header: later fragments, and headers that the capture has cut.
-    pub unreadable: u64,
-    /// TCP after the end of its connection: TIME-WAIT, resets of nothing.
-    pub after_end: u64,
-    /// Of these, packets of connections that went on after their reset, as their own end shows.
-    pub went_on: u64,
-    /// Packets that came too late to be put in order.
-    pub late: u64,
-    /// TCP whose header the capture has cut inside its options.
-    pub options_cut: u64,
-    /// Packets that must have been there but are not in the capture, at least.
-    pub missed: u64,
-    /// Packets that stand twice in the capture, or came twice.
-    pub twice: u64,
-    /// Connections of which neither end, or both, are the recorded one; their opener's is taken.
-    pub by_opener: u64,
-}
 
 /// Puts packets to connections, and feeds what follows to a consumer.
 ///
@@ -124,6 +101,11 @@ impl Tracker {
         };
         self.counts.options_cut += u64::from(segment.options.cut);
         self.forget_idle(consumer)?;
+        if packet.wrong_checksum.is_some() && !self.knows(packet) {
+            // Its addresses may be what was damaged: it begins nothing.
+            self.counts.wrong_checksum += 1;
+            return Ok(());
+        }
         let (tuple, out) = self.orient(packet, &segment);
         let index = self.entry(tuple);
         if let Some(entry) = &mut self.entries[index as usize] {
@@ -139,6 +121,9 @@ impl Tracker {
         };
         let own = packet.direction == Direction::Unknown && tuple.local == tuple.remote;
         let mut step = Step { tracker: self, consumer, index, header, late };
+        if let Some(which) = packet.wrong_checksum.filter(|_| !out) {
+            return step.damaged(&segment, which);
+        }
         if out {
             step.sent(&segment)?;
         }
@@ -174,13 +159,15 @@ impl Tracker {
         Ok(self.counts)
     }
 
+    /// Whether there were packets of its ends before.
+    fn knows(&self, packet: &Packet) -> bool {
+        let (sent, received) = tuples(packet);
+        self.keys.contains_key(&sent) || self.keys.contains_key(&received)
+    }
+
     /// The ends of a packet, and whether the local one sent it.
     fn orient(&mut self, packet: &Packet, segment: &Segment) -> (Tuple, bool) {
-        let src = (packet.src_addr, packet.src_port.unwrap_or(0));
-        let dst = (packet.dst_addr, packet.dst_port.unwrap_or(0));
-        let netns = packet.netns;
-        let sent = Tuple { netns, local: src, remote: dst };
-        let received = Tuple { netns, local: dst, remote: src };
+        let (sent, received) = tuples(packet);
         match packet.direction {
             Direction::Out => (sent, true),
             Direction::In => (received, false),
@@ -192,7 +179,7 @@ impl Tracker {
                 let opener_sent = match (segment.syn, segment.ack) {
                     (true, false) => true,
                     (true, true) => false,
-                    (false, _) => src.1 >= dst.1,
+                    (false, _) => sent.local.1 >= sent.remote.1,
                 };
                 if opener_sent { (sent, true) } else { (received, false) }
             }
@@ -244,6 +231,14 @@ impl Tracker {
         }
         Ok(())
     }
+}
+
+/// The ends, if the packet was sent by the local one, and if it was received.
+fn tuples(packet: &Packet) -> (Tuple, Tuple) {
+    let src = (packet.src_addr, packet.src_port.unwrap_or(0));
+    let dst = (packet.dst_addr, packet.dst_port.unwrap_or(0));
+    let netns = packet.netns;
+    (Tuple { netns, local: src, remote: dst }, Tuple { netns, local: dst, remote: src })
 }
 
 /// One packet on its way through an entry.
@@ -350,6 +345,15 @@ impl<C: Consumer> Step<'_, C> {
         self.flush()
     }
 
+    /// A segment that was received with a wrong checksum. Without a socket, nothing comes of it.
+    fn damaged(&mut self, s: &Segment, which: Checksum) -> Result<(), C::Error> {
+        self.tracker.counts.wrong_checksum += 1;
+        if let (Some((_, live)), Checksum::Tcp) = (&mut self.entry().live, which) {
+            live.received_damaged(s);
+        }
+        self.flush()
+    }
+
     /// The handshake that the peer began becomes a connection.
     fn accept(&mut self, by: &Segment, missed: u64) -> Result<(), C::Error> {
         let Some(request) = self.entry().request.take() else { return Ok(()) };
@@ -446,6 +450,7 @@ fn speak<C: Consumer>(
         consumer.missed(header, twice);
     }
     if !live.unread.is_empty() {
+        counts.unread += 1;
         consumer.unread(header, &live.unread);
         live.unread.clear();
     }

@@ -161,6 +161,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         lost_records: lost,
         discarded,
         silent: counts.silent,
+        lacking_packets: packets.map_or(0, |p| p.lacking()),
         format: format.name().to_owned(),
         digest: TablesManifest::digest(&files),
         files,

@@ -188,10 +188,16 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
             "limits_basis",
             "limited_startup",
             "limited_application",
-            "limited_sender",
-            "limited_congestion",
+            "limited_send_buffer",
+            "limited_nagle",
+            "limited_app_rate",
+            "limited_cc_rate",
+            "limited_network",
             "limited_receiver",
-            "limited_pacing",
+            "limited_receiver_app",
+            "limited_host",
+            "limited_path_dead",
+            "limits_differ",
             "busy_share",
             "rwnd_limited_share",
             "sndbuf_limited_share",
@@ -253,6 +259,7 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
         let shares = connections.floats(&format!("limited_{}", limit.name()));
         fill(all, shares, |l, v| l.why.limited[limit as usize] = v);
     }
+    fill(all, connections.texts("limits_differ"), |l, v| l.why.limits_differ = v);
     fill(all, connections.floats("busy_share"), |l, v| l.why.busy_share = v);
     fill(all, connections.floats("rwnd_limited_share"), |l, v| l.why.rwnd_limited_share = v);
     fill(all, connections.floats("sndbuf_limited_share"), |l, v| l.why.sndbuf_limited_share = v);

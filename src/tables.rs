@@ -32,7 +32,7 @@ use crate::rtt::aggregate::{self, Aggregator};
 use crate::schema::{Table, Var};
 
 pub use columns::{Bounds, ColumnKind, ColumnSpec};
-pub use figures::{FigureSource, Figures};
+pub use figures::{FigureSource, Figures, Shares};
 
 use columns::TableBuilder;
 use variables::VariableTable;
@@ -41,7 +41,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 6;
+pub const TABLES_VERSION: u32 = 7;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]

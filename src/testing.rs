@@ -93,6 +93,8 @@ pub fn datagram(ts_ns: u64) -> Packet {
         dst_port: Some(53),
         payload_len: 100,
         segments: 1,
+        wrong_checksum: None,
+        is_copy: false,
         header: vec![3, 0xe8, 0, 53, 0, 108, 0, 0],
         payload: Vec::new(),
     }

@@ -108,7 +108,9 @@ mod socket;
 
 pub use decode::{Record, WireError, decode};
 pub use ip::{HeaderError, is_extension};
-pub use packet::{DNS_PORT, Decoded, Direction, HEADER_MAX, Packet, decode_packet, known_header};
+pub use packet::{
+    Checksum, DNS_PORT, Decoded, Direction, HEADER_MAX, Packet, decode_packet, known_header,
+};
 pub use socket::{Snapshot, SocketValues, decode_snapshot, is_snapshot};
 
 /// A number of the network's byte order.

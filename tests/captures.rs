@@ -7,6 +7,8 @@ mod trust;
 
 #[path = "captures/copies.rs"]
 mod copies;
+#[path = "captures/damage.rs"]
+mod damage;
 #[path = "captures/layers.rs"]
 mod layers;
 #[path = "captures/options.rs"]

@@ -2,6 +2,10 @@
 //! means for the variables of its end.
 
 mod common;
+#[path = "packets/dropped.rs"]
+mod dropped;
+#[path = "packets/handshake.rs"]
+mod handshake;
 #[path = "packets/rare.rs"]
 mod rare;
 
@@ -10,7 +14,7 @@ use estats::estats::{Bits, Ended, Engine, Interval, Output, Plan, Polled, RuleOp
 use estats::packets::{PacketCounts, Tracker};
 use estats::replay::ledger::Ledger;
 use estats::schema::{Hook, Var};
-use estats::wire::{Direction, Packet};
+use estats::wire::{Checksum, Direction, Packet};
 
 const A: (&str, u16) = ("192.0.2.1", 40_000);
 const B: (&str, u16) = ("198.51.100.2", 80);
@@ -116,6 +120,8 @@ impl Script {
             dst_port: Some(tcp.dst.1),
             payload_len: tcp.payload as u32,
             segments: 1,
+            wrong_checksum: None,
+            is_copy: false,
             header: ip[20..20 + header].to_vec(),
             payload: Vec::new(),
         });
@@ -242,7 +248,6 @@ fn a_connection_the_peer_opened() {
         (Var::SegsOut, 1),
         (Var::SegsRetrans, 1),
         (Var::OctetsRetrans, 0),
-        (Var::ECN, 3),
         (Var::HCThruOctetsAcked, 1),
         (Var::HCThruOctetsReceived, 1),
         (Var::SndLimTimeStartup, 0),

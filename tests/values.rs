@@ -295,10 +295,8 @@ fn what_a_bounded_recording_removed_is_null() {
     let run = Changed::of("loss", options, |_, _| {});
     let whole = Changed::of("loss", WriterOptions::default(), |_, _| {});
     assert!(run.rows("ledger", &["kind"]).concat().contains(&"dropped".to_owned()));
-    let marks = run.rows(
-        "connections",
-        &["completeness", "limited_by", "limited_congestion", "recovery_share"],
-    );
+    let marks = run
+        .rows("connections", &["completeness", "limited_by", "limited_network", "recovery_share"]);
     assert_eq!(marks, [["lossy", "NULL", "NULL", "NULL"]; 2]);
     let unknown = ["MaxRwinSent", "MaxMSS", "MinMSS", "MaxRTT", "MinRTT", "MaxSsCwnd"];
     assert_eq!(run.rows("estats", &unknown), [["NULL"; 6]; 2]);

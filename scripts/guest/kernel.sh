@@ -1,7 +1,8 @@
 #!/bin/sh
-# kernel.sh SERIES: the directory of an unpacked Debian cloud kernel of that series (5.10, 6.1,
-# 6.12), fetched when it is not in the cache ($ESTATS_GUEST_CACHE, default target/guest). Remove
-# the cache to get a newer one.
+# kernel.sh SERIES: the directory of an unpacked Debian cloud kernel of that series (5.10, 6.18, ...),
+# fetched when it is not in the cache ($ESTATS_GUEST_CACHE, default target/guest). Of a series the
+# newest kernel is taken; `newest` is the newest kernel that Debian has of all. Remove the cache to get
+# a newer one.
 #
 # apt works on sources and lists of its own, signed by Debian's keyring, so the machine's sources
 # do not matter, nothing is installed, and root is not needed.
@@ -14,13 +15,12 @@ if [ -e "$home/ready" ]; then
 	echo "$home"
 	exit 0
 fi
+# Where Debian has it: a release with its security updates, or others whose packages run on it.
 case $series in
-5.10) suite=bullseye ;;
-6.1 | 6.12) suite=bookworm ;;
-*)
-	echo "kernel.sh: no Debian release is known to have Linux $series" >&2
-	exit 2
-	;;
+5.10) repositories="debian:bullseye debian-security:bullseye-security" ;;
+6.1 | 6.12) repositories="debian:bookworm debian-security:bookworm-security" ;;
+newest) repositories="debian:trixie-backports debian:forky" ;;
+*) repositories="debian:trixie debian:trixie-backports debian:forky" ;;
 esac
 PATH=$PATH:/usr/sbin:/sbin
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -29,7 +29,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	exit 2
 }
 
-apt=$cache/apt-$suite
+apt=$cache/apt-$(echo "$repositories" | tr " :" "+-")
 mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 ours() { # ours PROGRAM ARGUMENTS...: apt on our own lists
 	program=$1
@@ -39,9 +39,9 @@ ours() { # ours PROGRAM ARGUMENTS...: apt on our own lists
 		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
 		-o APT::Sandbox::User=root "$@"
 }
-update() { # update MIRROR: lists of the release and its security updates
-	for repository in "debian $suite" "debian-security $suite-security"; do
-		echo "deb [arch=amd64 signed-by=$keyring] http://$1/$repository main"
+update() { # update MIRROR: lists of the repositories
+	for repository in $repositories; do
+		echo "deb [arch=amd64 signed-by=$keyring] http://$1/${repository%:*} ${repository#*:} main"
 	done >"$apt/sources.list"
 	ours apt-get update -o APT::Update::Error-Mode=any >&2
 }
@@ -54,20 +54,31 @@ if ! update deb.debian.org; then
 	update archive.debian.org
 fi
 
-pattern="^linux-image-$(echo "$series" | sed 's/\./\\./')\..*cloud-amd64\$"
+if [ "$series" = newest ]; then
+	version="[0-9]+\\.[0-9]+"
+else
+	version=$(echo "$series" | sed 's/\./\\./')
+fi
+pattern="^linux-image-$version\\..*cloud-amd64\$"
 package=$(ours apt-cache search --names-only "$pattern" | cut -d' ' -f1 | sort -V | tail -n 1)
 [ -n "$package" ] || {
-	echo "kernel.sh: Debian $suite has no package like $pattern" >&2
+	echo "kernel.sh: there is no package like $pattern in $repositories" >&2
 	exit 2
 }
+# Since Linux 7.0 the package of this name has no files: those it depends on have the parts.
+release=${package#linux-image-}
+parts=$(ours apt-cache depends --important "$package" |
+	sed -n "s/^ *\(Pre\)\{0,1\}Depends: \(linux-[a-z]*-$(echo "$release" | sed 's/[.]/\\&/g')\)\$/\2/p")
 new=$home.new
 rm -rf "$new" "$home"
 mkdir -p "$new"
-(cd "$new" && ours apt-get download "$package" >&2)
-dpkg -x "$new"/*.deb "$new/root"
+# shellcheck disable=SC2086 # names without spaces
+(cd "$new" && ours apt-get download "$package" $parts >&2)
+for archive in "$new"/*.deb; do dpkg -x "$archive" "$new/root"; done
 rm "$new"/*.deb
-release=$(basename "$(echo "$new"/root/boot/vmlinuz-*)" | sed 's/^vmlinuz-//')
-mv "$new/root/boot/vmlinuz-$release" "$new/vmlinuz"
+image=$new/root/boot/vmlinuz-$release
+[ -e "$image" ] || image=$new/root/usr/lib/modules/$release/vmlinuz
+mv "$image" "$new/vmlinuz"
 # Where modules are found by modprobe -d, whichever side of the /usr merge the package is on.
 [ -d "$new/root/lib/modules" ] || ln -s usr/lib "$new/root/lib"
 depmod -b "$new/root" "$release"

@@ -3,7 +3,7 @@
 #
 #   scripts/guest/run.sh [OPTIONS] KERNEL COMMAND [ARGUMENT...]
 #
-#   KERNEL           5.10, 6.1 or 6.12: the newest Debian cloud kernel of that series
+#   KERNEL           5.10, 6.1, 6.12, 6.18 or another series: its newest Debian cloud kernel; or newest
 #   COMMAND          one word with spaces is a script for dash; else a program with its arguments
 #   --file PATH      also put this file or directory into the guest, at the same absolute path;
 #                    programs with their shared libraries (may be repeated)

@@ -187,6 +187,8 @@ pub struct Flow {
     pub closing: Option<Closing>,
     /// Packets that came too late to be put in order.
     pub late: u64,
+    /// Packets that stand twice in an imported capture, as it seems, and are counted twice.
+    pub copies: u64,
     /// Whether it was said of its packets which way they went; else the first end is a guess.
     pub directed: bool,
     /// The connection that it is.
@@ -250,6 +252,7 @@ impl Flow {
             reset: None,
             closing: None,
             late: 0,
+            copies: 0,
             directed: packet.direction != Direction::Unknown,
             owner: None,
             told: Told::default(),
@@ -379,6 +382,7 @@ impl Flow {
     pub(super) fn count(&mut self, packet: &Packet, forward: bool, wire: &Wire, late: bool) {
         self.last_ns = self.last_ns.max(packet.ts_ns);
         self.late += u64::from(late);
+        self.copies += u64::from(packet.is_copy);
         let acked = self.side(!forward).acked;
         let side = self.side_mut(forward);
         side.first_ns.get_or_insert(packet.ts_ns);

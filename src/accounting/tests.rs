@@ -52,6 +52,8 @@ fn packet(protocol: u8, out: bool, header: &[u8], payload: u32) -> Packet {
         dst_port: Some(dst.1),
         payload_len: payload,
         segments: 1,
+        wrong_checksum: None,
+        is_copy: false,
         header: header.to_vec(),
         payload: Vec::new(),
     }

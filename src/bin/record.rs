@@ -64,6 +64,9 @@ enum Sub {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Also print the verifier's last lines about each program that the kernel refuses
+        #[arg(long, conflicts_with = "json")]
+        verbose: bool,
     },
     /// Completions of this program for a shell
     Completions(shell::Completions),
@@ -284,7 +287,11 @@ const NOT_RUN: u8 = 126;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Sub::Check { hooks, transport, btf, json }) => check(hooks, transport, btf, json),
+        Some(Sub::Check { hooks, transport, btf, json, verbose }) => {
+            capture::check::check(hooks.0, transport.0, btf.as_deref())
+                .map_err(anyhow::Error::from)
+                .and_then(|report| print_check(&report, json, verbose))
+        }
         Some(Sub::Completions(arguments)) => shell::completions(&arguments, Cli::command()),
         Some(Sub::Man(arguments)) => shell::man(&arguments, Cli::command()),
         None => record(cli.record),
@@ -303,12 +310,14 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(hooks: Hooks, transport: Way, btf: Option<PathBuf>, json: bool) -> Result<ExitCode> {
-    let report = capture::check::check(hooks.0, transport.0, btf.as_deref())?;
-    let text =
-        if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+fn print_check(report: &capture::check::Report, json: bool, verbose: bool) -> Result<ExitCode> {
+    let text = if json {
+        serde_json::to_string_pretty(report)? + "\n"
+    } else {
+        let logs = if verbose { report.logs() } else { String::new() };
+        visible::lines(&(report.to_string() + &logs)).into_owned()
+    };
     // A reader that closed the pipe has seen enough.
-    let text = if json { text } else { visible::lines(&text).into_owned() };
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }

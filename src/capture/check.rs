@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Serialize;
 
 use super::{
-    CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host, load, sight,
+    CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host,
+    load::{self, Refused},
+    sight,
 };
 use crate::log::{HookStatus, Host, NotSeen, VariableStatus};
 
@@ -24,6 +26,8 @@ pub struct Report {
     pub variables: Vec<VariableStatus>,
     /// What a recording would not see.
     pub not_seen: Vec<NotSeen>,
+    /// Programs that this kernel does not take, with the verifier's last lines.
+    pub refused: Vec<Refused>,
     /// libbpf's warnings while loading.
     pub warnings: Vec<String>,
 }
@@ -70,6 +74,7 @@ pub fn check(
     let mut host = host::host();
     host.hz = Some(loaded.hz);
     let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
     not_seen.extend(sight::of_cgroups());
     not_seen.extend(sight::unseen(&[]));
     Ok(Report {
@@ -79,11 +84,18 @@ pub fn check(
         not_seen,
         hooks: attached.status,
         variables: coverage::variables(&attached.hooks),
+        refused: loaded.refused,
         warnings: load::warnings(),
     })
 }
 
 impl Report {
+    /// The verifier's last lines about each program that was refused.
+    pub fn logs(&self) -> String {
+        let each = self.refused.iter().map(|r| format!("\nprogram {}:\n{}\n", r.program, r.log));
+        each.collect()
+    }
+
     /// Number of variables of each quality.
     pub fn counts(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();

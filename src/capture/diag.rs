@@ -2,10 +2,15 @@
 //! answer: netlink-packet-sock-diag 0.5.0, the crate for it, has `struct tcp_info` of Linux 5.4, while its
 //! fields here are a list of the schema.
 
-use std::io;
+use std::{ffi::OsStr, io, sync::OnceLock};
+
+use libbpf_rs::btf::{Btf, types::Struct};
 
 use super::netlink::{Netlink, Request};
-use crate::wire::{Snapshot, diag::decode_diag};
+use crate::wire::{
+    Snapshot,
+    diag::{LastWord, decode_diag},
+};
 
 /// include/uapi/linux/sock_diag.h
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -37,7 +42,7 @@ impl Diag {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let body = &request(family as u8);
             let asked = Request { kind: SOCK_DIAG_BY_FAMILY, answer: SOCK_DIAG_BY_FAMILY, body };
-            self.0.dump(asked, buffer, |now, payload| match decode_diag(payload) {
+            self.0.dump(asked, buffer, |now, payload| match decode_diag(payload, last_word()) {
                 Some(mut snapshot) => {
                     snapshot.header.ts_ns = now;
                     take(snapshot)
@@ -47,6 +52,20 @@ impl Diag {
         }
         Ok(())
     }
+}
+
+/// How this kernel lays out the last word of `struct tcp_info`: its type information says so. Without any
+/// it is older than either layout.
+fn last_word() -> LastWord {
+    static LAYOUT: OnceLock<LastWord> = OnceLock::new();
+    *LAYOUT.get_or_init(|| {
+        let Ok(btf) = Btf::from_vmlinux() else { return LastWord::default() };
+        let Some(info) = btf.type_by_name::<Struct<'_>>("tcp_info") else {
+            return LastWord::default();
+        };
+        let has_mode = info.iter().any(|m| m.name == Some(OsStr::new("tcpi_ecn_mode")));
+        if has_mode { LastWord::Bits } else { LastWord::Halves }
+    })
 }
 
 fn request(family: u8) -> [u8; REQUEST] {

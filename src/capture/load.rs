@@ -3,6 +3,7 @@
 mod attach;
 mod object;
 mod probe;
+mod refused;
 mod warnings;
 
 use std::{
@@ -19,10 +20,14 @@ use libbpf_rs::{
     },
 };
 
-pub(super) use self::warnings::warnings;
+pub use self::refused::Refused;
 use self::{
     object::{Section, Variables},
     warnings::load_error,
+};
+pub(super) use self::{
+    refused::{is_status, not_seen},
+    warnings::warnings,
 };
 use super::{
     CaptureError, Filters, clock, filter, function, host,
@@ -83,6 +88,8 @@ pub(super) struct Loaded {
     tcx: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
+    /// Programs that the kernel does not take.
+    pub refused: Vec<Refused>,
 }
 
 /// What the running kernel says about itself.
@@ -193,26 +200,22 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
     };
     let (set, transport) = kernel.choose(plan)?;
     let mut unusable = unusable(plan, set, transport, &kernel);
-    let mut left_out = Vec::new();
+    let mut refused: Vec<Refused> = Vec::new();
     let (object, section) = loop {
-        let open = prepare(plan, set, transport, &kernel, &unusable, &left_out)?;
+        let open = prepare(plan, set, transport, &kernel, &unusable, &refused)?;
         let section = Section::of(&open, ".bss");
-        match (open.load(), set) {
-            (Ok(object), _) => break (object, section),
-            // Old kernels differ in what their verifiers know: do without what is refused.
-            (Err(_), HookSet::Kprobe) if let Some(refused) = dispensable(&left_out) => {
-                warnings::forget();
-                let (name, words) = refused;
-                let last = words
-                    .lines()
-                    .rev()
-                    .find(|l| !l.starts_with("processed") && !l.starts_with("-- END"));
-                let why = format!("the verifier refuses {name}: {}", last.unwrap_or_default());
-                let serves = POINTS.iter().enumerate().filter(|(_, p)| p.has(&name));
-                unusable.extend(serves.map(|(i, _)| (i, why.clone())));
-                left_out.push(name);
-            }
-            (Err(e), _) => return Err(load_error(e)),
+        match open.load() {
+            Ok(object) => break (object, section),
+            // Verifiers differ between kernels, and so do structures: do without what is refused.
+            Err(e) => match Refused::next(&refused) {
+                Some(next) => {
+                    warnings::forget();
+                    let serves = POINTS.iter().enumerate().filter(|(_, p)| p.has(&next.program));
+                    unusable.extend(serves.map(|(i, _)| (i, next.status())));
+                    refused.push(next);
+                }
+                None => return Err(load_error(e)),
+            },
         }
     };
     let buffers = match transport {
@@ -239,6 +242,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         own_pid: 0,
         tcx: kernel.has_tcx(),
         unusable,
+        refused,
         object,
     };
     let program = loaded.program("probe_kernel").expect("the object has the program");
@@ -258,13 +262,6 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
     Ok(loaded)
 }
 
-/// The program that was refused, with the verifier's words, if a recording can do without it.
-fn dispensable(left_out: &[String]) -> Option<(String, String)> {
-    let needed = ["set_state", "probe_kernel", "process_fork", "process_exit"];
-    warnings::refused()
-        .filter(|(name, _)| !needed.contains(&name.as_str()) && !left_out.contains(name))
-}
-
 /// The object with its settings, its sizes and its choice of programs.
 fn prepare(
     plan: &Plan<'_>,
@@ -272,7 +269,7 @@ fn prepare(
     transport: Transport,
     kernel: &Kernel<'_>,
     unusable: &[(usize, String)],
-    left_out: &[String],
+    refused: &[Refused],
 ) -> Result<OpenObject, CaptureError> {
     let mut open = object::open(set, plan.btf)?;
     object::configure(
@@ -329,7 +326,7 @@ fn prepare(
     }
     let unused = |i: usize| unusable.iter().any(|(at, _)| *at == i);
     let wanted = |name: &OsStr| {
-        if left_out.iter().any(|out| name == OsStr::new(out)) {
+        if refused.iter().any(|r| name == OsStr::new(&r.program)) {
             return false;
         }
         if name == OsStr::new("owners_of_files") {
@@ -358,6 +355,7 @@ fn prepare(
             program.set_autoload(false);
         }
     }
+    refused::spoil(&mut open);
     Ok(open)
 }
 
@@ -493,9 +491,11 @@ impl Loaded {
         self.object.progs_mut().find(|p| p.name() == OsStr::new(name))
     }
 
-    /// The programs of that name: it, and the one that stands in for it (bpf/turn.bpf.h).
+    /// The programs of that name that were loaded: it, and the one that stands in for it
+    /// (bpf/turn.bpf.h).
     fn programs(&self, name: &str) -> impl Iterator<Item = ProgramMut<'_>> {
-        [name.to_owned(), name.to_owned() + AGAIN].into_iter().filter_map(|n| self.program(&n))
+        let both = [name.to_owned(), name.to_owned() + AGAIN].into_iter();
+        both.filter_map(|n| self.program(&n)).filter(|p| p.autoload())
     }
 
     /// A map of the object, by name.

@@ -206,6 +206,7 @@ pub fn record(
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
+    manifest.not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
     manifest.not_seen.extend(sight::of_cgroups());
     // A command's own tree has no connections yet, and is in namespaces of its making.
     let tree_alone = tree_only && options.filters.pids.is_empty();

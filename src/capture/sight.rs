@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use self::namespaces::unseen;
 
-use super::cgroup;
+use super::{cgroup, load};
 use crate::{
     log::{HookStatus, NotSeen},
     schema::{Hook, Quality, Var},
@@ -40,7 +40,9 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             }
         }
     }
-    let wanted = by_reason.into_iter().filter(|(reason, _)| !ON_REQUEST.contains(reason));
+    // What a refused program costs is stated with it.
+    let is_stated = |reason: &str| ON_REQUEST.contains(&reason) || load::is_status(reason);
+    let wanted = by_reason.into_iter().filter(|(reason, _)| !is_stated(reason));
     wanted
         .map(|(reason, (hooks, variables))| {
             let hooks: Vec<_> = hooks.into_iter().collect();

@@ -130,21 +130,22 @@ fn warn(report: &Report) {
     }
     if report.unproven_copies > 0 {
         eprintln!(
-            "estats-analyze: {} of TCP with payload stand twice in the capture without an IP \
-             identification, as a mirror port gives them; nothing proves it, so they were taken \
-             twice: rows they belong to will be marked lossy, and flows count them twice",
-            packets(report.unproven_copies)
+            "estats-analyze: {} of TCP {} twice in the capture without an IP identification, as a \
+             mirror port gives them; nothing proves it, so all were taken: rows and flows that \
+             count them twice will be marked lossy",
+            packets(report.unproven_copies),
+            if report.unproven_copies == 1 { "stands" } else { "stand" }
         );
     }
     if report.out_of_order > 0 {
         eprintln!(
-            "estats-analyze: {} packets have times before those of the packets before them: rows \
-             they belong to will be marked lossy",
-            report.out_of_order
+            "estats-analyze: {} with a time before that of a packet before: rows that have any of \
+             them will be marked lossy",
+            packets(report.out_of_order)
         );
     }
     if let Some(n) = import.dropped.filter(|n| *n > 0) {
-        eprintln!("estats-analyze: the capture lacks {n} packets that its program dropped");
+        eprintln!("estats-analyze: the capture lacks {} that its program dropped", packets(n));
     }
     if let Some(how) = &import.truncated {
         eprintln!(

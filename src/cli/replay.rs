@@ -158,11 +158,26 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
             if tables.missing() > 0 {
                 super::NOT_WHOLE.store(true, Ordering::Relaxed);
             }
-            let n = tables.missing().saturating_sub(tables.lost_records);
+            let n = tables.discarded.saturating_add(tables.silent);
             if n > 0 {
                 eprintln!(
-                    "estats-analyze: {n} times a value was discarded or a hook saw nothing, as the \
-                     replay reported: it is NULL, and rows are marked lossy"
+                    "estats-analyze: {}, as the replay reported: it is NULL, and rows are marked lossy",
+                    counted(
+                        n,
+                        "time a value was discarded or a hook saw nothing",
+                        "times a value was discarded or a hook saw nothing"
+                    )
+                );
+            }
+            let n = tables.lacking_packets;
+            if n > 0 {
+                eprintln!(
+                    "estats-analyze: {}, as the replay reported: rows are marked lossy",
+                    counted(
+                        n,
+                        "packet is missing, stands twice, came after the end or is cut",
+                        "packets are missing, stand twice, came after the end or are cut"
+                    )
                 );
             }
             return Ok(Tables { dir, manifest: tables.clone() });
@@ -195,61 +210,96 @@ pub fn exit_code(lost: u64) -> ExitCode {
     if lost > 0 { ExitCode::from(LOST) } else { ExitCode::SUCCESS }
 }
 
+/// A number with what it counts.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 fn warn(report: &Report) {
-    let counts = report.counts;
+    let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
     if report.without_row.is_none() {
         eprintln!("estats-analyze: how many connections have no row is not known");
     }
-    for (n, what) in [
+    for (n, one, many) in [
         (
             counts.missed,
             "or more segments were seen by no hook, as the connections themselves show: their rows are marked lossy",
+            "or more segments were seen by no hook, as the connections themselves show: their rows are marked lossy",
         ),
-        (report.without_row.unwrap_or(0), "connections have no row: nothing of them was recorded"),
+        (
+            report.without_row.unwrap_or(0),
+            "connection has no row: nothing of it was recorded",
+            "connections have no row: nothing of them was recorded",
+        ),
         (
             report.order.late,
+            "record came too late to be put in order: rows of connections that were open then are marked lossy",
             "records came too late to be put in order: rows of connections that were open then are marked lossy",
         ),
         (
             report.tables.discarded,
+            "value cannot be and was discarded: it is NULL, its row is marked lossy",
             "values cannot be and were discarded: they are NULL, their rows are marked lossy",
         ),
         (
             counts.silent,
+            "connection has a hook that saw nothing although there was something to see: what it \
+             alone gives is NULL, its row is marked lossy",
             "connections have a hook that saw nothing although there was something to see: what it \
              alone gives is NULL, their rows are marked lossy",
         ),
-        (counts.without_cookie, "records of sockets without a cookie were left out"),
         (
-            report.packets.map_or(0, |p| p.missed),
+            counts.without_cookie,
+            "record of a socket without a cookie was left out",
+            "records of sockets without a cookie were left out",
+        ),
+        (
+            packets.missed,
+            "or more packets are missing from the capture, as others show: their rows are marked lossy",
             "or more packets are missing from the capture, as others show: their rows are marked lossy",
         ),
         (
-            report.packets.map_or(0, |p| p.twice),
+            packets.twice,
+            "packet stands twice in the capture: the row it belongs to is marked lossy",
             "packets stand twice in the capture: rows they belong to are marked lossy",
         ),
         (
-            report.packets.map_or(0, |p| p.went_on),
+            packets.went_on,
+            "packet came after the end of its connection, which was reset and went on all the same: \
+             it is in no row, and that row is marked lossy",
             "packets came after the end of their connection, which was reset and went on all the \
              same: they are in no row, and those rows are marked lossy",
         ),
         (
-            report.packets.map_or(0, |p| p.unreadable),
+            packets.wrong_checksum,
+            "packet of TCP has a wrong checksum: whoever received it has dropped it",
+            "packets of TCP have wrong checksums: whoever received them has dropped them",
+        ),
+        (
+            packets.unreadable,
+            "packet of TCP has no whole header (a fragment, or cut by the capture) and was left out",
             "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
         ),
         (
-            report.packets.map_or(0, |p| p.options_cut),
+            packets.options_cut,
+            "header of TCP is cut inside its options by the capture: what the options may have said \
+             is not known, and a row that needs it is marked lossy",
             "headers of TCP are cut inside their options by the capture: what the options may have \
              said is not known, and rows that need it are marked lossy",
         ),
         (
-            report.packets.map_or(0, |p| p.by_opener),
+            packets.by_opener,
+            "connection does not show which end was recorded: the end that opened it is taken",
             "connections do not show which end was recorded: the end that opened each is taken",
         ),
-        (report.unknown_operations, "operations are unknown to this version and were left out"),
+        (
+            report.unknown_operations,
+            "operation is unknown to this version and was left out",
+            "operations are unknown to this version and were left out",
+        ),
     ] {
         if n > 0 {
-            eprintln!("estats-analyze: {n} {what}");
+            eprintln!("estats-analyze: {}", counted(n, one, many));
         }
     }
 }

@@ -81,10 +81,15 @@ pub fn quantities() -> impl Iterator<Item = Quantity> {
 const SHARES: [&str; Limit::ALL.len()] = [
     "limited_startup",
     "limited_application",
-    "limited_sender",
-    "limited_congestion",
+    "limited_send_buffer",
+    "limited_nagle",
+    "limited_app_rate",
+    "limited_cc_rate",
+    "limited_network",
     "limited_receiver",
-    "limited_pacing",
+    "limited_receiver_app",
+    "limited_host",
+    "limited_path_dead",
 ];
 
 /// Numbers that would be another of themselves in any two runs (ports, sequence numbers, times), and

@@ -61,6 +61,9 @@ pub struct Ended<'a> {
     pub row: &'a Row,
     /// What limited it, from beginning to end.
     pub limits: &'a Limits,
+    /// How long its other end's application was behind with reading, where that end is in the
+    /// recording too.
+    pub peer_behind_ns: Option<u64>,
     /// CLOCK_MONOTONIC of its beginning (of what was seen of it).
     pub begin_ns: u64,
     /// CLOCK_MONOTONIC of its end, or of the recording's.
@@ -152,7 +155,7 @@ impl FlowRow<'_> {
 
     /// How much the row tells.
     pub fn completeness(&self) -> Completeness {
-        if self.lost_packets > 0 || self.flow.late > 0 {
+        if self.lost_packets > 0 || self.flow.late > 0 || self.flow.copies > 0 {
             Completeness::Lossy
         } else if self.begun_before() {
             Completeness::BegunBefore

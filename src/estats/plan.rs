@@ -151,7 +151,13 @@ impl Plan {
 
     /// Where the times of what limits a sender come from.
     pub fn basis(&self) -> Basis {
-        if self.covers(Var::Limstate) { Basis::Limstate } else { Basis::Gauges }
+        if !self.covers(Var::Limstate) {
+            Basis::Gauges
+        } else if self.attached.contains(&Hook::WriteXmit) {
+            Basis::Loop
+        } else {
+            Basis::Segment
+        }
     }
 
     /// Whether the record with operations on these had the slow values read.

@@ -15,7 +15,7 @@ use crate::log::Recording;
 use crate::replay::{self, ledger::Ledger};
 use crate::schema::SocketField as F;
 use crate::wire::Snapshot;
-use crate::wire::diag::{MEMINFO, SKMEMINFO, TCP_INFO};
+use crate::wire::diag::{LAST_WORD, LastWord, MEMINFO, SKMEMINFO, TCP_INFO};
 
 /// Writes a line for each snapshot, in order of time; gives their number.
 ///
@@ -134,7 +134,19 @@ fn attributes(s: &Snapshot) -> Vec<Option<Vec<u8>>> {
 fn tcp_info(s: &Snapshot) -> Vec<u8> {
     let there = TCP_INFO.iter().filter(|(field, ..)| s.values.get(*field).is_some());
     let len = there.map(|(_, offset, width)| offset + width).max().unwrap_or(0);
+    // As the kernel of the recording has it: with a mode of ECN it is Linux 7.0's. The iterator knows the
+    // mode on 6.18 too; M-Lab's readers stop before this word.
+    let last =
+        if s.values.get(F::tcpi_ecn_mode).is_some() { LastWord::Bits } else { LastWord::Halves };
+    let has_last = last.fields().iter().any(|(field, ..)| s.values.get(*field).is_some());
+    let len = if has_last { LAST_WORD + 4 } else { len };
     let mut out = vec![0; len.max(8)];
+    if has_last {
+        let word = last.fields().iter().fold(0, |word, &(field, first, bits)| {
+            word | (value(s, field) & ((1 << bits) - 1)) << first
+        });
+        out[LAST_WORD..].copy_from_slice(&(word as u32).to_le_bytes());
+    }
     for &(field, offset, width) in TCP_INFO {
         if let Some(value) = s.values.get(field) {
             out[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
@@ -217,7 +229,8 @@ mod tests {
                     ["bbr", "vegas", "dctcp"].iter().find(|c| field.name().starts_with(*c));
                 if private.is_none_or(|of| *of == congestion) {
                     // Different in each; bit-fields have few bits.
-                    let wide = field.def().ty.width() > 1;
+                    let in_last = LastWord::Bits.fields().iter().any(|(f, ..)| *f == field);
+                    let wide = field.def().ty.width() > 1 && !in_last;
                     let value = if wide { 100 + i as u64 } else { 1 + i as u64 % 3 };
                     s.values.set(field, Some(value));
                 }
@@ -226,7 +239,7 @@ mod tests {
             let clocks = Ledger::new([(500, 1_561_939_212_092_000_000)], []);
             let mut line = String::new();
             append(&s, &clocks, &mut line);
-            let back = crate::wire::diag::decode_diag(&message(&line)).unwrap();
+            let back = crate::wire::diag::decode_diag(&message(&line), LastWord::Bits).unwrap();
             for &field in F::ALL {
                 // They have no place in M-Lab's record.
                 let expected = match field {
@@ -253,7 +266,8 @@ mod tests {
         for field in F::ALL.iter().filter(|f| f.def().source == "tcp_info") {
             let placed =
                 TCP_INFO.iter().any(|(f, _, width)| f == field && *width == f.def().ty.width());
-            assert!(placed || bit_fields.contains(field), "{}", field.name());
+            let in_last = LastWord::Bits.fields().iter().any(|(f, ..)| f == field);
+            assert!(placed || in_last || bit_fields.contains(field), "{}", field.name());
         }
     }
 }

@@ -10,7 +10,9 @@
 //!
 //! Only an identification (IPv4, not 0) tells a copy from another packet of the same bytes: datagrams
 //! of one size whose checksum the interface still has to finish look alike, and so do duplicate ACKs.
-//! What has none is never left out, but a mirror that shows in it is counted ([`Copies::unproven`]).
+//! What has none is never left out. But an end repeats few of its segments, ACKs included, bit by bit
+//! and at once: where most of them stand twice a mirror shows, and the second ones are marked
+//! ([`Likeness::Alike`]).
 //!
 //! A packet that one interface gets and another sends as it came passes a bridge: neither way is the
 //! recorded end's.
@@ -30,8 +32,8 @@ pub const WINDOW_NS: u64 = 1_000_000;
 const OF_TEN: u64 = 8;
 /// So many packets from one address to another tell it of themselves.
 const TELLING: u64 = 3;
-/// So many segments with payload, of which most have a copy, show a mirror without identifications.
-const UNPROVEN: u64 = 8;
+/// So many segments without identification, of which most have a copy, show a mirror.
+const UNPROVEN: u64 = 4;
 /// Its IP protocol number.
 const TCP: u8 = 6;
 /// Ports that may be mirrored at once, and that a packet passes.
@@ -109,6 +111,8 @@ struct Seen {
     is_copy: bool,
     /// And more often than a mirror gives it.
     too_often: bool,
+    /// How often it has it already.
+    before: usize,
     /// Another interface had it going the other way.
     turned: bool,
     /// The first interface that had it, if that is another.
@@ -141,9 +145,11 @@ impl Window {
         let here = || near().filter(|s| s.interface == interface);
         // Near to the first, so that those repeated without end are no copies all together.
         let is_copy = here().any(|s| !s.is_copy);
+        let before = here().count();
         let seen = Seen {
             is_copy,
-            too_often: is_copy && here().count() >= MOST,
+            too_often: is_copy && before >= MOST,
+            before,
             turned: near().any(is_turned),
             elsewhere: near().next().map(|s| s.interface).filter(|i| *i != interface).flatten(),
         };
@@ -178,6 +184,33 @@ impl Share {
     }
 }
 
+/// How many segments without an identification have copies.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    firsts: u64,
+    /// Of these, segments with a copy or more.
+    repeated: u64,
+    /// Of these again, segments with more copies than a mirror makes: duplicate ACKs, which a mirror
+    /// may have doubled.
+    too_often: u64,
+    copies: u64,
+}
+
+impl Alike {
+    fn add(&mut self, seen: &Seen) {
+        self.firsts += u64::from(!seen.is_copy);
+        self.copies += u64::from(seen.is_copy);
+        self.repeated += u64::from(seen.is_copy && seen.before == 1);
+        self.too_often += u64::from(seen.is_copy && seen.before == MOST);
+    }
+
+    const fn is_mirrored(&self) -> bool {
+        // Most, as nothing is left out for it. Without SACK and timestamps a path that reorders doubles
+        // some ACKs, too.
+        self.repeated.saturating_sub(self.too_often) * 2 > self.firsts
+    }
+}
+
 /// Looks at the packets of a capture for copies.
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -185,8 +218,9 @@ pub struct Survey {
     /// From one address to another: packets with an identification seen first, and copies of them.
     pairs: BTreeMap<Pair, Share>,
     all: Share,
-    /// The same of TCP segments with payload and without an identification.
-    unidentified: BTreeMap<Pair, Share>,
+    /// The same of TCP segments without an identification.
+    unidentified: BTreeMap<Pair, Alike>,
+    all_unidentified: Alike,
     /// Packets of two addresses that passed a bridge.
     bridged: BTreeMap<Pair, u64>,
     /// Packets that two interfaces had as they were.
@@ -201,8 +235,9 @@ impl Survey {
         if is_identified(packet) {
             self.pairs.entry(pair).or_default().add(&seen);
             self.all.add(&seen);
-        } else if packet.protocol == TCP && packet.payload_len > 0 {
+        } else if packet.protocol == TCP {
             self.unidentified.entry(pair).or_default().add(&seen);
+            self.all_unidentified.add(&seen);
         }
         if seen.turned {
             *self.bridged.entry(unordered(packet)).or_default() += 1;
@@ -223,12 +258,20 @@ impl Survey {
         let is_mirrored = |share: &Share| {
             if share.firsts < TELLING { all.is_mirrored() } else { share.is_mirrored() }
         };
-        let unproven = self.unidentified.values();
-        let unproven = unproven.filter(|s| s.firsts >= UNPROVEN && s.is_mirrored());
+        let alike = self.all_unidentified;
+        let seems_mirrored = |share: &Alike| {
+            if share.firsts < UNPROVEN {
+                alike.firsts >= UNPROVEN && alike.is_mirrored() && share.is_mirrored()
+            } else {
+                share.is_mirrored()
+            }
+        };
+        let suspected = self.unidentified.iter().filter(|(_, share)| seems_mirrored(share));
         let mirrored = self.pairs.into_iter().filter(|(_, share)| is_mirrored(share));
         Copies {
             window: Window::default(),
-            unproven: unproven.map(|share| share.copies).sum(),
+            unproven: suspected.clone().map(|(_, share)| share.copies).sum(),
+            suspected: suspected.map(|(pair, _)| *pair).collect(),
             mirrored: mirrored.map(|(pair, _)| pair).collect(),
             bridged: self
                 .bridged
@@ -240,11 +283,22 @@ impl Survey {
     }
 }
 
+/// What a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// One and the same packet, as its identification shows.
+    Same,
+    /// A segment of TCP without an identification, where a mirror shows in most of them.
+    Alike,
+}
+
 /// Tells copies from packets.
 #[derive(Debug)]
 pub struct Copies {
     window: Window,
     mirrored: BTreeSet<Pair>,
+    /// Mirrored, as it seems: their segments have no identification.
+    suspected: BTreeSet<Pair>,
     bridged: BTreeSet<Pair>,
     unproven: u64,
 }
@@ -257,11 +311,15 @@ impl Copies {
     }
 
     /// Whether the capture had the packet already; all packets have to come by.
-    pub fn is_copy(&mut self, packet: &Packet) -> bool {
+    pub fn see(&mut self, packet: &Packet) -> Option<Likeness> {
         let pair = (packet.src_addr, packet.dst_addr);
-        is_identified(packet)
-            && self.mirrored.contains(&pair)
-            && self.window.see(packet).is_some_and(|seen| seen.is_copy)
+        let (pairs, likeness) = if is_identified(packet) {
+            (&self.mirrored, Likeness::Same)
+        } else {
+            (&self.suspected, Likeness::Alike)
+        };
+        let may_be = likeness == Likeness::Same || packet.protocol == TCP;
+        (may_be && pairs.contains(&pair) && self.window.see(packet)?.is_copy).then_some(likeness)
     }
 
     /// Whether the packet passes a bridge where it was seen.

@@ -5,6 +5,7 @@ mod layers;
 pub mod names;
 mod tunnel;
 
+use super::checksum::Fits;
 use super::container::Frame;
 use crate::schema::Hook;
 use crate::wire::{Direction, HeaderError, Packet};
@@ -39,10 +40,15 @@ pub struct Digest {
     pub within: Vec<&'static str>,
     /// It is a tunnel's, and what that carries was not looked into, or could not be: why.
     pub tunnel: Option<String>,
+    /// Whether its checksums are right.
+    pub fits: Fits,
 }
 
 /// Packets in packets, at most.
 const DEEPEST: usize = 4;
+
+/// No datagram in fragments is longer (RFC 791, 3.1).
+const LONGEST: usize = 0xffff;
 
 /// The part of a frame that is IP, and what the link header says.
 struct Ip<'a> {
@@ -75,7 +81,7 @@ pub fn digest(frame: &Frame<'_>, look: Look) -> Result<Digest, String> {
         )
     };
     let mut way = link.way;
-    let (mut packet, mut rest) =
+    let (mut packet, mut rest, mut fits) =
         read(&unread, link.rest, look.payload).map_err(|e| e.to_string())?;
     let mut tunnel = None;
     for _ in 0..DEEPEST {
@@ -85,10 +91,14 @@ pub fn digest(frame: &Frame<'_>, look: Look) -> Result<Digest, String> {
             break;
         }
         let mut inner_way = Way::default();
+        if packet.more_fragments {
+            // What it carries goes on in later fragments, and is no shorter for it.
+            rest.on_wire = rest.on_wire.max(LONGEST);
+        }
         let inner = tunnel::inside(&packet, rest, &mut inner_way)
             .and_then(|inner| read(&unread, inner, look.payload).map_err(|e| e.to_string()));
         match inner {
-            Ok(inner) => (packet, rest) = inner,
+            Ok(inner) => (packet, rest, fits) = inner,
             Err(why) => {
                 tunnel = Some(format!("{name} ({why})"));
                 break;
@@ -97,21 +107,22 @@ pub fn digest(frame: &Frame<'_>, look: Look) -> Result<Digest, String> {
         way.within.push(name);
         way.within.extend(inner_way.within);
     }
-    Ok(Digest { packet, within: way.within, tunnel })
+    Ok(Digest { packet, within: way.within, tunnel, fits })
 }
 
-/// The digest of an IP packet, and what follows its headers.
+/// The digest of an IP packet, what follows its headers, and whether its checksums are right.
 fn read<'a>(
     unread: &Packet,
     ip: Rest<'a>,
     payload: usize,
-) -> Result<(Packet, Rest<'a>), HeaderError> {
+) -> Result<(Packet, Rest<'a>, Fits), HeaderError> {
     let mut packet = unread.clone();
     let end = packet.read_ip_to_end(ip.bytes, ip.on_wire as u32, payload)?;
     // What pads a short frame is not the packet's.
     let length = ip.on_wire.min(packet.ip_len as usize);
     let bytes = ip.bytes.get(end..ip.bytes.len().min(length)).unwrap_or_default();
-    Ok((packet, Rest { bytes, on_wire: length.saturating_sub(end) }))
+    let fits = Fits::of(ip.bytes, &packet, end);
+    Ok((packet, Rest { bytes, on_wire: length.saturating_sub(end) }, fits))
 }
 
 fn link<'a>(frame: &Frame<'a>) -> Result<Ip<'a>, String> {

@@ -15,7 +15,7 @@ use super::builder::Span;
 use super::ledger::Names;
 use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
-use crate::wire::{Direction, HEADER_MAX, NO_CPU, Packet};
+use crate::wire::{Checksum, Direction, HEADER_MAX, NO_CPU, Packet};
 
 /// A row of the packets stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +119,7 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         Ok(Arc::new(column.finish()))
     };
     let more = rows.iter().map(|r| Some(r.packet().is_some_and(|p| p.more_fragments)));
+    let copies = rows.iter().map(|r| r.packet().map(|p| p.is_copy).filter(|is_copy| *is_copy));
     let mut header = FixedSizeBinaryBuilder::with_capacity(rows.len(), HEADER_MAX as i32);
     let mut payload = BinaryBuilder::new();
     for row in rows {
@@ -157,6 +158,8 @@ fn columns(rows: &[PacketRow], seq: Vec<u64>) -> Result<Vec<ArrayRef>, ArrowErro
         some::<U16>(rows, |p| p.dst_port),
         all::<U32>(rows, 0, |p| p.payload_len),
         all::<U16>(rows, 0, |p| p.segments),
+        some::<U8>(rows, |p| p.wrong_checksum.map(|which| which as u8)),
+        Arc::new(BooleanArray::from_iter(copies)),
         all::<U8>(rows, 0, |p| header_len(p) as u8),
         Arc::new(header.finish()),
         Arc::new(payload.finish()),
@@ -216,6 +219,9 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
         has("dst_mac").then(|| fixed(batch, "dst_mac")).transpose()?,
     );
     let vlan = has("vlan").then(|| u16s("vlan")).transpose()?;
+    let wrong_checksum = has("wrong_checksum").then(|| u8s("wrong_checksum")).transpose()?;
+    let is_copy: Option<&BooleanArray> =
+        has("is_copy").then(|| column(batch, "is_copy")).transpose()?;
     let (wire_len, captured_len) = (u32s("wire_len")?, u32s("captured_len")?);
     let (src_addr, dst_addr) = (fixed(batch, "src_addr")?, fixed(batch, "dst_addr")?);
     let version = u8s("ip_version")?;
@@ -268,6 +274,10 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
             dst_port: cell(dst_port, i),
             payload_len: payload_len.value(i),
             segments: segments.value(i),
+            wrong_checksum: wrong_checksum
+                .and_then(|codes| cell(codes, i))
+                .and_then(|code| Checksum::ALL.get(usize::from(code).checked_sub(1)?).copied()),
+            is_copy: is_copy.is_some_and(|marks| marks.is_valid(i) && marks.value(i)),
             header: bytes(header.value(i), header_len.value(i))
                 .ok_or_else(|| format!("row {i}: a header longer than its column"))?,
             payload: payload.value(i).to_vec(),

@@ -278,6 +278,8 @@ static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("dst_port", UInt16, "", "destination port"),
         field("payload_len", UInt32, "byte", "bytes after the transport header as sent"),
         field("segments", UInt16, "", "segments of a super-packet as the host says, else 1"),
+        optional("wrong_checksum", UInt8, "", "of an import: 1 that of IPv4, 2 that of TCP"),
+        optional("is_copy", Boolean, "", "of an import: stands twice, without proof"),
         field("header_len", UInt8, "byte", "bytes of header that were captured"),
         field("header", FixedSizeBinary(HEADER_MAX as i32), "", "transport header, then zeros"),
         field("payload", Binary, "", "beginning of the payload, where it was asked for"),

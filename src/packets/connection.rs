@@ -1,9 +1,10 @@
 //! One connection, from the packets of its end: what the kernel there had in its socket.
 //!
-//! Each segment makes operations on variables, by the definitions of the schema. The receiving side
-//! ([`receive`]) does what Linux does with a segment that arrives, as far as the segment itself
-//! decides it: memory that ran out, and segments that PAWS refused, cannot be seen.
+//! Each segment makes operations on variables, by the definitions of the schema. What the handshake
+//! fixed is in [`identity`]. The receiving side ([`receive`]) does what Linux does with a segment that
+//! arrives, as far as the segment itself decides it: memory that ran out cannot be seen.
 
+mod identity;
 mod receive;
 mod recent;
 
@@ -69,6 +70,10 @@ pub struct Connection {
     fin_received: Option<u32>,
     /// The peer's last timestamp in sequence (RFC 7323, TS.Recent).
     ts_recent: Option<u32>,
+    /// When that came.
+    ts_recent_ns: u64,
+    /// We send timestamps.
+    stamps: bool,
     /// The last acknowledgment we sent.
     rcv_wup: Option<u32>,
     /// Right edge of the window we advertised.
@@ -128,6 +133,8 @@ impl Connection {
             rcv_nxt: None,
             fin_received: None,
             ts_recent: None,
+            ts_recent_ns: 0,
+            stamps: false,
             rcv_wup: None,
             rcv_right: None,
             snd_wl1: None,
@@ -198,7 +205,9 @@ impl Connection {
         new.twice = request.twice;
         new.segs_retrans = request.repeats;
         new.set(Var::SegsRetrans, request.repeats);
-        new.ts_recent = request.syn.as_ref().and_then(|s| s.options.timestamps).map(|(v, _)| v);
+        if let Some(syn) = &request.syn {
+            new.set_ts_recent(syn);
+        }
         new.theirs = request.theirs;
         new.irs = Some(request.irs);
         let rcv_nxt = request.irs.wrapping_add(request.taken);
@@ -282,69 +291,6 @@ impl Connection {
         }
     }
 
-    /// Says a value, or that it is not known.
-    fn set_if(&mut self, is_known: bool, var: Var, value: u64) {
-        if is_known {
-            self.set(var, value);
-        } else {
-            self.unread.push(var);
-        }
-    }
-
-    /// The number of segments that a segment is on the wire, where the largest payload is `mss`; what
-    /// is counted in `vars` is not known where that is not.
-    fn counted(&mut self, s: &Segment, mss: fn(&Agreed) -> u32, vars: &[Var]) -> u64 {
-        let Some(agreed) = self.agreed().filter(|a| !a.knows_mss()) else {
-            return s.count(self.agreed().as_ref().map(mss));
-        };
-        if s.payload > agreed.surely_one() {
-            self.unread.extend(vars);
-        }
-        s.count(None)
-    }
-
-    /// Says what the handshake fixed for good.
-    fn identify(&mut self) {
-        const NONE: u64 = -1_i64 as u64;
-        let shift = |s: Option<u8>| s.map_or(NONE, u64::from);
-        if let Some(ours) = self.ours {
-            let (mss, scale) = (ours.mss, ours.window_scale);
-            self.set_if(ours.knows(mss.is_some()), Var::MSSSent, u64::from(mss.unwrap_or(0)));
-            self.set_if(ours.knows(scale.is_some()), Var::WinScaleSent, shift(scale));
-        }
-        if let Some(iss) = self.iss {
-            self.set(Var::SndInitial, u64::from(iss.wrapping_add(1)));
-        }
-        if let Some(irs) = self.irs {
-            self.set(Var::RecInitial, u64::from(irs.wrapping_add(1)));
-        }
-        if let Some(theirs) = self.theirs {
-            let mss = theirs.mss;
-            self.set_if(theirs.knows(mss.is_some()), Var::MSSRcvd, u64::from(mss.unwrap_or(0)));
-        }
-        let Some(agreed) = self.agreed() else { return };
-        let Agreed { ours, theirs, .. } = agreed;
-        // An option that we do not use is as good as none.
-        let received = ours.window_scale.and(theirs.window_scale);
-        let knows_shifts = agreed.knows_shifts();
-        self.set_if(knows_shifts, Var::WinScaleRcvd, shift(received));
-        if !knows_shifts {
-            // The last needs the largest window; see DSACKs.
-            self.unread.extend([Var::CurRwinSent, Var::CurRwinRcvd, Var::DSACKDups]);
-        }
-        // Which end did without it is in the value, too.
-        let both = |is_there: fn(&Offer) -> bool| {
-            [&ours, &theirs].iter().all(|offer| offer.knows(is_there(offer)))
-        };
-        let timestamps = agreed.negotiated(ours.timestamps, theirs.timestamps);
-        self.set_if(both(|o| o.timestamps), Var::TimeStamps, timestamps);
-        self.set(Var::ECN, agreed.negotiated(ours.ecn, theirs.ecn));
-        let sack = agreed.negotiated(ours.sack, theirs.sack);
-        self.set_if(both(|o| o.sack), Var::WillSendSACK, sack);
-        self.set_if(both(|o| o.sack), Var::WillUseSACK, sack);
-        self.set_if(agreed.knows_mss(), Var::CurMSS, u64::from(agreed.send_mss()));
-    }
-
     fn sent_window(&mut self, window: u64) {
         if self.rwin_sent != Some(window) {
             self.rwin_sent = Some(window);
@@ -378,7 +324,7 @@ impl Connection {
                 return;
             }
             Some(Again::Alike) => self.twice += 1,
-            None => {}
+            None => self.twice += u64::from(s.is_copy),
         }
         let held = !self.held.is_empty();
         if held && self.state == State::FinWait2 && self.is_of_time_wait(s) {
@@ -393,6 +339,7 @@ impl Connection {
         self.open_fin_wait2 |= self.state == State::FinWait2;
         self.settle();
         self.identified |= s.ip_id.is_some_and(|id| id != 0);
+        self.stamps |= s.options.timestamps.is_some() && !s.syn && !s.rst;
         if s.syn && s.ack && self.active == 2 {
             return self.repeated_answer(s);
         }
@@ -415,7 +362,11 @@ impl Connection {
         if s.syn {
             // A SYN that is repeated after its answer changes nothing.
             if !self.established {
-                self.ours = Some(Offer::of(s));
+                // The SYN that is repeated does not ask for ECN any more, and agrees all the same
+                // (tcp_ecn_clear_syn() of Linux 6.18).
+                let before = self.ours.is_some_and(|offer| offer.ecn);
+                let offer = Offer::of(s);
+                self.ours = Some(Offer { ecn: offer.ecn || before, ..offer });
                 self.sent_window(u64::from(s.window));
                 self.identify();
             }

@@ -11,6 +11,8 @@ pub struct TcpOptions {
     pub timestamps: Option<(u32, u32)>,
     /// Blocks of a SACK option, in their order; empty without one.
     pub sack: Vec<(u32, u32)>,
+    /// A signature or an authentication, which may leave no room for timestamps.
+    pub signed: bool,
     /// The capture has cut them: of an option that is not here it is not known whether it came.
     pub cut: bool,
 }
@@ -23,6 +25,9 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+// RFC 2385; RFC 5925.
+const SIGNATURE: u8 = 19;
+const AUTHENTICATION: u8 = 29;
 
 /// An option with its data, or why the walk is over.
 enum Step<'a> {
@@ -88,6 +93,7 @@ impl TcpOptions {
                     let blocks = data.chunks_exact(8);
                     options.sack = blocks.map(|b| (u32_at(b, 0), u32_at(b, 4))).collect();
                 }
+                (SIGNATURE | AUTHENTICATION, _) => options.signed = true,
                 _ => {}
             }
         }
@@ -123,6 +129,8 @@ mod tests {
             for at in 0..=known.len() {
                 let mut list = known.to_vec();
                 list.insert(at, option);
+                let signed = [SIGNATURE, AUTHENTICATION].contains(&option[0]);
+                let expected = TcpOptions { signed, ..expected.clone() };
                 assert_eq!(whole(&list.concat()), expected, "{option:?} at {at}");
             }
         }

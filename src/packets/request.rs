@@ -96,7 +96,16 @@ impl Request {
         if s.rst || !s.ack || !after(s.ack_seq, iss) {
             return false;
         }
-        s.ack_seq != iss.wrapping_add(1) || self.has_in_window(s, ours.window)
+        s.ack_seq != iss.wrapping_add(1)
+            || self.has_in_window(s, ours.window) && !self.is_refused_by_paws(s)
+    }
+
+    /// tcp_paws_reject(): with a timestamp before that of the SYN.
+    fn is_refused_by_paws(&self, s: &Segment) -> bool {
+        let stamp = |s: &Segment| s.options.timestamps.map(|(value, _)| value);
+        let agreed = self.answer.is_some_and(|(_, ours)| ours.timestamps);
+        let first = self.syn.as_deref().and_then(stamp).filter(|first| *first != 0 && agreed);
+        first.zip(stamp(s)).is_some_and(|(first, now)| before(now, first))
     }
 
     /// Whether a reset that the peer sent ends the handshake (tcp_check_req(): only one in the

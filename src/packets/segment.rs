@@ -20,6 +20,8 @@ pub struct Segment {
     pub ack: bool,
     pub ece: bool,
     pub cwr: bool,
+    /// The flag of accurate ECN (RFC 9768).
+    pub ae: bool,
     /// As it stands in the header.
     pub window: u16,
     pub payload: u32,
@@ -32,6 +34,10 @@ pub struct Segment {
     pub options: TcpOptions,
     /// The checksum, as it stands in the header.
     pub checksum: u16,
+    /// It stands in the capture before, as it seems.
+    pub is_copy: bool,
+    /// Octets of the header.
+    header: u32,
 }
 
 impl Segment {
@@ -62,6 +68,7 @@ impl Segment {
             ack: flag(0x10),
             ece: flag(0x40),
             cwr: flag(0x80),
+            ae: h[12] & 1 != 0,
             window: u16::from_be_bytes([h[14], h[15]]),
             payload: packet.payload_len,
             segments: packet.segments.max(1),
@@ -70,6 +77,8 @@ impl Segment {
             options: TcpOptions::read(captured, length - HEADER),
             ip_id: packet.ip_id,
             checksum: u16::from_be_bytes([h[16], h[17]]),
+            is_copy: packet.is_copy,
+            header: length as u32,
         })
     }
 
@@ -77,6 +86,11 @@ impl Segment {
     pub fn end(&self) -> u32 {
         let marks = u32::from(self.syn) + u32::from(self.fin);
         self.seq.wrapping_add(self.payload).wrapping_add(marks)
+    }
+
+    /// Octets of header and payload.
+    pub const fn length(&self) -> u32 {
+        self.header.saturating_add(self.payload)
     }
 
     /// Whether the network marked it (ECN field 11).

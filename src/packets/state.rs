@@ -57,7 +57,14 @@ pub struct Offer {
     pub window_scale: Option<u8>,
     pub sack: bool,
     pub timestamps: bool,
+    /// ECN as of RFC 3168: asked for, or agreed to.
     pub ecn: bool,
+    /// Accurate ECN (RFC 9768, 3.1): asked for, or what may agree to it.
+    pub accurate_ecn: bool,
+    /// Its packet says that it can be marked, which no SYN of RFC 3168 does.
+    pub ect: bool,
+    /// With a signature or an authentication.
+    pub signed: bool,
     /// The window, which is never scaled here.
     pub window: u16,
     /// The capture has cut the options: what is not here may have been there.
@@ -67,6 +74,7 @@ pub struct Offer {
 impl Offer {
     pub fn of(syn: &Segment) -> Self {
         let o = &syn.options;
+        let all = syn.ae && syn.cwr && syn.ece;
         Self {
             mss: o.mss,
             // RFC 7323, 2.3: a larger shift counts as 14.
@@ -75,6 +83,10 @@ impl Offer {
             timestamps: o.timestamps.is_some(),
             // RFC 3168, 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone.
             ecn: if syn.ack { syn.ece && !syn.cwr } else { syn.ece && syn.cwr },
+            // A SYN-ACK with all three has only sent them back.
+            accurate_ecn: if syn.ack { (syn.ae || syn.cwr) && !all } else { all },
+            ect: syn.tos & 3 != 0,
+            signed: o.signed,
             window: syn.window,
             cut: o.cut,
         }
@@ -102,25 +114,57 @@ const DEFAULT_MSS: u16 = 536;
 /// What the largest frame of Ethernet has room for.
 const ETHERNET_MSS: u16 = 1460;
 
+// TcpEStatsNegotiated (RFC 4898).
+const ENABLED: u64 = 1;
+const SELF_DISABLED: u64 = 2;
+const PEER_DISABLED: u64 = 3;
+
 impl Agreed {
-    /// TcpEStatsNegotiated of an option that both must offer.
-    pub const fn negotiated(&self, ours: bool, theirs: bool) -> u64 {
-        const ENABLED: u64 = 1;
-        const SELF_DISABLED: u64 = 2;
-        const PEER_DISABLED: u64 = 3;
+    /// TcpEStatsNegotiated of an option that both must offer. Of two ends that did not agree the
+    /// kernel tells by its own setting (net.ipv4.tcp_timestamps, tcp_sack, tcp_ecn), which shows only
+    /// where it came to bear: in a SYN of ours, and in our answer to one that has the option. There it
+    /// is off if we did not use it, unless something else may be the cause (`is_excused`). What the
+    /// setting is otherwise no packet tells: none.
+    fn negotiated(&self, ours: bool, theirs: bool, is_excused: bool) -> Option<u64> {
+        let bears = self.active || theirs;
         match (ours, theirs) {
-            (true, true) => ENABLED,
-            (false, true) => SELF_DISABLED,
-            (true, false) => PEER_DISABLED,
-            // Who opens speaks first; who was not asked shows nothing of itself.
-            (false, false) => {
-                if self.active {
-                    SELF_DISABLED
-                } else {
-                    PEER_DISABLED
-                }
-            }
+            (true, true) => Some(ENABLED),
+            (true, false) => bears.then_some(PEER_DISABLED),
+            (false, _) => (bears && !is_excused).then_some(SELF_DISABLED),
         }
+    }
+
+    /// Whether our SYN-ACK may be a SYN cookie without options (tcp_conn_request() of Linux 6.18).
+    fn may_be_cookie(&self) -> bool {
+        let o = &self.ours;
+        !self.active && !o.timestamps && !o.sack && o.window_scale.is_none()
+    }
+
+    /// tcpEStatsStackTimeStamps. With a signature, timestamps have no room in a SYN, and beside SACK
+    /// none in a SYN-ACK (tcp_syn_options(), tcp_synack_options() of Linux 6.18).
+    pub fn negotiated_timestamps(&self) -> Option<u64> {
+        let is_excused = self.ours.signed || self.theirs.signed;
+        self.negotiated(self.ours.timestamps, self.theirs.timestamps, is_excused)
+    }
+
+    /// tcpEStatsStackWillSendSACK, tcpEStatsStackWillUseSACK.
+    pub fn negotiated_sack(&self) -> Option<u64> {
+        self.negotiated(self.ours.sack, self.theirs.sack, self.may_be_cookie())
+    }
+
+    /// tcpEStatsStackECN. Linux refuses a SYN that can be marked (tcp_ecn_create_request() of 6.18).
+    /// To what a SYN-ACK of accurate ECN comes is decided later.
+    pub fn negotiated_ecn(&self) -> Option<u64> {
+        if self.is_accurate_ecn() {
+            return None;
+        }
+        let is_excused = !self.active && (self.theirs.ect || self.may_be_cookie());
+        self.negotiated(self.ours.ecn, self.theirs.ecn, is_excused)
+    }
+
+    /// Whether accurate ECN was agreed on, as far as the handshake shows.
+    pub const fn is_accurate_ecn(&self) -> bool {
+        self.ours.accurate_ecn && self.theirs.accurate_ecn
     }
 
     pub const fn timestamps(&self) -> bool {

@@ -4,10 +4,15 @@ const byId = (id) => document.getElementById(id);
 const WHY = {
   startup: "the handshake",
   application: "the application, which had written nothing more",
-  sender: "its own host, where data waited (Nagle, device queue)",
-  congestion: "the congestion window",
+  send_buffer: "its send buffer, which was too small for what was under way",
+  nagle: "Nagle's algorithm, which held back less than a segment",
+  app_rate: "the pace that the application had set itself (SO_MAX_PACING_RATE)",
+  cc_rate: "the pace of its congestion control",
+  network: "the network, as its congestion window knew it",
   receiver: "the receiver's window",
-  pacing: "the pacing timer",
+  receiver_app: "the receiver's application, which did not read",
+  host: "its own host, where data waited (device queue, small queues)",
+  path_dead: "a path that carried nothing",
 };
 let current = null;
 
@@ -86,8 +91,12 @@ function verdict(line, data) {
   if (!(line.octets_sent > 0)) {
     parts.push("It sent no data: what limited the transfer is known at its other end.");
   } else if (line.limited_by) {
-    const basis = line.limits_basis === "exact" ? "" : " (an estimate with the hooks that were attached)";
+    const basis = line.limits_basis?.startsWith("exact") ? "" : " (an estimate with the hooks that were attached)";
     parts.push(`For ${write.share(line.limited[line.limited_by])} of its life it was limited by ${WHY[line.limited_by]}${basis}.`);
+  }
+  if (line.octets_sent > 0 && line.busy_share != null && line.rwnd_limited_share != null && line.sndbuf_limited_share != null) {
+    const differs = line.limits_differ ? `; the two differ by more than a tenth in ${line.limits_differ}` : "";
+    parts.push(`The kernel's own account: busy ${write.share(line.busy_share)}, receiver's window ${write.share(line.rwnd_limited_share)}, send buffer ${write.share(line.sndbuf_limited_share)}${differs}.`);
   }
   const again = data.retransmissions;
   if (again.length > 0) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::PlotData;
 use super::histogram::Histogram;
 use crate::estats::Sample;
-use crate::limits::Limit;
+use crate::limits::{Limit, Limits, State, Times};
 use crate::schema::Var;
 
 /// Gauges that are drawn as they are, by the name that the page has for them.
@@ -83,8 +83,10 @@ pub struct Track {
     rtt: Histogram,
     counted: [u64; 4],
     recovering: Option<i64>,
-    limits: Vec<[u64; Limit::ALL.len()]>,
-    limit_ns: [u64; Limit::ALL.len()],
+    limits: Vec<Times>,
+    limit_ns: Times,
+    /// As last seen: of causes what is known when the connection is over.
+    last: Option<Limits>,
     limits_until_ns: u64,
 }
 
@@ -106,8 +108,9 @@ impl Track {
             rtt: Histogram::default(),
             counted: [0; 4],
             recovering: None,
-            limits: vec![[0; Limit::ALL.len()]; life_ns.div_ceil(stretch_ns) as usize],
-            limit_ns: [0; Limit::ALL.len()],
+            limits: vec![Times::default(); life_ns.div_ceil(stretch_ns) as usize],
+            limit_ns: Times::default(),
+            last: None,
             limits_until_ns: begin_ns,
         }
     }
@@ -204,9 +207,10 @@ impl Track {
 
     /// Puts what was counted of the limits since the sample before into the stretches it covers.
     fn share(&mut self, sample: &Sample<'_>) {
+        self.last = Some(*sample.limits);
         let Some(until_ns) = sample.limits.counted_until() else { return };
         let now = *sample.limits.ns();
-        let steps: [u64; Limit::ALL.len()] =
+        let steps: [u64; State::ALL.len()] =
             std::array::from_fn(|i| now[i].saturating_sub(self.limit_ns[i]));
         let counted: u64 = steps.iter().sum();
         // What is not known before the first value is nobody's.
@@ -264,7 +268,10 @@ impl Track {
             .filter(|(_, column)| column.iter().any(Option::is_some))
             .map(|(name, column)| (name, differences_or_null(column)))
             .collect();
-        self.data.limits = limits(&self.limits, self.stretch_ns);
+        if let Some(last) = &self.last {
+            let causes: Vec<_> = self.limits.iter().map(|ns| last.causes(ns, None)).collect();
+            self.data.limits = limits(&causes, self.stretch_ns);
+        }
         self.data.rtt = self.rtt.finish();
         self.data
     }
@@ -283,13 +290,13 @@ fn add(events: &mut Vec<(i64, u64)>, first_us: i64, us: i64, n: u64) {
 
 /// Thousandths by limit; of limits that never were there is nothing.
 fn limits(
-    stretches: &[[u64; Limit::ALL.len()]],
+    stretches: &[[f64; Limit::ALL.len()]],
     stretch_ns: u64,
 ) -> BTreeMap<&'static str, Vec<i64>> {
-    let thousandths = |ns: u64| (ns as f64 / stretch_ns as f64 * WHOLE).round() as i64;
+    let thousandths = |ns: f64| (ns / stretch_ns as f64 * WHOLE).round() as i64;
     Limit::ALL
         .into_iter()
-        .filter(|limit| stretches.iter().any(|s| s[*limit as usize] > 0))
+        .filter(|limit| stretches.iter().any(|s| s[*limit as usize] > 0.0))
         .map(|limit| {
             let shares: Vec<_> = stretches.iter().map(|s| thousandths(s[limit as usize])).collect();
             (limit.name(), differences(&shares))

@@ -141,6 +141,8 @@ fn digest_of(
         dst_port: has_ports.then_some(ports.1),
         payload_len: body.len() as u32,
         segments,
+        wrong_checksum: None,
+        is_copy: false,
         header,
         payload: body[..body.len().min(known)].to_vec(),
     }

@@ -455,13 +455,18 @@ socket_fields! {
             "BPF_CORE_READ_BITFIELD(opt, accecn_fail_mode)",
         ),
     }
-    /// What was seen of the AccECN option.
+    /// What was seen of the AccECN option: 0 none, 1 empty, 2 counters, 3 an option that failed.
     tcpi_accecn_opt_seen {
         ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.18",
         read: If(
             "bpf_core_field_exists(opt->saw_accecn_opt)",
             "BPF_CORE_READ_BITFIELD(opt, saw_accecn_opt)",
         ),
+    }
+    /// ECN after the handshake: 0 none, 1 RFC 3168, 2 AccECN (RFC 9768), 3 asked for and not answered yet.
+    tcpi_ecn_mode {
+        ty: U8, unit: "", source: "tcp_info", needs: "Linux 6.18, by inet_diag 7.0",
+        read: If("bpf_core_field_exists(opt->accecn_fail_mode)", "socket_ecn_mode(tp)"),
     }
     /// Memory of received data (sk_rmem_alloc).
     skmem_rmem_alloc {

@@ -1839,7 +1839,7 @@ estats_vars! {
         unit: "octets",
         kind: Kind::Identity,
         range: Some(Range::new(0, u16::MAX as i64)),
-        packets: exact("options of the SYN and SYN-ACK sent"),
+        packets: exact("options of the SYN and SYN-ACK sent; NULL if these have none"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
         sources: &[Coverage {
@@ -1935,7 +1935,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
-        packets: exact("options of both SYNs"),
+        packets: exact("options of both SYNs; NULL where they do not show the setting of the host: at the end that accepts if the peer offered none, and beside signatures"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_timestamps(sk, tp)"),
         sources: &[Coverage {
@@ -1954,7 +1954,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
-        packets: exact("ECE and CWR of both SYNs"),
+        packets: exact("ECE and CWR of both SYNs; NULL where they do not show the setting of the host: at the end that accepts if the peer did not ask, or if our answer may be a SYN cookie; and for accurate ECN"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_ecn(sk, tp, c)"),
         sources: &[Coverage {
@@ -1976,7 +1976,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
-        packets: exact("options of both SYNs"),
+        packets: exact("options of both SYNs; NULL where they do not show the setting of the host: at the end that accepts if the peer offered none, or if our answer may be a SYN cookie"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {
@@ -1996,7 +1996,7 @@ estats_vars! {
         ty: Type::Enum(NEGOTIATED),
         unit: "",
         kind: Kind::Identity,
-        packets: exact("options of both SYNs"),
+        packets: exact("options of both SYNs; NULL where they do not show the setting of the host: at the end that accepts if the peer offered none, or if our answer may be a SYN cookie"),
         apply: Apply::Stream(&[Op::Set]),
         read: Read::Once("estats_sack(sk, tp)"),
         sources: &[Coverage {

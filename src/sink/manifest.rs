@@ -50,6 +50,10 @@ pub struct TablesManifest {
     /// Connections with a hook that saw nothing although there was something to see.
     #[serde(default)]
     pub silent: u64,
+    /// Of connections made of packets: packets that must have been there and were not, that came twice,
+    /// or that came after a reset, and segments of which the capture has cut what was needed.
+    #[serde(default)]
+    pub lacking_packets: u64,
     /// What the files are: parquet, arrow, csv or jsonl.
     #[serde(default = "parquet")]
     pub format: String,
@@ -69,7 +73,8 @@ fn parquet() -> String {
 impl TablesManifest {
     /// What rows lack, all sorts together: 0 if nothing.
     pub const fn missing(&self) -> u64 {
-        self.lost_records.saturating_add(self.discarded).saturating_add(self.silent)
+        let hooks = self.lost_records.saturating_add(self.discarded).saturating_add(self.silent);
+        hooks.saturating_add(self.lacking_packets)
     }
 
     /// The digest of a list of files: "sha256:" and the SHA-256 of a line `sha256  rows  file` for

@@ -22,8 +22,10 @@ pub struct Figures {
     pub limits_basis: Option<String>,
     /// Shares of its life by [`Limit`].
     #[serde(serialize_with = "by_name")]
-    pub limited: [Option<f64>; Limit::ALL.len()],
-    /// Share of its life in which the kernel saw data outstanding or waiting.
+    pub limited: Shares,
+    /// In what these shares and the kernel's own are more than a tenth of its life apart.
+    pub limits_differ: Option<String>,
+    /// Share of its life in which the kernel saw data outstanding or waiting (tcpi_busy_time).
     pub busy_share: Option<f64>,
     /// Share in which the kernel saw the receiver's window in the way.
     pub rwnd_limited_share: Option<f64>,
@@ -39,10 +41,7 @@ pub struct Figures {
     pub rtt_inflation: Option<f64>,
 }
 
-fn by_name<S: Serializer>(
-    limited: &[Option<f64>; Limit::ALL.len()],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn by_name<S: Serializer>(limited: &Shares, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Limit::ALL.iter().map(|limit| limit.name()).zip(limited))
 }
 
@@ -61,10 +60,13 @@ impl fmt::Display for Figures {
             let shares: Vec<_> =
                 shares.iter().map(|(share, name)| format!("{name} {}", percent(*share))).collect();
             let basis = match self.limits_basis.as_deref() {
-                Some("exact") | None => "",
-                Some(_) => " (estimated)",
+                Some(basis) if !basis.starts_with("exact") => " (estimated)",
+                Some(_) | None => "",
             };
             said.push(format!("limited by {}{basis}", shares.join(", ")));
+        }
+        if let Some(kernel) = self.by_the_kernel() {
+            said.push(kernel);
         }
         if let Some(share) = self.retransmitted_share {
             let episodes = match (self.recoveries, self.recovery_share) {
@@ -85,6 +87,60 @@ impl fmt::Display for Figures {
             said.push(format!("mean RTT {times:.2} x the smallest"));
         }
         f.write_str(&said.join("; "))
+    }
+}
+
+/// Shares further apart than this are worth a word: a jiffy of each change, and what the kernel counts
+/// of the time in which a timer or another window was in the way too, stay below it.
+const APART: f64 = 0.1;
+
+impl Figures {
+    /// The kernel's own account of the same life, and where the two differ.
+    fn by_the_kernel(&self) -> Option<String> {
+        let busy = self.busy_share?;
+        let (window, buffer) = (self.rwnd_limited_share?, self.sndbuf_limited_share?);
+        let shares = format!(
+            "by the kernel busy {}, receiver's window {}, send buffer {}",
+            percent(busy),
+            percent(window),
+            percent(buffer)
+        );
+        let differs = self
+            .limits_differ
+            .as_ref()
+            .map_or_else(String::new, |what| format!(" (the two differ in {what})"));
+        Some(shares + &differs)
+    }
+
+    /// In what these shares and the kernel's are more than a tenth of its life apart.
+    fn differs(&self) -> Option<String> {
+        let of = |limit: Limit| self.limited[limit as usize];
+        self.limited_by?;
+        let mut differs = Vec::new();
+        // What is not the application's is busy; the kernel is busy while all is under way, too.
+        let busy: f64 = Limit::ALL
+            .into_iter()
+            .filter(|limit| !matches!(limit, Limit::Startup | Limit::Application))
+            .filter_map(of)
+            .sum();
+        if self.busy_share.is_some_and(|kernel| busy - kernel > APART) {
+            differs.push("busy");
+        }
+        // While nothing is answered the kernel goes on counting what was in the way before.
+        let dead = of(Limit::PathDead).unwrap_or(0.0);
+        let apart = |ours: Option<f64>, kernel: Option<f64>| {
+            let (Some(ours), Some(kernel)) = (ours, kernel) else { return false };
+            ours - kernel > APART || kernel - ours > APART + dead
+        };
+        let receiver =
+            of(Limit::Receiver).map(|share| share + of(Limit::ReceiverApp).unwrap_or(0.0));
+        if apart(receiver, self.rwnd_limited_share) {
+            differs.push("receiver");
+        }
+        if apart(of(Limit::SendBuffer), self.sndbuf_limited_share) {
+            differs.push("send_buffer");
+        }
+        (!differs.is_empty()).then(|| differs.join(", "))
     }
 }
 
@@ -125,18 +181,17 @@ impl FigureSource {
         let chrono = |field| seen?.get(field).and_then(|us| share_of_life(us * 1_000));
         // With records missing, or time of which nothing is known, shares would be of something else.
         let whole = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);
-        let largest = limits.largest(&known).filter(|_| whole);
+        let shares = shares(ended, &known).filter(|_| whole);
+        let largest = shares.as_ref().and_then(largest);
         let recoveries = row
             .get(Var::InRecovery)
             .map(|_| limits.recoveries())
             .filter(|&n| n > 0 || !ended.lossy);
-        Figures {
+        let mut figures = Figures {
             limited_by: largest.map(Limit::name),
-            limits_basis: largest.map(|_| match limits.basis() {
-                Basis::Limstate => self.qualities.get(Var::Limstate).unwrap_or("exact").to_owned(),
-                Basis::Gauges => "gauges".to_owned(),
-            }),
-            limited: Limit::ALL.map(|limit| limits.share(limit, &known).filter(|_| whole)),
+            limits_basis: largest.and(shares.as_ref()).map(|s| self.basis(ended, s, &known)),
+            limited: shares.unwrap_or_default(),
+            limits_differ: None,
             busy_share: chrono(SocketField::tcpi_busy_time),
             rwnd_limited_share: chrono(SocketField::tcpi_rwnd_limited),
             sndbuf_limited_share: chrono(SocketField::tcpi_sndbuf_limited),
@@ -146,8 +201,86 @@ impl FigureSource {
                 .filter(|_| !ended.begun_before && !ended.lossy)
                 .and_then(|_| share_of_life(limits.recovery_ns())),
             rtt_inflation: rtt_inflation(row),
+        };
+        figures.limits_differ = figures.differs();
+        figures
+    }
+}
+
+impl FigureSource {
+    /// How the shares were found, and what could not be told apart.
+    fn basis(&self, ended: &Ended<'_>, shares: &Shares, known: &impl Fn(Var) -> bool) -> String {
+        let limits = ended.limits;
+        let mut basis = match limits.basis() {
+            Basis::Loop | Basis::Segment => self.qualities.get(Var::Limstate).unwrap_or("exact"),
+            Basis::Gauges => "gauges",
+        }
+        .to_owned();
+        for holder in Limit::ALL {
+            let within: Vec<_> = Limit::ALL
+                .into_iter()
+                .filter(|&limit| shares[limit as usize].is_none() && limit != holder)
+                .filter(|&limit| holds(ended, limit, known) == holder)
+                .map(Limit::name)
+                .collect();
+            if !within.is_empty() {
+                basis += &format!("; {} holds {}", holder.name(), within.join(", "));
+            }
+        }
+        if shares[Limit::PathDead as usize].is_none() {
+            basis += "; path_dead is in the others";
+        }
+        basis
+    }
+}
+
+/// Shares of its life by [`Limit`]; none is what the recording cannot tell.
+pub type Shares = [Option<f64>; Limit::ALL.len()];
+
+fn tells(ended: &Ended<'_>, limit: Limit, known: &impl Fn(Var) -> bool) -> bool {
+    ended.limits.tells(limit, ended.peer_behind_ns.is_some(), known)
+}
+
+/// The cause in whose share this one's time is.
+fn holds(ended: &Ended<'_>, limit: Limit, known: &impl Fn(Var) -> bool) -> Limit {
+    let mut holder = limit;
+    while holder.within() != holder && !tells(ended, holder, known) {
+        holder = holder.within();
+    }
+    holder
+}
+
+/// Shares of the counted time. None if nothing was counted.
+fn shares(ended: &Ended<'_>, known: &impl Fn(Var) -> bool) -> Option<Shares> {
+    let causes = ended.limits.causes(ended.limits.ns(), ended.peer_behind_ns);
+    let total: f64 = causes.iter().sum();
+    let mut shares = Limit::ALL.map(|limit| tells(ended, limit, known).then_some(0.0));
+    for limit in Limit::ALL {
+        let holder = holds(ended, limit, known);
+        if let Some(share) = &mut shares[holder as usize] {
+            *share += causes[limit as usize] / total;
         }
     }
+    // A part of nothing is nothing. Without Limstate the pacing timer hides elsewhere, too.
+    for limit in [Limit::SendBuffer, Limit::AppRate, Limit::ReceiverApp] {
+        let whole = shares[limit.within() as usize];
+        if shares[limit as usize].is_none() && whole == Some(0.0) {
+            shares[limit as usize] = Some(0.0);
+        }
+    }
+    (total > 0.0).then_some(shares)
+}
+
+/// The largest share; with only the handshake known, nothing is.
+fn largest(shares: &Shares) -> Option<Limit> {
+    shares[Limit::Network as usize]?;
+    let mut best: Option<(Limit, f64)> = None;
+    for (limit, share) in Limit::ALL.into_iter().zip(*shares) {
+        if let Some(share) = share.filter(|share| best.is_none_or(|(_, most)| *share > most)) {
+            best = Some((limit, share));
+        }
+    }
+    best.map(|(limit, _)| limit)
 }
 
 fn ratio(row: &Row, part: Var, whole: Var) -> Option<f64> {
@@ -166,6 +299,7 @@ impl Figures {
         let float = |value: Option<f64>| value.map_or(Cell::Null, Cell::Float);
         let names = [Cell::text(self.limited_by), Cell::text(self.limits_basis.as_deref())];
         let rest = [
+            Cell::text(self.limits_differ.as_deref()),
             float(self.busy_share),
             float(self.rwnd_limited_share),
             float(self.sndbuf_limited_share),
@@ -182,60 +316,106 @@ impl Figures {
 pub(super) fn columns() -> Vec<ColumnSpec> {
     let c = ColumnSpec::new;
     const SHARE: &str = "share";
-    const LIMITS: &str =
-        "Limstate, CurAppWQueue, PipeSize, CurCwnd, CurRetxQueue, CurRwinRcvd, CurMSS, State";
+    const LIMITS: &str = "Limstate, CurAppWQueue, PipeSize, CurCwnd, CurRetxQueue, CurRwinRcvd, CurMSS, SndUna, CurTimeoutCount, State";
     vec![
         c(
             "limited_by",
             K::Text,
             "",
-            "What limited the sender for the largest share of its life: startup, application, sender, congestion, receiver or pacing.",
+            "What limited the sender for the largest share of its life: startup, application, send_buffer, nagle, app_rate, cc_rate, network, receiver, receiver_app, host or path_dead.",
         )
         .from(LIMITS),
         c(
             "limits_basis",
             K::Text,
             "",
-            "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. NULL if nothing is known.",
+            "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then what could not be told apart: `A holds B` says that the share of B stands in A, of which it may be none or all, and limited_B is NULL. NULL if nothing is known.",
         )
-        .from("Limstate"),
+        .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
             "limited_startup",
             K::Float64,
             SHARE,
-            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares are NULL where records were lost, or the time that is known is less than that life.",
+            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares add up to 1, and are NULL where records were lost, or the time that is known is less than that life.",
         )
         .from("State"),
         c(
             "limited_application",
             K::Float64,
             SHARE,
-            "Share in which the application had written nothing that waited: Limstate sender, and CurAppWQueue 0.",
+            "Share in which the application had written nothing that waited: CurAppWQueue was 0.",
         )
         .from(LIMITS),
         c(
-            "limited_sender",
+            "limited_send_buffer",
             K::Float64,
             SHARE,
-            "Share in which data waited and the host's stack held it back: Nagle's algorithm, the device's queue, TSO deferral, and, after a loss probe, the wait for the retransmission timer; without Limstate the pacing timer too.",
+            "Share in which the send buffer (SO_SNDBUF, tcp_wmem) was full while all that was in it was under way: as much was unacknowledged as skmem_sndbuf lets in, and then until a third of it was free; or the kernel's tcpi_sndbuf_limited, if that is more. NULL without the kernel's account.",
+        )
+        .from("CurAppWQueue, CurRetxQueue, skmem_sndbuf, tcpi_sndbuf_limited"),
+        c(
+            "limited_nagle",
+            K::Float64,
+            SHARE,
+            "Share in which less than a segment waited for the acknowledgment of what was under way: Nagle's algorithm, which TCP_NODELAY switches off.",
+        )
+        .from("Limstate, CurAppWQueue, CurRetxQueue, CurMSS, Nagle"),
+        c(
+            "limited_app_rate",
+            K::Float64,
+            SHARE,
+            "Share in which the pacing timer was waited for at the pace that the application had set itself (SO_MAX_PACING_RATE). NULL without Limstate or without the kernel's account.",
+        )
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        c(
+            "limited_cc_rate",
+            K::Float64,
+            SHARE,
+            "Share in which the pacing timer was waited for at the pace of the congestion control; NULL without Limstate.",
+        )
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        c(
+            "limited_network",
+            K::Float64,
+            SHARE,
+            "Share in which the congestion window was in the way: full, or with less room than the receiver's where the stack waited for more of it to fill a super-segment (TSO deferral). Slow start and the repair of losses are in it.",
         )
         .from(LIMITS),
         c(
-            "limited_congestion",
+            "limited_receiver",
             K::Float64,
             SHARE,
-            "Share in which the congestion window was full.",
+            "Share in which the receiver's window was in the way, likewise.",
         )
         .from(LIMITS),
-        c("limited_receiver", K::Float64, SHARE, "Share in which the receiver's window was full.")
-            .from(LIMITS),
         c(
-            "limited_pacing",
+            "limited_receiver_app",
             K::Float64,
             SHARE,
-            "Share in which the pacing timer was waited for; NULL without Limstate.",
+            "The part of it in which the receiver's application was behind with reading: more was unread than the window still offered. NULL unless the other end is in the recording too.",
         )
-        .from("Limstate"),
+        .from("Limstate, CurAppRQueue, CurRwinSent, SndInitial, RecInitial"),
+        c(
+            "limited_host",
+            K::Float64,
+            SHARE,
+            "Share in which data waited and the host's own stack held it back: the queue of the device, TCP small queues, a cork; without Limstate the pacing timer too.",
+        )
+        .from(LIMITS),
+        c(
+            "limited_path_dead",
+            K::Float64,
+            SHARE,
+            "Share in which nothing was acknowledged while at least two timeouts followed each other, from the acknowledgment before to the one that ended it, or to the end.",
+        )
+        .from("CurTimeoutCount, SndUna"),
+        c(
+            "limits_differ",
+            K::Text,
+            "",
+            "In what these shares are more than a tenth of its life apart from the kernel's own, which follow: busy, receiver (with receiver_app), send_buffer. NULL where they agree, and where either is not known.",
+        )
+        .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(
             "busy_share",
             K::Float64,
@@ -281,6 +461,44 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(shares: &[(Limit, f64)], kernel: [f64; 3]) -> Figures {
+        let mut limited = [Some(0.0); Limit::ALL.len()];
+        for &(limit, share) in shares {
+            limited[limit as usize] = Some(share);
+        }
+        let [busy, window, buffer] = kernel.map(Some);
+        let mut figures = Figures {
+            limited_by: Some("network"),
+            limited,
+            busy_share: busy,
+            rwnd_limited_share: window,
+            sndbuf_limited_share: buffer,
+            ..Figures::default()
+        };
+        figures.limits_differ = figures.differs();
+        figures
+    }
+
+    #[test]
+    fn more_than_a_tenth_from_the_kernel_is_said() {
+        use Limit::{Application, Network, PathDead, Receiver, ReceiverApp, SendBuffer};
+        for (shares, kernel, differs) in [
+            (&[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..], [1.0, 0.35, 0.0], None),
+            (&[(Receiver, 0.2), (ReceiverApp, 0.7), (Application, 0.1)], [1.0, 0.95, 0.0], None),
+            (&[(Receiver, 0.3), (Network, 0.7)], [1.0, 0.5, 0.0], Some("receiver")),
+            (&[(SendBuffer, 0.9), (Application, 0.1)], [1.0, 0.0, 0.0], Some("send_buffer")),
+            (&[(Network, 0.9), (Application, 0.1)], [0.5, 0.0, 0.0], Some("busy")),
+            // The kernel's clock of the window goes on while nothing is answered.
+            (&[(PathDead, 0.6), (Receiver, 0.4)], [1.0, 1.0, 0.0], None),
+        ] {
+            let figures = of(shares, kernel);
+            assert_eq!(figures.limits_differ.as_deref(), differs, "{shares:?}");
+            let text = figures.to_string();
+            assert!(text.contains("by the kernel busy "), "{text}");
+            assert_eq!(text.contains("the two differ in"), differs.is_some(), "{text}");
+        }
+    }
 
     #[test]
     fn every_figure_names_what_it_comes_from() {

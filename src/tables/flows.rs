@@ -25,7 +25,7 @@ pub(super) fn spec() -> TableSpec {
                 "completeness",
                 K::Text,
                 "",
-                "As in connections, by packets lost and late; begun_before: TCP without a SYN; ended_after: neither closed nor idle for the timeout at the end of the recording.",
+                "As in connections, by packets lost, late, and twice in a capture as it seems; begun_before: TCP without a SYN; ended_after: neither closed nor idle for the timeout at the end of the recording.",
             ),
             c(
                 "lost_packets",

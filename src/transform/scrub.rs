@@ -127,6 +127,8 @@ mod tests {
             dst_port: port(2),
             payload_len: 0,
             segments: 1,
+            wrong_checksum: None,
+            is_copy: false,
             header: header.to_vec(),
             payload: payload.to_vec(),
         }

@@ -5,8 +5,8 @@ use super::decode::{text_at, u16_at, u32_at, u64_at};
 use super::{Header, NO_CPU, Snapshot, SocketValues};
 use crate::schema::{Hook, SocketField as F, Why};
 
-/// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 6.18: offsets of all fields but the
-/// bit-fields at 6 and 7. The structure only grows at its end.
+/// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 7.3: offsets of all fields but the bit-fields at
+/// 6 and 7 and those of [`LAST_WORD`]. The structure only grows at its end.
 pub const TCP_INFO: &[(F, usize, usize)] = &[
     (F::tcpi_state, 0, 1),
     (F::tcpi_ca_state, 1, 1),
@@ -70,9 +70,35 @@ pub const TCP_INFO: &[(F, usize, usize)] = &[
     (F::tcpi_received_e1_bytes, 264, 4),
     (F::tcpi_received_e0_bytes, 268, 4),
     (F::tcpi_received_ce_bytes, 272, 4),
-    (F::tcpi_accecn_fail_mode, 276, 2),
-    (F::tcpi_accecn_opt_seen, 278, 2),
 ];
+
+/// The word that Linux 6.18 and 7.0 lay out differently, in a structure of one length.
+pub const LAST_WORD: usize = 276;
+
+/// Layout of [`LAST_WORD`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastWord {
+    /// Linux 6.18 and 6.19: 16 bits of `tcpi_accecn_fail_mode`, 16 of `tcpi_accecn_opt_seen`.
+    Halves,
+    /// Since Linux 7.0: 2 bits of `tcpi_ecn_mode`, 2 of `tcpi_accecn_opt_seen`, 4 of
+    /// `tcpi_accecn_fail_mode`, and 24 of `tcpi_options2`, of which no kernel has set one so far.
+    #[default]
+    Bits,
+}
+
+impl LastWord {
+    /// The fields, with the first bit and the number of bits of each in a little-endian word.
+    pub const fn fields(self) -> &'static [(F, u32, u32)] {
+        match self {
+            Self::Halves => &[(F::tcpi_accecn_fail_mode, 0, 16), (F::tcpi_accecn_opt_seen, 16, 16)],
+            Self::Bits => &[
+                (F::tcpi_ecn_mode, 0, 2),
+                (F::tcpi_accecn_opt_seen, 2, 2),
+                (F::tcpi_accecn_fail_mode, 4, 4),
+            ],
+        }
+    }
+}
 
 /// SK_MEMINFO_* of include/uapi/linux/sock_diag.h.
 pub const SKMEMINFO: [F; 9] = [
@@ -146,9 +172,11 @@ fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
 /// Reads a message about a TCP socket: what follows the netlink header. `None` for one without
 /// `struct tcp_info`: a request or time-wait socket, which is no connection here.
 ///
+/// `last` is the layout that this kernel has, by its type information.
+///
 /// Time, number of the poll, sequence number and namespace are the caller's to say. `priority` is
 /// never there: inet_diag has it only where the socket has no class.
-pub fn decode_diag(b: &[u8]) -> Option<Snapshot> {
+pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
     let message = b.get(..MESSAGE)?;
     let mut values = SocketValues::default();
     let mut congestion = String::new();
@@ -182,6 +210,10 @@ pub fn decode_diag(b: &[u8]) -> Option<Snapshot> {
                 let bits = number(payload, 7, 1);
                 values.set(F::tcpi_delivery_rate_app_limited, bits.map(|b| b & 1));
                 values.set(F::tcpi_fastopen_client_fail, bits.map(|b| b >> 1 & 3));
+                let word = number(payload, LAST_WORD, 4);
+                for &(field, first, bits) in last.fields() {
+                    values.set(field, word.map(|w| w >> first & ((1 << bits) - 1)));
+                }
             }
             attribute::SKMEMINFO => {
                 for (i, field) in SKMEMINFO.into_iter().enumerate() {
@@ -244,4 +276,38 @@ pub fn decode_diag(b: &[u8]) -> Option<Snapshot> {
         congestion,
         values,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message whose `struct tcp_info` ends in this word.
+    fn message(word: u32) -> Vec<u8> {
+        let mut b = vec![0; MESSAGE];
+        b.extend(((ATTRIBUTE + LAST_WORD + 4) as u16).to_ne_bytes());
+        b.extend(attribute::INFO.to_ne_bytes());
+        b.resize(b.len() + LAST_WORD, 0);
+        b.extend(word.to_ne_bytes());
+        b
+    }
+
+    #[test]
+    fn the_last_word_is_read_as_the_kernel_lays_it_out() {
+        let fields = [F::tcpi_ecn_mode, F::tcpi_accecn_opt_seen, F::tcpi_accecn_fail_mode];
+        let read = |word, last| {
+            let snapshot = decode_diag(&message(word), last).expect("a connection");
+            fields.map(|field| snapshot.values.get(field))
+        };
+        // AccECN, an option with counters, ACE failed both ways; bits that no kernel sets yet.
+        let bits = 2 | 2 << 2 | 3 << 4 | 0xabc << 8;
+        assert_eq!(read(bits, LastWord::Bits), [Some(2), Some(2), Some(3)]);
+        assert_eq!(read(3 | 2 << 16, LastWord::Halves), [None, Some(2), Some(3)]);
+        // Linux 6.12 ends before it.
+        let mut short = message(0);
+        short.truncate(MESSAGE + ATTRIBUTE + 248);
+        short[MESSAGE..MESSAGE + 2].copy_from_slice(&((ATTRIBUTE + 248) as u16).to_ne_bytes());
+        let snapshot = decode_diag(&short, LastWord::Bits).expect("a connection");
+        assert_eq!(fields.map(|field| snapshot.values.get(field)), [None; 3]);
+    }
 }

@@ -36,7 +36,8 @@ pub enum HeaderError {
     #[error("IP header cut short")]
     IpCut,
     /// Its IP header, or one of its extension headers, cannot be one: it is longer than the packet
-    /// is, or stands where none may. The kernel drops such a packet.
+    /// is, or stands where none may; or the packet is longer than its frame. The kernel drops such a
+    /// packet (ip_rcv_core(), ip6_rcv_core() of Linux 6.18).
     #[error("malformed IP header")]
     Malformed,
     /// It is of another protocol.
@@ -57,7 +58,7 @@ struct Extent<'a> {
     bytes: &'a [u8],
     /// How many were there.
     on_wire: usize,
-    /// Where the IP header says that it ends, but not after `on_wire`.
+    /// Where the IP header says that it ends, which is not after `on_wire`.
     end: usize,
 }
 
@@ -126,8 +127,8 @@ impl Packet {
         // The length field is 0 where the host leaves cutting to the interface and the packet is
         // longer than the field can say.
         self.ip_len = if total == 0 { extent.on_wire as u32 } else { u32::from(total) };
-        let end = (self.ip_len as usize).min(extent.on_wire);
-        if header < V4_HEADER || header > end {
+        let end = self.ip_len as usize;
+        if header < V4_HEADER || header > end || end > extent.on_wire {
             return Err(HeaderError::Malformed);
         }
         if header > extent.bytes.len() {
@@ -168,7 +169,10 @@ impl Packet {
         self.ttl = h[7];
         self.src_addr = address(8);
         self.dst_addr = address(24);
-        let end = (self.ip_len as usize).min(extent.on_wire);
+        let end = self.ip_len as usize;
+        if end > extent.on_wire {
+            return Err(HeaderError::Malformed);
+        }
         self.read_extensions(Extent { end, ..extent }, V6_HEADER)
     }
 

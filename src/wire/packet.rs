@@ -32,6 +32,21 @@ impl Direction {
     }
 }
 
+/// Which checksum of a packet is wrong. Whoever receives it drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Checksum {
+    /// That of the IPv4 header (ip_rcv_core() of Linux 6.18).
+    Ip = 1,
+    /// That of TCP (tcp_v4_rcv(), tcp_rcv_established()).
+    Tcp = 2,
+}
+
+impl Checksum {
+    /// All of them, by code from 1.
+    pub const ALL: &'static [Self] = &[Self::Ip, Self::Tcp];
+}
+
 /// The longest transport header that is kept, which is TCP's: 15 words.
 pub const HEADER_MAX: usize = 60;
 
@@ -92,6 +107,11 @@ pub struct Packet {
     pub payload_len: u32,
     /// Segments in a super-packet, as the host says; 1 for others, and where nobody says.
     pub segments: u16,
+    /// A checksum that does not fit what it covers, in an imported capture that has all of it.
+    pub wrong_checksum: Option<Checksum>,
+    /// The packet stands in the capture before, as a mirror gives it, but nothing in it proves that
+    /// both are one. Imports alone can tell.
+    pub is_copy: bool,
     /// The transport header, as far as it was captured: at most [`HEADER_MAX`] bytes.
     pub header: Vec<u8>,
     /// The beginning of the payload, as far as it was asked for ([`known_header`] is always) and
@@ -130,6 +150,8 @@ impl Packet {
             dst_port: None,
             payload_len: 0,
             segments: 1,
+            wrong_checksum: None,
+            is_copy: false,
             header: Vec::new(),
             payload: Vec::new(),
         }

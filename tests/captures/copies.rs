@@ -82,16 +82,63 @@ fn twice_said(bytes: &[u8]) -> String {
     said.lines().find(|l| l.contains("duplicates made")).expect("said").to_owned()
 }
 
+/// The segment over IPv6, in which nothing proves that two packets are one.
+fn six(t: &Tcp) -> Vec<u8> {
+    let end = |(addr, port): (std::net::IpAddr, u16)| match addr {
+        std::net::IpAddr::V4(v4) => (std::net::IpAddr::V6(v4.to_ipv6_mapped()), port),
+        std::net::IpAddr::V6(_) => (addr, port),
+    };
+    Tcp { src: end(t.src), dst: end(t.dst), ..t.clone() }.ethernet()
+}
+
+#[test]
+fn a_mirrors_copies_of_acknowledgments_mark_the_row_and_the_flow() {
+    // The peer's direction alone is mirrored, and has nothing but ACKs while it is captured.
+    let [ours, theirs] = [packets()[3].clone(), packets()[4].clone()];
+    let stamp = |i: u32| [&[1, 1, 8, 10][..], &i.to_be_bytes(), &7_u32.to_be_bytes()].concat();
+    let frames = |doubled: &dyn Fn(u32) -> u64| {
+        let mut frames = Vec::new();
+        for i in 0..10 {
+            let at = T + u64::from(i) * STEP;
+            let options = stamp(i);
+            let sent = Tcp { seq: ours.seq + 100 * i, payload: 100, options, ..ours.clone() };
+            let (ack, options) = (sent.seq + 100, stamp(i));
+            let answer = Tcp { ack, payload: 0, options, ..theirs.clone() };
+            frames.push(Frame::new(at, six(&sent)));
+            let copies = 0..=doubled(i);
+            frames.extend(copies.map(|n| Frame::new(at + 3_000_000 + n * 8_000, six(&answer))));
+        }
+        simple(&frames)
+    };
+    let of = |doubled: &dyn Fn(u32) -> u64| {
+        let local = ["--local", "::ffff:192.0.2.1"];
+        let import = imported_with(&frames(doubled), &local);
+        let row = import.variables();
+        let all = values(&row, &["SegsIn", "DupAcksIn"])
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let marks: Vec<_> =
+            import.table("flows").iter().map(|f| f["completeness"].clone()).collect();
+        (all, import.connection()["completeness"].clone(), marks, import)
+    };
+    let (all, mark, flows, import) = of(&|_| 0);
+    assert_eq!((all, mark.as_str()), (vec!["10".to_owned(), "0".to_owned()], "begun_before"));
+    assert_eq!(flows, ["begun_before"; 2]);
+    assert_eq!(import.codes, [Some(0); 2], "{}", import.said);
+    let (all, mark, flows, import) = of(&|_| 1);
+    assert_eq!((all, mark.as_str()), (vec!["20".to_owned(), "10".to_owned()], "lossy"));
+    assert_eq!(flows, ["lossy"; 2]);
+    assert_eq!(import.codes, [Some(3); 2], "{}", import.said);
+    assert!(import.said.contains("10 packets of TCP stand twice"), "{}", import.said);
+    // Most of them are a mirror's; duplicate ACKs now and then are the peer's.
+    assert_eq!(of(&|i| u64::from(i < 6)).1, "lossy");
+    assert_eq!(of(&|i| u64::from(i < 5)).1, "begun_before");
+    assert_eq!(of(&|i| if i == 5 { 6 } else { 0 }).1, "begun_before");
+}
+
 #[test]
 fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
-    // Over IPv6 nothing proves that two packets are one.
-    let six = |t: &Tcp| {
-        let end = |(addr, port): (std::net::IpAddr, u16)| match addr {
-            std::net::IpAddr::V4(v4) => (std::net::IpAddr::V6(v4.to_ipv6_mapped()), port),
-            std::net::IpAddr::V6(_) => (addr, port),
-        };
-        Tcp { src: end(t.src), dst: end(t.dst), ..t.clone() }.ethernet()
-    };
     let once = imported(&seen(1, |t| vec![(0, six(t))]));
     assert_eq!(once.connection()["completeness"], "complete");
     let twice = imported(&seen(1, |t| vec![(0, six(t)), (5_000, six(t))]));
@@ -104,8 +151,8 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
         (0..20).flat_map(|i| both(i).into_iter().take(1 + usize::from(twice))).collect::<Vec<_>>()
     };
     let import = imported(&simple(&frames(true)));
-    assert!(import.said.contains("20 packets of TCP with payload stand twice"), "{}", import.said);
-    assert_eq!(import.codes[0], Some(3));
+    assert!(import.said.contains("20 packets of TCP stand twice"), "{}", import.said);
+    assert_eq!(import.codes, [Some(3); 2]);
     let import = imported(&simple(&frames(false)));
     assert!(!import.said.contains("stand twice"), "{}", import.said);
     let sentence = twice.said.lines().find(|l| l.contains("stand twice")).expect("said");
@@ -172,6 +219,7 @@ fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
         assert_eq!(values(&import.variables(), &columns), values(&expected, &columns), "{what}");
         assert_eq!(import.connection()["completeness"], "lossy", "{what}: {}", import.said);
         assert!(import.said.contains("stand twice in the capture"), "{}", import.said);
+        assert_eq!(import.codes[1], Some(3), "{what}: rows lack something");
         if what == "late" {
             trust::says(
                 "a mirror port that gives each packet again 3 ms later",

@@ -1,5 +1,5 @@
-//! Packets that anybody can send and no kernel accepts: IP headers longer than the packet, and
-//! extension headers where none may stand.
+//! Packets that anybody can send and no kernel accepts: IP headers longer than the packet, packets
+//! longer than their frame, and extension headers where none may stand.
 
 /// An IP packet, from its header on, and what is wrong with it.
 pub type Hostile = (&'static str, Vec<u8>);
@@ -47,6 +47,10 @@ pub fn packets() -> Vec<Hostile> {
         ("total length below the header's", v4(0x45, 10, 6, &[])),
         ("total length 19", v4(0x45, 19, 6, &[0; 40])),
         ("total length below a header with options", v4(0x4f, 24, 17, &[0; 40])),
+        ("total length beyond the frame", v4(0x45, 61, 17, &[0; 40])),
+        ("total length far beyond the frame", v4(0x45, 1500, 6, &[0x50; 40])),
+        ("payload length beyond the frame", v6_of(41, 17, &[0; 40])),
+        ("payload length far beyond the frame", v6_of(1440, 6, &[0x50; 40])),
         ("header of 0 octets", v4(0x40, 20, 6, &[0; 20])),
         ("header of 16 octets", v4(0x44, 40, 6, &[0; 20])),
         ("header longer than the frame", v4(0x4f, 60, 6, &[0; 8])),

@@ -393,6 +393,8 @@ pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32)
         dst_port: Some(dst.1),
         payload_len: payload,
         segments: 1,
+        wrong_checksum: None,
+        is_copy: false,
         header,
         payload: Vec::new(),
     }

@@ -8,6 +8,7 @@ use estats::schema::Var;
 use serde_json::Value as Json;
 
 use crate::rows;
+use crate::sets::NEWEST;
 
 /// Words of the document and what they are in the table.
 const SIGNS: [(&str, &str); 5] = [
@@ -24,7 +25,7 @@ const ATTACHED: &str = "yes";
 const ABSENT: &str = "no";
 
 /// A column: kernel series and hook set, as `6.12 fentry`. By number, not by text: 6.12 is later
-/// than 6.2.
+/// than 6.2. The newest kernel is last, whatever its number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     series: Vec<u32>,
@@ -34,8 +35,12 @@ pub struct Name {
 impl Name {
     /// Of a series, `6.12`, and a hook set.
     pub fn new(series: &str, set: &str) -> Self {
-        let numbers = series.split('.').map(|n| n.parse().expect("a series is numbers"));
-        Self { series: numbers.collect(), set: set.to_owned() }
+        let series = if series == NEWEST {
+            vec![u32::MAX]
+        } else {
+            series.split('.').map(|n| n.parse().expect("a series is numbers")).collect()
+        };
+        Self { series, set: set.to_owned() }
     }
 
     fn parse(text: &str) -> Self {
@@ -46,6 +51,9 @@ impl Name {
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.series == [u32::MAX] {
+            return write!(f, "{NEWEST} {}", self.set);
+        }
         let series: Vec<String> = self.series.iter().map(u32::to_string).collect();
         write!(f, "{} {}", series.join("."), self.set)
     }
@@ -250,16 +258,18 @@ fn coverage_is_read_as_it_is_written() {
         serde_json::json!({ "variables": variables, "hooks": [hook] }).to_string()
     };
     let mut matrix = Matrix::default();
-    for (series, set, quality, attached) in
-        [("6.12", "fentry", "exact", true), ("6.2", "kprobe", "missing", false)]
-    {
+    for (series, set, quality, attached) in [
+        (NEWEST, "fentry", "exact", true),
+        ("6.12", "fentry", "exact", true),
+        ("6.2", "kprobe", "missing", false),
+    ] {
         let column = Column::of(&check(quality, attached, "no (such): thing")).expect("JSON");
         matrix.0.insert(Name::new(series, set), column);
     }
     assert_eq!(Matrix::parse(&matrix.markdown()), matrix);
     assert_eq!(
         matrix.0.keys().map(Name::to_string).collect::<Vec<_>>(),
-        ["6.2 kprobe", "6.12 fentry"]
+        ["6.2 kprobe", "6.12 fentry", "newest fentry"]
     );
     let changed = Column::of(&check("sampled", true, "")).expect("JSON");
     let changed = Matrix([(Name::new("6.2", "kprobe"), changed)].into());

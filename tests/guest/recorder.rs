@@ -43,7 +43,12 @@ impl Recorder {
     pub fn start(out: &Path, set: &'static HookSet) -> Self {
         let begun = Instant::now();
         let mut command = command(set);
-        command.arg("--quiet").arg("-o").arg(out.join(set.name)).stdout(Stdio::null());
+        command
+            .args(set.also)
+            .arg("--quiet")
+            .arg("-o")
+            .arg(out.join(set.name))
+            .stdout(Stdio::null());
         let mut child = command.spawn().expect("estats-record can be started");
         let pipe = child.stderr.take().expect("stderr is piped");
         let (attached, wait) = mpsc::channel();

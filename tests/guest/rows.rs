@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use estats::log::{PacketRow, Recording as Log};
+use estats::schema::Hook;
 use serde_json::Value as Json;
 
 use crate::support::possible;
@@ -27,6 +29,18 @@ impl Connection {
     pub fn lossy(&self) -> bool {
         self.identity.text("completeness") == "lossy"
     }
+}
+
+/// Packets that interfaces received or sent.
+fn at_interfaces(dir: &Path) -> Result<usize, String> {
+    let recording = Log::open(dir).map_err(|e| e.to_string())?;
+    let mut count = 0;
+    for row in recording.packets() {
+        if let PacketRow::Packet(packet) = row.map_err(|e| e.to_string())? {
+            count += usize::from(matches!(packet.hook, Hook::InterfaceIn | Hook::InterfaceOut));
+        }
+    }
+    Ok(count)
 }
 
 /// A replayed recording.
@@ -51,6 +65,10 @@ pub struct Recording {
     pub audit: BTreeMap<i64, Vec<Row>>,
     /// The snapshot of each connection that was open at the end, by conn_id.
     pub last: BTreeMap<i64, Row>,
+    /// Packets at interfaces.
+    pub at_interfaces: usize,
+    /// Snapshots over time.
+    pub polls: usize,
 }
 
 impl Recording {
@@ -75,7 +93,9 @@ impl Recording {
         for row in table::read(&dir.join("tables/audit.parquet")) {
             audit.entry(row.int("conn_id")).or_default().push(row);
         }
-        let last = table::read(&dir.join("tables/sockets.parquet"))
+        let sockets = table::read(&dir.join("tables/sockets.parquet"));
+        let polls = sockets.iter().filter(|row| row.text("why") == "poll").count();
+        let last = sockets
             .into_iter()
             .filter(|row| row.text("why") == "end")
             .filter_map(|row| Some((row.number("conn_id")?, row)))
@@ -111,6 +131,8 @@ impl Recording {
             totals,
             audit,
             last,
+            at_interfaces: at_interfaces(dir)?,
+            polls,
         })
     }
 

@@ -9,27 +9,45 @@ pub struct HookSet {
     pub hooks: &'static str,
     /// Options of estats-record, for recording and for `check`.
     pub options: &'static [&'static str],
+    /// More options for recording.
+    pub also: &'static [&'static str],
 }
 
-const TRACEPOINT: HookSet =
-    HookSet { name: "tracepoint", hooks: "tracepoint", options: &["--hooks", "tracepoint"] };
+/// Packets at the sockets and at every interface, and snapshots of all sockets over time.
+const EVERYTHING: &[&str] = &["--packets", "--interface", "all", "--snapshots", "500ms"];
+
+const TRACEPOINT: HookSet = HookSet {
+    name: "tracepoint",
+    hooks: "tracepoint",
+    options: &["--hooks", "tracepoint"],
+    also: EVERYTHING,
+};
 const FENTRY: HookSet =
-    HookSet { name: "fentry", hooks: "fentry", options: &["--hooks", "fentry"] };
+    HookSet { name: "fentry", hooks: "fentry", options: &["--hooks", "fentry"], also: &[] };
 
 const KPROBE: HookSet =
-    HookSet { name: "kprobe", hooks: "kprobe", options: &["--hooks", "kprobe"] };
+    HookSet { name: "kprobe", hooks: "kprobe", options: &["--hooks", "kprobe"], also: &[] };
 const KPROBE_PERF: HookSet = HookSet {
     name: "kprobe, perf buffers",
     hooks: "kprobe",
     options: &["--hooks", "kprobe", "--transport", "perf"],
+    also: &[],
 };
+
+const KPROBE_ALL: HookSet = HookSet { also: EVERYTHING, ..KPROBE };
 
 /// Kernel series and their hook sets. Before 5.17 there are no BPF loops, which the other two need.
 pub const GUESTS: &[(&str, &[HookSet])] = &[
-    ("5.10", &[KPROBE, KPROBE_PERF]),
+    ("5.10", &[KPROBE_ALL, KPROBE_PERF]),
     ("6.1", &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
     ("6.12", &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
+    ("6.18", &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
+    // The newest that Debian has, whichever that is when the tests run (scripts/guest/kernel.sh).
+    (NEWEST, &[FENTRY, KPROBE, KPROBE_PERF, TRACEPOINT]),
 ];
+
+/// The series that scripts/guest/kernel.sh finds by itself.
+pub const NEWEST: &str = "newest";
 
 /// What is asked of the running kernel, which may not have them all.
 pub const HERE: &[HookSet] = &[FENTRY, TRACEPOINT];

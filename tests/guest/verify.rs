@@ -46,6 +46,9 @@ pub fn all(visit: &'static Visit) -> (Results, BTreeSet<String>) {
                 push(set.name, "", "rows", count(&recording, &visit.output.crafted));
                 push(set.name, "", "rows marked lossy", lossy(&recording));
                 push(set.name, "", "self-audit", audited(&recording));
+                if !set.also.is_empty() {
+                    push(set.name, "", "packets and snapshots", everything(&recording));
+                }
                 recordings.insert(set.name, recording);
             }
             Err(why) => push(set.name, "", "replay", Err(why)),
@@ -172,6 +175,34 @@ fn audited(recording: &Recording) -> Outcome {
         Verdict::of(&[connection], audit)
     };
     Ok(recording.connections.iter().map(of).collect())
+}
+
+/// Relations that packets at the sockets have of a connection that lost none of them.
+const WITNESSED: usize = 8;
+
+/// Packets at the sockets are a third witness of the audit, those at interfaces and the polls of the
+/// sockets were recorded while there was traffic.
+fn everything(recording: &Recording) -> Outcome {
+    let witnessed = |rows: &Vec<Row>| {
+        let packets = |row: &&Row| row.number("packets").is_some();
+        rows.iter().filter(packets).count() >= WITNESSED
+    };
+    let by_packets = recording.audit.values().filter(|rows| witnessed(rows)).count();
+    let failures = [
+        (
+            2 * by_packets < recording.connections.len(),
+            "connections with packets beside them",
+            by_packets,
+        ),
+        (recording.at_interfaces == 0, "packets at interfaces", recording.at_interfaces),
+        (recording.polls < SCENARIOS.len(), "snapshots by polls", recording.polls),
+    ];
+    let failed = |(failed, what, n): &(bool, &str, usize)| failed.then(|| format!("{n} {what}"));
+    Ok(Verdict {
+        compared: failures.len(),
+        failures: failures.iter().filter_map(failed).collect(),
+        excused: Vec::new(),
+    })
 }
 
 /// No row but those of the scenarios.

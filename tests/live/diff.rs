@@ -69,7 +69,7 @@ fn cubic_against_bbr() {
     // What follows from the algorithms, whatever the dice: BBR waits for the pacing timer, of which
     // cubic has none here, and has no slow start of the kernel's. How much faster it was (measured:
     // 1.5 times, delta 0.67) is left to the dice.
-    for (name, sign) in [("limited_pacing", 1.0), ("SndLimTimePace", 1.0), ("SlowStart", -1.0)] {
+    for (name, sign) in [("limited_cc_rate", 1.0), ("SndLimTimePace", 1.0), ("SlowStart", -1.0)] {
         let contrast = number(name);
         assert_eq!(contrast["n"], 6, "{name}: {contrast}");
         assert_eq!(contrast["notable"], true, "{name}: {contrast}");

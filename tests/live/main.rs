@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod causes;
 mod command;
 mod crafted;
 mod diff;

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::Location;
 use std::path::Path;
 
+use estats::limits::Limit;
+
 use crate::recording::{Connection, Recorder, Recording};
 use crate::support::audit;
 use crate::support::flow::{Flow, Settled};
@@ -168,16 +170,18 @@ impl Measured {
     /// waits, the application is what limits, and nothing else.
     fn check_limits(&self) {
         for connection in [&self.client, &self.server] {
-            let share = |column: &str| match connection.identity.get(column) {
-                Some(Value::Float(share)) => *share,
+            let known = |column: &str| match connection.identity.get(column) {
+                Some(Value::Float(share)) => Some(*share),
+                None => None,
                 other => panic!("{column}: {other:?}"),
             };
-            let shares = ["startup", "application", "sender", "congestion", "receiver", "pacing"]
-                .map(|limit| share(&format!("limited_{limit}")));
-            let sum: f64 = shares.iter().sum();
+            let share = |column: &str| known(column).unwrap_or_else(|| panic!("{column} is NULL"));
+            let shares = Limit::ALL.map(|limit| known(&format!("limited_{}", limit.name())));
+            let sum: f64 = shares.iter().flatten().sum();
             assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
             let idle = 1.0 - share("busy_share");
-            let free = shares[0] + shares[1];
+            let free = share("limited_startup") + share("limited_application");
+            let free = free + share("limited_send_buffer");
             // Busy time has steps of a jiffy, of 4 ms here, in a life of 0.8 s and more; measured:
             // idle is never the longer one. The other way round it may be: the queue is empty
             // while what was sent is under way.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use estats::log::PacketRow;
-use estats::wire::{Direction, Packet};
+use estats::wire::{Checksum, Direction, Packet};
 
 use super::*;
 
@@ -39,6 +39,8 @@ fn packet(seq: u64) -> Packet {
         dst_port: v4.then_some(50_000),
         payload_len: 65_948,
         segments: 46,
+        wrong_checksum: Checksum::ALL.get((seq % 3) as usize).copied(),
+        is_copy: seq.is_multiple_of(17),
         // Something that does not compress, so that segments fill.
         header: (0..seq % 61)
             .map(|i| (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 56)) as u8)

@@ -3,6 +3,7 @@
 //! of the same packets.
 
 mod lab;
+mod options;
 mod segments;
 
 use std::net::SocketAddr;

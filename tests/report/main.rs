@@ -51,6 +51,18 @@ fn number(value: Json) -> f64 {
 const RANGES: &str = "return Array.from(document.querySelectorAll('#plots .u-over'), (over) => over.clientWidth).length";
 
 #[test]
+fn the_kernel_s_own_times_stand_beside_the_causes() {
+    let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/limits/rwnd-64k");
+    let browser = Browser::start(1280, 1000);
+    browser.open(&report(&run, dir.path(), &[]));
+    let verdict = browser.text("return document.querySelector('.verdict').textContent");
+    assert!(verdict.contains("For 96 % of its life it was limited by the receiver's window"));
+    assert!(verdict.contains("busy 99 %, receiver's window 96 %, send buffer 0 %."), "{verdict}");
+}
+
+#[test]
 fn what_a_newcomer_reads() {
     let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -58,8 +70,8 @@ fn what_a_newcomer_reads() {
     let browser = Browser::start(1280, 1000);
     browser.open(&page);
     let verdict = browser.text("return document.querySelector('.verdict').textContent");
-    assert!(verdict.contains("For 80 % of its life"), "{verdict}");
-    assert!(verdict.contains("the congestion window"), "{verdict}");
+    assert!(verdict.contains("For 83 % of its life"), "{verdict}");
+    assert!(verdict.contains("the network, as its congestion window knew it"), "{verdict}");
     assert!(verdict.contains("estimate"), "the recording has no Limstate: {verdict}");
     assert!(verdict.contains("22 segments were sent again"), "{verdict}");
     assert!(verdict.contains("15 stays in recovery"), "{verdict}");

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use estats::estats::ORDERED;
+use estats::limits::Limit;
 use estats::schema::{Gap, Kind, Var};
 use estats::tables::{Bounds, Qualities, specs};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -90,14 +91,14 @@ pub fn look(tables: &Path) -> Found {
 }
 
 fn connections(batch: &RecordBatch, found: &mut Found) {
-    let shares: Vec<_> = ["startup", "application", "sender", "congestion", "receiver", "pacing"]
-        .map(|limit| numbers(batch, &format!("limited_{limit}")))
-        .into();
+    let shares = Limit::ALL.map(|limit| numbers(batch, &format!("limited_{}", limit.name())));
     let completeness = texts(batch, "completeness");
     let marks = [texts(batch, "discarded"), texts(batch, "silent_hooks")];
     for row in 0..batch.num_rows() {
         let sum: f64 = shares.iter().filter_map(|share| share[row]).sum();
-        if sum > 1.0 + 1e-9 {
+        // All of its life, or nothing: a connection that never sent knows its startup alone.
+        let known = shares.iter().filter(|share| share[row].is_some()).count();
+        if sum > 1.0 + 1e-9 || (known > 1 && sum < 1.0 - 1e-9) {
             found.impossible.push(format!("connections row {row}: the shares' sum is {sum}"));
         }
         let marked = marks.iter().any(|mark| mark[row].is_some());

@@ -364,10 +364,15 @@ impl Stream {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, &priority.to_ne_bytes());
     }
 
-    /// Sends at most this many octets a second (SO_MAX_PACING_RATE).
-    pub fn pace(&self, octets: u32) {
-        let fd = self.0.as_raw_fd();
-        set(fd, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &octets.to_ne_bytes());
+    /// SO_MAX_PACING_RATE, in octets a second.
+    pub fn pace(&self, rate: u32) {
+        set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &rate.to_ne_bytes());
+    }
+
+    /// TCP_USER_TIMEOUT: so long may data stay without an acknowledgment.
+    pub fn user_timeout(&self, milliseconds: u32) {
+        let option = libc::TCP_USER_TIMEOUT;
+        set(self.0.as_raw_fd(), libc::IPPROTO_TCP, option, &milliseconds.to_ne_bytes());
     }
 
     /// Sets SO_MARK.

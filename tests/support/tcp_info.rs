@@ -1,7 +1,7 @@
 //! `struct tcp_info`, the kernel's own account of a socket.
 //!
 //! Neither libc nor the headers of a distribution have the newest fields, and an older kernel
-//! returns fewer of them. So the layout of Linux 6.18 stands here as a table (the structure only
+//! returns fewer of them. So the layout of Linux 7.3 stands here as a table (the structure only
 //! ever grows at its end), and a field beyond the length the kernel returned has no value.
 
 use std::io;
@@ -10,7 +10,8 @@ use std::os::fd::RawFd;
 /// One field: name, offset and width in octets.
 struct Field(&'static str, usize, usize);
 
-/// include/uapi/linux/tcp.h of Linux 6.18, without the bit-fields at offsets 6 and 7.
+/// include/uapi/linux/tcp.h of Linux 7.3, without the bit-fields at offsets 6 and 7 and the word at 276,
+/// whose layout is not the same in 6.18.
 const FIELDS: &[Field] = &[
     Field("tcpi_state", 0, 1),
     Field("tcpi_ca_state", 1, 1),
@@ -76,8 +77,6 @@ const FIELDS: &[Field] = &[
     Field("tcpi_received_e1_bytes", 264, 4),
     Field("tcpi_received_e0_bytes", 268, 4),
     Field("tcpi_received_ce_bytes", 272, 4),
-    Field("tcpi_accecn_fail_mode", 276, 2),
-    Field("tcpi_accecn_opt_seen", 278, 2),
 ];
 
 /// Milliseconds since something: they grow while nothing happens.

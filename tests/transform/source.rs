@@ -190,6 +190,8 @@ fn packet(h: &Header, port: u16) -> Packet {
         dst_port: Some(443),
         payload_len: 40,
         segments: 1,
+        wrong_checksum: None,
+        is_copy: false,
         header,
         payload: b"secret".to_vec(),
     }

@@ -26,17 +26,28 @@ pub(in crate::capture) fn warnings() -> Vec<String> {
     WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
 }
 
-/// The program that was refused last, with the last of the verifier's words about it; `None` if
-/// none was.
+/// The program that was refused last, with the last of the words about it: the verifier's, or
+/// libbpf's if it could not fit the program to the kernel. `None` if none was.
 pub(super) fn refused() -> Option<(String, String)> {
     /// Its last instructions and its reason; the whole log can be a megabyte.
     const LINES: usize = 24;
-    let warnings = warnings();
-    let log = warnings.iter().rev().find(|text| text.contains("PROG LOAD LOG"))?;
     // libbpf: prog 'NAME': -- BEGIN PROG LOAD LOG --
-    let name = log.split('\'').nth(1)?;
-    let lines: Vec<&str> = log.lines().collect();
-    Some((name.to_owned(), lines[lines.len().saturating_sub(LINES)..].join("\n")))
+    fn name(text: &str) -> Option<&str> {
+        text.split_once("prog '")?.1.split('\'').next()
+    }
+    let warnings = warnings();
+    let log = warnings.iter().rev().find(|text| text.contains("PROG LOAD LOG"));
+    if let Some(log) = log {
+        let lines: Vec<&str> = log.lines().collect();
+        return Some((
+            name(log)?.to_owned(),
+            lines[lines.len().saturating_sub(LINES)..].join("\n"),
+        ));
+    }
+    // The first says what is wrong: the others say that therefore it cannot be prepared and loaded.
+    let first = warnings.iter().find(|text| text.contains("prog '") && text.contains("failed"))?;
+    let (_, words) = first.split_once("': ")?;
+    Some((name(first)?.to_owned(), words.to_owned()))
 }
 
 /// Forgets what was said about programs that are done without.

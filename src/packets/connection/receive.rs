@@ -10,6 +10,27 @@ const EPIPE: u32 = 32;
 const ECONNRESET: u32 = 104;
 const ECONNREFUSED: u32 = 111;
 
+/// How old the last timestamp may be to refuse others: TCP_PAWS_WRAP of Linux 6.18 (24 days before 6.7).
+const PAWS_WRAP_NS: u64 = 2_147_000_000_000;
+/// Ticks of the peer's clock by which a duplicate ACK may be older: those of one RTO, which packets do
+/// not show (tcp_tsval_replay()). At least TCP_RTO_MIN of 200 ms at 1024 a second (so before Linux 6.7;
+/// then 1200), and at most TCP_RTO_MAX of 120 s in microseconds.
+const LEAST_REPLAY: u32 = 204;
+const MOST_REPLAY: u32 = 120_000_000;
+
+/// What becomes of a segment by its timestamp (RFC 7323, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paws {
+    Passed,
+    Discarded,
+    /// The kernel's RTO decides.
+    Unknown,
+}
+
+/// What is checked before the socket is looked for is no longer (CHECKSUM_BREAK of Linux 6.18,
+/// skb_checksum_init() in tcp_v4_rcv()).
+const CHECKED_FIRST: u32 = 76;
+
 /// Segments held back at most: what comes while our answer is under way.
 const MOST_HELD: usize = 256;
 
@@ -17,7 +38,7 @@ impl Connection {
     /// We received a segment.
     pub fn received(&mut self, s: &Segment) {
         // The network may have made it, and then the socket got both; or the capture alone.
-        self.twice += u64::from(self.recent.see(s, false).is_some());
+        self.twice += u64::from(self.recent.see(s, false).is_some() || s.is_copy);
         let waits = match self.state {
             State::FinWait1 => s.payload > 0 || !self.held.is_empty(),
             State::FinWait2 => !self.open_fin_wait2 && !self.leaving,
@@ -35,6 +56,16 @@ impl Connection {
         }
         self.settle();
         self.take_in(s);
+    }
+
+    /// A segment with a wrong checksum: tcp_v4_rcv() of Linux 6.18 drops a short one, and counts a
+    /// longer one (tcp_segs_in()) before its checksum is looked at and it is dropped.
+    pub fn received_damaged(&mut self, s: &Segment) {
+        // After close() there may be no socket any more.
+        let is_there = !self.leaving && (self.state != State::FinWait2 || self.open_fin_wait2);
+        if s.length() > CHECKED_FIRST && is_there {
+            self.count_in(s);
+        }
     }
 
     /// A segment that the socket received.
@@ -93,7 +124,7 @@ impl Connection {
         }
         self.irs = Some(s.seq);
         self.theirs = Some(Offer::of(s));
-        self.ts_recent = s.options.timestamps.map(|(value, _)| value);
+        self.set_ts_recent(s);
         let rcv_nxt = s.seq.wrapping_add(1);
         self.rcv_nxt = Some(rcv_nxt);
         self.rcv_wup = Some(rcv_nxt);
@@ -128,10 +159,19 @@ impl Connection {
             }
             return;
         }
-        if self.is_discarded_by_paws(s) || !self.is_acceptable(s) || !s.ack {
+        let paws = self.paws(s);
+        if paws == Paws::Unknown {
+            // A duplicate ACK says nothing else.
+            if !s.options.sack.is_empty() {
+                self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
+            }
+            if s.ece {
+                self.unread.push(Var::ECNsignals);
+            }
+        }
+        if paws != Paws::Passed || !self.is_acceptable(s) || !s.ack {
             return;
         }
-        self.remember_timestamp(s);
         // Of a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
         // answered with a challenge.
         let answer = establishes
@@ -163,27 +203,47 @@ impl Connection {
             && self.is_acceptable(s)
     }
 
-    /// tcp_paws_discard() of Linux 6.18: a timestamp more than a tick older than the last in
-    /// sequence. A pure acknowledgment in sequence that repeats the last passes
-    /// (tcp_disordered_ack()).
-    fn is_discarded_by_paws(&self, s: &Segment) -> bool {
+    /// tcp_paws_check() and tcp_disordered_ack_check() of Linux 6.18: a timestamp more than a tick older
+    /// than the last in sequence, unless that is 0 or too old itself.
+    fn paws(&self, s: &Segment) -> Paws {
         let (Some((value, _)), Some(recent)) = (s.options.timestamps, self.ts_recent) else {
-            return false;
+            return Paws::Passed;
         };
-        let old =
-            self.agreed().is_some_and(|a| a.timestamps()) && before(value.wrapping_add(1), recent);
-        let bare = s.end() == s.seq && self.rcv_nxt == Some(s.seq);
-        old && !(bare && self.snd_una == Some(s.ack_seq))
+        let is_used = self.agreed().map_or(self.stamps, |a| a.timestamps());
+        let idle_ns = s.ts_ns.saturating_sub(self.ts_recent_ns);
+        if !is_used
+            || recent == 0
+            || idle_ns >= PAWS_WRAP_NS
+            || !before(value.wrapping_add(1), recent)
+        {
+            return Paws::Passed;
+        }
+        let in_sequence = s.ack && s.end() == s.seq && self.rcv_nxt == Some(s.seq);
+        let is_duplicate = in_sequence && self.snd_una == Some(s.ack_seq);
+        let shift = self.agreed().filter(Agreed::knows_shifts).map_or(0, |a| a.their_shift());
+        if !is_duplicate || self.may_update_window(s, u64::from(s.window) << shift, false) {
+            return Paws::Discarded;
+        }
+        match recent.wrapping_sub(value) {
+            ..=LEAST_REPLAY => Paws::Passed,
+            age if age > MOST_REPLAY => Paws::Discarded,
+            _ => Paws::Unknown,
+        }
+    }
+
+    pub(super) fn set_ts_recent(&mut self, s: &Segment) {
+        self.ts_recent = s.options.timestamps.map(|(value, _)| value);
+        self.ts_recent_ns = s.ts_ns;
     }
 
     /// tcp_replace_ts_recent().
     fn remember_timestamp(&mut self, s: &Segment) {
         let next = self.rcv_wup.is_none_or(|wup| !after(s.seq, wup));
-        if let Some((value, _)) = s.options.timestamps
-            && next
-            && self.ts_recent.is_none_or(|recent| !before(value, recent))
-        {
-            self.ts_recent = Some(value);
+        let Some((value, _)) = s.options.timestamps else { return };
+        let is_newer = |recent| recent == 0 || !before(value, recent);
+        let is_old = s.ts_ns.saturating_sub(self.ts_recent_ns) >= PAWS_WRAP_NS;
+        if next && (is_old || self.ts_recent.is_none_or(is_newer)) {
+            self.set_ts_recent(s);
         }
     }
 
@@ -210,8 +270,13 @@ impl Connection {
             self.snd_nxt = Some(s.ack_seq);
             self.set(Var::SndNxt, u64::from(s.ack_seq));
         }
+        if una.is_none_or(|una| !before(s.ack_seq, una)) {
+            self.remember_timestamp(s);
+        }
         if !s.options.sack.is_empty() {
-            self.sack(s);
+            if self.agreed().is_none_or(|a| a.may_sack()) {
+                self.sack(s);
+            }
         } else if s.options.cut && self.agreed().is_none_or(|a| a.may_sack()) {
             self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
         }
@@ -267,13 +332,18 @@ impl Connection {
         }
     }
 
-    /// tcp_may_update_window().
+    /// tcp_may_update_window() of Linux 6.18 (before 6.6 a window of 0 alone did not count).
+    fn may_update_window(&self, s: &Segment, window: u64, advances: bool) -> bool {
+        let newer = self.snd_wl1.is_none_or(|wl1| after(s.seq, wl1));
+        let wider = window == 0 || self.rwin_rcvd.is_none_or(|old| window > old);
+        advances || newer || self.snd_wl1 == Some(s.seq) && wider
+    }
+
+    /// tcp_ack_update_window().
     fn window_update(&mut self, s: &Segment, advances: bool) {
         let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) else { return };
         let window = u64::from(s.window) << agreed.their_shift();
-        let newer = self.snd_wl1.is_none_or(|wl1| after(s.seq, wl1));
-        let wider = self.snd_wl1 == Some(s.seq) && self.rwin_rcvd.is_none_or(|old| window > old);
-        if advances || newer || wider {
+        if self.may_update_window(s, window, advances) {
             self.snd_wl1 = Some(s.seq);
             self.received_window(window);
         }

@@ -10,6 +10,7 @@ use crate::support::audit;
 use crate::support::gate::{self, Needs};
 use crate::support::impair::Impairment;
 use crate::support::link::Direction;
+use crate::support::mib::Mib;
 use crate::support::pair::Pair;
 use crate::support::trust;
 
@@ -23,13 +24,14 @@ struct Made {
     seq: u32,
     ack: u32,
     flags: u8,
+    window: u16,
     options: Vec<u8>,
     payload: usize,
 }
 
 impl Made {
     fn new(seq: u32, ack: u32, flags: u8) -> Self {
-        Self { seq, ack, flags, options: Vec::new(), payload: 0 }
+        Self { seq, ack, flags, window: 256, options: Vec::new(), payload: 0 }
     }
 
     fn packet(&self, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
@@ -39,7 +41,9 @@ impl Made {
         tcp.extend(to.port().to_be_bytes());
         tcp.extend(self.seq.to_be_bytes());
         tcp.extend(self.ack.to_be_bytes());
-        tcp.extend([((5 + self.options.len() / 4) << 4) as u8, self.flags, 1, 0, 0, 0, 0, 0]);
+        tcp.extend([((5 + self.options.len() / 4) << 4) as u8, self.flags]);
+        tcp.extend(self.window.to_be_bytes());
+        tcp.extend([0; 4]);
         tcp.extend(&self.options);
         tcp.resize(tcp.len() + self.payload, b'x');
         let length = tcp.len() as u16;
@@ -149,6 +153,116 @@ fn segments_that_do_not_belong() {
         captured.completeness()
     );
     trust::says("segments that the kernel drops or challenges", &says);
+}
+
+/// CLOCK_MONOTONIC in milliseconds: what Linux counts timestamps in, without a random offset.
+fn clock() -> u32 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to what it is given.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    assert_eq!(failed, 0);
+    (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as u32
+}
+
+/// SACK blocks of duplicate ACKs with an old timestamp: those that PAWS drops are in no count.
+#[test]
+fn acknowledgments_that_are_late() {
+    // Milliseconds before the last one, the window (that of the server is between these), and whether
+    // packets tell.
+    let cases: [(u32, u16, bool); 4] =
+        [(0, 1, true), (100, 1, true), (100, 0xffff, true), (100_000, 1, false)];
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    lab.pair.sysctl("ipv4/tcp_timestamps", "2");
+    let listener = lab.listener(7000);
+    let refused = || {
+        let mib = Mib::of(&lab.pair.client);
+        mib.must("TcpExt.PAWSEstab") + mib.get("TcpExt.PAWSOldAck").unwrap_or(0)
+    };
+    let mut closed = Vec::new();
+    for ((age, window, is_known), port) in cases.into_iter().zip(40_000..) {
+        let ends = (lab.client(port), lab.server(7000));
+        let client = lab.socket(port);
+        client.reconnect(ends.1).expect("connect");
+        let server = listener.accept();
+        server.send(100);
+        client.receive(100);
+        // Its acknowledgment is the last to have said the window.
+        client.send(50);
+        server.receive(50);
+        std::thread::sleep(Duration::from_millis(100));
+        let (seq, ack, before) = (server.write_seq(), client.write_seq(), refused());
+        let stamp = clock().wrapping_sub(100 + age);
+        let block = [ack.wrapping_sub(50), ack].map(u32::to_be_bytes).concat();
+        let options =
+            [&[1, 1, 8, 10][..], &stamp.to_be_bytes(), &[0; 4], &[1, 1, 5, 10], &block].concat();
+        lab.inject(ends, &Made { window, options, ..Made::new(seq, ack, ACK) });
+        std::thread::sleep(Duration::from_millis(50));
+        let taken = 1 - (refused() - before) as i64;
+        let [client, _] = close(&client, &server, ends);
+        closed.push((client, is_known.then_some(taken)));
+    }
+    let ends: Vec<_> = closed.iter().map(|(end, _)| (end.local, end.remote)).collect();
+    let kernel: Vec<_> = closed.iter().map(|(_, taken)| *taken).collect();
+    assert_eq!(kernel, [Some(1), Some(1), Some(0), None], "the kernel itself");
+    let seen = lab.check(&[]);
+    for ((local, remote), taken) in ends.into_iter().zip(kernel) {
+        let captured = seen.captured(local, remote).remove(0);
+        assert_eq!(captured.values.number("SACKsRcvd"), taken, "{local}");
+        let expected = if taken.is_some() { "complete" } else { "lossy" };
+        assert_eq!(captured.completeness(), expected, "{local}");
+    }
+}
+
+/// What damage comes to: none of these segments counts for anything but that it arrived.
+#[test]
+fn damaged_segments() {
+    type Case = (&'static str, usize, fn(&mut Vec<u8>));
+    let tcp: fn(&mut Vec<u8>) = |packet| *packet.last_mut().expect("octets") ^= 1;
+    let cases: [Case; 4] = [
+        ("a short segment with a wrong checksum", 36, tcp),
+        ("a longer one", 37 + 20, tcp),
+        ("a wrong checksum of IP", 100, |packet| packet[8] -= 1),
+        ("a packet longer than its frame", 100, |packet| packet.truncate(139)),
+    ];
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let lab = Lab::new(Pair::symmetric(delayed()));
+    lab.pair.sysctl("ipv4/tcp_timestamps", "0");
+    let listener = lab.listener(7000);
+    let mut closed = Vec::new();
+    for ((what, payload, damage), port) in cases.into_iter().zip(40_000..) {
+        let ends = (lab.client(port), lab.server(7000));
+        let client = lab.socket(port);
+        client.reconnect(ends.1).expect("connect");
+        let server = listener.accept();
+        client.send(50);
+        server.receive(50);
+        server.send(100);
+        client.receive(100);
+        std::thread::sleep(Duration::from_millis(100));
+        let made = Made { payload, ..Made::new(server.write_seq(), client.write_seq(), ACK) };
+        let mut packet = made.packet(ends.1, ends.0);
+        damage(&mut packet);
+        lab.pair.link().inject(Direction::Backward, &packet);
+        std::thread::sleep(Duration::from_millis(100));
+        let [mut client, _] = close(&client, &server, ends);
+        client.what = what;
+        closed.push(client);
+    }
+    let wrong = Mib::of(&lab.pair.client).must("Tcp.InCsumErrors");
+    assert_eq!(wrong, 2, "the kernel has dropped both");
+    let seen = lab.check(&closed);
+    let segments = |end: &End| seen.live(end.local, end.remote)[0].values.int("SegsIn");
+    let said: Vec<_> = closed.iter().map(segments).collect();
+    assert_eq!([said[0], said[2], said[3]], [said[1] - 1; 3], "the longer one alone is counted");
+    trust::says(
+        "segments with wrong checksums, and longer than their frame",
+        &format!(
+            "rows of the capture equal to the kernel's: SegsIn counts what is checked after the \
+             socket was found (more than 76 octets of TCP), {}, and nothing else does, {}",
+            said[1], said[0]
+        ),
+    );
 }
 
 /// Gives the client a reset with this number, as the stack of the peer might.

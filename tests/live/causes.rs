@@ -1,0 +1,248 @@
+//! Why a connection was not faster, where the test has made it slow itself: each cause once, over the
+//! emulated link, with its own limits of what the share may be. Both ends are recorded.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use estats::limits::Limit;
+
+use crate::SUITE;
+use crate::recording::{Recorder, Recording};
+use crate::scenario::clean;
+use crate::support::flow::Flow;
+use crate::support::gate::{self, Needs};
+use crate::support::impair::Impairment;
+use crate::support::link::Direction::Forward;
+use crate::support::pair::{Family, Pair};
+use crate::support::table::{Row, Value};
+use crate::support::tcp::Options;
+use crate::support::trust;
+
+const CUBIC: Options = Options {
+    congestion: c"cubic",
+    nodelay: false,
+    receive_buffer: None,
+    send_buffer: None,
+    window_clamp: None,
+    delayed_ack: false,
+};
+const BBR: Options = Options { congestion: c"bbr", ..CUBIC };
+
+/// A row of connections: the client's.
+struct Sender(Row);
+
+impl Sender {
+    fn of(recording: &Recording, (local, remote): (SocketAddr, SocketAddr)) -> Self {
+        let sender = Self(recording.one(local, remote).identity.clone());
+        let shares = Limit::ALL.map(|limit| sender.share(limit));
+        let sum: f64 = shares.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
+        sender
+    }
+
+    /// The share; what is NULL stands in another.
+    fn share(&self, limit: Limit) -> f64 {
+        match self.0.get(&format!("limited_{}", limit.name())) {
+            Some(Value::Float(share)) => *share,
+            None => 0.0,
+            other => panic!("{}: {other:?}", limit.name()),
+        }
+    }
+
+    fn seconds(&self, limit: Limit) -> f64 {
+        match self.0.get("duration_s") {
+            Some(Value::Float(seconds)) => seconds * self.share(limit),
+            other => panic!("duration_s: {other:?}"),
+        }
+    }
+
+    /// The cause is the largest, and at least so much of its life; docs/trust.md has it.
+    #[track_caller]
+    fn assert_limit(&self, condition: &str, limit: Limit, least: f64) {
+        eprintln!("{condition}: {}", self.shares());
+        assert_eq!(self.0.text("limited_by"), limit.name(), "{condition}: {}", self.shares());
+        let share = self.share(limit);
+        assert!(share >= least, "{condition}: {}", self.shares());
+        trust::says(condition, &format!("limited_by {}", self.0.text("limited_by")));
+    }
+
+    fn shares(&self) -> String {
+        let all = Limit::ALL.map(|limit| format!("{} {:.3}", limit.name(), self.share(limit)));
+        let kernel = ["busy_share", "rwnd_limited_share", "sndbuf_limited_share", "limits_differ"];
+        format!("{}; {:?}", all.join(", "), kernel.map(|name| self.0.get(name)))
+    }
+}
+
+/// Records one upload with these options of its two ends, and closes it.
+fn record(pair: &Pair, options: (Options, Options), traffic: impl FnOnce(&Flow)) -> Sender {
+    let recorder = Recorder::on(pair);
+    let flow = Flow::open_with(pair, Family::V4, options.0, options.1);
+    let ends = (flow.client.local(), flow.client.remote());
+    traffic(&flow);
+    flow.finish();
+    Sender::of(&recorder.stop(), ends)
+}
+
+#[test]
+fn a_small_window_of_a_quick_reader() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(clean());
+    let small = Options { receive_buffer: Some(32_768), ..CUBIC };
+    let sender = record(&pair, (CUBIC, small), |flow| flow.upload(2_000_000));
+    // 20 ms for each window; the rest is the end, which waits for half a second without a change.
+    sender.assert_limit("a receive buffer of 32 kB", Limit::Receiver, 0.5);
+    assert!(sender.share(Limit::ReceiverApp) < 0.1, "{}", sender.shares());
+    assert_eq!(sender.0.get("limits_differ"), None, "{}", sender.shares());
+}
+
+#[test]
+fn a_reader_that_is_slow() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(clean());
+    let small = Options { receive_buffer: Some(65_536), ..CUBIC };
+    let sender = record(&pair, (CUBIC, small), |flow| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| flow.client.send(600_000));
+            for _ in 0..30 {
+                std::thread::sleep(Duration::from_millis(80));
+                flow.server.receive(20_000);
+            }
+        });
+    });
+    sender.assert_limit("a receiver that reads slowly, recorded too", Limit::ReceiverApp, 0.5);
+}
+
+#[test]
+fn an_application_that_seldom_writes() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(clean());
+    let sender = record(&pair, (CUBIC, CUBIC), |flow| {
+        for _ in 0..10 {
+            flow.upload(10_000);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    sender.assert_limit("an application that seldom writes", Limit::Application, 0.9);
+}
+
+#[test]
+fn a_small_send_buffer() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(clean());
+    let small = Options { send_buffer: Some(8_192), nodelay: true, ..CUBIC };
+    let sender = record(&pair, (small, CUBIC), |flow| flow.upload(6_000_000));
+    sender.assert_limit("a send buffer of 16 kB", Limit::SendBuffer, 0.5);
+}
+
+#[test]
+fn two_small_writes_for_one_answer() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for nodelay in [false, true] {
+        let pair = Pair::symmetric(clean());
+        let client = Options { nodelay, ..CUBIC };
+        let sender = record(&pair, (client, CUBIC), |flow| {
+            for _ in 0..30 {
+                flow.client.send(100);
+                flow.client.send(100);
+                flow.server.receive(200);
+                flow.server.send(1);
+                flow.client.receive(1);
+            }
+        });
+        if nodelay {
+            assert_eq!(sender.share(Limit::Nagle), 0.0, "{}", sender.shares());
+            assert_eq!(sender.0.text("limited_by"), "application");
+        } else {
+            // At least 20 of each 40 ms, and 40 more where the acknowledgment is delayed.
+            sender.assert_limit("write, write, read, with Nagle's algorithm", Limit::Nagle, 0.4);
+        }
+    }
+}
+
+#[test]
+fn a_pace_of_the_application_s_own() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for (options, name) in [(CUBIC, "SO_MAX_PACING_RATE"), (BBR, "SO_MAX_PACING_RATE under BBR")] {
+        let pair = Pair::symmetric(clean());
+        let sender = record(&pair, (options, CUBIC), |flow| {
+            flow.client.pace(500_000);
+            flow.upload(1_500_000);
+        });
+        sender.assert_limit(name, Limit::AppRate, 0.6);
+        assert!(sender.share(Limit::CcRate) < 0.05, "{}", sender.shares());
+    }
+    let pair = Pair::symmetric(clean());
+    let sender = record(&pair, (BBR, CUBIC), |flow| flow.upload(8_000_000));
+    assert_eq!(sender.share(Limit::AppRate), 0.0, "{}", sender.shares());
+    sender.assert_limit("BBR on a path with room", Limit::CcRate, 0.3);
+}
+
+#[test]
+fn a_network_that_is_full_or_loses() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let full = Impairment { rate: Some(20_000_000), queue: 100_000, ..clean() };
+    let losing = Impairment { loss: 0.02, seed: 5, ..clean() };
+    for (faults, name) in [(full, "a full bottleneck, cubic"), (losing, "2 % loss, cubic")] {
+        let pair = Pair::new(faults, clean());
+        let sender = record(&pair, (CUBIC, CUBIC), |flow| flow.upload(5_000_000));
+        sender.assert_limit(name, Limit::Network, 0.6);
+    }
+}
+
+#[test]
+fn a_path_that_carries_nothing_for_a_while() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for (options, name) in [(CUBIC, "a blackout, cubic"), (BBR, "a blackout, BBR")] {
+        let pair = Pair::symmetric(clean());
+        let sender = record(&pair, (options, CUBIC), |flow| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| flow.upload(4_000_000));
+                std::thread::sleep(Duration::from_millis(300));
+                pair.link().impair(Forward, Impairment { loss: 1.0, ..clean() });
+                std::thread::sleep(Duration::from_millis(1_500));
+                pair.link().impair(Forward, clean());
+            });
+        });
+        sender.assert_limit(name, Limit::PathDead, 0.3);
+        // The next timeout comes at the latest twice as late as the one that came to nothing.
+        let seconds = sender.seconds(Limit::PathDead);
+        assert!((1.4..3.4).contains(&seconds), "{seconds} s: {}", sender.shares());
+    }
+}
+
+#[test]
+fn a_path_that_dies() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let pair = Pair::symmetric(clean());
+    let recorder = Recorder::on(&pair);
+    let flow = Flow::open_with(&pair, Family::V4, CUBIC, CUBIC);
+    let ends = (flow.client.local(), flow.client.remote());
+    flow.upload(10_000);
+    flow.client.user_timeout(2_000);
+    pair.link().impair(Forward, Impairment { loss: 1.0, ..clean() });
+    flow.client.send(20_000);
+    flow.client.receive_error();
+    let sender = Sender::of(&recorder.stop(), ends);
+    assert_eq!(sender.0.text("close_reason"), "timeout");
+    sender.assert_limit("a connection that ended by timeouts", Limit::PathDead, 0.8);
+}
+
+#[test]
+fn a_handshake_that_takes_most_of_it() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    // The SYN is lost: the second comes after a second.
+    let pair = Pair::new(Impairment { drop: vec![1], ..clean() }, clean());
+    let recorder = Recorder::on(&pair);
+    let flow = Flow::open_with(&pair, Family::V4, CUBIC, CUBIC);
+    let ends = (flow.client.local(), flow.client.remote());
+    flow.upload(20_000);
+    flow.client.finish();
+    flow.server.receive_end();
+    flow.server.finish();
+    flow.client.receive_end();
+    let sender = Sender::of(&recorder.stop(), ends);
+    let seconds = sender.seconds(Limit::Startup);
+    // RFC 6298 2.1 has a second, the timer of Linux a jiffy of 1 to 10 ms more, and 20 ms of path.
+    assert!((1.0..1.2).contains(&seconds), "{seconds} s: {}", sender.shares());
+    sender.assert_limit("a SYN that is lost", Limit::Startup, 0.5);
+}
