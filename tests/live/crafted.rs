@@ -60,6 +60,11 @@ fn timeouts() {
 }
 
 #[test]
+fn unanswered() {
+    play("unanswered");
+}
+
+#[test]
 fn spurious_timeouts() {
     play("spurious_timeouts");
 }

@@ -9,7 +9,7 @@ use estats::compare::Class;
 use estats::schema::Var;
 
 use crate::cases;
-use crate::support::proved::{self, NOT_PROVED, PROOFS};
+use crate::support::proved::{self, NOT_PROVED, NOTES, PROOFS};
 
 const HEAD: &str = "\
 ## Each variable, proved other than zero
@@ -39,7 +39,9 @@ pub fn section(out: &mut String) {
                 .filter(|(of, _)| *of == name)
                 .map(|(_, why)| format!("not proved: {why}")),
         );
-        let _ = writeln!(out, "| {name} | {} |", by.join(", "));
+        let note = NOTES.iter().find(|(of, _)| *of == name);
+        let note = note.map_or_else(String::new, |(_, note)| format!(" ({note})"));
+        let _ = writeln!(out, "| {name} | {}{note} |", by.join(", "));
     }
     out.push('\n');
 }
@@ -58,8 +60,10 @@ fn every_variable_is_proved_or_excepted() {
         );
     }
     assert!(NOT_PROVED.len() < 10, "a short list");
-    let names =
-        PROOFS.iter().flat_map(|proof| proof.variables).chain(NOT_PROVED.iter().map(|(n, _)| n));
+    let names = PROOFS
+        .iter()
+        .flat_map(|proof| proof.variables)
+        .chain(NOT_PROVED.iter().chain(NOTES).map(|(n, _)| n));
     for name in names {
         assert!(Var::by_name(name).is_some(), "{name} is no variable");
     }

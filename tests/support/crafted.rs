@@ -35,6 +35,8 @@ pub struct Script {
     pub name: &'static str,
     /// Programs that it runs.
     pub programs: &'static [&'static str],
+    /// What it leaves goes on changing by itself, so only a recording that ends with it is exact.
+    pub goes_on: bool,
     /// What is done.
     pub play: fn(&Peer) -> Vec<Played>,
 }
@@ -44,6 +46,7 @@ pub const SCRIPTS: &[Script] = &[
     script("out_of_order", queues::out_of_order),
     script("unacknowledged", queues::unacknowledged),
     script("timeouts", timers::timeouts),
+    Script { goes_on: true, ..script("unanswered", timers::unanswered) },
     script("spurious_timeouts", timers::spurious),
     script("spurious_recoveries", recovery::spurious),
     script("disorder_without_loss", recovery::disorder),
@@ -63,7 +66,7 @@ pub const SCRIPTS: &[Script] = &[
 ];
 
 const fn script(name: &'static str, play: fn(&Peer) -> Vec<Played>) -> Script {
-    Script { name, programs: &[], play }
+    Script { name, programs: &[], goes_on: false, play }
 }
 
 impl Script {

@@ -97,18 +97,18 @@ pub fn by_pacing(peer: &Peer) -> Vec<Played> {
         let (begin, end) = (talk.highest(), talk.highest() + 8000);
         let written = now();
         talk.socket.send(8000);
-        let mut seen = None;
+        let (mut first, mut last) = (None, 0);
         while talk.acknowledged < end {
             let arrival = talk.next(Duration::from_secs(5)).expect("the burst goes on");
             assert!(!arrival.again && arrival.offset >= begin, "{arrival:?}");
-            let before = now();
             talk.ack(arrival.offset + arrival.segment.payload as u32);
+            // The last piece has left at some time after the one before it was here.
             if talk.acknowledged < end {
-                seen.get_or_insert_with(now);
-            } else {
-                least += us(seen.expect("more than one piece"), before);
+                last = now();
+                first.get_or_insert(last);
             }
         }
+        least += us(first.expect("more than one piece"), last);
         wait_acknowledged(&talk);
         talk.push_next(1);
         most += us(written, now());

@@ -27,6 +27,8 @@ fn dropped(netns: &Netns) -> u64 {
 /// A queue without room drops a segment as it leaves, twice. The timer that sends it again runs as
 /// long as the retransmission timer would; until then there is room.
 pub fn drops(peer: &Peer) -> Vec<Played> {
+    // Or solicitations of routers are dropped as well.
+    peer.netns.sysctl("ipv6/conf/all/disable_ipv6", "1");
     queue(&peer.netns, 1000);
     let mut talk = peer.connect(Family::V4, Options::default(), Offer::SACK.unhurried());
     for end in [1000, 2000] {
