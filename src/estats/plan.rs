@@ -293,6 +293,10 @@ impl Plan {
                 }
             }
         }
+        // Of errors before the recording, or in what is missing, nothing says which was the last.
+        if (context.lossy || context.begun_before) && row.get(Var::SoftErrorReason) == Some(0) {
+            row.forget(Var::SoftErrorReason);
+        }
         for hook in context.silent.hooks() {
             for (_, vars) in self.by_hook.iter().filter(|(of, _)| *of == hook) {
                 row.valid = row.valid.without(vars);
@@ -407,6 +411,8 @@ fn initial(var: Var) -> Option<u64> {
             Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
             Kind::Max => Some(0),
             Kind::Min => def.unset,
+            // The reason of none of the errors that are counted.
+            Kind::Gauge if matches!(var, Var::SoftErrorReason) => Some(0),
             Kind::Gauge | Kind::Identity | Kind::Derived => None,
         },
     }
