@@ -187,8 +187,13 @@ fn a_reading_of_a_live_connection_compares_with_our_values_of_that_moment() {
     assert_eq!(variable(one, "State")["class"], "exact", "established then, closed later");
     let (found, _) = verdicts(&r.run, &live(1_767_225_600.6, 903));
     let segs = variable(&found["matched"][0], "SegsOut").clone();
+    assert_eq!(segs["class"], "bounded");
+    assert!(segs["reason"].as_str().unwrap().ends_with("from 900 to 905"), "{segs:#}");
+    // It never was so many; but its beginning was not seen.
+    let (found, _) = verdicts(&r.run, &live(1_767_225_600.6, 906));
+    let segs = variable(&found["matched"][0], "SegsOut").clone();
     assert_eq!(segs["class"], "not_comparable");
-    assert!(segs["reason"].as_str().unwrap().contains("changed while"), "{segs:#}");
+    assert_eq!(segs["reason"], "it began before the recording");
 }
 
 #[test]

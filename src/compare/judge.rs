@@ -221,7 +221,8 @@ impl<'a> Pair<'a> {
         let recount = self.coverage.0[var.index()].recount?;
         let named = |name: &String| recount.unless.contains(&name.as_str());
         let by_name = !self.algorithms.is_empty() && self.algorithms.iter().all(named);
-        let right = by_name || recount.right.iter().any(|when| holds(when, self) == Ok(true));
+        let all = |whens: &&[When]| whens.iter().all(|when| holds(when, self) == Ok(true));
+        let right = by_name || recount.right.iter().any(all);
         (!right).then_some(recount)
     }
 }
@@ -239,11 +240,23 @@ struct Claim {
 /// Decides on one variable.
 pub fn judge(var: Var, pair: &Pair<'_>) -> Verdict {
     let verdict = at_once(var, pair);
-    let Some(around) = pair.around.filter(|_| verdict.class == Class::Differs) else {
+    if verdict.class != Class::Differs {
         return verdict;
-    };
-    // What the last segment before the reading did shows in the record after it; and the reading
-    // took its time.
+    }
+    if let Some(around) = pair.around
+        && let Some(then) = while_it_was_read(var, pair, around)
+    {
+        return then;
+    }
+    match pair.incomplete {
+        Some(incomplete) => Verdict::not_comparable(incomplete),
+        None => verdict,
+    }
+}
+
+/// What follows from our values around the reading, where those of its moment differ: what the last
+/// segment before it did shows in the record after it, and the reading took its time.
+fn while_it_was_read(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Verdict> {
     for (values, when) in [
         (around.next, "by the next record after the reading"),
         (around.after, "100 ms after the reading"),
@@ -256,10 +269,11 @@ pub fn judge(var: Var, pair: &Pair<'_>) -> Verdict {
         ) {
             let reason = if then.reason.is_empty() { "equal" } else { &then.reason };
             let fault = then.fault;
-            return Verdict { fault, ..Verdict::new(Class::Bounded, format!("{reason}, {when}")) };
+            let verdict = Verdict::new(Class::Bounded, format!("{reason}, {when}"));
+            return Some(Verdict { fault, ..verdict });
         }
     }
-    while_it_moved(var, pair, around).unwrap_or(verdict)
+    while_it_moved(var, pair, around)
 }
 
 /// What follows where the value, or one that its relation takes, changed around the reading: of one that
@@ -392,8 +406,9 @@ fn needs(missing: Missing) -> String {
 fn decide(var: Var, ours: i128, theirs: i128, claim: &Claim, pair: &Pair<'_>) -> Verdict {
     let relation = &claim.relation;
     // Equal is equal: a bound is not used up, and a fault is perhaps mended. What is not counted as it
-    // means is equal by chance.
-    let equal = relation::same_unit(relation) && ours == theirs && !claim.recounted;
+    // means is equal by chance. Nothing is nothing in any unit.
+    let same = ours == theirs && (ours == 0 || relation::same_unit(relation));
+    let equal = same && !claim.recounted;
     let broken = relation::broken_end(relation, var, pair.mine(), pair.reference);
     let (inputs, held) = match broken {
         _ if equal => (Vec::new(), Ok(true)),
@@ -431,9 +446,6 @@ fn decide(var: Var, ours: i128, theirs: i128, claim: &Claim, pair: &Pair<'_>) ->
             Class::Exact | Class::NotComparable | Class::Differs => claim.why.to_owned(),
         };
         return Verdict { fault: claim.fault, ..Verdict::new(claim.class, reason) };
-    }
-    if let Some(incomplete) = pair.incomplete {
-        return Verdict::not_comparable(incomplete);
     }
     Verdict { fault: claim.fault, ..Verdict::new(Class::Differs, format!("expected {text}")) }
 }

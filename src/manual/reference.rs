@@ -196,7 +196,9 @@ mod tests {
         let signals = reference_text(Var::CongSignals);
         assert!(
             signals.starts_with(
-                "from Timeouts + SubsequentTimeouts to CongSignals + ECNsignals + SendStall"
+                "where ECNsignals is 0 and SendStall is 0: CongSignals - FastRetran there = Timeouts + \
+                 SubsequentTimeouts and CongSignals - FastRetran there <= CongSignals - FastRetran \
+                 (fault there: "
             ),
             "{signals}"
         );

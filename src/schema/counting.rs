@@ -27,8 +27,10 @@ pub struct Recount {
     pub wrong: &'static str,
     /// Congestion control algorithms whose connections were counted rightly all the same.
     pub unless: &'static [&'static str],
-    /// Any of these: the connection was counted rightly all the same.
-    pub right: &'static [When],
+    /// All that one of these asks for: the connection was counted rightly all the same.
+    pub right: &'static [&'static [When]],
+    /// What was counted is what the kernel's own counter has, so the two must be equal all the same.
+    pub as_kernel: bool,
     /// How a Web10G kernel's value relates to what was counted; its reason is `wrong`.
     pub reference: Reference,
 }
@@ -40,7 +42,7 @@ const fn recount(
     relation: Relation,
 ) -> Recount {
     let reference = Reference::bounded(relation, wrong);
-    Recount { var, since: 2, by, wrong, unless: &[], right: &[], reference }
+    Recount { var, since: 2, by, wrong, unless: &[], right: &[], as_kernel: false, reference }
 }
 
 /// Algorithms that call tcp_slow_start() by themselves, or have their own way (Linux 5.4 to 7.0); the
@@ -69,6 +71,24 @@ const LOOPS: Relation = Relation::between(
     Linear::new(-2, &[(-2, Var::SegsIn), (-2, Var::SegsOut)]),
     Linear::new(2, &[(2, Var::SegsIn), (2, Var::SegsOut)]),
 );
+/// Into the one of the two states that are confused the sender comes from the other or from a third, and
+/// once from startup.
+const BY_TURNS: Relation = Relation::all(
+    const {
+        &[
+            LOOPS,
+            Relation::within(
+                Linear::new(-1, &[(-1, Var::SndLimTransCwnd), (-1, Var::SndLimTransRwin)]),
+                Linear::new(1, &[(1, Var::SndLimTransCwnd), (1, Var::SndLimTransRwin)]),
+            )
+            .together(&[(1, Var::SndLimTransSnd), (-1, Var::SndLimTransTSODefer)]),
+        ]
+    },
+);
+/// Where the path MTU is probed, congestion is confused with them too; and a probe that is sent or lost
+/// makes the window smaller by itself.
+const NOT_PROBED: &[&[When]] =
+    &[&[When::Value(Var::OtherReductions, 0), When::Value(Var::SendStall, 0)]];
 
 /// What the transmit loop decides, in sum, from ESTABLISHED on.
 const IN_SUM: &[(i64, Var)] = &[
@@ -118,7 +138,16 @@ const TIMES: Reference = Reference::Cases(&[
 ]);
 
 const fn in_sum(var: Var) -> Recount {
-    Recount { var, since: 2, by: IN_LOOP, wrong: LOOP, unless: &[], right: &[], reference: TIMES }
+    Recount {
+        var,
+        since: 2,
+        by: IN_LOOP,
+        wrong: LOOP,
+        unless: &[],
+        right: &[],
+        as_kernel: false,
+        reference: TIMES,
+    }
 }
 
 /// Octets sent: what SND.NXT has passed and what was transmitted again, for the reference counts both
@@ -147,7 +176,11 @@ const RETRANSMITTED: Relation = Relation::between(
 .low(32);
 
 const fn refused(var: Var, relation: Relation) -> Recount {
-    Recount { right: &[When::Value(Var::SendStall, 0)], ..recount(var, &[], REFUSED, relation) }
+    Recount {
+        right: &[&[When::Value(Var::SendStall, 0)]],
+        as_kernel: true,
+        ..recount(var, &[], REFUSED, relation)
+    }
 }
 
 const IN_LOOP: &[Hook] = &[Hook::WriteXmit];
@@ -156,7 +189,7 @@ const IN_LOOP: &[Hook] = &[Hook::WriteXmit];
 pub const RECOUNTS: &[Recount] = &[
     Recount {
         unless: NOT_BY_RENO,
-        right: &[When::Value(Var::SlowStart, 0)],
+        right: &[&[When::Value(Var::SlowStart, 0)]],
         ..recount(
             Var::SlowStart,
             &[Hook::SlowStart],
@@ -169,14 +202,14 @@ pub const RECOUNTS: &[Recount] = &[
     },
     recount(Var::Limstate, IN_LOOP, LOOP, LOOPS),
     recount(Var::LimstateTs, IN_LOOP, LOOP, LOOPS),
-    recount(Var::SndLimTransSnd, IN_LOOP, LOOP, LOOPS),
-    recount(Var::SndLimTransTSODefer, IN_LOOP, LOOP, LOOPS),
-    recount(Var::SndLimTransCwnd, IN_LOOP, LOOP, LOOPS),
+    recount(Var::SndLimTransSnd, IN_LOOP, LOOP, BY_TURNS),
+    recount(Var::SndLimTransTSODefer, IN_LOOP, LOOP, BY_TURNS),
+    Recount { right: NOT_PROBED, ..recount(Var::SndLimTransCwnd, IN_LOOP, LOOP, LOOPS) },
     in_sum(Var::SndLimTimeSnd),
     in_sum(Var::SndLimTimeTSODefer),
-    in_sum(Var::SndLimTimeCwnd),
+    Recount { right: NOT_PROBED, ..in_sum(Var::SndLimTimeCwnd) },
     Recount {
-        right: &[When::Value(Var::CERcvd, 0)],
+        right: &[&[When::Value(Var::CERcvd, 0)]],
         ..recount(
             Var::ECESent,
             &[Hook::TcpProbe],
@@ -200,6 +233,7 @@ pub const RECOUNTS: &[Recount] = &[
         wrong: CHECKSUM,
         unless: &[],
         right: &[],
+        as_kernel: false,
         // A failure more than we saw may have been the last; as many are the same.
         reference: Reference::Cases(&[
             when(&[When::Agrees(Var::SoftErrors)], Reference::bounded(Relation::SAME, CHECKSUM)),
