@@ -206,14 +206,14 @@ impl<'a> Pair<'a> {
         )
     }
 
-    /// Whether the reference was read from a socket that tcp_disconnect() had cleared: we ended the
-    /// connection, and what no socket with a connection has is there.
+    /// Whether the reference was read from a socket that tcp_disconnect() had cleared: by our own
+    /// record the connection was over, however it ended (a socket may be closed with SO_LINGER 0, or
+    /// connected to AF_UNSPEC, after the peer ended it), and what no socket with a connection has
+    /// is there.
     fn is_cleared(&self) -> bool {
-        self.is_reset_by_us()
-            && CLEARED
-                .iter()
-                .filter(|(var, _)| CLEARED_FOR_CERTAIN.contains(var))
-                .all(|(var, relation)| self.holds(relation, *var) == Ok(true))
+        let mut certain = CLEARED.iter().filter(|(var, _)| CLEARED_FOR_CERTAIN.contains(var));
+        self.close.is_some()
+            && certain.all(|(var, relation)| self.holds(relation, *var) == Ok(true))
     }
 
     /// How it was counted, if that was not as the variable means.
@@ -662,7 +662,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_socket_is_one_that_we_ended_and_whose_zeros_no_connection_has() {
+    fn a_cleared_socket_is_one_that_is_over_and_whose_zeros_no_connection_has() {
         use Var::*;
         let ours = values(&[(SmoothedRTT, 20_000), (LimMSS, 1460), (LimRwin, 65_535), (CurRTO, 1)]);
         let cleared = [(SmoothedRTT, 0), (LimMSS, 0), (LimRwin, 0), (CurRTO, 1_000)];
@@ -679,10 +679,13 @@ mod tests {
         let mut other = cleared;
         other[3].1 = 999;
         assert_eq!(judge(Some(CloseReason::ResetSent), &other, CurRTO).class, Class::Differs);
-        // Nor is one zero a cleared socket, nor one that ended otherwise.
+        // Nor is one zero a cleared socket, nor one that lives.
         let one = [(SmoothedRTT, 0), (LimMSS, 1460), (LimRwin, 65_535)];
         assert_eq!(judge(Some(CloseReason::ResetSent), &one, SmoothedRTT).class, Class::Differs);
-        assert_eq!(judge(Some(CloseReason::Fin), &cleared, SmoothedRTT).class, Class::Differs);
+        assert_eq!(judge(None, &cleared, SmoothedRTT).class, Class::Differs);
+        // The peer may have ended it before it was cleared.
+        let later = judge(Some(CloseReason::ResetReceived), &cleared, SmoothedRTT);
+        assert_eq!(later.class, Class::KnownFault);
     }
 
     /// A kprobe recording whose programs count as this version does.
