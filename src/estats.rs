@@ -574,6 +574,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         if carried {
             connection.heard.carried();
         }
+        self.output.applied(connection.conn_id, header, &connection.slot);
         let record = Record {
             ts_ns: header.ts_ns,
             received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
@@ -582,7 +583,6 @@ impl<O: Output> Consumer for Engine<'_, O> {
             slow_read: self.plan.reads_slow(&touched),
         };
         connection.limits.record(&record, &|var| connection.slot.get(var));
-        self.output.applied(connection.conn_id, header, &connection.slot);
         if header.hook == Hook::Destroy {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
             if connection.ends.is_none() && !is_counted(connection.first_ns) {

@@ -293,7 +293,7 @@ impl Plan {
                 }
             }
         }
-        // Of errors before the recording, or in what is missing, nothing says which was the last.
+        // Something may have been before, or have been missed: that none was seen proves nothing.
         if (context.lossy || context.begun_before) && row.get(Var::SoftErrorReason) == Some(0) {
             row.forget(Var::SoftErrorReason);
         }
@@ -401,8 +401,9 @@ fn covers(recorded: &Bits, var: Var) -> bool {
     }
 }
 
-/// The value before the first operation, if there is one: counters of events count from 0, extremes
-/// of the stream begin with their neutral element; gauges and counters that the kernel keeps are not known.
+/// The value before the first operation, if there is one: counters of events count from 0, and what
+/// the last event was is none; extremes of the stream begin with their neutral element; gauges and
+/// counters that the kernel keeps are not known.
 fn initial(var: Var) -> Option<u64> {
     let def = var.def();
     match def.apply {
@@ -411,8 +412,8 @@ fn initial(var: Var) -> Option<u64> {
             Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
             Kind::Max => Some(0),
             Kind::Min => def.unset,
-            // The reason of none of the errors that are counted.
-            Kind::Gauge if matches!(var, Var::SoftErrorReason) => Some(0),
+            // None: its events set it.
+            Kind::Gauge if var == Var::SoftErrorReason => Some(0),
             Kind::Gauge | Kind::Identity | Kind::Derived => None,
         },
     }

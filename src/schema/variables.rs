@@ -356,7 +356,7 @@ estats_vars! {
             how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
-        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::of(&[(-MAX_SKB, Var::SendStall)]), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
+        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
     }
 
     /// Segments received for this full socket, GRO aggregates counted as their number of wire
