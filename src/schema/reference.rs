@@ -323,14 +323,18 @@ pub mod fault {
 /// Why an extreme that the reference follows at fewer moments lies inside ours.
 pub const AFTER_RECEIVING: &str = "the reference looks after received segments only";
 
-/// Nothing moved the congestion window between received segments: no timeout, no refused
-/// transmission, no validation, and no recovery that a timer began (which FastRetran lacks there).
-/// What the reference sees after each segment is then what we see before the next.
+/// Nothing moved the congestion window between received segments, nor back and forth while one was
+/// processed: no timeout, no refused transmission, no validation, no recovery that a timer began (which
+/// FastRetran lacks there), and nothing taken back. What the reference sees after each segment is then what we see
+/// before the next.
 pub const WINDOW_MOVES_BY_ACKS: &[When] = &[
     When::Value(Var::Timeouts, 0),
     When::Value(Var::SubsequentTimeouts, 0),
     When::Value(Var::SendStall, 0),
     When::Value(Var::OtherReductions, 0),
+    When::Value(Var::CongOverCount, 0),
+    When::Value(Var::SpuriousFrDetected, 0),
+    When::Value(Var::SpuriousRtoDetected, 0),
     When::Agrees(Var::FastRetran),
 ];
 
