@@ -6,6 +6,7 @@
 //! variable by its name.
 
 pub mod dump;
+pub mod followed;
 pub mod judge;
 pub mod matching;
 pub mod ours;
@@ -204,13 +205,7 @@ pub fn compare(ours: &[Connection], coverage: &Coverage, dump: &Dump) -> Compari
 fn one(ours: &Connection, coverage: &Coverage, row: &DumpRow, m: &Match) -> Matched {
     let moment = ours.moment(row);
     let incomplete = ours.incomplete(moment.is_some());
-    let pair = Pair {
-        ours: moment.map_or(&ours.values, |m| &m.at),
-        reference: &row.values,
-        around: moment.map(|m| (&m.before, &m.after)),
-        coverage,
-        incomplete: incomplete.as_deref(),
-    };
+    let pair = Pair::of(ours, moment, row, coverage, incomplete.as_deref());
     let variables: Vec<_> = Var::ALL
         .iter()
         .map(|&var| Compared {

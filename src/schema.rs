@@ -471,6 +471,8 @@ macro_rules! estats_vars {
 // Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
 #[path = "schema/basis.rs"]
 mod basis;
+#[path = "schema/counting.rs"]
+pub mod counting;
 #[path = "schema/hook.rs"]
 mod hook;
 #[path = "schema/range.rs"]

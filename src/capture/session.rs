@@ -203,6 +203,7 @@ pub fn record(
     let mut manifest = manifest(options, &plan, &loaded);
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
+    manifest.counting = Some(crate::schema::counting::COUNTING);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);

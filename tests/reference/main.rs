@@ -5,6 +5,7 @@
 mod support;
 
 mod document;
+mod recordings;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
