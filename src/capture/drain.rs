@@ -187,6 +187,8 @@ struct Counters {
     /// By hook code, as the programs and the recorder have counted them.
     malformed: Vec<u64>,
     refused: u64,
+    /// By hook code: ends of functions that were not seen.
+    unended: Vec<u64>,
 }
 
 /// Drains the rings and keeps the account.
@@ -428,6 +430,16 @@ impl<'obj> Drain<'obj> {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
         }
+        let unended = |counters: &[Counters], hook: Hook| -> u64 {
+            counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
+        };
+        for &hook in Hook::ALL {
+            let count = unended(&now, hook) - unended(&self.before, hook);
+            if count > 0 {
+                self.skipped += count;
+                sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
+            }
+        }
         for (hook, count) in self.skips.since_before() {
             self.skipped += count;
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
@@ -559,7 +571,8 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(HOOKS);
             let (rest, malformed) = rest.split_at(OTHERS);
-            let (malformed, refused) = malformed.split_at(HOOKS);
+            let (malformed, rest_of) = malformed.split_at(HOOKS);
+            let (refused, unended) = rest_of.split_at(1);
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
@@ -573,6 +586,7 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 not_ip: [not_ip_in, not_ip_out],
                 malformed: malformed.to_vec(),
                 refused: refused[0],
+                unended: unended.to_vec(),
             }
         })
         .collect())

@@ -40,7 +40,7 @@ impl Ends<'_> {
             Shape::Open(_) => {
                 ("ended_after", [vec![("closed_by", "none")], vec![("closed_by", "none")]])
             }
-            Shape::Closed(_) | Shape::Short(_) | Shape::Refused => {
+            Shape::Closed(_) | Shape::Short(_) | Shape::Waiting(_) | Shape::Refused => {
                 ("complete", closed.map(|by| vec![by, ("close_reason", "fin")]))
             }
             Shape::Reset(_) => {

@@ -30,6 +30,7 @@ mod processes;
 mod provenance;
 mod rare;
 mod reach;
+mod refused;
 mod run;
 mod sight;
 mod snapshots;
