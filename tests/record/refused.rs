@@ -20,6 +20,8 @@ const TC: Needs = Needs { lab: true, bpf: true, programs: &["tc"] };
 fn what_the_host_refuses_was_not_transmitted() {
     let Some(_turn) = gate::enter(SUITE, TC) else { return };
     let pair = Pair::symmetric(Impairment::default());
+    // Or the queue would cut a packet into segments, refuse some of them, and call it sent.
+    pair.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
     // Three segments wait at most, the fourth is refused.
     let queue = "rate 20mbit burst 1600 limit 6000";
     let arguments = ["qdisc", "add", "dev", DEVICE, "root", "tbf"];

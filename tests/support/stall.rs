@@ -1,5 +1,5 @@
-//! A writer that holds its socket for as long as is needed: what it sends lies in a page that is not
-//! there (userfaultfd(2)), and the kernel waits for the page in the middle of send(2).
+//! A reader that holds its socket for as long as is needed: where it reads to is a page that is not there
+//! (userfaultfd(2)), and the kernel waits for the page in the middle of recv(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -24,11 +24,11 @@ pub struct Stall {
 unsafe impl Sync for Stall {}
 
 impl Stall {
-    /// Sends one octet, and does `meanwhile` while the kernel is in the middle of it.
-    pub fn send(socket: RawFd, meanwhile: impl FnOnce()) {
+    /// Reads one octet, which must be there, and does `meanwhile` while the kernel is in the middle of it.
+    pub fn receive(socket: RawFd, meanwhile: impl FnOnce()) {
         let stall = Self::new();
         std::thread::scope(|scope| {
-            scope.spawn(|| stall.write(socket));
+            scope.spawn(|| stall.read(socket));
             stall.wait();
             meanwhile();
             stall.give();
@@ -38,7 +38,7 @@ impl Stall {
     fn new() -> Self {
         // SAFETY: plain system calls; results are checked, and the page is nobody else's.
         unsafe {
-            let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC);
+            let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK);
             assert!(fd >= 0, "userfaultfd: {}", io::Error::last_os_error());
             let faults = OwnedFd::from_raw_fd(fd as RawFd);
             let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -61,10 +61,10 @@ impl Stall {
         assert_eq!(result, 0, "userfaultfd {request:x}: {}", io::Error::last_os_error());
     }
 
-    fn write(&self, socket: RawFd) {
+    fn read(&self, socket: RawFd) {
         // SAFETY: one octet of a page that is mapped; the kernel waits until it is there.
-        let sent = unsafe { libc::send(socket, self.page, 1, libc::MSG_NOSIGNAL) };
-        assert_eq!(sent, 1, "send: {}", io::Error::last_os_error());
+        let read = unsafe { libc::recv(socket, self.page, 1, 0) };
+        assert_eq!(read, 1, "recv: {}", io::Error::last_os_error());
     }
 
     /// Until somebody waits for the page.
@@ -73,7 +73,7 @@ impl Stall {
             libc::pollfd { fd: self.faults.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid pollfd.
         let ready = unsafe { libc::poll(&raw mut polled, 1, 10_000) };
-        assert_eq!(ready, 1, "nobody came for the page");
+        assert_eq!((ready, polled.revents), (1, libc::POLLIN), "nobody came for the page");
     }
 
     fn give(&self) {

@@ -73,15 +73,13 @@ fn merged_acks_are_counted_singly() {
     pair.sysctl("ipv4/tcp_timestamps", "0");
     let recorder = Recorder::start(&["--netns", pair.client.name()]);
     let (client, server, local, remote) = connect(&pair);
-    server.send(100);
-    client.receive(100);
-    client.send(100);
-    server.receive(100);
+    // What the stalled readers read.
+    server.send(2);
     std::thread::sleep(Duration::from_millis(100));
     let (seq, una) = (server.write_seq(), client.write_seq());
     let inject = |acks: &[u32]| {
-        // While a writer holds the socket, segments wait, and pure ACKs become one.
-        Stall::send(client.as_raw_fd(), || {
+        // While a reader holds the socket, segments wait, and pure ACKs become one.
+        Stall::receive(client.as_raw_fd(), || {
             for ack in acks {
                 let made = Made::new(seq, *ack, ACK);
                 pair.link().inject(Direction::Backward, &made.packet(remote, local));
@@ -90,11 +88,12 @@ fn merged_acks_are_counted_singly() {
         std::thread::sleep(Duration::from_millis(100));
     };
     let merged = || Mib::of(&pair.client).must("TcpExt.TCPBacklogCoalesce");
-    pair.link().impair(Direction::Forward, Impairment { loss: 1.0, ..delayed() });
     inject(&[una; 5]);
     assert_eq!(merged(), 4);
-    // Of these only the first acknowledges nothing new: the octet of the writer is under way.
-    inject(&[una, una.wrapping_add(1)]);
+    pair.link().impair(Direction::Forward, Impairment { loss: 1.0, ..delayed() });
+    client.send(100);
+    // Of these only the first acknowledges nothing new.
+    inject(&[una, una.wrapping_add(50)]);
     assert_eq!(merged(), 5);
     client.reset();
     let finished = recorder.stop();

@@ -20,10 +20,10 @@ const FIN: u8 = 1;
 
 /// A segment made by hand, in IPv4.
 pub struct Made {
-    seq: u32,
-    ack: u32,
-    flags: u8,
-    options: Vec<u8>,
+    pub seq: u32,
+    pub ack: u32,
+    pub flags: u8,
+    pub options: Vec<u8>,
     pub payload: usize,
     /// Added to the checksum.
     pub damage: u8,
