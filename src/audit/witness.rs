@@ -123,9 +123,8 @@ pub fn hear(
         let count = (relation.count)(account);
         // Beside the kernel's own word where there is one.
         let begins = format!("{} = ", relation.var.name());
-        let found = out
-            .iter_mut()
-            .find(|c| c.var == relation.var && c.relation.starts_with(&begins));
+        let found =
+            out.iter_mut().find(|c| c.var == relation.var && c.relation.starts_with(&begins));
         // What the device's queue refused has passed the hook of packets.
         let refused = found.as_ref().map_or(0, |c| c.refused());
         let verdict = match count.checked_sub(value) {

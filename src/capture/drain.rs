@@ -433,14 +433,15 @@ impl<'obj> Drain<'obj> {
         let unended = |counters: &[Counters], hook: Hook| -> u64 {
             counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
         };
-        for &hook in Hook::ALL {
+        let skips: Vec<(Hook, u64)> = self.skips.since_before().collect();
+        // From Linux 6.7 on the kernel has counted those too.
+        let beyond = Hook::ALL.iter().map(|&hook| {
+            let by_kernel = skips.iter().filter(|(of, _)| *of == hook).map(|(_, n)| n).sum();
             let count = unended(&now, hook) - unended(&self.before, hook);
-            if count > 0 {
-                self.skipped += count;
-                sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
-            }
-        }
-        for (hook, count) in self.skips.since_before() {
+            (hook, count.saturating_sub(by_kernel))
+        });
+        let beyond: Vec<_> = beyond.filter(|(_, count)| *count > 0).collect();
+        for (hook, count) in skips.into_iter().chain(beyond) {
             self.skipped += count;
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use libbpf_rs::{
-    MapCore as _, MapFlags, MapHandle, MapType, Object, OpenObject, ProgramMut, ReferencesType as _,
+    MapCore as _, MapFlags, MapHandle, MapType, Object, OpenObject, ProgramMut,
+    ReferencesType as _,
     btf::{
         Btf,
         types::{Enum, Func, FuncProto, Ptr, Typedef},

@@ -145,7 +145,11 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::Retransmit],
         &[("retransmit", Tracepoint("tcp_retransmit_skb"))],
     ),
-    point("tp_btf/tcp_bad_csum", &[Hook::BadChecksum], &[("bad_checksum", Tracepoint("tcp_bad_csum"))]),
+    point(
+        "tp_btf/tcp_bad_csum",
+        &[Hook::BadChecksum],
+        &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
+    ),
     point(
         "tp_btf/tcp_destroy_sock",
         &[Hook::Destroy],
