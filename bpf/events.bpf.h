@@ -322,7 +322,18 @@ static __always_inline int on_enter(void *ctx, u32 turn, struct sock *sk, u8 new
 	return 0;
 }
 
-static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk)
+/*
+ * tcp_retransmit_skb(sk, skb) is an event of what was transmitted; from Linux 6.17 on, as
+ * tcp_retransmit_skb(sk, skb, err), of what the host refused too.
+ */
+static __always_inline bool retransmit_error(const u64 *args)
+{
+	return retransmit_has_error && (u32)args[2];
+}
+
+/* `len` octets of payload are transmitted again, or were `refused`. */
+static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk, u32 len,
+					 bool refused)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
@@ -330,6 +341,10 @@ static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk)
 
 	if (!tp)
 		return 0;
+	if (c->established && !refused) {
+		c->octets_out += len;
+		c->octets_again += len;
+	}
 	begin(c, ESTATS_HOOK_retransmit, now);
 	read_socket(c, tp, true, now);
 	c->segment_ns = now;

@@ -14,24 +14,13 @@ int BPF_PROG(set_state, struct sock *sk, int old, int new)
 	return RUN(on_set_state(ctx, TURN_ALWAYS, sk, old, new));
 }
 
-SEC("raw_tp/tcp_destroy_sock")
-int BPF_PROG(destroy, struct sock *sk)
-{
-	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
-
-	conn_forget(sk);
-	owner_forget(sk);
-	return result;
-}
-
 static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *skb, u8 hook)
 {
 	const u8 *head = BPF_CORE_READ(skb, head);
 
 	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
 			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
-			      BPF_CORE_READ(skb_cb(skb), ack_seq),
-			      hook == ESTATS_HOOK_tcp_probe ? segments_of(skb) : 0, hook));
+			      BPF_CORE_READ(skb_cb(skb), ack_seq), segments_of(skb), hook));
 }
 
 SEC("raw_tp/tcp_probe")
@@ -135,9 +124,16 @@ int BPF_KPROBE(enter_recovery, struct sock *sk)
 }
 
 SEC("raw_tp/tcp_retransmit_skb")
-int BPF_PROG(retransmit, struct sock *sk)
+int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 {
-	return RUN(on_retransmit(ctx, TURN_ALWAYS, sk));
+	return RUN(on_retransmit(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, len),
+				 retransmit_error(ctx)));
+}
+
+SEC("raw_tp/tcp_bad_csum")
+int BPF_PROG(bad_checksum, struct sk_buff *skb)
+{
+	return on_bad_checksum(skb);
 }
 
 SEC("raw_tp/tcp_rcv_space_adjust")
@@ -178,24 +174,87 @@ struct {
 #define RETURN_ADDRESS 0
 #endif
 
+static __always_inline u8 hook_of(enum frame frame)
+{
+	switch (frame) {
+	case FRAME_WRITE_XMIT:
+		return ESTATS_HOOK_write_xmit;
+	case FRAME_RACK:
+		return ESTATS_HOOK_rack_detect;
+	case FRAME_SYNC_MSS:
+		return ESTATS_HOOK_sync_mss;
+	case FRAME_SENDMSG:
+		return ESTATS_HOOK_sendmsg;
+	default:
+		return ESTATS_HOOK_undo;
+	}
+}
+
+/*
+ * The kernel has as many places for functions whose end is awaited as twice the CPUs, ten at least
+ * (struct kretprobe, maxactive), and an event of perf cannot ask for more. tcp_sendmsg_locked()
+ * sleeps in its place. A function that begins while the connection is in it has ended unseen:
+ * whoever holds the socket runs each of them once. That lock a writer gives back while it waits for
+ * memory, so another thread may write meanwhile, and only the same one cannot.
+ */
+static __always_inline void count_unended(const struct conn *c, enum frame frame)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu && c->inside & 1 << frame)
+		__sync_fetch_and_add(&cpu->unended[hook_of(frame)], 1);
+}
+
 static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum frame frame)
 {
 	u64 key = PT_REGS_SP(ctx) | frame, value = (u64)sk;
+	struct conn *c = conn_of(sk);
+	u32 thread;
 
-	if (conn_of(sk))
-		bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
+	if (!c)
+		return;
+	thread = bpf_get_current_pid_tgid();
+	if (frame != FRAME_SENDMSG || c->writer == thread)
+		count_unended(c, frame);
+	if (frame == FRAME_SENDMSG)
+		c->writer = thread;
+	c->inside |= 1 << frame;
+	bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
 }
 
 static __always_inline struct sock *recall(struct pt_regs *ctx, enum frame frame)
 {
 	u64 key = (PT_REGS_SP(ctx) - RETURN_ADDRESS) | frame;
 	u64 *value = bpf_map_lookup_elem(&frames, &key), sk;
+	struct conn *c;
 
 	if (!value)
 		return NULL;
 	sk = *value;
 	bpf_map_delete_elem(&frames, &key);
+	c = conn_of((struct sock *)sk);
+	if (c)
+		c->inside &= ~(1 << frame);
 	return (struct sock *)sk;
+}
+
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(destroy, struct sock *sk)
+{
+	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
+	const struct conn *c = conn_of(sk);
+
+	if (c && c->inside) {
+		count_unended(c, FRAME_WRITE_XMIT);
+		count_unended(c, FRAME_RACK);
+		count_unended(c, FRAME_UNDO_RECOVERY);
+		count_unended(c, FRAME_UNDO_LOSS);
+		count_unended(c, FRAME_SYNC_MSS);
+		count_unended(c, FRAME_SENDMSG);
+	}
+	conn_forget(sk);
+	owner_forget(sk);
+	return result;
 }
 
 SEC("kprobe/tcp_write_xmit")

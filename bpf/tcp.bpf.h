@@ -145,6 +145,39 @@ static __always_inline u64 estats_app_rqueue(const struct tcp_sock *tp)
 	return queue > 0 ? queue : 0;
 }
 
+/* States that tcp_send_fin() may have been called in, or is about to be. */
+#define FIN_STATES                                                                                 \
+	(1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << TCP_CLOSING | 1u << TCP_LAST_ACK)
+
+/* Whether SND.NXT stands behind our FIN, which is the last of all that is written. */
+static __always_inline bool fin_is_sent(const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+
+	return (FIN_STATES >> sk->__sk_common.skc_state & 1) && tp->snd_nxt == tp->write_seq;
+}
+
+/*
+ * Octets transmitted, as follow_sent() counts them. tcp_sock.bytes_sent has the segments too that
+ * the host itself refused (a full queue, netfilter, no route), which RFC 4898 does not call sent,
+ * and tcp_sock.bytes_retrans likewise: an upper bound, which also holds where SND.NXT moved
+ * without a transmission (TCP_REPAIR).
+ */
+static __always_inline u64 estats_octets_out(const struct conn *c, const struct tcp_sock *tp)
+{
+	u64 sent = tp->bytes_sent;
+
+	return is_hooked(ESTATS_HOOK_retransmit) && c->octets_out < sent ? c->octets_out : sent;
+}
+
+static __always_inline u64 estats_octets_again(const struct conn *c, const struct tcp_sock *tp)
+{
+	u64 again = tp->bytes_retrans;
+
+	return is_hooked(ESTATS_HOOK_retransmit) && c->octets_again < again ? c->octets_again
+									    : again;
+}
+
 static __always_inline u64 estats_lim_cwnd(const struct tcp_sock *tp)
 {
 	u32 clamp = tp->snd_cwnd_clamp;

@@ -298,6 +298,8 @@ pub enum TcpInfo {
     Equal(&'static str),
     /// Equal to the field modulo 2^32.
     EqualLow32(&'static str),
+    /// Equal to the field, if the host refused none of the socket's segments; else less.
+    EqualIfTaken(&'static str),
     /// Equal to the product of two fields.
     Product(&'static str, &'static str),
     /// Another relation, in words.

@@ -187,6 +187,8 @@ struct Counters {
     /// By hook code, as the programs and the recorder have counted them.
     malformed: Vec<u64>,
     refused: u64,
+    /// By hook code: ends of functions that were not seen.
+    unended: Vec<u64>,
 }
 
 /// Drains the rings and keeps the account.
@@ -428,7 +430,18 @@ impl<'obj> Drain<'obj> {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
         }
-        for (hook, count) in self.skips.since_before() {
+        let unended = |counters: &[Counters], hook: Hook| -> u64 {
+            counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
+        };
+        let skips: Vec<(Hook, u64)> = self.skips.since_before().collect();
+        // From Linux 6.7 on the kernel has counted those too.
+        let beyond = Hook::ALL.iter().map(|&hook| {
+            let by_kernel = skips.iter().filter(|(of, _)| *of == hook).map(|(_, n)| n).sum();
+            let count = unended(&now, hook) - unended(&self.before, hook);
+            (hook, count.saturating_sub(by_kernel))
+        });
+        let beyond: Vec<_> = beyond.filter(|(_, count)| *count > 0).collect();
+        for (hook, count) in skips.into_iter().chain(beyond) {
             self.skipped += count;
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
@@ -559,7 +572,8 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(HOOKS);
             let (rest, malformed) = rest.split_at(OTHERS);
-            let (malformed, refused) = malformed.split_at(HOOKS);
+            let (malformed, rest_of) = malformed.split_at(HOOKS);
+            let (refused, unended) = rest_of.split_at(1);
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
@@ -573,6 +587,7 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 not_ip: [not_ip_in, not_ip_out],
                 malformed: malformed.to_vec(),
                 refused: refused[0],
+                unended: unended.to_vec(),
             }
         })
         .collect())

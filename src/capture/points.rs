@@ -65,8 +65,6 @@ pub(super) struct Point {
     pub instead_of: Option<Hook>,
     /// The hooks whose records it makes.
     pub hooks: &'static [Hook],
-    /// First kernel release (major, minor) for which it is made, and first for which it is not.
-    pub kernels: [(u32, u32); 2],
 }
 
 impl Point {
@@ -116,8 +114,7 @@ const fn point(
     hooks: &'static [Hook],
     programs: &'static [(&'static str, Target)],
 ) -> Point {
-    let kernels = [(0, 0), (u32::MAX, 0)];
-    Point { programs, section, sets: Sets::All, instead_of: None, hooks, kernels }
+    Point { programs, section, sets: Sets::All, instead_of: None, hooks }
 }
 
 /// A place that only some sets have.
@@ -147,6 +144,11 @@ pub(super) const POINTS: &[Point] = &[
         "tp_btf/tcp_retransmit_skb",
         &[Hook::Retransmit],
         &[("retransmit", Tracepoint("tcp_retransmit_skb"))],
+    ),
+    point(
+        "tp_btf/tcp_bad_csum",
+        &[Hook::BadChecksum],
+        &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
     point(
         "tp_btf/tcp_destroy_sock",
@@ -278,26 +280,12 @@ pub(super) const POINTS: &[Point] = &[
             ("undo_loss_end", Function("tcp_try_undo_loss")),
         ],
     ),
-    Point {
-        kernels: [(6, 3), (u32::MAX, 0)],
-        ..point(
-            "fentry/tcp_slow_start",
-            &[Hook::SlowStart],
-            &[("slow_start", Function("tcp_slow_start"))],
-        )
-    },
-    // Reno has it inlined before 6.3, where it became a kfunc.
-    Point {
-        kernels: [(0, 0), (6, 3)],
-        ..point(
-            "fentry/tcp_slow_start, tcp_reno_cong_avoid",
-            &[Hook::SlowStart],
-            &[
-                ("slow_start", Function("tcp_slow_start")),
-                ("reno", Function("tcp_reno_cong_avoid")),
-            ],
-        )
-    },
+    // Some compilers put the first into the second; which did, shows when they run.
+    point(
+        "fentry/tcp_slow_start, tcp_reno_cong_avoid",
+        &[Hook::SlowStart],
+        &[("slow_start", Function("tcp_slow_start")), ("reno", Function("tcp_reno_cong_avoid"))],
+    ),
     point(
         "fentry/tcp_cong_avoid_ai",
         &[Hook::CongAvoid],

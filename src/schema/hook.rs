@@ -95,6 +95,8 @@ hooks! {
     32 InterfaceIn "interface_in" false
     /// tc/egress of an interface: a packet sent, whosever it is.
     33 InterfaceOut "interface_out" false
+    /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
+    34 BadChecksum "bad_checksum" false
 }
 
 impl Hook {
@@ -133,6 +135,7 @@ impl Hook {
             | Self::EnterLoss
             | Self::EnterRecovery
             | Self::ConnRequest
+            | Self::BadChecksum
             | Self::Poll => false,
         }
     }

@@ -24,7 +24,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::WriteXmit],
-                how: "why tcp_write_xmit stopped, decided at its end in its own order of tests; a wait for the device's queue whose flag another CPU has cleared by then counts as TSO deferral",
+                how: "why tcp_write_xmit stopped, decided at its end by its own tests in their order: what they go by is then as it was; a transmission that the host refused, and a wait for the device's queue (TCP small queues), is the sender's limit",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -288,17 +288,25 @@ estats_vars! {
         packets: exact("payload of the segments sent"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "low 32 bits of HCDataOctetsOut",
-        }],
-        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_sent"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                how: "low 32 bits of HCDataOctetsOut",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "low 32 bits of HCDataOctetsOut",
+            },
+        ],
+        tcp_info: TcpInfo::Related("low 32 bits of tcpi_bytes_sent, less what the host refused"),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)])).low(32)),
     }
 
-    /// Payload bytes handed to IP by this socket, retransmissions included, TCP headers, SYN
-    /// and FIN sequence numbers excluded.
+    /// Payload bytes transmitted by this socket, retransmissions included, TCP headers, SYN
+    /// and FIN sequence numbers excluded. Segments that the host itself refused (a full queue of the
+    /// device, netfilter, no route) were not transmitted.
     15 HCDataOctetsOut {
         table: Table::Perf,
         rfc: "tcpEStatsPerfHCDataOctetsOut",
@@ -307,13 +315,20 @@ estats_vars! {
         kind: Kind::Counter,
         packets: exact("payload of the segments sent"),
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Slow("tp->bytes_sent"),
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.bytes_sent, exact at every read, the last one at ->CLOSE",
-        }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_sent"),
+        read: Read::Slow("estats_octets_out(c, tp)"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                how: "what SND.NXT has passed, which moves when the host has taken a segment, and the retransmissions; not more than tcp_sock.bytes_sent, which counts refused segments too",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.bytes_sent, in which segments are that the host refused",
+            },
+        ],
+        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_sent"),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)]))),
     }
 
@@ -340,7 +355,7 @@ estats_vars! {
         ]),
     }
 
-    /// Payload bytes retransmitted.
+    /// Payload bytes retransmitted; not those of retransmissions that the host itself refused.
     17 OctetsRetrans {
         table: Table::Perf,
         rfc: "tcpEStatsPerfOctetsRetrans",
@@ -349,13 +364,20 @@ estats_vars! {
         kind: Kind::Counter,
         packets: exact("payload sent that was sent before"),
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Slow("tp->bytes_retrans"),
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
-        }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
+        read: Read::Slow("estats_octets_again(c, tp)"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::Retransmit],
+                how: "payload of each retransmission that the host has taken; not more than tcp_sock.bytes_retrans, which counts refused ones too",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.bytes_retrans, in which retransmissions are that the host refused",
+            },
+        ],
+        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_retrans"),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
     }
 
@@ -1838,13 +1860,20 @@ estats_vars! {
         unit: "transitions",
         kind: Kind::Counter,
         packets: approximate("new data with CE that came after CWR, or first; as RFC 3168 has it, which data-center TCP and accurate ECN have not"),
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "change of the socket between received segments (bracketing)",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EcnCheck],
+                how: "the kernel's check of the ECN field of accepted data, when it is about to set the flag",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "change of the socket between received segments, and CE-marked new data with CWR, which clears the flag and sets it again: such a segment that is dropped afterwards counts too",
+            },
+        ],
         tcp_info: TcpInfo::Related("ECESent <= CERcvd"),
         reference: Reference::fault("marks that arrive while ECE is already being sent are counted", Relation::is(Linear::of(&[(1, Var::CERcvd), (-1, Var::ECESent)]))),
     }
@@ -2222,12 +2251,12 @@ estats_vars! {
         unit: "segments",
         kind: Kind::Counter,
         packets: exact("segments received without payload that acknowledge what was acknowledged before"),
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment when it is processed",
+            how: "header of each received segment when it is processed; of ACKs that waited on the backlog and were merged there (gso_segs says how many), all if the last is a duplicate, else the first",
         }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
         reference: Reference::bounded(Relation::NOT_MORE, "the reference looks on arrival, when the ACKs that wait on the backlog have not moved SND.UNA yet"),
@@ -2301,13 +2330,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::BadChecksum],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) from the event tcp_bad_csum, by the addresses and ports of the packet",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) are not seen",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIBs: PAWSEstab (+ PAWSOldAck on newer kernels) = reason 5; BeyondWindow (6.18 has it) = non-RST part of reason 2; TCP InCsumErrors >= reason 7"),
         reference: Reference::SAME,
     }
@@ -2323,11 +2359,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::BadChecksum],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) from the event tcp_bad_csum, by the addresses and ports of the packet",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) are not seen",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::SAME,
     }
@@ -2346,7 +2389,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::SlowStart],
-                how: "calls of tcp_slow_start",
+                how: "calls of tcp_slow_start; where the compiler put it into tcp_reno_cong_avoid, the calls of that whose tests lead to it",
             },
             Coverage {
                 quality: Quality::Approximate,

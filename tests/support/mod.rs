@@ -21,6 +21,7 @@ pub mod packet;
 pub mod packet_socket;
 pub mod pair;
 pub mod possible;
+pub mod stall;
 pub mod table;
 pub mod tcp;
 pub mod tcp_info;
