@@ -1,9 +1,10 @@
 //! A recording's values against those of a Web10G kernel (RFC 4898) for the same connections.
 //!
-//! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`matching`] finds
-//! the same connections on both sides, [`judge`] decides on each pair of values by the relation that
-//! the schema states ([`crate::schema::Reference`]), [`render`] shows it. Nothing here knows a
-//! variable by its name.
+//! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`followed`] keeps what
+//! relations need beside the values of a row, [`matching`] finds the same connections on both sides,
+//! [`judge`] decides on each pair of values by the relation that the schema states
+//! ([`crate::schema::Reference`]), [`render`] shows it. But for `followed`, nothing here knows a variable
+//! by its name.
 
 pub mod dump;
 pub mod followed;
