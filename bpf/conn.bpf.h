@@ -271,7 +271,7 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->ca_state = estats_ca_state(tp);
 	c->snd_cwnd = tp->snd_cwnd;
 	c->copied_seq = tp->copied_seq;
-	c->octets_out = tp->bytes_sent;
+	c->octets_new = tp->bytes_sent - tp->bytes_retrans;
 	c->octets_again = tp->bytes_retrans;
 	c->snd_nxt = tp->snd_nxt;
 	c->fin_out = fin_is_sent(tp);
@@ -279,8 +279,8 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 
 /*
  * Payload transmitted for the first time is what SND.NXT has passed: it moves when the segment has
- * been taken by the host (tcp_event_new_data_sent()). What is transmitted again is counted by the
- * hook of retransmissions. During the handshake the kernel's own counters are taken (Fast Open).
+ * been taken by the host (tcp_event_new_data_sent()). During the handshake the kernel's own
+ * counters are taken (Fast Open).
  */
 static __always_inline void follow_sent(struct conn *c, const struct tcp_sock *tp)
 {
@@ -288,7 +288,7 @@ static __always_inline void follow_sent(struct conn *c, const struct tcp_sock *t
 	s32 moved = nxt - c->snd_nxt;
 
 	if (!c->established) {
-		c->octets_out = tp->bytes_sent;
+		c->octets_new = tp->bytes_sent - tp->bytes_retrans;
 		c->octets_again = tp->bytes_retrans;
 		c->snd_nxt = nxt;
 		return;
@@ -301,7 +301,7 @@ static __always_inline void follow_sent(struct conn *c, const struct tcp_sock *t
 		c->fin_out = 1;
 		moved--;
 	}
-	c->octets_out += moved;
+	c->octets_new += moved;
 }
 
 /* A retransmission timeout that is not spent yet: tcp_enter_loss() in congestion state `old`. */

@@ -285,8 +285,10 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 		c->reducing = 0;
 	}
 	count_ca_state(c, tp, old, new);
-	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr))
+	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr)) {
+		c->stalled = 1;
 		INC(c, SendStall);
+	}
 	/* The event comes before the assignment: the new state is set here, not read. */
 	SEND_IF_CHANGED(InRecovery, estats_recovery_code(new))
 	SEND_IF_CHANGED(CurCwnd, estats_octets(tp->snd_cwnd, tp->mss_cache))
@@ -341,10 +343,10 @@ static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk, u
 
 	if (!tp)
 		return 0;
-	if (c->established && !refused) {
-		c->octets_out += len;
+	if (refused)
+		c->octets_refused += len;
+	else if (c->established)
 		c->octets_again += len;
-	}
 	begin(c, ESTATS_HOOK_retransmit, now);
 	read_socket(c, tp, true, now);
 	c->segment_ns = now;

@@ -227,6 +227,7 @@ static __always_inline int on_enter_cwr(void *ctx, u32 turn, struct sock *sk)
 
 	if (!tp || c->rec.hdr.hook != ESTATS_HOOK_egress)
 		return 0;
+	c->stalled = 1;
 	begin(c, ESTATS_HOOK_enter_cwr, bpf_ktime_get_ns());
 	INC(c, SendStall);
 	commit(ctx, c, false);

@@ -226,8 +226,10 @@ struct conn {
 	u8 fin_out;	    /* our FIN is behind snd_nxt */
 	u32 snd_nxt;	    /* when last seen */
 	u32 bad_checksums;  /* of all connections, when last looked for its own */
-	u64 octets_out;	    /* payload transmitted */
-	u64 octets_again;   /* of it, retransmitted */
+	u64 octets_new;	    /* payload transmitted for the first time */
+	u64 octets_again;   /* and again, as far as events of that were seen */
+	u64 octets_refused; /* payload of retransmissions that the host refused */
+	u8 stalled;	    /* the host has refused or marked a segment */
 	union {
 		struct hook_record rec;
 		struct lifecycle_record life;

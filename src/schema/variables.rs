@@ -320,7 +320,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
-                how: "what SND.NXT has passed, which moves when the host has taken a segment, and the retransmissions; not more than tcp_sock.bytes_sent, which counts refused segments too",
+                how: "what SND.NXT has passed, which moves when the host has taken a segment, and OctetsRetrans; not more than tcp_sock.bytes_sent, which counts refused segments too",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -369,7 +369,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::SetState, Hook::Retransmit],
-                how: "payload of each retransmission that the host has taken; not more than tcp_sock.bytes_retrans, which counts refused ones too",
+                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event says from Linux 6.17 on; before, those that have no event, if the queue has refused something (SendStall)",
             },
             Coverage {
                 quality: Quality::Approximate,
