@@ -56,7 +56,10 @@ impl Sender {
         }
     }
 
-    /// The cause is the largest, and at least so much of its life; docs/trust.md has it.
+    /// The cause is the largest, and at least so much of its life; docs/trust.md has it. Measured on two
+    /// busy CPUs: 0.62 and 0.71 of BBR's pace, 0.67 to 0.72 of the blackouts, 0.74 of Nagle's
+    /// algorithm, 0.81 of the slow reader and 0.91 to 0.99 of the others; `least` is below that by
+    /// what a busy host adds to a life of one or two seconds.
     #[track_caller]
     fn assert_limit(&self, condition: &str, limit: Limit, least: f64) {
         eprintln!("{condition}: {}", self.shares());
