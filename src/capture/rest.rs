@@ -204,7 +204,7 @@ impl Rest {
 
     /// Goes through the sockets of all namespaces with connections, until nobody waits any more.
     fn look(&mut self, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
-        let begun = clock::monotonic_ns();
+        let (begun, cpu) = (clock::monotonic_ns(), clock::thread_cpu_ns());
         // In which namespaces connections are, the drain knows from their openings.
         drain.round()?;
         self.find(drain)?;
@@ -234,7 +234,7 @@ impl Rest {
         if !over {
             self.slots.looked(begun, ended);
         }
-        self.pause_ns = ended + (ended - begun) * PAUSE_TIMES;
+        self.pause_ns = ended + (clock::thread_cpu_ns() - cpu) * PAUSE_TIMES;
         Ok(())
     }
 
