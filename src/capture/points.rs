@@ -262,11 +262,7 @@ pub(super) const POINTS: &[Point] = &[
             ],
         ),
     ),
-    point(
-        "iter/tcp",
-        &[Hook::Sweep],
-        &[("rest", Iterator("tcp")), ("sweep", Iterator("tcp"))],
-    ),
+    point("iter/tcp", &[Hook::Sweep], &[("rest", Iterator("tcp")), ("sweep", Iterator("tcp"))]),
     only(Sets::Tracing, point("iter/tcp", &[Hook::Poll], &[("poll", Iterator("tcp"))])),
     point(
         "fentry+fexit/tcp_write_xmit",

@@ -9,7 +9,14 @@
 mod slots;
 
 use std::{
-    cell::Cell, collections::BTreeMap, fs::File, io, path::Path, rc::Rc, thread, time::Duration,
+    cell::Cell,
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    rc::Rc,
+    thread,
+    time::Duration,
 };
 
 use libbpf_rs::{Iter, Link, MapCore as _, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
@@ -106,9 +113,8 @@ pub(super) struct Rest {
     pause_ns: u64,
 }
 
-/// Looks take a twentieth of a CPU at most: one that took long is followed by none for this many
-/// times as long.
-const PAUSE_TIMES: u64 = 19;
+/// Looks take a tenth of a CPU at most: one is followed by none for this many times as long.
+const PAUSE_TIMES: u64 = 9;
 /// Connections sent between two rounds of the drain: 1.5 kB each at most, of a 4 MiB ring.
 const PACE: usize = 512;
 /// Sockets of a dump between two rounds: perf buffers are smaller.
@@ -196,6 +202,8 @@ impl Rest {
                 return Ok(());
             }
         }
+        // epoll_wait() counts in milliseconds: less than one would be none.
+        let time = time.max(Duration::from_millis(1));
         match self.alarm.as_ref().expect("just used").ring.poll(time) {
             Err(e) if e.kind() != libbpf_rs::ErrorKind::Interrupted => Err(fault(e)),
             Ok(()) | Err(_) => Ok(()),
@@ -214,7 +222,8 @@ impl Rest {
                 Source::Iterator(link) => {
                     // It belongs to the namespace it is made in, and can be read from any.
                     let iter = netns::visit(ns, &self.home, || Iter::new(link));
-                    run(iter.map_err(entering)?.map_err(fault)?, drain)?;
+                    let iter = iter.map_err(entering)?.map_err(fault)?;
+                    run(iter, begun, &self.counts, &mut self.slots, drain)?;
                 }
                 Source::Dumps { diags, looking, buffer } => {
                     let diag = diags.get_mut(inode).expect("made when it was found");
@@ -225,7 +234,7 @@ impl Rest {
                 }
             }
             read_slots(&self.counts, &mut self.slots)?;
-            over = self.slots.due_ns(begun).is_none_or(|due| due > begun);
+            over = self.slots.due(begun) == 0;
             if over {
                 break;
             }
@@ -337,21 +346,31 @@ fn dump(diag: &mut Diag, buffer: &mut Vec<u8>, drain: &mut Drain<'_>) -> Result<
     .map_err(|Failure(e)| e)
 }
 
-/// Reading to the end is what runs the program; it writes an octet for each connection it sends.
-fn run(mut iter: Iter, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
-    use std::io::Read as _;
-
+/// Reading is what runs the program; it writes an octet for each connection it sends. A read ends
+/// when as many octets have come as were asked for: those of all who wait, and then the rest of the
+/// kernel's table of connections need not be gone through.
+fn run(
+    mut iter: Iter,
+    begun_ns: u64,
+    counts: &MapHandle,
+    slots: &mut Slots,
+    drain: &mut Drain<'_>,
+) -> Result<(), CaptureError> {
     let mut octets = [0; PACE];
     loop {
-        match iter.read(&mut octets) {
+        let due = slots.due(begun_ns).min(PACE as u64) as usize;
+        if due == 0 {
+            return Ok(());
+        }
+        match iter.read(&mut octets[..due]) {
             Ok(0) => return Ok(()),
-            // A few can wait for the round that comes anyway.
             Ok(n) if n < PACE / 2 => {}
             Ok(_) => drain.round()?,
             // The kernel pauses after a million objects of which none was sent (bpf_seq_read).
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => return Err(CaptureError::io("look at connections that rest", e)),
         }
+        read_slots(counts, slots)?;
     }
 }
 

@@ -367,9 +367,8 @@ pub fn record(
             && drain.begun_and_open() > 0
             && waited() < ended + options.linger.min(LAST_SEGMENTS)
         {
-            fault = pass(PAUSE, resting.as_mut(), &mut drain, true)
-                .and_then(|()| drain.round())
-                .err();
+            fault =
+                pass(PAUSE, resting.as_mut(), &mut drain, true).and_then(|()| drain.round()).err();
         }
         if exit_status.is_none() {
             notice(Notice::RunsOn(command.pid()));

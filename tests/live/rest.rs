@@ -24,8 +24,10 @@ use crate::support::tcp::{Options, Stream};
 use crate::support::tcp_info::TcpInfo;
 
 /// How much later than the resolution a look may be: until a thread whose time has come gets a CPU.
-/// On two CPUs of which five other builds and tests took all, the latest of some 1000 was 11 ms.
-const SCHEDULING_NS: i64 = 60_000_000;
+/// With eleven others wanting two CPUs the latest of some 200 readings was 31 ms; the recorder itself
+/// takes more than 100 ms for late (src/capture/drain.rs).
+const SCHEDULING: Duration = Duration::from_millis(100);
+
 /// Comparisons for each reading on any kernel: 23 equalities (tests/live/scenario.rs), and PipeSize.
 const COMPARED: usize = 24;
 
@@ -84,10 +86,10 @@ fn compare(row: &Row, info: &TcpInfo) -> Audit {
 /// Holds readings of one end against the series of that end. How late the latest value was that
 /// agrees, beyond the time of the reading, in nanoseconds.
 fn assert_fresh(what: &str, rows: &[Row], readings: &[Reading], resolution: Duration) -> i64 {
-    let resolution_ns = resolution.as_nanos() as i64;
+    let patience_ns = (resolution + SCHEDULING).as_nanos() as i64;
     let mut latest = 0;
     for (i, reading) in readings.iter().enumerate() {
-        let until = reading.to_ns + resolution_ns + SCHEDULING_NS;
+        let until = reading.to_ns + patience_ns;
         let begun = rows.partition_point(|row| row.int("ts_ns") <= reading.from_ns);
         let ended = rows.partition_point(|row| row.int("ts_ns") <= until);
         let candidates = &rows[begun.saturating_sub(1)..ended];
@@ -108,8 +110,8 @@ fn assert_fresh(what: &str, rows: &[Row], readings: &[Reading], resolution: Dura
     latest
 }
 
-/// Reads both ends at random instants. What is kept stood still for one resolution: of a connection
-/// that moves, what the kernel shows between two records need not be the value of either.
+/// Reads both ends at random instants. What is kept stood still until a look must have come: of a
+/// connection that moves, what the kernel shows between two records need not be the value of either.
 fn watch(
     flow: &Flow,
     times: usize,
@@ -122,7 +124,7 @@ fn watch(
     for i in 0..times {
         instants.wait(longest);
         let found = [read(&flow.client), read(&flow.server)];
-        std::thread::sleep(resolution);
+        std::thread::sleep(resolution + SCHEDULING);
         let after = [flow.client.info(), flow.server.info()];
         for ((reading, after), kept) in found.into_iter().zip(after).zip(&mut readings) {
             if stands(&reading.info) == stands(&after) {
@@ -132,7 +134,7 @@ fn watch(
         between(i);
     }
     let least = readings.iter().map(Vec::len).min().unwrap_or(0);
-    assert!(least >= times / 2, "{least} of {times} readings stood still");
+    assert!(least >= times / 3, "{least} of {times} readings stood still");
     readings
 }
 

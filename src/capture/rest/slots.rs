@@ -74,6 +74,17 @@ impl Slots {
         Some(self.end_ns(slot))
     }
 
+    /// How many have rested at that time.
+    pub(super) fn due(&self, at_ns: u64) -> u64 {
+        let now = at_ns >> self.timing.shift;
+        let slots = (0..SLOTS as u64 - AHEAD).filter_map(|age| now.checked_sub(age));
+        let rested = slots.filter(|slot| self.end_ns(*slot) <= at_ns);
+        rested
+            .map(|slot| slot as usize % SLOTS)
+            .map(|at| (self.waiting[at] - self.left[at]).max(0) as u64)
+            .sum()
+    }
+
     /// What looks left may be found by the next one.
     pub(super) fn leave_nobody(&mut self) {
         self.left = [0; SLOTS];
@@ -137,7 +148,9 @@ mod tests {
         let due = slots.due_ns(102 << 8).unwrap();
         slots.looked(due - 1, due);
         assert!(slots.due_ns(due).is_some(), "it had not rested yet");
+        assert_eq!((slots.due(due - 1), slots.due(due)), (0, 1));
         slots.looked(due, due + 1);
+        assert_eq!(slots.due(due), 0);
         assert_eq!(slots.due_ns(due), None);
         // Another connection in the same slot, a turn later.
         slots.update([self::slots(&[(5, 2)])].into_iter());
