@@ -173,16 +173,16 @@ impl Rest {
     ) -> Result<(), CaptureError> {
         let end = clock::monotonic_ns() + time.as_nanos() as u64;
         loop {
-            read_slots(&self.counts, &mut self.slots)?;
-            let now = clock::monotonic_ns();
-            if now >= end {
+            if clock::monotonic_ns() >= end {
                 return Ok(());
             }
+            read_slots(&self.counts, &mut self.slots)?;
+            let now = clock::monotonic_ns();
             let due = self.slots.due_ns(now).map(|due| due.max(self.pause_ns));
             match due {
                 Some(due) if due <= now => self.look(drain)?,
-                Some(due) => thread::sleep(Duration::from_nanos(due.min(end) - now)),
-                None => self.sleep(Duration::from_nanos(end - now))?,
+                Some(due) => thread::sleep(ns(due.min(end), now)),
+                None => self.sleep(ns(end, now))?,
             }
         }
     }
@@ -292,6 +292,10 @@ impl Rest {
         }
         Ok(())
     }
+}
+
+fn ns(until: u64, now: u64) -> Duration {
+    Duration::from_nanos(until.saturating_sub(now))
 }
 
 /// The last look, at all connections that are open, in every namespace.
