@@ -21,6 +21,7 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 
 	if (generation)
 		reused = true;
+	waits_no_more(c);
 	__builtin_memset(c, 0, offsetof(struct conn, rec));
 	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
 	c->generation = generation;

@@ -37,6 +37,13 @@ int BPF_PROG(rcv_space, struct sock *sk)
 	return on_rcv_space(ctx, sk);
 }
 
+/* Where no hook of tcp_sendmsg_locked() is attached: Linux 6.3. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(written, struct sock *sk, int result, int flags)
+{
+	return on_written(sk);
+}
+
 static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 tcp)
 {
 	struct segment *s = &c->segment;

@@ -198,6 +198,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	c->close_lost = !send_lifecycle(ctx, c, sk, tp,
 					LIFECYCLE(ESTATS_EVENT_close, ESTATS_HOOK_set_state, new));
 	c->closed = 1;
+	waits_no_more(c);
 	return 0;
 }
 
@@ -215,6 +216,7 @@ static __always_inline int on_destroy(void *ctx, u32 turn, struct sock *sk)
 	begin(c, ESTATS_HOOK_destroy, bpf_ktime_get_ns());
 	SET(c, State, RFC_DELETE_TCB);
 	commit(ctx, c, c->close_lost);
+	waits_no_more(c);
 	return 0;
 }
 
@@ -360,6 +362,7 @@ static __always_inline void look_in(void *ctx, struct conn *c, const struct tcp_
 {
 	if (now - c->slow_ns < resolution_ns) {
 		follow_extremes(c, tp);
+		waits(c, now);
 		return;
 	}
 	begin(c, hook, now);
@@ -391,6 +394,19 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 		raise_to(c, EXTREME_MaxAppRQueue, found);
 	c->copied_seq = tp->copied_seq;
 	look_in(ctx, c, tp, ESTATS_HOOK_rcv_space, now);
+	return 0;
+}
+
+/*
+ * The application has written, and nobody holds the socket lock. What it wrote may all stay in the
+ * queue, for want of a window: then no other hook runs.
+ */
+static __always_inline int on_written(struct sock *sk)
+{
+	struct conn *c = protocol_of(sk) == IPPROTO_TCP ? conn_of(sk) : NULL;
+
+	if (conn_live(c) && c->opened && !c->slot)
+		waits(c, bpf_ktime_get_ns());
 	return 0;
 }
 

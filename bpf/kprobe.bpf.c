@@ -5,6 +5,7 @@
  */
 #include <linux/ptrace.h>
 #include "functions.bpf.h"
+#include "look.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -155,6 +156,7 @@ enum frame {
 	FRAME_UNDO_LOSS,
 	FRAME_SYNC_MSS,
 	FRAME_SENDMSG,
+	FRAME_LOCK,
 	FRAME_COUNT,
 };
 
@@ -416,4 +418,89 @@ int BPF_KPROBE(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struc
 
 	return on_conn_request(sk, BPF_CORE_READ(skb, data),
 			       head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len));
+}
+
+/*
+ * Looks at sockets where no iterator holds their lock. The recorder has inet_diag dump all sockets
+ * of a namespace: tcp_get_info() takes the lock of each by lock_sock_fast(), and at the end of that
+ * function it is held. Only the recorder's own dumps are looked at.
+ */
+struct looking {
+	u32 tgid; /* of the recorder, in the initial PID namespace */
+	u32 what; /* enum look */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct looking);
+} looking SEC(".maps");
+
+static __always_inline u32 looks(void)
+{
+	u32 zero = 0;
+	struct looking *l = bpf_map_lookup_elem(&looking, &zero);
+
+	if (!l || l->tgid != bpf_get_current_pid_tgid() >> 32)
+		return LOOK_NONE;
+	return l->what;
+}
+
+static __always_inline int on_lock_begin(struct pt_regs *ctx, struct sock *sk)
+{
+	if (looks())
+		remember(ctx, sk, FRAME_LOCK);
+	return 0;
+}
+
+static __always_inline int on_look(void *ctx, struct sock *sk, u32 what)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp;
+
+	if (what == LOOK_REST ? !rests(c, now) : !conn_live(c))
+		return 0;
+	tp = socket_of(sk);
+	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), ESTATS_HOOK_sweep, now))
+		return 0;
+	if (what == LOOK_REST)
+		look_at_rest(ctx, c, tp, now);
+	else
+		look_at_end(ctx, c, sk, tp, now);
+	return 0;
+}
+
+static __always_inline int on_lock_end(struct pt_regs *ctx)
+{
+	u32 what = looks();
+	struct sock *sk = what ? recall(ctx, FRAME_LOCK) : NULL;
+
+	return sk ? RUN(on_look(ctx, sk, what)) : 0;
+}
+
+SEC("kprobe/__lock_sock_fast")
+int BPF_KPROBE(lock_begin, struct sock *sk)
+{
+	return on_lock_begin(ctx, sk);
+}
+
+SEC("kretprobe/__lock_sock_fast")
+int lock_end(struct pt_regs *ctx)
+{
+	return on_lock_end(ctx);
+}
+
+/* The name before Linux 5.15. */
+SEC("kprobe/lock_sock_fast")
+int BPF_KPROBE(lock_old_begin, struct sock *sk)
+{
+	return on_lock_begin(ctx, sk);
+}
+
+SEC("kretprobe/lock_sock_fast")
+int lock_old_end(struct pt_regs *ctx)
+{
+	return on_lock_end(ctx);
 }

@@ -199,6 +199,7 @@ struct conn {
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	u32 pending[PENDING_COUNT];
 	u32 handled[2]; /* see turn.bpf.h */
+	u32 slot;	/* see rest.bpf.h */
 	u32 snd_cwnd;	/* segments, when last seen */
 	u32 snd_ssthresh;
 	u32 undo_marker;

@@ -78,6 +78,8 @@ struct Sink {
     /// Network namespaces of connections so far, and those of them that are new.
     namespaces: FxHashSet<u32>,
     new_namespaces: Vec<Sighting>,
+    /// Connections open by namespace, and the owner of one of them.
+    occupied: BTreeMap<u32, (u64, u32)>,
     /// Kept only for `--top`.
     top: Option<Top>,
     /// Kept only for polls over netlink.
@@ -110,6 +112,7 @@ impl Sink {
                         row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
                         self.connections += 1;
                         self.open += 1;
+                        self.occupied.entry(row.netns).or_insert((0, row.pid)).0 += 1;
                         if self.namespaces.insert(row.netns) {
                             self.new_namespaces.push(Sighting { netns: row.netns, pid: row.pid });
                         }
@@ -117,6 +120,7 @@ impl Sink {
                     }
                     Event::Close | Event::End => {
                         self.open = self.open.saturating_sub(1);
+                        self.leave(row.netns);
                         self.identities.iter_mut().for_each(|known| known.closed(&row));
                     }
                     Event::Drain | Event::Over => {}
@@ -127,6 +131,16 @@ impl Sink {
         };
         self.count(header.cpu);
         Ok(())
+    }
+
+    /// One connection less in this namespace.
+    fn leave(&mut self, netns: u32) {
+        if let Some((open, _)) = self.occupied.get_mut(&netns) {
+            *open -= 1;
+            if *open == 0 {
+                self.occupied.remove(&netns);
+            }
+        }
     }
 
     fn take_snapshot(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
@@ -239,6 +253,7 @@ impl<'obj> Drain<'obj> {
             malformed: BTreeMap::new(),
             namespaces: FxHashSet::default(),
             new_namespaces: Vec::new(),
+            occupied: BTreeMap::new(),
             top: None,
             identities: None,
             begun: None,
@@ -332,6 +347,12 @@ impl<'obj> Drain<'obj> {
     /// Network namespaces that had their first connection since the call before.
     pub(super) fn new_namespaces(&mut self) -> Vec<Sighting> {
         std::mem::take(&mut self.sink.borrow_mut().new_namespaces)
+    }
+
+    /// Network namespaces with open connections, as far as the rings were read: the owner of one.
+    pub(super) fn occupied_namespaces(&self) -> BTreeMap<u32, u32> {
+        let sink = self.sink.borrow();
+        sink.occupied.iter().map(|(netns, (_, pid))| (*netns, *pid)).collect()
     }
 
     /// Replaces the manifest by one that says more.

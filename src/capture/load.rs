@@ -22,19 +22,21 @@ use libbpf_rs::{
 };
 
 pub use self::refused::Refused;
+pub(super) use self::{
+    attach::Attached,
+    refused::{is_status, not_seen},
+    warnings::warnings,
+};
 use self::{
     object::{Section, Variables},
     warnings::load_error,
-};
-pub(super) use self::{
-    refused::{is_status, not_seen},
-    warnings::warnings,
 };
 use super::{
     CaptureError, Filters, clock, filter, function,
     interface::Attach,
     packets::Packets,
-    points::{HookSet, POINTS, Point, Target},
+    points::{HookSet, POINTS, Point, Target, WRITTEN},
+    rest::Timing,
     sight::{LEFT_OUT, NO_FUNCTIONS},
     snapshot::Snapshots,
     transport::{Buffers, Transport},
@@ -285,10 +287,13 @@ fn prepare(
     refused: &[Refused],
 ) -> Result<OpenObject, CaptureError> {
     let mut open = object::open(set, plan.btf)?;
+    let timing = Timing::of(plan.resolution_ns);
     object::configure(
         &mut open,
         &[
             ("resolution_ns", plan.resolution_ns),
+            ("rest_ns", timing.rest_in_bpf_ns()),
+            ("rest_shift", timing.shift.into()),
             ("filter_pid", plan.by_process.into()),
             ("filter_netns", (!plan.filters.netns.is_empty()).into()),
             ("filter_cgroup", (!plan.filters.cgroups.is_empty()).into()),
@@ -357,6 +362,9 @@ fn prepare(
         if name == OWN_DATAGRAMS {
             return (plan.by_process || !plan.filters.comms.is_empty())
                 && plan.packets.is_some_and(|p| p.sockets);
+        }
+        if name == WRITTEN.0 {
+            return kernel.has_tracepoint(WRITTEN.1);
         }
         if name == "poll" && plan.snapshots.is_none() {
             return false;

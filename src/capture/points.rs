@@ -241,7 +241,30 @@ pub(super) const POINTS: &[Point] = &[
         ),
     ),
     point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator("tcp"))]),
-    point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator("tcp"))]),
+    // Looks at sockets with their lock held, where no iterator holds it.
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry+fexit/__lock_sock_fast",
+            &[Hook::Sweep],
+            &[
+                ("lock_begin", Function("__lock_sock_fast")),
+                ("lock_end", Function("__lock_sock_fast")),
+            ],
+        ),
+    ),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry+fexit/lock_sock_fast",
+            &[Hook::Sweep],
+            &[
+                ("lock_old_begin", Function("lock_sock_fast")),
+                ("lock_old_end", Function("lock_sock_fast")),
+            ],
+        ),
+    ),
+    point("iter/tcp", &[Hook::Sweep], &[("rest", Iterator("tcp")), ("sweep", Iterator("tcp"))]),
     only(Sets::Tracing, point("iter/tcp", &[Hook::Poll], &[("poll", Iterator("tcp"))])),
     point(
         "fentry+fexit/tcp_write_xmit",
@@ -329,6 +352,8 @@ pub(super) const POINTS: &[Point] = &[
 
 /// Programs that make no records but that the recording may need.
 pub(super) const FORK: Target = Target::Tracepoint("sched_process_fork");
+/// The program that notes what an application has written, where no hook is at the function for it.
+pub(super) const WRITTEN: (&str, &str) = ("written", "sock_send_length");
 
 #[cfg(test)]
 mod tests {

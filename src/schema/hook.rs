@@ -45,7 +45,7 @@ hooks! {
     7 Handshake "handshake" false
     /// iter/tcp at the start: a connection that was open before the recording.
     8 Baseline "baseline" false
-    /// iter/tcp at the end: a connection still open when the recording ends.
+    /// iter/tcp: a connection that rests, and one that is still open when the recording ends.
     9 Sweep "sweep" false
     /// tp_btf/tcp_destroy_sock: the socket is gone.
     10 Destroy "destroy" false
