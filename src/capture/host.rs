@@ -30,6 +30,13 @@ pub(super) fn host() -> Host {
     }
 }
 
+/// Major and minor of the running kernel; zeros if its release says no such thing.
+pub(super) fn release() -> (u32, u32) {
+    let release = host().kernel_release;
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default()
 }
