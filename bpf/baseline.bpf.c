@@ -3,8 +3,7 @@
  * Connections that were open before the recording, and those still open at its end. An iterator
  * sees the sockets of one network namespace: the recorder opens it in each.
  */
-#include "conn.bpf.h"
-#include "socket.bpf.h"
+#include "look.bpf.h"
 #include "walk.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
@@ -169,30 +168,34 @@ int baseline(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
+/* Connections that rest. Linux holds the socket lock from 5.15 on, and only there it is run. */
+SEC("iter/tcp")
+int rest(struct bpf_iter__tcp *ctx)
+{
+	struct tcp_sock *tp = full_socket(ctx);
+	struct conn *c = tp ? conn_of(tp) : NULL;
+	u64 now = bpf_ktime_get_ns();
+
+	if (!tp || !rests(c, now))
+		return 0;
+	look_at_rest(ctx, c, tp, now);
+	paced(ctx);
+	return 0;
+}
+
 SEC("iter/tcp")
 int sweep(struct bpf_iter__tcp *ctx)
 {
 	struct tcp_sock *tp = full_socket(ctx);
 	u64 now = bpf_ktime_get_ns();
-	struct sock *sk;
 	struct conn *c;
 
 	if (!tp)
 		return 0;
-	sk = (struct sock *)tp;
 	c = conn_of(tp);
 	if (!conn_live(c) || !conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_sweep, now))
 		return 0;
-	begin(c, ESTATS_HOOK_sweep, now);
-	count_handshake_data(c, tp);
-	read_socket(c, tp, true, now);
-	SET(c, CurrentTs, c->segment_ns);
-	commit(ctx, c, true);
-	snapshot(c, tp, SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state),
-		 now);
-	send_lifecycle(ctx, c, tp, tp,
-		       LIFECYCLE(ESTATS_EVENT_end, ESTATS_HOOK_sweep, sk->__sk_common.skc_state));
-	c->closed = 1;
+	look_at_end(ctx, c, tp, tp, now);
 	paced(ctx);
 	return 0;
 }

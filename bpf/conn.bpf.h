@@ -13,6 +13,7 @@
 #include "tcp.bpf.h"
 #include "window.bpf.h"
 #include "witness.bpf.h"
+#include "checksum.bpf.h"
 
 static __always_inline void conn_init(struct conn *c, u64 now)
 {
@@ -20,6 +21,7 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 
 	if (generation)
 		reused = true;
+	waits_no_more(c);
 	__builtin_memset(c, 0, offsetof(struct conn, rec));
 	__builtin_memset(c->cached, 0xff, sizeof(c->cached));
 	c->generation = generation;
@@ -253,7 +255,7 @@ static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
 	}
 	c->ooo_empty = !tp->out_of_order_queue.rb_node;
 
-	if (demand && !c->ecn_demand_cwr)
+	if (demand && !c->ecn_demand_cwr && !is_hooked(ESTATS_HOOK_ecn_check))
 		INC(c, ECESent);
 	c->ecn_demand_cwr = demand;
 }
@@ -270,6 +272,37 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->ca_state = estats_ca_state(tp);
 	c->snd_cwnd = tp->snd_cwnd;
 	c->copied_seq = tp->copied_seq;
+	c->octets_new = tp->bytes_sent - tp->bytes_retrans;
+	c->octets_again = tp->bytes_retrans;
+	c->snd_nxt = tp->snd_nxt;
+	c->fin_out = fin_is_sent(tp);
+}
+
+/*
+ * Payload transmitted for the first time is what SND.NXT has passed: it moves when the segment has
+ * been taken by the host (tcp_event_new_data_sent()). During the handshake the kernel's own
+ * counters are taken (Fast Open).
+ */
+static __always_inline void follow_sent(struct conn *c, const struct tcp_sock *tp)
+{
+	u32 nxt = tp->snd_nxt;
+	s32 moved = nxt - c->snd_nxt;
+
+	if (!c->established) {
+		c->octets_new = tp->bytes_sent - tp->bytes_retrans;
+		c->octets_again = tp->bytes_retrans;
+		c->snd_nxt = nxt;
+		return;
+	}
+	if (moved <= 0)
+		return;
+	c->snd_nxt = nxt;
+	/* A FIN has a sequence number and no octet. */
+	if (!c->fin_out && fin_is_sent(tp)) {
+		c->fin_out = 1;
+		moved--;
+	}
+	c->octets_new += moved;
 }
 
 /* A retransmission timeout that is not spent yet: tcp_enter_loss() in congestion state `old`. */
@@ -353,6 +386,7 @@ static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
 	compare_sequence(c, tp);
 	compare_sent(c, tp);
 	compare_timeouts(c, tp);
+	take_bad_checksums(c, tp);
 	ESTATS_SLOW(SEND_IF_CHANGED)
 	if (c->octets_in) {
 		ADD(c, HCDataOctetsIn, c->octets_in);
@@ -379,6 +413,7 @@ static __noinline int read_slow(struct conn *c, const struct tcp_sock *tp)
 	X(LostRetransmitSegs)
 	X(RackTimeout)
 	X(CERcvd)
+	X(ECESent)
 #undef X
 #define X(name, which)                                                                             \
 	if (c->extreme_moved & (1u << EXTREME_##name))                                             \
@@ -504,6 +539,8 @@ static __noinline int read_socket(struct conn *c, const struct tcp_sock *tp, boo
 	bracket(c, tp);
 	catch_up(c, tp);
 	follow_window(c, tp);
+	follow_sent(c, tp);
+	settle_growth(c);
 	if (!c->established)
 		set_limstate(c, LIM_STARTUP);
 	c->copied_seq = tp->copied_seq;

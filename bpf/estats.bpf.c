@@ -19,13 +19,29 @@ HOOK("tp_btf/tcp_probe", tcp_probe,
 HOOK("tp_btf/tcp_cong_state_set", cong_state, on_cong_state(ctx, turn, sk, new), struct sock *sk,
      u8 new);
 
-HOOK("tp_btf/tcp_retransmit_skb", retransmit, on_retransmit(ctx, turn, sk), struct sock *sk);
+HOOK("tp_btf/tcp_retransmit_skb", retransmit,
+     on_retransmit(ctx, turn, sk, skb->len, retransmit_error(ctx)), struct sock *sk,
+     struct sk_buff *skb);
+
+/* Nobody holds a socket here, and what the packet says of its connection may be what is wrong. */
+SEC("tp_btf/tcp_bad_csum")
+int BPF_PROG(bad_checksum, struct sk_buff *skb)
+{
+	return on_bad_checksum(skb);
+}
 
 /* In the reader's own context only, where nothing of its kind interrupts it. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(rcv_space, struct sock *sk)
 {
 	return on_rcv_space(ctx, sk);
+}
+
+/* Where no hook of tcp_sendmsg_locked() is attached: Linux 6.3. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(written, struct sock *sk, int result, int flags)
+{
+	return on_written(sk);
 }
 
 static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 tcp)
@@ -122,8 +138,8 @@ static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *
 		return;
 	head = BPF_CORE_READ(skb, head);
 	on_segment(ctx, c, tp, BPF_CORE_READ(skb, data), head + BPF_CORE_READ(skb, network_header),
-		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq), 0,
-		   ESTATS_HOOK_parse_hdr, now);
+		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq),
+		   segments_at(head + BPF_CORE_READ(skb, end)), ESTATS_HOOK_parse_hdr, now);
 }
 
 SEC("sockops")

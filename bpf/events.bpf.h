@@ -198,6 +198,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	c->close_lost = !send_lifecycle(ctx, c, sk, tp,
 					LIFECYCLE(ESTATS_EVENT_close, ESTATS_HOOK_set_state, new));
 	c->closed = 1;
+	waits_no_more(c);
 	return 0;
 }
 
@@ -215,6 +216,7 @@ static __always_inline int on_destroy(void *ctx, u32 turn, struct sock *sk)
 	begin(c, ESTATS_HOOK_destroy, bpf_ktime_get_ns());
 	SET(c, State, RFC_DELETE_TCB);
 	commit(ctx, c, c->close_lost);
+	waits_no_more(c);
 	return 0;
 }
 
@@ -285,8 +287,10 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 		c->reducing = 0;
 	}
 	count_ca_state(c, tp, old, new);
-	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr))
+	if (new == CA_CWR && old < CA_CWR &&after_send && !is_hooked(ESTATS_HOOK_enter_cwr)) {
+		c->stalled = 1;
 		INC(c, SendStall);
+	}
 	/* The event comes before the assignment: the new state is set here, not read. */
 	SEND_IF_CHANGED(InRecovery, estats_recovery_code(new))
 	SEND_IF_CHANGED(CurCwnd, estats_octets(tp->snd_cwnd, tp->mss_cache))
@@ -322,7 +326,18 @@ static __always_inline int on_enter(void *ctx, u32 turn, struct sock *sk, u8 new
 	return 0;
 }
 
-static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk)
+/*
+ * tcp_retransmit_skb(sk, skb) is an event of what was transmitted; from Linux 6.17 on, as
+ * tcp_retransmit_skb(sk, skb, err), of what the host refused too.
+ */
+static __always_inline bool retransmit_error(const u64 *args)
+{
+	return retransmit_has_error && (u32)args[2];
+}
+
+/* `len` octets of payload are transmitted again, or were `refused`. */
+static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk, u32 len,
+					 bool refused)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
@@ -330,6 +345,10 @@ static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk)
 
 	if (!tp)
 		return 0;
+	if (refused)
+		c->octets_refused += len;
+	else if (c->established)
+		c->octets_again += len;
 	begin(c, ESTATS_HOOK_retransmit, now);
 	read_socket(c, tp, true, now);
 	c->segment_ns = now;
@@ -343,6 +362,7 @@ static __always_inline void look_in(void *ctx, struct conn *c, const struct tcp_
 {
 	if (now - c->slow_ns < resolution_ns) {
 		follow_extremes(c, tp);
+		waits(c, now);
 		return;
 	}
 	begin(c, hook, now);
@@ -374,6 +394,19 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 		raise_to(c, EXTREME_MaxAppRQueue, found);
 	c->copied_seq = tp->copied_seq;
 	look_in(ctx, c, tp, ESTATS_HOOK_rcv_space, now);
+	return 0;
+}
+
+/*
+ * The application has written, and nobody holds the socket lock. What it wrote may all stay in the
+ * queue, for want of a window: then no other hook runs.
+ */
+static __always_inline int on_written(struct sock *sk)
+{
+	struct conn *c = protocol_of(sk) == IPPROTO_TCP ? conn_of(sk) : NULL;
+
+	if (conn_live(c) && c->opened && !c->slot)
+		waits(c, bpf_ktime_get_ns());
 	return 0;
 }
 

@@ -25,12 +25,28 @@ static __always_inline int on_loop_begin(u32 turn, struct sock *sk, u32 mss, int
 	follow_window(c, tp);
 	follow_extremes(c, tp);
 	c->loop_snd_nxt = tp->snd_nxt;
+	c->loop_octets = tp->bytes_sent;
 	c->loop_snd_cwnd = tp->snd_cwnd;
 	c->loop_in_flight = estats_in_flight(tp);
 	c->loop_mss = mss;
 	c->loop_push_one = push_one;
 	c->in_loop = 1;
 	return 0;
+}
+
+/*
+ * __tcp_transmit_skb() counts the octets and then hands the segment over; SND.NXT moves only if
+ * nobody refused it.
+ */
+static __always_inline bool refused_in_loop(const struct conn *c, const struct tcp_sock *tp)
+{
+	u32 counted = (u32)tp->bytes_sent - c->loop_octets;
+	u32 moved = tp->snd_nxt - c->loop_snd_nxt;
+
+	/* A FIN has a sequence number and no octet. */
+	if (moved && fin_is_sent(tp))
+		moved--;
+	return (s32)(counted - moved) > 0;
 }
 
 static __always_inline int on_loop_end(void *ctx, u32 turn, struct sock *sk)
@@ -50,7 +66,9 @@ static __always_inline int on_loop_end(void *ctx, u32 turn, struct sock *sk)
 	c->in_loop = 0;
 	SEND_IF_CHANGED(Nagle, estats_nagle(tp))
 	if (c->established) {
-		if (c->loop_push_one == 1 && tp->snd_nxt != c->loop_snd_nxt) {
+		if (refused_in_loop(c, tp)) {
+			state = LIM_SENDER; /* having passed all tests */
+		} else if (c->loop_push_one == 1 && tp->snd_nxt != c->loop_snd_nxt) {
 			state = LIM_SENDER; /* it stops after one */
 		} else if (c->loop_push_one == 2) {
 			state = c->loop_in_flight >= c->loop_snd_cwnd ? LIM_CWND : LIM_SENDER;
@@ -160,24 +178,28 @@ static __always_inline int on_growth(u32 turn, struct sock *sk, u32 which)
 {
 	struct conn *c = conn_of(sk);
 
-	if (conn_live(c) && my_turn(c, turn) && which < PENDING_COUNT)
+	if (!conn_live(c) || !my_turn(c, turn))
+		return 0;
+	if (which == PENDING_SlowStart)
+		grow_in_slow_start(c);
+	else if (which < PENDING_COUNT)
 		c->pending[which]++;
 	return 0;
 }
 
 /*
- * tcp_reno_cong_avoid(sk, ack, acked), into which tcp_slow_start() is inlined before Linux 6.3:
- * the tests that lead to it are made again here.
+ * tcp_reno_cong_avoid(sk, ack, acked), into which some compilers put tcp_slow_start(): the tests
+ * that lead to it are made again here. It counts only if no call of tcp_slow_start() follows.
  */
 static __always_inline int on_reno(u32 turn, struct sock *sk)
 {
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = known(turn, c, sk);
 
-	if (!tp || tp->snd_cwnd >= tp->snd_ssthresh)
+	if (!tp)
 		return 0;
-	if (BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited) || tp->snd_cwnd < 2 * tp->max_packets_out)
-		c->pending[PENDING_SlowStart]++;
+	settle_growth(c);
+	c->reno_slow_start = tp->snd_cwnd < tp->snd_ssthresh && is_cwnd_limited(tp);
 	return 0;
 }
 
@@ -205,6 +227,7 @@ static __always_inline int on_enter_cwr(void *ctx, u32 turn, struct sock *sk)
 
 	if (!tp || c->rec.hdr.hook != ESTATS_HOOK_egress)
 		return 0;
+	c->stalled = 1;
 	begin(c, ESTATS_HOOK_enter_cwr, bpf_ktime_get_ns());
 	INC(c, SendStall);
 	commit(ctx, c, false);
@@ -214,12 +237,20 @@ static __always_inline int on_enter_cwr(void *ctx, u32 turn, struct sock *sk)
 /* __tcp_ecn_check_ce(sk, skb), tcp_data_ecn_check(sk, skb) from 6.18: accepted data */
 static __always_inline int on_ecn_check(u32 turn, struct sock *sk, const struct sk_buff *skb)
 {
-	const struct tcp_skb_cb *cb = (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = known(turn, c, sk);
+	u8 flags;
 
-	if (tp && (tp->ecn_flags & TCP_ECN_OK) && (BPF_CORE_READ(cb, ip_dsfield) & 3) == 3)
-		c->pending[PENDING_CERcvd]++;
+	if (!tp || (BPF_CORE_READ(skb_cb(skb), ip_dsfield) & 3) != 3)
+		return 0;
+	flags = tp->ecn_flags;
+	if (!(flags & TCP_ECN_OK))
+		return 0;
+	c->pending[PENDING_CERcvd]++;
+	/* The flag is about to be set. The CWR of this very segment has cleared it, if it has one.
+	 */
+	if (!(flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)))
+		c->pending[PENDING_ECESent]++;
 	return 0;
 }
 

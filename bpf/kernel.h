@@ -72,7 +72,6 @@ enum {
 #define TCPCB_SACKED_RETRANS  0x02
 #define TCPCB_LOST	      0x04
 #define FLAG_DATA_SACKED      0x20 /* net/ipv4/tcp_input.c */
-#define TSQ_THROTTLED	      0	   /* include/linux/tcp.h */
 #define SK_PACING_NEEDED      1	   /* include/net/sock.h */
 #define TCP_ECN_OK	      (1 << 0)
 #define TCP_ECN_DEMAND_CWR    (1 << 2)
@@ -85,6 +84,7 @@ enum {
 #define TCPHDR_RST 0x04
 #define TCPHDR_ACK 0x10
 #define TCPHDR_ECE 0x40
+#define TCPHDR_CWR 0x80
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -127,6 +127,8 @@ struct netns_ipv4 {
 	u8 sysctl_tcp_ecn;
 	u8 sysctl_tcp_sack;
 	u8 sysctl_tcp_timestamps;
+	u8 sysctl_tcp_min_tso_segs;
+	u8 sysctl_tcp_tso_win_divisor;
 };
 
 struct net {
@@ -166,16 +168,28 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct rb_node {
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 struct sk_buff_head {
 	struct sk_buff *next;
+	struct sk_buff *prev;
 	u32 qlen;
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_write_queue;
-	unsigned long sk_tsq_flags;
+	struct rb_root tcp_rtx_queue;
 	u32 sk_pacing_status;
+	u8 sk_pacing_shift;
+	u32 sk_gso_max_size;
+	u16 sk_gso_max_segs;
 	int sk_err;
 	u32 sk_priority;
 	kuid_t sk_uid;
@@ -233,6 +247,7 @@ struct inet_sock {
 struct tcp_congestion_ops {
 	char name[16];
 	void *cong_control;
+	void *min_tso_segs;
 };
 
 struct inet_connection_sock {
@@ -256,12 +271,6 @@ struct inet_connection_sock {
 	} icsk_mtup;
 };
 
-struct rb_node;
-
-struct rb_root {
-	struct rb_node *rb_node;
-};
-
 struct tcp_options_received {
 	int ts_recent_stamp;
 	u32 ts_recent;
@@ -283,6 +292,8 @@ struct sk_buff {
 	unsigned int len;
 	u16 network_header;
 	u32 end;
+	struct rb_node rbnode;
+	u64 skb_mstamp_ns;
 	unsigned char *head;
 	unsigned char *data;
 	char cb[48];
@@ -304,6 +315,7 @@ struct tcp_skb_cb {
 	u16 tcp_gso_segs;
 	u8 sacked;
 	u8 ip_dsfield;
+	u8 eor : 1;
 	u32 ack_seq;
 };
 

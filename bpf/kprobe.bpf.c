@@ -5,6 +5,7 @@
  */
 #include <linux/ptrace.h>
 #include "functions.bpf.h"
+#include "look.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -14,24 +15,13 @@ int BPF_PROG(set_state, struct sock *sk, int old, int new)
 	return RUN(on_set_state(ctx, TURN_ALWAYS, sk, old, new));
 }
 
-SEC("raw_tp/tcp_destroy_sock")
-int BPF_PROG(destroy, struct sock *sk)
-{
-	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
-
-	conn_forget(sk);
-	owner_forget(sk);
-	return result;
-}
-
 static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *skb, u8 hook)
 {
 	const u8 *head = BPF_CORE_READ(skb, head);
 
 	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
 			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
-			      BPF_CORE_READ(skb_cb(skb), ack_seq),
-			      hook == ESTATS_HOOK_tcp_probe ? segments_of(skb) : 0, hook));
+			      BPF_CORE_READ(skb_cb(skb), ack_seq), segments_of(skb), hook));
 }
 
 SEC("raw_tp/tcp_probe")
@@ -135,9 +125,16 @@ int BPF_KPROBE(enter_recovery, struct sock *sk)
 }
 
 SEC("raw_tp/tcp_retransmit_skb")
-int BPF_PROG(retransmit, struct sock *sk)
+int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 {
-	return RUN(on_retransmit(ctx, TURN_ALWAYS, sk));
+	return RUN(on_retransmit(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, len),
+				 retransmit_error(ctx)));
+}
+
+SEC("raw_tp/tcp_bad_csum")
+int BPF_PROG(bad_checksum, struct sk_buff *skb)
+{
+	return on_bad_checksum(skb);
 }
 
 SEC("raw_tp/tcp_rcv_space_adjust")
@@ -159,6 +156,7 @@ enum frame {
 	FRAME_UNDO_LOSS,
 	FRAME_SYNC_MSS,
 	FRAME_SENDMSG,
+	FRAME_LOCK,
 	FRAME_COUNT,
 };
 
@@ -178,24 +176,87 @@ struct {
 #define RETURN_ADDRESS 0
 #endif
 
+static __always_inline u8 hook_of(enum frame frame)
+{
+	switch (frame) {
+	case FRAME_WRITE_XMIT:
+		return ESTATS_HOOK_write_xmit;
+	case FRAME_RACK:
+		return ESTATS_HOOK_rack_detect;
+	case FRAME_SYNC_MSS:
+		return ESTATS_HOOK_sync_mss;
+	case FRAME_SENDMSG:
+		return ESTATS_HOOK_sendmsg;
+	default:
+		return ESTATS_HOOK_undo;
+	}
+}
+
+/*
+ * The kernel has as many places for functions whose end is awaited as twice the CPUs, ten at least
+ * (struct kretprobe, maxactive), and an event of perf cannot ask for more. tcp_sendmsg_locked()
+ * sleeps in its place. A function that begins while the connection is in it has ended unseen:
+ * whoever holds the socket runs each of them once. That lock a writer gives back while it waits for
+ * memory, so another thread may write meanwhile, and only the same one cannot.
+ */
+static __always_inline void count_unended(const struct conn *c, enum frame frame)
+{
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (cpu && c->inside & 1 << frame)
+		__sync_fetch_and_add(&cpu->unended[hook_of(frame)], 1);
+}
+
 static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum frame frame)
 {
 	u64 key = PT_REGS_SP(ctx) | frame, value = (u64)sk;
+	struct conn *c = conn_of(sk);
+	u32 thread;
 
-	if (conn_of(sk))
-		bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
+	if (!c)
+		return;
+	thread = bpf_get_current_pid_tgid();
+	if (frame != FRAME_SENDMSG || c->writer == thread)
+		count_unended(c, frame);
+	if (frame == FRAME_SENDMSG)
+		c->writer = thread;
+	c->inside |= 1 << frame;
+	bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
 }
 
 static __always_inline struct sock *recall(struct pt_regs *ctx, enum frame frame)
 {
 	u64 key = (PT_REGS_SP(ctx) - RETURN_ADDRESS) | frame;
 	u64 *value = bpf_map_lookup_elem(&frames, &key), sk;
+	struct conn *c;
 
 	if (!value)
 		return NULL;
 	sk = *value;
 	bpf_map_delete_elem(&frames, &key);
+	c = conn_of((struct sock *)sk);
+	if (c)
+		c->inside &= ~(1 << frame);
 	return (struct sock *)sk;
+}
+
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(destroy, struct sock *sk)
+{
+	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
+	const struct conn *c = conn_of(sk);
+
+	if (c && c->inside) {
+		count_unended(c, FRAME_WRITE_XMIT);
+		count_unended(c, FRAME_RACK);
+		count_unended(c, FRAME_UNDO_RECOVERY);
+		count_unended(c, FRAME_UNDO_LOSS);
+		count_unended(c, FRAME_SYNC_MSS);
+		count_unended(c, FRAME_SENDMSG);
+	}
+	conn_forget(sk);
+	owner_forget(sk);
+	return result;
 }
 
 SEC("kprobe/tcp_write_xmit")
@@ -357,4 +418,89 @@ int BPF_KPROBE(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struc
 
 	return on_conn_request(sk, BPF_CORE_READ(skb, data),
 			       head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len));
+}
+
+/*
+ * Looks at sockets where no iterator holds their lock. The recorder has inet_diag dump all sockets
+ * of a namespace: tcp_get_info() takes the lock of each by lock_sock_fast(), and at the end of that
+ * function it is held. Only the recorder's own dumps are looked at.
+ */
+struct looking {
+	u32 tgid; /* of the recorder, in the initial PID namespace */
+	u32 what; /* enum look */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct looking);
+} looking SEC(".maps");
+
+static __always_inline u32 looks(void)
+{
+	u32 zero = 0;
+	struct looking *l = bpf_map_lookup_elem(&looking, &zero);
+
+	if (!l || l->tgid != bpf_get_current_pid_tgid() >> 32)
+		return LOOK_NONE;
+	return l->what;
+}
+
+static __always_inline int on_lock_begin(struct pt_regs *ctx, struct sock *sk)
+{
+	if (looks())
+		remember(ctx, sk, FRAME_LOCK);
+	return 0;
+}
+
+static __always_inline int on_look(void *ctx, struct sock *sk, u32 what)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct conn *c = conn_of(sk);
+	struct tcp_sock *tp;
+
+	if (what == LOOK_REST ? !rests(c, now) : !conn_live(c))
+		return 0;
+	tp = socket_of(sk);
+	if (!tp || !conn_open(ctx, c, sk, tp, cookie_of(c, sk), ESTATS_HOOK_sweep, now))
+		return 0;
+	if (what == LOOK_REST)
+		look_at_rest(ctx, c, tp, now);
+	else
+		look_at_end(ctx, c, sk, tp, now);
+	return 0;
+}
+
+static __always_inline int on_lock_end(struct pt_regs *ctx)
+{
+	u32 what = looks();
+	struct sock *sk = what ? recall(ctx, FRAME_LOCK) : NULL;
+
+	return sk ? RUN(on_look(ctx, sk, what)) : 0;
+}
+
+SEC("kprobe/__lock_sock_fast")
+int BPF_KPROBE(lock_begin, struct sock *sk)
+{
+	return on_lock_begin(ctx, sk);
+}
+
+SEC("kretprobe/__lock_sock_fast")
+int lock_end(struct pt_regs *ctx)
+{
+	return on_lock_end(ctx);
+}
+
+/* The name before Linux 5.15. */
+SEC("kprobe/lock_sock_fast")
+int BPF_KPROBE(lock_old_begin, struct sock *sk)
+{
+	return on_lock_begin(ctx, sk);
+}
+
+SEC("kretprobe/lock_sock_fast")
+int lock_old_end(struct pt_regs *ctx)
+{
+	return on_lock_end(ctx);
 }

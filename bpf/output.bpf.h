@@ -4,6 +4,7 @@
 #define ESTATS_OUTPUT_BPF_H
 
 #include "recorder.bpf.h"
+#include "rest.bpf.h"
 
 struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -72,6 +73,7 @@ static __noinline __attribute__((unused)) int commit(void *ctx, struct conn *c, 
 	u32 n = c->rec.hdr.count;
 	u64 size;
 
+	waits(c, c->rec.hdr.ts_ns);
 	if (!n || !cpu)
 		return 0;
 	if (n > MAX_OPS)

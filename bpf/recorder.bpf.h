@@ -25,6 +25,8 @@ const volatile bool filter_not_port __weak = false;
 const volatile bool filter_not_addr __weak = false;
 const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 const volatile bool with_packets __weak = false;
+/* The event of a retransmission has a third argument. */
+const volatile bool retransmit_has_error __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
 const volatile bool guarded __weak = false;
 
@@ -105,6 +107,8 @@ struct segment {
 	u8 wscale;
 	u8 sack_blocks;
 	u8 tos;
+	u8 error;      /* the soft error that was counted for it */
+	u32 first_ack; /* of its header; see skb_cb() */
 };
 
 /* Counted where a record of its own would be too much; added with the slow values. */
@@ -117,6 +121,7 @@ enum pending {
 	PENDING_LostRetransmitSegs,
 	PENDING_RackTimeout,
 	PENDING_CERcvd,
+	PENDING_ECESent,
 	PENDING_COUNT,
 };
 
@@ -194,6 +199,7 @@ struct conn {
 	u8 header[72]; /* options of the segment in hand; the slack keeps masked reads inside */
 	u32 pending[PENDING_COUNT];
 	u32 handled[2]; /* see turn.bpf.h */
+	u32 slot;	/* see rest.bpf.h */
 	u32 snd_cwnd;	/* segments, when last seen */
 	u32 snd_ssthresh;
 	u32 undo_marker;
@@ -202,6 +208,7 @@ struct conn {
 	u32 segment_ssthresh;
 	u32 segment_cwnd_cnt;
 	u32 loop_snd_nxt; /* tcp_write_xmit: at its beginning; likewise */
+	u32 loop_octets;
 	u32 loop_snd_cwnd;
 	u32 loop_in_flight;
 	u32 loop_mss;
@@ -209,11 +216,21 @@ struct conn {
 	u8 in_loop;
 	u8 reducing; /* in the event of a state whose threshold is set and whose window is not */
 	u8 in_rack;
-	u8 undo;      /* enum undo */
-	u8 ca_moved;  /* the congestion state changed since the window was last seen */
-	u8 restarted; /* tcp_cwnd_restart() was called since */
-	u8 limstate;  /* last sent */
-	u8 recovered; /* the ACK in hand ends the Disorder: high_seq is acknowledged */
+	u8 undo;	    /* enum undo */
+	u8 ca_moved;	    /* the congestion state changed since the window was last seen */
+	u8 restarted;	    /* tcp_cwnd_restart() was called since */
+	u8 limstate;	    /* last sent */
+	u8 recovered;	    /* the ACK in hand ends the Disorder: high_seq is acknowledged */
+	u8 reno_slow_start; /* tcp_reno_cong_avoid() comes to a slow start; see window.bpf.h */
+	u8 inside;	    /* bit per enum frame; see kprobe.bpf.c */
+	u32 writer;	    /* thread that entered tcp_sendmsg_locked() last */
+	u8 fin_out;	    /* our FIN is behind snd_nxt */
+	u32 snd_nxt;	    /* when last seen */
+	u32 bad_checksums;  /* of all connections, when last looked for its own */
+	u64 octets_new;	    /* payload transmitted for the first time */
+	u64 octets_again;   /* and again, as far as events of that were seen */
+	u64 octets_refused; /* payload of retransmissions that the host refused */
+	u8 stalled;	    /* the host has refused or marked a segment */
 	union {
 		struct hook_record rec;
 		struct lifecycle_record life;

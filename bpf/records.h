@@ -42,11 +42,12 @@ _Static_assert(sizeof(struct operation) == 16, "operation is part of the ABI");
  *   State, Limstate	by what reads the socket and by the event itself;
  *   CurCwnd, InRecovery, CurSsthresh	likewise, at a change of the congestion state;
  *   three counters	of such a change: one that is caught up with, and the one reported;
- *   CERcvd		of the segments before, and of the one in hand;
+ *   CERcvd, ECESent	of the segments before, and of the one in hand;
+ *   SoftErrors, SoftErrorReason	likewise;
  *   HCDataOctetsIn, SegsOut, Timeouts	`missed`, beside their values;
  *   CurrentTs		at the end.
  */
-#define REPEATED_OPS 13
+#define REPEATED_OPS 16
 #define MAX_OPS	     (ESTATS_STREAMED + REPEATED_OPS)
 
 struct hook_record {
@@ -141,6 +142,7 @@ struct cpu_counters {
 	u64 not_ip[2];	  /* packets of other protocols that interfaces got, that they gave */
 	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
 	u64 refused;			      /* connections that no filter let pass */
+	u64 unended[ESTATS_HOOK_COUNT + 1];   /* ends of functions that were not seen, by hook */
 };
 
 #endif

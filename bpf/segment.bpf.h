@@ -8,16 +8,6 @@
 
 #include "conn.bpf.h"
 
-/* tcpEStatsStackSoftErrorReason */
-enum soft_error {
-	SOFT_NONE = 0,
-	SOFT_BELOW_DATA_WINDOW = 1,
-	SOFT_ABOVE_DATA_WINDOW = 2,
-	SOFT_BELOW_ACK_WINDOW = 3,
-	SOFT_ABOVE_ACK_WINDOW = 4,
-	SOFT_BELOW_TS_WINDOW = 5,
-};
-
 #define TCP_HEADER  20
 #define MAX_OPTIONS 40
 
@@ -207,15 +197,31 @@ static __always_inline bool is_validated(u8 hook)
 #endif
 }
 
+/*
+ * Segments without payload that acknowledge nothing new. Of pure ACKs that became one in the
+ * backlog (tcp_add_backlog(), Linux 5.0) the acknowledgment numbers do not fall: if the last one's
+ * is the old one, that of all is; else only the first one's number is known.
+ */
+static __always_inline u32 duplicate_acks(const struct segment *s, u32 una, u32 segments)
+{
+	if (s->payload || !(s->flags & TCPHDR_ACK))
+		return 0;
+	if (s->ack == una)
+		return segments;
+	return segments > 1 && s->first_ack == una;
+}
+
 static __always_inline void count_segment(struct conn *c, const struct tcp_sock *tp,
-					  const struct segment *s, bool validated)
+					  struct segment *s, u32 segments, bool validated)
 {
 	u8 ca_state = estats_ca_state(tp);
 	u8 error = soft_error(tp, s, validated);
 	u32 una = tp->snd_una;
 	bool ecn = (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN)) == TCP_ECN_OK;
 	bool duplicate = !s->payload && (s->flags & TCPHDR_ACK) && s->ack == una;
+	u32 duplicates = duplicate_acks(s, una, segments);
 
+	s->error = error;
 	c->octets_in += s->payload;
 	if (!(s->flags & TCPHDR_RST) && error != SOFT_BELOW_TS_WINDOW &&
 	    error != SOFT_ABOVE_DATA_WINDOW)
@@ -227,8 +233,8 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	/* Accepted or not, tcp_ack() never sees it. */
 	if (s->flags & TCPHDR_RST)
 		return;
-	if (duplicate)
-		INC(c, DupAcksIn);
+	if (duplicates)
+		ADD(c, DupAcksIn, duplicates);
 	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
 	if (error && error != SOFT_BELOW_ACK_WINDOW)
 		return;
@@ -241,8 +247,12 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	if ((s->flags & (TCPHDR_ECE | TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_ECE | TCPHDR_ACK) && ecn)
 		INC(c, ECNsignals);
 	if (s->payload && ecn && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt) &&
-	    !is_hooked(ESTATS_HOOK_ecn_check))
+	    !is_hooked(ESTATS_HOOK_ecn_check)) {
 		INC(c, CERcvd);
+		/* Its CWR clears the flag, its CE sets it again: no two looks show that. */
+		if ((s->flags & TCPHDR_CWR) && (tp->ecn_flags & TCP_ECN_DEMAND_CWR))
+			INC(c, ECESent);
+	}
 	if (ca_state == CA_DISORDER && (s->flags & TCPHDR_ACK) && after(s->ack, una))
 		ADD(c, SumOctetsReordered, (u32)(s->ack - una));
 	if (is_hooked(ESTATS_HOOK_fastretrans))
@@ -265,8 +275,7 @@ static __always_inline const struct tcp_skb_cb *skb_cb(const struct sk_buff *skb
 
 /*
  * A segment of a live connection: everything the hooks on the receive path do. `ack` is the
- * kernel's word for what it acknowledges, `segments` are those that became this one, or 0 at a hook
- * that does not see all.
+ * kernel's word for what it acknowledges, `segments` are those that became this one.
  */
 static __always_inline void on_segment(void *ctx, struct conn *c, const struct tcp_sock *tp,
 				       const void *th, const void *ip, u32 len, u32 ack,
@@ -276,16 +285,17 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 
 	begin(c, hook, now);
 	count_handshake_data(c, tp);
-	witness_received(c, tp, segments);
+	witness_received(c, tp, hook == ESTATS_HOOK_tcp_probe ? segments : 0);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);
 	if (c->established && !is_hooked(ESTATS_HOOK_write_xmit))
 		set_limstate(c, why_stopped(tp, tp->snd_cwnd, tp->mss_cache, 0));
 	c->segment_ns = now;
 	if (parse_segment(c, s, th, len)) {
+		s->first_ack = s->ack;
 		s->ack = ack;
 		read_ip(c, s, ip);
-		count_segment(c, tp, s, is_validated(hook));
+		count_segment(c, tp, s, segments, is_validated(hook));
 	}
 	commit(ctx, c, false);
 }

@@ -25,15 +25,13 @@ struct {
 	__type(value, u32);
 } syns __weak SEC(".maps");
 
-static __always_inline bool syn_from_packet(struct syn_key *key, const struct sock *sk,
-					    const void *th, const void *ip)
+static __always_inline bool ends_from_packet(struct syn_key *key, const void *th, const void *ip)
 {
 	u8 version;
 	u16 ports[2];
 
 	if (bpf_probe_read_kernel(&version, 1, ip) || bpf_probe_read_kernel(ports, 4, th))
 		return false;
-	key->net = (u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key->remote_port = ports[0];
 	key->local_port = ports[1];
 	if (version >> 4 == 6)
@@ -43,6 +41,13 @@ static __always_inline bool syn_from_packet(struct syn_key *key, const struct so
 	key->local[10] = key->local[11] = 0xff;
 	return !bpf_probe_read_kernel(key->remote + 12, 4, ip + 12) &&
 	       !bpf_probe_read_kernel(key->local + 12, 4, ip + 16);
+}
+
+static __always_inline bool syn_from_packet(struct syn_key *key, const struct sock *sk,
+					    const void *th, const void *ip)
+{
+	key->net = (u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	return ends_from_packet(key, th, ip);
 }
 
 /* The port from `c`: the kernel gives the socket's back before the event of CLOSE. */

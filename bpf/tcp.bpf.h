@@ -145,6 +145,48 @@ static __always_inline u64 estats_app_rqueue(const struct tcp_sock *tp)
 	return queue > 0 ? queue : 0;
 }
 
+/* States that tcp_send_fin() may have been called in, or is about to be. */
+#define FIN_STATES                                                                                 \
+	(1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << TCP_CLOSING | 1u << TCP_LAST_ACK)
+
+/* Whether SND.NXT stands behind our FIN, which is the last of all that is written. */
+static __always_inline bool fin_is_sent(const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const void *)tp;
+
+	return (FIN_STATES >> sk->__sk_common.skc_state & 1) && tp->snd_nxt == tp->write_seq;
+}
+
+/*
+ * tcp_sock.bytes_retrans has the retransmissions too that the host itself refused (a full queue,
+ * netfilter, no route), which RFC 4898 does not call sent. From Linux 6.17 on the event says which
+ * those are. Before, there is an event of each that was taken; one that nobody saw is taken for
+ * refused only on a connection of which the queue has refused something, since an event may be
+ * missed too.
+ */
+static __always_inline u64 estats_octets_again(const struct conn *c, const struct tcp_sock *tp)
+{
+	u64 again = tp->bytes_retrans;
+
+	if (retransmit_has_error)
+		return again > c->octets_refused ? again - c->octets_refused : 0;
+	if (c->stalled && is_hooked(ESTATS_HOOK_retransmit) && c->octets_again < again)
+		return c->octets_again;
+	return again;
+}
+
+/*
+ * Octets transmitted: what SND.NXT has passed (follow_sent()), and the retransmissions.
+ * tcp_sock.bytes_sent, with what was refused, is an upper bound, which also holds where SND.NXT
+ * moved without a transmission (TCP_REPAIR).
+ */
+static __always_inline u64 estats_octets_out(const struct conn *c, const struct tcp_sock *tp)
+{
+	u64 sent = tp->bytes_sent, taken = c->octets_new + estats_octets_again(c, tp);
+
+	return taken < sent ? taken : sent;
+}
+
 static __always_inline u64 estats_lim_cwnd(const struct tcp_sock *tp)
 {
 	u32 clamp = tp->snd_cwnd_clamp;

@@ -28,18 +28,149 @@ static __always_inline void set_limstate(struct conn *c, u8 state)
 	SET(c, Limstate, state);
 }
 
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct netns_ipv4___rtt {
+	u8 sysctl_tcp_tso_rtt_log; /* Linux 5.18 */
+};
+
+struct net___rtt {
+	struct netns_ipv4___rtt ipv4;
+};
+
+struct tcp_sock___usage {
+	u32 cwnd_usage_seq;
+};
+
+/* 16 bits wide from Linux 6.18 on; what is asked for here is in the low eight. */
+struct tcp_skb_cb___flags {
+	u8 tcp_flags;
+};
+
+#pragma clang attribute pop
+
+#define MAX_TCP_HEADER	   320 /* include/linux/tcp.h, with tunnels */
+#define NSEC_PER_MSEC	   1000000
+#define NSEC_PER_USEC	   1000
+#define MAX_DEFERRED	   3	  /* tcp_max_tso_deferred_mss(), include/net/tcp.h */
+#define BBR_MIN_RATE	   150000 /* octets a second: bbr_min_tso_rate, net/ipv4/tcp_bbr.c */
+#define DEPTH_OF_RTX_QUEUE 32	  /* a red-black tree of 65,000 has no leaf deeper */
+
+/* tcp_tso_segs(), net/ipv4/tcp_output.c: segments that one skb may have at this pacing rate */
+static __always_inline u32 tso_segs(const struct tcp_sock *tp, u32 mss)
+{
+	const struct sock *sk = (const void *)tp;
+	const struct net *net = sk->__sk_common.skc_net.net;
+	const struct net___rtt *rtt = (const void *)net;
+	u64 octets = sk->sk_pacing_rate >> (sk->sk_pacing_shift & 63);
+	u32 most = sk->sk_gso_max_size, limit = sk->sk_gso_max_segs, least, segments;
+
+	if (bpf_core_field_exists(rtt->ipv4.sysctl_tcp_tso_rtt_log)) {
+		u32 r = tp->rtt_min.s[0].v >>
+			(BPF_CORE_READ(rtt, ipv4.sysctl_tcp_tso_rtt_log) & 31);
+
+		if (r < 32)
+			octets += most >> r;
+	} else {
+		most -= 1 + MAX_TCP_HEADER;
+	}
+	if (octets > most)
+		octets = most;
+	/* Of the algorithms of the kernel only BBR has a bound of its own. */
+	if (BPF_CORE_READ(&tp->inet_conn, icsk_ca_ops, min_tso_segs))
+		least = sk->sk_pacing_rate < BBR_MIN_RATE ? 1 : 2;
+	else
+		least = BPF_CORE_READ(net, ipv4.sysctl_tcp_min_tso_segs);
+	segments = mss ? (u32)octets / mss : 0;
+	if (segments < least)
+		segments = least;
+	return segments < limit ? segments : limit;
+}
+
+/* When the oldest segment that is not acknowledged was sent last; 0 if there is none. */
+static __always_inline u64 oldest_sent_ns(const struct sock *sk)
+{
+	struct rb_node *node = sk->tcp_rtx_queue.rb_node, *left;
+	const void *skb;
+	u64 sent = 0;
+	int i;
+
+	if (!node)
+		return 0;
+	for (i = 0; i < DEPTH_OF_RTX_QUEUE; i++) {
+		left = BPF_CORE_READ(node, rb_left);
+		if (!left)
+			break;
+		node = left;
+	}
+	skb = (const void *)node - bpf_core_field_offset(struct sk_buff, rbnode);
+	bpf_probe_read_kernel(&sent, sizeof(sent),
+			      skb + bpf_core_field_offset(struct sk_buff, skb_mstamp_ns));
+	return sent;
+}
+
 /*
- * Why the loop of tcp_write_xmit() stopped, in the order of its own tests. `cwnd` is the window
- * that it had: an application-limited connection's is lowered after the loop.
+ * tcp_tso_should_defer(), net/ipv4/tcp_output.c, the same from Linux 5.4 to 6.18: whether the head
+ * of the queue, which has several segments, waits to become longer. What the function goes by is at
+ * the end of the loop as it was when the loop stopped, so asking again gives the kernel's answer.
+ * The flag TSQ_THROTTLED was refused: tcp_small_queue_check() leaves it set although the segment
+ * goes out, and another CPU clears it while the loop still runs.
  */
-static __always_inline u8 why_stopped(const struct tcp_sock *tp, u32 cwnd, u32 mss, u8 push_one)
+static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct sk_buff *head,
+				       u32 cwnd, u32 mss, u32 seq, u32 len)
+{
+	const struct sock *sk = (const void *)tp;
+	const struct net *net = sk->__sk_common.skc_net.net;
+	const struct tcp_skb_cb *cb =
+		(const void *)head + bpf_core_field_offset(struct sk_buff, cb);
+	const struct tcp_skb_cb___flags *flags = (const void *)cb;
+	u32 in_flight = estats_in_flight(tp), mss_cache = tp->mss_cache;
+	u32 send_win, cong_win, limit, chunk, divisor;
+	u64 clock = tp->tcp_clock_cache, sent;
+
+	if (estats_ca_state(tp) >= CA_RECOVERY)
+		return false;
+	if ((s64)(clock - tp->tcp_wstamp_ns - NSEC_PER_MSEC) > 0)
+		return false;
+	send_win = tp->snd_una + tp->snd_wnd - seq;
+	cong_win = (cwnd - in_flight) * mss_cache;
+	limit = send_win < cong_win ? send_win : cong_win;
+	if (limit >= tso_segs(tp, mss) * mss_cache)
+		return false;
+	if (head != sk->sk_write_queue.prev && limit >= len)
+		return false;
+	divisor = BPF_CORE_READ(net, ipv4.sysctl_tcp_tso_win_divisor);
+	if (divisor) {
+		chunk = tp->snd_wnd < cwnd * mss_cache ? tp->snd_wnd : cwnd * mss_cache;
+		if (limit >= chunk / divisor)
+			return false;
+	} else if (limit > MAX_DEFERRED * mss_cache) {
+		return false;
+	}
+	sent = oldest_sent_ns(sk);
+	if (!sent || (s64)(clock - sent - (u64)NSEC_PER_USEC * (tp->srtt_us >> 4)) < 0)
+		return false;
+	if ((cong_win < send_win ? cong_win : send_win) <= len)
+		return true;
+	return !(BPF_CORE_READ(flags, tcp_flags) & TCPHDR_FIN) &&
+	       !BPF_CORE_READ_BITFIELD_PROBED(cb, eor);
+}
+
+/*
+ * Why the loop of tcp_write_xmit() stopped, in the order of its own tests: pacing, congestion
+ * window, receiver's window, Nagle's algorithm or deferral. A head that passed them all waits for
+ * the device's queue (tcp_small_queue_check()), or was refused by it. `cwnd` is the window that the
+ * loop had: an application-limited connection's is lowered after it.
+ */
+static __noinline __attribute__((unused)) u8 why_stopped(const struct tcp_sock *tp, u32 cwnd,
+							 u32 mss, u32 push_one)
 {
 	const struct sock *sk = (const void *)tp;
 	u32 seq, end_seq, len;
 	struct sk_buff *head;
 	const void *cb;
 
-	if (!sk->sk_write_queue.qlen)
+	if (!tp || !sk->sk_write_queue.qlen)
 		return LIM_SENDER;
 	if (sk->sk_pacing_status == SK_PACING_NEEDED && tp->tcp_wstamp_ns > tp->tcp_clock_cache)
 		return LIM_PACE;
@@ -52,12 +183,9 @@ static __always_inline u8 why_stopped(const struct tcp_sock *tp, u32 cwnd, u32 m
 	end_seq = len > mss ? seq + mss : BPF_CORE_READ((const struct tcp_skb_cb *)cb, end_seq);
 	if (after(end_seq, tp->snd_una + tp->snd_wnd))
 		return LIM_RWIN;
-	/* Nagle's algorithm, or a cork */
-	if (len <= mss)
+	if (len <= mss || push_one)
 		return LIM_SENDER;
-	if (sk->sk_tsq_flags & (1UL << TSQ_THROTTLED))
-		return LIM_SENDER;
-	return push_one ? LIM_SENDER : LIM_TSO_DEFER;
+	return tso_defers(tp, head, cwnd, mss, seq, len) ? LIM_TSO_DEFER : LIM_SENDER;
 }
 
 static __always_inline bool has_cong_control(const struct tcp_sock *tp)
@@ -94,6 +222,34 @@ static __always_inline void follow_window(struct conn *c, const struct tcp_sock 
 	c->undo_marker = marker;
 	c->ca_moved = 0;
 	c->restarted = 0;
+}
+
+/*
+ * tcp_reno_cong_avoid() found that the slow start's turn had come. Where tcp_slow_start() is a call
+ * of its own, its hook came right after that, and took the mark; where the compiler has put it into
+ * its caller, nobody did.
+ */
+static __always_inline void settle_growth(struct conn *c)
+{
+	c->pending[PENDING_SlowStart] += c->reno_slow_start;
+	c->reno_slow_start = 0;
+}
+
+/* tcp_slow_start() */
+static __always_inline void grow_in_slow_start(struct conn *c)
+{
+	c->reno_slow_start = 0;
+	c->pending[PENDING_SlowStart]++;
+}
+
+/* tcp_is_cwnd_limited(), include/net/tcp.h, below the threshold */
+static __always_inline bool is_cwnd_limited(const struct tcp_sock *tp)
+{
+	/* The change that brought this field (Linux 6.1 and stable ones) looks at this first. */
+	if (bpf_core_field_exists(((struct tcp_sock___usage *)tp)->cwnd_usage_seq) &&
+	    BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited))
+		return true;
+	return tp->snd_cwnd < 2 * tp->max_packets_out;
 }
 
 /* What the segment before this one did to the window. */

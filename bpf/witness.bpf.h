@@ -26,18 +26,22 @@
 #include "tcp.bpf.h"
 
 /* Segments in an skb: of GRO or GSO, or that became one in the backlog (tcp_add_backlog()). */
-static __always_inline u32 segments_of(const struct sk_buff *skb)
+static __always_inline u32 segments_at(const void *end)
 {
-	const struct skb_shared_info *shared;
+	const struct skb_shared_info *shared = end;
 	u16 segments = 0;
 
-#ifdef ESTATS_KPROBE
-	shared = (const void *)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end);
-#else
-	shared = (const void *)skb->head + skb->end;
-#endif
 	bpf_core_read(&segments, sizeof(segments), &shared->gso_segs);
 	return segments ? segments : 1;
+}
+
+static __always_inline u32 segments_of(const struct sk_buff *skb)
+{
+#ifdef ESTATS_KPROBE
+	return segments_at(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+#else
+	return segments_at(skb->head + skb->end);
+#endif
 }
 
 /* What RCV.NXT says beyond what hooks saw. In states whose segments no hook sees it is no loss. */

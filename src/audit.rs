@@ -91,6 +91,21 @@ pub struct Comparison {
     pub reason: &'static str,
 }
 
+/// What the kernel's account has more of where it counts segments that the host did not take.
+const REFUSED: &str = "refused";
+
+impl Comparison {
+    /// How much of the kernel's account was refused, where the relation allows for that.
+    fn refused(&self) -> u64 {
+        match (self.replayed, self.kernel) {
+            (Some(replayed), Some(kernel)) if self.relation.ends_with(REFUSED) => {
+                u64::try_from(kernel - replayed).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+}
+
 fn by_name<S: Serializer>(var: &Var, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(var.name())
 }
@@ -111,6 +126,8 @@ pub struct Scope {
 pub enum Bound {
     /// Left = right.
     Equal,
+    /// Left = right, less what the host refused.
+    Taken,
     /// Left <= right.
     AtMost,
     /// Left >= right.
@@ -120,7 +137,7 @@ pub enum Bound {
 impl Bound {
     const fn symbol(self) -> &'static str {
         match self {
-            Self::Equal => "=",
+            Self::Equal | Self::Taken => "=",
             Self::AtMost => "<=",
             Self::AtLeast => ">=",
         }
@@ -129,7 +146,7 @@ impl Bound {
     const fn holds(self, left: i128, right: i128) -> bool {
         match self {
             Self::Equal => left == right,
-            Self::AtMost => left <= right,
+            Self::AtMost | Self::Taken => left <= right,
             Self::AtLeast => left >= right,
         }
     }
@@ -178,6 +195,7 @@ fn equality(var: Var) -> Option<String> {
         TcpInfo::Equal(field) => field.to_owned(),
         TcpInfo::EqualLow32(field) => format!("{field} modulo 2^32"),
         TcpInfo::Product(a, b) => format!("{a} x {b}"),
+        TcpInfo::EqualIfTaken(field) => format!("{field} - {REFUSED}"),
     };
     Some(format!("{} = {field}", var.name()))
 }
@@ -197,9 +215,14 @@ pub fn audit(
             TcpInfo::Equal(field) => kernel(field),
             TcpInfo::EqualLow32(field) => kernel(field).map(|v| v & 0xffff_ffff),
             TcpInfo::Product(a, b) => product(kernel, a, b),
+            TcpInfo::EqualIfTaken(field) => kernel(field),
+        };
+        let bound = match var.def().tcp_info {
+            TcpInfo::EqualIfTaken(_) => Bound::Taken,
+            _ => Bound::Equal,
         };
         let sides = (row(var).map(i128::from), right.map(i128::from));
-        out.push(judge(var, relation, Bound::Equal, sides, limit(&[var], quality, scope, false)));
+        out.push(judge(var, relation, bound, sides, limit(&[var], quality, scope, false)));
     }
     for check in checks::CHECKS {
         let sides = (check.left)(row, kernel);
@@ -249,7 +272,9 @@ fn judge(
         (None, _, None) => (Verdict::NotComparable, "not recorded"),
         (_, None, None) => (Verdict::NotComparable, "this kernel does not say"),
         (Some(l), Some(r), None) if !bound.holds(l, r) => (Verdict::Differs, ""),
-        (Some(_), Some(_), None) if bound == Bound::Equal => (Verdict::Equal, ""),
+        (Some(l), Some(r), None) if bound == Bound::Equal || (bound == Bound::Taken && l == r) => {
+            (Verdict::Equal, "")
+        }
         (Some(_), Some(_), None) => (Verdict::Bounded, ""),
     };
     let cell = |side: Option<i128>| side.and_then(|v| i64::try_from(v).ok());

@@ -26,6 +26,7 @@ mod packets;
 mod points;
 mod process;
 mod provenance;
+mod rest;
 mod session;
 mod sight;
 mod skips;

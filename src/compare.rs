@@ -1,11 +1,13 @@
 //! A recording's values against those of a Web10G kernel (RFC 4898) for the same connections.
 //!
-//! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`matching`] finds
-//! the same connections on both sides, [`judge`] decides on each pair of values by the relation that
-//! the schema states ([`crate::schema::Reference`]), [`render`] shows it. Nothing here knows a
-//! variable by its name.
+//! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`followed`] keeps what
+//! relations need beside the values of a row, [`matching`] finds the same connections on both sides,
+//! [`judge`] decides on each pair of values by the relation that the schema states
+//! ([`crate::schema::Reference`]), [`render`] shows it. But for `followed`, nothing here knows a variable
+//! by its name.
 
 pub mod dump;
+pub mod followed;
 pub mod judge;
 pub mod matching;
 pub mod ours;
@@ -204,13 +206,7 @@ pub fn compare(ours: &[Connection], coverage: &Coverage, dump: &Dump) -> Compari
 fn one(ours: &Connection, coverage: &Coverage, row: &DumpRow, m: &Match) -> Matched {
     let moment = ours.moment(row);
     let incomplete = ours.incomplete(moment.is_some());
-    let pair = Pair {
-        ours: moment.map_or(&ours.values, |m| &m.at),
-        reference: &row.values,
-        around: moment.map(|m| (&m.before, &m.after)),
-        coverage,
-        incomplete: incomplete.as_deref(),
-    };
+    let pair = Pair::of(ours, moment, row, coverage, incomplete.as_deref());
     let variables: Vec<_> = Var::ALL
         .iter()
         .map(|&var| Compared {

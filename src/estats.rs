@@ -604,6 +604,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         if carried {
             connection.heard.carried();
         }
+        self.output.applied(connection.conn_id, header, &connection.slot);
         let record = Record {
             ts_ns: header.ts_ns,
             received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,

@@ -313,6 +313,9 @@ fn tcp_info_text(relation: TcpInfo) -> String {
         TcpInfo::None => String::new(),
         TcpInfo::Equal(field) => format!("equal to {field}"),
         TcpInfo::EqualLow32(field) => format!("equal to {field} modulo 2^32"),
+        TcpInfo::EqualIfTaken(field) => {
+            format!("equal to {field}, less the segments that the host refused")
+        }
         TcpInfo::Product(a, b) => format!("equal to {a} * {b}"),
         TcpInfo::Related(text) => text.to_owned(),
     }

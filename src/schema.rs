@@ -298,6 +298,8 @@ pub enum TcpInfo {
     Equal(&'static str),
     /// Equal to the field modulo 2^32.
     EqualLow32(&'static str),
+    /// Equal to the field, if the host refused none of the socket's segments; else less.
+    EqualIfTaken(&'static str),
     /// Equal to the product of two fields.
     Product(&'static str, &'static str),
     /// Another relation, in words.
@@ -471,6 +473,8 @@ macro_rules! estats_vars {
 // Explicit paths, because build.rs takes this file in by `#[path]`, where the default differs.
 #[path = "schema/basis.rs"]
 mod basis;
+#[path = "schema/counting.rs"]
+pub mod counting;
 #[path = "schema/hook.rs"]
 mod hook;
 #[path = "schema/range.rs"]

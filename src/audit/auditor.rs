@@ -8,7 +8,7 @@ use super::{Comparison, Scope, Verdict, audit, witness};
 use crate::accounting::Account;
 use crate::estats::{Ended, Polled};
 use crate::log::Manifest;
-use crate::schema::{Read, SocketField, Var, Why};
+use crate::schema::{Quality, Read, SocketField, Var, Why};
 use crate::wire::SocketValues;
 
 /// Results of all comparisons of a recording.
@@ -86,7 +86,15 @@ impl Auditor {
     pub fn new(manifest: &Manifest) -> Self {
         let quality = |var: &Var| {
             let found = manifest.variables.iter().find(|v| v.name == var.name());
-            found.map_or_else(|| "missing".to_owned(), |v| v.quality.clone())
+            // Right or not, it was read from what it is held against.
+            let as_kernel = manifest.recount(*var).filter(|r| r.as_kernel).map(|r| r.wrong);
+            match found {
+                Some(v) if as_kernel.is_some() && v.reason.as_deref() == as_kernel => {
+                    Quality::Exact.name().to_owned()
+                }
+                Some(v) => v.quality.clone(),
+                None => Quality::Missing.name().to_owned(),
+            }
         };
         Self {
             qualities: Var::ALL.iter().map(quality).collect(),

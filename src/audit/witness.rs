@@ -121,17 +121,19 @@ pub fn hear(
     for relation in RELATIONS {
         let Some(value) = replayed(relation.var).filter(|_| exact(relation.var)) else { continue };
         let count = (relation.count)(account);
+        // Beside the kernel's own word where there is one.
+        let begins = format!("{} = ", relation.var.name());
+        let found =
+            out.iter_mut().find(|c| c.var == relation.var && c.relation.starts_with(&begins));
+        // What the device's queue refused has passed the hook of packets.
+        let refused = found.as_ref().map_or(0, |c| c.refused());
         let verdict = match count.checked_sub(value) {
             Some(0) => Verdict::Equal,
-            Some(more) if more <= (relation.allowed)(account) => Verdict::Bounded,
+            Some(more) if more <= (relation.allowed)(account) + refused => Verdict::Bounded,
             Some(_) | None => Verdict::Differs,
         };
         let packets = i64::try_from(count).ok();
-        // Beside the kernel's own word where there is one.
-        let equal = |c: &&mut Comparison| {
-            c.var == relation.var && c.relation.starts_with(&format!("{} = ", relation.var.name()))
-        };
-        if let Some(row) = out.iter_mut().find(equal) {
+        if let Some(row) = found {
             row.relation = format!("{} = {}", row.relation, relation.says);
             row.packets = packets;
             row.verdict = match (row.verdict, verdict) {

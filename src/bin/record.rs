@@ -130,7 +130,7 @@ struct Record {
     /// Leave a hook out (names as in `check`): what it alone gives is NULL
     #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
     without: Vec<Hook>,
-    /// How often a connection's counters may be read
+    /// How often a connection's counters may be read, and how soon after its last segment they are
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
     resolution: Duration,
     /// Also take a snapshot of every socket at this interval (10ms, 1s)

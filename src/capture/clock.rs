@@ -32,6 +32,11 @@ pub(super) fn monotonic_ns() -> u64 {
     own_ns().wrapping_sub(offset_ns().cast_unsigned())
 }
 
+/// CPU time of the calling thread, in nanoseconds.
+pub(super) fn thread_cpu_ns() -> u64 {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// How far the recorder's CLOCK_MONOTONIC is ahead of the host's, in nanoseconds.
 pub(super) fn offset_ns() -> i64 {
     OFFSET_NS.load(Ordering::Relaxed)

@@ -78,6 +78,8 @@ struct Sink {
     /// Network namespaces of connections so far, and those of them that are new.
     namespaces: FxHashSet<u32>,
     new_namespaces: Vec<Sighting>,
+    /// Connections open by namespace, and the owner of one of them.
+    occupied: BTreeMap<u32, (u64, u32)>,
     /// Kept only for `--top`.
     top: Option<Top>,
     /// Kept only for polls over netlink.
@@ -110,6 +112,7 @@ impl Sink {
                         row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
                         self.connections += 1;
                         self.open += 1;
+                        self.occupied.entry(row.netns).or_insert((0, row.pid)).0 += 1;
                         if self.namespaces.insert(row.netns) {
                             self.new_namespaces.push(Sighting { netns: row.netns, pid: row.pid });
                         }
@@ -117,6 +120,7 @@ impl Sink {
                     }
                     Event::Close | Event::End => {
                         self.open = self.open.saturating_sub(1);
+                        self.leave(row.netns);
                         self.identities.iter_mut().for_each(|known| known.closed(&row));
                     }
                     Event::Drain | Event::Over => {}
@@ -127,6 +131,16 @@ impl Sink {
         };
         self.count(header.cpu);
         Ok(())
+    }
+
+    /// One connection less in this namespace.
+    fn leave(&mut self, netns: u32) {
+        if let Some((open, _)) = self.occupied.get_mut(&netns) {
+            *open -= 1;
+            if *open == 0 {
+                self.occupied.remove(&netns);
+            }
+        }
     }
 
     fn take_snapshot(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
@@ -187,6 +201,8 @@ struct Counters {
     /// By hook code, as the programs and the recorder have counted them.
     malformed: Vec<u64>,
     refused: u64,
+    /// By hook code: ends of functions that were not seen.
+    unended: Vec<u64>,
 }
 
 /// Drains the rings and keeps the account.
@@ -237,6 +253,7 @@ impl<'obj> Drain<'obj> {
             malformed: BTreeMap::new(),
             namespaces: FxHashSet::default(),
             new_namespaces: Vec::new(),
+            occupied: BTreeMap::new(),
             top: None,
             identities: None,
             begun: None,
@@ -330,6 +347,12 @@ impl<'obj> Drain<'obj> {
     /// Network namespaces that had their first connection since the call before.
     pub(super) fn new_namespaces(&mut self) -> Vec<Sighting> {
         std::mem::take(&mut self.sink.borrow_mut().new_namespaces)
+    }
+
+    /// Network namespaces with open connections, as far as the rings were read: the owner of one.
+    pub(super) fn occupied_namespaces(&self) -> BTreeMap<u32, u32> {
+        let sink = self.sink.borrow();
+        sink.occupied.iter().map(|(netns, (_, pid))| (*netns, *pid)).collect()
     }
 
     /// Replaces the manifest by one that says more.
@@ -428,7 +451,18 @@ impl<'obj> Drain<'obj> {
                 sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
             }
         }
-        for (hook, count) in self.skips.since_before() {
+        let unended = |counters: &[Counters], hook: Hook| -> u64 {
+            counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
+        };
+        let skips: Vec<(Hook, u64)> = self.skips.since_before().collect();
+        // From Linux 6.7 on the kernel has counted those too.
+        let beyond = Hook::ALL.iter().map(|&hook| {
+            let by_kernel = skips.iter().filter(|(of, _)| *of == hook).map(|(_, n)| n).sum();
+            let count = unended(&now, hook) - unended(&self.before, hook);
+            (hook, count.saturating_sub(by_kernel))
+        });
+        let beyond: Vec<_> = beyond.filter(|(_, count)| *count > 0).collect();
+        for (hook, count) in skips.into_iter().chain(beyond) {
             self.skipped += count;
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
@@ -559,7 +593,8 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             let (emitted, words) = (words[0], &words[1..]);
             let (lost, rest) = words.split_at(HOOKS);
             let (rest, malformed) = rest.split_at(OTHERS);
-            let (malformed, refused) = malformed.split_at(HOOKS);
+            let (malformed, rest_of) = malformed.split_at(HOOKS);
+            let (refused, unended) = rest_of.split_at(1);
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
@@ -573,6 +608,7 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
                 not_ip: [not_ip_in, not_ip_out],
                 malformed: malformed.to_vec(),
                 refused: refused[0],
+                unended: unended.to_vec(),
             }
         })
         .collect())

@@ -45,7 +45,8 @@ impl Symbols {
                     || symbol.starts_with("__tcp_")
                     || symbol.starts_with("ip_")
                     || symbol.starts_with("__ip_")
-                    || symbol.starts_with("inet6_"))
+                    || symbol.starts_with("inet6_")
+                    || symbol.trim_start_matches("__").starts_with("lock_sock_fast"))
             {
                 let (name, suffix) = symbol.split_once('.').unwrap_or((symbol, ""));
                 found.entry(name.to_owned()).or_default().push(suffix.to_owned());

@@ -14,26 +14,29 @@ use std::{
 
 use libbpf_rs::{
     MapCore as _, MapFlags, MapHandle, MapType, Object, OpenObject, ProgramMut,
+    ReferencesType as _,
     btf::{
         Btf,
-        types::{Enum, Func, Typedef},
+        types::{Enum, Func, FuncProto, Ptr, Typedef},
     },
 };
 
 pub use self::refused::Refused;
+pub(super) use self::{
+    attach::Attached,
+    refused::{is_status, not_seen},
+    warnings::warnings,
+};
 use self::{
     object::{Section, Variables},
     warnings::load_error,
 };
-pub(super) use self::{
-    refused::{is_status, not_seen},
-    warnings::warnings,
-};
 use super::{
-    CaptureError, Filters, clock, filter, function, host,
+    CaptureError, Filters, clock, filter, function,
     interface::Attach,
     packets::Packets,
-    points::{HookSet, POINTS, Point, Target},
+    points::{HookSet, POINTS, Point, Target, WRITTEN},
+    rest::Timing,
     sight::{LEFT_OUT, NO_FUNCTIONS},
     snapshot::Snapshots,
     transport::{Buffers, Transport},
@@ -105,6 +108,18 @@ impl Kernel<'_> {
     fn has_tracepoint(&self, name: &str) -> bool {
         let has = |name| self.btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"));
         has(name).is_some() || has("sched_process_exit").is_none()
+    }
+
+    /// Whether the event of a retransmission has a third argument (Linux 6.17): the error with
+    /// which the host refused it. The event is a function that has a context before its own.
+    fn says_refused_retransmissions(&self) -> bool {
+        let event = self.btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb");
+        let Some(pointer) = event.and_then(|event| Ptr::try_from(event.referenced_type()).ok())
+        else {
+            return false;
+        };
+        let function = FuncProto::try_from(pointer.referenced_type().skip_mods_and_typedefs());
+        function.is_ok_and(|function| function.len() > 3)
     }
 
     fn has_helper(&self, name: &str) -> bool {
@@ -272,10 +287,13 @@ fn prepare(
     refused: &[Refused],
 ) -> Result<OpenObject, CaptureError> {
     let mut open = object::open(set, plan.btf)?;
+    let timing = Timing::of(plan.resolution_ns);
     object::configure(
         &mut open,
         &[
             ("resolution_ns", plan.resolution_ns),
+            ("rest_ns", timing.rest_in_bpf_ns()),
+            ("rest_shift", timing.shift.into()),
             ("filter_pid", plan.by_process.into()),
             ("filter_netns", (!plan.filters.netns.is_empty()).into()),
             ("filter_cgroup", (!plan.filters.cgroups.is_empty()).into()),
@@ -285,6 +303,7 @@ fn prepare(
             ("filter_not_addr", (!plan.filters.not_addresses.is_empty()).into()),
             ("filter_comm", (!plan.filters.comms.is_empty()).into()),
             ("use_perf", (transport == Transport::Perf).into()),
+            ("retransmit_has_error", kernel.says_refused_retransmissions().into()),
         ],
     );
     if set != HookSet::Kprobe
@@ -344,6 +363,9 @@ fn prepare(
             return (plan.by_process || !plan.filters.comms.is_empty())
                 && plan.packets.is_some_and(|p| p.sockets);
         }
+        if name == WRITTEN.0 {
+            return kernel.has_tracepoint(WRITTEN.1);
+        }
         if name == "poll" && plan.snapshots.is_none() {
             return false;
         }
@@ -379,7 +401,6 @@ fn unusable(
     transport: Transport,
     kernel: &Kernel<'_>,
 ) -> Vec<(usize, String)> {
-    let release = host::release();
     let reason = |point: &Point| -> Option<String> {
         if !point.is_in(set) {
             return Some("for other hook sets".to_owned());
@@ -398,9 +419,6 @@ fn unusable(
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some(NO_FUNCTIONS.to_owned());
-        }
-        if !(point.kernels[0]..point.kernels[1]).contains(&release) {
-            return Some("for other kernels".to_owned());
         }
         point.programs.iter().find_map(|(_, target)| match target {
             Target::Tracepoint(name) if !kernel.has_tracepoint(name) => {

@@ -65,8 +65,6 @@ pub(super) struct Point {
     pub instead_of: Option<Hook>,
     /// The hooks whose records it makes.
     pub hooks: &'static [Hook],
-    /// First kernel release (major, minor) for which it is made, and first for which it is not.
-    pub kernels: [(u32, u32); 2],
 }
 
 impl Point {
@@ -116,8 +114,7 @@ const fn point(
     hooks: &'static [Hook],
     programs: &'static [(&'static str, Target)],
 ) -> Point {
-    let kernels = [(0, 0), (u32::MAX, 0)];
-    Point { programs, section, sets: Sets::All, instead_of: None, hooks, kernels }
+    Point { programs, section, sets: Sets::All, instead_of: None, hooks }
 }
 
 /// A place that only some sets have.
@@ -147,6 +144,11 @@ pub(super) const POINTS: &[Point] = &[
         "tp_btf/tcp_retransmit_skb",
         &[Hook::Retransmit],
         &[("retransmit", Tracepoint("tcp_retransmit_skb"))],
+    ),
+    point(
+        "tp_btf/tcp_bad_csum",
+        &[Hook::BadChecksum],
+        &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
     point(
         "tp_btf/tcp_destroy_sock",
@@ -239,7 +241,30 @@ pub(super) const POINTS: &[Point] = &[
         ),
     ),
     point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator("tcp"))]),
-    point("iter/tcp", &[Hook::Sweep], &[("sweep", Iterator("tcp"))]),
+    // Looks at sockets with their lock held, where no iterator holds it.
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry+fexit/__lock_sock_fast",
+            &[Hook::Sweep],
+            &[
+                ("lock_begin", Function("__lock_sock_fast")),
+                ("lock_end", Function("__lock_sock_fast")),
+            ],
+        ),
+    ),
+    only(
+        Sets::Kprobe,
+        point(
+            "fentry+fexit/lock_sock_fast",
+            &[Hook::Sweep],
+            &[
+                ("lock_old_begin", Function("lock_sock_fast")),
+                ("lock_old_end", Function("lock_sock_fast")),
+            ],
+        ),
+    ),
+    point("iter/tcp", &[Hook::Sweep], &[("rest", Iterator("tcp")), ("sweep", Iterator("tcp"))]),
     only(Sets::Tracing, point("iter/tcp", &[Hook::Poll], &[("poll", Iterator("tcp"))])),
     point(
         "fentry+fexit/tcp_write_xmit",
@@ -278,26 +303,12 @@ pub(super) const POINTS: &[Point] = &[
             ("undo_loss_end", Function("tcp_try_undo_loss")),
         ],
     ),
-    Point {
-        kernels: [(6, 3), (u32::MAX, 0)],
-        ..point(
-            "fentry/tcp_slow_start",
-            &[Hook::SlowStart],
-            &[("slow_start", Function("tcp_slow_start"))],
-        )
-    },
-    // Reno has it inlined before 6.3, where it became a kfunc.
-    Point {
-        kernels: [(0, 0), (6, 3)],
-        ..point(
-            "fentry/tcp_slow_start, tcp_reno_cong_avoid",
-            &[Hook::SlowStart],
-            &[
-                ("slow_start", Function("tcp_slow_start")),
-                ("reno", Function("tcp_reno_cong_avoid")),
-            ],
-        )
-    },
+    // Some compilers put the first into the second; which did, shows when they run.
+    point(
+        "fentry/tcp_slow_start, tcp_reno_cong_avoid",
+        &[Hook::SlowStart],
+        &[("slow_start", Function("tcp_slow_start")), ("reno", Function("tcp_reno_cong_avoid"))],
+    ),
     point(
         "fentry/tcp_cong_avoid_ai",
         &[Hook::CongAvoid],
@@ -341,6 +352,8 @@ pub(super) const POINTS: &[Point] = &[
 
 /// Programs that make no records but that the recording may need.
 pub(super) const FORK: Target = Target::Tracepoint("sched_process_fork");
+/// The program that notes what an application has written, where no hook is at the function for it.
+pub(super) const WRITTEN: (&str, &str) = ("written", "sock_send_length");
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ use super::{
     packets::Packets,
     points::HookSet,
     provenance::Provenance,
+    rest::{self, Rest},
     sight,
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
@@ -199,15 +200,18 @@ pub fn record(
     if let Some(packets) = &options.packets {
         attached.must_have_packets(packets, &options.without)?;
     }
+    let (mut resting, unread) = Rest::new(&loaded, &attached, plan.resolution_ns)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
+    manifest.counting = Some(crate::schema::counting::COUNTING);
     manifest.hook_set = attached.set().name().to_owned();
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     manifest.not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
     manifest.not_seen.extend(sight::of_cgroups());
+    manifest.not_seen.extend(unread);
     // A command's own tree has no connections yet, and is in namespaces of its making.
     let tree_alone = tree_only && options.filters.pids.is_empty();
     let all_interfaces = options.packets.as_ref().is_some_and(|p| p.all_interfaces());
@@ -271,7 +275,8 @@ pub fn record(
     let mut linger_from = None;
     let mut accounted = clock::monotonic_ns();
     loop {
-        thread::sleep(poller.as_ref().map_or(PAUSE, |p| p.until_due().min(PAUSE)));
+        let time = poller.as_ref().map_or(PAUSE, |p| p.until_due().min(PAUSE));
+        let looked = pass(time, resting.as_mut(), &mut drain, fault.is_none());
         let now = clock::monotonic_ns();
         let elapsed = Duration::from_nanos(now - started.monotonic_ns);
         if fault.is_none() {
@@ -279,9 +284,8 @@ pub fn record(
         }
         let due = now - accounted >= 1_000_000_000;
         if fault.is_none() {
-            let round = follower
-                .as_mut()
-                .map_or(Ok(()), |follower| follower.follow(&loaded))
+            let round = looked
+                .and_then(|()| follower.as_mut().map_or(Ok(()), |f| f.follow(&loaded)))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
                 .and_then(|()| drain.round())
                 .and_then(|()| if due { drain.account(counters) } else { Ok(()) })
@@ -356,7 +360,8 @@ pub fn record(
             if fault.is_none() {
                 fault = drain.round().err();
             }
-            thread::sleep(PAUSE);
+            let looked = pass(PAUSE, resting.as_mut(), &mut drain, fault.is_none());
+            fault = fault.or(looked.err());
             exit_status = command.ended()?;
         }
         let ended = waited();
@@ -364,8 +369,8 @@ pub fn record(
             && drain.begun_and_open() > 0
             && waited() < ended + options.linger.min(LAST_SEGMENTS)
         {
-            thread::sleep(PAUSE);
-            fault = drain.round().err();
+            fault =
+                pass(PAUSE, resting.as_mut(), &mut drain, true).and_then(|()| drain.round()).err();
         }
         if exit_status.is_none() {
             notice(Notice::RunsOn(command.pid()));
@@ -377,7 +382,7 @@ pub fn record(
     let mut close = || -> Result<(), CaptureError> {
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "account_end", &mut drain)?;
-        walk::everywhere(&loaded, "sweep", &mut drain)?;
+        rest::end(resting.as_mut(), &loaded, &mut drain)?;
         drop(attached.take());
         if let Some(follower) = follower.take() {
             manifest.interfaces = follower.seen().to_vec();
@@ -411,6 +416,22 @@ pub fn record(
         notice(Notice::NothingMatched(&filters, refused));
     }
     Ok(Outcome { progress: state, exit_status, fault })
+}
+
+/// Lets this time pass, and meanwhile looks at connections that rest, while there is a recording.
+fn pass(
+    time: Duration,
+    resting: Option<&mut Rest>,
+    drain: &mut Drain<'_>,
+    records: bool,
+) -> Result<(), CaptureError> {
+    match resting.filter(|_| records) {
+        Some(resting) => resting.pass(time, drain),
+        None => {
+            thread::sleep(time);
+            Ok(())
+        }
+    }
 }
 
 /// Names what is left of a command's process tree.

@@ -5,7 +5,8 @@
 //! (`prog->active` in `__bpf_prog_enter_recur()` and `__bpf_trace_run()`). The kernel counts that
 //! for each program since 5.12. Where two programs stand in for each other (bpf/turn.bpf.h), an
 //! event is lost only if both are passed over, so no more are than the one that was so less often.
-//! Kprobes are counted by their links, since 6.7.
+//! Kprobes are counted by their links, since 6.7; ends of functions that kretprobes did not show are
+//! counted by the programs as well (`unended` in bpf/records.h).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

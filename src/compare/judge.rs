@@ -1,13 +1,18 @@
 //! What follows from a pair of values: the relation of the schema, how true our value is, and when
 //! both were read.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::Values;
-use super::relation::{self, Missing};
+use super::followed::Followed;
+use super::relation::{self, Missing, Ours};
+use super::{Connection, Values};
+use crate::flow::CloseReason;
 use crate::log::Manifest;
 use crate::manual::relation_text;
-use crate::schema::reference::{Relation, When};
+use crate::schema::counting::Recount;
+use crate::schema::reference::{CLEARED, CLEARED_FOR_CERTAIN, Relation, When, fault};
 use crate::schema::{Quality, Reference, Var};
 
 /// How two values stand to each other.
@@ -67,14 +72,29 @@ impl Verdict {
 
 /// How true a recording makes each variable.
 #[derive(Clone, Debug)]
-pub struct Coverage(Vec<(Option<Quality>, Option<String>)>);
+pub struct Coverage(Vec<Cover>);
+
+#[derive(Clone, Debug, Default)]
+struct Cover {
+    quality: Option<Quality>,
+    reason: Option<String>,
+    /// How the programs of its recorder counted it, if not as it means.
+    recount: Option<&'static Recount>,
+}
 
 impl Coverage {
     /// As the manifest of a recording has it.
     pub fn of(manifest: &Manifest) -> Self {
         let one = |var: &Var| {
             let status = manifest.variables.iter().find(|v| v.name == var.name());
-            status.map_or((None, None), |s| (Quality::by_name(&s.quality), s.reason.clone()))
+            let Some(status) = status else { return Cover::default() };
+            let recount = manifest.recount(*var);
+            Cover {
+                quality: Quality::by_name(&status.quality),
+                reason: status.reason.clone(),
+                // Where it is approximate for another reason, the relation does not hold either.
+                recount: recount.filter(|r| status.reason.as_deref() == Some(r.wrong)),
+            }
         };
         Self(Var::ALL.iter().map(one).collect())
     }
@@ -82,7 +102,7 @@ impl Coverage {
     /// The least true of the variables, if that is less than exact: its name, its quality, and why.
     fn doubt(&self, vars: impl Iterator<Item = Var>) -> Option<(Var, Doubt, &str)> {
         vars.filter_map(|var| {
-            let (quality, reason) = &self.0[var.index()];
+            let Cover { quality, reason, .. } = &self.0[var.index()];
             let reason = reason.as_deref().unwrap_or("the manifest does not say why");
             match quality {
                 Some(Quality::Exact | Quality::Constant) => None,
@@ -98,7 +118,8 @@ impl Coverage {
     }
 
     fn why_unknown(&self, var: Var) -> &str {
-        match &self.0[var.index()] {
+        let Cover { quality, reason, .. } = &self.0[var.index()];
+        match (quality, reason) {
             (Some(Quality::Missing), Some(reason)) => reason,
             (Some(Quality::Missing), None) => "the recording cannot have it",
             _ => "nothing in the recording says it",
@@ -118,14 +139,92 @@ enum Doubt {
 pub struct Pair<'a> {
     /// Our values.
     pub ours: &'a Values,
+    /// What was followed through the log beside them.
+    pub followed: &'a Followed,
     /// The reference's.
     pub reference: &'a Values,
-    /// Ours somewhat before and after the reference was read, if the connection lived then.
-    pub around: Option<(&'a Values, &'a Values)>,
+    /// When it was read, microseconds since the epoch.
+    pub read_us: Option<u64>,
+    /// Ours around the reading, if the connection lived then.
+    pub around: Option<Around<'a>>,
     /// How true ours are.
     pub coverage: &'a Coverage,
+    /// How the connection ended, if it was over at the reading.
+    pub close: Option<CloseReason>,
+    /// Its congestion control algorithms, as far as they are known.
+    pub algorithms: &'a BTreeSet<String>,
     /// Why our row may lack something, if it may.
     pub incomplete: Option<&'a str>,
+}
+
+/// Values of ours around the time at which the reference was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Somewhat before.
+    pub before: &'a Values,
+    /// Of the first record after it.
+    pub next: &'a Values,
+    /// Somewhat after.
+    pub after: &'a Values,
+}
+
+impl<'a> Pair<'a> {
+    /// A connection with its row of the reference, at the reading if it lived then.
+    pub(super) fn of(
+        ours: &'a Connection,
+        moment: Option<&'a super::ours::Moment>,
+        row: &'a super::DumpRow,
+        coverage: &'a Coverage,
+        incomplete: Option<&'a str>,
+    ) -> Self {
+        Self {
+            ours: moment.map_or(&ours.values, |m| &m.at),
+            followed: moment.map_or(&ours.followed, |m| &m.followed),
+            reference: &row.values,
+            read_us: row.read_us,
+            around: moment.map(|m| Around { before: &m.before, next: &m.next, after: &m.after }),
+            coverage,
+            close: ours.close.filter(|_| moment.is_none()),
+            algorithms: &ours.algorithms,
+            incomplete,
+        }
+    }
+
+    const fn mine(&self) -> Ours<'a> {
+        Ours { values: self.ours, followed: self.followed, read_us: self.read_us }
+    }
+
+    fn holds(&self, relation: &Relation, var: Var) -> Result<bool, Missing> {
+        relation::holds(relation, var, self.mine(), self.reference)
+    }
+
+    /// By our own record we ended it.
+    fn is_reset_by_us(&self) -> bool {
+        matches!(
+            self.close,
+            Some(CloseReason::ResetSent | CloseReason::Abandoned | CloseReason::Aborted)
+        )
+    }
+
+    /// Whether the reference was read from a socket that tcp_disconnect() had cleared: by our own
+    /// record the connection was over, however it ended (a socket may be closed with SO_LINGER 0, or
+    /// connected to AF_UNSPEC, after the peer ended it), and what no socket with a connection has
+    /// is there.
+    fn is_cleared(&self) -> bool {
+        let mut certain = CLEARED.iter().filter(|(var, _)| CLEARED_FOR_CERTAIN.contains(var));
+        self.close.is_some()
+            && certain.all(|(var, relation)| self.holds(relation, *var) == Ok(true))
+    }
+
+    /// How it was counted, if that was not as the variable means.
+    fn recount(&self, var: Var) -> Option<&'static Recount> {
+        let recount = self.coverage.0[var.index()].recount?;
+        let named = |name: &String| recount.unless.contains(&name.as_str());
+        let by_name = !self.algorithms.is_empty() && self.algorithms.iter().all(named);
+        let all = |whens: &&[When]| whens.iter().all(|when| holds(when, self) == Ok(true));
+        let right = by_name || recount.right.iter().any(all);
+        (!right).then_some(recount)
+    }
 }
 
 /// What is to hold, and what it is called if it does.
@@ -134,13 +233,82 @@ struct Claim {
     class: Class,
     why: &'static str,
     fault: Option<&'static str>,
+    /// It is of what earlier programs counted.
+    recounted: bool,
 }
 
 /// Decides on one variable.
 pub fn judge(var: Var, pair: &Pair<'_>) -> Verdict {
-    let reference = &var.def().reference;
-    if let Reference::NotComparable(why) = reference {
-        return Verdict::not_comparable(*why);
+    let verdict = at_once(var, pair);
+    if verdict.class != Class::Differs {
+        return verdict;
+    }
+    if let Some(around) = pair.around
+        && let Some(then) = while_it_was_read(var, pair, around)
+    {
+        return then;
+    }
+    match pair.incomplete {
+        Some(incomplete) => Verdict::not_comparable(incomplete),
+        None => verdict,
+    }
+}
+
+/// What follows from our values around the reading, where those of its moment differ: what the last
+/// segment before it did shows in the record after it, and the reading took its time.
+fn while_it_was_read(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Verdict> {
+    for (values, when) in [
+        (around.next, "by the next record after the reading"),
+        (around.after, "100 ms after the reading"),
+        (around.before, "100 ms before the reading"),
+    ] {
+        let then = at_once(var, &Pair { ours: values, around: None, ..*pair });
+        if matches!(
+            then.class,
+            Class::Exact | Class::UnitRounded | Class::Bounded | Class::KnownFault
+        ) {
+            let reason = if then.reason.is_empty() { "equal" } else { &then.reason };
+            let fault = then.fault;
+            let verdict = Verdict::new(Class::Bounded, format!("{reason}, {when}"));
+            return Some(Verdict { fault, ..verdict });
+        }
+    }
+    while_it_moved(var, pair, around)
+}
+
+/// What follows where the value, or one that its relation takes, changed around the reading: of one that
+/// never falls, that the reference's lies between ours.
+fn while_it_moved(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Verdict> {
+    let claim = resolve_for(var, pair).ok()?.ok()?;
+    let inputs = std::iter::once(var).chain(relation::inputs(&claim.relation));
+    let last = [around.next, around.after];
+    let moved = |var: &Var| last.iter().any(|to| around.before.get(*var) != to.get(*var));
+    let moved: Vec<_> = inputs.filter(moved).collect();
+    let first = moved.first()?;
+    let theirs = pair.reference.get(var)?;
+    for to in last {
+        if let Some(ends) = relation::grown(&claim.relation, var, around.before, to) {
+            if relation::lies(theirs, ends, claim.relation.bits) {
+                let (Some(least), Some(most)) = ends else { continue };
+                return Some(Verdict::new(
+                    Class::Bounded,
+                    format!("it grew while the reference was read: from {least} to {most}"),
+                ));
+            }
+        } else {
+            return Some(Verdict::not_comparable(format!(
+                "{} changed while the reference was read",
+                first.name()
+            )));
+        }
+    }
+    None
+}
+
+/// Decides by one row of ours.
+fn at_once(var: Var, pair: &Pair<'_>) -> Verdict {
+    if let Reference::NotComparable(why) = var.def().reference {
+        return Verdict::not_comparable(why);
     }
     let Some(theirs) = pair.reference.get(var) else {
         return Verdict::not_comparable("the reference's file does not have it");
@@ -148,10 +316,32 @@ pub fn judge(var: Var, pair: &Pair<'_>) -> Verdict {
     let Some(ours) = pair.ours.get(var) else {
         return Verdict::not_comparable(format!("NULL here: {}", pair.coverage.why_unknown(var)));
     };
-    match resolve(reference, pair) {
+    match resolve_for(var, pair) {
         Ok(Ok(claim)) => decide(var, ours, theirs, &claim, pair),
         Ok(Err(why)) => Verdict::not_comparable(why),
         Err(missing) => Verdict::not_comparable(needs(missing)),
+    }
+}
+
+/// What is to hold of the variable: the relation of its stanza, unless the socket was cleared, or our
+/// programs did not count as the variable means.
+fn resolve_for(var: Var, pair: &Pair<'_>) -> Result<Result<Claim, &'static str>, Missing> {
+    if let Some((_, relation)) =
+        CLEARED.iter().find(|(v, _)| *v == var).filter(|_| pair.is_cleared())
+    {
+        let claim = Claim {
+            relation: *relation,
+            class: Class::KnownFault,
+            why: fault::CLEARED,
+            fault: Some(fault::CLEARED),
+            recounted: false,
+        };
+        return Ok(Ok(claim));
+    }
+    match pair.recount(var) {
+        Some(recount) => resolve(&recount.reference, pair)
+            .map(|claim| claim.map(|claim| Claim { recounted: true, ..claim })),
+        None => resolve(&var.def().reference, pair),
     }
 }
 
@@ -161,14 +351,18 @@ fn resolve(reference: &Reference, pair: &Pair<'_>) -> Result<Result<Claim, &'sta
         Reference::Is(relation) => {
             let class =
                 if relation::same_unit(&relation) { Class::Exact } else { Class::UnitRounded };
-            Claim { relation, class, why: "", fault: None }
+            Claim { relation, class, why: "", fault: None, recounted: false }
         }
         Reference::Bounded { relation, why } => {
-            Claim { relation, class: Class::Bounded, why, fault: None }
+            Claim { relation, class: Class::Bounded, why, fault: None, recounted: false }
         }
-        Reference::Fault { name, relation } => {
-            Claim { relation, class: Class::KnownFault, why: name, fault: Some(name) }
-        }
+        Reference::Fault { name, relation } => Claim {
+            relation,
+            class: Class::KnownFault,
+            why: name,
+            fault: Some(name),
+            recounted: false,
+        },
         Reference::NotComparable(why) => return Ok(Err(why)),
         Reference::Cases(cases) => {
             for case in cases {
@@ -192,6 +386,11 @@ fn holds(when: &When, pair: &Pair<'_>) -> Result<bool, Missing> {
         When::Agrees(var) => {
             ours(var)? == pair.reference.get(var).ok_or(Missing::Reference(var))?
         }
+        When::More(var, more) => {
+            let theirs = pair.reference.get(var).ok_or(Missing::Reference(var))?;
+            theirs == ours(var)? + i128::from(more)
+        }
+        When::ResetByUs => pair.is_reset_by_us(),
     })
 }
 
@@ -206,24 +405,26 @@ fn needs(missing: Missing) -> String {
 
 fn decide(var: Var, ours: i128, theirs: i128, claim: &Claim, pair: &Pair<'_>) -> Verdict {
     let relation = &claim.relation;
-    // Equal is equal: a bound is not used up, and a fault is perhaps mended.
-    let equal = relation::same_unit(relation) && ours == theirs;
-    let broken = relation::broken_end(relation, var, pair.ours, pair.reference);
+    // Equal is equal: a bound is not used up, and a fault is perhaps mended. What is not counted as it
+    // means is equal by chance. Nothing is nothing in any unit.
+    let same = ours == theirs && (ours == 0 || relation::same_unit(relation));
+    let equal = same && !claim.recounted;
+    let broken = relation::broken_end(relation, var, pair.mine(), pair.reference);
     let (inputs, held) = match broken {
         _ if equal => (Vec::new(), Ok(true)),
         Some(inputs) => (inputs, Ok(false)),
-        None => (
-            relation::inputs(relation).collect(),
-            relation::holds(relation, var, pair.ours, pair.reference),
-        ),
+        None => (relation::inputs(relation).collect(), pair.holds(relation, var)),
     };
     let held = match held {
         Ok(held) => held,
         Err(missing) => return Verdict::not_comparable(needs(missing)),
     };
-    let vars = || std::iter::once(var).chain(inputs.iter().copied());
+    // A relation of what was counted allows for how it was counted.
+    let vars = std::iter::once(var).chain(inputs.iter().copied());
+    let doubted =
+        vars.filter(|&v| pair.coverage.0[v.index()].recount.is_none() || doubts(v, claim, pair));
     let text = relation_text(var.name(), relation);
-    match pair.coverage.doubt(vars()) {
+    match pair.coverage.doubt(doubted) {
         Some((of, Doubt::Approximate, why)) => {
             return Verdict::not_comparable(doubt_text("approximate", var, of, why));
         }
@@ -246,16 +447,13 @@ fn decide(var: Var, ours: i128, theirs: i128, claim: &Claim, pair: &Pair<'_>) ->
         };
         return Verdict { fault: claim.fault, ..Verdict::new(claim.class, reason) };
     }
-    if let Some(moved) = moved(vars(), pair) {
-        return Verdict::not_comparable(format!(
-            "{} changed while the reference was read",
-            moved.name()
-        ));
-    }
-    if let Some(incomplete) = pair.incomplete {
-        return Verdict::not_comparable(incomplete);
-    }
     Verdict { fault: claim.fault, ..Verdict::new(Class::Differs, format!("expected {text}")) }
+}
+
+/// Whether a variable that earlier programs counted otherwise is a doubt for this claim: one that is not
+/// of what they counted takes it for what it means.
+fn doubts(var: Var, claim: &Claim, pair: &Pair<'_>) -> bool {
+    !claim.recounted && pair.recount(var).is_some()
 }
 
 fn doubt_text(quality: &str, var: Var, of: Var, why: &str) -> String {
@@ -266,159 +464,5 @@ fn doubt_text(quality: &str, var: Var, of: Var, why: &str) -> String {
     }
 }
 
-/// The first variable that changed around the time at which the reference was read.
-fn moved(mut vars: impl Iterator<Item = Var>, pair: &Pair<'_>) -> Option<Var> {
-    let (before, after) = pair.around?;
-    vars.find(|&var| before.get(var) != after.get(var))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::VariableStatus;
-
-    fn coverage(quality: &str) -> Coverage {
-        let status = |var: &Var| VariableStatus {
-            name: var.name().into(),
-            quality: quality.into(),
-            reason: Some("because".into()),
-        };
-        Coverage::of(&Manifest {
-            variables: Var::ALL.iter().map(status).collect(),
-            ..Manifest::default()
-        })
-    }
-
-    fn values(values: &[(Var, i128)]) -> Values {
-        values.iter().copied().collect()
-    }
-
-    fn exact(var: Var, ours: &[(Var, i128)], reference: &[(Var, i128)]) -> Verdict {
-        judge_with(var, ours, reference, &coverage("exact"), None)
-    }
-
-    fn judge_with(
-        var: Var,
-        ours: &[(Var, i128)],
-        reference: &[(Var, i128)],
-        coverage: &Coverage,
-        incomplete: Option<&str>,
-    ) -> Verdict {
-        let (ours, reference) = (values(ours), values(reference));
-        let pair = Pair { ours: &ours, reference: &reference, around: None, coverage, incomplete };
-        judge(var, &pair)
-    }
-
-    #[test]
-    fn classes() {
-        use Var::*;
-        type Side = &'static [(Var, i128)];
-        let cases: [(Class, Var, Side, Side); 12] = [
-            (Class::Exact, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 7)]),
-            (Class::Differs, SegsIn, &[(SegsIn, 7)], &[(SegsIn, 8)]),
-            (Class::UnitRounded, MinRTT, &[(MinRTT, 20_500)], &[(MinRTT, 20)]),
-            (Class::Exact, CurRTO, &[(CurRTO, 235_000)], &[(CurRTO, 235)]),
-            // The number is equal, the value is not.
-            (Class::Differs, MinRTT, &[(MinRTT, 20_500)], &[(MinRTT, 20_500)]),
-            (Class::Bounded, MaxAppWQueue, &[(MaxAppWQueue, 9)], &[(MaxAppWQueue, 0)]),
-            (Class::Differs, MaxAppWQueue, &[(MaxAppWQueue, 9)], &[(MaxAppWQueue, 10)]),
-            (Class::KnownFault, LimMSS, &[(LimMSS, 1460)], &[(LimMSS, (5 << 16) + 1460)]),
-            (Class::KnownFault, MaxReasmQueue, &[(MaxReasmQueue, 9)], &[(MaxReasmQueue, 1 << 31)]),
-            (Class::NotComparable, Limstate, &[(Limstate, 0)], &[]),
-            (Class::NotComparable, SegsIn, &[], &[(SegsIn, 0)]),
-            (Class::NotComparable, SegsIn, &[(SegsIn, 0)], &[]),
-        ];
-        for (class, var, ours, reference) in cases {
-            let verdict = exact(var, ours, reference);
-            assert_eq!(verdict.class, class, "{} {ours:?} {reference:?} {verdict:?}", var.name());
-            assert_eq!(verdict.reason.is_empty(), class == Class::Exact, "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn cases_go_by_our_values() {
-        use Var::*;
-        let active = exact(MSSRcvd, &[(MSSRcvd, 1460), (ActiveOpen, 1)], &[(MSSRcvd, 0)]);
-        assert_eq!(active.class, Class::KnownFault);
-        assert!(active.fault.is_some_and(|f| f.contains("active end")));
-        let passive = exact(MSSRcvd, &[(MSSRcvd, 1460), (ActiveOpen, 2)], &[(MSSRcvd, 1461)]);
-        assert_eq!(passive.class, Class::Differs);
-        let unknown = exact(MSSRcvd, &[(MSSRcvd, 1460)], &[(MSSRcvd, 0)]);
-        assert_eq!(unknown.class, Class::NotComparable);
-        assert!(unknown.reason.contains("ActiveOpen"), "{}", unknown.reason);
-    }
-
-    #[test]
-    fn what_is_not_exact_here_is_never_silently_equal() {
-        use Var::*;
-        let judge = |quality, theirs| {
-            judge_with(SegsIn, &[(SegsIn, 7)], &[(SegsIn, theirs)], &coverage(quality), None)
-        };
-        assert_eq!(judge("sampled", 7).class, Class::Bounded);
-        assert_eq!(judge("sampled", 8).class, Class::NotComparable);
-        assert_eq!(judge("approximate", 7).class, Class::NotComparable);
-        assert!(judge("approximate", 7).reason.contains("because"));
-        assert_eq!(judge("constant", 7).class, Class::Exact);
-        let nothing = judge_with(
-            SegsIn,
-            &[(SegsIn, 7)],
-            &[(SegsIn, 7)],
-            &Coverage::of(&Manifest::default()),
-            None,
-        );
-        assert_eq!(nothing.class, Class::Bounded, "nobody says that it is exact");
-    }
-
-    #[test]
-    fn an_input_that_is_not_exact_counts_where_it_is_used() {
-        use Var::*;
-        let mut coverage = coverage("exact");
-        coverage.0[CERcvd.index()] = (Some(Quality::Approximate), Some("guessed".into()));
-        let ours = [(CERcvd, 34), (ECESent, 23)];
-        let judge = |r| judge_with(ECESent, &ours, &[(ECESent, r)], &coverage, None);
-        assert_eq!(judge(11).class, Class::NotComparable);
-        assert!(judge(11).reason.starts_with("CERcvd is approximate"), "{}", judge(11).reason);
-        assert_eq!(judge(23).class, Class::Exact, "equal without it");
-    }
-
-    #[test]
-    fn a_range_is_left_on_one_side_whatever_is_not_known_of_the_other() {
-        use Var::*;
-        let mut coverage = coverage("exact");
-        coverage.0[SendStall.index()] = (Some(Quality::Approximate), Some("guessed".into()));
-        let judge = |ours: &[(Var, i128)], r| {
-            judge_with(SegsRetrans, ours, &[(SegsRetrans, r)], &coverage, None).class
-        };
-        // From SegsRetrans - SendStall to SegsRetrans: above, SendStall does not matter.
-        let ours = [(SegsRetrans, 7), (ActiveOpen, 1), (SendStall, 0)];
-        assert_eq!((judge(&ours, 8), judge(&ours, 6)), (Class::Differs, Class::NotComparable));
-        let unknown = &ours[..2];
-        assert_eq!((judge(unknown, 8), judge(unknown, 6)), (Class::Differs, Class::NotComparable));
-    }
-
-    #[test]
-    fn an_incomplete_row_explains_a_difference_but_not_equality() {
-        use Var::*;
-        let judge = |r| {
-            judge_with(SegsIn, &[(SegsIn, 7)], &[(SegsIn, r)], &coverage("exact"), Some("lossy"))
-        };
-        assert_eq!(judge(7).class, Class::Exact);
-        assert_eq!((judge(8).class, judge(8).reason.as_str()), (Class::NotComparable, "lossy"));
-    }
-
-    #[test]
-    fn what_moves_while_the_reference_is_read_proves_nothing() {
-        let (before, at) = (values(&[(Var::SegsIn, 7)]), values(&[(Var::SegsIn, 9)]));
-        let reference = values(&[(Var::SegsIn, 10)]);
-        let coverage = coverage("exact");
-        let pair = |before| Pair {
-            ours: &at,
-            reference: &reference,
-            around: Some((before, &at)),
-            coverage: &coverage,
-            incomplete: None,
-        };
-        assert_eq!(judge(Var::SegsIn, &pair(&before)).class, Class::NotComparable);
-        assert_eq!(judge(Var::SegsIn, &pair(&at)).class, Class::Differs, "it stood still");
-    }
-}
+mod tests;

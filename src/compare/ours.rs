@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
+use super::followed::Followed;
 use super::{Dump, DumpRow, Unmatched, Values};
-use crate::estats::{Completeness, Ended, Interval, Output, Polled, Row, Sample};
+use crate::estats::{Completeness, Ended, Interval, Output, Polled, Row, Sample, Slot};
+use crate::flow::CloseReason;
 use crate::log::Recording;
 use crate::replay::ledger::Ledger;
 use crate::replay::{self, Options, ReplayError};
+use crate::wire::Header;
 
 /// The reference was read within so long of the time its row states: the program that reads may
 /// have waited for the CPU in between. The same delay that replay allows the recorder.
@@ -33,6 +36,12 @@ pub struct Connection {
     pub end_us: Option<u64>,
     /// How much of it was seen.
     pub completeness: Completeness,
+    /// How it ended.
+    pub close: Option<CloseReason>,
+    /// Names of the congestion control algorithms that its snapshots show.
+    pub algorithms: BTreeSet<String>,
+    /// What was followed through the log.
+    pub followed: Followed,
     /// Final values.
     pub values: Values,
     /// Values at moments at which the reference was read.
@@ -50,6 +59,10 @@ pub struct Moment {
     pub at: Values,
     /// Values 100 ms after.
     pub after: Values,
+    /// Values of the first record after it: what the last segment before the reading did shows there.
+    pub next: Values,
+    /// What had been followed by then.
+    pub followed: Followed,
 }
 
 impl Connection {
@@ -62,6 +75,9 @@ impl Connection {
             begin_us: None,
             end_us: None,
             completeness: Completeness::Complete,
+            close: None,
+            algorithms: BTreeSet::new(),
+            followed: Followed::default(),
             values: Values::default(),
             moments: Vec::new(),
         }
@@ -124,6 +140,8 @@ pub fn replay(recording: &Recording, dump: &Dump) -> Result<Vec<Connection>, Rep
         ledger: &ledger,
         wanted,
         nameless,
+        followed: BTreeMap::new(),
+        algorithms: BTreeMap::new(),
         live: BTreeMap::new(),
         connections: Vec::new(),
     };
@@ -135,12 +153,14 @@ pub fn replay(recording: &Recording, dump: &Dump) -> Result<Vec<Connection>, Rep
 }
 
 /// Rows of a connection around one reading.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Snapshots {
     read_us: u64,
     before: Option<Row>,
     at: Option<Row>,
     after: Option<Row>,
+    next: Option<Row>,
+    mark: (usize, Option<u64>),
 }
 
 #[derive(Debug)]
@@ -148,6 +168,8 @@ struct Collector<'a> {
     ledger: &'a Ledger,
     wanted: BTreeMap<(SocketAddr, SocketAddr), BTreeSet<u64>>,
     nameless: BTreeSet<u64>,
+    followed: BTreeMap<u64, Followed>,
+    algorithms: BTreeMap<u64, BTreeSet<String>>,
     live: BTreeMap<u64, Vec<Snapshots>>,
     connections: Vec<Connection>,
 }
@@ -166,6 +188,8 @@ impl Output for Collector<'_> {
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
         let moments = self.live.remove(&ended.conn_id).unwrap_or_default();
+        let followed = self.followed.remove(&ended.conn_id).unwrap_or_default();
+        let algorithms = self.algorithms.remove(&ended.conn_id).unwrap_or_default();
         // What has no addresses was seen by a record that came after its end.
         let Some((local, remote)) = tuple(ended.flow) else { return Ok(()) };
         let values = |row: &Option<Row>| row.as_ref().map_or_else(Values::default, Values::from);
@@ -174,13 +198,18 @@ impl Output for Collector<'_> {
             before: values(&m.before),
             at: values(&m.at),
             after: values(&m.after),
+            next: values(if m.next.is_some() { &m.next } else { &m.at }),
+            followed: followed.cut(m.mark),
         });
         self.connections.push(Connection {
             begin_us: self.ledger.wall_us(ended.begin_ns),
             end_us: self.ledger.wall_us(ended.end_ns),
             completeness: ended.completeness(),
+            close: ended.flow.close_reason(),
+            algorithms,
             values: Values::from(ended.row),
             moments: moments.collect(),
+            followed,
             ..Connection::new(ended.conn_id, local, remote)
         });
         Ok(())
@@ -197,7 +226,7 @@ impl Output for Collector<'_> {
             let position = match snapshots.iter().position(|s| s.read_us == read_us) {
                 Some(position) => position,
                 None => {
-                    snapshots.push(Snapshots { read_us, before: None, at: None, after: None });
+                    snapshots.push(Snapshots { read_us, ..Snapshots::default() });
                     snapshots.len() - 1
                 }
             };
@@ -211,12 +240,30 @@ impl Output for Collector<'_> {
                     *row = Some(sample.row.clone());
                 }
             }
+            if now_us <= read_us {
+                s.mark = self.followed.get(&sample.conn_id).map(Followed::mark).unwrap_or_default();
+            } else if s.next.is_none() {
+                s.next = Some(sample.row.clone());
+            }
         }
         Ok(())
     }
 
-    /// Snapshots are no statistics to compare with.
-    fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
+    fn applied(&mut self, conn_id: u64, header: &Header, slot: &Slot) {
+        let wall_us = self.ledger.wall_us(header.ts_ns);
+        self.followed.entry(conn_id).or_default().record(header, slot, wall_us);
+    }
+
+    /// Of a snapshot only the name of the algorithm counts here.
+    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), ReplayError> {
+        if let Some((conn_id, _)) = polled.connection
+            && !polled.snapshot.congestion.is_empty()
+        {
+            let names = self.algorithms.entry(conn_id).or_default();
+            if !names.contains(&polled.snapshot.congestion) {
+                names.insert(polled.snapshot.congestion.clone());
+            }
+        }
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Whether a relation of the schema holds between two rows.
 
 use super::Values;
+use super::followed::Followed;
 use crate::schema::Var;
-use crate::schema::reference::{How, Linear, Relation};
+use crate::schema::reference::{How, Linear, Relation, Signal};
 
 /// A value that the relation needs and one side has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,47 +19,100 @@ const HZ: [i128; 3] = [100, 250, 1000];
 /// 2^32 - 1, the neutral element of a minimum: not a time.
 const NO_MINIMUM: i128 = 0xffff_ffff;
 
+/// All of ours that a relation may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ours<'a> {
+    /// Values.
+    pub values: &'a Values,
+    /// What was followed through the log beside them.
+    pub followed: &'a Followed,
+    /// When the reference was read, microseconds since the epoch.
+    pub read_us: Option<u64>,
+}
+
 /// Whether the relation holds for the variable.
 pub(super) fn holds(
     relation: &Relation,
     var: Var,
-    ours: &Values,
+    ours: Ours<'_>,
     reference: &Values,
 ) -> Result<bool, Missing> {
+    if let How::All(relations) = relation.how {
+        // What one lacks does not matter where another is broken.
+        let mut missing = None;
+        for relation in relations {
+            match holds(relation, var, ours, reference) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(what) => missing = missing.or(Some(what)),
+            }
+        }
+        return missing.map_or(Ok(true), Err);
+    }
     let this = [(1, var)];
     let of = if relation.of.is_empty() { &this } else { relation.of };
-    let o = sum(of, |v| ours.get(v).ok_or(Missing::Ours(v)))?;
-    let r = sum(of, |v| reference.get(v).ok_or(Missing::Reference(v)))?;
-    let linear = |l: &Linear| {
-        let of = sum(l.of, |v| ours.get(v).ok_or(Missing::Ours(v)))?;
-        Ok(of + i128::from(l.constant))
+    let mine = |v| ours.values.get(v).ok_or(Missing::Ours(v));
+    let theirs = |v| reference.get(v).ok_or(Missing::Reference(v));
+    let r = sum(of, theirs)?;
+    let o = || sum(of, mine);
+    let linear = |l: &Linear| Ok(sum(l.of, mine)? + i128::from(l.constant));
+    let ends = |least: &Option<Linear>, most: &Option<Linear>| {
+        Ok((least.as_ref().map(linear).transpose()?, most.as_ref().map(linear).transpose()?))
     };
     let low = |value: i128| low(value, relation.bits);
+    let away = |value: i128| signed(value, relation.bits);
     Ok(match relation.how {
-        How::Same => low(r) == low(o),
-        How::FlooredToMs if o == NO_MINIMUM => r == o,
-        How::FlooredToMs => low(r) == low(o.div_euclid(1000)),
+        How::Same => low(r) == low(o()?),
+        How::FlooredToMs => match o()? {
+            NO_MINIMUM => r == NO_MINIMUM,
+            o => low(r) == low(o.div_euclid(1000)),
+        },
         How::SumOfFloors { sum, count } => {
-            let sum = ours.get(sum).ok_or(Missing::Ours(sum))?;
-            let count = ours.get(count).ok_or(Missing::Ours(count))?;
-            // Each floor takes 999 us at most.
-            let most = sum.div_euclid(1000);
-            let least = (sum - 999 * count + 999).div_euclid(1000).clamp(0, most);
+            let (least, most) = floors(mine(sum)?, mine(count)?);
             (0..=most - least).contains(&low(r - least))
         }
         How::Is(l) => low(r) == low(linear(&l)?),
         How::Between { least, most } => {
-            let difference = signed(r - o, relation.bits);
-            let least = least.as_ref().map(linear).transpose()?;
-            let most = most.as_ref().map(linear).transpose()?;
+            let difference = away(r - o()?);
+            let (least, most) = ends(&least, &most)?;
             least.is_none_or(|l| difference >= l) && most.is_none_or(|m| difference <= m)
         }
+        How::Within { least, most } => {
+            let (least, most) = ends(&least, &most)?;
+            least.is_none_or(|l| away(r - l) >= 0) && most.is_none_or(|m| away(r - m) <= 0)
+        }
+        How::SameOr(other) => low(r) == low(o()?) || low(r) == low(i128::from(other)),
+        How::SumOfTerms { count, unit, least, most } => {
+            let (count, unit) = (theirs(count)?, i128::from(unit));
+            let least = count * linear(&least)?.div_euclid(unit);
+            let most = count * linear(&most)?.div_euclid(unit);
+            // Of a sum that went round, nothing is left.
+            (relation.bits < 64 && most >> relation.bits > 0) || (least..=most).contains(&r)
+        }
+        How::SumOverSignals(signal) => {
+            let recoveries = theirs(Var::FastRetran)?;
+            ours.followed.sum_at_signals(signal, recoveries).has(r, relation.bits)
+        }
+        How::NotBeforeReceived(slack) => {
+            ours.followed.received_us.is_none_or(|at| r >= i128::from(at) - i128::from(slack))
+        }
+        How::BeforeReading(slack) => {
+            ours.read_us.is_none_or(|at| away(r - i128::from(at)) <= i128::from(slack))
+        }
         How::MicrosecondsAsJiffies => {
+            let o = o()?;
             let us = |x: i128, hz: i128| low_bits(x * (1_000_000 / hz), 32) >> 3;
             HZ.iter().any(|&hz| (8 * o..8 * o + 8).any(|x| us(x, hz) == r))
         }
-        How::Unrelated => true,
+        How::All(_) => true,
     })
+}
+
+/// Between which a sum lies whose terms are rounded down to milliseconds: each floor takes 999 us at
+/// most.
+pub(super) fn floors(sum: i128, count: i128) -> (i128, i128) {
+    let most = sum.div_euclid(1000);
+    ((sum - 999 * count + 999).div_euclid(1000).clamp(0, most), most)
 }
 
 /// The end of a range outside of which the values are, by the variables that this end alone takes:
@@ -66,42 +120,132 @@ pub(super) fn holds(
 pub(super) fn broken_end(
     relation: &Relation,
     var: Var,
-    ours: &Values,
+    ours: Ours<'_>,
     reference: &Values,
 ) -> Option<Vec<Var>> {
-    let How::Between { least, most } = relation.how else { return None };
+    let make = |ends: (Option<Linear>, Option<Linear>)| match relation.how {
+        How::Within { .. } => How::Within { least: ends.0, most: ends.1 },
+        _ => How::Between { least: ends.0, most: ends.1 },
+    };
+    let (least, most) = match relation.how {
+        How::Between { least, most } | How::Within { least, most } => (least, most),
+        How::All(relations) => {
+            return relations.iter().find_map(|r| {
+                broken_end(r, var, ours, reference).or_else(|| {
+                    (holds(r, var, ours, reference) == Ok(false)).then(|| inputs(r).collect())
+                })
+            });
+        }
+        How::Same
+        | How::FlooredToMs
+        | How::SumOfFloors { .. }
+        | How::Is(_)
+        | How::SameOr(_)
+        | How::SumOfTerms { .. }
+        | How::SumOverSignals(_)
+        | How::NotBeforeReceived(_)
+        | How::BeforeReading(_)
+        | How::MicrosecondsAsJiffies => return None,
+    };
     let ends = [least.map(|l| (Some(l), None)), most.map(|m| (None, Some(m)))];
-    ends.into_iter().flatten().find_map(|(least, most)| {
-        let end = Relation { how: How::Between { least, most }, ..*relation };
+    ends.into_iter().flatten().find_map(|ends| {
+        let end = Relation { how: make(ends), ..*relation };
         (holds(&end, var, ours, reference) == Ok(false)).then(|| inputs(&end).collect())
     })
 }
 
-/// The variables a relation takes besides the one it is of.
-pub(super) fn inputs(relation: &Relation) -> impl Iterator<Item = Var> {
+/// The variables of ours that a relation takes besides the one it is of.
+pub(super) fn inputs(relation: &Relation) -> Box<dyn Iterator<Item = Var>> {
     let of = |l: Option<Linear>| l.map_or(&[][..], |l| l.of);
     let (first, second, pair) = match relation.how {
         How::SumOfFloors { sum, count } => (&[][..], &[][..], [Some(sum), Some(count)]),
         How::Is(l) => (l.of, &[][..], [None, None]),
-        How::Between { least, most } => (of(least), of(most), [None, None]),
-        How::Same | How::FlooredToMs | How::MicrosecondsAsJiffies | How::Unrelated => {
-            (&[][..], &[][..], [None, None])
+        How::Between { least, most } | How::Within { least, most } => {
+            (of(least), of(most), [None, None])
         }
+        How::SumOfTerms { least, most, .. } => (least.of, most.of, [None, None]),
+        How::SumOverSignals(_) => {
+            (&[][..], &[][..], [Some(Var::CongSignals), Some(Var::FastRetran)])
+        }
+        How::All(relations) => return Box::new(relations.iter().flat_map(inputs)),
+        How::Same
+        | How::FlooredToMs
+        | How::SameOr(_)
+        | How::NotBeforeReceived(_)
+        | How::BeforeReading(_)
+        | How::MicrosecondsAsJiffies => (&[][..], &[][..], [None, None]),
     };
     let terms = relation.of.iter().chain(first).chain(second).map(|&(_, var)| var);
-    terms.chain(pair.into_iter().flatten())
+    Box::new(terms.chain(pair.into_iter().flatten()))
 }
 
 /// Whether both values are in the same unit, so that equal numbers are equal values.
 pub(super) const fn same_unit(relation: &Relation) -> bool {
     match relation.how {
-        How::FlooredToMs | How::SumOfFloors { .. } => false,
+        How::FlooredToMs
+        | How::SumOfFloors { .. }
+        | How::SumOfTerms { unit: 1_000, .. }
+        | How::SumOverSignals(Signal::RoundTrip) => false,
         How::Same
         | How::Is(_)
         | How::Between { .. }
-        | How::MicrosecondsAsJiffies
-        | How::Unrelated => true,
+        | How::Within { .. }
+        | How::SameOr(_)
+        | How::SumOfTerms { .. }
+        | How::SumOverSignals(Signal::Window)
+        | How::NotBeforeReceived(_)
+        | How::BeforeReading(_)
+        | How::All(_)
+        | How::MicrosecondsAsJiffies => true,
     }
+}
+
+/// Between which the reference's value lies if the variable, which never falls, went from one row of
+/// ours to another while it was read; none if the relation is not of the variable alone.
+pub(super) fn grown(
+    relation: &Relation,
+    var: Var,
+    from: &Values,
+    to: &Values,
+) -> Option<(Option<i128>, Option<i128>)> {
+    if !relation.of.is_empty() || !var.grows() {
+        return None;
+    }
+    let value = |values: &Values, l: Option<Linear>| match l {
+        None => None,
+        Some(l) => Some(
+            values.get(var)?
+                + sum(l.of, |v| values.get(v).ok_or(Missing::Ours(v))).ok()?
+                + i128::from(l.constant),
+        ),
+    };
+    match relation.how {
+        How::Same => Some((Some(from.get(var)?), Some(to.get(var)?))),
+        How::FlooredToMs => {
+            Some((Some(from.get(var)?.div_euclid(1000)), Some(to.get(var)?.div_euclid(1000))))
+        }
+        How::SumOfFloors { sum, count } => {
+            let (least, _) = floors(from.get(sum)?, from.get(count)?);
+            let (_, most) = floors(to.get(sum)?, to.get(count)?);
+            Some((Some(least), Some(most)))
+        }
+        How::Between { least, most } => Some((value(from, least), value(to, most))),
+        How::Is(_)
+        | How::Within { .. }
+        | How::SameOr(_)
+        | How::SumOfTerms { .. }
+        | How::SumOverSignals(_)
+        | How::NotBeforeReceived(_)
+        | How::BeforeReading(_)
+        | How::All(_)
+        | How::MicrosecondsAsJiffies => None,
+    }
+}
+
+/// Whether a value of so many bits lies between these, ends included, and either way round.
+pub(super) fn lies(value: i128, (least, most): (Option<i128>, Option<i128>), bits: u32) -> bool {
+    least.is_none_or(|l| signed(value - l, bits) >= 0)
+        && most.is_none_or(|m| signed(value - m, bits) <= 0)
 }
 
 fn sum(of: &[(i64, Var)], value: impl Fn(Var) -> Result<i128, Missing>) -> Result<i128, Missing> {
@@ -131,6 +275,16 @@ mod tests {
     use crate::schema::Reference;
     use crate::schema::reference::TIMEOUTS;
 
+    fn with(
+        relation: &Relation,
+        var: Var,
+        ours: &Values,
+        reference: &Values,
+    ) -> Result<bool, Missing> {
+        let ours = Ours { values: ours, followed: &Followed::default(), read_us: None };
+        holds(relation, var, ours, reference)
+    }
+
     fn check(
         relation: Relation,
         var: Var,
@@ -138,7 +292,7 @@ mod tests {
         reference: &[(Var, i128)],
     ) -> Result<bool, Missing> {
         let of = |values: &[(Var, i128)]| values.iter().copied().collect::<Values>();
-        holds(&relation, var, &of(ours), &of(reference))
+        with(&relation, var, &of(ours), &of(reference))
     }
 
     fn schema(var: Var) -> Relation {
@@ -185,7 +339,7 @@ mod tests {
         let ours = [(Var::CERcvd, 34), (Var::ECESent, 23)];
         let check = |r| check(schema(Var::ECESent), Var::ECESent, &ours, &[(Var::ECESent, r)]);
         assert_eq!((check(11), check(12)), (Ok(true), Ok(false)));
-        let nothing = super::holds(
+        let nothing = with(
             &schema(Var::ECESent),
             Var::ECESent,
             &[(Var::ECESent, 23)].into_iter().collect(),

@@ -24,6 +24,8 @@ pub const ORDERED: &[(Var, Var)] = &[
     (Var::DupAckEpisodes, Var::DupAcksOut),
     (Var::SACKsRcvd, Var::SACKBlocksRcvd),
     (Var::FastRetran, Var::CongSignals),
+    // Once for each ACK that is processed.
+    (Var::SlowStart, Var::SegsIn),
     (Var::PostCongCountRTT, Var::CongSignals),
 ];
 

@@ -8,7 +8,7 @@ use crate::flow::Flow;
 use crate::limits::Limits;
 use crate::rtt;
 use crate::schema::{Apply, Kind, Rule, Var};
-use crate::wire::{Packet, Snapshot};
+use crate::wire::{Header, Packet, Snapshot};
 
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +211,11 @@ pub trait Output {
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), Self::Error>;
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
+
+    /// A record was applied: the connection's state after it, which is no row. In the total order.
+    fn applied(&mut self, conn_id: u64, header: &Header, slot: &Slot) {
+        let _ = (conn_id, header, slot);
+    }
 
     /// A flow is over, or an interval of it. In order of the end; that of an interval comes
     /// when the next packet does.

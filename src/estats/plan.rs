@@ -299,6 +299,10 @@ impl Plan {
                 }
             }
         }
+        // Something may have been before, or have been missed: that none was seen proves nothing.
+        if (context.lossy || context.begun_before) && row.get(Var::SoftErrorReason) == Some(0) {
+            row.forget(Var::SoftErrorReason);
+        }
         for hook in context.silent.hooks() {
             for (_, vars) in self.by_hook.iter().filter(|(of, _)| *of == hook) {
                 row.valid = row.valid.without(vars);
@@ -403,8 +407,9 @@ fn covers(recorded: &Bits, var: Var) -> bool {
     }
 }
 
-/// The value before the first operation, if there is one: counters of events count from 0, extremes
-/// of the stream begin with their neutral element; gauges and counters that the kernel keeps are not known.
+/// The value before the first operation, if there is one: counters of events count from 0, and what
+/// the last event was is none; extremes of the stream begin with their neutral element; gauges and
+/// counters that the kernel keeps are not known.
 fn initial(var: Var) -> Option<u64> {
     let def = var.def();
     match def.apply {
@@ -413,6 +418,8 @@ fn initial(var: Var) -> Option<u64> {
             Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
             Kind::Max => Some(0),
             Kind::Min => def.unset,
+            // None: its events set it.
+            Kind::Gauge if var == Var::SoftErrorReason => Some(0),
             Kind::Gauge | Kind::Identity | Kind::Derived => None,
         },
     }

@@ -12,7 +12,7 @@ use super::ExportError;
 use crate::estats::{Ended, Output, Polled, Row, Sample};
 use crate::log::Recording;
 use crate::replay::{self, Options, ledger::Ledger};
-use crate::schema::reference::{How, Relation};
+use crate::schema::reference::{How, Relation, Signal};
 use crate::schema::{Reference, Type, Var};
 
 /// Names that its userland spells otherwise than RFC 4898's authors.
@@ -98,11 +98,20 @@ fn unit(reference: Reference) -> Unit {
         How::SumOfFloors { sum, .. } if relation.bits == 32 => Unit::MillisecondsOf(sum),
         How::SumOfFloors { .. } => Unit::Milliseconds,
         How::Same if relation.bits < 64 => Unit::Low(relation.bits),
+        How::SumOfTerms { unit: 1_000, .. } | How::SumOverSignals(Signal::RoundTrip) => {
+            Unit::Milliseconds
+        }
         How::Same
         | How::Is(_)
         | How::Between { .. }
-        | How::MicrosecondsAsJiffies
-        | How::Unrelated => Unit::Same,
+        | How::Within { .. }
+        | How::SameOr(_)
+        | How::SumOfTerms { .. }
+        | How::SumOverSignals(Signal::Window)
+        | How::NotBeforeReceived(_)
+        | How::BeforeReading(_)
+        | How::All(_)
+        | How::MicrosecondsAsJiffies => Unit::Same,
     };
     match reference {
         Reference::Is(relation)

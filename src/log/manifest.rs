@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, LogError, Namespace};
 use crate::private;
+use crate::schema::counting::Recount;
+use crate::schema::{Hook, Quality, Var};
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
@@ -33,6 +35,9 @@ pub struct Manifest {
     pub hooks: Vec<HookStatus>,
     /// Every variable with what the attached hooks make of it.
     pub variables: Vec<VariableStatus>,
+    /// Version of what the recorder's programs count ([`crate::schema::counting`]); absent: the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counting: Option<u32>,
     /// What the recorder could not see, and said when it began.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<NotSeen>,
@@ -382,6 +387,34 @@ impl Manifest {
         options.packets || !options.interfaces.is_empty() || self.import.is_some()
     }
 
+    /// How the recorder's programs counted the variable, if not as it means. Packets are counted in
+    /// replay.
+    pub fn recount(&self, var: Var) -> Option<&'static Recount> {
+        if self.import.is_some() {
+            return None;
+        }
+        let attached = |hook: Hook| {
+            self.hooks.iter().any(|status| status.attached && status.hook == hook.name())
+        };
+        Recount::of(var, self.counting.unwrap_or(1), attached)
+    }
+
+    /// Marks what the recorder took for exact, and its programs counted otherwise than it means.
+    pub(crate) fn doubt_earlier_counting(&mut self) {
+        let doubts: Vec<_> = Var::ALL.iter().filter_map(|&var| self.recount(var)).collect();
+        for recount in doubts {
+            let status = self.variables.iter_mut().find(|v| v.name == recount.var.name());
+            let taken = |s: &VariableStatus| {
+                let quality = Quality::by_name(&s.quality);
+                matches!(quality, Some(Quality::Exact | Quality::Sampled))
+            };
+            if let Some(status) = status.filter(|s| taken(s)) {
+                Quality::Approximate.name().clone_into(&mut status.quality);
+                status.reason = Some(recount.wrong.to_owned());
+            }
+        }
+    }
+
     /// Reads the manifest of the recording in `dir`.
     ///
     /// # Errors
@@ -418,7 +451,8 @@ impl Manifest {
                 supported: FORMAT_VERSION,
             });
         }
-        let manifest: Self = serde_json::from_slice(&text).map_err(fault)?;
+        let mut manifest: Self = serde_json::from_slice(&text).map_err(fault)?;
+        manifest.doubt_earlier_counting();
         // Files are named by it.
         if !manifest.recording.is_empty() && uuid::Uuid::try_parse(&manifest.recording).is_err() {
             let no_uuid = format!("recording is no UUID: {:?}", manifest.recording);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::schema::reference::{Case, How, Linear, Relation, When};
+use crate::schema::reference::{Case, How, Linear, Relation, Signal, When};
 use crate::schema::{Reference, Type, Var};
 
 /// The relation of a variable, for its documentation: "there" is the Web10G kernel.
@@ -40,6 +40,8 @@ fn case_text(var: Var, case: &Case) -> String {
 fn when_text(when: &When) -> String {
     match *when {
         When::Agrees(var) => format!("{} agrees", var.name()),
+        When::More(var, more) => format!("{0} there = {0} + {more}", var.name()),
+        When::ResetByUs => "we reset the connection".to_owned(),
         When::Value(var, value) => {
             let named = match var.def().ty {
                 Type::Enum(codes) => {
@@ -64,6 +66,10 @@ fn when_text(when: &When) -> String {
 
 /// What a relation says of the variable of that name there.
 pub fn relation_text(name: &str, relation: &Relation) -> String {
+    if let How::All(relations) = relation.how {
+        let texts: Vec<_> = relations.iter().map(|r| relation_text(name, r)).collect();
+        return texts.join(" and ");
+    }
     let of = if relation.of.is_empty() { name.to_owned() } else { terms(0, relation.of.to_vec()) };
     let mut out = if relation.of.is_empty() { String::new() } else { format!("{of} there ") };
     let shifted = |l: &Linear| {
@@ -88,7 +94,40 @@ pub fn relation_text(name: &str, relation: &Relation) -> String {
         }
         How::Between { least: Some(least), most: None } => format!(">= {}", shifted(&least)),
         How::Between { least: None, most: Some(most) } => format!("<= {}", shifted(&most)),
-        How::Between { least: None, most: None } | How::Unrelated => "says nothing".to_owned(),
+        How::Between { least: None, most: None } => "any".to_owned(),
+        How::Within { least, most } => {
+            let end = |l: Option<Linear>| {
+                l.map_or_else(|| "any".to_owned(), |l| terms(l.constant, l.of.to_vec()))
+            };
+            format!("from {} to {}", end(least), end(most))
+        }
+        How::SameOr(other) => format!("= {of} or {other}"),
+        How::SumOfTerms { count, unit, least, most } => {
+            let term = |l: Linear| {
+                let sum = terms(l.constant, l.of.to_vec());
+                if unit == 1 || sum == "0" { sum } else { format!("({sum}) / {unit}") }
+            };
+            format!(
+                "a sum of {} terms there, each from {} to {}",
+                count.name(),
+                term(least),
+                term(most)
+            )
+        }
+        How::SumOverSignals(signal) => {
+            let what = match signal {
+                Signal::Window => "CurCwnd",
+                Signal::RoundTrip => "SampleRTT / 1000, rounded down,",
+            };
+            format!(
+                "the sum of {what} at each timeout and at as many recoveries as FastRetran there says, those that an ACK began"
+            )
+        }
+        How::NotBeforeReceived(slack) => {
+            format!(">= the time of the last segment received - {slack}")
+        }
+        How::BeforeReading(slack) => format!("<= the time of the reading + {slack}"),
+        How::All(_) => String::new(),
         How::MicrosecondsAsJiffies => {
             format!("= {of} * 1000000 / HZ (100, 250 or 1000), in 32 bits")
         }
@@ -157,7 +196,9 @@ mod tests {
         let signals = reference_text(Var::CongSignals);
         assert!(
             signals.starts_with(
-                "from Timeouts + SubsequentTimeouts to CongSignals + ECNsignals + SendStall"
+                "where ECNsignals is 0 and SendStall is 0: CongSignals - FastRetran there = Timeouts + \
+                 SubsequentTimeouts and CongSignals - FastRetran there <= CongSignals - FastRetran \
+                 (fault there: "
             ),
             "{signals}"
         );

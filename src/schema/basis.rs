@@ -89,6 +89,45 @@ impl Var {
         }
     }
 
+    /// Whether it never falls during a connection; in sequence space, modulo 2^32.
+    pub const fn grows(self) -> bool {
+        let def = self.def();
+        match def.apply {
+            Apply::Stream(_) => match self {
+                Self::SndUna | Self::SndNxt | Self::RcvNxt => true,
+                _ => matches!(def.kind, Kind::Counter | Kind::Max),
+            },
+            Apply::Derived(rule) => match rule {
+                Rule::Low32(of) => of.grows(),
+                Rule::MaxSinceEstablished(_)
+                | Rule::MaxOf(_)
+                | Rule::SumOf(_)
+                | Rule::CountOf(_)
+                | Rule::MaxAt(..)
+                | Rule::ZeroTransitions(_)
+                | Rule::SerialMax(_)
+                | Rule::TransitionsTo(..)
+                | Rule::TimeIn(..)
+                | Rule::SumAt(..)
+                | Rule::FirstAfterSum(..)
+                | Rule::FirstAfterCount(..)
+                | Rule::WithinLimit(_)
+                | Rule::AboveLimit(_)
+                | Rule::LastSegment
+                | Rule::TimeOfLast(_) => true,
+                Rule::Constant(_)
+                | Rule::Lifecycle
+                | Rule::MinSinceEstablished(_)
+                | Rule::MinOf(_)
+                | Rule::MinAt(..)
+                | Rule::TimeToEstablished
+                | Rule::WallClock(_)
+                | Rule::ElapsedSeconds(..)
+                | Rule::ElapsedMicroseconds(..) => false,
+            },
+        }
+    }
+
     /// What is left of it when records are missing.
     pub fn gap(self) -> Gap {
         let def = self.def();

@@ -45,7 +45,7 @@ hooks! {
     7 Handshake "handshake" false
     /// iter/tcp at the start: a connection that was open before the recording.
     8 Baseline "baseline" false
-    /// iter/tcp at the end: a connection still open when the recording ends.
+    /// iter/tcp: a connection that rests, and one that is still open when the recording ends.
     9 Sweep "sweep" false
     /// tp_btf/tcp_destroy_sock: the socket is gone.
     10 Destroy "destroy" false
@@ -95,6 +95,8 @@ hooks! {
     32 InterfaceIn "interface_in" false
     /// tc/egress of an interface: a packet sent, whosever it is.
     33 InterfaceOut "interface_out" false
+    /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
+    34 BadChecksum "bad_checksum" false
 }
 
 impl Hook {
@@ -133,6 +135,7 @@ impl Hook {
             | Self::EnterLoss
             | Self::EnterRecovery
             | Self::ConnRequest
+            | Self::BadChecksum
             | Self::Poll => false,
         }
     }

@@ -42,8 +42,13 @@ pub struct Case {
 pub enum When {
     /// Our variable has this value.
     Value(Var, i64),
-    /// The reference has our value of the variable.
+    /// The reference has our value of the variable. Only where nothing but the same history gives the
+    /// same value: two counts of different things agree by chance.
     Agrees(Var),
+    /// The reference has this much more than our value of the variable.
+    More(Var, i64),
+    /// By our own record we reset the connection, or it was taken down here.
+    ResetByUs,
 }
 
 /// A relation between the value of the reference, R, and ours, O.
@@ -84,8 +89,48 @@ pub enum How {
     },
     /// R is `jiffies_to_usecs(x) >> 3`, where x is already in microseconds, times 8: O is `x >> 3`.
     MicrosecondsAsJiffies,
-    /// Nothing follows: garbage, or another quantity.
-    Unrelated,
+    /// R itself, not its difference to O, lies between these, ends included.
+    Within {
+        /// The smallest value, if there is one.
+        least: Option<Linear>,
+        /// The largest.
+        most: Option<Linear>,
+    },
+    /// R is O, or this.
+    SameOr(i64),
+    /// R is a sum of as many terms as the reference counts in `count`, each between these, ends
+    /// included; all terms are in our unit, of which R's has `unit`.
+    SumOfTerms {
+        /// How many terms: the reference's value of this variable.
+        count: Var,
+        /// So many of our units are one of the reference's, and each term is rounded down to it.
+        unit: i64,
+        /// The smallest term.
+        least: Linear,
+        /// The largest.
+        most: Linear,
+    },
+    /// R is the sum of a quantity over the congestion signals that the reference counts where there are
+    /// no marks and no stalls: all timeouts, and as many recoveries as its FastRetran says, which are
+    /// those that an ACK began.
+    SumOverSignals(Signal),
+    /// R, a time in microseconds, is not before the last segment of the peer that the log has, but for
+    /// this many microseconds.
+    NotBeforeReceived(i64),
+    /// R, a time in microseconds, is not after the reading of the reference, but for this many
+    /// microseconds.
+    BeforeReading(i64),
+    /// All of these hold.
+    All(&'static [Relation]),
+}
+
+/// What is added up at each congestion signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The congestion window, in octets.
+    Window,
+    /// The last round-trip sample, in whole milliseconds there.
+    RoundTrip,
 }
 
 /// A constant and multiples of our values.
@@ -123,8 +168,6 @@ impl Relation {
     pub const SAME: Self = Self::new(How::Same);
     /// R is O in whole milliseconds.
     pub const FLOORED_TO_MS: Self = Self::new(How::FlooredToMs);
-    /// Nothing follows.
-    pub const UNRELATED: Self = Self::new(How::Unrelated);
     /// R is O, taken for jiffies.
     pub const MICROSECONDS_AS_JIFFIES: Self = Self::new(How::MicrosecondsAsJiffies);
     /// R is not larger than O.
@@ -155,6 +198,41 @@ impl Relation {
     /// R - O is this or less.
     pub const fn at_most(most: Linear) -> Self {
         Self::new(How::Between { least: None, most: Some(most) })
+    }
+
+    /// R itself lies between these.
+    pub const fn within(least: Linear, most: Linear) -> Self {
+        Self::new(How::Within { least: Some(least), most: Some(most) })
+    }
+
+    /// R is O, or this.
+    pub const fn same_or(other: i64) -> Self {
+        Self::new(How::SameOr(other))
+    }
+
+    /// R is a sum of so many terms, each between these.
+    pub const fn sum_of_terms(count: Var, unit: i64, least: Linear, most: Linear) -> Self {
+        Self::new(How::SumOfTerms { count, unit, least, most })
+    }
+
+    /// R is a sum over the congestion signals that the reference counts.
+    pub const fn sum_over_signals(signal: Signal) -> Self {
+        Self::new(How::SumOverSignals(signal))
+    }
+
+    /// R is not before the last segment of the peer that the log has.
+    pub const fn not_before_received(slack_us: i64) -> Self {
+        Self::new(How::NotBeforeReceived(slack_us))
+    }
+
+    /// R is not after the reading of the reference.
+    pub const fn before_reading(slack_us: i64) -> Self {
+        Self::new(How::BeforeReading(slack_us))
+    }
+
+    /// All of these hold.
+    pub const fn all(relations: &'static [Self]) -> Self {
+        Self::new(How::All(relations))
     }
 
     /// R is a sum of whole milliseconds.
@@ -237,11 +315,46 @@ pub mod fault {
         "in an aborted connection less than nothing is in flight, and wraps";
     /// The infinite value is multiplied by the MSS.
     pub const INFINITE_TIMES_MSS: &str = "an unlimited window is multiplied by the MSS, and wraps";
+    /// `tcp_disconnect()` clears the socket that the row is then read from.
+    pub const CLEARED: &str =
+        "cleared: the socket is read after AF_UNSPEC or SO_LINGER 0 cleared it";
 }
 
-/// A maximum that the reference follows at fewer moments.
-pub const LOOKS_AFTER_RECEIVING: Reference =
-    Reference::bounded(Relation::NOT_MORE, "the reference looks after received segments only");
+/// Why an extreme that the reference follows at fewer moments lies inside ours.
+pub const AFTER_RECEIVING: &str = "the reference looks after received segments only";
+
+/// Nothing moved the congestion window between received segments, nor back and forth while one was
+/// processed: no timeout, no refused transmission, no validation, no recovery that a timer began (which
+/// FastRetran lacks there), and nothing taken back. What the reference sees after each segment is then what we see
+/// before the next.
+pub const WINDOW_MOVES_BY_ACKS: &[When] = &[
+    When::Value(Var::Timeouts, 0),
+    When::Value(Var::SubsequentTimeouts, 0),
+    When::Value(Var::SendStall, 0),
+    When::Value(Var::OtherReductions, 0),
+    When::Value(Var::CongOverCount, 0),
+    When::Value(Var::SpuriousFrDetected, 0),
+    When::Value(Var::SpuriousRtoDetected, 0),
+    When::Agrees(Var::FastRetran),
+];
+
+/// Every signal that we count is one that the reference counts: without marks and stalls it misses
+/// only recoveries by timer, which FastRetran shows, and loss probes, which CongSignals then shows.
+pub const SAME_SIGNALS: &[When] = &[
+    When::Value(Var::ECNsignals, 0),
+    When::Value(Var::SendStall, 0),
+    When::Agrees(Var::FastRetran),
+    When::Agrees(Var::CongSignals),
+];
+/// Without marks and stalls the reference counts timeouts and recoveries that an ACK began.
+pub const NO_MARKS_NO_STALLS: &[When] =
+    &[When::Value(Var::ECNsignals, 0), When::Value(Var::SendStall, 0)];
+/// What the reference counts beside timeouts (`tcp_estats_update_congestion`, KIS 0.13): recoveries in
+/// tcp_fastretrans_alert, ECE ACKs in tcp_try_to_open, stalls in __tcp_transmit_skb.
+pub const SIGNALS_BUT_TIMEOUTS: &[(i64, Var)] =
+    &[(1, Var::CongSignals), (-1, Var::FastRetran), (-1, Var::ECNsignals), (-1, Var::SendStall)];
+/// Signals that are no recoveries.
+pub const SIGNALS_BUT_RECOVERIES: &[(i64, Var)] = &[(1, Var::CongSignals), (-1, Var::FastRetran)];
 
 /// Largest payload that one skb can carry (GRO, GSO).
 pub const MAX_SKB: i64 = 65_535;
@@ -251,12 +364,76 @@ pub const MAX_SKB: i64 = 65_535;
 const SKEW_US: i64 = 100;
 /// That for both ends of an interval.
 pub const INTERVAL_SKEW_US: i64 = 2 * SKEW_US;
-/// Two ends of an interval in jiffies at HZ 100, the slowest there is, in microseconds.
-pub const TWO_JIFFIES_US: Linear = Linear::constant(20_000);
+/// A processor that stops between two readings of one moment: once in a connection, up to so long.
+/// 4.2 ms was the longest in testdata/web10g, whose processors are emulated.
+pub const STALL_US: i64 = 10_000;
+/// Two ends of an interval in jiffies at HZ 100, the slowest there is, and ticks that come late: up to
+/// 28 ms in testdata/web10g, whose processors are emulated.
+pub const JIFFIES_US: i64 = 50_000;
 /// NTP slews the wall clock by up to 500 ppm, and the recorder samples it every second.
 pub const CLOCK_US: i64 = 500;
 
-/// The time from the first to the last segment, in microseconds.
-pub const ELAPSED: &[(i64, Var)] = &[(1_000_000, Var::ElapsedSecs), (1, Var::ElapsedMicroSecs)];
+/// The time of the last segment, in microseconds since the epoch: wherever the row begins.
+pub const LAST: &[(i64, Var)] =
+    &[(1, Var::StartTimeStamp), (1_000_000, Var::ElapsedSecs), (1, Var::ElapsedMicroSecs)];
+/// The time of ESTABLISHED, in microseconds since the epoch: wherever the row begins.
+pub const ESTABLISHED: &[(i64, Var)] = &[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup)];
+/// The relation of the last segment's time: the reference sees each segment received, and those sent
+/// that are no pure ACKs.
+pub const ELAPSED: Reference = Reference::bounded(
+    Relation::all(
+        const {
+            &[
+                Relation::at_most(Linear::constant(JIFFIES_US)).together(LAST),
+                Relation::not_before_received(JIFFIES_US).together(LAST),
+            ]
+        },
+    ),
+    "jiffies (HZ 100 or more), and pure ACKs sent do not count there",
+);
+/// What `tcp_disconnect()` leaves in a socket of Linux 5.4, where the reference reads the socket itself.
+pub const CLEARED: &[(Var, Relation)] = &[
+    (Var::SmoothedRTT, Relation::always(0)),
+    // TCP_TIMEOUT_INIT, one second.
+    (Var::CurRTO, Relation::always(1_000)),
+    // TCP_INIT_CWND; the segment size stays.
+    (Var::CurCwnd, Relation::is(Linear::of(&[(10, Var::CurMSS)]))),
+    (Var::CurSsthresh, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32)),
+    (Var::PipeSize, Relation::always(0)),
+    // The received options: what they allow is then said by the settings, not offered or not wanted.
+    (Var::TimeStamps, Relation::within(Linear::constant(2), Linear::constant(3))),
+    (Var::WillSendSACK, Relation::within(Linear::constant(2), Linear::constant(3))),
+    (Var::WillUseSACK, Relation::within(Linear::constant(2), Linear::constant(3))),
+    (Var::WinScaleSent, Relation::always(-1)),
+    (Var::WinScaleRcvd, Relation::always(-1)),
+    (Var::MSSRcvd, Relation::always(0)),
+    (Var::LimMSS, Relation::always(0).low(16)),
+    (Var::LimRwin, Relation::always(0)),
+    (Var::InRecovery, Relation::always(2)),
+    (
+        Var::CurTimeoutCount,
+        Relation::within(Linear::constant(0), Linear::of(&[(1, Var::CurTimeoutCount)])),
+    ),
+    (Var::ThruOctetsAcked, Relation::always(0)),
+    (Var::HCThruOctetsAcked, Relation::always(0)),
+    (Var::ThruOctetsReceived, Relation::always(0)),
+    (Var::HCThruOctetsReceived, Relation::always(0)),
+    (Var::DSACKDups, Relation::within(Linear::constant(0), Linear::of(&[(1, Var::DSACKDups)]))),
+    (Var::CurReasmQueue, Relation::always(0)),
+    (Var::CurAppRQueue, Relation::always(0)),
+    // The next connection's first number is the largest window and 2 behind the last octet written.
+    // tcp_sock.max_window has the window of the SYN too, which is not scaled.
+    (
+        Var::CurAppWQueue,
+        Relation::between(
+            Linear::new(2, &[(1, Var::MaxRwinRcvd)]),
+            Linear::new(2 + 65_535, &[(1, Var::MaxRwinRcvd)]),
+        )
+        .low(32),
+    ),
+];
+/// Of these, what no socket with a connection has: by them a cleared one is recognised.
+pub const CLEARED_FOR_CERTAIN: &[Var] = &[Var::SmoothedRTT, Var::LimMSS, Var::LimRwin];
+
 /// Timeouts of both sorts.
 pub const TIMEOUTS: &[(i64, Var)] = &[(1, Var::Timeouts), (1, Var::SubsequentTimeouts)];

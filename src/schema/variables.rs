@@ -1,8 +1,10 @@
 //! The list: one stanza per variable, in the order of the specification. See the parent module.
 
 use super::reference::{
-    ACTIVE, CLOCK_US, CLOSED, ELAPSED, INTERVAL_SKEW_US, IPV6, LOOKS_AFTER_RECEIVING, Linear,
-    MAX_SKB, Relation, TIMEOUTS, TWO_JIFFIES_US, When, fault, otherwise, when,
+    ACTIVE, AFTER_RECEIVING, CLOCK_US, CLOSED, ELAPSED, ESTABLISHED, INTERVAL_SKEW_US, IPV6,
+    Linear, MAX_SKB, NO_MARKS_NO_STALLS, Relation, SAME_SIGNALS, SIGNALS_BUT_RECOVERIES,
+    SIGNALS_BUT_TIMEOUTS, STALL_US, Signal, TIMEOUTS, WINDOW_MOVES_BY_ACKS, When, fault, otherwise,
+    when,
 };
 use super::*;
 
@@ -22,7 +24,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::WriteXmit],
-                how: "why tcp_write_xmit stopped, decided at its end in its own order of tests; a wait for the device's queue whose flag another CPU has cleared by then counts as TSO deferral",
+                how: "why tcp_write_xmit stopped, decided at its end by its own tests in their order: what they go by is then as it was; a transmission that the host refused, and a wait for the device's queue (TCP small queues), is the sender's limit",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -250,7 +252,10 @@ estats_vars! {
             how: "tcp_sock.segs_out, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_segs_out"),
-        reference: Reference::bounded(Relation::between(Linear::constant(0), Linear::constant(1)), "a RST sent after the change to CLOSE counts there only"),
+        reference: Reference::Cases(&[
+            when(&[When::ResetByUs], Reference::bounded(Relation::between(Linear::constant(0), Linear::constant(1)), "a RST sent after the change to CLOSE counts there only")),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Segments handed to IP that carried at least one payload byte, GSO pieces counted singly,
@@ -283,17 +288,25 @@ estats_vars! {
         packets: exact("payload of the segments sent"),
         apply: Apply::Derived(Rule::Low32(Var::HCDataOctetsOut)),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "low 32 bits of HCDataOctetsOut",
-        }],
-        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_sent"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                how: "low 32 bits of HCDataOctetsOut",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "low 32 bits of HCDataOctetsOut",
+            },
+        ],
+        tcp_info: TcpInfo::Related("low 32 bits of tcpi_bytes_sent, less what the host refused"),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)])).low(32)),
     }
 
-    /// Payload bytes handed to IP by this socket, retransmissions included, TCP headers, SYN
-    /// and FIN sequence numbers excluded.
+    /// Payload bytes transmitted by this socket, retransmissions included, TCP headers, SYN
+    /// and FIN sequence numbers excluded. Segments that the host itself refused (a full queue of the
+    /// device, netfilter, no route) were not transmitted.
     15 HCDataOctetsOut {
         table: Table::Perf,
         rfc: "tcpEStatsPerfHCDataOctetsOut",
@@ -302,13 +315,20 @@ estats_vars! {
         kind: Kind::Counter,
         packets: exact("payload of the segments sent"),
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Slow("tp->bytes_sent"),
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.bytes_sent, exact at every read, the last one at ->CLOSE",
-        }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_sent"),
+        read: Read::Slow("estats_octets_out(c, tp)"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                how: "what SND.NXT has passed, which moves when the host has taken a segment, and OctetsRetrans; not more than tcp_sock.bytes_sent, which counts refused segments too",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.bytes_sent, in which segments are that the host refused",
+            },
+        ],
+        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_sent"),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)]))),
     }
 
@@ -335,7 +355,7 @@ estats_vars! {
         ]),
     }
 
-    /// Payload bytes retransmitted.
+    /// Payload bytes retransmitted; not those of retransmissions that the host itself refused.
     17 OctetsRetrans {
         table: Table::Perf,
         rfc: "tcpEStatsPerfOctetsRetrans",
@@ -344,14 +364,21 @@ estats_vars! {
         kind: Kind::Counter,
         packets: exact("payload sent that was sent before"),
         apply: Apply::Stream(&[Op::Set]),
-        read: Read::Slow("tp->bytes_retrans"),
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::SetState],
-            how: "tcp_sock.bytes_retrans, exact at every read, the last one at ->CLOSE",
-        }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_retrans"),
-        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::of(&[(-MAX_SKB, Var::SendStall)]), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
+        read: Read::Slow("estats_octets_again(c, tp)"),
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::Retransmit],
+                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event says from Linux 6.17 on; before, those that have no event, if the queue has refused something (SendStall)",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::SetState],
+                how: "tcp_sock.bytes_retrans, in which retransmissions are that the host refused",
+            },
+        ],
+        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_retrans"),
+        reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
     }
 
     /// Segments received for this full socket, GRO aggregates counted as their number of wire
@@ -491,10 +518,7 @@ estats_vars! {
             how: "time of the last segment received or sent",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::Cases(&[
-            when(&[ACTIVE], Reference::NotComparable("the reference begins at socket(2), we begin at connect(2)")),
-            otherwise(Reference::bounded(Relation::at_most(TWO_JIFFIES_US).together(ELAPSED), "jiffies (HZ 100 or more), and pure ACKs sent do not count there")),
-        ]),
+        reference: ELAPSED,
     }
 
     /// Microsecond remainder of the same interval (0..999999).
@@ -514,10 +538,7 @@ estats_vars! {
             how: "time of the last segment received or sent",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::Cases(&[
-            when(&[ACTIVE], Reference::NotComparable("the reference begins at socket(2), we begin at connect(2)")),
-            otherwise(Reference::bounded(Relation::at_most(TWO_JIFFIES_US).together(ELAPSED), "jiffies (HZ 100 or more), and pure ACKs sent do not count there")),
-        ]),
+        reference: ELAPSED,
     }
 
     /// Wall-clock start of the row (StartTv); the RFC form is DateAndTime.
@@ -538,7 +559,7 @@ estats_vars! {
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(&[ACTIVE], Reference::bounded(Relation::at_most(Linear::constant(CLOCK_US)), "the reference begins at socket(2), we begin at connect(2); the wall clock is slewed between our samples")),
-            otherwise(Reference::bounded(Relation::between(Linear::constant(-CLOCK_US), Linear::constant(CLOCK_US)), "the wall clock is slewed between our samples")),
+            otherwise(Reference::bounded(Relation::between(Linear::constant(-CLOCK_US), Linear::new(CLOCK_US, &[(1, Var::SndLimTimeStartup)])), "the wall clock is slewed between our samples; the reference begins later in the making of the socket, and both before ESTABLISHED")),
         ]),
     }
 
@@ -621,9 +642,9 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::Related(">= any sampled PipeSize"),
         reference: Reference::Cases(&[
-            when(&[When::Agrees(Var::PipeSize)], LOOKS_AFTER_RECEIVING),
-            when(&[When::Value(Var::PipeSize, 0)], Reference::fault(fault::NEGATIVE_FLIGHT, Relation::UNRELATED)),
-            otherwise(LOOKS_AFTER_RECEIVING),
+            when(&[When::Agrees(Var::PipeSize)], Reference::bounded(Relation::NOT_MORE, AFTER_RECEIVING)),
+            when(&[When::Value(Var::PipeSize, 0)], Reference::fault(fault::NEGATIVE_FLIGHT, Relation::NOT_MORE.low(32))),
+            otherwise(Reference::bounded(Relation::NOT_MORE, AFTER_RECEIVING)),
         ]),
     }
 
@@ -694,7 +715,17 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("netns MIBs: TCPSackRecovery+TCPRenoRecovery (Recovery part, equal on 6.18), TCPTimeouts, tcpi_total_rto (6.7+)"),
-        reference: Reference::fault(fault::EVERY_ECE, Relation::between(Linear::of(&[(-1, Var::CongSignals), (1, Var::Timeouts), (1, Var::SubsequentTimeouts)]), Linear::of(&[(1, Var::ECNsignals), (1, Var::SendStall)]))),
+        reference: Reference::Cases(&[
+            // Loss probes that found a loss are ours alone.
+            when(NO_MARKS_NO_STALLS, Reference::fault(fault::EVERY_ECE, Relation::all(const { &[
+                Relation::is(Linear::of(&[(1, Var::Timeouts), (1, Var::SubsequentTimeouts)])).together(SIGNALS_BUT_RECOVERIES),
+                Relation::NOT_MORE.together(SIGNALS_BUT_RECOVERIES),
+            ] }))),
+            otherwise(Reference::fault(fault::EVERY_ECE, Relation::all(const { &[
+                Relation::is(Linear::of(&[(1, Var::Timeouts), (1, Var::SubsequentTimeouts)])).together(SIGNALS_BUT_TIMEOUTS),
+                Relation::between(Linear::of(&[(-1, Var::CongSignals), (1, Var::Timeouts), (1, Var::SubsequentTimeouts)]), Linear::of(&[(1, Var::ECNsignals), (1, Var::SendStall)])),
+            ] }))),
+        ]),
     }
 
     /// Current congestion window: snd_cwnd segments times CurMSS.
@@ -785,7 +816,10 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Equal("tcpi_rcv_wnd"),
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(&[When::ResetByUs, When::More(Var::SegsOut, 1)], Reference::bounded(Relation::within(Linear::constant(0), Linear::new(1 << 14, &[(1, Var::LimRwin)])), "the RST sent after the change to CLOSE has a window of its own, up to the limit, rounded up to the scale")),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Largest receive window advertised since ESTABLISHED.
@@ -805,7 +839,10 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Related(">= tcpi_rcv_wnd"),
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(&[When::ResetByUs, When::More(Var::SegsOut, 1)], Reference::bounded(Relation::between(Linear::constant(0), Linear::new(1 << 14, &[(1, Var::LimRwin)])), "the RST sent after the change to CLOSE has a window of its own, up to the limit, rounded up to the scale")),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Times the advertised receive window went from non-zero to zero.
@@ -824,7 +861,10 @@ estats_vars! {
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
         tcp_info: TcpInfo::Related("netns MIB TCPToZeroWindowAdv: equal (checked on 6.18)"),
-        reference: Reference::fault("every segment with a zero window counts, not the transition to it", Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsOut)]))),
+        reference: Reference::Cases(&[
+            when(&[When::Value(Var::ZeroRwinSent, 0)], Reference::SAME),
+            otherwise(Reference::fault("every segment with a zero window counts, not the transition to it", Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsOut)])))),
+        ]),
     }
 
     /// Send window last advertised by the peer, in octets after scaling.
@@ -1052,9 +1092,12 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::Related("no direct field; tcpi_sndbuf_limited <= SndLimTimeSnd roughly"),
         reference: Reference::Cases(&[
-            when(&[CLOSED, When::Value(Var::Limstate, 0)], Reference::bounded(Relation::at_least(Linear::of(&[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there; the last interval ends with the socket there, at CLOSE here")),
-            when(&[When::Value(Var::Limstate, 0)], Reference::bounded(Relation::at_most(Linear::of(&[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there; the interval now running is not booked there yet")),
-            otherwise(Reference::bounded(Relation::between(Linear::of(&[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)]), Linear::of(&[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).low(32), "ends of intervals are read up to 100 us apart; time spent pacing counts as sender-limited there")),
+            when(&[CLOSED, When::Value(Var::Limstate, 0)], Reference::bounded(Relation::all(const { &[
+                Relation::at_least(Linear::new(-STALL_US, &[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)])).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeSnd)]).low(32),
+                Relation::before_reading(CLOCK_US).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeSnd)]).low(32),
+            ] }), "ends of intervals are read up to 100 us apart, and once a stall of the processor; time spent pacing counts as sender-limited there; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 0)], Reference::bounded(Relation::at_most(Linear::new(STALL_US, &[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeSnd)]).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor; time spent pacing counts as sender-limited there; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::new(-STALL_US, &[(1, Var::SndLimTimePace), (-INTERVAL_SKEW_US, Var::SndLimTransSnd), (-INTERVAL_SKEW_US, Var::SndLimTransPace)]), Linear::new(STALL_US, &[(1, Var::SndLimTimePace), (INTERVAL_SKEW_US, Var::SndLimTransSnd), (INTERVAL_SKEW_US, Var::SndLimTransPace)])).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeSnd)]).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor; time spent pacing counts as sender-limited there")),
         ]),
     }
 
@@ -1081,9 +1124,12 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::Related("SndLimTimeCwnd + SndLimTimeRwin + SndLimTimeSnd + Startup (+TSODefer+Pace) == time from StartTs to the last booking"),
         reference: Reference::Cases(&[
-            when(&[CLOSED, When::Value(Var::Limstate, 1)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
-            when(&[When::Value(Var::Limstate, 1)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
-            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart")),
+            when(&[CLOSED, When::Value(Var::Limstate, 1)], Reference::bounded(Relation::all(const { &[
+                Relation::at_least(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32),
+                Relation::before_reading(CLOCK_US).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeCwnd)]).low(32),
+            ] }), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 1)], Reference::bounded(Relation::at_most(Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransCwnd)]), Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransCwnd)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor")),
         ]),
     }
 
@@ -1110,9 +1156,12 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::Related("tcpi_rwnd_limited (us, jiffy steps): approximately equal, never larger than SndLimTimeRwin by more than jiffies; sndbuf-limited has priority in the kernel's chronometer"),
         reference: Reference::Cases(&[
-            when(&[CLOSED, When::Value(Var::Limstate, 2)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
-            when(&[When::Value(Var::Limstate, 2)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
-            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart")),
+            when(&[CLOSED, When::Value(Var::Limstate, 2)], Reference::bounded(Relation::all(const { &[
+                Relation::at_least(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32),
+                Relation::before_reading(CLOCK_US).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeRwin)]).low(32),
+            ] }), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 2)], Reference::bounded(Relation::at_most(Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransRwin)]), Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransRwin)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor")),
         ]),
     }
 
@@ -1132,10 +1181,7 @@ estats_vars! {
             how: "time of ESTABLISHED",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::Cases(&[
-            when(&[ACTIVE], Reference::bounded(Relation::at_least(Linear::constant(-INTERVAL_SKEW_US)).low(32), "the reference begins at socket(2), we begin at connect(2)")),
-            otherwise(Reference::bounded(Relation::between(Linear::constant(-INTERVAL_SKEW_US), Linear::constant(INTERVAL_SKEW_US)).low(32), "ends of the interval are read up to 100 us apart")),
-        ]),
+        reference: Reference::bounded(Relation::between(Linear::constant(-INTERVAL_SKEW_US - CLOCK_US), Linear::constant(STALL_US)).together(ESTABLISHED).low(32), "wherever the row begins, it is established at the same time, up to 100 us and a stall of the processor apart"),
     }
 
     /// Accumulated time in the TSO-deferral state.
@@ -1161,9 +1207,12 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
-            when(&[CLOSED, When::Value(Var::Limstate, 4)], Reference::bounded(Relation::at_least(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart; the last interval ends with the socket there, at CLOSE here")),
-            when(&[When::Value(Var::Limstate, 4)], Reference::bounded(Relation::at_most(Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart; the interval now running is not booked there yet")),
-            otherwise(Reference::bounded(Relation::between(Linear::of(&[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)]), Linear::of(&[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart")),
+            when(&[CLOSED, When::Value(Var::Limstate, 4)], Reference::bounded(Relation::all(const { &[
+                Relation::at_least(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32),
+                Relation::before_reading(CLOCK_US).together(&[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup), (1, Var::SndLimTimeTSODefer)]).low(32),
+            ] }), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the last interval ends with the socket there, at CLOSE here")),
+            when(&[When::Value(Var::Limstate, 4)], Reference::bounded(Relation::at_most(Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor; the interval now running is not booked there yet")),
+            otherwise(Reference::bounded(Relation::between(Linear::new(-STALL_US, &[(-INTERVAL_SKEW_US, Var::SndLimTransTSODefer)]), Linear::new(STALL_US, &[(INTERVAL_SKEW_US, Var::SndLimTransTSODefer)])).low(32), "ends of intervals are read up to 100 us apart, and once a stall of the processor")),
         ]),
     }
 
@@ -1317,7 +1366,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= DupAcksIn + SACKsRcvd"),
-        reference: Reference::fault("dubious ACKs count in every episode, also when it ends in Recovery", Relation::NOT_LESS),
+        reference: Reference::fault("dubious ACKs count in every episode, also when it ends in Recovery", Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsIn), (-1, Var::NonRecovDA)]))),
     }
 
     /// Latest round-trip sample fed to the RTO estimator.
@@ -1511,7 +1560,8 @@ estats_vars! {
         }],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
-            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::UNRELATED)),
+            // An octet of the source address, with what stands for the TOS above it.
+            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::within(Linear::constant(0), Linear::constant(255)).together(&[(1, Var::IpTtl), (-256, Var::IpTosIn)]))),
             otherwise(Reference::fault("the TTL has the TOS in its upper byte", Relation::is(Linear::of(&[(1, Var::IpTtl), (256, Var::IpTosIn)])))),
         ]),
     }
@@ -1533,7 +1583,11 @@ estats_vars! {
         }],
         tcp_info: TcpInfo::Related("inet_sock.rcv_tos holds the handshake's value only"),
         reference: Reference::Cases(&[
-            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::UNRELATED)),
+            // The lower half of the traffic class, and four bits of the flow label.
+            when(&[IPV6], Reference::fault(fault::IPV4_LAYOUT, Relation::all(const { &[
+                Relation::within(Linear::of(&[(16, Var::IpTosIn)]), Linear::new(15, &[(16, Var::IpTosIn)])).low(8),
+                Relation::within(Linear::constant(0), Linear::constant(255)),
+            ] }))),
             otherwise(Reference::SAME),
         ]),
     }
@@ -1555,7 +1609,8 @@ estats_vars! {
         }],
         tcp_info: TcpInfo::Related("IP_TOS / IPV6_TCLASS getsockopt: equal in the DSCP bits"),
         reference: Reference::Cases(&[
-            when(&[IPV6], Reference::fault("the IPv4 TOS of the socket is shown for IPv6", Relation::UNRELATED)),
+            // The marks of ECN are set in both.
+            when(&[IPV6], Reference::fault("the IPv4 TOS of the socket is shown for IPv6", Relation::between(Linear::constant(0), Linear::constant(0)).low(2))),
             otherwise(Reference::SAME),
         ]),
     }
@@ -1588,8 +1643,9 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
-            when(&[When::Agrees(Var::CongSignals)], Reference::SAME_LOW32),
-            otherwise(Reference::fault(fault::EVERY_ECE, Relation::UNRELATED)),
+            when(SAME_SIGNALS, Reference::SAME_LOW32),
+            when(NO_MARKS_NO_STALLS, Reference::fault(fault::EVERY_ECE, Relation::sum_over_signals(Signal::Window).low(32))),
+            otherwise(Reference::fault(fault::EVERY_ECE, Relation::sum_of_terms(Var::CongSignals, 1, Linear::constant(0), Linear::of(&[(1, Var::MaxSsCwnd), (1, Var::MaxCaCwnd)])).low(32))),
         ]),
     }
 
@@ -1621,8 +1677,10 @@ estats_vars! {
         ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
-            when(&[When::Agrees(Var::CongSignals)], Reference::Is(Relation::sum_of_floors(Var::PreCongSumRTT, Var::CongSignals).low(32))),
-            otherwise(Reference::fault(fault::EVERY_ECE, Relation::UNRELATED)),
+            when(SAME_SIGNALS, Reference::Is(Relation::sum_of_floors(Var::PreCongSumRTT, Var::CongSignals).low(32))),
+            when(NO_MARKS_NO_STALLS, Reference::fault(fault::EVERY_ECE, Relation::sum_over_signals(Signal::RoundTrip).low(32))),
+            // Nothing is added before the first sample.
+            otherwise(Reference::fault(fault::EVERY_ECE, Relation::sum_of_terms(Var::CongSignals, 1_000, Linear::constant(0), Linear::of(&[(1, Var::MaxRTT)])).low(32))),
         ]),
     }
 
@@ -1653,7 +1711,7 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::None,
-        reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
+        reference: Reference::fault(fault::AT_OPEN, Relation::sum_of_terms(Var::PostCongCountRTT, 1_000, Linear::constant(0), Linear::of(&[(1, Var::MaxRTT)])).low(32)),
     }
 
     /// Number of samples in PostCongSumRTT.
@@ -1683,7 +1741,8 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("<= CongSignals"),
-        reference: Reference::fault(fault::AT_OPEN, Relation::UNRELATED),
+        // A return to Open follows a signal, or a smaller path MTU, which has segments sent again.
+        reference: Reference::fault(fault::AT_OPEN, Relation::within(Linear::constant(0), Linear::of(&[(1, Var::CongSignals), (1, Var::SegsRetrans)]))),
     }
 
     /// Received ACK segments with ECE set (SYN not set) that reached ACK processing on an ECN-
@@ -1801,13 +1860,20 @@ estats_vars! {
         unit: "transitions",
         kind: Kind::Counter,
         packets: approximate("new data with CE that came after CWR, or first; as RFC 3168 has it, which data-center TCP and accurate ECN have not"),
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "change of the socket between received segments (bracketing)",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::EcnCheck],
+                how: "the kernel's check of the ECN field of accepted data, when it is about to set the flag",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "change of the socket between received segments, and CE-marked new data with CWR, which clears the flag and sets it again: such a segment that is dropped afterwards counts too",
+            },
+        ],
         tcp_info: TcpInfo::Related("ECESent <= CERcvd"),
         reference: Reference::fault("marks that arrive while ECE is already being sent are counted", Relation::is(Linear::of(&[(1, Var::CERcvd), (-1, Var::ECESent)]))),
     }
@@ -2074,7 +2140,10 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
+            otherwise(Reference::bounded(Relation::NOT_MORE, AFTER_RECEIVING)),
+        ]),
     }
 
     /// Largest congestion window seen in congestion avoidance (snd_cwnd > snd_ssthresh).
@@ -2094,7 +2163,10 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
+            otherwise(Reference::bounded(Relation::NOT_MORE, AFTER_RECEIVING)),
+        ]),
     }
 
     /// Largest finite slow-start threshold.
@@ -2113,7 +2185,10 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
+            otherwise(Reference::bounded(Relation::NOT_MORE, AFTER_RECEIVING)),
+        ]),
     }
 
     /// Smallest slow-start threshold after the initial infinite one; NULL if never finite, where
@@ -2133,7 +2208,10 @@ estats_vars! {
             how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
+            otherwise(Reference::bounded(Relation::NOT_LESS, AFTER_RECEIVING)),
+        ]),
     }
 
     /// Loss-recovery state: 1 data contiguous, 2 data unordered (duplicate ACKs/SACKs, nothing
@@ -2173,12 +2251,12 @@ estats_vars! {
         unit: "segments",
         kind: Kind::Counter,
         packets: exact("segments received without payload that acknowledge what was acknowledged before"),
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment when it is processed",
+            how: "header of each received segment when it is processed; of ACKs that waited on the backlog and were merged there (gso_segs says how many), all if the last is a duplicate, else the first",
         }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
         reference: Reference::bounded(Relation::NOT_MORE, "the reference looks on arrival, when the ACKs that wait on the backlog have not moved SND.UNA yet"),
@@ -2252,13 +2330,20 @@ estats_vars! {
         ty: Type::U32,
         unit: "segments",
         kind: Kind::Counter,
-        apply: Apply::Stream(&[Op::Inc]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::BadChecksum],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) from the event tcp_bad_csum, by the addresses and ports of the packet",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) are not seen",
+            },
+        ],
         tcp_info: TcpInfo::Related("netns MIBs: PAWSEstab (+ PAWSOldAck on newer kernels) = reason 5; BeyondWindow (6.18 has it) = non-RST part of reason 2; TCP InCsumErrors >= reason 7"),
         reference: Reference::SAME,
     }
@@ -2274,11 +2359,18 @@ estats_vars! {
         kind: Kind::Gauge,
         apply: Apply::Stream(&[Op::Set]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) never reach this hook",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr, Hook::BadChecksum],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) from the event tcp_bad_csum, by the addresses and ports of the packet",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe, Hook::ParseHdr],
+                how: "the checks of tcp_validate_incoming and tcp_ack, made on each segment before the kernel makes them; checksum errors (reason 7) are not seen",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::SAME,
     }
@@ -2297,7 +2389,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::SlowStart],
-                how: "calls of tcp_slow_start",
+                how: "calls of tcp_slow_start; where the compiler put it into tcp_reno_cong_avoid, the calls of that whose tests lead to it",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -2576,7 +2668,7 @@ estats_vars! {
             how: "tcp_sock.dsack_dups, exact at every read, the last one at ->CLOSE",
         }],
         tcp_info: TcpInfo::Equal("tcpi_dsack_dups"),
-        reference: Reference::bounded(Relation::NOT_MORE, "blocks there, segments here (from Linux 5.10 on)"),
+        reference: Reference::SAME,
     }
 
     /// Largest effective send MSS since ESTABLISHED.
@@ -2755,7 +2847,8 @@ estats_vars! {
             how: "maximum between received segments (bracketing)",
         }],
         tcp_info: TcpInfo::None,
-        reference: Reference::fault(fault::REASSEMBLY, Relation::UNRELATED),
+        // A span is subtracted from 2^32; where none was looked at, it is 0.
+        reference: Reference::fault(fault::REASSEMBLY, Relation::between(Linear::of(&[(-2, Var::MaxReasmQueue)]), Linear::of(&[(-1, Var::MaxReasmQueue)])).low(32)),
     }
 
     /// RFC 5827 early retransmits; the mechanism was removed from Linux in 4.12, so 0.
@@ -3045,7 +3138,10 @@ estats_vars! {
             },
         ],
         tcp_info: TcpInfo::Related("SIOCINQ: equal (minus 1 after FIN); idiag_rqueue of ss: equal"),
-        reference: Reference::SAME,
+        reference: Reference::Cases(&[
+            when(&[CLOSED], Reference::bounded(Relation::between(Linear::of(&[(-1, Var::CurAppRQueue)]), Linear::constant(0)), "the application may read the rest, and the FIN, after CLOSE, and the reference looks later")),
+            otherwise(Reference::SAME),
+        ]),
     }
 
     /// Largest CurAppRQueue.

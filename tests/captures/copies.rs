@@ -251,6 +251,9 @@ fn what_an_end_or_the_network_repeats_stays() {
     });
     let import = imported(&bytes);
     assert_eq!(values(&import.variables(), &["SegsIn", "SegsRetrans"]), ["4", "0"]);
+    let said = "1 packet stands twice in the capture: the row it belongs to is marked lossy";
+    assert!(import.said.contains(said), "{}", import.said);
+    assert_eq!(import.codes, [Some(0), Some(3)]);
     // One that never stops repeating itself, with all bytes the same.
     let datagram = &packets()[3];
     let frames: Vec<_> =

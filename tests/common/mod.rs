@@ -48,6 +48,7 @@ pub fn manifest() -> Manifest {
         recording: "6e0c2a4e-9d51-4d6c-8a37-0f4f0f6f5a10".into(),
         tool_version: "0.1.0".into(),
         hook_set: "tracepoint".into(),
+        counting: Some(estats::schema::counting::COUNTING),
         host: Host { hostname: "lab".into(), kernel_release: "6.18.0".into(), ..Host::default() },
         variables: Var::ALL
             .iter()

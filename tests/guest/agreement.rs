@@ -29,14 +29,6 @@ const OWN: &[&str] = &[
     "SndLimTimePace",
 ];
 
-/// Read from a flag that is not under the socket's lock: TSQ_THROTTLED tells a loop stopped by the
-/// queue of the device from one that waits for more data, and another CPU clears it when a segment
-/// has left. Four recorders look one after the other, under emulation some ten microseconds apart,
-/// and may see the two sides of that: 5 and 7 of 7, 0 and 1 of 1 were met. So one loop in three, and
-/// two, may be the other way round. The bound follows what was met; that the flag is the cause follows
-/// from the kernel's code and was not measured.
-const RACY: &[&str] = &["SndLimTransSnd", "SndLimTransTSODefer"];
-
 /// Counters of events, which a recording that may miss some without knowing has fewer of.
 fn is_counted(name: &str) -> bool {
     let var = Var::by_name(name).expect("a variable");
@@ -53,9 +45,6 @@ fn agree(name: &str, x: Option<&Value>, y: Option<&Value>, uncounted: bool) -> b
             if uncounted && is_counted(name) && (x - y).abs() <= misses(*x.max(y)) =>
         {
             true
-        }
-        (Some(Value::Int(x)), Some(Value::Int(y))) if RACY.contains(&name) => {
-            (x - y).abs() <= 2 + x.max(y) / 3
         }
         _ => x == y,
     }

@@ -40,7 +40,7 @@ impl Ends<'_> {
             Shape::Open(_) => {
                 ("ended_after", [vec![("closed_by", "none")], vec![("closed_by", "none")]])
             }
-            Shape::Closed(_) | Shape::Short(_) | Shape::Refused => {
+            Shape::Closed(_) | Shape::Short(_) | Shape::Waiting(_) | Shape::Refused => {
                 ("complete", closed.map(|by| vec![by, ("close_reason", "fin")]))
             }
             Shape::Reset(_) => {
@@ -99,6 +99,9 @@ impl Ends<'_> {
             ("server", self.server, &self.flow.server_info, &facts.server_mib),
         ];
         let mut checks = vec![("what happened", self.happened(scenario))];
+        if scenario.happened.contains(&(End::Client, "SlowStart")) {
+            checks.push(("slow start", self.slow_start()));
+        }
         for (what, connection, octets, counters) in ends {
             let (row, info) = (&connection.values, info(octets));
             let mib = Mib::from_counters(counters.clone());
@@ -176,6 +179,20 @@ impl Ends<'_> {
 
     fn congestion(&self) -> &str {
         self.client.identity.text("congestion_control")
+    }
+
+    /// Each call of tcp_slow_start() lets the window grow by a segment at least (RFC 5681, 3.1), from ten
+    /// on (TCP_INIT_CWND, include/net/tcp.h), where nothing makes it smaller on the way.
+    fn slow_start(&self) -> Verdict {
+        const INITIAL: i64 = 10;
+        let number = |name| self.client.values.number(name).unwrap_or(0);
+        let (calls, mss) = (number("SlowStart"), number("CurMSS").max(1));
+        let grown = number("MaxSsCwnd") / mss - INITIAL;
+        let mut audit = Audit { compared: 1, ..Audit::default() };
+        if calls > grown {
+            audit.findings.push(format!("SlowStart: {calls}, the window grew by {grown} segments"));
+        }
+        self.judge("client", self.client, audit)
     }
 
     fn happened(&self, scenario: &Scenario) -> Verdict {

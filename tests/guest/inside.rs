@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path as FilePath;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::facts::{CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output};
 use crate::path::Path;
@@ -110,6 +110,9 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
     if !scenario.offload {
         path.without_segmentation_offload();
     }
+    if !scenario.device.is_empty() {
+        path.slow_down_client(scenario.device);
+    }
     let address = path.server_address(scenario.family);
     let (client, server) = scenario.options;
     let open = || {
@@ -136,6 +139,7 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
             vec![facts]
         }
         Shape::Short(count) => short(scenario, path, count),
+        Shape::Waiting(count) => waiting(scenario, path, count),
         Shape::Refused => {
             let nobody = SocketAddr::new(address, NOBODY);
             let error = Stream::connect(&path.client, nobody, client).expect_err("nobody listens");
@@ -187,6 +191,38 @@ fn short(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {
     path.client.wait_closed();
     path.server.wait_closed();
     flows
+}
+
+/// Longer than the recorder takes from one account to the next.
+const LATE: Duration = Duration::from_millis(1500);
+
+fn waiting(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {
+    let octets = 200_000;
+    let (client, server) = scenario.options;
+    let address = path.server_address(scenario.family);
+    let one = || Flow::between((&path.client, client), (&path.server, server), address);
+    let flows: Vec<Flow> = (0..count).map(|_| one()).collect();
+    std::thread::scope(|scope| {
+        for flow in &flows {
+            scope.spawn(|| {
+                flow.client.send(octets);
+                // Whoever enters the function again has left it before.
+                flow.client.send(1);
+            });
+        }
+        std::thread::sleep(LATE);
+        for flow in &flows {
+            scope.spawn(|| flow.server.receive(octets + 1));
+        }
+    });
+    let done = flows.iter().map(|flow| {
+        flow.finish();
+        unread(flow.client.local(), flow.server.local(), Some(octets + 1))
+    });
+    let facts = done.collect();
+    drop(flows);
+    path.client.wait_closed();
+    facts
 }
 
 fn facts(flow: &Flow, settled: &Settled) -> FlowFacts {

@@ -1,8 +1,8 @@
 //! A path of three namespaces: client, router and server, with netem on both egresses of the
 //! router.
 //!
-//! Not on the sender's own device: what netem drops there TCP is told at once (a local drop, no
-//! loss), and its queue holds back the sender (TSQ) as no network does.
+//! Not on the sender's own device, unless a scenario asks for it: what netem drops there TCP is told at
+//! once (a local drop, no loss), and its queue holds back the sender (TSQ) as no network does.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -109,16 +109,24 @@ impl Path {
         }
     }
 
-    fn qdisc(&self, device: &str, faults: &str) {
-        let words = format!("qdisc replace dev {device} root netem {LINK} {faults}");
-        let mut command = self.router.command("tc");
-        let output = command.args(words.split_whitespace()).output().expect("tc can be run");
-        assert!(
-            output.status.success(),
-            "tc {words}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+    /// Gives the client's own device a queue, in the words of `tc qdisc`.
+    pub fn slow_down_client(&self, queue: &str) {
+        tc(&self.client, &format!("qdisc replace dev {DEVICE} root {queue}"));
     }
+
+    fn qdisc(&self, device: &str, faults: &str) {
+        tc(&self.router, &format!("qdisc replace dev {device} root netem {LINK} {faults}"));
+    }
+}
+
+fn tc(netns: &Netns, words: &str) {
+    let mut command = netns.command("tc");
+    let output = command.args(words.split_whitespace()).output().expect("tc can be run");
+    assert!(
+        output.status.success(),
+        "tc {words}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
 }
 
 /// One processor for all that the device receives: the timer of netem and its sender run on

@@ -20,6 +20,8 @@ pub enum Shape {
     Closed(Traffic),
     /// This many connections, one after the other, of different sizes.
     Short(u64),
+    /// This many connections at once, whose writers all wait: their receivers read late.
+    Waiting(u64),
     /// A connection that nobody accepts.
     Refused,
     /// A connection that its client closes with a RST after sending this many octets.
@@ -47,6 +49,8 @@ pub struct Scenario {
     pub family: Family,
     /// What the router does to packets from client to server, in netem's words.
     pub faults: &'static str,
+    /// What the client's own device does, in the words of `tc qdisc`; nothing if empty.
+    pub device: &'static str,
     /// Whether explicit congestion notification is negotiated.
     pub ecn: bool,
     /// Whether the hosts may hand over several segments at once.
@@ -73,11 +77,14 @@ const DCTCP: Options = Options { congestion: c"dctcp", ..CUBIC };
 const RENO: Options = Options { congestion: c"reno", ..CUBIC };
 /// A receiver whose window is small against the path.
 const SMALL: Options = Options { receive_buffer: Some(32_768), ..CUBIC };
+/// And a sender that soon has to wait.
+const TIGHT: Options = Options { send_buffer: Some(32_768), ..SMALL };
 
 const PLAIN: Scenario = Scenario {
     name: "",
     family: Family::V4,
     faults: "",
+    device: "",
     ecn: false,
     offload: false,
     options: (CUBIC, CUBIC),
@@ -87,6 +94,14 @@ const PLAIN: Scenario = Scenario {
 
 /// All scenarios. Their place here is the number in their addresses.
 pub const SCENARIOS: &[Scenario] = &[
+    // First, when nothing else is open: what it lacks marks all rows of its seconds as lossy.
+    Scenario {
+        name: "many writers that wait",
+        offload: true,
+        options: (TIGHT, TIGHT),
+        shape: Shape::Waiting(16),
+        ..PLAIN
+    },
     Scenario {
         name: "clean",
         offload: true,
@@ -188,6 +203,23 @@ pub const SCENARIOS: &[Scenario] = &[
         options: (DCTCP, DCTCP),
         shape: Shape::Open(upload),
         happened: &[(End::Client, "ECNsignals")],
+        ..PLAIN
+    },
+    // Some compilers put tcp_slow_start() into tcp_reno_cong_avoid(), some do not.
+    Scenario {
+        name: "slow start of Reno",
+        options: (RENO, RENO),
+        shape: Shape::Closed(upload),
+        happened: &[(End::Client, "SlowStart")],
+        ..PLAIN
+    },
+    // Its queue holds the sender back (TCP small queues), with several segments in an skb.
+    Scenario {
+        name: "slow device",
+        device: "tbf rate 10mbit burst 10kb limit 1mb",
+        offload: true,
+        shape: Shape::Open(upload),
+        happened: &[(End::Client, "SndLimTimeSnd")],
         ..PLAIN
     },
     Scenario { name: "short connections", offload: true, shape: Shape::Short(20), ..PLAIN },

@@ -56,7 +56,10 @@ impl Sender {
         }
     }
 
-    /// The cause is the largest, and at least so much of its life; docs/trust.md has it.
+    /// The cause is the largest, and at least so much of its life; docs/trust.md has it. Measured on two
+    /// busy CPUs: 0.62 and 0.71 of BBR's pace, 0.67 to 0.72 of the blackouts, 0.74 of Nagle's
+    /// algorithm, 0.81 of the slow reader and 0.91 to 0.99 of the others; `least` is below that by
+    /// what a busy host adds to a life of one or two seconds.
     #[track_caller]
     fn assert_limit(&self, condition: &str, limit: Limit, least: f64) {
         eprintln!("{condition}: {}", self.shares());
@@ -89,7 +92,7 @@ fn a_small_window_of_a_quick_reader() {
     let pair = Pair::symmetric(clean());
     let small = Options { receive_buffer: Some(32_768), ..CUBIC };
     let sender = record(&pair, (CUBIC, small), |flow| flow.upload(2_000_000));
-    // 20 ms for each window; the rest is the end, which waits for half a second without a change.
+    // 20 ms for each window of 65 kB at most; measured: 0.91 and 0.92.
     sender.assert_limit("a receive buffer of 32 kB", Limit::Receiver, 0.5);
     assert!(sender.share(Limit::ReceiverApp) < 0.1, "{}", sender.shares());
     assert_eq!(sender.0.get("limits_differ"), None, "{}", sender.shares());
@@ -242,7 +245,8 @@ fn a_handshake_that_takes_most_of_it() {
     flow.client.receive_end();
     let sender = Sender::of(&recorder.stop(), ends);
     let seconds = sender.seconds(Limit::Startup);
-    // RFC 6298 2.1 has a second, the timer of Linux a jiffy of 1 to 10 ms more, and 20 ms of path.
-    assert!((1.0..1.2).contains(&seconds), "{seconds} s: {}", sender.shares());
+    // RFC 6298 2.1 has a second, the timer of Linux a jiffy of 1 to 10 ms more, and 20 ms of path;
+    // measured: 1.03 s. The rest is for a busy host.
+    assert!((1.0..1.5).contains(&seconds), "{seconds} s: {}", sender.shares());
     sender.assert_limit("a SYN that is lost", Limit::Startup, 0.5);
 }

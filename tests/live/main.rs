@@ -17,6 +17,7 @@ mod diff;
 mod ends;
 mod path;
 mod recording;
+mod rest;
 mod scenario;
 
 const SUITE: &str = "live tests";

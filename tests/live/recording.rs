@@ -244,6 +244,14 @@ impl Recording {
         rows.next().unwrap_or_else(|| panic!("no row for {local} -> {remote}"))
     }
 
+    /// Values over time of the one connection with these ends: a row for each record of a hook.
+    pub fn series(&self, local: SocketAddr, remote: SocketAddr) -> Vec<Row> {
+        let id = self.one(local, remote).identity.int("conn_id");
+        analyze(&["replay", "--interval", "event"], &self.path());
+        let rows = table::read(&self.path().join("tables/series.parquet"));
+        rows.into_iter().filter(|row| row.int("conn_id") == id).collect()
+    }
+
     /// All connections, by local and remote end.
     pub fn all(&self) -> impl Iterator<Item = (&(SocketAddr, SocketAddr), &Connection)> {
         self.connections.iter().flat_map(|(key, rows)| rows.iter().map(move |row| (key, row)))

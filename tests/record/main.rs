@@ -31,6 +31,7 @@ mod provenance;
 mod rare;
 mod reach;
 mod refused;
+mod refused_segments;
 mod run;
 mod sight;
 mod snapshots;

@@ -2,6 +2,7 @@
 //! TCP_INFO of the same sockets, the audit and the packets' witness, and against the rows of a capture
 //! of the same packets.
 
+mod counted;
 mod lab;
 mod options;
 mod segments;

@@ -62,6 +62,7 @@ pub fn document(cases: &[Case]) -> String {
     unexplained(&mut out, cases);
     variables(&mut out, cases);
     faults(&mut out, cases);
+    crate::recordings::section(&mut out);
     out.push_str(LIVE);
     relations(&mut out);
     out.push_str(TESTS);
@@ -120,10 +121,11 @@ fn at_a_glance(out: &mut String, cases: &[Case]) {
          | private values of BBR, Vegas, DCTCP, guest tests | `TCP_CC_INFO` | 12 fields | 0 demanded |\n\
          | hook sets, guest tests | each other, in the same kernel and for the same traffic | every \
          variable that two call exact | 0 demanded |\n\
-         | replay of hooks | a Web10G kernel | not done: it takes a recording made on that kernel | |\n\n",
+         {}",
         compared(&counts),
         counts.differs,
         equality_count(),
+        crate::recordings::line(),
     );
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 mod document;
 mod proofs;
+mod recordings;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

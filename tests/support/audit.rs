@@ -116,6 +116,8 @@ pub fn expected(var: Var, info: &TcpInfo) -> Option<u64> {
             Some(0xffff_ffff)
         }
         Relation::Product(a, b) => Some(info.get(a)? * info.get(b)?),
+        // Where a test has segments refused it compares by itself.
+        Relation::EqualIfTaken(field) => info.get(field),
     }
 }
 

@@ -93,6 +93,12 @@ impl Listener {
 #[derive(Debug)]
 pub struct Stream(TcpStream);
 
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl Stream {
     /// Connects from inside the namespace.
     pub fn connect(netns: &Netns, address: SocketAddr, options: Options) -> io::Result<Self> {

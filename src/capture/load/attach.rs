@@ -11,7 +11,7 @@ use crate::{
         cgroup::{self, Hierarchy},
         foreign,
         packets::Packets,
-        points::{FORK, POINTS, Point, Target},
+        points::{FORK, POINTS, Point, Target, WRITTEN},
         skips::Skips,
     },
     log::HookStatus,
@@ -27,6 +27,8 @@ pub(in crate::capture) struct Attached {
     loaded_as: HookSet,
     /// Some of them are at functions.
     functions: bool,
+    /// Programs are run where a socket's lock has been taken: [`Hook::Sweep`] without an iterator.
+    pub locks: bool,
 }
 
 impl Attached {
@@ -87,6 +89,7 @@ impl Loaded {
             status: Vec::new(),
             loaded_as: self.set,
             functions: false,
+            locks: false,
         };
         if by_process {
             for name in ["process_fork", "process_exit"] {
@@ -106,6 +109,12 @@ impl Loaded {
         let first = points.next().expect("there are points");
         for (i, point) in points {
             self.attach_point(i, point, root, &mut attached);
+        }
+        if !attached.hooks.contains(&Hook::Sendmsg)
+            && let Some(program) = self.program(WRITTEN.0).filter(|p| p.autoload())
+        {
+            // Without it what is written into a closed window is seen with the next hook.
+            attached.links.extend(program.attach().ok().map(|link| (None, link)));
         }
         let mask = attached.hooks.iter().fold(0, |mask, hook| mask | 1 << (*hook as u64));
         self.variables.set("hooked", mask)?;
@@ -134,7 +143,7 @@ impl Loaded {
             }
         }
         for (i, point) in POINTS.iter().enumerate() {
-            if self.unusable.iter().any(|(at, _)| *at == i) {
+            if self.unusable.iter().any(|(at, _)| *at == i) || point.hooks == [Hook::Sweep] {
                 continue;
             }
             for (name, _) in point.programs {
@@ -180,7 +189,11 @@ impl Loaded {
             reason: reason.clone(),
         }));
         if let Ok(links) = links {
-            attached.links.extend(links.into_iter().map(|link| (Some(point.hooks[0]), link)));
+            let looks = point.hooks == [Hook::Sweep];
+            attached.locks |= looks && point.is_function();
+            // A look that the kernel leaves out loses nothing: the connection still waits.
+            let hook = (!looks).then_some(point.hooks[0]);
+            attached.links.extend(links.into_iter().map(|link| (hook, link)));
             attached.hooks.extend(point.hooks);
             attached.functions |= point.is_function();
         }

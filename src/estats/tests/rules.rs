@@ -405,3 +405,19 @@ fn what_cannot_be_true_together_is_not_known() {
     assert_eq!((row.get(Var::DataSegsIn), row.get(Var::SegsIn)), (None, None));
     assert_eq!(row.discarded().iter().collect::<Vec<_>>(), [Var::SegsIn, Var::DataSegsIn]);
 }
+
+#[test]
+fn the_last_soft_error_is_none_where_none_was_missed() {
+    let reason = Var::SoftErrorReason;
+    check(&[&[set(Var::State, 5)]], &[(reason, Some(0))]);
+    check(&[&[(Var::SoftErrors, Op::Inc, 1), set(reason, 3)]], &[(reason, Some(3))]);
+    // Of a connection that was there before, and of one that lacks records, it is not known.
+    let before = vec![
+        L(lifecycle(Event::Baseline, 1000, 7)),
+        H(hook(Hook::Baseline, 1001, 7, &[set(Var::State, 5)])),
+        L(lifecycle(Event::Close, 9000, 7)),
+    ];
+    let row = Setup::default().run(before).0.ended.remove(0).row;
+    assert_eq!(row.get(reason), None);
+    check(&[&[set(Var::State, 5), (Var::SegsOut, Op::Missed, 1)]], &[(reason, None)]);
+}

@@ -115,6 +115,10 @@ fn one_after_the_other(a: &Recording, b: &Recording) -> Result<(), TransformErro
     };
     match (&x.import, &y.import) {
         (None, None) => {
+            let counting = |m: &Manifest| m.counting.unwrap_or(1);
+            if counting(x) != counting(y) {
+                return cannot("were made by recorders whose programs count otherwise");
+            }
             if x.hook_set != y.hook_set || hooks(x) != hooks(y) || x.variables != y.variables {
                 return cannot(
                     "were made with other hooks, so NULL means one thing in one and another in the \

@@ -16,25 +16,27 @@ use crate::support::trust;
 
 const SYN: u8 = 2;
 const RST: u8 = 4;
-const ACK: u8 = 16;
+pub const ACK: u8 = 16;
 const FIN: u8 = 1;
 
 /// A segment made by hand, in IPv4.
-struct Made {
-    seq: u32,
-    ack: u32,
-    flags: u8,
-    window: u16,
-    options: Vec<u8>,
-    payload: usize,
+pub struct Made {
+    pub seq: u32,
+    pub ack: u32,
+    pub flags: u8,
+    pub window: u16,
+    pub options: Vec<u8>,
+    pub payload: usize,
+    /// Added to the checksum.
+    pub damage: u8,
 }
 
 impl Made {
-    fn new(seq: u32, ack: u32, flags: u8) -> Self {
-        Self { seq, ack, flags, window: 256, options: Vec::new(), payload: 0 }
+    pub fn new(seq: u32, ack: u32, flags: u8) -> Self {
+        Self { seq, ack, flags, window: 256, options: Vec::new(), payload: 0, damage: 0 }
     }
 
-    fn packet(&self, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    pub fn packet(&self, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (from.ip(), to.ip()) else { panic!("IPv4") };
         let mut tcp = Vec::new();
         tcp.extend(from.port().to_be_bytes());
@@ -49,7 +51,7 @@ impl Made {
         let length = tcp.len() as u16;
         let pseudo = [&src.octets()[..], &dst.octets(), &[0, 6], &length.to_be_bytes()].concat();
         let sum = checksum(&[pseudo, tcp.clone()].concat());
-        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        tcp[16..18].copy_from_slice(&sum.wrapping_add(u16::from(self.damage)).to_be_bytes());
         let mut ip = vec![0x45, 0];
         ip.extend((20 + length).to_be_bytes());
         ip.extend([0, 9, 0x40, 0, 64, 6, 0, 0]);

@@ -1,0 +1,268 @@
+//! What the BPF programs of earlier recorders counted otherwise than the variable means.
+//!
+//! A recording states the version of its programs' counting (`counting` in the manifest; 1 where it
+//! states none). A variable that a later version counts rightly is approximate in an older recording,
+//! whatever its manifest says, and compares with a reference by a relation of its own, whose bound comes
+//! from what was wrong.
+
+use super::reference::{
+    CLOCK_US, CLOSED, INTERVAL_SKEW_US, Linear, MAX_SKB, Reference, Relation, STALL_US, When,
+    otherwise, when,
+};
+use super::{Hook, Var};
+
+/// The version that the recorder of this build writes.
+pub const COUNTING: u32 = 2;
+
+/// A variable that earlier programs counted wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recount {
+    /// The variable.
+    pub var: Var,
+    /// The version from which on it is right.
+    pub since: u32,
+    /// It was counted so where one of these was attached; none: with any hooks.
+    pub by: &'static [Hook],
+    /// What was wrong before: where, and in which direction.
+    pub wrong: &'static str,
+    /// Congestion control algorithms whose connections were counted rightly all the same.
+    pub unless: &'static [&'static str],
+    /// All that one of these asks for: the connection was counted rightly all the same.
+    pub right: &'static [&'static [When]],
+    /// What was counted is what the kernel's own counter has, so the two must be equal all the same.
+    pub as_kernel: bool,
+    /// How a Web10G kernel's value relates to what was counted; its reason is `wrong`.
+    pub reference: Reference,
+}
+
+const fn recount(
+    var: Var,
+    by: &'static [Hook],
+    wrong: &'static str,
+    relation: Relation,
+) -> Recount {
+    let reference = Reference::bounded(relation, wrong);
+    Recount { var, since: 2, by, wrong, unless: &[], right: &[], as_kernel: false, reference }
+}
+
+/// Algorithms that call tcp_slow_start() by themselves, or have their own way (Linux 5.4 to 7.0); the
+/// others go through tcp_reno_cong_avoid().
+const NOT_BY_RENO: &[&str] = &["cubic", "bbr", "bic", "htcp", "highspeed", "scalable"];
+
+const SLOW_START: &str = "a sender whose algorithm goes through tcp_reno_cong_avoid() was counted there \
+     and again in tcp_slow_start(), where the kernel calls it, and for ACKs for which the kernel found \
+     the window large enough: too many, by at most one for each segment received";
+const LOOP: &str = "why a transmit loop ended was inferred after it: deferral was taken for sender where \
+     the flag of a full device queue had been cleared by then or was stale, sender for deferral where \
+     the host refused a segment, either for congestion while the path MTU was probed; times are right in \
+     sum";
+const ECHO: &str = "a segment with CWR and CE ends one echo and begins the next between two looks at the \
+     flag: too few, by at most the marks received";
+const CHECKSUM: &str = "checksum failures never reached the hook: too few, by at most one for each \
+     segment received";
+const MERGED: &str = "ACKs that the backlog had merged were looked at as one, when they were processed \
+     and not when they came: each segment received without payload may be one";
+const REFUSED: &str = "octets of segments that the host refused were counted as sent: too many, by at \
+     most one segment for each SendStall";
+
+/// A transmit loop runs when a segment was received, was sent or has left the device, and between two
+/// of these it changes its reason at most twice: what waits only grows.
+const LOOPS: Relation = Relation::between(
+    Linear::new(-2, &[(-2, Var::SegsIn), (-2, Var::SegsOut)]),
+    Linear::new(2, &[(2, Var::SegsIn), (2, Var::SegsOut)]),
+);
+/// Into the one of the two states that are confused the sender comes from the other or from a third, and
+/// once from startup.
+const BY_TURNS: Relation = Relation::all(
+    const {
+        &[
+            LOOPS,
+            Relation::within(
+                Linear::new(-1, &[(-1, Var::SndLimTransCwnd), (-1, Var::SndLimTransRwin)]),
+                Linear::new(1, &[(1, Var::SndLimTransCwnd), (1, Var::SndLimTransRwin)]),
+            )
+            .together(&[(1, Var::SndLimTransSnd), (-1, Var::SndLimTransTSODefer)]),
+        ]
+    },
+);
+/// Where the path MTU is probed, congestion is confused with them too; and a probe that is sent or lost
+/// makes the window smaller by itself.
+const NOT_PROBED: &[&[When]] =
+    &[&[When::Value(Var::OtherReductions, 0), When::Value(Var::SendStall, 0)]];
+
+/// What the transmit loop decides, in sum, from ESTABLISHED on.
+const IN_SUM: &[(i64, Var)] = &[
+    (1, Var::StartTimeStamp),
+    (1, Var::SndLimTimeStartup),
+    (1, Var::SndLimTimeSnd),
+    (1, Var::SndLimTimeTSODefer),
+    (1, Var::SndLimTimePace),
+    (1, Var::SndLimTimeCwnd),
+];
+const LESS_SKEW: &[(i64, Var)] = &[
+    (-INTERVAL_SKEW_US, Var::SndLimTransSnd),
+    (-INTERVAL_SKEW_US, Var::SndLimTransTSODefer),
+    (-INTERVAL_SKEW_US, Var::SndLimTransCwnd),
+    (-INTERVAL_SKEW_US, Var::SndLimTransPace),
+];
+const MORE_SKEW: &[(i64, Var)] = &[
+    (INTERVAL_SKEW_US, Var::SndLimTransSnd),
+    (INTERVAL_SKEW_US, Var::SndLimTransTSODefer),
+    (INTERVAL_SKEW_US, Var::SndLimTransCwnd),
+    (INTERVAL_SKEW_US, Var::SndLimTransPace),
+];
+
+/// Of a connection that is over the last interval ends with the socket there, at CLOSE here; of one that
+/// lives the interval now running is not booked there.
+const TIMES: Reference = Reference::Cases(&[
+    when(
+        &[CLOSED],
+        Reference::bounded(
+            Relation::all(
+                const {
+                    &[
+                        Relation::at_least(Linear::new(-STALL_US, LESS_SKEW))
+                            .together(IN_SUM)
+                            .low(32),
+                        Relation::before_reading(CLOCK_US).together(IN_SUM).low(32),
+                    ]
+                },
+            ),
+            LOOP,
+        ),
+    ),
+    otherwise(Reference::bounded(
+        Relation::at_most(Linear::new(STALL_US, MORE_SKEW)).together(IN_SUM).low(32),
+        LOOP,
+    )),
+]);
+
+const fn in_sum(var: Var) -> Recount {
+    Recount {
+        var,
+        since: 2,
+        by: IN_LOOP,
+        wrong: LOOP,
+        unless: &[],
+        right: &[],
+        as_kernel: false,
+        reference: TIMES,
+    }
+}
+
+/// Octets sent: what SND.NXT has passed and what was transmitted again, for the reference counts both
+/// when the host has taken them. A SYN is an octet there, and a FIN.
+const SENT: Relation = Relation::all(
+    const {
+        &[
+            Relation::between(
+                Linear::of(&[(-MAX_SKB, Var::SendStall)]),
+                Linear::new(2, &[(1, Var::SegsRetrans)]),
+            )
+            .low(32),
+            Relation::within(
+                Linear::of(&[(1, Var::SndNxt), (-1, Var::SndInitial)]),
+                Linear::new(1, &[(1, Var::SndNxt), (-1, Var::SndInitial), (1, Var::SegsRetrans)]),
+            )
+            .together(&[(1, Var::HCDataOctetsOut), (-1, Var::OctetsRetrans)])
+            .low(32),
+        ]
+    },
+);
+const RETRANSMITTED: Relation = Relation::between(
+    Linear::of(&[(-MAX_SKB, Var::SendStall)]),
+    Linear::of(&[(1, Var::SegsRetrans)]),
+)
+.low(32);
+
+const fn refused(var: Var, relation: Relation) -> Recount {
+    Recount {
+        right: &[&[When::Value(Var::SendStall, 0)]],
+        as_kernel: true,
+        ..recount(var, &[], REFUSED, relation)
+    }
+}
+
+const IN_LOOP: &[Hook] = &[Hook::WriteXmit];
+
+/// All of them.
+pub const RECOUNTS: &[Recount] = &[
+    Recount {
+        unless: NOT_BY_RENO,
+        right: &[&[When::Value(Var::SlowStart, 0)]],
+        ..recount(
+            Var::SlowStart,
+            &[Hook::SlowStart],
+            SLOW_START,
+            Relation::within(
+                Linear::of(&[(1, Var::SlowStart), (-1, Var::SegsIn)]),
+                Linear::of(&[(1, Var::SlowStart)]),
+            ),
+        )
+    },
+    recount(Var::Limstate, IN_LOOP, LOOP, LOOPS),
+    recount(Var::LimstateTs, IN_LOOP, LOOP, LOOPS),
+    recount(Var::SndLimTransSnd, IN_LOOP, LOOP, BY_TURNS),
+    recount(Var::SndLimTransTSODefer, IN_LOOP, LOOP, BY_TURNS),
+    Recount { right: NOT_PROBED, ..recount(Var::SndLimTransCwnd, IN_LOOP, LOOP, LOOPS) },
+    in_sum(Var::SndLimTimeSnd),
+    in_sum(Var::SndLimTimeTSODefer),
+    Recount { right: NOT_PROBED, ..in_sum(Var::SndLimTimeCwnd) },
+    Recount {
+        right: &[&[When::Value(Var::CERcvd, 0)]],
+        ..recount(
+            Var::ECESent,
+            &[Hook::TcpProbe],
+            ECHO,
+            Relation::within(
+                Linear::constant(0),
+                Linear::of(&[(1, Var::CERcvd), (-1, Var::ECESent)]),
+            ),
+        )
+    },
+    recount(
+        Var::SoftErrors,
+        &[Hook::TcpProbe],
+        CHECKSUM,
+        Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsIn)])),
+    ),
+    Recount {
+        var: Var::SoftErrorReason,
+        since: 2,
+        by: &[Hook::TcpProbe],
+        wrong: CHECKSUM,
+        unless: &[],
+        right: &[],
+        as_kernel: false,
+        // A failure more than we saw may have been the last; as many are the same.
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::SoftErrors)], Reference::bounded(Relation::SAME, CHECKSUM)),
+            otherwise(Reference::bounded(Relation::same_or(7), CHECKSUM)),
+        ]),
+    },
+    recount(
+        Var::DupAcksIn,
+        &[Hook::TcpProbe],
+        MERGED,
+        Relation::within(
+            Linear::constant(0),
+            Linear::of(&[(1, Var::SegsIn), (-1, Var::DataSegsIn)]),
+        ),
+    ),
+    refused(Var::DataOctetsOut, SENT),
+    refused(Var::HCDataOctetsOut, SENT),
+    refused(Var::OctetsRetrans, RETRANSMITTED),
+];
+
+impl Recount {
+    /// What was wrong with the variable in a recording whose programs counted as this version does
+    /// and that had these hooks attached; none if it was right.
+    pub fn of(var: Var, counting: u32, attached: impl Fn(Hook) -> bool) -> Option<&'static Self> {
+        let wrong = |r: &&Self| {
+            r.var == var
+                && counting < r.since
+                && (r.by.is_empty() || r.by.iter().any(|hook| attached(*hook)))
+        };
+        RECOUNTS.iter().find(wrong)
+    }
+}
