@@ -130,8 +130,8 @@ static __always_inline u32 ip_offset_of(struct __sk_buff *skb, u16 *type)
 		network = BPF_CORE_READ(kernel, network_header);
 	}
 	/*
-	 * In one 64-bit instruction, and first: since Linux 7.0 both are typed pointers to the verifier,
-	 * of which it takes the difference of two and no sum (adjust_reg_min_max_vals()).
+	 * In one 64-bit instruction, and first: since Linux 7.0 both are typed pointers to the
+	 * verifier, of which it takes the difference of two and no sum (adjust_reg_min_max_vals()).
 	 */
 	asm volatile("%0 -= %1" : "+r"(headroom) : "r"(head));
 	offset = network - headroom;
