@@ -81,7 +81,8 @@ static __always_inline int on_bad_checksum(const struct sk_buff *skb)
 		return 0;
 	new.net = net_of(skb);
 	old = bpf_map_lookup_elem(&bad_checksums, &key);
-	if (old)
+	/* Ends of another namespace may be the same. */
+	if (old && (!old->net || !new.net || old->net == new.net))
 		new.count += old->count;
 	bpf_map_update_elem(&bad_checksums, &key, &new, BPF_ANY);
 	count = bpf_map_lookup_elem(&bad_checksum_count, &zero);
@@ -110,8 +111,12 @@ static __always_inline void take_bad_checksums(struct conn *c, const struct tcp_
 	key.net = 0;
 	bad = bpf_map_lookup_elem(&bad_checksums, &key);
 	/* Of a connection with these ends that is over, or of another namespace. */
-	if (!bad || bad->ts_ns < c->start_ns || (bad->net && bad->net != n))
+	if (!bad || (bad->net && bad->net != n))
 		return;
+	if (bad->ts_ns < c->start_ns) {
+		bpf_map_delete_elem(&bad_checksums, &key);
+		return;
+	}
 	n = bad->count;
 	/* Its numbers may be wrong as well. The kernel found only the checksum. */
 	if (c->segment.error && bad->seq == bpf_htonl(c->segment.seq)) {

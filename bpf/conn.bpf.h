@@ -274,6 +274,7 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->copied_seq = tp->copied_seq;
 	c->octets_new = tp->bytes_sent - tp->bytes_retrans;
 	c->octets_again = tp->bytes_retrans;
+	c->again_counted = tp->bytes_retrans;
 	c->snd_nxt = tp->snd_nxt;
 	c->fin_out = fin_is_sent(tp);
 }

@@ -335,23 +335,32 @@ static __always_inline bool retransmit_error(const u64 *args)
 	return retransmit_has_error && (u32)args[2];
 }
 
-/* `len` octets of payload are transmitted again, or were `refused`. */
+/*
+ * `len` octets of payload are transmitted again, or were `refused`. Of these only what
+ * __tcp_retransmit_skb() has added to bytes_retrans is taken off it: the event comes too where the
+ * function gives up before that, since the host still holds the first transmission (-EBUSY) or the
+ * window shrank (-EAGAIN).
+ */
 static __always_inline int on_retransmit(void *ctx, u32 turn, struct sock *sk, u32 len,
 					 bool refused)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = enter(ctx, turn, c, sk, ESTATS_HOOK_retransmit, now);
+	u64 grown;
 
 	if (!tp)
 		return 0;
+	grown = tp->bytes_retrans - c->again_counted;
+	c->again_counted = tp->bytes_retrans;
 	if (refused)
-		c->octets_refused += len;
+		c->octets_refused += grown < len ? grown : len;
 	else if (c->established)
 		c->octets_again += len;
 	begin(c, ESTATS_HOOK_retransmit, now);
 	read_socket(c, tp, true, now);
-	c->segment_ns = now;
+	if (!refused)
+		c->segment_ns = now;
 	commit(ctx, c, false);
 	return 0;
 }

@@ -213,8 +213,11 @@ static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum 
 	struct conn *c = conn_of(sk);
 	u32 thread;
 
-	if (!c)
+	if (!c) {
+		/* Nor is it that of an earlier function with this frame, whose end was missed. */
+		bpf_map_delete_elem(&frames, &key);
 		return;
+	}
 	thread = bpf_get_current_pid_tgid();
 	if (frame != FRAME_SENDMSG || c->writer == thread)
 		count_unended(c, frame);

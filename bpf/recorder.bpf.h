@@ -27,6 +27,8 @@ const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 const volatile bool with_packets __weak = false;
 /* The event of a retransmission has a third argument. */
 const volatile bool retransmit_has_error __weak = false;
+/* tcp_tso_should_defer() awaits no ACK that is further away than a millisecond. */
+const volatile bool defers_by_ms __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
 const volatile bool guarded __weak = false;
 
@@ -229,7 +231,8 @@ struct conn {
 	u32 bad_checksums;  /* of all connections, when last looked for its own */
 	u64 octets_new;	    /* payload transmitted for the first time */
 	u64 octets_again;   /* and again, as far as events of that were seen */
-	u64 octets_refused; /* payload of retransmissions that the host refused */
+	u64 octets_refused; /* payload of retransmissions that the host refused, and counted */
+	u64 again_counted;  /* bytes_retrans at the last event of a retransmission */
 	u8 stalled;	    /* the host has refused or marked a segment */
 	union {
 		struct hook_record rec;

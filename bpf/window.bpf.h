@@ -110,11 +110,12 @@ static __always_inline u64 oldest_sent_ns(const struct sock *sk)
 }
 
 /*
- * tcp_tso_should_defer(), net/ipv4/tcp_output.c, the same from Linux 5.4 to 6.18: whether the head
- * of the queue, which has several segments, waits to become longer. What the function goes by is at
- * the end of the loop as it was when the loop stopped, so asking again gives the kernel's answer.
- * The flag TSQ_THROTTLED was refused: tcp_small_queue_check() leaves it set although the segment
- * goes out, and another CPU clears it while the loop still runs.
+ * tcp_tso_should_defer(), net/ipv4/tcp_output.c, the same from Linux 5.4 to 7.3 but for how near
+ * the next ACK must be (defers_by_ms): whether the head of the queue, which has several segments,
+ * waits to become longer. What the function goes by is at the end of the loop as it was when the
+ * loop stopped, so asking again gives the kernel's answer. The flag TSQ_THROTTLED was refused:
+ * tcp_small_queue_check() leaves it set although the segment goes out, and another CPU clears it
+ * while the loop still runs.
  */
 static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct sk_buff *head,
 				       u32 cwnd, u32 mss, u32 seq, u32 len)
@@ -126,7 +127,8 @@ static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct s
 	const struct tcp_skb_cb___flags *flags = (const void *)cb;
 	u32 in_flight = estats_in_flight(tp), mss_cache = tp->mss_cache;
 	u32 send_win, cong_win, limit, chunk, divisor;
-	u64 clock = tp->tcp_clock_cache, sent;
+	u64 clock = tp->tcp_clock_cache, srtt = (u64)(NSEC_PER_USEC >> 3) * tp->srtt_us;
+	u64 sent, near = srtt >> 1;
 
 	if (estats_ca_state(tp) >= CA_RECOVERY)
 		return false;
@@ -148,8 +150,15 @@ static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct s
 		return false;
 	}
 	sent = oldest_sent_ns(sk);
-	if (!sent || (s64)(clock - sent - (u64)NSEC_PER_USEC * (tp->srtt_us >> 4)) < 0)
-		return false;
+	if (!defers_by_ms) {
+		if (!sent || (s64)(clock - sent - (u64)NSEC_PER_USEC * (tp->srtt_us >> 4)) < 0)
+			return false;
+	} else {
+		if (near > NSEC_PER_MSEC)
+			near = NSEC_PER_MSEC;
+		if (!sent || (s64)(sent + srtt - clock - near) > 0)
+			return false;
+	}
 	if ((cong_win < send_win ? cong_win : send_win) <= len)
 		return true;
 	return !(BPF_CORE_READ(flags, tcp_flags) & TCPHDR_FIN) &&

@@ -65,6 +65,8 @@ struct Connection {
     slot: Slot,
     flow: Flow,
     limits: Limits,
+    /// As its peer finds it.
+    peer_ends: Option<peers::Ends>,
     first_ns: u64,
     begin: Begin,
     late_records: u64,
@@ -396,7 +398,11 @@ impl<'a, O: Output> Engine<'a, O> {
 
     /// The end of a connection, for the other end's row; what the other end says for this one's.
     fn part(&mut self, connection: &Connection) -> Option<u64> {
-        let ends = connection.ends_of()?;
+        let ends = connection.ends_of();
+        if let Some(before) = connection.peer_ends.filter(|before| Some(*before) != ends) {
+            self.peers.forget(before);
+        }
+        let ends = ends?;
         let behind_ns = match self.peers.of(ends) {
             Some(Peer::Live(index)) => self.connections.get(index as usize)?.as_ref().map(|peer| {
                 let mut limits = peer.limits;
@@ -478,6 +484,7 @@ impl<'a, O: Output> Engine<'a, O> {
             slot: Slot::new(self.plan),
             flow: Flow::default(),
             limits: Limits::new(self.plan.basis()),
+            peer_ends: None,
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
             late_records: 0,
@@ -614,7 +621,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         if (touched.has(Var::SndInitial) || touched.has(Var::RecInitial))
             && let Some(ends) = connection.ends_of()
         {
-            self.peers.live(ends, index);
+            self.peers.live(connection.peer_ends.replace(ends), ends, index);
         }
         if header.hook == Hook::Destroy {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
@@ -658,7 +665,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
             self.plan.established(&mut connection.slot, header.ts_ns);
             connection.limits.establish(header.ts_ns);
             if let Some(ends) = connection.ends_of() {
-                self.peers.live(ends, index);
+                self.peers.live(connection.peer_ends.replace(ends), ends, index);
             }
         }
         if let Some(ended_after) = ended_after {

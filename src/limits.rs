@@ -76,6 +76,8 @@ pub struct Limits {
     /// Decided, from there up to `decided_ns`.
     held: Times,
     decided_ns: Option<u64>,
+    /// What was decided otherwise before timeouts made it the path's.
+    dead: Times,
     /// As last decided.
     state: Option<State>,
     /// What the queue said before a received segment, for a time in which it was not read.
@@ -119,6 +121,7 @@ impl Limits {
             ns: Times::default(),
             final_ns: None,
             held: Times::default(),
+            dead: Times::default(),
             decided_ns: None,
             state: None,
             settled: None,
@@ -306,6 +309,9 @@ impl Limits {
     fn settle(&mut self) {
         if self.timeouts >= DEAD_AFTER {
             self.ns[State::PathDead as usize] += self.held.iter().sum::<u64>();
+            self.dead.iter_mut().zip(self.held).for_each(|(dead, held)| *dead += held);
+            let paced = &mut self.account.paced_ns;
+            *paced = paced.saturating_sub(self.held[State::Paced as usize]);
         } else {
             self.ns.iter_mut().zip(self.held).for_each(|(ns, held)| *ns += held);
         }
@@ -397,9 +403,13 @@ impl Limits {
     pub fn causes(&self, ns: &Times, reader_behind_ns: Option<u64>) -> [f64; Limit::ALL.len()] {
         let of = |state: State| ns[state as usize] as f64;
         // Of the whole life the parts are known; within a part of it they are taken as even.
+        // A part may hold time that became the path's; how much is not known. At most all of it.
         let part = |part: u64, state: State| match self.total(state) {
             0 => 0.0,
-            whole => part.min(whole) as f64 / whole as f64 * of(state),
+            whole => {
+                let part = part.saturating_sub(self.dead[state as usize]).min(whole);
+                part as f64 / whole as f64 * of(state)
+            }
         };
         let send_buffer = part(self.sndbuf_ns().unwrap_or(0), State::Waiting);
         let app_rate = part(self.capped_ns(), State::Paced);

@@ -101,7 +101,8 @@ impl Tracker {
         };
         self.counts.options_cut += u64::from(segment.options.cut);
         self.forget_idle(consumer)?;
-        if packet.wrong_checksum.is_some() && !self.knows(packet) {
+        let received = packet.direction != Direction::Out;
+        if packet.wrong_checksum.is_some() && received && !self.knows(packet) {
             // Its addresses may be what was damaged: it begins nothing.
             self.counts.wrong_checksum += 1;
             return Ok(());

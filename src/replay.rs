@@ -317,7 +317,8 @@ pub(crate) fn plan(manifest: &Manifest, rules: RuleOptions) -> Plan {
     let attached = Hook::ALL.iter().copied().filter(|hook| {
         manifest.hooks.iter().any(|status| status.attached && status.hook == hook.name())
     });
-    Plan::new(&recorded(manifest), rules).with_hooks(attached.collect())
+    let recounted = Var::ALL.iter().copied().filter(|&var| manifest.recount(var).is_some());
+    Plan::new(&recorded(manifest), rules).with_hooks(attached.collect()).with_recounted(recounted)
 }
 
 /// The variables a log can have. Derived ones that its manifest does not name came after it was

@@ -53,7 +53,7 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // What is there has tests of its own: tests/reference/, tests/web10g, tests/limits.rs.
+        // What is there has tests of its own: tests/reference/ and tests/limits.rs.
         .filter(|path| path.is_dir())
         .filter(|path| !["reference", "web10g", "limits"].iter().any(|own| path.ends_with(own)))
         .collect();

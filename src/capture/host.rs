@@ -37,6 +37,33 @@ pub(super) fn release() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Whether tcp_tso_should_defer() awaits no ACK that is further away than a millisecond: "tcp: fix
+/// tcp_tso_should_defer() vs large RTT", in Linux 6.18 and in the stable releases of October 2025. Type
+/// information does not show it, and nothing that a program could see before it is too late.
+pub(super) fn defers_by_ms() -> bool {
+    let host = host();
+    // Debian's release has a number of the ABI where others have the patch level, and its version has
+    // "Debian 6.1.158-1".
+    let debian = host.kernel_version.split_once("Debian ").map(|(_, version)| version.to_owned());
+    has_near_acks(&debian.unwrap_or(host.kernel_release))
+}
+
+fn has_near_acks(version: &str) -> bool {
+    const STABLE: [[u32; 3]; 7] = [
+        [5, 4, 301],
+        [5, 10, 246],
+        [5, 15, 196],
+        [6, 1, 158],
+        [6, 6, 115],
+        [6, 12, 56],
+        [6, 17, 6],
+    ];
+    let mut numbers = version.split(['.', '-', '+', ' ']).map_while(|part| part.parse().ok());
+    let [major, minor, patch] = [(); 3].map(|()| numbers.next().unwrap_or(0));
+    (major, minor) >= (6, 18)
+        || STABLE.iter().any(|at| (at[0], at[1]) == (major, minor) && patch >= at[2])
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default()
 }
@@ -74,4 +101,25 @@ pub(super) fn qdiscs() -> Vec<String> {
         |_| Vec::new(),
         |o| String::from_utf8_lossy(&o.stdout).lines().map(|l| l.trim().to_owned()).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stable_kernel_has_it_from_a_patch_level_on() {
+        for (version, expected) in [
+            ("5.4.0", false),
+            ("6.1.153-1 (2025-09-20)", false),
+            ("6.1.158-1 (2025-11-09)", true),
+            ("6.12.107+deb13-cloud-amd64", true),
+            ("6.14.0-33-generic", false),
+            ("6.18.0-rc1", true),
+            ("7.3.4+deb13-cloud-amd64", true),
+            ("", false),
+        ] {
+            assert_eq!(has_near_acks(version), expected, "{version}");
+        }
+    }
 }

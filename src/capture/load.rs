@@ -32,7 +32,7 @@ use self::{
     warnings::load_error,
 };
 use super::{
-    CaptureError, Filters, clock, filter, function,
+    CaptureError, Filters, clock, filter, function, host,
     interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target, WRITTEN},
@@ -225,7 +225,8 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
             Err(e) => match Refused::next(&refused) {
                 Some(next) => {
                     warnings::forget();
-                    let serves = POINTS.iter().enumerate().filter(|(_, p)| p.has(&next.program));
+                    let serves =
+                        POINTS.iter().enumerate().filter(|(_, p)| p.is_served_by(&next.program));
                     unusable.extend(serves.map(|(i, _)| (i, next.status())));
                     refused.push(next);
                 }
@@ -304,6 +305,7 @@ fn prepare(
             ("filter_comm", (!plan.filters.comms.is_empty()).into()),
             ("use_perf", (transport == Transport::Perf).into()),
             ("retransmit_has_error", kernel.says_refused_retransmissions().into()),
+            ("defers_by_ms", host::defers_by_ms().into()),
         ],
     );
     if set != HookSet::Kprobe

@@ -87,6 +87,17 @@ impl Point {
         self.programs.iter().any(|(name, _)| *name == program)
     }
 
+    /// Whether the place cannot do without this program: it is one of its own, or all of its own are
+    /// among those of a place for the same hooks that has this one. A hook that saw IPv4 alone, for
+    /// the program of IPv6 is refused, would pass for one that sees all.
+    pub(super) fn is_served_by(&self, program: &str) -> bool {
+        POINTS.iter().any(|place| {
+            place.has(program)
+                && place.hooks == self.hooks
+                && self.programs.iter().all(|(name, _)| place.has(name))
+        })
+    }
+
     /// Attach point in words of the set.
     pub(super) fn section(&self, set: HookSet) -> String {
         match set {

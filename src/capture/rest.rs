@@ -120,6 +120,8 @@ const PACE: usize = 512;
 /// Sockets of a dump between two rounds: perf buffers are smaller.
 const DUMP_PACE: usize = 128;
 const SEARCH_NS: u64 = 1_000_000_000;
+/// Between two rounds of the drain while namespaces are looked at.
+const DRAIN_NS: u64 = 10_000_000;
 
 impl Rest {
     /// Where no look is possible, why not, for the manifest; neither where the hook was left out.
@@ -217,12 +219,23 @@ impl Rest {
         drain.round()?;
         self.find(drain)?;
         let mut over = false;
+        let mut drained = begun;
+        let mut gone = Vec::new();
         for (inode, ns) in &self.namespaces {
+            // Each walk goes through the kernel's table of all connections; rings fill meanwhile.
+            if clock::monotonic_ns() - drained >= DRAIN_NS {
+                drain.round()?;
+                drained = clock::monotonic_ns();
+            }
             match &mut self.source {
                 Source::Iterator(link) => {
                     // It belongs to the namespace it is made in, and can be read from any.
-                    let iter = netns::visit(ns, &self.home, || Iter::new(link));
-                    let iter = iter.map_err(entering)?.map_err(fault)?;
+                    let Ok(Ok(iter)) = netns::visit(ns, &self.home, || Iter::new(link)) else {
+                        // Without descriptors or memory for it there is no look now; the next one tries
+                        // again. That is no reason to end a recording.
+                        gone.push(*inode);
+                        continue;
+                    };
                     run(iter, begun, &self.counts, &mut self.slots, drain)?;
                 }
                 Source::Dumps { diags, looking, buffer } => {
@@ -239,6 +252,7 @@ impl Rest {
                 break;
             }
         }
+        gone.iter().for_each(|inode| drop(self.namespaces.remove(inode)));
         let ended = clock::monotonic_ns();
         if !over {
             self.slots.looked(begun, ended);

@@ -139,8 +139,8 @@ fn warn(report: &Report) {
     }
     if report.out_of_order > 0 {
         eprintln!(
-            "estats-analyze: {} with a time before that of a packet before: rows that have any of \
-             them will be marked lossy",
+            "estats-analyze: {} with a time before that of a packet before: rows with such \
+             packets will be marked lossy",
             packets(report.out_of_order)
         );
     }

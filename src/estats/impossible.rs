@@ -1,6 +1,7 @@
 //! Values of one row that cannot be true together, or not of a connection that lived as long as it
 //! did.
 
+use super::bits::Bits;
 use super::slot::Row;
 use crate::schema::{Read, Var};
 
@@ -38,9 +39,17 @@ const TICK_US: u64 = 20_000;
 /// IP carries no larger segment.
 const MAX_SEGMENT: u64 = u16::MAX as u64;
 
-/// Discards what cannot be in a row of final values, of a connection that lived so long.
-pub(super) fn discard(row: &mut Row, begun_before: bool, life_us: u64, samples: &[Var]) {
-    for &(less, more) in ORDERED {
+/// Discards what cannot be in a row of final values, of a connection that lived so long. `recounted`
+/// are the variables that the recorder's programs did not count as they mean: they prove nothing.
+pub(super) fn discard(
+    row: &mut Row,
+    begun_before: bool,
+    life_us: u64,
+    samples: &[Var],
+    recounted: &Bits,
+) {
+    let compared = |(less, more): &&(Var, Var)| !recounted.has(*less) && !recounted.has(*more);
+    for &(less, more) in ORDERED.iter().filter(compared) {
         let (Some(a), Some(b)) = (row.get(less), row.get(more)) else { continue };
         if a > b {
             // What the kernel keeps is right; if it keeps both, neither is known to be.

@@ -37,8 +37,21 @@ pub(super) fn ends_of(slot: &Slot, local_port: u16, remote_port: u16) -> Option<
 }
 
 impl Peers {
-    pub(super) fn live(&mut self, ends: Ends, index: u32) {
+    /// A connection has these ends now; those that it had before are nobody's.
+    pub(super) fn live(&mut self, before: Option<Ends>, ends: Ends, index: u32) {
+        if let Some(before) = before.filter(|before| *before != ends)
+            && self.ends.get(&before) == Some(&Peer::Live(index))
+        {
+            self.ends.remove(&before);
+        }
         self.ends.insert(ends, Peer::Live(index));
+    }
+
+    /// A connection is over whose ends are not known any more.
+    pub(super) fn forget(&mut self, ends: Ends) {
+        if matches!(self.ends.get(&ends), Some(Peer::Live(_))) {
+            self.ends.remove(&ends);
+        }
     }
 
     /// The other end of this one.
@@ -68,7 +81,7 @@ mod tests {
     #[test]
     fn the_other_end_has_the_numbers_the_other_way_round() {
         let mut peers = Peers::default();
-        peers.live((1, 2, 80, 5000), 7);
+        peers.live(None, (1, 2, 80, 5000), 7);
         assert_eq!(peers.of((2, 1, 5000, 80)), Some(Peer::Live(7)));
         assert_eq!(peers.of((1, 2, 80, 5000)), None);
         peers.over((1, 2, 80, 5000), 9);
@@ -79,10 +92,22 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut peers = Peers::default();
         for n in 0..2 * KEPT as u64 {
-            peers.live((n, n, 1, 2), 0);
+            peers.live(None, (n, n, 1, 2), 0);
             peers.over((n, n, 1, 2), 0);
         }
         assert_eq!((peers.ends.len(), peers.over.len()), (KEPT, KEPT));
         assert_eq!(peers.of((0, 0, 2, 1)), None);
+    }
+
+    #[test]
+    fn a_connection_whose_numbers_change_has_one_entry() {
+        let mut peers = Peers::default();
+        let mut before = None;
+        for n in 0..100 {
+            peers.live(before.replace((n, 0, 1, 2)), (n, 0, 1, 2), 7);
+        }
+        assert_eq!(peers.ends.len(), 1);
+        peers.forget((99, 0, 1, 2));
+        assert_eq!(peers.ends.len(), 0);
     }
 }

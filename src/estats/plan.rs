@@ -52,6 +52,8 @@ pub struct Plan {
     followed: Bits,
     /// Hooks that were attached, and the variables that take each.
     attached: Vec<Hook>,
+    /// Variables that the recorder's programs did not count as they mean.
+    recounted: Bits,
     by_hook: Vec<(Hook, Bits)>,
     marks: usize,
 }
@@ -82,6 +84,7 @@ impl Plan {
             at_least: Var::ALL.iter().copied().filter(|v| v.gap() == Gap::AtLeast).collect(),
             followed: Var::ALL.iter().copied().filter(|v| is_followed(*v)).collect(),
             attached: Vec::new(),
+            recounted: Bits::default(),
             by_hook: Vec::new(),
             marks: 0,
         };
@@ -112,6 +115,13 @@ impl Plan {
             .map(|&hook| (hook, Var::ALL.iter().copied().filter(|v| takes(*v, hook)).collect()))
             .collect();
         self.attached = attached;
+        self
+    }
+
+    /// The same for a recording whose programs did not count these variables as they mean.
+    #[must_use]
+    pub fn with_recounted(mut self, vars: impl Iterator<Item = Var>) -> Self {
+        self.recounted = vars.collect();
         self
     }
 
@@ -323,7 +333,7 @@ impl Plan {
         let mut row = self.row(slot, context);
         let life_us = context.now_ns.saturating_sub(context.begin_ns).div_ceil(1_000);
         let samples: Vec<Var> = self.follow[Var::SampleRTT.index()].iter().collect();
-        impossible::discard(&mut row, context.begun_before, life_us, &samples);
+        impossible::discard(&mut row, context.begun_before, life_us, &samples, &self.recounted);
         if context.lossy || row.discarded.is_empty() {
             return row;
         }

@@ -60,7 +60,7 @@ impl Limit {
         }
     }
 
-    /// In whose share it is contained where it cannot be told apart; itself where nothing has it.
+    /// In whose share it is contained where it cannot be distinguished; itself where nothing has it.
     pub const fn within(self) -> Self {
         match self {
             Self::SendBuffer => Self::Application,

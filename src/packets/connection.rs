@@ -364,9 +364,13 @@ impl Connection {
             if !self.established {
                 // The SYN that is repeated does not ask for ECN any more, and agrees all the same
                 // (tcp_ecn_clear_syn() of Linux 6.18).
-                let before = self.ours.is_some_and(|offer| offer.ecn);
+                let before = |asked: fn(&Offer) -> bool| self.ours.as_ref().is_some_and(asked);
                 let offer = Offer::of(s);
-                self.ours = Some(Offer { ecn: offer.ecn || before, ..offer });
+                self.ours = Some(Offer {
+                    ecn: offer.ecn || before(|o| o.ecn),
+                    accurate_ecn: offer.accurate_ecn || before(|o| o.accurate_ecn),
+                    ..offer
+                });
                 self.sent_window(u64::from(s.window));
                 self.identify();
             }

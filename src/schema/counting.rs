@@ -1,4 +1,4 @@
-//! What the BPF programs of earlier recorders counted otherwise than the variable means.
+//! What the BPF programs of earlier recorders counted wrongly.
 //!
 //! A recording states the version of its programs' counting (`counting` in the manifest; 1 where it
 //! states none). A variable that a later version counts rightly is approximate in an older recording,

@@ -24,7 +24,7 @@ estats_vars! {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::WriteXmit],
-                how: "why tcp_write_xmit stopped, decided at its end by its own tests in their order: what they go by is then as it was; a transmission that the host refused, and a wait for the device's queue (TCP small queues), is the sender's limit",
+                how: "why tcp_write_xmit stopped, decided at its end by the kernel's own tests in the same order; the values they read have not changed by then. A transmission that the host refused, and a wait for the device's queue (TCP small queues), count as the sender's limit",
             },
             Coverage {
                 quality: Quality::Approximate,

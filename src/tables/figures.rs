@@ -208,7 +208,7 @@ impl FigureSource {
 }
 
 impl FigureSource {
-    /// How the shares were found, and what could not be told apart.
+    /// How the shares were found, and which causes could not be distinguished.
     fn basis(&self, ended: &Ended<'_>, shares: &Shares, known: &impl Fn(Var) -> bool) -> String {
         let limits = ended.limits;
         let mut basis = match limits.basis() {
@@ -329,14 +329,14 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_basis",
             K::Text,
             "",
-            "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then what could not be told apart: `A holds B` says that the share of B stands in A, of which it may be none or all, and limited_B is NULL. NULL if nothing is known.",
+            "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
         )
         .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
             "limited_startup",
             K::Float64,
             SHARE,
-            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares add up to 1, and are NULL where records were lost, or the time that is known is less than that life.",
+            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares add up to 1 where limited_by is not NULL. They are NULL where records were lost, or the time that is known is less than that life.",
         )
         .from("State"),
         c(

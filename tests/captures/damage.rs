@@ -99,7 +99,9 @@ fn segments_with_wrong_checksums_are_not_received() {
     assert_eq!(import.codes, [Some(0); 2]);
     trust::says(
         "a captured packet with a wrong checksum among many with right ones",
-        &format!("\"{said}\"; it is in flows, and in no row of a connection that receives it"),
+        &format!(
+            "\"{said}\"; it is in flows; of the receiver's row at most SegsIn, DataSegsIn and HCDataOctetsIn count it (more than 76 octets of TCP)"
+        ),
     );
     // Of a longer one: the socket has counted it when it is looked at, and nothing else comes of it.
     let (long, _) =

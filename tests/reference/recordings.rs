@@ -226,7 +226,7 @@ pub fn line() -> String {
         unexplained += differs;
     }
     format!(
-        "| replay of hooks | what the Web10G kernel that they ran in said of the same connections | \
+        "| replay of hooks | the values of the Web10G kernel in which they were made | \
          {scenarios} scenarios, {ends} ends of connections, {values} values | {unexplained} |\n\n"
     )
 }

@@ -268,8 +268,8 @@ pub const NOT_PROVED: &[(&str, &str)] = &[
 /// What the proof of a variable leaves open.
 pub const NOTES: &[(&str, &str)] = &[(
     "SoftErrorReason",
-    "each of the reasons 1 to 5; no kernel checks 6, 7 is not counted (a checksum that is wrong shows \
-     only after the hooks), and no segment that the kernel lets in has 8",
+    "each of the reasons 1 to 5; 7 (dataCheckSum) has a test of its own, tests/record/rare/counted.rs; no \
+     kernel checks 6, and no segment that the kernel lets in has 8",
 )];
 
 /// What the list says that this test proves.

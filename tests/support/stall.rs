@@ -29,9 +29,10 @@ impl Stall {
         let stall = Self::new();
         std::thread::scope(|scope| {
             scope.spawn(|| stall.read(socket));
+            // Also after a panic, or the scope would wait for the reader for ever.
+            let _given = Given(&stall);
             stall.wait();
             meanwhile();
-            stall.give();
         });
     }
 
@@ -78,6 +79,15 @@ impl Stall {
 
     fn give(&self) {
         self.control(UFFDIO_ZEROPAGE, [self.page as u64, PAGE as u64, 0, 0]);
+    }
+}
+
+/// Gives the page when it is dropped.
+struct Given<'a>(&'a Stall);
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        self.0.give();
     }
 }
 

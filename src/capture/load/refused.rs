@@ -9,9 +9,9 @@ use crate::{
     schema::{Hook, Var},
 };
 
-/// Programs without which there is no recording: connections begin and end there, and the recorder
-/// learns the clocks and follows processes.
-const NEEDED: [&str; 4] = ["set_state", "probe_kernel", "process_fork", "process_exit"];
+/// Programs without which there is no recording: connections begin and end there, their memory is
+/// given back, and the recorder learns the clocks and follows processes.
+const NEEDED: [&str; 5] = ["set_state", "destroy", "probe_kernel", "process_fork", "process_exit"];
 
 /// A program that the kernel's verifier refused, or that libbpf could not fit to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -97,6 +97,12 @@ impl Refused {
             (0, 0) if hooks == [Hook::Poll] => "snapshots are taken by inet_diag".into(),
             (0, 0) if name.starts_with("account_") => {
                 "there is no kernel's account for audit to compare with".into()
+            }
+            (0, 0) if hooks.contains(&Hook::Baseline) => {
+                "connections that are open already are not recorded".into()
+            }
+            (0, 0) if hooks.contains(&Hook::Sweep) => {
+                "open connections have no final values".into()
             }
             (0, 0) if self.program.ends_with(super::AGAIN) => {
                 "events that the kernel skips for its first program are missing".into()

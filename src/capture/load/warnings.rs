@@ -47,6 +47,11 @@ pub(super) fn refused() -> Option<(String, String)> {
     // The first says what is wrong: the others say that therefore it cannot be prepared and loaded.
     let first = warnings.iter().find(|text| text.contains("prog '") && text.contains("failed"))?;
     let (_, words) = first.split_once("': ")?;
+    // Old kernels count the memory of programs against a limit: that is no fault of this one.
+    let of_memory = [libc::ENOMEM, libc::EPERM].map(|code| format!("-{code}"));
+    if of_memory.iter().any(|code| words.ends_with(code.as_str())) {
+        return None;
+    }
     Some((name(first)?.to_owned(), words.to_owned()))
 }
 

@@ -421,3 +421,32 @@ fn the_last_soft_error_is_none_where_none_was_missed() {
     assert_eq!(row.get(reason), None);
     check(&[&[set(Var::State, 5), (Var::SegsOut, Op::Missed, 1)]], &[(reason, None)]);
 }
+
+/// What the programs of an earlier recorder counted otherwise than it means proves nothing: a Reno sender
+/// had two slow starts for each ACK there.
+#[test]
+fn counts_of_an_earlier_recorder_are_not_held_against_each_other() {
+    let covered = Var::ALL.iter().copied().collect();
+    let ended = |recounted: &[Var]| {
+        let plan = Plan::new(&covered, RuleOptions::default());
+        let plan = plan.with_recounted(recounted.iter().copied());
+        let ledger = Ledger::default();
+        let mut out = Collect::default();
+        let interval = Interval::Every(NonZeroU64::MAX);
+        let mut engine = Engine::new(&plan, &ledger, interval, &mut out);
+        let first = lifecycle(Event::Open, 10, 7);
+        engine.lifecycle(&first, false).unwrap();
+        let r = hook(
+            Hook::SetState,
+            20,
+            7,
+            &[set(Var::State, 5), set(Var::SegsIn, 11), set(Var::SlowStart, 20)],
+        );
+        engine.hook(&r.header, r.ops.into_iter(), false).unwrap();
+        engine.lifecycle(&lifecycle(Event::Close, 50, 7), false).unwrap();
+        engine.finish().unwrap();
+        (out.ended[0].row.get(Var::SlowStart), out.ended[0].completeness)
+    };
+    assert_eq!(ended(&[]), (None, Completeness::Lossy));
+    assert_eq!(ended(&[Var::SlowStart]), (Some(20), Completeness::Complete));
+}

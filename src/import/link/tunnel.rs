@@ -50,6 +50,15 @@ pub fn inside<'a>(packet: &Packet, rest: Rest<'a>, way: &mut Way) -> Result<Rest
     }
 }
 
+/// The frame behind a header of ERSPAN (draft-foschiano-erspan-03, 4.2 and 4.3). With the bit T in that
+/// header the mirror has cut the frame, which was longer than what is there.
+fn whole_frame(erspan: Rest<'_>, header: usize) -> Result<Rest<'_>, String> {
+    const CUT: u8 = 0x04;
+    let is_cut = erspan.u8(2)? & CUT != 0;
+    let frame = erspan.skip(header)?;
+    Ok(if is_cut { Rest { on_wire: frame.on_wire.max(super::LONGEST), ..frame } } else { frame })
+}
+
 /// RFC 2784, RFC 2890, RFC 2637.
 fn gre<'a>(rest: Rest<'a>, way: &mut Way) -> Result<Rest<'a>, String> {
     let (flags, kind) = (rest.u16(0)?, rest.u16(2)?);
@@ -62,10 +71,11 @@ fn gre<'a>(rest: Rest<'a>, way: &mut Way) -> Result<Rest<'a>, String> {
             let inner = rest.skip(4 + checksum + key + sequence)?;
             match kind {
                 // The older kind has no header of its own, and no sequence number.
-                ERSPAN_2 => way.ethernet(inner.skip(if sequence > 0 { 8 } else { 0 })?),
+                ERSPAN_2 if sequence == 0 => way.ethernet(inner),
+                ERSPAN_2 => way.ethernet(whole_frame(inner, 8)?),
                 ERSPAN_3 => {
                     let more = if inner.u8(11)? & 1 == 1 { 8 } else { 0 };
-                    way.ethernet(inner.skip(12 + more)?)
+                    way.ethernet(whole_frame(inner, 12 + more)?)
                 }
                 other => by_protocol(other, inner, way),
             }

@@ -220,15 +220,18 @@ impl Connection {
         }
         let in_sequence = s.ack && s.end() == s.seq && self.rcv_nxt == Some(s.seq);
         let is_duplicate = in_sequence && self.snd_una == Some(s.ack_seq);
-        let shift = self.agreed().filter(Agreed::knows_shifts).map_or(0, |a| a.their_shift());
-        if !is_duplicate || self.may_update_window(s, u64::from(s.window) << shift, false) {
+        let age = recent.wrapping_sub(value);
+        if !is_duplicate || age > MOST_REPLAY {
             return Paws::Discarded;
         }
-        match recent.wrapping_sub(value) {
-            ..=LEAST_REPLAY => Paws::Passed,
-            age if age > MOST_REPLAY => Paws::Discarded,
-            _ => Paws::Unknown,
+        // Without the windows before it, it is not known whether this one changes them.
+        let Some(agreed) = self.agreed().filter(Agreed::knows_shifts) else {
+            return Paws::Unknown;
+        };
+        if self.may_update_window(s, u64::from(s.window) << agreed.their_shift(), false) {
+            return Paws::Discarded;
         }
+        if age <= LEAST_REPLAY { Paws::Passed } else { Paws::Unknown }
     }
 
     pub(super) fn set_ts_recent(&mut self, s: &Segment) {

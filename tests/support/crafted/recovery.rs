@@ -116,7 +116,7 @@ pub fn samples(peer: &Peer) -> Vec<Played> {
     talk.repeat(1000);
     talk.ack(5000);
     let mut thresholds = vec![threshold(&talk)];
-    samples.push(sample(&mut talk, 120));
+    samples.push(sample(&mut talk, 160));
     timeouts.push(of(&talk, "tcpi_rto"));
     // A timeout.
     talk.request(1000);
