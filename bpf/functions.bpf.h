@@ -184,12 +184,15 @@ static __always_inline int on_growth(u32 turn, struct sock *sk, u32 which)
 		grow_in_slow_start(c);
 	else if (which < PENDING_COUNT)
 		c->pending[which]++;
+	if (which == PENDING_CongAvoid)
+		c->reno_cong_avoid = 0;
 	return 0;
 }
 
 /*
- * tcp_reno_cong_avoid(sk, ack, acked), into which some compilers put tcp_slow_start(): the tests
- * that lead to it are made again here. It counts only if no call of tcp_slow_start() follows.
+ * tcp_reno_cong_avoid(sk, ack, acked), into which some compilers put tcp_slow_start() and
+ * tcp_cong_avoid_ai() (that of Debian's Linux 5.10 both): the tests that lead to them are made
+ * again here. It counts only if no call of the function itself follows.
  */
 static __always_inline int on_reno(u32 turn, struct sock *sk)
 {
@@ -199,7 +202,11 @@ static __always_inline int on_reno(u32 turn, struct sock *sk)
 	if (!tp)
 		return 0;
 	settle_growth(c);
-	c->reno_slow_start = tp->snd_cwnd < tp->snd_ssthresh && is_cwnd_limited(tp);
+	if (tp->snd_cwnd < tp->snd_ssthresh)
+		c->reno_slow_start = is_cwnd_limited(tp);
+	else
+		c->reno_cong_avoid = BPF_CORE_READ_BITFIELD_PROBED(tp, is_cwnd_limited) &&
+				     is_hooked(ESTATS_HOOK_cong_avoid);
 	return 0;
 }
 

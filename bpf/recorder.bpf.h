@@ -224,6 +224,7 @@ struct conn {
 	u8 limstate;	    /* last sent */
 	u8 recovered;	    /* the ACK in hand ends the Disorder: high_seq is acknowledged */
 	u8 reno_slow_start; /* tcp_reno_cong_avoid() comes to a slow start; see window.bpf.h */
+	u8 reno_cong_avoid; /* or to congestion avoidance */
 	u8 inside;	    /* bit per enum frame; see kprobe.bpf.c */
 	u32 writer;	    /* thread that entered tcp_sendmsg_locked() last */
 	u8 fin_out;	    /* our FIN is behind snd_nxt */

@@ -241,7 +241,9 @@ static __always_inline void follow_window(struct conn *c, const struct tcp_sock 
 static __always_inline void settle_growth(struct conn *c)
 {
 	c->pending[PENDING_SlowStart] += c->reno_slow_start;
+	c->pending[PENDING_CongAvoid] += c->reno_cong_avoid;
 	c->reno_slow_start = 0;
+	c->reno_cong_avoid = 0;
 }
 
 /* tcp_slow_start() */

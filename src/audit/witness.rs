@@ -118,7 +118,14 @@ pub fn hear(
     replayed: impl Fn(Var) -> Option<u64>,
     exact: impl Fn(Var) -> bool,
 ) {
+    // A transmission that the device's queue refuses passes the hook of packets, and again when it is
+    // made once more, without being a retransmission (tcp_transmit_skb() fails, SND.NXT stays).
+    let stalls = replayed(Var::SendStall);
+    let is_repeated = |var| matches!(var, Var::SegsRetrans | Var::OctetsRetrans);
     for relation in RELATIONS {
+        if is_repeated(relation.var) && stalls.is_some_and(|n| n > 0) {
+            continue;
+        }
         let Some(value) = replayed(relation.var).filter(|_| exact(relation.var)) else { continue };
         let count = (relation.count)(account);
         // Beside the kernel's own word where there is one.
@@ -126,7 +133,7 @@ pub fn hear(
         let found =
             out.iter_mut().find(|c| c.var == relation.var && c.relation.starts_with(&begins));
         // What the device's queue refused has passed the hook of packets.
-        let refused = found.as_ref().map_or(0, |c| c.refused());
+        let refused = found.as_ref().filter(|_| stalls != Some(0)).map_or(0, |c| c.refused());
         let verdict = match count.checked_sub(value) {
             Some(0) => Verdict::Equal,
             Some(more) if more <= (relation.allowed)(account) + refused => Verdict::Bounded,

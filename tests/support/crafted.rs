@@ -37,6 +37,8 @@ pub struct Script {
     pub programs: &'static [&'static str],
     /// What it leaves goes on changing by itself, so only a recording that ends with it is exact.
     pub goes_on: bool,
+    /// Its figures hold where the kernel answers at once: not with emulated processors.
+    pub is_prompt: bool,
     /// What is done.
     pub play: fn(&Peer) -> Vec<Played>,
 }
@@ -47,7 +49,7 @@ pub const SCRIPTS: &[Script] = &[
     script("unacknowledged", queues::unacknowledged),
     script("timeouts", timers::timeouts),
     Script { goes_on: true, ..script("unanswered", timers::unanswered) },
-    script("spurious_timeouts", timers::spurious),
+    Script { is_prompt: true, ..script("spurious_timeouts", timers::spurious) },
     script("spurious_recoveries", recovery::spurious),
     script("disorder_without_loss", recovery::disorder),
     script("samples_after_congestion", recovery::samples),
@@ -55,7 +57,7 @@ pub const SCRIPTS: &[Script] = &[
     Script { programs: &["tc"], ..script("local_drops", stalls::drops) },
     script("segments_out_of_place", errors::all),
     script("ip_fields", headers::all),
-    script("what_limits_the_sender", limits::by_windows),
+    Script { goes_on: true, ..script("what_limits_the_sender", limits::by_windows) },
     script("paced", limits::by_pacing),
     script("negotiation", setup::negotiation),
     script("first_sample", setup::first_sample),
@@ -66,7 +68,7 @@ pub const SCRIPTS: &[Script] = &[
 ];
 
 const fn script(name: &'static str, play: fn(&Peer) -> Vec<Played>) -> Script {
-    Script { name, programs: &[], goes_on: false, play }
+    Script { name, programs: &[], goes_on: false, is_prompt: false, play }
 }
 
 impl Script {
@@ -74,6 +76,11 @@ impl Script {
     pub fn named(name: &str) -> &'static Self {
         let found = SCRIPTS.iter().find(|script| script.name == name);
         found.unwrap_or_else(|| panic!("there is no script {name}"))
+    }
+
+    /// Whether guests play it too.
+    pub fn is_for_guests(&self) -> bool {
+        !self.goes_on && !self.is_prompt
     }
 
     /// The number in its addresses; 0 would be a network that routers treat apart.
