@@ -51,8 +51,8 @@ fn a_ring_far_too_small_loses_records_but_no_truth() {
 
     let manifest = finished.manifest();
     for cpu in manifest["totals"]["per_cpu"].as_array().expect("per_cpu") {
-        // Those have a ring of their own.
-        for hook in ["baseline", "sweep", "destroy"] {
+        // Those have a ring of their own; looks at connections that rest (sweep) have not.
+        for hook in ["baseline", "destroy"] {
             assert!(cpu["lost_by_hook"][hook].is_null(), "{cpu}");
         }
     }
