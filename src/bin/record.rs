@@ -210,8 +210,8 @@ fn ring_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
 }
 
-/// A process's name: anything but nothing. Of a longer one the kernel keeps 15 bytes, and so many are
-/// compared.
+/// A process's name, which must not be empty. The kernel keeps 15 bytes of a name, so the first 15 bytes
+/// are compared.
 fn comm(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -1,7 +1,8 @@
 //! A capture by a packet socket without a filter, packet(7), into a pcap file.
 //!
-//! Not tcpdump, which always attaches a filter: a Linux 6.18.44 does not run BPF programs in some
-//! softirqs, filters of sockets among them, and a packet whose filter was not run is not delivered.
+//! Not tcpdump, which always attaches a filter. A kernel may leave out BPF programs for some packets
+//! (ARCHITECTURE.md); that it leaves out filters of sockets too was not measured. Without a filter the
+//! question does not arise.
 
 use std::ffi::CString;
 use std::io;
