@@ -192,21 +192,24 @@ static __always_inline void raise_to(struct conn *c, u32 which, u64 value)
 	}
 }
 
+/* A window and the threshold of the same moment, in segments. */
+static __always_inline void raise_window(struct conn *c, u32 cwnd, u32 ssthresh, u32 mss)
+{
+	raise_to(c, cwnd <= ssthresh ? EXTREME_MaxSsCwnd : EXTREME_MaxCaCwnd,
+		 estats_octets(cwnd, mss));
+}
+
 /* Extremes are followed at every hook and sent with the slow values: exact, and cheap. */
 static __always_inline void follow_extremes(struct conn *c, const struct tcp_sock *tp)
 {
-	u64 cwnd = estats_octets(tp->snd_cwnd, tp->mss_cache);
 	u32 segments = tp->snd_ssthresh;
 	u64 ssthresh = estats_ssthresh(tp);
 
 	if (!c->established)
 		return;
-	if (c->reducing)
-		; /* the new threshold and the old window: neither phase's */
-	else if (tp->snd_cwnd <= segments)
-		raise_to(c, EXTREME_MaxSsCwnd, cwnd);
-	else
-		raise_to(c, EXTREME_MaxCaCwnd, cwnd);
+	/* While it reduces: the new threshold and the old window, which is neither phase's. */
+	if (!c->reducing)
+		raise_window(c, tp->snd_cwnd, segments, tp->mss_cache);
 	if (segments < TCP_INFINITE_SSTHRESH) {
 		raise_to(c, EXTREME_MaxSsthresh, ssthresh);
 		if (ssthresh < c->extreme[EXTREME_MinSsthresh]) {

@@ -61,9 +61,33 @@ static __always_inline struct conn *begin_conn(struct sock *sk, struct owner *ow
 	return c;
 }
 
+/* Set by the recorder when it has gone through the connections that were open before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} settled __weak SEC(".maps");
+
 /*
- * A chosen process uses a connection that was not recorded, since its listener, or whoever opened
- * it, is another process. From here on it is recorded, like one that was open before the recording.
+ * Whether a connection without state may be one to record. Where no filter is set, it is one of
+ * which the kernel did not run the program when it began (src/capture/skips.rs). With a filter it
+ * nearly always is one that was refused, which is not asked twice.
+ */
+static __always_inline bool adopts(void)
+{
+	u32 zero = 0, *is_settled;
+
+	if (filtering())
+		return by_process();
+	is_settled = bpf_map_lookup_elem(&settled, &zero);
+	return is_settled && *is_settled;
+}
+
+/*
+ * A process uses a connection that was not recorded: its beginning was missed, or its listener, or
+ * whoever opened it, is another process than those that were chosen. From here on it is recorded,
+ * like one that was open before the recording.
  */
 static __always_inline struct conn *adopt(void *ctx, struct sock *sk, u8 hook, u64 now)
 {
@@ -157,7 +181,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		}
 		return 0;
 	}
-	if (!c && by_process() && (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)) {
+	if (!c && adopts() && (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)) {
 		c = adopt(ctx, sk, ESTATS_HOOK_set_state, now);
 		if (c)
 			my_turn(c, turn);
@@ -278,6 +302,9 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 		before_loss = c->cached[CACHED_CurCwnd];
 		if (old <= CA_DISORDER || before_loss == NEVER_SENT)
 			before_loss = estats_octets(tp->prior_cwnd, tp->mss_cache);
+		/* The last ACK may have raised it after the hook before. */
+		if (old <= CA_DISORDER && c->established)
+			raise_window(c, tp->prior_cwnd, c->snd_ssthresh, tp->mss_cache);
 		bracket(c, tp);
 		SET(c, CurCwnd, before_loss);
 		c->cached[CACHED_CurCwnd] = before_loss;
@@ -390,7 +417,7 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 	struct tcp_sock *tp;
 	s32 found;
 
-	if (!c && by_process()) {
+	if (!c && adopts()) {
 		adopt(ctx, sk, ESTATS_HOOK_rcv_space, now);
 		return 0;
 	}

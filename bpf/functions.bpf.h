@@ -218,6 +218,8 @@ static __always_inline int on_cwnd_restart(u32 turn, struct sock *sk)
 
 	if (!tp)
 		return 0;
+	/* The last ACK may have raised the window after the hook before. */
+	follow_extremes(c, tp);
 	follow_window(c, tp);
 	c->restarted = 1;
 	return 0;

@@ -234,6 +234,7 @@ pub fn record(
 
     if !tree_alone {
         walk::baseline(&loaded, &mut drain)?;
+        walk::settled(&loaded)?;
     }
     let start = |argv: &Vec<OsString>| command::start(argv, &loaded.pids, loaded.own_pid);
     if options.command.is_some() {

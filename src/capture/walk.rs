@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use libbpf_rs::Iter;
+use libbpf_rs::{Iter, MapCore as _, MapFlags};
 
 use super::{CaptureError, drain::Drain, load::Loaded, netns};
 
@@ -20,6 +20,19 @@ pub(super) fn baseline(loaded: &Loaded, drain: &mut Drain<'_>) -> Result<(), Cap
         run(Iter::new(&link).map_err(fault)?, drain)?;
     }
     everywhere(loaded, "baseline", drain)
+}
+
+/// From here on a connection of which the programs know nothing is one whose beginning they missed
+/// (`adopts()` of bpf/events.bpf.h). Without a walk it may be one that was open before.
+pub(super) fn settled(loaded: &Loaded) -> Result<(), CaptureError> {
+    if loaded.iterator("baseline").is_none() {
+        return Ok(());
+    }
+    let (key, settled) = (0u32.to_ne_bytes(), 1u32.to_ne_bytes());
+    let done = loaded.map("settled")?.update(&key, &settled, MapFlags::ANY);
+    done.map_err(|e| {
+        CaptureError::bpf("begin to take in connections whose beginning was missed", e)
+    })
 }
 
 /// Runs a TCP iterator, if this kernel has it, in every network namespace that can be entered: each

@@ -24,6 +24,8 @@ pub struct Marks {
     pub least: Option<u64>,
     /// The smallest time of a record.
     pub earliest: Option<u64>,
+    /// The largest time of a record.
+    pub latest: Option<u64>,
 }
 
 impl Marks {
@@ -39,6 +41,7 @@ impl Marks {
     /// A record of this time stands among them.
     pub fn record(&mut self, ts_ns: u64) {
         self.earliest = Some(self.earliest.map_or(ts_ns, |earliest| earliest.min(ts_ns)));
+        self.latest = self.latest.max(Some(ts_ns));
     }
 }
 

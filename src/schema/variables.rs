@@ -2134,11 +2134,19 @@ estats_vars! {
         unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe],
-            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::CwndRestart],
+                how: "snd_cwnd and snd_ssthresh between received segments and before reductions",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "snd_cwnd and snd_ssthresh between received segments and at rest; \
+                      what the last ACK added is missing where idling took it back before the look",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
@@ -2157,11 +2165,19 @@ estats_vars! {
         unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        sources: &[Coverage {
-            quality: Quality::Exact,
-            needs: &[Hook::TcpProbe],
-            how: "snd_cwnd and snd_ssthresh between received segments and at ->CLOSE",
-        }],
+        sources: &[
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::TcpProbe, Hook::CwndRestart],
+                how: "snd_cwnd and snd_ssthresh between received segments and before reductions",
+            },
+            Coverage {
+                quality: Quality::Approximate,
+                needs: &[Hook::TcpProbe],
+                how: "snd_cwnd and snd_ssthresh between received segments and at rest; \
+                      what the last ACK added is missing where idling took it back before the look",
+            },
+        ],
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(WINDOW_MOVES_BY_ACKS, Reference::SAME),

@@ -12,7 +12,7 @@ use crate::facts::{CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Outp
 use crate::path::Path;
 use crate::recorder::{Recorder, check};
 use crate::scenario::{SCENARIOS, Scenario, Shape};
-use crate::sets;
+use crate::sets::{self, HookSet};
 use crate::support::crafted::{Played, SCRIPTS};
 use crate::support::flow::{Flow, Settled};
 use crate::support::mib::Mib;
@@ -33,9 +33,9 @@ fn inside() {
     let series = std::env::var(SERIES).unwrap_or_else(|_| panic!("{SERIES} is set in guests only"));
     let sets = sets::of(&series);
     let out = FilePath::new(OUT);
-    let checks: Vec<String> = sets.iter().map(check).collect();
-    // One after the other: two at once would load no faster on two emulated processors.
-    let recorders: Vec<Recorder> = sets.iter().map(|set| Recorder::start(out, set)).collect();
+    // All at once: the kernel takes most of the time, to verify programs, on one processor for each.
+    let checks = at_once(sets, check);
+    let recorders = at_once(sets, |set| Recorder::start(out, set));
     // What stays open until the recordings have ended, and where.
     let mut kept = Vec::new();
     let mut paths = Vec::new();
@@ -70,6 +70,16 @@ fn inside() {
     let output = Output { scenarios, crafted, recorders };
     let output = serde_json::to_vec(&output).expect("facts are plain");
     fs::write(out.join(FILE), output).expect("the output can be written");
+}
+
+fn at_once<T: Send>(
+    sets: &'static [HookSet],
+    act: impl Fn(&'static HookSet) -> T + Sync,
+) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = sets.iter().map(|set| scope.spawn(|| act(set))).collect();
+        threads.into_iter().map(|t| t.join().expect("a thread that does not panic")).collect()
+    })
 }
 
 /// Every script of `support::crafted`. What it has opened stays as it is, with the peers, until the

@@ -115,3 +115,27 @@ fn an_unexplained_gap_shows_in_an_unclosed_recording() {
     let reason = "3 records are neither logged nor counted as lost".to_owned();
     assert!(report.findings.contains(&Finding::Account { cpu: 0, reason }), "{report}");
 }
+
+/// A program may be interrupted for seconds between reading the clock and handing its record over.
+#[test]
+fn a_record_that_comes_late_is_no_disorder_of_frames() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer =
+        RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
+    for round in 0..5_u64 {
+        let ts = round * SECOND;
+        // Number 2 of the third round was made in the second.
+        let made = |i| if (round, i) == (3, 2) { ts - SECOND } else { ts };
+        for i in 0..10 {
+            writer.hook(&header(made(i) + i, 0, round * 10 + i), &[op(Var::SegsIn, i)]).unwrap();
+        }
+        writer.drained(ts + 30).unwrap();
+        writer.tick(ts + 30 + SECOND).unwrap();
+    }
+    writer.finish(&closing(&[(0, 50, 0)])).unwrap();
+    let recording = Recording::open(dir.path()).unwrap();
+    let report = recording.verify().unwrap();
+    assert!(report.ok(), "{report}");
+    let survey = recording.survey().unwrap();
+    assert!(survey.missing.is_empty(), "{survey}");
+}

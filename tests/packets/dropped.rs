@@ -175,18 +175,14 @@ fn wrong_checksums() {
 /// A capture that begins in the middle of a connection has no window to compare with.
 #[test]
 fn whether_paws_drops_an_ack_is_not_known_where_the_window_is_not() {
-    let mut s = Script::default();
     let whole = connection();
-    s.packets = whole.packets[3..].to_vec();
-    s.ns = whole.ns;
+    let mut s = Script { packets: whole.packets[3..].to_vec(), ns: whole.ns };
     s.add(old(2, 5101, 1001, 500, 0));
     let (rows, _) = s.rows();
     assert_eq!(rows[0].get(Var::SACKsRcvd), None);
     assert_eq!(rows[0].completeness, "lossy");
     // One that is not in sequence is dropped, whatever the window.
-    let mut s = Script::default();
-    s.packets = whole.packets[3..].to_vec();
-    s.ns = whole.ns;
+    let mut s = Script { packets: whole.packets[3..].to_vec(), ns: whole.ns };
     s.add(old(2, 5001, 1001, 500, 0));
     assert_eq!(s.rows().0[0].completeness, "begun_before");
 }

@@ -158,3 +158,28 @@ fn rows_of_a_busy_host_are_right_or_marked() {
         "every octet in `HCDataOctetsIn`, or the row is `lossy` and has at least as many, or NULL",
     );
 }
+
+/// Nobody is in the connection's namespace, so it cannot be entered, and what is open there is not
+/// listed when the recording begins. Nor is anything known where the kernel did not run the program of
+/// a connection's beginning.
+#[test]
+fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("unborn");
+    let flow = open(&netns, &listen(&netns));
+    drop(netns);
+    let recorder = Recorder::start(&[]);
+    for _ in 0..2 {
+        flow.upload(1_000);
+        flow.server.send(1_000);
+        flow.client.receive(1_000);
+    }
+    let finished = recorder.stop();
+    let rows = finished.connections();
+    let row = row_of(&rows, &flow);
+    assert_eq!(row.completeness(), "begun_before");
+    says(
+        "a connection whose beginning no hook saw, without a filter",
+        "`begun_before`: recorded from its first read on",
+    );
+}

@@ -125,8 +125,12 @@ fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
         .then(|| "has clock samples from outside the time of the recording".to_owned())
 }
 
-/// A segment and the time from which on records of its stream are not in their order: marks that go
-/// back, or records made long before a mark that stands before them.
+/// A segment and the time from which on frames of its stream are not in their order: marks that go
+/// back, or a frame of which all was made long before a mark that stands before it.
+///
+/// One record that comes late is no such thing: its program was interrupted for longer than the slack
+/// between reading the clock and handing the record over, as on a virtual CPU that does not get its
+/// time. Replay marks its connection.
 pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
     // What comes late of packets and snapshots is put in order where it is read.
     let is_ordered = matches!(stream.stream, Stream::Hooks | Stream::Connections);
@@ -139,8 +143,9 @@ pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
             let back = marks.least.filter(|least| *least < last);
             // What stands before a mark was made after the mark before it.
             let since = back.map(|least| seen.range(..least).next_back().copied().unwrap_or(0));
-            let is_late = |ts: &u64| is_ordered && *ts < last.saturating_sub(SLACK_NS);
-            let late = marks.earliest.filter(is_late);
+            let newest = marks.latest.max(marks.last);
+            let is_late = is_ordered && newest.is_some_and(|ns| ns < last.saturating_sub(SLACK_NS));
+            let late = marks.earliest.filter(|_| is_late);
             for since_ns in since.into_iter().chain(late) {
                 let since_ns = since_ns.saturating_sub(SLACK_NS);
                 found =

@@ -90,36 +90,31 @@ pub fn by_pacing(peer: &Peer) -> Vec<Played> {
     talk.request(10_000);
     talk.ack(10_000);
     wait_acknowledged(&talk);
-    let (mut least, mut most) = (0, 0);
+    let mut most = 0;
     for _ in 0..BURSTS {
         // So that the first piece waits for nothing.
         std::thread::sleep(STANDS);
         let (begin, end) = (talk.highest(), talk.highest() + 8000);
         let written = now();
         talk.socket.send(8000);
-        let (mut first, mut last) = (None, 0);
         while talk.acknowledged < end {
             let arrival = talk.next(Duration::from_secs(5)).expect("the burst goes on");
             assert!(!arrival.again && arrival.offset >= begin, "{arrival:?}");
             talk.ack(arrival.offset + arrival.segment.payload as u32);
-            // The last piece has left at some time after the one before it was here.
-            if talk.acknowledged < end {
-                last = now();
-                first.get_or_insert(last);
-            }
         }
-        least += us(first.expect("more than one piece"), last);
         wait_acknowledged(&talk);
         talk.push_next(1);
         most += us(written, now());
     }
+    // Each piece of a burst but the first waits for 10 ms, or half of that where the one before it
+    // left late (tcp_update_skb_after_send()). When pieces arrive is no bound: they may be read late.
+    let least = BURSTS as i64 * 7 * 5_000;
     let mut figures = Figures::default();
     figures.exactly("SndLimTransPace", BURSTS, "the script: bursts").between(
         "SndLimTimePace",
         least,
         most,
-        "the packets' times",
+        "the rate, and the clock",
     );
-    assert!(least > 0, "{least} us");
     vec![figures.of(talk)]
 }
