@@ -231,7 +231,7 @@ fn ten_seconds_of_iperf3_at_full_speed() {
     };
     let (of_one, code, said) = digest("1");
     assert_eq!((of_one, code, said.clone()), digest("2"));
-    // Some kernels do not run a program for every event (ARCHITECTURE.md): of two million segments a
+    // Some kernels do not run a program for every event (docs/decisions.md): of two million segments a
     // few are missing then. Nothing else may be.
     let unseen = said.contains(" seen by no hook");
     assert_eq!((code, said.lines().count()), if unseen { (3, 1) } else { (0, 0) }, "{said}");

@@ -1,7 +1,7 @@
 //! A capture by a packet socket without a filter, packet(7), into a pcap file.
 //!
 //! Not tcpdump, which always attaches a filter. A kernel may leave out BPF programs for some packets
-//! (ARCHITECTURE.md); that it leaves out filters of sockets too was not measured. Without a filter the
+//! (docs/decisions.md); that it leaves out filters of sockets too was not measured. Without a filter the
 //! question does not arise.
 
 use std::ffi::CString;
