@@ -57,7 +57,7 @@ pub struct Line {
     pub completeness: Option<String>,
     /// Its beginning was not seen: octets count since then, and not since the duration's beginning.
     pub begun_before: bool,
-    /// Octets of payload sent, those sent again included.
+    /// Octets of payload sent, retransmissions included.
     pub octets_sent: Option<i64>,
     /// Token of the MPTCP connection that it is a subflow of.
     pub mptcp_id: Option<i64>,

@@ -46,7 +46,7 @@ function columns() {
     number("acked", "Acked", "Octets acknowledged by the peer", (l) => l.octets_acked, write.octets),
     number("received", "Received", "Octets received", (l) => l.octets_received, write.octets),
     number("goodput", "Goodput", "Octets acknowledged over its whole life", (l) => l.goodput, write.rate),
-    number("again", "Sent again", "Octets sent again, of those sent", (l) => l.retransmitted_share, write.share),
+    number("again", "Retransmitted", "Octets retransmitted, of those sent", (l) => l.retransmitted_share, write.share),
     number("recoveries", "Recov.", "Stays in recovery", (l) => l.recoveries, write.count),
     number("minrtt", "Min RTT", "Smallest RTT sample", (l) => l.min_rtt_us, write.ms),
     number("inflation", "RTT ×", "Mean RTT over the smallest", (l) => l.rtt_inflation, write.times),
@@ -102,9 +102,9 @@ function verdict(line, data) {
   if (again.length > 0) {
     const n = again.reduce((sum, event) => sum + event[1], 0);
     const times = again.length === 1 ? `at ${write.seconds(again[0][0])}` : `from ${write.seconds(again[0][0])} to ${write.seconds(again.at(-1)[0])}`;
-    parts.push(`${n} ${n === 1 ? "segment was" : "segments were"} sent again, ${times}, in ${line.recoveries ?? "–"} ${line.recoveries === 1 ? "stay" : "stays"} in recovery.`);
+    parts.push(`${n} ${n === 1 ? "segment was" : "segments were"} retransmitted, ${times}, in ${line.recoveries ?? "–"} ${line.recoveries === 1 ? "stay" : "stays"} in recovery.`);
   } else if (line.octets_sent > 0) {
-    parts.push("Nothing was sent again.");
+    parts.push("Nothing was retransmitted.");
   }
   return parts.join(" ");
 }
@@ -118,14 +118,14 @@ function explain(traces) {
       tile(write.seconds(line.duration_s), "duration"),
       tile(write.octets(line.octets_acked), "acknowledged"),
       tile(write.octets(line.octets_received), "received"),
-      tile(write.share(line.retransmitted_share), "sent again"),
+      tile(write.share(line.retransmitted_share), "retransmitted"),
       tile(write.ms(line.min_rtt_us), "smallest RTT"),
       tile(write.times(line.rtt_inflation), "mean RTT over it"),
       tile(write.text(line.congestion_control), "congestion control"),
       tile(write.text(line.completeness).replace("_", " "), "completeness"))));
-  const marks = traces.length > 1 ? element("div", { class: "keys" }, "Ticks below the lines: segments sent again, of each run in its colour.") : element("div", { class: "keys" },
+  const marks = traces.length > 1 ? element("div", { class: "keys" }, "Ticks below the lines: segments retransmitted, of each run in its colour.") : element("div", { class: "keys" },
     element("span", {}, element("i", { style: "background:var(--recovery);outline:1px solid var(--line)" }), "in recovery"),
-    element("span", {}, element("i", { style: "background:var(--red)" }), `sent again (${traces[0].line.segs_retrans ?? "–"})`),
+    element("span", {}, element("i", { style: "background:var(--red)" }), `retransmitted (${traces[0].line.segs_retrans ?? "–"})`),
     element("span", {}, element("i", { style: "background:var(--purple)" }), `timeout (${traces[0].data.timeouts.reduce((n, e) => n + e[1], 0)})`),
     element("span", {}, element("i", { style: "background:var(--sky)" }), `congestion mark echoed (${traces[0].data.marks.reduce((n, e) => n + e[1], 0)})`));
   byId("why").replaceChildren(...blocks, marks);

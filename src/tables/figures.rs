@@ -31,7 +31,7 @@ pub struct Figures {
     pub rwnd_limited_share: Option<f64>,
     /// Share in which the kernel saw the send buffer in the way.
     pub sndbuf_limited_share: Option<f64>,
-    /// Octets sent again, of those sent.
+    /// Octets retransmitted, of those sent.
     pub retransmitted_share: Option<f64>,
     /// Stays in recovery.
     pub recoveries: Option<u64>,
@@ -81,7 +81,7 @@ impl fmt::Display for Figures {
                     format!(" in {n} {plural}{time}")
                 }
             };
-            said.push(format!("{} sent again{episodes}", percent(share)));
+            said.push(format!("{} retransmitted{episodes}", percent(share)));
         }
         if let Some(times) = self.rtt_inflation {
             said.push(format!("mean RTT {times:.2} x the smallest"));

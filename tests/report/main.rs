@@ -73,7 +73,7 @@ fn what_a_newcomer_reads() {
     assert!(verdict.contains("For 83 % of its life"), "{verdict}");
     assert!(verdict.contains("the network, as its congestion window knew it"), "{verdict}");
     assert!(verdict.contains("estimate"), "the recording has no Limstate: {verdict}");
-    assert!(verdict.contains("22 segments were sent again"), "{verdict}");
+    assert!(verdict.contains("22 segments were retransmitted"), "{verdict}");
     assert!(verdict.contains("15 stays in recovery"), "{verdict}");
     // A strip of limits and five plots; in each something was painted.
     assert_eq!(number(browser.run(RANGES)), 6.0);
