@@ -194,10 +194,11 @@ fn what_an_earlier_recorder_counted_is_approximate() {
 pub fn section(out: &mut String) {
     out.push_str(
         "## Hooks against a Web10G kernel\n\n\
-         Recordings that the recorder made inside a Web10G kernel (set `kprobe`), of both ends of each \
-         connection, against that kernel's values after the close, and while the connection was open and at \
-         rest; what happens in each is in [testdata/web10g](../testdata/web10g/README.md). Their programs count \
-         as version 1 does ([compare.md](compare.md)).\n\n\
+         Recordings that were made inside a Web10G kernel (set `kprobe`), of both ends of each \
+         connection. They are compared with that kernel's values after the close, and while the \
+         connection was open and at rest. [testdata/web10g](../testdata/web10g/README.md) \
+         describes the scenarios. Their programs count as version 1 does \
+         ([compare.md](compare.md)).\n\n\
          | scenario | read | connections | exact | unit-rounded | bounded | known fault | not comparable | unexplained |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
