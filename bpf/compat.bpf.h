@@ -13,117 +13,13 @@
 #ifndef ESTATS_COMPAT_BPF_H
 #define ESTATS_COMPAT_BPF_H
 
-#include "kernel.h"
+#include "flavours.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-/* What is declared here must be asked for first. */
-
-struct tcp_sock___compat {
-	u8 fastopen_client_fail : 2;
-	u8 tcp_usec_ts : 1;
-	u8 syn_fastopen_child : 1;
-	bool is_mptcp;
-	u32 cwnd_usage_seq;
-	u32 plb_rehash;
-	u16 timeout_rehash;
-	u16 total_rto;
-	u16 total_rto_recoveries;
-	u32 total_rto_time;
-	u32 rto_stamp;
-	u32 received_ce;
-	u32 received_ecn_bytes[3];
-	u32 delivered_ecn_bytes[3];
-	u8 accecn_fail_mode : 4;
-	u8 saw_accecn_opt : 2;
-};
-
-struct hlist_node___compat {
-	void *pprev;
-};
-
-struct timer_list___compat {
-	struct hlist_node___compat entry;
-	unsigned long expires;
-};
-
-struct inet_connection_sock___compat {
-	unsigned long icsk_timeout;
-	struct timer_list___compat icsk_retransmit_timer;
-	struct timer_list___compat icsk_keepalive_timer;
-	u32 icsk_rto_min;
-	u32 icsk_delack_max;
-	void *icsk_ulp_data;
-};
-
-struct sock___compat {
-	struct timer_list___compat sk_timer;
-	struct timer_list___compat tcp_retransmit_timer;
-	unsigned long sk_ino;
-};
-
-struct ipv6_pinfo___compat {
-	u8 tclass;
-};
-
-struct inet_sock___compat {
-	struct ipv6_pinfo___compat *pinet6;
-};
-
-struct inode___compat {
-	unsigned long i_ino;
-};
-
-struct socket_alloc___compat {
-	struct inode___compat vfs_inode;
-};
-
-struct netns_ipv4___compat {
-	u8 sysctl_tcp_tso_rtt_log;
-};
-
-struct net___compat {
-	struct netns_ipv4___compat ipv4;
-};
-
-struct tcp_skb_cb___compat {
-	u8 tcp_flags;
-};
-
-struct sock_cgroup_data___compat {
-	u64 val;
-};
-
-union kernfs_node_id {
-	u64 id;
-};
-
-struct kernfs_node___compat {
-	union kernfs_node_id id;
-};
-
-struct cgroup___compat {
-	u64 ancestor_ids[1];
-};
-
-struct mptcp_subflow_context {
-	u32 token;
-	u32 request_join : 1;
-	u32 mp_capable : 1;
-	u32 mp_join : 1;
-	struct sock *conn; /* the MPTCP socket */
-};
-
-struct mptcp_sock {
-	u32 token;
-};
-
-#pragma clang attribute pop
-
 #define TP(tp)	 ((const struct tcp_sock___compat *)(tp))
+#define SK(tp)	 ((const struct sock___compat *)(tp))
 #define ICSK(tp) ((const struct inet_connection_sock___compat *)(tp))
 
 /* ---- counts and states of the connection, as struct tcp_info shows them ---- */
@@ -288,7 +184,8 @@ static __always_inline u32 delack_max(const struct tcp_sock *tp)
 
 /*
  * When the timer of retransmissions and window probes expires, in jiffies.
- * since v6.15, commit a7c428ee8f59: icsk_retransmit_timer; before: icsk_timeout
+ * since v6.19, commit 9a5e5334adc0: tcp_retransmit_timer of the socket; since v6.15, commit
+ * a7c428ee8f59: icsk_retransmit_timer; before: icsk_timeout
  */
 static __always_inline u64 retransmit_expires(const struct tcp_sock *tp)
 {
@@ -296,21 +193,30 @@ static __always_inline u64 retransmit_expires(const struct tcp_sock *tp)
 		return ICSK(tp)->icsk_timeout;
 	if (bpf_core_field_exists(struct inet_connection_sock___compat, icsk_retransmit_timer))
 		return ICSK(tp)->icsk_retransmit_timer.expires;
+	if (bpf_core_field_exists(struct sock___compat, tcp_retransmit_timer))
+		return SK(tp)->tcp_retransmit_timer.expires;
 	return 0;
 }
 
-/* The timer of keep-alives. */
+/*
+ * The timer of keep-alives.
+ * since v6.19 and stable releases of 2026, commit 08dfe370239e: icsk_keepalive_timer; before:
+ * sk_timer, which then shares its place with the timer of retransmissions
+ */
 static __always_inline bool is_keepalive_pending(const struct tcp_sock *tp)
 {
-	const struct sock___compat *sk = (const void *)tp;
-
-	return bpf_core_field_exists(struct sock___compat, sk_timer) && sk->sk_timer.entry.pprev;
+	if (bpf_core_field_exists(struct inet_connection_sock___compat, icsk_keepalive_timer))
+		return ICSK(tp)->icsk_keepalive_timer.entry.pprev;
+	return bpf_core_field_exists(struct sock___compat, sk_timer) &&
+	       SK(tp)->sk_timer.entry.pprev;
 }
 
 /* Jiffies. */
 static __always_inline u64 keepalive_expires(const struct tcp_sock *tp)
 {
-	return ((const struct sock___compat *)tp)->sk_timer.expires;
+	if (bpf_core_field_exists(struct inet_connection_sock___compat, icsk_keepalive_timer))
+		return ICSK(tp)->icsk_keepalive_timer.expires;
+	return SK(tp)->sk_timer.expires;
 }
 
 /* ---- the congestion window, and how much is sent at once ---- */
@@ -607,6 +513,7 @@ static __always_inline u64 pointer_difference(u64 a, u64 b)
  */
 
 #undef TP
+#undef SK
 #undef ICSK
 
 #endif

@@ -99,6 +99,7 @@ fn compare(kernel: &Btf<'_>, object: &str) {
 }
 
 const COMPAT: &str = include_str!("../bpf/compat.bpf.h");
+const FLAVOURS: &str = include_str!("../bpf/flavours.h");
 
 /// An accessor that asks whether the kernel has a field: its comment, and what it asks for.
 struct Accessor {
@@ -110,9 +111,10 @@ fn accessor(name: &str) -> Accessor {
     let head = format!("static __always_inline bool {name}(");
     let at = COMPAT.find(&head).unwrap_or_else(|| panic!("compat.bpf.h has no {name}()"));
     let (before, after) = COMPAT.split_at(at);
-    let comment = before.trim_end().strip_suffix("*/").map_or("", |text| {
-        text.rsplit_once("/*").expect("a comment has a beginning").1
-    });
+    let comment = before
+        .trim_end()
+        .strip_suffix("*/")
+        .map_or("", |text| text.rsplit_once("/*").expect("a comment has a beginning").1);
     let body = after.split_once("\n}").expect("a function has an end").0;
     let asked = body
         .split("bpf_core_field_exists(struct ")
@@ -201,6 +203,11 @@ fn kernels_have_the_fields_that_the_stanzas_say_they_have() {
 
 /// Fields of which a kernel has one at least: without any, the accessor would give nothing.
 const WAYS: &[&[(&str, &str)]] = &[
+    &[
+        ("inet_connection_sock", "icsk_timeout"),
+        ("inet_connection_sock", "icsk_retransmit_timer"),
+        ("sock", "tcp_retransmit_timer"),
+    ],
     &[("sock", "sk_timer"), ("inet_connection_sock", "icsk_keepalive_timer")],
     &[("sock", "sk_ino"), ("socket_alloc", "vfs_inode")],
     &[("sock_cgroup_data", "cgroup"), ("sock_cgroup_data", "val")],
@@ -218,6 +225,13 @@ fn accessors_find_what_moved_on_every_kernel() {
     }
 }
 
+/// Newer kernels have sk_timer too, for another purpose: it is asked for last.
+#[test]
+fn the_timer_of_keep_alives_is_the_connections_own_where_it_has_one() {
+    let first = accessor("is_keepalive_pending").asked[0];
+    assert_eq!(first, ("inet_connection_sock___compat", "icsk_keepalive_timer"));
+}
+
 /// Only kernels that are older than those of testdata/btf have these.
 const OLDER: &[(&str, &str)] = &[("sock_cgroup_data___compat", "val")];
 
@@ -228,7 +242,7 @@ fn every_field_of_a_flavour_is_in_some_kernel() {
     let mut compared = 0;
     for object in ["estats.bpf.o", "kprobe.bpf.o"] {
         let ours = Btf::from_path(Path::new(env!("OUT_DIR")).join(object)).expect("BTF");
-        let names = COMPAT.lines().filter_map(|l| l.strip_prefix("struct ")?.strip_suffix(" {"));
+        let names = FLAVOURS.lines().filter_map(|l| l.strip_prefix("struct ")?.strip_suffix(" {"));
         for name in names.filter(|name| name.contains("___")) {
             let Some(declared) = ours.type_by_name::<types::Struct<'_>>(name) else { continue };
             let mut want = BTreeMap::new();
