@@ -101,7 +101,7 @@ static __always_inline u32 received_ce(const struct tcp_sock *tp)
 	return TP(tp)->received_ce;
 }
 
-/* Of the octets by ECN field: enum tcp_accecn_option_field counts ECT(1), ECT(0), CE. */
+/* Where these counts stand: at the codepoint of the ECN field less one (tcp_get_info()). */
 enum ecn_octets {
 	ECN_OCTETS_E1,
 	ECN_OCTETS_E0,
@@ -201,7 +201,7 @@ static __always_inline u64 retransmit_expires(const struct tcp_sock *tp)
 /*
  * The timer of keep-alives.
  * since v6.19 and stable releases of 2026, commit 08dfe370239e: icsk_keepalive_timer; before:
- * sk_timer, which then shares its place with the timer of retransmissions
+ * sk_timer. Newer kernels have that name too, for the place of the timer of retransmissions.
  */
 static __always_inline bool is_keepalive_pending(const struct tcp_sock *tp)
 {
@@ -280,6 +280,7 @@ static __always_inline bool is_ipv6(u16 family)
 	return bpf_core_field_exists(struct sock_common, skc_v6_daddr) && family == AF_INET6;
 }
 
+/* A kernel without CONFIG_IPV6 has none. */
 static __always_inline bool has_traffic_class(const struct sock *sk)
 {
 	return bpf_core_field_exists(struct inet_sock___compat, pinet6) &&
@@ -291,8 +292,10 @@ static __always_inline u8 traffic_class(const struct tcp_sock *tp)
 	return BPF_CORE_READ((const struct inet_sock___compat *)tp, pinet6, tclass);
 }
 
-/* Of a socket's address in the kernel. since v5.6, commit bf9765145b85: 16 bits; before: a bit
- * field */
+/*
+ * Of the socket at this address in the kernel.
+ * since v5.6, commit bf9765145b85: 16 bits; before: a bit field
+ */
 static __always_inline u16 protocol_at(const struct sock *sk)
 {
 	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol);
@@ -449,7 +452,9 @@ static __always_inline bool has_rings(void)
 extern const void jiffies_64 __ksym __weak;
 #endif
 
-/* The time of the kernel's timers. since v5.6, commit 5576b991e9c1: a helper; before: the variable
+/*
+ * The time of the kernel's timers.
+ * since v5.6, commit 5576b991e9c1: a helper; before: the variable
  */
 static __always_inline u32 jiffies_now(void)
 {
@@ -507,7 +512,7 @@ static __always_inline u64 pointer_difference(u64 a, u64 b)
  * - since v5.11, commit 3764b0c5651e, a subflow is in the cgroup of its MPTCP socket; before: in
  *   that of a kworker.
  * - since v5.15, commit 04c7820b776f, iterators over sockets hold the lock of each.
- * - v6.18 gives a clone its own address before the event of its first state; v6.12 does not.
+ * - v6.18 gives a clone its own address before the event of its first state; others may not.
  * The object for tracepoints and function hooks needs v5.17 (bpf_loop()), that for kprobes v5.4,
  * whose verifiers refuse atomics that return a value (v5.12).
  */
