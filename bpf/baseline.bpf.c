@@ -23,18 +23,6 @@ struct {
 	__type(value, struct owner);
 } files SEC(".maps");
 
-/* bpf_sock_from_file() came with Linux 5.11; an inode of sockfs is nothing but a socket's. */
-static __always_inline struct socket *socket_from_file(struct file *file)
-{
-#ifdef ESTATS_KPROBE
-	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != SOCKFS_MAGIC)
-		return NULL;
-	return BPF_CORE_READ(file, private_data);
-#else
-	return bpf_sock_from_file(file);
-#endif
-}
-
 /* The owner of a socket that no iterator visits; its packets ask for it. */
 static __always_inline void own_datagrams(struct socket *socket, const struct owner *found)
 {
@@ -74,7 +62,7 @@ int owners_of_files(struct bpf_iter__task_file *ctx)
 	key = (u64)BPF_CORE_READ(socket, sk);
 	if (!key)
 		return 0;
-	protocol = BPF_CORE_READ_BITFIELD_PROBED((struct sock *)key, sk_protocol);
+	protocol = protocol_at((const struct sock *)key);
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP && !(with_packets && by_process()))
 		return 0;
 	owner.pid = task->tgid;
@@ -168,7 +156,7 @@ int baseline(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Connections that rest. Linux holds the socket lock from 5.15 on, and only there it is run. */
+/* Connections that rest. Run only where iterators hold the lock of each socket. */
 SEC("iter/tcp")
 int rest(struct bpf_iter__tcp *ctx)
 {

@@ -46,24 +46,11 @@ struct {
 	__type(value, u32);
 } bad_checksum_count __weak SEC(".maps");
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct dst_entry___net {
-	struct net_device *dev;
-};
-
-struct sk_buff___dst {
-	unsigned long _skb_refdst;
-};
-
-#pragma clang attribute pop
-
 /* The packet has left its device; its route has one, until it waits on the backlog. */
 static __always_inline u64 net_of(const struct sk_buff *skb)
 {
-	const struct sk_buff___dst *with = (const void *)skb;
 	const struct net_device *dev = BPF_CORE_READ(skb, dev);
-	const struct dst_entry___net *dst = (const void *)(BPF_CORE_READ(with, _skb_refdst) & ~1UL);
+	const struct dst_entry *dst = (const void *)(BPF_CORE_READ(skb, _skb_refdst) & ~1UL);
 
 	if (!dev && dst)
 		dev = BPF_CORE_READ(dst, dev);

@@ -37,8 +37,8 @@ int BPF_PROG(rcv_space, struct sock *sk)
 	return on_rcv_space(ctx, sk);
 }
 
-/* Where no hook of tcp_sendmsg_locked() is attached: Linux 6.3. */
-SEC("tp_btf/sock_send_length")
+/* Where no hook of tcp_sendmsg_locked() is attached. */
+SEC("tp_btf/" EVENT_WRITTEN)
 int BPF_PROG(written, struct sock *sk, int result, int flags)
 {
 	return on_written(sk);
@@ -55,8 +55,7 @@ static __always_inline void read_syn(struct conn *c, struct __sk_buff *skb, u32 
 		return;
 	/*
 	 * One check for both bounds, of the very register that the length is made from: clang
-	 * compares a copy otherwise, and the verifier up to Linux 6.12 (at least) then takes the
-	 * length for unbounded.
+	 * compares a copy otherwise, and verifiers then take the length for unbounded.
 	 */
 	last = (doff >> 4) * 4 - TCP_HEADER - 1;
 	barrier_var(last);
@@ -123,11 +122,7 @@ static __always_inline void ask_for_callbacks(struct bpf_sock_ops *ctx)
 static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *c,
 					 struct tcp_sock *tp, u64 now)
 {
-	/*
-	 * The context is the kernel's own structure; only direct reads of it are translated. Linux
-	 * 6.1 has no bpf_cast_to_kern_ctx yet, which would say so in the open.
-	 */
-	const struct bpf_sock_ops_kern *kern = (const void *)ctx;
+	const struct bpf_sock_ops_kern *kern = kernel_sock_ops(ctx);
 	struct sk_buff *skb;
 	const u8 *head;
 

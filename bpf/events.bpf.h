@@ -389,15 +389,6 @@ static __always_inline int on_enter(void *ctx, u32 turn, struct sock *sk, u8 new
 }
 
 /*
- * tcp_retransmit_skb(sk, skb) is an event of what was transmitted; from Linux 6.17 on, as
- * tcp_retransmit_skb(sk, skb, err), of what the host refused too.
- */
-static __always_inline bool retransmit_error(const u64 *args)
-{
-	return retransmit_has_error && (u32)args[2];
-}
-
-/*
  * `len` octets of payload are transmitted again, or were `refused`. Of these only what
  * __tcp_retransmit_skb() has added to bytes_retrans is taken off it: the event comes too where the
  * function gives up before that, since the host still holds the first transmission (-EBUSY) or the

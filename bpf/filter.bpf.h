@@ -90,53 +90,6 @@ static __always_inline bool filtering(void)
 	       filter_not_port || filter_addr || filter_not_addr;
 }
 
-/* Linux before 5.15 packs other things into the same word and marks them by the two low bits. */
-struct sock_cgroup_data___packed {
-	u64 val;
-} __attribute__((preserve_access_index));
-
-static __always_inline struct cgroup *cgroup_of(const struct sock *sk)
-{
-	const struct sock_cgroup_data___packed *data;
-	u64 packed;
-
-	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
-	/* A kernel without CONFIG_SOCK_CGROUP_DATA. */
-	if (!bpf_core_field_exists(struct sock_cgroup_data___packed, val))
-		return NULL;
-	data = (const void *)sk + bpf_core_field_offset(struct sock, sk_cgrp_data);
-	packed = BPF_CORE_READ(data, val);
-	return packed & 3 ? NULL : (struct cgroup *)packed;
-}
-
-/* Linux before 5.5 has it in a union. */
-union kernfs_node_id {
-	u64 id;
-} __attribute__((preserve_access_index));
-
-struct kernfs_node___union {
-	union kernfs_node_id id;
-} __attribute__((preserve_access_index));
-
-static __always_inline u64 kernfs_id(const struct kernfs_node *kn)
-{
-	if (bpf_core_field_exists(struct kernfs_node___union, id.id))
-		return BPF_CORE_READ((const struct kernfs_node___union *)kn, id.id);
-	return BPF_CORE_READ(kn, id);
-}
-
-static __always_inline u64 cgroup_id(const struct sock *sk)
-{
-	struct cgroup *cgroup;
-
-	/* Linux 5.15; the id has its place since 5.5 */
-	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
-		return DEREF(sk, sk_cgrp_data.cgroup, kn, id);
-	cgroup = cgroup_of(sk);
-	return cgroup ? kernfs_id(BPF_CORE_READ(cgroup, kn)) : 0;
-}
-
 /* The cgroup of the connection: a subflow's is its MPTCP socket's, whose address is `msk`. */
 static __always_inline u64 connection_cgroup_id(const struct sock *sk, u64 msk)
 {
@@ -150,33 +103,7 @@ static __always_inline u64 connection_cgroup_id(const struct sock *sk, u64 msk)
 
 #define MAX_CGROUP_LEVELS 16
 
-/* Linux before 6.1 keeps the ids of the ancestors themselves. */
-struct cgroup___ids {
-	u64 ancestor_ids[1];
-} __attribute__((preserve_access_index));
-
-/* The id of an ancestor, or of the cgroup itself at its own level; 0 if there is none. */
-static __always_inline u64 ancestor_id(const struct cgroup *cgroup, u32 level)
-{
-	struct cgroup *ancestor = NULL;
-	u64 id = 0;
-
-	if (bpf_core_field_exists(struct cgroup___ids, ancestor_ids)) {
-		bpf_probe_read_kernel(
-			&id, sizeof(id),
-			(const void *)cgroup +
-				bpf_core_field_offset(struct cgroup___ids, ancestor_ids) +
-				level * sizeof(id));
-		return id;
-	}
-	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-			      (const void *)cgroup +
-				      bpf_core_field_offset(struct cgroup, ancestors) +
-				      level * sizeof(ancestor));
-	return ancestor ? kernfs_id(BPF_CORE_READ(ancestor, kn)) : 0;
-}
-
-/* A subflow is in the cgroup of its MPTCP socket; before Linux 5.11 that of the kworker. */
+/* A subflow is in the cgroup of its MPTCP socket; old kernels leave it in a kworker's. */
 static __always_inline bool cgroup_passes(const struct sock *sk)
 {
 	struct subflow s = subflow_of(sk);

@@ -48,11 +48,10 @@ HOOK("fentry/tcp_cwnd_restart", cwnd_restart, on_cwnd_restart(turn, sk), struct 
 
 HOOK("fentry/tcp_enter_cwr", enter_cwr, on_enter_cwr(ctx, turn, sk), struct sock *sk);
 
-/* The name from Linux 6.18 on. */
-HOOK("fentry/tcp_data_ecn_check", ecn_check, on_ecn_check(turn, sk, skb), struct sock *sk,
+HOOK("fentry/" FUNCTION_ECN_CHECK, ecn_check, on_ecn_check(turn, sk, skb), struct sock *sk,
      struct sk_buff *skb);
 
-HOOK("fentry/__tcp_ecn_check_ce", ecn_check_ce, on_ecn_check(turn, sk, skb), struct sock *sk,
+HOOK("fentry/" FUNCTION_ECN_CHECK_OLD, ecn_check_ce, on_ecn_check(turn, sk, skb), struct sock *sk,
      struct sk_buff *skb);
 
 /* Alone: a SYN that is passed over costs its connection the exact MSSRcvd, no more. */

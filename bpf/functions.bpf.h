@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Functions of the TCP stack in which decisions are taken that no tracepoint shows. Names and
- * arguments are the same from Linux 5.4 to 6.18 unless said.
+ * arguments are the same on all kernels unless compat.bpf.h says more.
  */
 #ifndef ESTATS_FUNCTIONS_BPF_H
 #define ESTATS_FUNCTIONS_BPF_H
@@ -191,7 +191,7 @@ static __always_inline int on_growth(u32 turn, struct sock *sk, u32 which)
 
 /*
  * tcp_reno_cong_avoid(sk, ack, acked), into which some compilers put tcp_slow_start() and
- * tcp_cong_avoid_ai() (that of Debian's Linux 5.10 both): the tests that lead to them are made
+ * tcp_cong_avoid_ai() (some both): the tests that lead to them are made
  * again here. It counts only if no call of the function itself follows.
  */
 static __always_inline int on_reno(u32 turn, struct sock *sk, u32 acked)
@@ -247,7 +247,7 @@ static __always_inline int on_enter_cwr(void *ctx, u32 turn, struct sock *sk)
 	return 0;
 }
 
-/* __tcp_ecn_check_ce(sk, skb), tcp_data_ecn_check(sk, skb) from 6.18: accepted data */
+/* FUNCTION_ECN_CHECK(sk, skb): accepted data */
 static __always_inline int on_ecn_check(u32 turn, struct sock *sk, const struct sk_buff *skb)
 {
 	struct conn *c = conn_of(sk);

@@ -78,7 +78,7 @@ static __always_inline int on_egress(void *ctx, struct sock *sk, struct sk_buff 
 	if (!tp)
 		return 0;
 	on_transmit(c, tp, BPF_CORE_READ(skb, len), segments_of(skb), now);
-	sent_with_tos(c, v6 ? BPF_CORE_READ(inet, pinet6, tclass) : inet->tos);
+	sent_with_tos(c, v6 ? traffic_class(tp) : inet->tos);
 	if (!c->established && c->active == 1 &&
 	    parse_segment(c, &c->segment, BPF_CORE_READ(skb, data), BPF_CORE_READ(skb, len)) &&
 	    (c->segment.flags & TCPHDR_SYN))
@@ -87,14 +87,14 @@ static __always_inline int on_egress(void *ctx, struct sock *sk, struct sk_buff 
 	return 0;
 }
 
-SEC("kprobe/ip_queue_xmit")
+SEC("kprobe/" FUNCTION_XMIT)
 int BPF_KPROBE(egress, struct sock *sk, struct sk_buff *skb)
 {
 	return RUN(on_egress(ctx, sk, skb, false));
 }
 
-/* Where that is an inline function: Linux 5.4 and before. */
-SEC("kprobe/__ip_queue_xmit")
+/* Where that is an inline function. */
+SEC("kprobe/" FUNCTION_XMIT_OLD)
 int BPF_KPROBE(egress_inner, struct sock *sk, struct sk_buff *skb)
 {
 	return RUN(on_egress(ctx, sk, skb, false));
@@ -371,14 +371,13 @@ int BPF_KPROBE(enter_cwr, struct sock *sk)
 	return RUN(on_enter_cwr(ctx, TURN_ALWAYS, sk));
 }
 
-/* The name from Linux 6.18 on. */
-SEC("kprobe/tcp_data_ecn_check")
+SEC("kprobe/" FUNCTION_ECN_CHECK)
 int BPF_KPROBE(ecn_check, struct sock *sk, struct sk_buff *skb)
 {
 	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
 }
 
-SEC("kprobe/__tcp_ecn_check_ce")
+SEC("kprobe/" FUNCTION_ECN_CHECK_OLD)
 int BPF_KPROBE(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
 {
 	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
@@ -483,26 +482,25 @@ static __always_inline int on_lock_end(struct pt_regs *ctx)
 	return sk ? RUN(on_look(ctx, sk, what)) : 0;
 }
 
-SEC("kprobe/__lock_sock_fast")
+SEC("kprobe/" FUNCTION_LOCK)
 int BPF_KPROBE(lock_begin, struct sock *sk)
 {
 	return on_lock_begin(ctx, sk);
 }
 
-SEC("kretprobe/__lock_sock_fast")
+SEC("kretprobe/" FUNCTION_LOCK)
 int lock_end(struct pt_regs *ctx)
 {
 	return on_lock_end(ctx);
 }
 
-/* The name before Linux 5.15. */
-SEC("kprobe/lock_sock_fast")
+SEC("kprobe/" FUNCTION_LOCK_OLD)
 int BPF_KPROBE(lock_old_begin, struct sock *sk)
 {
 	return on_lock_begin(ctx, sk);
 }
 
-SEC("kretprobe/lock_sock_fast")
+SEC("kretprobe/" FUNCTION_LOCK_OLD)
 int lock_old_end(struct pt_regs *ctx)
 {
 	return on_lock_end(ctx);

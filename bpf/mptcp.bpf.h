@@ -2,7 +2,7 @@
 /*
  * Subflows of Multipath TCP. The kernel opens those after the first from a kworker, and closes them
  * there: what process they are of, only their MPTCP socket can tell. Every subflow's socket leads
- * to it (net/mptcp/protocol.h; tcp_sock.is_mptcp and the context came with Linux 5.6). Fields are
+ * to it (net/mptcp/protocol.h; compat.bpf.h). Fields are
  * read by copying, so that all hook types can: `sk` is a subflow's address in the kernel.
  */
 #ifndef ESTATS_MPTCP_BPF_H
@@ -12,31 +12,6 @@
 
 #define IPPROTO_MPTCP 262
 #define PF_KTHREAD    0x00200000 /* include/linux/sched.h */
-
-/* A kernel without CONFIG_MPTCP has none of these: they stand here and not in kernel.h. */
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct tcp_sock___mptcp {
-	bool is_mptcp;
-};
-
-struct inet_connection_sock___mptcp {
-	void *icsk_ulp_data;
-};
-
-struct mptcp_subflow_context {
-	u32 token;
-	u32 request_join : 1;
-	u32 mp_capable : 1;
-	u32 mp_join : 1;
-	struct sock *conn; /* the MPTCP socket */
-};
-
-struct mptcp_sock {
-	u32 token;
-};
-
-#pragma clang attribute pop
 
 /*
  * Owners of MPTCP sockets, by their addresses: taken from the first subflow, which the application
@@ -59,20 +34,14 @@ struct subflow {
 
 static __always_inline struct subflow subflow_of(const void *sk)
 {
-	const struct inet_connection_sock___mptcp *icsk = sk;
-	const struct tcp_sock___mptcp *tp = sk;
 	const struct mptcp_subflow_context *context;
 	/* A variable: BPF_CORE_READ() would relocate a member of our own struct. */
 	const struct mptcp_sock *msk;
 	struct subflow s = {};
 
-	if (!bpf_core_field_exists(struct tcp_sock___mptcp, is_mptcp) ||
-	    !bpf_core_field_exists(struct mptcp_subflow_context, conn) ||
-	    !bpf_core_field_exists(struct mptcp_sock, token))
+	if (!has_mptcp())
 		return s;
-	if (!BPF_CORE_READ_BITFIELD_PROBED(tp, is_mptcp))
-		return s;
-	context = BPF_CORE_READ(icsk, icsk_ulp_data);
+	context = subflow_context(sk);
 	if (!context)
 		return s;
 	msk = (const void *)BPF_CORE_READ(context, conn);

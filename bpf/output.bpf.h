@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From the hooks to the recorder: ring buffers, or perf buffers before Linux 5.8. */
+/* From the hooks to the recorder: ring buffers, or perf buffers where the kernel has none. */
 #ifndef ESTATS_OUTPUT_BPF_H
 #define ESTATS_OUTPUT_BPF_H
 
@@ -53,9 +53,7 @@ static __always_inline bool hand_over(void *ctx, bool lifecycle, void *record, u
 	void *ring;
 
 #ifdef ESTATS_KPROBE
-	/* Settings are constants to the verifier since 5.5 only: what is missing is asked for too.
-	 */
-	if (use_perf || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_ringbuf_output)) {
+	if (use_perf || !has_rings()) {
 		void *events = lifecycle ? (void *)&lifecycle_events : (void *)&hook_events;
 
 		return !bpf_perf_event_output(ctx, events, BPF_F_CURRENT_CPU, record, size);

@@ -21,22 +21,6 @@ struct {
 	__array(values, struct ring);
 } packet_rings __weak SEC(".maps");
 
-#ifdef ESTATS_KPROBE
-/* To name a typed symbol asks for the BTF of a kernel that may have none in itself. */
-static __always_inline const struct sk_buff *kernel_skb(struct __sk_buff *skb)
-{
-	return NULL;
-}
-#else
-extern void *bpf_cast_to_kern_ctx(void *obj) __ksym __weak;
-
-/* Linux 6.2: the kernel's own structure, whose members are read by plain loads; else NULL. */
-static __always_inline const struct sk_buff *kernel_skb(struct __sk_buff *skb)
-{
-	return bpf_ksym_exists(bpf_cast_to_kern_ctx) ? bpf_cast_to_kern_ctx(skb) : NULL;
-}
-#endif
-
 static __always_inline u32 netns_of(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel = kernel_skb(skb);
@@ -129,12 +113,7 @@ static __always_inline u32 ip_offset_of(struct __sk_buff *skb, u16 *type)
 		headroom = (u64)BPF_CORE_READ(kernel, data);
 		network = BPF_CORE_READ(kernel, network_header);
 	}
-	/*
-	 * In one 64-bit instruction, and first: since Linux 7.0 both are typed pointers to the
-	 * verifier, of which it takes the difference of two and no sum (adjust_reg_min_max_vals()).
-	 */
-	asm volatile("%0 -= %1" : "+r"(headroom) : "r"(head));
-	offset = network - headroom;
+	offset = network - pointer_difference(headroom, head);
 	*type = skb->protocol;
 	return offset >= 14 && is_tag(*type) ? after_tags(skb, offset, type) : offset;
 }
@@ -427,7 +406,7 @@ static __always_inline bool output_packet(struct __sk_buff *skb, void *ring,
 	*r = *head;
 	/*
 	 * One check for both bounds, of the very register that the length is made from, as in
-	 * read_syn(): the verifier of 6.1 takes the length for 0 otherwise.
+	 * read_syn(): some verifiers take the length for 0 otherwise.
 	 */
 	barrier_var(last);
 	/* Bytes that are there: this cannot fail. Of one that did, nothing would be true. */

@@ -7,9 +7,7 @@
 #define ESTATS_RECORDER_BPF_H
 
 #include "kernel.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include <bpf/bpf_core_read.h>
+#include "compat.bpf.h"
 #include <bpf/bpf_endian.h>
 #include "records.h"
 
@@ -25,10 +23,6 @@ const volatile bool filter_not_port __weak = false;
 const volatile bool filter_not_addr __weak = false;
 const volatile bool use_perf __weak = false; /* perf buffers instead of rings */
 const volatile bool with_packets __weak = false;
-/* The event of a retransmission has a third argument. */
-const volatile bool retransmit_has_error __weak = false;
-/* tcp_tso_should_defer() awaits no ACK that is further away than a millisecond. */
-const volatile bool defers_by_ms __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
 const volatile bool guarded __weak = false;
 
@@ -43,20 +37,6 @@ u64 alive_ns __weak = 0;
 
 /* Some socket was used for a second connection: until then every generation is 0. */
 bool reused __weak = false;
-
-/*
- * What is behind pointers of the kernel: DEREF(sk, skc_net.net, ns.inum). Programs that know a
- * socket's type load it, guarded by the kernel; BPF_CORE_READ calls a helper for each pointer:
- * in a snapshot, a fifth of the kernel's time. Those of kprobes have no types to go by.
- */
-#ifdef ESTATS_KPROBE
-#define DEREF(src, ...) BPF_CORE_READ(src, __VA_ARGS__)
-#else
-#define DEREF_2(src, a, b)		    ((src)->a->b)
-#define DEREF_3(src, a, b, c)		    ((src)->a->b->c)
-#define DEREF_OF(_1, _2, _3, _4, name, ...) name
-#define DEREF(...)			    DEREF_OF(__VA_ARGS__, DEREF_3, DEREF_2)(__VA_ARGS__)
-#endif
 
 static __always_inline bool is_hooked(u8 hook)
 {
@@ -255,12 +235,6 @@ struct owner {
 	char comm[COMM_LEN];
 };
 
-/* A kernel without IPv6 has no such addresses to read, in branches never taken either. */
-static __always_inline bool is_ipv6(u16 family)
-{
-	return bpf_core_field_exists(struct sock_common, skc_v6_daddr) && family == AF_INET6;
-}
-
 static __always_inline struct cpu_counters *cpu_counters(void)
 {
 	u32 zero = 0;
@@ -299,8 +273,8 @@ static __always_inline u64 next_seq(struct cpu_counters *cpu)
 {
 #ifdef ESTATS_KPROBE
 	/*
-	 * Atomics that return the value came with Linux 5.12; older verifiers refuse the whole
-	 * program, even where the instruction cannot be reached. A softirq between these two
+	 * Older verifiers refuse a program with atomics that return the value, even where the
+	 * instruction cannot be reached (see compat.bpf.h). A softirq between these two
 	 * instructions leaves two records with one number and a number that no record has; how many
 	 * there were stays true. `verify` reports such a number as repeated, and the next as
 	 * missing.

@@ -73,8 +73,8 @@ static
 }
 
 /*
- * The options in c->header. bpf_loop() (5.17) has its body verified once. Older kernels have
- * an ordinary loop, unrolled in the verifier.
+ * The options in c->header. bpf_loop() has its body verified once. Where kprobes are
+ * used, there is an ordinary loop, unrolled in the verifier.
  */
 static __always_inline void parse_options(struct conn *c, u32 len)
 {
@@ -113,7 +113,7 @@ static __always_inline bool parse_segment(struct conn *c, struct segment *s, con
 	options = header - TCP_HEADER;
 	if (options) {
 		/*
-		 * Linux 5.4 forgets the bounds of what clang puts on the stack, and does not see
+		 * Old verifiers forget the bounds of what clang puts on the stack, and do not see
 		 * those of a copy that it compares: one register, compared and used.
 		 */
 		barrier_var(options);
@@ -199,7 +199,7 @@ static __always_inline bool is_validated(u8 hook)
 
 /*
  * Segments without payload that acknowledge nothing new. Of pure ACKs that became one in the
- * backlog (tcp_add_backlog(), Linux 5.0) the acknowledgment numbers do not fall: if the last one's
+ * backlog (tcp_add_backlog()) the acknowledgment numbers do not fall: if the last one's
  * is the old one, that of all is; else only the first one's number is known.
  */
 static __always_inline u32 duplicate_acks(const struct segment *s, u32 una, u32 segments)
@@ -266,7 +266,7 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 
 /*
  * What the kernel goes by. Its ack_seq and not the header's: of ACKs that became one in the backlog
- * (tcp_add_backlog(), Linux 5.0) the header is the first's, with the last's window.
+ * (tcp_add_backlog()) the header is the first's, with the last's window.
  */
 static __always_inline const struct tcp_skb_cb *skb_cb(const struct sk_buff *skb)
 {

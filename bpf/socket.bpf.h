@@ -12,9 +12,7 @@
 
 #define SNAPSHOT(why, hook, state) ((why) | (u32)(hook) << 8 | (u32)(state) << 16)
 
-#ifdef ESTATS_KPROBE
-extern const void jiffies_64 __ksym __weak;
-#else
+#ifndef ESTATS_KPROBE
 /*
  * A ring of its own: a poll of many sockets neither crowds out final values nor waits for a CPU's
  * operations. One for all CPUs, since a poll runs on one.
@@ -26,61 +24,6 @@ struct {
 #endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-/* Fields that not every kernel has; what is declared here must be asked for first. */
-struct tcp_sock___opt {
-	u8 fastopen_client_fail : 2;
-	u8 tcp_usec_ts : 1;
-	u8 syn_fastopen_child : 1;
-	u32 plb_rehash;
-	u16 timeout_rehash;
-	u16 total_rto;
-	u16 total_rto_recoveries;
-	u32 total_rto_time;
-	u32 rto_stamp;
-	u32 received_ce;
-	u32 received_ecn_bytes[3];
-	u32 delivered_ecn_bytes[3];
-	u8 accecn_fail_mode : 4;
-	u8 saw_accecn_opt : 2;
-};
-
-struct hlist_node___opt {
-	void *pprev;
-};
-
-struct timer_list___opt {
-	struct hlist_node___opt entry;
-	unsigned long expires;
-};
-
-struct inet_connection_sock___opt {
-	unsigned long icsk_timeout; /* before 6.15 */
-	struct timer_list___opt icsk_retransmit_timer;
-	u32 icsk_rto_min;
-	u32 icsk_delack_max;
-};
-
-struct sock___opt {
-	struct timer_list___opt sk_timer;
-	unsigned long sk_ino; /* 6.18 */
-};
-
-struct ipv6_pinfo___opt {
-	u8 tclass;
-};
-
-struct inet_sock___opt {
-	struct ipv6_pinfo___opt *pinet6;
-};
-
-struct inode___opt {
-	unsigned long i_ino;
-};
-
-struct socket_alloc___opt {
-	struct inode___opt vfs_inode;
-};
 
 /* State of the algorithms: in the kernel's BTF, or in that of a module that is loaded. */
 struct bbr {
@@ -124,7 +67,6 @@ enum {
 
 static __always_inline u8 socket_options(const struct tcp_sock *tp)
 {
-	const struct tcp_sock___opt *opt = (const void *)tp;
 	u8 options = 0;
 
 	if (BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok))
@@ -139,10 +81,9 @@ static __always_inline u8 socket_options(const struct tcp_sock *tp)
 		options |= TCPI_OPT_ECN_SEEN;
 	if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked))
 		options |= TCPI_OPT_SYN_DATA;
-	if (bpf_core_field_exists(opt->tcp_usec_ts) && BPF_CORE_READ_BITFIELD(opt, tcp_usec_ts))
+	if (is_usec_timestamps(tp))
 		options |= TCPI_OPT_USEC_TS;
-	if (bpf_core_field_exists(opt->syn_fastopen_child) &&
-	    BPF_CORE_READ_BITFIELD(opt, syn_fastopen_child))
+	if (is_fastopen_child(tp))
 		options |= TCPI_OPT_TFO_CHILD;
 	return options;
 }
@@ -161,25 +102,11 @@ static __always_inline u8 socket_wscale(const struct tcp_sock *tp, bool snd)
 		   : BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
 }
 
-/* Since 6.6 no more than tcp_delack_max(); a route's own rto_min is not looked up. */
 static __always_inline u64 socket_ato(const struct tcp_sock *tp)
 {
-	const struct tcp_sock___opt *opt = (const void *)tp;
-	const struct inet_connection_sock___opt *icsk_opt = (const void *)tp;
-	u32 ato = BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ack.ato);
+	u32 ato = ack_timeout(tp), max = delack_max(tp);
 
-	if (bpf_core_field_exists(opt->tcp_usec_ts) &&
-	    bpf_core_field_exists(icsk_opt->icsk_delack_max)) {
-		u32 max = icsk_opt->icsk_delack_max, rto_min = icsk_opt->icsk_rto_min;
-
-		if (rto_min < 2)
-			rto_min = 2;
-		if (max > rto_min - 1)
-			max = rto_min - 1;
-		if (ato > max)
-			ato = max;
-	}
-	return estats_jiffies_to_us(ato);
+	return estats_jiffies_to_us(ato > max ? max : ato);
 }
 
 /* tcp_compute_delivery_rate(), net/ipv4/tcp.c */
@@ -205,7 +132,7 @@ static __always_inline u64 socket_chrono(const struct tcp_sock *tp, u8 which, u3
 	/* Another CPU may have begun it a jiffy after ours was read. */
 	s32 since = jiffies - tp->chrono_start;
 	u32 running = since > 0 ? since : 0;
-	u8 type = BPF_CORE_READ_BITFIELD(tp, chrono_type);
+	u8 type = chrono_type(tp);
 	u64 rwnd = tp->chrono_stat[CHRONO_RWND_LIMITED - 1];
 	u64 sndbuf = tp->chrono_stat[CHRONO_SNDBUF_LIMITED - 1];
 	u64 busy = tp->chrono_stat[CHRONO_BUSY - 1] + rwnd + sndbuf;
@@ -225,36 +152,9 @@ static __always_inline u64 socket_chrono(const struct tcp_sock *tp, u8 which, u3
 	       (1000000 / hz);
 }
 
-static __always_inline u32 socket_rto_time(const struct tcp_sock___opt *opt, u64 now)
-{
-	u32 time = opt->total_rto_time, since = opt->rto_stamp;
-
-	s32 running = (u32)(now / 1000000) - since;
-
-	return since && running > 0 ? time + running : time;
-}
-
 static __always_inline u32 socket_ms(u32 jiffies)
 {
 	return hz ? (u64)jiffies * 1000 / hz : 0;
-}
-
-static __always_inline u8 socket_tclass(const struct tcp_sock *tp)
-{
-	const struct inet_sock___opt *inet = (const void *)tp;
-
-	return BPF_CORE_READ(inet, pinet6, tclass);
-}
-
-static __always_inline u64 socket_inode(const struct sock *sk)
-{
-	const struct sock___opt *opt = (const void *)sk;
-	const struct socket_alloc___opt *file;
-
-	if (bpf_core_field_exists(opt->sk_ino))
-		return opt->sk_ino;
-	file = (const void *)BPF_CORE_READ(sk, sk_socket);
-	return file ? BPF_CORE_READ(file, vfs_inode.i_ino) : 0;
 }
 
 /* The timer that inet_diag shows: inet_csk_diag_fill() by way of inet_sk_diag_fill(). */
@@ -274,9 +174,7 @@ enum {
 
 static __always_inline void socket_timer(struct socket_timer *timer, const struct tcp_sock *tp)
 {
-	const struct inet_connection_sock___opt *icsk_opt = (const void *)tp;
 	const struct inet_connection_sock *icsk = (const void *)tp;
-	const struct sock___opt *sk_opt = (const void *)tp;
 	u8 pending = icsk->icsk_pending;
 
 	if (pending == ICSK_TIME_RETRANS || pending == ICSK_TIME_LOSS_PROBE ||
@@ -284,14 +182,11 @@ static __always_inline void socket_timer(struct socket_timer *timer, const struc
 		timer->kind = pending == ICSK_TIME_PROBE0 ? 4 : 1;
 		timer->retrans = pending == ICSK_TIME_PROBE0 ? icsk->icsk_probes_out
 							     : icsk->icsk_retransmits;
-		if (bpf_core_field_exists(icsk_opt->icsk_timeout))
-			timer->expires = icsk_opt->icsk_timeout;
-		else if (bpf_core_field_exists(icsk_opt->icsk_retransmit_timer))
-			timer->expires = icsk_opt->icsk_retransmit_timer.expires;
-	} else if (bpf_core_field_exists(sk_opt->sk_timer) && sk_opt->sk_timer.entry.pprev) {
+		timer->expires = retransmit_expires(tp);
+	} else if (is_keepalive_pending(tp)) {
 		timer->kind = 2;
 		timer->retrans = icsk->icsk_probes_out;
-		timer->expires = sk_opt->sk_timer.expires;
+		timer->expires = keepalive_expires(tp);
 	}
 }
 
@@ -337,27 +232,11 @@ static __always_inline u32 bbr_gain(const void *ca, bool pacing)
 		      : BPF_CORE_READ_BITFIELD(bbr, cwnd_gain);
 }
 
-/* The time of the kernel's timers. */
-static __always_inline u32 jiffies_now(void)
-{
-#ifdef ESTATS_KPROBE
-	u64 now = 0;
-
-	/* Linux 5.6 */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64)) {
-		bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
-		return now;
-	}
-#endif
-	return bpf_jiffies64();
-}
-
 /* Reads the socket. `what` is a SNAPSHOT(): a BPF function takes five arguments. */
 static __noinline __attribute__((unused)) int
 read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what, u64 now)
 {
 	const struct inet_connection_sock *icsk = (const void *)tp;
-	const struct tcp_sock___opt *opt = (const void *)tp;
 	const struct inet_sock *inet = (const void *)tp;
 	const struct sock *sk = (const void *)tp;
 	struct socket_timer timer = {};

@@ -187,7 +187,7 @@ static __always_inline struct owner *owner_inherit(void *sk)
 	listener_key(sk, &key);
 	found = bpf_map_lookup_elem(&listeners, &key);
 	if (!found) {
-		/* Newer kernels (6.18) give the clone its own address before this event. */
+		/* Newer kernels give the clone its own address before this event. */
 		key.addr = 0;
 		found = bpf_map_lookup_elem(&listeners, &key);
 	}
@@ -220,10 +220,9 @@ static __always_inline u64 cookie_of(const struct conn *c, void *sk)
 	return cookie ? cookie : c->cookie;
 }
 
-/* A bit field before Linux 5.6. */
 static __always_inline u16 protocol_of(struct sock *sk)
 {
-	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol);
+	return protocol_at(sk);
 }
 
 static __always_inline u8 state_of(struct sock *sk)

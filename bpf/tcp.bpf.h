@@ -159,10 +159,10 @@ static __always_inline bool fin_is_sent(const struct tcp_sock *tp)
 
 /*
  * tcp_sock.bytes_retrans has the retransmissions too that the host itself refused (a full queue,
- * netfilter, no route), which RFC 4898 does not call sent. From Linux 6.17 on the event says which
- * those are. Before, there is an event of each that was taken; one that nobody saw is taken for
- * refused only on a connection of which the queue has refused something, since an event may be
- * missed too.
+ * netfilter, no route), which RFC 4898 does not call sent. On newer kernels the event says which
+ * those are (retransmit_error()). On older ones there is an event of each that was taken; one that
+ * nobody saw is taken for refused only on a connection of which the queue has refused something,
+ * since an event may be missed too.
  */
 static __always_inline u64 estats_octets_again(const struct conn *c, const struct tcp_sock *tp)
 {

@@ -28,30 +28,8 @@ static __always_inline void set_limstate(struct conn *c, u8 state)
 	SET(c, Limstate, state);
 }
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct netns_ipv4___rtt {
-	u8 sysctl_tcp_tso_rtt_log; /* Linux 5.18 */
-};
-
-struct net___rtt {
-	struct netns_ipv4___rtt ipv4;
-};
-
-struct tcp_sock___usage {
-	u32 cwnd_usage_seq;
-};
-
-/* 16 bits wide from Linux 6.18 on; what is asked for here is in the low eight. */
-struct tcp_skb_cb___flags {
-	u8 tcp_flags;
-};
-
-#pragma clang attribute pop
-
 #define MAX_TCP_HEADER	   320 /* include/linux/tcp.h, with tunnels */
 #define NSEC_PER_MSEC	   1000000
-#define NSEC_PER_USEC	   1000
 #define MAX_DEFERRED	   3	  /* tcp_max_tso_deferred_mss(), include/net/tcp.h */
 #define BBR_MIN_RATE	   150000 /* octets a second: bbr_min_tso_rate, net/ipv4/tcp_bbr.c */
 #define DEPTH_OF_RTX_QUEUE 32	  /* a red-black tree of 65,000 has no leaf deeper */
@@ -61,13 +39,11 @@ static __always_inline u32 tso_segs(const struct tcp_sock *tp, u32 mss)
 {
 	const struct sock *sk = (const void *)tp;
 	const struct net *net = sk->__sk_common.skc_net.net;
-	const struct net___rtt *rtt = (const void *)net;
 	u64 octets = sk->sk_pacing_rate >> (sk->sk_pacing_shift & 63);
 	u32 most = sk->sk_gso_max_size, limit = sk->sk_gso_max_segs, least, segments;
 
-	if (bpf_core_field_exists(rtt->ipv4.sysctl_tcp_tso_rtt_log)) {
-		u32 r = tp->rtt_min.s[0].v >>
-			(BPF_CORE_READ(rtt, ipv4.sysctl_tcp_tso_rtt_log) & 31);
+	if (has_tso_rtt_log()) {
+		u32 r = tp->rtt_min.s[0].v >> (tso_rtt_log(net) & 31);
 
 		if (r < 32)
 			octets += most >> r;
@@ -110,8 +86,8 @@ static __always_inline u64 oldest_sent_ns(const struct sock *sk)
 }
 
 /*
- * tcp_tso_should_defer(), net/ipv4/tcp_output.c, the same from Linux 5.4 to 7.3 but for how near
- * the next ACK must be (defers_by_ms): whether the head of the queue, which has several segments,
+ * tcp_tso_should_defer(), net/ipv4/tcp_output.c, the same on all kernels but for how near
+ * the next ACK must be (awaits_ack()): whether the head of the queue, which has several segments,
  * waits to become longer. What the function goes by is at the end of the loop as it was when the
  * loop stopped, so asking again gives the kernel's answer. The flag TSQ_THROTTLED was refused:
  * tcp_small_queue_check() leaves it set although the segment goes out, and another CPU clears it
@@ -124,11 +100,9 @@ static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct s
 	const struct net *net = sk->__sk_common.skc_net.net;
 	const struct tcp_skb_cb *cb =
 		(const void *)head + bpf_core_field_offset(struct sk_buff, cb);
-	const struct tcp_skb_cb___flags *flags = (const void *)cb;
 	u32 in_flight = estats_in_flight(tp), mss_cache = tp->mss_cache;
 	u32 send_win, cong_win, limit, chunk, divisor;
-	u64 clock = tp->tcp_clock_cache, srtt = (u64)(NSEC_PER_USEC >> 3) * tp->srtt_us;
-	u64 sent, near = srtt >> 1;
+	u64 clock = tp->tcp_clock_cache;
 
 	if (estats_ca_state(tp) >= CA_RECOVERY)
 		return false;
@@ -149,20 +123,11 @@ static __always_inline bool tso_defers(const struct tcp_sock *tp, const struct s
 	} else if (limit > MAX_DEFERRED * mss_cache) {
 		return false;
 	}
-	sent = oldest_sent_ns(sk);
-	if (!defers_by_ms) {
-		if (!sent || (s64)(clock - sent - (u64)NSEC_PER_USEC * (tp->srtt_us >> 4)) < 0)
-			return false;
-	} else {
-		if (near > NSEC_PER_MSEC)
-			near = NSEC_PER_MSEC;
-		if (!sent || (s64)(sent + srtt - clock - near) > 0)
-			return false;
-	}
+	if (!awaits_ack(clock, oldest_sent_ns(sk), tp->srtt_us))
+		return false;
 	if ((cong_win < send_win ? cong_win : send_win) <= len)
 		return true;
-	return !(BPF_CORE_READ(flags, tcp_flags) & TCPHDR_FIN) &&
-	       !BPF_CORE_READ_BITFIELD_PROBED(cb, eor);
+	return !(skb_tcp_flags(cb) & TCPHDR_FIN) && !BPF_CORE_READ_BITFIELD_PROBED(cb, eor);
 }
 
 /*
@@ -217,8 +182,7 @@ static __always_inline void follow_window(struct conn *c, const struct tcp_sock 
 		c->pending[PENDING_OtherReductions]++;
 		if (c->in_loop || !is_hooked(ESTATS_HOOK_write_xmit))
 			validation |= c->ca_state == CA_OPEN && !tp->snd_cwnd_used &&
-				      !BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_mtup.probe_size) &&
-				      !has_cong_control(tp);
+				      !mtu_probe_size(tp) && !has_cong_control(tp);
 		if (validation)
 			c->pending[PENDING_OtherReductionsCV]++;
 	}
@@ -256,9 +220,7 @@ static __always_inline void grow_in_slow_start(struct conn *c)
 /* tcp_is_cwnd_limited(), include/net/tcp.h, below the threshold */
 static __always_inline bool is_cwnd_limited(const struct tcp_sock *tp)
 {
-	/* The change that brought this field (Linux 6.1 and stable ones) looks at this first. */
-	if (bpf_core_field_exists(((struct tcp_sock___usage *)tp)->cwnd_usage_seq) &&
-	    BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited))
+	if (heeds_cwnd_limited() && BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited))
 		return true;
 	return tp->snd_cwnd < 2 * tp->max_packets_out;
 }

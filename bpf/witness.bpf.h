@@ -18,7 +18,7 @@
  * route) are in it. Refused segments alone are no loss. Of acknowledgments without data nothing
  * is known. The end of what was seen (seq_out) may lie up to a header's length too far, so a last
  * segment of fewer than about 52 octets that was not seen is not reported.
- * Timeouts: the kernel's count of them, from Linux 6.7 on.
+ * Timeouts: the kernel's count of them, where it has one.
  */
 #ifndef ESTATS_WITNESS_BPF_H
 #define ESTATS_WITNESS_BPF_H
@@ -150,27 +150,18 @@ static __always_inline void compare_sent(struct conn *c, const struct tcp_sock *
 	c->segs_gone = 0;
 }
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct tcp_sock___rto {
-	u16 total_rto; /* Linux 6.7 */
-};
-
-#pragma clang attribute pop
-
 /*
  * The hook of a timeout runs before the kernel counts it. Not during the handshake, where timeouts
  * of SYN-ACKs are the listener's.
  */
 static __always_inline void compare_timeouts(struct conn *c, const struct tcp_sock *tp)
 {
-	const struct tcp_sock___rto *rto = (const void *)tp;
 	u16 total;
 	s16 missed;
 
-	if (!bpf_core_field_exists(rto->total_rto) || !c->established)
+	if (!has_total_rto() || !c->established)
 		return;
-	total = rto->total_rto;
+	total = total_rto(tp);
 	missed = total - c->total_rto - c->timeouts;
 	if (c->timed && missed <= 0)
 		return;

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::schema::{Apply, Gap, Hook, Kind, Op, Rule, SocketField, Table, TcpInfo, Type, Var};
+use crate::schema::{
+    Apply, Gap, Hook, Kind, Op, Rule, SocketField, SocketFieldDef, Table, TcpInfo, Type, Var,
+};
 use crate::tables::{ColumnSpec, Qualities, specs};
 
 pub use reference::{reference_text, relation_text};
@@ -228,10 +230,17 @@ pub fn sockets_markdown() -> String {
             def.unit,
             words(def.doc),
             def.source,
-            def.needs
+            needs_text(def)
         );
     }
     out
+}
+
+/// Without what a field of a snapshot is NULL.
+fn needs_text(def: &SocketFieldDef) -> String {
+    let kernels = def.kernels.to_string();
+    let parts = [kernels.as_str(), def.needs];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// docs/tables.md.

@@ -477,6 +477,8 @@ mod basis;
 pub mod counting;
 #[path = "schema/hook.rs"]
 mod hook;
+#[path = "schema/kernels.rs"]
+mod kernels;
 #[path = "schema/range.rs"]
 mod range;
 #[path = "schema/reference.rs"]
@@ -488,6 +490,7 @@ mod variables;
 
 pub use basis::{Basis, Gap};
 pub use hook::Hook;
+pub use kernels::{Kernels, Release};
 pub use range::Range;
 pub use reference::Reference;
 pub use socket::{

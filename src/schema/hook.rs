@@ -69,7 +69,7 @@ hooks! {
     19 CwndRestart "cwnd_restart" false
     /// tcp_enter_cwr: a congestion mark, or a transmission that the host itself refused.
     20 EnterCwr "enter_cwr" false
-    /// tcp_data_ecn_check (6.18), __tcp_ecn_check_ce before: the ECN field of accepted data.
+    /// tcp_data_ecn_check, or __tcp_ecn_check_ce before Linux 6.15: the ECN field of accepted data.
     21 EcnCheck "ecn_check" false
     /// tcp_sync_mss: the segment size changes.
     22 SyncMss "sync_mss" false

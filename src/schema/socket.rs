@@ -5,7 +5,7 @@
 //! (net/ipv4/tcp.c). `tcpi_fackets` and `tcpi_last_ack_sent` are not here: the kernel keeps neither
 //! and always reports 0.
 
-use super::Range;
+use super::{Kernels, Range};
 use SocketRead::{Age, Always, Countdown, If};
 use SocketType::{U8, U16, U32, U64};
 
@@ -44,9 +44,8 @@ impl SocketType {
     }
 }
 
-/// The C expression of a field. In scope: `sk`, `inet`, `icsk`, `tp`, `opt` (fields of the socket
-/// that not every kernel has), `ca` (the algorithm's own state), `r` (the record), `timer`, `state`,
-/// `now` (ns) and `jiffies` (32 bits).
+/// The C expression of a field. In scope: `sk`, `inet`, `icsk`, `tp`, `ca` (the algorithm's own state),
+/// `r` (the record), `timer`, `state`, `now` (ns) and `jiffies` (32 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketRead {
     /// Every kernel and every socket has it.
@@ -73,10 +72,26 @@ pub struct SocketFieldDef {
     pub unit: &'static str,
     /// The structure of the kernel's own interfaces whose field it is.
     pub source: &'static str,
-    /// Without what it is NULL; empty if it always has a value.
+    /// The kernels that have what is read; NULL on others.
+    pub kernels: Kernels,
+    /// Without what else it is NULL; empty if it always has a value.
     pub needs: &'static str,
     /// How it is read.
     pub read: SocketRead,
+}
+
+impl SocketFieldDef {
+    /// What a stanza need not say.
+    const UNSAID: Self = Self {
+        name: "",
+        doc: "",
+        ty: U32,
+        unit: "",
+        source: "",
+        kernels: Kernels::ALL,
+        needs: "",
+        read: Always(""),
+    };
 }
 
 /// Declares the fields: `enum SocketField`, `SocketField::ALL` and `SocketField::def`.
@@ -93,9 +108,11 @@ macro_rules! socket_fields {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the field.
+            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
             pub const fn def(self) -> &'static SocketFieldDef {
                 match self { $( Self::$name => const { &SocketFieldDef {
-                    name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*
+                    name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,
+                    ..SocketFieldDef::UNSAID
                 } }, )+ }
             }
         }
@@ -158,11 +175,8 @@ socket_fields! {
     /// Why Fast Open of the client failed: 0 it did not or is unknown, 1 no cookie, 2 data not
     /// acknowledged, 3 SYN retransmitted.
     tcpi_fastopen_client_fail {
-        ty: U8, unit: "", source: "tcp_info", needs: "Linux 5.5",
-        read: If(
-            "bpf_core_field_exists(opt->fastopen_client_fail)",
-            "BPF_CORE_READ_BITFIELD(opt, fastopen_client_fail)",
-        ),
+        ty: U8, unit: "", source: "tcp_info", kernels: Kernels::since(5, 5),
+        read: If("has_fastopen_client_fail()", "fastopen_client_fail(tp)"),
     }
     /// Retransmission timeout.
     tcpi_rto {
@@ -391,82 +405,73 @@ socket_fields! {
     }
     /// Changes of the path's hash, by PLB and after timeouts.
     tcpi_rehash {
-        ty: U32, unit: "", source: "tcp_info", needs: "Linux 6.2",
-        read: If(
-            "bpf_core_field_exists(opt->plb_rehash)",
-            "opt->plb_rehash + opt->timeout_rehash",
-        ),
+        ty: U32, unit: "", source: "tcp_info", kernels: Kernels::since(6, 2),
+        read: If("has_rehash()", "rehash(tp)"),
     }
     /// Timeouts of retransmission.
     tcpi_total_rto {
-        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.7",
-        read: If("bpf_core_field_exists(opt->total_rto)", "opt->total_rto"),
+        ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 7),
+        read: If("has_total_rto()", "total_rto(tp)"),
     }
     /// Recoveries from timeouts.
     tcpi_total_rto_recoveries {
-        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.7",
-        read: If("bpf_core_field_exists(opt->total_rto_recoveries)", "opt->total_rto_recoveries"),
+        ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 7),
+        read: If("has_total_rto()", "total_rto_recoveries(tp)"),
     }
     /// Time in recoveries from timeouts, the one that lasts included.
     tcpi_total_rto_time {
-        ty: U32, unit: "ms", source: "tcp_info", needs: "Linux 6.7",
-        read: If("bpf_core_field_exists(opt->total_rto_time)", "socket_rto_time(opt, now)"),
+        ty: U32, unit: "ms", source: "tcp_info", kernels: Kernels::since(6, 7),
+        read: If("has_total_rto()", "total_rto_time(tp, now)"),
     }
     /// Segments received with the CE mark (AccECN).
     tcpi_received_ce {
-        ty: U32, unit: "segment", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->received_ce)", "opt->received_ce"),
+        ty: U32, unit: "segment", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_received_ce()", "received_ce(tp)"),
     }
     /// Data delivered to the peer with ECT(1) (AccECN).
     tcpi_delivered_e1_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[0]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_E1)"),
     }
     /// Data delivered to the peer with ECT(0) (AccECN).
     tcpi_delivered_e0_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[1]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_E0)"),
     }
     /// Data delivered to the peer with CE (AccECN).
     tcpi_delivered_ce_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->delivered_ecn_bytes)", "opt->delivered_ecn_bytes[2]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_CE)"),
     }
     /// Data received with ECT(1) (AccECN).
     tcpi_received_e1_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[0]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_E1)"),
     }
     /// Data received with ECT(0) (AccECN).
     tcpi_received_e0_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[1]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_E0)"),
     }
     /// Data received with CE (AccECN).
     tcpi_received_ce_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "Linux 6.18",
-        read: If("bpf_core_field_exists(opt->received_ecn_bytes)", "opt->received_ecn_bytes[2]"),
+        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_CE)"),
     }
     /// Bits of what of AccECN failed.
     tcpi_accecn_fail_mode {
-        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.18",
-        read: If(
-            "bpf_core_field_exists(opt->accecn_fail_mode)",
-            "BPF_CORE_READ_BITFIELD(opt, accecn_fail_mode)",
-        ),
+        ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_accecn_fail_mode()", "accecn_fail_mode(tp)"),
     }
     /// What was seen of the AccECN option: 0 none, 1 empty, 2 counters, 3 an option that failed.
     tcpi_accecn_opt_seen {
-        ty: U16, unit: "", source: "tcp_info", needs: "Linux 6.18",
-        read: If(
-            "bpf_core_field_exists(opt->saw_accecn_opt)",
-            "BPF_CORE_READ_BITFIELD(opt, saw_accecn_opt)",
-        ),
+        ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 18),
+        read: If("has_saw_accecn_opt()", "saw_accecn_opt(tp)"),
     }
     /// ECN after the handshake: 0 none, 1 RFC 3168, 2 AccECN (RFC 9768), 3 asked for and not answered yet.
     tcpi_ecn_mode {
-        ty: U8, unit: "", source: "tcp_info", needs: "Linux 6.18, by inet_diag 7.0",
-        read: If("bpf_core_field_exists(opt->accecn_fail_mode)", "socket_ecn_mode(tp)"),
+        ty: U8, unit: "", source: "tcp_info", kernels: Kernels::since(6, 18), needs: "by inet_diag 7.0",
+        read: If("has_accecn_fail_mode()", "socket_ecn_mode(tp)"),
     }
     /// Memory of received data (sk_rmem_alloc).
     skmem_rmem_alloc {
@@ -546,10 +551,7 @@ socket_fields! {
     /// Traffic class of what is sent over IPv6.
     tclass {
         ty: U8, unit: "", source: "inet_diag", needs: "an IPv6 socket",
-        read: If(
-            "bpf_core_field_exists(struct inet_sock___opt, pinet6) && sk->__sk_common.skc_family == AF_INET6",
-            "socket_tclass(tp)",
-        ),
+        read: If("has_traffic_class(sk)", "traffic_class(tp)"),
     }
     /// Bits of the directions shut down: 1 receiving, 2 sending.
     shutdown {
