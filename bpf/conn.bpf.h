@@ -224,6 +224,12 @@ static __always_inline void follow_extremes(struct conn *c, const struct tcp_soc
 	raise_to(c, EXTREME_MaxAppRQueue, estats_app_rqueue(tp));
 }
 
+/* The receiver echoes a mark (RFC 3168). */
+static __always_inline bool demands_cwr(const struct tcp_sock *tp)
+{
+	return (tp->ecn_flags & TCP_ECN_DEMAND_CWR) && has_classic_ecn(tp);
+}
+
 /*
  * What the segment handled since the hook before did to the socket ("bracketing": the kernel
  * handles one segment between two hooks, so each change belongs to exactly one).
@@ -231,8 +237,7 @@ static __always_inline void follow_extremes(struct conn *c, const struct tcp_soc
 static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
 {
 	u32 srtt = tp->srtt_us, mdev = tp->mdev_us, ooo = tp->rcv_ooopack;
-	bool demand =
-		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
+	bool demand = demands_cwr(tp);
 
 	/* tcp_rtt_estimator(): srtt += m - (srtt >> 3), or srtt = m << 3 for the first */
 	if (srtt && (srtt != c->srtt_us || mdev != c->mdev_us)) {
@@ -261,6 +266,15 @@ static __always_inline void bracket(struct conn *c, const struct tcp_sock *tp)
 	if (demand && !c->ecn_demand_cwr && !is_hooked(ESTATS_HOOK_ecn_check))
 		INC(c, ECESent);
 	c->ecn_demand_cwr = demand;
+
+	/*
+	 * With accurate ECN an ACK has a counter of marks in place of ECE (tcp_accecn_process()).
+	 * That counter is no flag of the header that could be read before: the kernel corrects it
+	 * by what was delivered.
+	 */
+	if (tp->delivered_ce != c->delivered_ce && has_accurate_ecn(tp))
+		INC(c, ECNsignals);
+	c->delivered_ce = tp->delivered_ce;
 }
 
 /* The state of the estimator and queues from which bracketing starts. */
@@ -270,8 +284,8 @@ static __always_inline void bracket_from(struct conn *c, const struct tcp_sock *
 	c->mdev_us = tp->mdev_us;
 	c->rcv_ooopack = tp->rcv_ooopack;
 	c->ooo_empty = !tp->out_of_order_queue.rb_node;
-	c->ecn_demand_cwr =
-		(tp->ecn_flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)) == TCP_ECN_DEMAND_CWR;
+	c->ecn_demand_cwr = demands_cwr(tp);
+	c->delivered_ce = tp->delivered_ce;
 	c->ca_state = estats_ca_state(tp);
 	c->snd_cwnd = tp->snd_cwnd;
 	c->copied_seq = tp->copied_seq;
@@ -501,6 +515,9 @@ static __noinline int read_once(struct conn *c, const struct tcp_sock *tp)
 #define X(name, expr) SET(c, name, expr);
 	ESTATS_ONCE(X)
 #undef X
+	/* Accurate ECN has no flag that is set by a mark and taken back by CWR. */
+	if (has_accurate_ecn(tp))
+		VOID(c, ECESent);
 	if (!c->begun_before) {
 		SET(c, SndInitial, c->snd_initial);
 		SET(c, RecInitial, c->rec_initial);

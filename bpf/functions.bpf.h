@@ -252,17 +252,15 @@ static __always_inline int on_ecn_check(u32 turn, struct sock *sk, const struct 
 {
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = known(turn, c, sk);
-	u8 flags;
 
 	if (!tp || (BPF_CORE_READ(skb_cb(skb), ip_dsfield) & 3) != 3)
 		return 0;
-	flags = tp->ecn_flags;
-	if (!(flags & TCP_ECN_OK))
+	if (!ecn_mode(tp))
 		return 0;
 	c->pending[PENDING_CERcvd]++;
 	/* The flag is about to be set. The CWR of this very segment has cleared it, if it has one.
 	 */
-	if (!(flags & (TCP_ECN_MODE_ACCECN | TCP_ECN_DEMAND_CWR)))
+	if (has_classic_ecn(tp) && !demands_cwr(tp))
 		c->pending[PENDING_ECESent]++;
 	return 0;
 }

@@ -71,9 +71,9 @@ enum {
 #define TCPCB_SACKED_ACKED    0x01
 #define TCPCB_SACKED_RETRANS  0x02
 #define TCPCB_LOST	      0x04
-#define FLAG_DATA_SACKED      0x20 /* net/ipv4/tcp_input.c */
-#define SK_PACING_NEEDED      1	   /* include/net/sock.h */
-#define TCP_ECN_OK	      (1 << 0)
+#define FLAG_DATA_SACKED      0x20     /* net/ipv4/tcp_input.c */
+#define SK_PACING_NEEDED      1	       /* include/net/sock.h */
+#define TCP_ECN_OK	      (1 << 0) /* TCP_ECN_MODE_RFC3168 from Linux 6.18 on */
 #define TCP_ECN_DEMAND_CWR    (1 << 2)
 #define TCP_ECN_MODE_ACCECN   (1 << 4)
 
@@ -184,6 +184,7 @@ struct sk_buff_head {
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	struct sk_buff_head sk_write_queue;
 	struct rb_root tcp_rtx_queue;
 	u32 sk_pacing_status;
@@ -322,7 +323,9 @@ struct tcp_skb_cb {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 reordering;
+	u32 snd_wl1;
 	u32 snd_wnd;
+	u32 max_window;
 	u32 mss_cache;
 	u32 snd_cwnd;
 	u32 lost_out;

@@ -83,6 +83,7 @@ struct segment {
 	u32 tsval;
 	u32 option; /* parser's offset */
 	u32 mss;
+	u16 window; /* as the header has it, not scaled */
 	u8 flags;
 	u8 has_tsval;
 	u8 has_wscale;
@@ -144,6 +145,7 @@ struct conn {
 	u32 srtt_us;
 	u32 mdev_us;
 	u32 rcv_ooopack;
+	u32 delivered_ce;
 	u32 snd_initial;
 	u32 rec_initial;
 	u32 disorder_acks; /* duplicate ACKs of the running Disorder episode */
@@ -326,5 +328,6 @@ static __always_inline void push(struct conn *c, u16 var, u8 op, u64 value)
 #define ADD(c, name, value) push(c, ESTATS_##name, ESTATS_OP_add, value)
 #define INC(c, name)	    push(c, ESTATS_##name, ESTATS_OP_inc, 1)
 #define MISSED(c, name, n)  push(c, ESTATS_##name, ESTATS_OP_missed, n)
+#define VOID(c, name)	    push(c, ESTATS_##name, ESTATS_OP_void, 0)
 
 #endif

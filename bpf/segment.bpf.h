@@ -108,6 +108,7 @@ static __always_inline bool parse_segment(struct conn *c, struct segment *s, con
 	s->seq = load_be32(h + 4);
 	s->ack = load_be32(h + 8);
 	s->flags = h[13];
+	s->window = (u32)h[14] << 8 | h[15];
 	s->payload = len - header;
 	s->end_seq = s->seq + s->payload + !!(s->flags & TCPHDR_SYN) + !!(s->flags & TCPHDR_FIN);
 	options = header - TCP_HEADER;
@@ -151,6 +152,113 @@ static __always_inline void read_ip(struct conn *c, struct segment *s, const voi
 	c->ip_tos_in = tos;
 }
 
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct tcp_sock___usec {
+	u8 tcp_usec_ts : 1; /* Linux 6.7 */
+};
+
+struct tcp_sock___retracted {
+	u32 rcv_mwnd_seq; /* after 6.18, in 7.3: the farthest right edge that was advertised */
+};
+
+enum skb_drop_reason___window {
+	SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___window = 1, /* Linux 6.17 */
+};
+
+enum inet_csk_ack_state_t___memory {
+	ICSK_ACK_NOMEM___memory = 1, /* Linux 6.6 */
+};
+
+#pragma clang attribute pop
+
+#define USEC_PER_SEC	1000000
+#define NSEC_PER_SEC	1000000000
+#define PAWS_AGE_S	(24 * 86400) /* TCP_PAWS_24DAYS, include/net/tcp.h */
+#define OLD_TS_PER_SEC	1024	     /* the peer's clock at most: tcp_disordered_ack() before 6.7 */
+#define MOST_TS_PER_SEC 1200	     /* tcp_tsval_replay() */
+
+/* tcp_tsval_replay(): how far back a timestamp may be that may come of reordering, in ticks */
+static __always_inline u32 replay_ticks(const struct tcp_sock *tp)
+{
+	const struct tcp_sock___usec *stamps = (const void *)tp;
+	u32 rto = tp->inet_conn.icsk_rto;
+
+	/* Not known of this kernel: what the hook cannot test does not refuse a segment. */
+	if (!hz)
+		return 0x7fffffff;
+	if (!bpf_core_field_exists(stamps->tcp_usec_ts))
+		return rto * OLD_TS_PER_SEC / hz;
+	if (BPF_CORE_READ_BITFIELD(stamps, tcp_usec_ts))
+		return rto * (USEC_PER_SEC / hz);
+	return rto * MOST_TS_PER_SEC / hz;
+}
+
+/* tcp_may_update_window(); with the ACK of want of memory came that a window may shut at any time
+ */
+static __always_inline bool may_update_window(const struct tcp_sock *tp, const struct segment *s)
+{
+	u32 window = (u32)s->window << (BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale) & 15);
+
+	return after(s->ack, tp->snd_una) || after(s->seq, tp->snd_wl1) ||
+	       (s->seq == tp->snd_wl1 &&
+		(window > tp->snd_wnd ||
+		 (!window && bpf_core_enum_value_exists(enum inet_csk_ack_state_t___memory,
+							ICSK_ACK_NOMEM___memory))));
+}
+
+/*
+ * tcp_disordered_ack(): a pure ACK in sequence that says nothing new may be late. One that changes
+ * the window, or whose timestamp is older than reordering explains, is no such ACK.
+ */
+static __always_inline bool is_disordered(const struct tcp_sock *tp, const struct segment *s)
+{
+	return (s->flags & TCPHDR_ACK) && s->seq == s->end_seq && s->seq == tp->rcv_nxt &&
+	       s->ack == tp->snd_una && !may_update_window(tp, s) &&
+	       (s32)(tp->rx_opt.ts_recent - s->tsval) <= (s32)replay_ticks(tp);
+}
+
+/* tcp_paws_check() fails, and the segment is no disordered ACK. One tick back is let through. */
+static __always_inline bool fails_paws(const struct tcp_sock *tp, const struct segment *s)
+{
+	u32 now = bpf_ktime_get_ns() / NSEC_PER_SEC, ts_recent = tp->rx_opt.ts_recent;
+
+	if (!s->has_tsval || !BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) || !ts_recent ||
+	    !before(s->tsval + TCP_PAWS_WINDOW, ts_recent))
+		return false;
+	if (!before(now, tp->rx_opt.ts_recent_stamp + PAWS_AGE_S))
+		return false;
+	return !is_disordered(tp, s);
+}
+
+/*
+ * tcp_sequence(). From Linux 6.17 on a segment that ends beyond the window is taken only if nothing
+ * waits to be read; a FIN alone may be beyond it. From rcv_mwnd_seq on the window ends where it
+ * ended when it was largest.
+ */
+static __always_inline u8 sequence_error(const struct tcp_sock *tp, const struct segment *s)
+{
+	const struct tcp_sock___retracted *most = (const void *)tp;
+	const struct sock *sk = (const void *)tp;
+	u32 rcv_nxt = tp->rcv_nxt;
+	u32 right = tp->rcv_wup + tp->rcv_wnd;
+	u32 end = s->end_seq - !!(s->flags & TCPHDR_FIN);
+
+	if (before(s->end_seq, tp->rcv_wup))
+		return SOFT_BELOW_DATA_WINDOW;
+	if (bpf_core_field_exists(most->rcv_mwnd_seq))
+		right = most->rcv_mwnd_seq;
+	if (before(right, rcv_nxt))
+		right = rcv_nxt;
+	if (after(s->seq, right))
+		return SOFT_ABOVE_DATA_WINDOW;
+	if (bpf_core_enum_value_exists(enum skb_drop_reason___window,
+				       SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___window) &&
+	    after(end, right) && sk->sk_receive_queue.qlen)
+		return SOFT_ABOVE_DATA_WINDOW;
+	return SOFT_NONE;
+}
+
 /*
  * The checks of tcp_validate_incoming() and tcp_ack(), in their order, on the state that they are
  * about to see. Of a reset only its sequence is checked; one that is accepted or challenged is no
@@ -159,32 +267,33 @@ static __always_inline void read_ip(struct conn *c, struct segment *s, const voi
 static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct segment *s,
 				     bool validated)
 {
-	u32 una = tp->snd_una, rcv_nxt = tp->rcv_nxt;
-	s32 window = tp->rcv_wup + tp->rcv_wnd - rcv_nxt;
-	u32 ts_recent = tp->rx_opt.ts_recent;
 	bool rst = s->flags & TCPHDR_RST;
+	u8 error;
 
 	if (!validated) {
-		/*
-		 * tcp_paws_discard(): one tick back is let through, and a pure duplicate ACK in
-		 * sequence
-		 */
-		if (!rst && s->has_tsval && BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) &&
-		    ts_recent && before(s->tsval + TCP_PAWS_WINDOW, ts_recent) &&
-		    !(s->seq == s->end_seq && s->seq == rcv_nxt && s->ack == una))
+		if (!rst && fails_paws(tp, s))
 			return SOFT_BELOW_TS_WINDOW;
-		if (before(s->end_seq, tp->rcv_wup))
-			return SOFT_BELOW_DATA_WINDOW;
-		if (after(s->seq, rcv_nxt + (window > 0 ? window : 0)))
-			return SOFT_ABOVE_DATA_WINDOW;
+		error = sequence_error(tp, s);
+		if (error)
+			return error;
 	}
 	if (rst || !(s->flags & TCPHDR_ACK))
 		return SOFT_NONE;
-	if (before(s->ack, una))
+	if (before(s->ack, tp->snd_una))
 		return SOFT_BELOW_ACK_WINDOW;
 	if (after(s->ack, tp->snd_nxt))
 		return SOFT_ABOVE_ACK_WINDOW;
 	return SOFT_NONE;
+}
+
+/*
+ * An ACK so old that tcp_ack() drops it without a look at its SACK blocks (RFC 5961, 5.2). Since
+ * 2023 it is also too old if it acknowledges what was never sent; that part is in stable kernels
+ * under numbers that do not show it, and differs only before a window was sent.
+ */
+static __always_inline bool is_too_old(const struct tcp_sock *tp, const struct segment *s)
+{
+	return before(s->ack, tp->snd_una - tp->max_window);
 }
 
 /* sockops reports a segment after the checks of its sequence, tcp_rcv_state_process() before. */
@@ -217,7 +326,7 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	u8 ca_state = estats_ca_state(tp);
 	u8 error = soft_error(tp, s, validated);
 	u32 una = tp->snd_una;
-	bool ecn = (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN)) == TCP_ECN_OK;
+	bool classic = has_classic_ecn(tp);
 	bool duplicate = !s->payload && (s->flags & TCPHDR_ACK) && s->ack == una;
 	u32 duplicates = duplicate_acks(s, una, segments);
 
@@ -236,7 +345,7 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	if (duplicates)
 		ADD(c, DupAcksIn, duplicates);
 	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
-	if (error && error != SOFT_BELOW_ACK_WINDOW)
+	if (error && (error != SOFT_BELOW_ACK_WINDOW || is_too_old(tp, s)))
 		return;
 	if (s->sack_blocks && BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok)) {
 		INC(c, SACKsRcvd);
@@ -244,13 +353,15 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	}
 	if (error)
 		return;
-	if ((s->flags & (TCPHDR_ECE | TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_ECE | TCPHDR_ACK) && ecn)
+	/* With accurate ECN the three bits are a counter: bracket() counts. */
+	if ((s->flags & (TCPHDR_ECE | TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_ECE | TCPHDR_ACK) &&
+	    classic)
 		INC(c, ECNsignals);
-	if (s->payload && ecn && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt) &&
+	if (s->payload && ecn_mode(tp) && (s->tos & 3) == 3 && after(s->end_seq, tp->rcv_nxt) &&
 	    !is_hooked(ESTATS_HOOK_ecn_check)) {
 		INC(c, CERcvd);
 		/* Its CWR clears the flag, its CE sets it again: no two looks show that. */
-		if ((s->flags & TCPHDR_CWR) && (tp->ecn_flags & TCP_ECN_DEMAND_CWR))
+		if ((s->flags & TCPHDR_CWR) && demands_cwr(tp))
 			INC(c, ECESent);
 	}
 	if (ca_state == CA_DISORDER && (s->flags & TCPHDR_ACK) && after(s->ack, una))

@@ -268,9 +268,13 @@ read_snapshot(struct socket_record *r, const struct tcp_sock *tp, u32 what, u64 
 		r->name = (expr);                                                                  \
 		PRESENT(index);                                                                    \
 	}
+/* A time of 0 is no time: what it is of has not happened (that jiffy itself comes once in weeks).
+ */
 #define AGE(name, index, expr)                                                                     \
-	r->name = socket_ms(jiffies - (u32)(expr));                                                \
-	PRESENT(index);
+	if ((u32)(expr)) {                                                                         \
+		r->name = socket_ms(jiffies - (u32)(expr));                                        \
+		PRESENT(index);                                                                    \
+	}
 #define COUNTDOWN(name, index, cond, expr)                                                         \
 	if (cond) {                                                                                \
 		s32 left_ = (u32)(expr)-jiffies;                                                   \

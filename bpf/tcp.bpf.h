@@ -240,19 +240,53 @@ static __always_inline u64 estats_sack(const struct sock *sk, const struct tcp_s
 	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_sack) ? PEER_DISABLED : SELF_DISABLED;
 }
 
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct tcp_sock___accecn {
+	u32 received_ce; /* Linux 6.18 */
+};
+
+#pragma clang attribute pop
+
 /*
- * tcp_ecn=2 (the default) accepts ECN but never asks for it: an active open that did not get it
- * was disabled by this host.
+ * What of ECN was agreed on. Kernels without accurate ECN (RFC 9768) may use its bit for something
+ * else, as patches for BBR do.
  */
+static __always_inline u8 ecn_mode(const struct tcp_sock *tp)
+{
+	const struct tcp_sock___accecn *accurate = (const void *)tp;
+
+	if (!bpf_core_field_exists(accurate->received_ce))
+		return tp->ecn_flags & TCP_ECN_OK;
+	return tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN);
+}
+
+static __always_inline bool has_classic_ecn(const struct tcp_sock *tp)
+{
+	return ecn_mode(tp) == TCP_ECN_OK;
+}
+
+static __always_inline bool has_accurate_ecn(const struct tcp_sock *tp)
+{
+	return ecn_mode(tp) == TCP_ECN_MODE_ACCECN;
+}
+
+/* net.ipv4.tcp_ecn: 2 (the default), and 5 of accurate ECN, accept ECN and never ask for it. */
+static __always_inline bool asks_for_ecn(u8 sysctl)
+{
+	return sysctl && sysctl != 2 && sysctl != 5;
+}
+
+/* An active open that did not get ECN because it did not ask for it was disabled by this host. */
 static __always_inline u64 estats_ecn(const struct sock *sk, const struct tcp_sock *tp,
 				      const struct conn *c)
 {
 	u8 sysctl;
 
-	if (tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN))
+	if (ecn_mode(tp))
 		return ENABLED;
 	sysctl = BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_ecn);
-	if (!sysctl || (sysctl == 2 && c->active == 1))
+	if (!sysctl || (!asks_for_ecn(sysctl) && c->active == 1))
 		return SELF_DISABLED;
 	return PEER_DISABLED;
 }

@@ -603,6 +603,9 @@ impl<O: Output> Consumer for Engine<'_, O> {
                 }
                 continue;
             }
+            if op == Op::Void {
+                unread::insert(&mut connection.unread, var);
+            }
             self.plan.operation(&mut connection.slot, var, op, value, header.ts_ns);
             touched.insert(var);
             reading.take(&operation);

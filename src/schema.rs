@@ -120,12 +120,23 @@ pub enum Op {
     /// segments for HCDataOctetsIn and SegsOut, timeouts for Timeouts, and operations that found no place in this record
     /// for State. A loss of the connection.
     Missed = 7,
+    /// The connection has no such value, for a reason that the kernel shows: NULL from here on, whatever
+    /// comes after. No loss. The operand is 0.
+    Void = 8,
 }
 
 impl Op {
     /// All operations, by code from 1.
-    pub const ALL: &'static [Self] =
-        &[Self::Set, Self::Add, Self::Inc, Self::Dec, Self::Max, Self::Min, Self::Missed];
+    pub const ALL: &'static [Self] = &[
+        Self::Set,
+        Self::Add,
+        Self::Inc,
+        Self::Dec,
+        Self::Max,
+        Self::Min,
+        Self::Missed,
+        Self::Void,
+    ];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -137,6 +148,7 @@ impl Op {
             Self::Max => "max",
             Self::Min => "min",
             Self::Missed => "missed",
+            Self::Void => "void",
         }
     }
 }

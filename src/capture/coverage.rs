@@ -55,6 +55,23 @@ mod tests {
     }
 
     #[test]
+    fn octets_that_the_host_refused_take_an_event_that_says_so() {
+        let of = |without: &[Hook], name: &str| {
+            let kept: Vec<_> =
+                Hook::ALL.iter().copied().filter(|hook| !without.contains(hook)).collect();
+            variables(&kept).into_iter().find(|v| v.name == name).unwrap().quality
+        };
+        for name in ["OctetsRetrans", "HCDataOctetsOut", "DataOctetsOut"] {
+            // From Linux 6.17 on the event of the retransmission does, before it that of the stall.
+            assert_eq!(of(&[Hook::EnterCwr, Hook::Egress], name), "exact", "{name}");
+            assert_eq!(of(&[Hook::RetransmitError], name), "exact", "{name}");
+            for stall in [Hook::EnterCwr, Hook::Egress] {
+                assert_eq!(of(&[Hook::RetransmitError, stall], name), "approximate", "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn constants_need_no_hook() {
         assert_eq!(count(&[], Quality::Constant), 5);
     }

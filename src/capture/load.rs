@@ -89,6 +89,8 @@ pub(super) struct Loaded {
     pub own_pid: u32,
     /// Whether interfaces take links.
     tcx: bool,
+    /// Whether the event of a retransmission states what the host refused.
+    says_refused: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
     /// Programs that the kernel does not take.
@@ -257,6 +259,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         hz: 0,
         own_pid: 0,
         tcx: kernel.has_tcx(),
+        says_refused: kernel.says_refused_retransmissions(),
         unusable,
         refused,
         object,

@@ -153,7 +153,7 @@ pub(super) const POINTS: &[Point] = &[
     ),
     point(
         "tp_btf/tcp_retransmit_skb",
-        &[Hook::Retransmit],
+        &[Hook::Retransmit, Hook::RetransmitError],
         &[("retransmit", Tracepoint("tcp_retransmit_skb"))],
     ),
     point(

@@ -86,8 +86,10 @@ pub(super) fn holds(
             let (count, unit) = (theirs(count)?, i128::from(unit));
             let least = count * linear(&least)?.div_euclid(unit);
             let most = count * linear(&most)?.div_euclid(unit);
-            // Of a sum that went round, nothing is left.
-            (relation.bits < 64 && most >> relation.bits > 0) || (least..=most).contains(&r)
+            // A sum that went round is one of these, less a multiple of 2^bits.
+            (least..=most).contains(&r) || {
+                relation.bits < 64 && least <= most && low(r - least) <= most - least
+            }
         }
         How::SumOverSignals(signal) => {
             let recoveries = theirs(Var::FastRetran)?;
@@ -332,6 +334,29 @@ mod tests {
             let found = check(schema(Var::SumRTT), Var::SumRTT, &ours, &[(Var::SumRTT, r)]);
             assert_eq!(found, Ok(holds), "{r}");
         }
+    }
+
+    #[test]
+    fn a_sum_of_terms_wraps_as_a_whole() {
+        let (var, count) = (Var::PreCongSumCwnd, Var::CongSignals);
+        let terms = |least, most| {
+            Relation::sum_of_terms(count, 1, Linear::constant(least), Linear::constant(most))
+                .low(32)
+        };
+        let check = |relation, n, r| check(relation, var, &[], &[(count, n), (var, r)]);
+        // Three terms of 2^31 at most, which may have gone round once: up to 2^31 less than a round.
+        let narrow = terms((1 << 31) - 10, 1 << 31);
+        assert_eq!(check(narrow, 3, 1 << 31), Ok(true));
+        assert_eq!(check(narrow, 3, (1 << 31) - 30), Ok(true));
+        assert_eq!(check(narrow, 3, (1 << 31) - 31), Ok(false));
+        assert_eq!(check(narrow, 3, (1 << 31) + 1), Ok(false));
+        // Two, on both sides of the end of a round.
+        assert_eq!(check(narrow, 2, 0), Ok(true));
+        assert_eq!(check(narrow, 2, 0xffff_ffec), Ok(true));
+        assert_eq!(check(narrow, 2, 0xffff_ffeb), Ok(false));
+        // A whole round is possible, and then every value.
+        assert_eq!(check(terms(0, 1 << 31), 2, 0x1234_5678), Ok(true));
+        assert_eq!(check(terms(0, 5), 2, 11), Ok(false));
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Plan {
         let held = before.unwrap_or(0);
         let takes_operand = match op {
             Op::Set | Op::Add | Op::Max | Op::Min => true,
-            Op::Inc | Op::Dec | Op::Missed => false,
+            Op::Inc | Op::Dec | Op::Missed | Op::Void => false,
         };
         // What the kernel has in place of a value is one of the log.
         if takes_operand && !var.can_be(value) && var.def().unset != Some(value) {
@@ -216,6 +216,8 @@ impl Plan {
                 Op::Min => before.map_or(value, |old| old.min(value)),
                 // A loss of the connection, not a value: the engine counts it.
                 Op::Missed => return,
+                // The engine leaves it out of every row.
+                Op::Void => return slot.forget(var),
             },
             // The stream is thinned, and has the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(value),

@@ -12,7 +12,7 @@ use super::reference::{
 use super::{Hook, Var};
 
 /// The version that the recorder of this build writes.
-pub const COUNTING: u32 = 2;
+pub const COUNTING: u32 = 3;
 
 /// A variable that earlier programs counted wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,11 @@ const REDUCED: &str = "what the last ACK before a restart after idling, or befor
      window was not seen: too small, by at most what one ACK adds";
 const REFUSED: &str = "octets of segments that the host refused were counted as sent: too many, by at \
      most one segment for each SendStall";
+
+const ACCURATE: &str = "with accurate ECN (RFC 9768) nothing was counted";
+const WINDOW: &str = "segments that end beyond the window were taken for accepted, and late ACKs that open \
+     the window, or are older than reordering explains, for late only; where a window was taken back, what \
+     was still in it was refused: too few or too many, by at most one for each segment received";
 
 /// A transmit loop runs when a segment was received, was sent or has left the device, and between two
 /// of these it changes its reason at most twice: what waits only grows.
@@ -199,6 +204,15 @@ const fn reduced(var: Var, relation: Relation) -> Recount {
     }
 }
 
+/// A Web10G kernel has no accurate ECN: its values are related as they are to right ones.
+const fn accurate(var: Var, relation: Relation) -> Recount {
+    Recount {
+        since: 3,
+        right: &[&[When::Value(Var::ECN, 2)], &[When::Value(Var::ECN, 3)]],
+        ..recount(var, &[Hook::TcpProbe], ACCURATE, relation)
+    }
+}
+
 const IN_LOOP: &[Hook] = &[Hook::WriteXmit];
 
 /// All of them.
@@ -282,6 +296,35 @@ pub const RECOUNTS: &[Recount] = &[
             Linear::of(&[(1, Var::SegsIn), (-1, Var::DataSegsIn)]),
         ),
     ),
+    Recount {
+        since: 3,
+        ..recount(
+            Var::SoftErrors,
+            &[Hook::TcpProbe],
+            WINDOW,
+            // Of these a Web10G kernel has the late ACKs: too few were counted, by pure ACKs.
+            Relation::between(
+                Linear::constant(0),
+                Linear::of(&[(1, Var::SegsIn), (-1, Var::DataSegsIn)]),
+            ),
+        )
+    },
+    Recount {
+        var: Var::SoftErrorReason,
+        since: 3,
+        by: &[Hook::TcpProbe],
+        wrong: WINDOW,
+        unless: &[],
+        right: &[],
+        as_kernel: false,
+        // A late ACK more than we counted may have been the last.
+        reference: Reference::Cases(&[
+            when(&[When::Agrees(Var::SoftErrors)], Reference::bounded(Relation::SAME, WINDOW)),
+            otherwise(Reference::bounded(Relation::same_or(5), WINDOW)),
+        ]),
+    },
+    accurate(Var::CERcvd, Relation::SAME),
+    accurate(Var::ECNsignals, Relation::NOT_MORE),
     refused(Var::DataOctetsOut, SENT),
     refused(Var::HCDataOctetsOut, SENT),
     refused(Var::OctetsRetrans, RETRANSMITTED),

@@ -97,6 +97,8 @@ hooks! {
     33 InterfaceOut "interface_out" false
     /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
     34 BadChecksum "bad_checksum" false
+    /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).
+    35 RetransmitError "retransmit_error" false
 }
 
 impl Hook {
@@ -136,6 +138,7 @@ impl Hook {
             | Self::EnterRecovery
             | Self::ConnRequest
             | Self::BadChecksum
+            | Self::RetransmitError
             | Self::Poll => false,
         }
     }

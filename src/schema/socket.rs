@@ -52,7 +52,7 @@ pub enum SocketRead {
     Always(&'static str),
     /// A condition, and the expression where it holds; NULL where it does not.
     If(&'static str, &'static str),
-    /// Milliseconds since a time in jiffies. Grows while nothing happens, so --changed-only compares
+    /// Milliseconds since a time in jiffies; NULL where it is 0, which is no time. Grows while nothing happens, so --changed-only compares
     /// the time instead.
     Age(&'static str),
     /// Milliseconds until a time in jiffies, where the condition holds; likewise.
@@ -218,17 +218,17 @@ socket_fields! {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->retrans_out"),
     }
-    /// Since data were last sent, in steps of a jiffy.
+    /// Since data were last sent, in steps of a jiffy; NULL if none was.
     tcpi_last_data_sent {
         ty: U32, unit: "ms", source: "tcp_info", needs: "",
         read: Age("tp->lsndtime"),
     }
-    /// Since data were last received, in steps of a jiffy.
+    /// Since data were last received, in steps of a jiffy; NULL if none was. Begins with the connection.
     tcpi_last_data_recv {
         ty: U32, unit: "ms", source: "tcp_info", needs: "",
         read: Age("icsk->icsk_ack.lrcvtime"),
     }
-    /// Since an ACK was last received, in steps of a jiffy.
+    /// Since an ACK was last received, in steps of a jiffy; NULL if none was.
     tcpi_last_ack_recv {
         ty: U32, unit: "ms", source: "tcp_info", needs: "",
         read: Age("tp->rcv_tstamp"),

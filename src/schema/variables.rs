@@ -291,7 +291,12 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit, Hook::RetransmitError],
+                how: "low 32 bits of HCDataOctetsOut",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit, Hook::EnterCwr, Hook::Egress],
                 how: "low 32 bits of HCDataOctetsOut",
             },
             Coverage {
@@ -319,8 +324,13 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit],
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit, Hook::RetransmitError],
                 how: "what SND.NXT has passed, which moves when the host has taken a segment, and OctetsRetrans; not more than tcp_sock.bytes_sent, which counts refused segments too",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::TcpProbe, Hook::Retransmit, Hook::EnterCwr, Hook::Egress],
+                how: "the same, before Linux 6.17: see OctetsRetrans",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -368,8 +378,13 @@ estats_vars! {
         sources: &[
             Coverage {
                 quality: Quality::Exact,
-                needs: &[Hook::SetState, Hook::Retransmit],
-                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event says from Linux 6.17 on; before, those that have no event, if the queue has refused something (SendStall)",
+                needs: &[Hook::SetState, Hook::Retransmit, Hook::RetransmitError],
+                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event says (Linux 6.17)",
+            },
+            Coverage {
+                quality: Quality::Exact,
+                needs: &[Hook::SetState, Hook::Retransmit, Hook::EnterCwr, Hook::Egress],
+                how: "before Linux 6.17: tcp_sock.bytes_retrans without the retransmissions that have no event, if the queue has refused something (SendStall)",
             },
             Coverage {
                 quality: Quality::Approximate,
@@ -1746,7 +1761,8 @@ estats_vars! {
     }
 
     /// Received ACK segments with ECE set (SYN not set) that reached ACK processing on an ECN-
-    /// negotiated connection.
+    /// negotiated connection. With accurate ECN (RFC 9768) those that reported marks which none before
+    /// had reported.
     75 ECNsignals {
         table: Table::Path,
         rfc: "tcpEStatsPathECNsignals",
@@ -1759,9 +1775,9 @@ estats_vars! {
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment; segments that validation then rejects are counted too",
+            how: "header of each received segment; with accurate ECN the growth of delivered_ce between received segments (bracketing)",
         }],
-        tcp_info: TcpInfo::Related("tcpi_delivered_ce > 0 iff ECNsignals > 0 with data outstanding; delivered_ce counts packets acknowledged by ECE ACKs (1661 vs 221 ECE ACKs in a test): >="),
+        tcp_info: TcpInfo::Related("tcpi_delivered_ce > 0 iff ECNsignals > 0 with data outstanding (with accurate ECN: in any case); delivered_ce counts packets acknowledged by ECE ACKs (1661 vs 221 ECE ACKs in a test): >="),
         reference: Reference::bounded(Relation::NOT_MORE, "ECE ACKs in Recovery or Loss, or with nothing outstanding, count here only"),
     }
 
@@ -1852,7 +1868,8 @@ estats_vars! {
     }
 
     /// Times the receiver began echoing congestion: TCP_ECN_DEMAND_CWR went from clear to set
-    /// because of a CE mark.
+    /// because of a CE mark. NULL with accurate ECN (RFC 9768), whose receiver counts marks and has no
+    /// such echo.
     80 ECESent {
         table: Table::Path,
         rfc: "tcpEStatsPathECESent",
@@ -1860,7 +1877,7 @@ estats_vars! {
         unit: "transitions",
         kind: Kind::Counter,
         packets: approximate("new data with CE that came after CWR, or first; as RFC 3168 has it, which data-center TCP and accurate ECN have not"),
-        apply: Apply::Stream(&[Op::Inc, Op::Add]),
+        apply: Apply::Stream(&[Op::Inc, Op::Add, Op::Void]),
         read: Read::No,
         sources: &[
             Coverage {

@@ -54,7 +54,7 @@ impl<'a> Operations<'a> {
     pub fn push(&mut self, conn_id: Option<u64>, header: &Header, operation: &Operation) {
         let Operation { var, op, value } = *operation;
         let value = match (op, var.def().ty) {
-            (Op::Inc | Op::Dec, _) => Cell::Null,
+            (Op::Inc | Op::Dec | Op::Void, _) => Cell::Null,
             (Op::Set | Op::Add | Op::Max | Op::Min, Type::I32) => {
                 Cell::Int(i64::from(value as i32))
             }

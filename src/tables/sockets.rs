@@ -12,6 +12,9 @@ use crate::wire::Snapshot;
 
 /// TCP_SYN_SENT, include/net/tcp_states.h.
 const SYN_SENT: u64 = 2;
+/// How much later than the clock the kernel's jiffies may be. They are counted in the tick of a timer,
+/// every 10 ms at most, and a processor of a virtual machine that does not run has none.
+const LATE_MS: u64 = 1_000;
 
 pub(super) fn spec() -> TableSpec {
     let mut columns = vec![
@@ -106,21 +109,68 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, po
         Cell::from(u64::from(s.remote_port)),
         Cell::from(s.congestion.as_str()),
     ];
-    let value = |field: SocketField| s.values.get(field).filter(|_| has_value(s, field));
+    let life_ms = begin_ns.map(|begin_ns| ts_ns.saturating_sub(begin_ns) / 1_000_000);
+    let value = |field: SocketField| s.values.get(field).filter(|_| has_value(s, field, life_ms));
     let values = SocketField::ALL.iter().map(|&field| Cell::int(value(field)));
     table.push(lead.into_iter().chain(values));
 }
 
-/// Whether a field has a value yet, and not what the kernel has in its place.
-fn has_value(snapshot: &Snapshot, field: SocketField) -> bool {
+/// Whether a field has a value yet, and not what the kernel has in its place. `life_ms` is how long ago
+/// the connection began, where that is known.
+fn has_value(snapshot: &Snapshot, field: SocketField, life_ms: Option<u64>) -> bool {
     let of = |field| snapshot.values.get(field);
     match field {
-        // Times of what has not happened are 0 jiffies.
-        SocketField::tcpi_last_data_recv | SocketField::tcpi_last_ack_recv => {
-            of(SocketField::tcpi_state) != Some(SYN_SENT)
+        // The kernel has 0 jiffies as the time of what has not happened. So inet_diag reports the time
+        // since the counter was 0, which it first is five minutes after the boot: before that, a time in
+        // the future. A socket that is used again keeps the times of its connection before.
+        SocketField::tcpi_last_data_sent
+        | SocketField::tcpi_last_data_recv
+        | SocketField::tcpi_last_ack_recv => {
+            let sent = field == SocketField::tcpi_last_data_sent;
+            let age_ms = of(field).unwrap_or(0);
+            (sent || of(SocketField::tcpi_state) != Some(SYN_SENT))
+                && i64::try_from(age_ms).is_ok_and(|age| age <= field.range().most)
+                && life_ms.is_none_or(|life| age_ms <= life.saturating_add(LATE_MS))
         }
         // The kernel begins with a deviation that no sample made, where the SYN was repeated.
         SocketField::tcpi_rttvar => of(SocketField::tcpi_rtt) != Some(0),
         _ => of(field).is_none_or(|value| !field.is_unset(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const AGES: [SocketField; 3] = [
+        SocketField::tcpi_last_data_sent,
+        SocketField::tcpi_last_data_recv,
+        SocketField::tcpi_last_ack_recv,
+    ];
+
+    fn snapshot(state: u64, age_ms: u64) -> Snapshot {
+        let mut snapshot = testing::snapshot(1_000_000_000, 1);
+        snapshot.values.set(SocketField::tcpi_state, Some(state));
+        AGES.iter().for_each(|&field| snapshot.values.set(field, Some(age_ms)));
+        snapshot
+    }
+
+    fn have(snapshot: &Snapshot, life_ms: Option<u64>) -> [bool; 3] {
+        AGES.map(|field| has_value(snapshot, field, life_ms))
+    }
+
+    /// What inet_diag has of a socket that never sent, on a host that is up for one minute, and for ten.
+    #[test]
+    fn the_age_of_what_has_not_happened_is_no_value() {
+        const CLOSE: u64 = 7;
+        let minute = u64::from((60_000_u32).wrapping_sub(300_000));
+        assert_eq!(have(&snapshot(CLOSE, minute), None), [false; 3]);
+        assert_eq!(have(&snapshot(CLOSE, 300_000), Some(2_000)), [false; 3]);
+        assert_eq!(have(&snapshot(SYN_SENT, 300_000), Some(2_000)), [false; 3]);
+        // Data in a SYN (Fast Open) was sent; nothing was received.
+        assert_eq!(have(&snapshot(SYN_SENT, 1_990), Some(2_000)), [true, false, false]);
+        assert_eq!(have(&snapshot(1, 2_010), Some(2_000)), [true; 3]);
+        assert_eq!(have(&snapshot(1, 300_000), None), [true; 3]);
     }
 }

@@ -43,6 +43,8 @@ struct Known {
     set: Bits,
     /// Variables that something else than `set` has changed.
     changed: Bits,
+    /// Variables that the connection has not.
+    void: Bits,
 }
 
 impl Default for Known {
@@ -52,6 +54,7 @@ impl Default for Known {
             values: Box::new([0; Var::COUNT]),
             set: Bits::default(),
             changed: Bits::default(),
+            void: Bits::default(),
         }
     }
 }
@@ -98,6 +101,7 @@ impl Consumer for State<'_> {
                     known.set.insert(var);
                 }
                 Op::Add | Op::Inc | Op::Dec | Op::Max | Op::Min => known.changed.insert(var),
+                Op::Void => known.void.insert(var),
                 // What was missed before the cut is before the basis of its rows.
                 Op::Missed => {}
             }
@@ -182,7 +186,9 @@ fn rows(state: State<'_>, ts_ns: u64) -> Carried {
             known.set.has(*var) && !known.changed.has(*var) && !is_counted_by_sets(*var)
         };
         let set = |var: Var| Operation { var, op: Op::Set, value: known.values[var.index()] };
-        let ops: Vec<_> = Var::ALL.iter().copied().filter(carried).map(set).collect();
+        let void = |var: Var| Operation { var, op: Op::Void, value: 0 };
+        let sets = Var::ALL.iter().copied().filter(carried).map(set);
+        let ops: Vec<_> = sets.chain(known.void.iter().map(void)).collect();
         if !ops.is_empty() {
             out.hooks.push(HookRecord { header: header(key), ops });
         }

@@ -175,7 +175,8 @@ mod tests {
             decode(&hook_bytes(2, &[(5, 1, 1)]), &mut ops),
             Err(WireError::Size { expected: 64, found: 48 })
         );
-        for (var, op) in [(0, 1), (Var::COUNT as u16 + 1, 1), (1, 0), (1, 8)] {
+        let unknown = Op::ALL.len() as u8 + 1;
+        for (var, op) in [(0, 1), (Var::COUNT as u16 + 1, 1), (1, 0), (1, unknown)] {
             assert!(decode(&hook_bytes(1, &[(5, var, op)]), &mut ops).is_err(), "{var} {op}");
         }
     }

@@ -164,3 +164,22 @@ fn every_script_is_played() {
         assert!(source.contains(&call), "no test plays {}", script.name);
     }
 }
+
+/// Where the kernel has no accurate ECN there is nothing to play.
+#[test]
+fn accurate_marks() {
+    if std::path::Path::new("/proc/sys/net/ipv4/tcp_ecn_option").exists() {
+        play("accurate_marks");
+    }
+}
+
+#[test]
+fn late_acknowledgments() {
+    play("late_acknowledgments");
+}
+
+#[test]
+fn beyond_the_window() {
+    // How many are refused, if any, differs between kernels: the figures say it.
+    record("beyond_the_window");
+}

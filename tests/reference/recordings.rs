@@ -156,7 +156,8 @@ fn what_an_earlier_recorder_counted_is_approximate() {
         fs::copy(&path, later.join(path.file_name().expect("a name"))).expect("a copy");
     }
     let manifest = fs::read_to_string(run.join("manifest.json")).expect("a manifest");
-    let stated = manifest.replacen('{', "{\n  \"counting\": 2,", 1);
+    let today = format!("{{\n  \"counting\": {},", estats::schema::counting::COUNTING);
+    let stated = manifest.replacen('{', &today, 1);
     fs::write(later.join("manifest.json"), stated).expect("a manifest");
     let quality = |run: &Path, name: &str| {
         let recording = Recording::open(run).expect("a recording");
@@ -164,7 +165,9 @@ fn what_an_earlier_recorder_counted_is_approximate() {
         let status = status.expect("a variable");
         (status.quality, status.reason.is_some())
     };
-    for name in ["SlowStart", "SndLimTimeSnd", "DupAcksIn", "SoftErrors", "HCDataOctetsOut"] {
+    for name in
+        ["SlowStart", "SndLimTimeSnd", "DupAcksIn", "SoftErrors", "HCDataOctetsOut", "CERcvd"]
+    {
         assert_eq!(quality(&run, name), ("approximate".into(), true), "{name}");
         assert_eq!(quality(&later, name), ("exact".into(), false), "{name}");
     }

@@ -65,6 +65,9 @@ pub const SCRIPTS: &[Script] = &[
     script("shut_windows", shut::both_ways),
     script("window_growth", windows::growth),
     script("lost_repeat", recovery::lost_repeat),
+    script("accurate_marks", marks::accurate),
+    script("late_acknowledgments", errors::late),
+    script("beyond_the_window", errors::beyond),
 ];
 
 const fn script(name: &'static str, play: fn(&Peer) -> Vec<Played>) -> Script {
@@ -125,6 +128,8 @@ pub enum Is {
     Word(String),
     /// This truth value.
     Truth(bool),
+    /// No value: the connection has none.
+    Null,
 }
 
 impl Figure {
@@ -136,6 +141,7 @@ impl Figure {
             (Is::Between(least, most), Some(Value::Int(got))) => (least..=most).contains(&got),
             (Is::Word(word), Some(Value::Text(got))) => word == got,
             (Is::Truth(truth), Some(Value::Bool(got))) => truth == got,
+            (Is::Null, None) => true,
             _ => false,
         };
         let Self { variable, is, by } = self;
@@ -149,6 +155,7 @@ impl Figure {
             Is::Between(least, _) => *least > 0,
             Is::Word(word) => word != "none",
             Is::Truth(truth) => *truth,
+            Is::Null => false,
         }
     }
 }
@@ -175,6 +182,10 @@ impl Figures {
 
     fn truth(&mut self, variable: &str, truth: bool, by: &str) -> &mut Self {
         self.push(variable, Is::Truth(truth), by)
+    }
+
+    fn null(&mut self, variable: &str, by: &str) -> &mut Self {
+        self.push(variable, Is::Null, by)
     }
 
     fn word(&mut self, variable: &str, word: &str, by: &str) -> &mut Self {

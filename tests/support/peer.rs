@@ -44,6 +44,8 @@ pub struct Offer {
     pub wscale: Option<u8>,
     /// ECN, where the SYN asks for it.
     pub ecn: bool,
+    /// Accurate ECN (RFC 9768) in its place, likewise.
+    pub accurate_ecn: bool,
     /// From the SYN to its answer.
     pub delay: Duration,
     /// TTL or hop limit of all its packets.
@@ -60,6 +62,7 @@ impl Offer {
         stamps: false,
         wscale: None,
         ecn: false,
+        accurate_ecn: false,
         delay: Duration::ZERO,
         ttl: 64,
         tos: 0,
@@ -68,6 +71,15 @@ impl Offer {
     pub const SACK: Self = Self { sack: true, ..Self::PLAIN };
     /// With SACK and timestamps.
     pub const STAMPS: Self = Self { stamps: true, ..Self::SACK };
+
+    /// Accurate ECN says of the SYN that it was not marked and could not have been (RFC 9768, 3.1.1).
+    const fn ecn_flags(self) -> u8 {
+        match (self.accurate_ecn, self.ecn) {
+            (true, _) => CWR,
+            (false, true) => ECE,
+            (false, false) => 0,
+        }
+    }
 
     /// The same after so slow a handshake that the retransmission timer runs for three times as long
     /// (RFC 6298, 2.2): 0.9 s, in which a script can do what must be done before it runs out, on a busy
@@ -138,6 +150,7 @@ impl Peer {
             sent: 0,
             window: u16::MAX,
             echo: 0,
+            marks: None,
             offer,
             begun: Instant::now(),
             arrivals: Vec::new(),
@@ -150,10 +163,11 @@ impl Peer {
         let stamps = talk.stamps();
         let asks = syn.segment.flags & (ECE | CWR) == ECE | CWR;
         assert!(asks || !offer.ecn, "the SYN asks for ECN: {syn:?}");
+        assert!(syn.segment.ae || !offer.accurate_ecn, "the SYN asks for accurate ECN: {syn:?}");
         talk.syn = Some(syn.segment);
         talk.write(&Segment {
             seq: ISS,
-            flags: SYN | ACK | if offer.ecn { ECE } else { 0 },
+            flags: SYN | ACK | offer.ecn_flags(),
             options: Choices {
                 wscale: offer.wscale,
                 mss: Some(offer.segment + if offer.stamps { 12 } else { 0 }),
@@ -166,6 +180,7 @@ impl Peer {
         let ack = talk.next(PATIENCE).expect("the handshake's last segment");
         assert_eq!(ack.segment.ack, ISS.wrapping_add(1), "{ack:?}");
         talk.socket.wait_connected();
+        talk.marks = offer.accurate_ecn.then_some(0);
         talk.arrivals = vec![ack];
         talk
     }
@@ -193,6 +208,9 @@ pub struct Talk<'a> {
     pub window: u16,
     /// The newest timestamp that it has seen.
     pub echo: u32,
+    /// What it says of accurate ECN: the marks that it has counted, with which all of its segments
+    /// begin at 5.
+    pub marks: Option<u8>,
     offer: Offer,
     begun: Instant,
     /// All segments that came, from the handshake's last on.
@@ -212,6 +230,9 @@ impl Talk<'_> {
 
     /// An acknowledgment without data, as everything stands: to be changed and written.
     pub fn pure(&self) -> Segment {
+        // AE, CWR and ECE are the counter (RFC 9768, 3.2.2).
+        let ace = self.marks.map_or(0, |marks| marks.wrapping_add(5) & 7);
+        let flag = |bit: u8, flag: u8| if ace & bit != 0 { flag } else { 0 };
         Segment {
             from: self.remote,
             to: self.local,
@@ -219,7 +240,8 @@ impl Talk<'_> {
             tos: self.offer.tos,
             seq: ISS.wrapping_add(1).wrapping_add(self.sent),
             ack: self.first.wrapping_add(self.acknowledged),
-            flags: ACK,
+            flags: ACK | flag(2, CWR) | flag(1, ECE),
+            ae: ace & 4 != 0,
             window: self.window,
             options: Choices { stamps: self.stamps(), ..Choices::default() },
             payload: 0,

@@ -180,6 +180,8 @@ pub const PROOFS: &[Proof] = &[
         &["SampleRTT", "SmoothedRTT", "RTTVar", "CurRTO", "LimCwnd", "RetranThresh"],
     ),
     proof(CRAFTED, "marks", &["CERcvd", "ECESent", "ECNsignals", "ECN"]),
+    proof(CRAFTED, "accurate_marks", &["CERcvd", "ECNsignals", "ECN"]),
+    proof(CRAFTED, "late_acknowledgments", &["SoftErrors", "SoftErrorReason", "DupAcksIn"]),
     proof(
         CRAFTED,
         "shut_windows",

@@ -35,6 +35,8 @@ pub struct Segment {
     pub ack: u32,
     /// Flags.
     pub flags: u8,
+    /// The flag before them: AE of accurate ECN (RFC 9768).
+    pub ae: bool,
     /// Window as it stands in the header, not scaled.
     pub window: u16,
     /// Options.
@@ -128,7 +130,7 @@ impl Segment {
         tcp.extend(self.to.port().to_be_bytes());
         tcp.extend(self.seq.to_be_bytes());
         tcp.extend(self.ack.to_be_bytes());
-        tcp.push(((TCP_HEADER + options.len()) / 4) as u8 * 16);
+        tcp.push(((TCP_HEADER + options.len()) / 4) as u8 * 16 + u8::from(self.ae));
         tcp.push(self.flags);
         tcp.extend(self.window.to_be_bytes());
         tcp.extend([0; 4]); // checksum, urgent pointer
@@ -205,6 +207,7 @@ impl Segment {
             seq: number(4),
             ack: number(8),
             flags: tcp[13],
+            ae: tcp[12] & 1 != 0,
             window: u16::from_be_bytes([tcp[14], *tcp.get(15)?]),
             options: Choices::read(tcp.get(TCP_HEADER..header)?)?,
             payload: tcp.len().checked_sub(header)?,

@@ -110,6 +110,7 @@ impl Loaded {
         for (i, point) in points {
             self.attach_point(i, point, root, &mut attached);
         }
+        self.note_retransmit_error(&mut attached);
         if !attached.hooks.contains(&Hook::Sendmsg)
             && let Some(program) = self.program(WRITTEN.0).filter(|p| p.autoload())
         {
@@ -124,6 +125,19 @@ impl Loaded {
         self.attach_account("account_open", &mut attached);
         attached.status.sort_by_key(|s| Hook::ALL.iter().position(|h| h.name() == s.hook));
         Ok(attached)
+    }
+
+    /// The event of retransmissions is two hooks only where it states what the host refused.
+    fn note_retransmit_error(&self, attached: &mut Attached) {
+        let error = Hook::RetransmitError;
+        if self.says_refused || !attached.hooks.contains(&error) {
+            return;
+        }
+        attached.hooks.retain(|hook| *hook != error);
+        for status in attached.status.iter_mut().filter(|s| s.hook == error.name()) {
+            status.attached = false;
+            status.reason = Some("the event does not state what the host refused".to_owned());
+        }
     }
 
     /// The kernel's account by a program of its own (bpf/account.bpf.c), where there is one: without

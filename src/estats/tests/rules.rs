@@ -415,6 +415,25 @@ fn what_cannot_be_true_together_is_not_known() {
     assert_eq!(row.discarded().iter().collect::<Vec<_>>(), [Var::SegsIn, Var::DataSegsIn]);
 }
 
+/// Accurate ECN has no echo. That takes the value, and what comes of it later, and nothing else.
+#[test]
+fn what_a_connection_has_not_is_null_and_no_loss() {
+    let void = (Var::ECESent, Op::Void, 0);
+    let ops = [set(Var::State, 5), (Var::CERcvd, Op::Add, 3), void];
+    let later = [(Var::ECESent, Op::Inc, 1), (Var::CERcvd, Op::Inc, 1)];
+    let items = vec![
+        L(lifecycle(Event::Open, 10, 7)),
+        H(hook(Hook::SetState, 20, 7, &ops)),
+        H(hook(Hook::TcpProbe, 30, 7, &later)),
+        L(lifecycle(Event::Close, 40, 7)),
+    ];
+    let (out, counts) = Setup::default().run(items);
+    let ended = &out.ended[0];
+    assert_eq!((ended.row.get(Var::ECESent), ended.row.get(Var::CERcvd)), (None, Some(4)));
+    assert!(ended.row.discarded().is_empty());
+    assert_eq!((ended.lost, ended.completeness, counts.missed), (0, Completeness::Complete, 0));
+}
+
 #[test]
 fn the_last_soft_error_is_none_where_none_was_missed() {
     let reason = Var::SoftErrorReason;

@@ -1,6 +1,6 @@
 //! Segments that do not belong where they are, of each sort.
 
-use super::{Figures, PAUSE, Played, counted, look, wait_acknowledged};
+use super::{Figures, Mib, PAUSE, Played, counted, look, wait_acknowledged};
 use crate::support::pair::Family;
 use crate::support::peer::{Offer, Peer, Talk};
 use crate::support::segment::Segment;
@@ -63,4 +63,61 @@ pub fn all(peer: &Peer) -> Vec<Played> {
         played.push(figures.of(talk));
     }
     played
+}
+
+/// Pure ACKs that say nothing new, with timestamps that are older than the newest one. The kernel takes
+/// them for late (tcp_disordered_ack()), unless they open the window or are older than reordering
+/// explains.
+pub fn late(peer: &Peer) -> Vec<Played> {
+    let mut talk = peer.connect(Family::V4, Options::default(), Offer::STAMPS);
+    talk.window = 30_000;
+    talk.push_next(100);
+    talk.request(100);
+    talk.ack(100);
+    wait_acknowledged(&talk);
+    std::thread::sleep(PAUSE * 3);
+    let newest = talk.pure();
+    talk.write(&newest);
+    let (value, echo) = newest.options.stamps.expect("the connection has timestamps");
+    let write = |ticks: u32, window: u16| {
+        let mut segment = newest.clone();
+        segment.window = window;
+        segment.options.stamps = Some((value.wrapping_sub(ticks), echo));
+        talk.write(&segment);
+    };
+    write(50, 30_000);
+    write(50, 20_000);
+    write(50, 40_000);
+    write(50, 40_000);
+    write(100_000, 30_000);
+    look(&mut talk);
+    counted(peer, "TcpExt.PAWSEstab", 3);
+    let mut figures = Figures::default();
+    figures
+        .exactly("SoftErrors", 3, "PAWSEstab")
+        .word("SoftErrorReason", "belowTSWindow", "PAWSEstab")
+        .exactly("DupAcksIn", 6, "the script");
+    vec![figures.of(talk)]
+}
+
+/// Data of which the end is beyond the window, before something waits to be read and after. Linux
+/// before 6.17 takes both.
+pub fn beyond(peer: &Peer) -> Vec<Played> {
+    let options = Options { receive_buffer: Some(4096), ..Options::default() };
+    let mut talk = peer.connect(Family::V4, options, Offer::SACK);
+    talk.request(100);
+    talk.ack(100);
+    wait_acknowledged(&talk);
+    for _ in 0..2 {
+        talk.drain();
+        let edge = talk.sent + u32::from(talk.advertised());
+        talk.push(edge - 50, 100);
+        talk.push_next(100);
+        std::thread::sleep(PAUSE * 3);
+    }
+    look(&mut talk);
+    let counter = Mib::of(&peer.netns).get("TcpExt.BeyondWindow");
+    let mut figures = Figures::default();
+    figures.exactly("SoftErrors", counter.unwrap_or(0), "BeyondWindow");
+    vec![figures.of(talk)]
 }

@@ -1,4 +1,6 @@
-//! Explicit congestion notification (RFC 3168), in known numbers.
+//! Explicit congestion notification (RFC 3168, RFC 9768), in known numbers.
+
+use std::path::Path;
 
 use super::{Figures, PAUSE, Played, look, wait_acknowledged};
 use crate::support::pair::Family;
@@ -11,7 +13,8 @@ const CE: u8 = 3;
 
 /// The peer's next hundred octets, with this ECN field and these flags.
 fn push(talk: &mut Talk<'_>, ecn: u8, flags: u8) {
-    let segment = Segment { tos: ecn, flags: ACK | flags, payload: 100, ..talk.pure() };
+    let pure = talk.pure();
+    let segment = Segment { tos: ecn, flags: pure.flags | flags, payload: 100, ..pure };
     talk.write(&segment);
     talk.sent += 100;
     std::thread::sleep(PAUSE);
@@ -47,6 +50,40 @@ pub fn both_ways(peer: &Peer) -> Vec<Played> {
     figures
         .exactly("CERcvd", 3, "the script")
         .exactly("ECESent", bouts, "the packets: bouts of ECE")
+        .exactly("ECNsignals", 2, "the script")
+        .word("ECN", "enabled", "the script");
+    vec![figures.of(talk)]
+}
+
+/// Accurate ECN: three marks on what the socket receives, and two acknowledgments that report four
+/// marks on what it has sent. Kernels before 6.18 have nothing of it.
+pub fn accurate(peer: &Peer) -> Vec<Played> {
+    if !Path::new("/proc/sys/net/ipv4/tcp_ecn_option").exists() {
+        return Vec::new();
+    }
+    peer.netns.sysctl("ipv4/tcp_ecn", "3");
+    let offer = Offer { ecn: true, accurate_ecn: true, ..Offer::SACK };
+    let mut talk = peer.connect(Family::V4, Options::default(), offer);
+    for ecn in [ECT, CE, CE, ECT, CE, ECT] {
+        push(&mut talk, ecn, 0);
+    }
+    talk.drain();
+    let mut sent = 0;
+    // The counter has three bits: 5, then 6, once more 6, and 1.
+    for marks in [0, 1, 1, 4] {
+        talk.request(1000);
+        sent += 1000;
+        talk.marks = Some(marks);
+        talk.ack(sent);
+        wait_acknowledged(&talk);
+    }
+    look(&mut talk);
+    let info = talk.socket.info();
+    assert_eq!((info.must("tcpi_received_ce"), info.must("tcpi_delivered_ce")), (3, 4));
+    let mut figures = Figures::default();
+    figures
+        .exactly("CERcvd", 3, "the script")
+        .null("ECESent", "RFC 9768: there is no echo")
         .exactly("ECNsignals", 2, "the script")
         .word("ECN", "enabled", "the script");
     vec![figures.of(talk)]
