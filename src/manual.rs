@@ -209,6 +209,12 @@ pub fn sockets_markdown() -> String {
          holds it had been received; it has no `priority`, a kernel's `struct tcp_info` as far as that \
          goes, and `cgroup_id` from Linux 5.9 on; `--changed-only` compares all fields but those that \
          age. Request and time-wait sockets have no row either way.\n\n\
+         Only netlink gives the attributes of inet_diag for the class id, socket options and the upper \
+         layer protocol (kernel TLS, a subflow of MPTCP): the fields that need a poll by netlink. They \
+         are NULL in all rows that BPF programs make, polls by the iterator included, since the \
+         programs do not read these structures. If a kernel's `struct tcp_info` is longer than the \
+         one that this program knows (280 octets, Linux 7.3), rows of netlink keep the rest in the \
+         column `tcp_info_more`, and the recording names the fields (`not seen`).\n\n\
          `--sample N` takes the sockets whose cookie's hash is a multiple of N: one in N, and the same \
          ones at every poll, so that each that is taken can be followed through its life (xtcp takes \
          others each time). Events are not sampled.\n\n\

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capabilities::{Short, Trial};
 use crate::support::crafted::Figure;
+use crate::support::sock_diag::Socket;
 
 /// Name of the file in a guest's output.
 pub const FILE: &str = "facts.json";
@@ -90,4 +92,17 @@ pub struct Output {
     pub crafted: Vec<CraftedFacts>,
     /// By hook set.
     pub recorders: Vec<Recorded>,
+}
+
+/// What a guest of its own says, that records no scenario.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Aside {
+    /// The kernel's release, as `uname -r` prints it.
+    pub release: String,
+    /// `estats-record check` with few capabilities.
+    pub trials: Vec<Trial>,
+    /// Recordings with few capabilities.
+    pub recordings: Vec<Short>,
+    /// Messages of inet_diag.
+    pub sockets: Vec<Socket>,
 }

@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
-use crate::facts::{CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output};
+use crate::capabilities;
+use crate::facts::{Aside, CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output};
 use crate::path::Path;
 use crate::recorder::{Recorder, check};
 use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::sets;
+use crate::sock_diag;
 use crate::support::crafted::{Played, SCRIPTS};
 use crate::support::flow::{Flow, Settled};
 use crate::support::mib::Mib;
@@ -70,6 +72,21 @@ fn inside() {
     let output = Output { scenarios, crafted, recorders };
     let output = serde_json::to_vec(&output).expect("facts are plain");
     fs::write(out.join(FILE), output).expect("the output can be written");
+}
+
+/// Not a test of its own either: what takes a guest of its own, a short one.
+#[test]
+#[ignore = "runs in a guest, started by the tests of the kernels"]
+fn aside() {
+    let series = std::env::var(SERIES).unwrap_or_else(|_| panic!("{SERIES} is set in guests only"));
+    let out = FilePath::new(OUT);
+    let sockets = sock_diag::capture();
+    let recordings = capabilities::recordings(&series, out);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let release = release.trim().to_owned();
+    let aside = Aside { release, trials: capabilities::trials(&series), recordings, sockets };
+    let aside = serde_json::to_vec(&aside).expect("facts are plain");
+    fs::write(out.join(FILE), aside).expect("the output can be written");
 }
 
 /// Every script of `support::crafted`. What it has opened stays as it is, with the peers, until the
