@@ -53,8 +53,8 @@ impl Capability {
                 Some("no program can read the kernel's memory, so nothing is recorded")
             }
             Self::NetAdmin => Some(
-                "hooks at cgroups and interfaces may be missing, and polls by netlink have no mark, \
-                 no cgroup and no upper layer protocol",
+                "hooks at cgroups and interfaces may be missing, and polls by netlink have no \
+                 mark and no upper layer protocol",
             ),
             Self::SysAdmin => Some(
                 "other network namespaces cannot be entered, the kernel does not show the type \

@@ -525,7 +525,8 @@ socket_fields! {
         ty: U32, unit: "byte", source: "inet_diag", needs: "",
         read: Always("tp->write_seq - tp->snd_una"),
     }
-    /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe.
+    /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe, 5 delayed ACK (by
+    /// netlink, of kernels later than Linux 6.12).
     timer {
         ty: U8, unit: "", source: "inet_diag", needs: "",
         read: Always("timer.kind"),
@@ -693,6 +694,12 @@ socket_fields! {
     /// 1 if no padding is expected in what is received (TLS_RX_EXPECT_NO_PAD, Linux 6.0), else 0.
     tls_rx_no_pad {
         ty: U8, unit: "", source: "TLS_INFO_RX_NO_PAD", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// Most octets of data in a TLS record that is sent (TLS_TX_MAX_PAYLOAD_LEN); NULL on kernels that
+    /// have no such option.
+    tls_tx_max_payload_len {
+        ty: U16, unit: "byte", source: "TLS_INFO_TX_MAX_PAYLOAD_LEN", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
     /// Token by which the peer knows the MPTCP connection; 0 where no subflow but the first was seen.

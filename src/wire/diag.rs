@@ -160,8 +160,13 @@ mod ulp {
 }
 
 /// TLS_INFO_* of include/uapi/linux/tls.h: the type of a number's attribute, its field and width.
-const TLS: [(u16, F, usize); 4] =
-    [(1, F::tls_version, 2), (2, F::tls_cipher, 2), (3, F::tls_tx_conf, 2), (4, F::tls_rx_conf, 2)];
+const TLS: [(u16, F, usize); 5] = [
+    (1, F::tls_version, 2),
+    (2, F::tls_cipher, 2),
+    (3, F::tls_tx_conf, 2),
+    (4, F::tls_rx_conf, 2),
+    (7, F::tls_tx_max_payload_len, 2),
+];
 /// TLS_INFO_ZC_RO_TX and TLS_INFO_RX_NO_PAD, which have no value: they are there or not.
 const TLS_FLAGS: [(u16, F); 2] = [(5, F::tls_zc_ro_tx), (6, F::tls_rx_no_pad)];
 
