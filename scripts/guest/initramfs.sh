@@ -26,6 +26,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 cd "$root"
 mkdir -p bin sbin usr dev proc sys run tmp etc root out modules
+chmod 755 . # mktemp makes it for its owner alone
 chmod 1777 tmp
 ln -s ../bin usr/bin
 ln -s ../sbin usr/sbin

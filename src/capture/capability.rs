@@ -120,6 +120,19 @@ pub(super) fn memory_is_locked() -> bool {
     host::release() < (5, 11)
 }
 
+/// Why this kernel refuses kprobes, which perf_event_open(2) attaches, to a process without CAP_SYS_ADMIN.
+/// Mainline has no step of this sysctl beyond 2; Debian's and Ubuntu's kernels have, and theirs is 3 or 4.
+pub(super) fn obstacle_to_kprobes() -> Option<String> {
+    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?;
+    let level = level.trim().parse::<i32>().ok().filter(|level| *level > 2)?;
+    (!has(Capability::SysAdmin)).then(|| {
+        format!(
+            "kernel.perf_event_paranoid is {level}, with which kprobes take CAP_SYS_ADMIN; with 2 \
+             they take CAP_PERFMON"
+        )
+    })
+}
+
 /// Inode number of the initial user namespace (PROC_USER_INIT_INO, include/linux/proc_ns.h).
 const PROC_USER_INIT_INO: u64 = 0xefff_fffd;
 
