@@ -48,12 +48,13 @@ const LOCKED: &str = "5.10";
 const PARANOID_2: &str = "the same, perf_event_paranoid 2";
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
-/// The trials of a kernel.
-fn trials_of(
-    series: &str,
-) -> impl Iterator<Item = &'static (&'static str, Option<&'static [u32]>)> {
-    let is_old = series == LOCKED;
-    TRIALS.iter().filter(move |(heading, _)| is_old || *heading != WITH_RESOURCE)
+/// Whether a trial makes a difference to a hook set on a kernel.
+fn is_made(heading: &str, series: &str, set: &HookSet) -> bool {
+    match heading {
+        WITH_RESOURCE => series == LOCKED,
+        PARANOID_2 => set.hooks == "kprobe",
+        _ => true,
+    }
 }
 
 /// What `estats-record check` made of some capabilities.
@@ -113,7 +114,8 @@ fn sets_of(series: &str) -> impl Iterator<Item = &'static HookSet> {
 pub fn trials(series: &str) -> Vec<Trial> {
     let mut all = Vec::new();
     for set in sets_of(series) {
-        for (heading, capabilities) in trials_of(series) {
+        let trials = TRIALS.iter().filter(|(heading, _)| is_made(heading, series, set));
+        for (heading, capabilities) in trials {
             let mut words = capabilities.map_or_else(Vec::new, nobody_with);
             words.push(env!("CARGO_BIN_EXE_estats-record").to_owned());
             words.push("check".to_owned());
@@ -284,7 +286,7 @@ pub fn markdown(kernels: &[(&str, &[Trial])]) -> Result<String, String> {
             let root = of(TRIALS[0].0)?;
             let _ = write!(out, "| {series} {} |", set.name);
             for (heading, _) in &TRIALS[1..] {
-                if *heading == WITH_RESOURCE && *series != LOCKED {
+                if !is_made(heading, series, set) {
                     out.push_str(" |");
                     continue;
                 }

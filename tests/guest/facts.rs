@@ -94,15 +94,20 @@ pub struct Output {
     pub recorders: Vec<Recorded>,
 }
 
-/// What a guest of its own says, that records no scenario.
+/// What a guest says of its sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Aside {
+pub struct SocketFacts {
     /// The kernel's release, as `uname -r` prints it.
     pub release: String,
-    /// `estats-record check` with few capabilities.
-    pub trials: Vec<Trial>,
-    /// Recordings with few capabilities.
-    pub recordings: Vec<Short>,
     /// Messages of inet_diag.
     pub sockets: Vec<Socket>,
+}
+
+/// What a guest says of capabilities.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PermissionFacts {
+    /// `estats-record check` with few of them.
+    pub trials: Vec<Trial>,
+    /// Recordings with few of them.
+    pub recordings: Vec<Short>,
 }

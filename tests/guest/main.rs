@@ -99,7 +99,7 @@ fn permissions_document() {
     let Some(_turn) = visit::enter() else { return };
     let (mut trials, mut failures) = (Vec::new(), Vec::new());
     for (series, _) in sets::GUESTS {
-        let visit = visit::aside(series);
+        let visit = visit::permissions(series);
         for short in &visit.output.recordings {
             let verdict = capabilities::judge(short, &visit.dir.join(&short.set));
             let failed = verdict.map_or_else(|why| vec![why], |verdict| verdict.failures);
@@ -116,8 +116,8 @@ fn permissions_document() {
 fn sock_diag_messages() {
     let Some(_turn) = visit::enter() else { return };
     for (series, _) in sets::GUESTS {
-        let aside = &visit::aside(series).output;
-        sock_diag::check(series, &aside.release, &aside.sockets);
+        let facts = &visit::sockets(series).output;
+        sock_diag::check(series, &facts.release, &facts.sockets);
     }
 }
 

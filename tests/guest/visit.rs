@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 
 use crate::SUITE;
-use crate::facts::{Aside, FILE, Output};
+use crate::facts::{FILE, Output, PermissionFacts, SocketFacts};
 use crate::inside::SERIES;
 use crate::support::gate::{self, Needs};
 
@@ -45,9 +45,16 @@ pub fn to(series: &'static str) -> &'static Visit {
     VISITS.to(series)
 }
 
-/// The guest with this kernel for what is beside them.
-pub fn aside(series: &'static str) -> &'static Visit<Aside> {
-    static VISITS: Visits<Aside> = Visits::new("inside::aside", "guest-aside");
+/// The guest with this kernel whose sockets inet_diag tells about.
+pub fn sockets(series: &'static str) -> &'static Visit<SocketFacts> {
+    static VISITS: Visits<SocketFacts> = Visits::new("inside::sockets", "guest-sockets");
+    VISITS.to(series)
+}
+
+/// The guest with this kernel where recorders have few capabilities.
+pub fn permissions(series: &'static str) -> &'static Visit<PermissionFacts> {
+    static VISITS: Visits<PermissionFacts> =
+        Visits::new("inside::permissions", "guest-permissions");
     VISITS.to(series)
 }
 
