@@ -98,7 +98,7 @@ fn coverage_document() {
 fn permissions_document() {
     let Some(_turn) = visit::enter() else { return };
     let (mut trials, mut failures) = (Vec::new(), Vec::new());
-    for (series, _) in sets::GUESTS {
+    for series in capabilities::KERNELS {
         let visit = visit::permissions(series);
         for short in &visit.output.recordings {
             let verdict = capabilities::judge(short, &visit.dir.join(&short.set));
