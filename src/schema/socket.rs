@@ -702,7 +702,8 @@ socket_fields! {
         ty: U16, unit: "byte", source: "TLS_INFO_TX_MAX_PAYLOAD_LEN", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// Token by which the peer knows the MPTCP connection; 0 where no subflow but the first was seen.
+    /// Token by which the peer knows the MPTCP connection, in subflows that this end joined to it; 0 in
+    /// others.
     mptcp_token_rem {
         ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_TOKEN_REM", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
