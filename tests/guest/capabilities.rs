@@ -263,14 +263,19 @@ fn cell(trial: &Trial, root: &Trial) -> Result<String, String> {
     let (mine, roots) = (rows::qualities(&found)?, rows::qualities(&all)?);
     let missing = mine.iter().filter(|(name, q)| *q == "missing" && roots[*name] != **q).count();
     let worse = mine.iter().filter(|(name, q)| *q != "missing" && roots[*name] != **q).count();
+    let without = match &lacks[..] {
+        few if few.len() <= FEW => few.join(", "),
+        many => format!("{} hooks", many.len()),
+    };
     Ok(match (lacks.is_empty(), missing, worse) {
         (true, 0, 0) => "all".to_owned(),
-        (_, 0, 0) => format!("without {}", lacks.join(", ")),
-        _ => {
-            format!("without {}: {missing} variables missing, {worse} less exact", lacks.join(", "))
-        }
+        (_, 0, 0) => format!("without {without}"),
+        _ => format!("without {without}: {missing} variables missing, {worse} less exact"),
     })
 }
+
+/// Hooks that are named.
+const FEW: usize = 4;
 
 /// The document, of every kernel's trials; and what was not as it has to be.
 pub fn markdown(kernels: &[(&str, &[Trial])]) -> Result<String, String> {
