@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest coverage bench clean
+.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest permissions coverage bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,10 @@ golden: ## renew the expected tables of the golden tests, on purpose
 
 guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNEL=newest
 	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
+
+permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
+	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- permissions_document sock_diag_messages
+	BLESS=1 $(CARGO) test --no-default-features --test sock_diag
 
 coverage: ## renew docs/coverage.md from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest coverage_document

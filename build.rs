@@ -109,6 +109,7 @@ mod bpf {
     /// they are there, and how each is read.
     fn socket(h: &mut String) {
         let mut fields = SocketField::ALL.to_vec();
+        fields.retain(|field| field.is_in_record());
         fields.sort_by_key(|field| field.offset());
         let mut list = |name: &str, lines: Vec<String>| {
             write!(h, "#define {name}").unwrap();
@@ -136,17 +137,20 @@ mod bpf {
         let read = |field: &SocketField| {
             let (name, index) = (field.name(), field.index());
             match field.def().read {
-                SocketRead::Always(e) => format!("ALWAYS({name}, {index}, {e})"),
-                SocketRead::If(c, e) => format!("IF({name}, {index}, {c}, {e})"),
-                SocketRead::Age(e) => format!("AGE({name}, {index}, {e})"),
-                SocketRead::Countdown(c, e) => format!("COUNTDOWN({name}, {index}, {c}, {e})"),
+                SocketRead::Always(e) => Some(format!("ALWAYS({name}, {index}, {e})")),
+                SocketRead::If(c, e) => Some(format!("IF({name}, {index}, {c}, {e})")),
+                SocketRead::Age(e) => Some(format!("AGE({name}, {index}, {e})")),
+                SocketRead::Countdown(c, e) => {
+                    Some(format!("COUNTDOWN({name}, {index}, {c}, {e})"))
+                }
+                SocketRead::Netlink => None,
             }
         };
-        let reads = SocketField::ALL.iter().map(read).collect();
+        let reads = SocketField::ALL.iter().filter_map(read).collect();
         list("ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)", reads);
         let stamp = |field: &SocketField| match field.def().read {
             SocketRead::Age(e) | SocketRead::Countdown(_, e) => Some(format!("X({e})")),
-            SocketRead::Always(_) | SocketRead::If(..) => None,
+            SocketRead::Always(_) | SocketRead::If(..) | SocketRead::Netlink => None,
         };
         let stamps = SocketField::ALL.iter().filter_map(stamp).collect();
         list("ESTATS_SOCKET_STAMPS(X)", stamps);

@@ -33,6 +33,7 @@ mod skips;
 mod snapshot;
 mod top;
 mod transport;
+mod unfinished;
 mod walk;
 
 pub mod check;

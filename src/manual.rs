@@ -215,6 +215,13 @@ pub fn sockets_markdown() -> String {
          `priority`. It has the part of `struct tcp_info` that the kernel has, and `cgroup_id` \
          from Linux 5.9 on. `--changed-only` compares all fields except those that change by \
          time alone. Request and time-wait sockets have no row either way.\n\n\
+         Only netlink gives the attributes of inet_diag for the class id, socket options and the \
+         upper layer protocol (kernel TLS, a subflow of MPTCP): the fields that need a poll by \
+         netlink. They are NULL in all rows that BPF programs make, polls by the iterator \
+         included, because the programs do not read these structures. If a kernel's `struct \
+         tcp_info` is longer than the one that this program knows (280 octets, Linux 7.3), rows \
+         of netlink keep the rest in the column `tcp_info_more`, and the recording names the \
+         fields (`not seen`).\n\n\
          `--sample N` takes the sockets whose cookie's hash is a multiple of N. This is one in \
          N, and the same sockets at every poll, so each of them can be followed through its \
          life. (xtcp takes different ones each time.) Events are not sampled.\n\n\

@@ -59,6 +59,8 @@ pub fn snapshot(ts_ns: u64, cookie: u64) -> Snapshot {
         remote_port: of.remote_port,
         netns: of.netns,
         congestion: of.congestion,
+        ulp: String::new(),
+        tcp_info_more: Vec::new(),
         values: SocketValues::default(),
     }
 }

@@ -53,10 +53,12 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // What is there has tests of its own: tests/reference/, tests/limits.rs and tests/btf.rs.
+        // What is there has tests of its own: tests/reference/, tests/limits.rs, tests/btf.rs and
+        // tests/sock_diag.rs.
         .filter(|path| path.is_dir())
         .filter(|path| {
-            !["reference", "web10g", "limits", "btf"].iter().any(|own| path.ends_with(own))
+            let own = ["reference", "web10g", "limits", "btf", "sock_diag"];
+            !own.iter().any(|own| path.ends_with(own))
         })
         .collect();
     scenarios.sort();

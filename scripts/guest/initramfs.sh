@@ -14,6 +14,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # virtio: the disk for the results. tun: the laboratory of tests/support. The rest is traffic.
 modules="virtio_pci virtio_blk veth tun sch_netem sch_tbf sch_fq sch_ingress cls_bpf tcp_bbr tcp_vegas tcp_dctcp tcp_diag"
+# Where they are built in, or are none, kernel TLS works without them, or not at all.
+optional="tls ctr ghash-generic gcm"
 # busybox's own shell would run its own ip and tc instead of iproute2's.
 applets="awk basename cat chmod cmp cp cut date dd dirname dmesg echo env false find grep head
 hexdump hostname insmod kill ln ls lsmod mkdir mount mv nproc od poweroff printf ps pwd readlink
@@ -24,6 +26,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 cd "$root"
 mkdir -p bin sbin usr dev proc sys run tmp etc root out modules
+chmod 755 . # mktemp makes it for its owner alone
 chmod 1777 tmp
 ln -s ../bin usr/bin
 ln -s ../sbin usr/sbin
@@ -55,7 +58,7 @@ place "$(installed busybox)" bin/busybox
 for applet in $applets; do
 	ln -s busybox "bin/$applet"
 done
-for program in dash ip tc ss; do
+for program in dash ip tc ss setpriv; do
 	found=$(installed "$program")
 	place "$(realpath "$found")" "bin/$program"
 done
@@ -81,7 +84,11 @@ done
 mkdir "$root/modprobe.d"
 for module in $modules; do
 	modprobe -C "$root/modprobe.d" -d "$kernel/root" -S "$release" --show-depends "$module"
-done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' |
+done >"$root/depends"
+for module in $optional; do
+	modprobe -C "$root/modprobe.d" -d "$kernel/root" -S "$release" --show-depends "$module" 2>/dev/null || true
+done >>"$root/depends"
+cat "$root/depends" | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' |
 	while read -r file; do
 		name=$(basename "${file%.xz}")
 		case $file in
@@ -91,6 +98,7 @@ done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' |
 		echo "$name"
 	done >modules/order
 rmdir "$root/modprobe.d"
+rm "$root/depends"
 place "$here/init" init
 chmod 755 init
 find . | cpio -o -H newc --quiet >"$out"

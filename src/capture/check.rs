@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Serialize;
 
 use super::{
-    CaptureError, Filters, HookSet, Packets, Snapshots, Transport, coverage, host,
+    CaptureError, Filters, HookSet, Packets, Snapshots, Transport,
+    capability::{self, MissingCapability},
+    coverage, diag, host,
     load::{self, Refused},
     sight,
 };
@@ -16,6 +18,8 @@ use crate::log::{HookStatus, Host, NotSeen, VariableStatus};
 pub struct Report {
     /// The machine and its kernel.
     pub host: Host,
+    /// Capabilities that this process does not have, and what each costs.
+    pub missing_capabilities: Vec<MissingCapability>,
     /// The hook set that was tried.
     pub hook_set: &'static str,
     /// Every hook, attached or not and why.
@@ -76,9 +80,12 @@ pub fn check(
     let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
     not_seen.extend(sight::of_cgroups());
+    not_seen.extend(sight::of_modules());
+    not_seen.extend(diag::unknown_fields());
     not_seen.extend(sight::unseen(&[]));
     Ok(Report {
         host,
+        missing_capabilities: capability::missing(),
         hook_set: attached.set().name(),
         programs: attached.programs(),
         not_seen,
@@ -114,6 +121,9 @@ impl std::fmt::Display for Report {
         writeln!(f, "cgroup v2 at {cgroup}")?;
         if let Some(hz) = host.hz {
             writeln!(f, "HZ {hz}")?;
+        }
+        for it in &self.missing_capabilities {
+            writeln!(f, "without {}: {}", it.capability, it.costs)?;
         }
         writeln!(f, "\nhooks of the {} set: {} programs", self.hook_set, self.programs)?;
         for hook in &self.hooks {

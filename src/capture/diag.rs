@@ -2,14 +2,20 @@
 //! answer: netlink-packet-sock-diag 0.5.0, the crate for it, has `struct tcp_info` of Linux 5.4, while its
 //! fields here are a list of the schema.
 
-use std::{ffi::OsStr, io, sync::OnceLock};
+use std::{io, sync::OnceLock};
 
-use libbpf_rs::btf::{Btf, types::Struct};
+use libbpf_rs::btf::{
+    Btf,
+    types::{MemberAttr, Struct},
+};
 
 use super::netlink::{Netlink, Request};
-use crate::wire::{
-    Snapshot,
-    diag::{LastWord, decode_diag},
+use crate::{
+    log::NotSeen,
+    wire::{
+        Snapshot,
+        diag::{LastWord, TCP_INFO_KNOWN, decode_diag},
+    },
 };
 
 /// include/uapi/linux/sock_diag.h
@@ -42,30 +48,70 @@ impl Diag {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let body = &request(family as u8);
             let asked = Request { kind: SOCK_DIAG_BY_FAMILY, answer: SOCK_DIAG_BY_FAMILY, body };
-            self.0.dump(asked, buffer, |now, payload| match decode_diag(payload, last_word()) {
-                Some(mut snapshot) => {
-                    snapshot.header.ts_ns = now;
-                    take(snapshot)
+            self.0.dump(asked, buffer, |now, payload| {
+                match decode_diag(payload, tcp_info().last) {
+                    Some(mut snapshot) => {
+                        snapshot.header.ts_ns = now;
+                        take(snapshot)
+                    }
+                    None => Ok(()),
                 }
-                None => Ok(()),
             })?;
         }
         Ok(())
     }
 }
 
-/// How this kernel lays out the last word of `struct tcp_info`: its type information says so. Without any
-/// it is older than either layout.
-fn last_word() -> LastWord {
-    static LAYOUT: OnceLock<LastWord> = OnceLock::new();
-    *LAYOUT.get_or_init(|| {
-        let Ok(btf) = Btf::from_vmlinux() else { return LastWord::default() };
+/// What this kernel's type information says of its `struct tcp_info`.
+#[derive(Debug, Default)]
+struct TcpInfo {
+    /// Without type information a kernel is older than either layout.
+    last: LastWord,
+    /// Fields beyond those that are known, in their order.
+    unknown: Vec<String>,
+}
+
+fn tcp_info() -> &'static TcpInfo {
+    static FOUND: OnceLock<TcpInfo> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let Ok(btf) = Btf::from_vmlinux() else { return TcpInfo::default() };
         let Some(info) = btf.type_by_name::<Struct<'_>>("tcp_info") else {
-            return LastWord::default();
+            return TcpInfo::default();
         };
-        let has_mode = info.iter().any(|m| m.name == Some(OsStr::new("tcpi_ecn_mode")));
-        if has_mode { LastWord::Bits } else { LastWord::Halves }
+        TcpInfo::of(info.iter().map(|member| {
+            let (MemberAttr::Normal { offset } | MemberAttr::BitField { offset, .. }) = member.attr;
+            (member.name.unwrap_or_default().to_string_lossy().into_owned(), offset / 8)
+        }))
     })
+}
+
+impl TcpInfo {
+    /// Of its fields: each has a name and an offset in octets.
+    fn of(fields: impl Iterator<Item = (String, u32)>) -> Self {
+        let fields: Vec<_> = fields.collect();
+        let has_mode = fields.iter().any(|(name, _)| name == "tcpi_ecn_mode");
+        let last = if has_mode { LastWord::Bits } else { LastWord::Halves };
+        let beyond = fields.into_iter().filter(|(_, at)| *at as usize >= TCP_INFO_KNOWN);
+        Self { last, unknown: beyond.map(|(name, _)| name).collect() }
+    }
+
+    /// What a recording lacks of a kernel that has more.
+    fn not_seen(&self) -> Option<NotSeen> {
+        let names = self.unknown.join(", ");
+        (!names.is_empty()).then(|| NotSeen {
+            by: "kernel".to_owned(),
+            what: format!(
+                "fields of this kernel's struct tcp_info that estats does not know: {names}; polls \
+                 by netlink keep their octets (column tcp_info_more of sockets)"
+            ),
+            variables: Vec::new(),
+        })
+    }
+}
+
+/// Fields of this kernel's `struct tcp_info` that have no columns of their own, if there are any.
+pub(super) fn unknown_fields() -> Option<NotSeen> {
+    tcp_info().not_seen()
 }
 
 fn request(family: u8) -> [u8; REQUEST] {
@@ -75,4 +121,25 @@ fn request(family: u8) -> [u8; REQUEST] {
     b[2] = EXTENSIONS;
     b[4..8].copy_from_slice(&STATES.to_ne_bytes());
     b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_later_kernel_are_named() {
+        let of = |fields: &[(&str, u32)]| {
+            TcpInfo::of(fields.iter().map(|(name, at)| ((*name).to_owned(), *at)))
+        };
+        let old = of(&[("tcpi_state", 0), ("tcpi_accecn_fail_mode", 276)]);
+        assert_eq!((old.last, old.not_seen()), (LastWord::Halves, None));
+        let known = [("tcpi_state", 0), ("tcpi_ecn_mode", 276), ("tcpi_options2", 277)];
+        assert_eq!(of(&known).not_seen(), None);
+        let later = [&known[..], &[("tcpi_first", 280), ("tcpi_second", 288)]].concat();
+        let later = of(&later);
+        assert_eq!(later.last, LastWord::Bits);
+        let said = later.not_seen().expect("two fields").what;
+        assert!(said.contains("tcpi_first, tcpi_second; polls by netlink"), "{said}");
+    }
 }

@@ -9,9 +9,15 @@ use crate::log::LogError;
 pub enum CaptureError {
     /// Neither root nor the capabilities.
     #[error(
-        "recording needs CAP_NET_ADMIN, and CAP_BPF with CAP_PERFMON, or CAP_SYS_ADMIN: run estats-record as root"
+        "recording needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN in their place, and this process lacks {}: run estats-record as root",
+        .0.join(" and ")
     )]
-    Privilege,
+    Privilege(Vec<&'static str>),
+    /// Before Linux 5.11, more memory than the process may lock.
+    #[error(
+        "the kernel does not give BPF the memory that it needs: before Linux 5.11 it counts against the limit of locked memory ({0}), which takes CAP_SYS_RESOURCE to exceed; run estats-record as root, or after `ulimit -l unlimited`"
+    )]
+    LockedMemory(String),
     /// Capabilities that do not reach BPF.
     #[error(
         "this is a user namespace of its own, whose capabilities do not count for BPF: run estats-record as root of the host"

@@ -9,11 +9,14 @@ use std::{
 };
 
 use super::{
-    CaptureError, Filters, clock,
+    CaptureError, Filters,
+    capability::Capability,
+    clock,
     interface::{self, Attach, Attached},
     load::Loaded,
     netns,
     packets::Packets,
+    sight,
 };
 use crate::{log::Interface, schema::Hook, wire::Direction};
 
@@ -141,13 +144,22 @@ impl Follower {
         }
     }
 
+    /// Of a namespace that was asked for and cannot be entered.
+    fn closed(&self, inode: u32, e: io::Error) -> CaptureError {
+        let Scope::Named(_) = &self.scope else { return entering(e) };
+        let why = sight::reason(&e, Capability::SysAdmin);
+        let reason = format!("the network namespace {inode} cannot be entered: {why}");
+        CaptureError::Unavailable { option: "--interface", reason }
+    }
+
     /// Looks for namespaces, and at all interfaces.
     fn search(&mut self) -> Result<(), CaptureError> {
         // Let go of the old ones first: a file or a socket of ours keeps a namespace alive.
         self.watched.clear();
         for (inode, ns) in self.namespaces() {
+            let changes =
+                netns::visit(&ns, &self.home, watch).map_err(|e| self.closed(inode, e))?;
             // One that ends while we look at it is none.
-            let changes = netns::visit(&ns, &self.home, watch).map_err(entering)?;
             if let Ok(changes) = changes {
                 self.watched.push(Watched { inode, ns, changes });
             }

@@ -32,7 +32,7 @@ use self::{
     warnings::load_error,
 };
 use super::{
-    CaptureError, Filters, clock, filter, function, host,
+    CaptureError, Filters, capability, clock, filter, function, host,
     interface::Attach,
     packets::Packets,
     points::{HookSet, POINTS, Point, Target, WRITTEN},
@@ -171,6 +171,10 @@ impl Kernel<'_> {
         if plan.hooks == Some(HookSet::Fentry)
             && let Some(why) = function::obstacle(HookSet::Fentry, "tcp_write_xmit")
         {
+            let missing = capability::missing_for_bpf();
+            if !missing.is_empty() {
+                return Err(CaptureError::Privilege(missing));
+            }
             let reason = format!("{why}; use another set, or auto");
             return Err(unfit("--hooks", "fentry", &reason));
         }
@@ -430,6 +434,9 @@ fn unusable(
                 Some(format!("this kernel has no tracepoint {name}"))
             }
             Target::Function(name) => function::obstacle(set, name),
+            Target::Cgroup | Target::Interface if !capability::suffice_for_network_programs() => {
+                Some("programs at cgroups and interfaces take CAP_NET_ADMIN".to_owned())
+            }
             Target::Iterator(name)
                 if kernel.btf.type_by_name::<Func<'_>>(&format!("bpf_iter_{name}")).is_none() =>
             {

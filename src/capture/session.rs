@@ -2,9 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs,
     num::NonZeroU64,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -13,7 +12,7 @@ use std::{
 use super::{
     CaptureError, Filters, clock,
     command::{self, Running},
-    coverage,
+    coverage, diag,
     drain::Drain,
     follow::{self, Follower},
     host,
@@ -26,6 +25,7 @@ use super::{
     snapshot::{Poller, PollsBy, Snapshots},
     top::Top,
     transport::Transport,
+    unfinished::Unfinished,
     walk,
 };
 use crate::log::{
@@ -211,6 +211,8 @@ pub fn record(
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     manifest.not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
     manifest.not_seen.extend(sight::of_cgroups());
+    manifest.not_seen.extend(sight::of_modules());
+    manifest.not_seen.extend(diag::unknown_fields());
     manifest.not_seen.extend(unread);
     // A command's own tree has no connections yet, and is in namespaces of its making.
     let tree_alone = tree_only && options.filters.pids.is_empty();
@@ -225,7 +227,10 @@ pub fn record(
     };
     manifest.interfaces = follower.as_ref().map_or_else(Vec::new, |f| f.seen().to_vec());
     let was_there = options.dir.exists();
-    let mut writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
+    let writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
+    let unfinished = Unfinished::new(&options.dir, was_there);
+    // After it, so that its files are closed before they are removed.
+    let mut writer = writer;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
     if matches!(polls, Some((_, PollsBy::Netlink))) {
@@ -240,19 +245,14 @@ pub fn record(
     if options.command.is_some() {
         drain.keep_begun();
     }
-    let mut running = match options.command.as_ref().map(start).transpose() {
-        Ok(running) => running,
-        Err(e) => {
-            drop(drain);
-            discard(&options.dir, was_there);
-            return Err(e);
-        }
-    };
     let only_recorded =
         by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
     let mut poller = polls
         .map(|(snapshots, by)| Poller::new(&loaded, snapshots, by, &options.filters, only_recorded))
         .transpose()?;
+    // Nothing else may fail once it runs.
+    let mut running = options.command.as_ref().map(start).transpose()?;
+    unfinished.begin();
     for name in follower.iter().flat_map(Follower::missing) {
         notice(Notice::NoInterface(name));
     }
@@ -440,18 +440,6 @@ fn outliving(command: &Running, notice: &mut impl FnMut(Notice<'_>)) {
     let left = command.others();
     if !left.is_empty() {
         notice(Notice::Outlive(&left));
-    }
-}
-
-/// Removes a recording that holds nothing. All that is in the directory was made for it: it was
-/// empty, or not there at all.
-fn discard(dir: &Path, keep_dir: bool) {
-    // Where this fails, an empty recording stays, which does no harm.
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let _ = fs::remove_file(entry.path());
-    }
-    if !keep_dir {
-        let _ = fs::remove_dir(dir);
     }
 }
 

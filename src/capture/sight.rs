@@ -2,11 +2,17 @@
 
 mod namespaces;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-pub(super) use self::namespaces::unseen;
+pub(super) use self::namespaces::{reason, unseen};
 
-use super::{cgroup, load};
+use super::{
+    capability::{Capability, has},
+    cgroup, load,
+};
 use crate::{
     log::{HookStatus, NotSeen},
     schema::{Hook, Quality, Var},
@@ -66,6 +72,29 @@ pub(super) fn of_cgroups() -> Option<NotSeen> {
     let reason = cgroup::obstacle_to_paths()?;
     let what = format!("paths of cgroups (the column cgroup): {reason}");
     Some(NotSeen { by: "cgroups".to_owned(), what, variables: Vec::new() })
+}
+
+/// Modules with a congestion control whose own state is read, where the kernel shows their type
+/// information.
+const MODULES: [&str; 3] = ["tcp_bbr", "tcp_vegas", "tcp_dctcp"];
+
+/// What BPF programs cannot read of congestion controls: the kernel gives the type information of its
+/// modules to CAP_SYS_ADMIN alone (BPF_BTF_GET_NEXT_ID), and fields of an unknown structure are NULL.
+pub(super) fn of_modules() -> Option<NotSeen> {
+    if has(Capability::SysAdmin) {
+        return None;
+    }
+    let is_module = |name: &&str| Path::new("/sys/kernel/btf").join(name).exists();
+    let modules: Vec<_> = MODULES.into_iter().filter(is_module).collect();
+    (!modules.is_empty()).then(|| NotSeen {
+        by: "kernel".to_owned(),
+        what: format!(
+            "private values of the congestion controls of modules ({}) in snapshots that BPF programs \
+             make: the type information of modules takes CAP_SYS_ADMIN",
+            modules.join(", ")
+        ),
+        variables: Vec::new(),
+    })
 }
 
 #[cfg(test)]

@@ -223,8 +223,8 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NotSeen {
-    /// What kept it from being seen: "hooks", "kernel" (a program that it refuses), "cgroups", "namespaces"
-    /// or "processes".
+    /// What kept it from being seen: "hooks", "kernel" (what it refuses, or has more than is known),
+    /// "cgroups", "namespaces" or "processes".
     pub by: String,
     /// What is missing, and why: a sentence without its full stop.
     pub what: String,

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, UInt16Array,
-    UInt32Array, UInt64Array,
+    Array as _, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int8Type};
@@ -27,8 +27,8 @@ use crate::wire::{Header, NO_CPU, Snapshot, SocketValues};
 /// How the columns of numbers and texts are to be read; stands in the metadata of every file.
 pub const RULE: &str = "columns from family on hold differences: a number is the sum of its column \
     over the rows of the same (cookie, generation) in the frame (record batch) up to this one, \
-    modulo 2^32 (Int32) or 2^64 (Int64), and a null stands for no value; a text is the last one of \
-    these rows that is not null";
+    modulo 2^32 (Int32) or 2^64 (Int64), and a null stands for no value; a text or a row of octets \
+    is the last one of these rows that is not null, and empty where all are null";
 
 /// Whether it is a number of 64 bits.
 const fn is_wide(field: SocketField) -> bool {
@@ -52,6 +52,13 @@ pub(super) fn fields() -> Vec<Field> {
         optional("remote_port", Int32, "", "remote port"),
         optional("netns", Int32, "", "inode number of the network namespace"),
         optional("congestion", Utf8, "", "congestion control in force"),
+        optional("ulp", Utf8, "", "upper layer protocol in the kernel: tls, mptcp; by netlink"),
+        optional(
+            "tcp_info_more",
+            DataType::Binary,
+            "",
+            "struct tcp_info beyond the fields that the recorder knew; by netlink",
+        ),
     ];
     fields.extend(SocketField::ALL.iter().map(|&x| {
         let ty = if is_wide(x) { Int64 } else { Int32 };
@@ -152,6 +159,8 @@ pub(super) struct SocketBuilder {
     local_addr: Vec<Option<String>>,
     remote_addr: Vec<Option<String>>,
     congestion: Vec<Option<String>>,
+    ulp: Vec<Option<String>>,
+    tcp_info_more: Vec<Option<Vec<u8>>>,
     columns: Vec<Column>,
     before: FxHashMap<(u64, u16), Sums>,
     span: Span,
@@ -174,6 +183,8 @@ impl Default for SocketBuilder {
             local_addr: Vec::new(),
             remote_addr: Vec::new(),
             congestion: Vec::new(),
+            ulp: Vec::new(),
+            tcp_info_more: Vec::new(),
             columns: SocketField::ALL.iter().map(column).collect(),
             before: FxHashMap::default(),
             span: Span::EMPTY,
@@ -202,6 +213,11 @@ impl SocketBuilder {
         self.remote_addr.push(address(|s| &s.remote_addr));
         let same = before.is_some_and(|b| b.row.congestion == row.congestion);
         self.congestion.push((!same).then(|| row.congestion.clone()));
+        let same = before.map_or(row.ulp.is_empty(), |b| b.row.ulp == row.ulp);
+        self.ulp.push((!same).then(|| row.ulp.clone()));
+        let more = &row.tcp_info_more;
+        let same = before.map_or(more.is_empty(), |b| b.row.tcp_info_more == *more);
+        self.tcp_info_more.push((!same).then(|| more.clone()));
         for (column, &x) in self.columns.iter_mut().zip(SocketField::ALL) {
             column.push(row.values.get(x), before.map_or(0, |b| b.fields[x.index()]));
         }
@@ -216,9 +232,10 @@ impl SocketBuilder {
         self.why.push(None);
         self.poll.push(None);
         self.identity.iter_mut().for_each(|c| c.push(None));
-        for texts in [&mut self.local_addr, &mut self.remote_addr, &mut self.congestion] {
-            texts.push(None);
-        }
+        let texts =
+            [&mut self.local_addr, &mut self.remote_addr, &mut self.congestion, &mut self.ulp];
+        texts.into_iter().for_each(|texts| texts.push(None));
+        self.tcp_info_more.push(None);
         self.columns.iter_mut().for_each(|c| c.push(None, 0));
     }
 
@@ -246,6 +263,9 @@ impl SocketBuilder {
         columns.push(number(remote_port));
         columns.push(number(netns));
         columns.push(text(&mut self.congestion));
+        columns.push(text(&mut self.ulp));
+        let more = std::mem::take(&mut self.tcp_info_more);
+        columns.push(Arc::new(more.into_iter().collect::<BinaryArray>()));
         columns.extend(self.columns.iter_mut().map(Column::take));
         let batch = RecordBatch::try_new(Stream::Sockets.schema(), columns)?;
         Ok((batch, std::mem::replace(&mut self.span, Span::EMPTY)))
@@ -296,6 +316,11 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
     let text = |name| column::<StringArray>(batch, name);
     let (local, remote, congestion) =
         (text("local_addr")?, text("remote_addr")?, text("congestion")?);
+    // Recorders before there were these two wrote none.
+    let there = |name| batch.column_by_name(name).is_some();
+    let ulps = there("ulp").then(|| text("ulp")).transpose()?;
+    let more = there("tcp_info_more").then(|| column::<BinaryArray>(batch, "tcp_info_more"));
+    let more = more.transpose()?;
     // A field that this file does not have, its recorder did not know.
     let mut fields = Vec::new();
     for &x in SocketField::ALL {
@@ -361,6 +386,14 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
                 (false, _) => congestion.value(i).to_owned(),
                 (true, Some(old)) => old.congestion.clone(),
                 (true, None) => return Err(fault("no congestion control")),
+            },
+            ulp: match ulps.filter(|c| !c.is_null(i)) {
+                Some(c) => c.value(i).to_owned(),
+                None => old.map_or_else(String::new, |old| old.ulp.clone()),
+            },
+            tcp_info_more: match more.filter(|c| !c.is_null(i)) {
+                Some(c) => c.value(i).to_vec(),
+                None => old.map_or_else(Vec::new, |old| old.tcp_info_more.clone()),
             },
             values,
         };

@@ -6,7 +6,7 @@
 //! and always reports 0.
 
 use super::{Kernels, Range};
-use SocketRead::{Age, Always, Countdown, If};
+use SocketRead::{Age, Always, Countdown, If, Netlink};
 use SocketType::{U8, U16, U32, U64};
 
 /// The type of a field in the record.
@@ -57,6 +57,8 @@ pub enum SocketRead {
     Age(&'static str),
     /// Milliseconds until a time in jiffies, where the condition holds; likewise.
     Countdown(&'static str, &'static str),
+    /// Not read by BPF programs, and not in their record: only dumps of inet_diag have it.
+    Netlink,
 }
 
 /// One field, whole.
@@ -528,7 +530,8 @@ socket_fields! {
         ty: U32, unit: "byte", source: "inet_diag", needs: "",
         read: Always("tp->write_seq - tp->snd_una"),
     }
-    /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe.
+    /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe, 5 delayed ACK (by
+    /// netlink, of kernels later than Linux 6.12).
     timer {
         ty: U8, unit: "", source: "inet_diag", needs: "",
         read: Always("timer.kind"),
@@ -649,6 +652,111 @@ socket_fields! {
             "tp->mss_cache * (tp->delivered - ((const struct dctcp *)ca)->old_delivered)",
         ),
     }
+    /// Class id of the socket's cgroup (net_cls of cgroup v1); where there is none, SO_PRIORITY.
+    class_id {
+        ty: U32, unit: "", source: "INET_DIAG_CLASS_ID", needs: "a poll by netlink",
+        read: Netlink,
+    }
+    /// Bits of socket options: 1 IP_RECVERR, 2 a socket of connections (always), 4 IP_FREEBIND, 8
+    /// IP_HDRINCL, 16 IP_MULTICAST_LOOP, 32 IP_TRANSPARENT, 64 IP_MULTICAST_ALL, 128 IP_NODEFRAG, 256
+    /// IP_BIND_ADDRESS_NO_PORT, 512 IP_RECVERR_RFC4884, 1024 a Fast Open that waits for data to send
+    /// (TCP_FASTOPEN_CONNECT).
+    sockopt {
+        ty: U16, unit: "", source: "INET_DIAG_SOCKOPT", needs: "a poll by netlink, Linux 5.10",
+        read: Netlink,
+    }
+    /// Version of the protocol as in its records: 771 (0x0303) TLS 1.2, 772 (0x0304) TLS 1.3.
+    tls_version {
+        ty: U16, unit: "", source: "TLS_INFO_VERSION", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS of which one direction has its keys",
+        read: Netlink,
+    }
+    /// Cipher, TLS_CIPHER_* of linux/tls.h: 51 AES-GCM-128, 52 AES-GCM-256, 53 AES-CCM-128, 54
+    /// CHACHA20-POLY1305, 55 SM4-GCM, 56 SM4-CCM, 57 ARIA-GCM-128, 58 ARIA-GCM-256.
+    tls_cipher {
+        ty: U16, unit: "", source: "TLS_INFO_CIPHER", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS of which one direction has its keys",
+        read: Netlink,
+    }
+    /// Who encrypts what is sent, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
+    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    tls_tx_conf {
+        ty: U16, unit: "", source: "TLS_INFO_TXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// Who decrypts what is received, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
+    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    tls_rx_conf {
+        ty: U16, unit: "", source: "TLS_INFO_RXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// 1 if files are sent without a copy (TLS_TX_ZEROCOPY_RO, Linux 5.19), else 0.
+    tls_zc_ro_tx {
+        ty: U8, unit: "", source: "TLS_INFO_ZC_RO_TX", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// 1 if no padding is expected in what is received (TLS_RX_EXPECT_NO_PAD, Linux 6.0), else 0.
+    tls_rx_no_pad {
+        ty: U8, unit: "", source: "TLS_INFO_RX_NO_PAD", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// Most octets of data in a TLS record that is sent (TLS_TX_MAX_PAYLOAD_LEN); NULL on kernels that
+    /// have no such option.
+    tls_tx_max_payload_len {
+        ty: U16, unit: "byte", source: "TLS_INFO_TX_MAX_PAYLOAD_LEN", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        read: Netlink,
+    }
+    /// Token by which the peer knows the MPTCP connection, in subflows that this end joined to it; 0 in
+    /// others.
+    mptcp_token_rem {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_TOKEN_REM", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Token of the MPTCP connection here: `mptcp_id` of connections, and what `ss -M` shows.
+    mptcp_token_loc {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_TOKEN_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Octets of the subflow that data to send begins at, counted from its first.
+    mptcp_relwrite_seq {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_RELWRITE_SEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Data sequence number that the current mapping of received data begins at.
+    mptcp_map_seq {
+        ty: U64, unit: "", source: "MPTCP_SUBFLOW_ATTR_MAP_SEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Sequence number of the subflow that the current mapping begins at, counted from its first.
+    mptcp_map_sfseq {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_MAP_SFSEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Sequence number of the subflow (TCP) that its own count begins at.
+    mptcp_ssn_offset {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_SSN_OFFSET", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Octets of the current mapping.
+    mptcp_map_datalen {
+        ty: U16, unit: "byte", source: "MPTCP_SUBFLOW_ATTR_MAP_DATALEN", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Bits of the subflow, MPTCP_SUBFLOW_FLAG_* of linux/mptcp.h: 1 the peer and 2 this end offered
+    /// MP_CAPABLE, 4 the peer and 8 this end MP_JOIN, 16 the peer and 32 this end called it a backup, 64
+    /// fully established, 128 connected, 256 a mapping is in force.
+    mptcp_flags {
+        ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_FLAGS", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Id of the peer's address.
+    mptcp_id_rem {
+        ty: U8, unit: "", source: "MPTCP_SUBFLOW_ATTR_ID_REM", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
+    /// Id of the local address.
+    mptcp_id_loc {
+        ty: U8, unit: "", source: "MPTCP_SUBFLOW_ATTR_ID_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        read: Netlink,
+    }
 }
 }
 
@@ -709,14 +817,25 @@ impl SocketField {
     pub const fn ages(self) -> bool {
         match self.def().read {
             Age(_) | Countdown(..) => true,
-            Always(_) | If(..) => false,
+            Always(_) | If(..) | Netlink => false,
         }
     }
 
+    /// Whether BPF programs read it: it is in their record then.
+    pub const fn is_in_record(self) -> bool {
+        !matches!(self.def().read, Netlink)
+    }
+
     /// Position in the order of the record: first those that age, then by width from the largest,
-    /// so that there is no padding between fields.
+    /// so that there is no padding between fields; last what is not in it.
     const fn group(self) -> usize {
-        if self.ages() { 0 } else { 9 - self.def().ty.width() }
+        if !self.is_in_record() {
+            10
+        } else if self.ages() {
+            0
+        } else {
+            9 - self.def().ty.width()
+        }
     }
 
     /// Octets of the fields of groups up to this one.
@@ -737,7 +856,7 @@ impl SocketField {
         const { SOCKET_FIXED + Self::octets_through(0).next_multiple_of(8) }
     }
 
-    /// Offset in the record.
+    /// Offset in the record, if it [is there](Self::is_in_record).
     pub const fn offset(self) -> usize {
         // Counted once, when this is compiled: counting for every field of every record took half
         // of the recorder's time.

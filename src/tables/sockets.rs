@@ -65,6 +65,18 @@ pub(super) fn spec() -> TableSpec {
         ColumnSpec::new("remote_address", ColumnKind::Text, "", "Remote IP address."),
         ColumnSpec::new("remote_port", ColumnKind::Int32, "", "Remote port.").within(0, 65_535),
         ColumnSpec::new("congestion", ColumnKind::Text, "", "Congestion control in force."),
+        ColumnSpec::new(
+            "ulp",
+            ColumnKind::Text,
+            "",
+            "Upper layer protocol in the kernel (INET_ULP_INFO_NAME): tls, mptcp, espintcp, smc; NULL without one, and in rows that were not polled by netlink with CAP_NET_ADMIN.",
+        ),
+        ColumnSpec::new(
+            "tcp_info_more",
+            ColumnKind::Text,
+            "",
+            "Octets of the kernel's struct tcp_info beyond the fields that this program knows, in hexadecimal; NULL where there are none, and in rows that were not polled by netlink.",
+        ),
     ];
     columns.extend(SocketField::ALL.iter().map(|field| {
         let def = field.def();
@@ -92,6 +104,9 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, po
     });
     let (local, remote) = addresses(s.family, &s.local_addr, &s.remote_addr).unzip();
     let address = |a: Option<IpAddr>| a.map_or(Cell::Null, |a| Cell::Text(a.to_string().into()));
+    let text = |text: &str| {
+        if text.is_empty() { Cell::Null } else { Cell::Text(text.to_owned().into()) }
+    };
     let lead = [
         Cell::int(polled.connection.map(|(conn_id, _)| conn_id)),
         Cell::from(recording),
@@ -108,11 +123,17 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, po
         address(remote),
         Cell::from(u64::from(s.remote_port)),
         Cell::from(s.congestion.as_str()),
+        text(&s.ulp),
+        text(&hexadecimal(&s.tcp_info_more)),
     ];
     let life_ms = begin_ns.map(|begin_ns| ts_ns.saturating_sub(begin_ns) / 1_000_000);
     let value = |field: SocketField| s.values.get(field).filter(|_| has_value(s, field, life_ms));
     let values = SocketField::ALL.iter().map(|&field| Cell::int(value(field)));
     table.push(lead.into_iter().chain(values));
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Whether a field has a value yet, and not what the kernel has in its place. `life_ms` is how long ago

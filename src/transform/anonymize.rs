@@ -231,6 +231,12 @@ impl Take for Copy {
         let uid = row.values.get(SocketField::uid);
         let uid = uid.map(|uid| u64::from(to.names.user(uid as u32)));
         row.values.set(SocketField::uid, uid);
+        for field in [SocketField::mptcp_token_loc, SocketField::mptcp_token_rem] {
+            let token = row.values.get(field).map(|token| to.names.token(token as u32).into());
+            row.values.set(field, token);
+        }
+        // Nobody knows what is in it.
+        row.tcp_info_more.clear();
         Ok(self.writer.snapshot(row)?)
     }
 

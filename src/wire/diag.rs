@@ -75,6 +75,9 @@ pub const TCP_INFO: &[(F, usize, usize)] = &[
 /// The word that Linux 6.18 and 7.0 lay out differently, in a structure of one length.
 pub const LAST_WORD: usize = 276;
 
+/// Octets of `struct tcp_info` that are known: what a kernel has beyond them is kept as it is.
+pub const TCP_INFO_KNOWN: usize = LAST_WORD + 4;
+
 /// Layout of [`LAST_WORD`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastWord {
@@ -139,9 +142,47 @@ pub mod attribute {
     pub const MARK: u16 = 15;
     /// struct tcp_bbr_info.
     pub const BBRINFO: u16 = 16;
+    /// Class id, or SO_PRIORITY.
+    pub const CLASS_ID: u16 = 17;
+    /// Attributes of the upper layer protocol, to CAP_NET_ADMIN alone.
+    pub const ULP_INFO: u16 = 19;
     /// Id in the cgroup v2 hierarchy (Linux 5.9).
     pub const CGROUP_ID: u16 = 21;
+    /// struct inet_diag_sockopt (Linux 5.10).
+    pub const SOCKOPT: u16 = 22;
 }
+
+/// INET_ULP_INFO_*: the attributes within [`attribute::ULP_INFO`].
+mod ulp {
+    pub const NAME: u16 = 1;
+    pub const TLS: u16 = 2;
+    pub const MPTCP: u16 = 3;
+}
+
+/// TLS_INFO_* of include/uapi/linux/tls.h: the type of a number's attribute, its field and width.
+const TLS: [(u16, F, usize); 5] = [
+    (1, F::tls_version, 2),
+    (2, F::tls_cipher, 2),
+    (3, F::tls_tx_conf, 2),
+    (4, F::tls_rx_conf, 2),
+    (7, F::tls_tx_max_payload_len, 2),
+];
+/// TLS_INFO_ZC_RO_TX and TLS_INFO_RX_NO_PAD, which have no value: they are there or not.
+const TLS_FLAGS: [(u16, F); 2] = [(5, F::tls_zc_ro_tx), (6, F::tls_rx_no_pad)];
+
+/// MPTCP_SUBFLOW_ATTR_* of include/uapi/linux/mptcp.h.
+const MPTCP: [(u16, F, usize); 10] = [
+    (1, F::mptcp_token_rem, 4),
+    (2, F::mptcp_token_loc, 4),
+    (3, F::mptcp_relwrite_seq, 4),
+    (4, F::mptcp_map_seq, 8),
+    (5, F::mptcp_map_sfseq, 4),
+    (6, F::mptcp_ssn_offset, 4),
+    (7, F::mptcp_map_datalen, 2),
+    (8, F::mptcp_flags, 4),
+    (9, F::mptcp_id_rem, 1),
+    (10, F::mptcp_id_loc, 1),
+];
 
 /// struct inet_diag_msg.
 const MESSAGE: usize = 72;
@@ -153,10 +194,48 @@ fn attributes(mut b: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let len = usize::from(b.get(..ATTRIBUTE).map(|b| u16_at(b, 0))?);
         let payload = b.get(ATTRIBUTE..len)?;
-        let kind = u16_at(b, 2);
+        // The upper two bits are flags.
+        let kind = u16_at(b, 2) & 0x3fff;
         b = b.get(len.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, payload))
     })
+}
+
+/// A text of the kernel, as far as its NUL.
+fn text(payload: &[u8]) -> String {
+    let mut name = [0; 16];
+    let len = payload.len().min(name.len());
+    name[..len].copy_from_slice(&payload[..len]);
+    text_at(&name, 0)
+}
+
+/// Reads the attributes of the upper layer protocol, and gives its name.
+fn upper_layer(payload: &[u8], values: &mut SocketValues) -> String {
+    let mut name = String::new();
+    for (kind, payload) in attributes(payload) {
+        let fields: &[(u16, F, usize)] = match kind {
+            ulp::NAME => {
+                name = text(payload);
+                continue;
+            }
+            ulp::TLS => {
+                TLS_FLAGS.iter().for_each(|(_, field)| values.set(*field, Some(0)));
+                &TLS
+            }
+            ulp::MPTCP => &MPTCP,
+            _ => continue,
+        };
+        for (of, value) in attributes(payload) {
+            if let Some(&(_, field, width)) = fields.iter().find(|(kind, ..)| *kind == of) {
+                values.set(field, number(value, 0, width));
+            } else if let Some(&(_, field)) = TLS_FLAGS.iter().find(|(flag, _)| *flag == of)
+                && kind == ulp::TLS
+            {
+                values.set(field, Some(1));
+            }
+        }
+    }
+    name
 }
 
 fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
@@ -175,11 +254,12 @@ fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
 /// `last` is the layout that this kernel has, by its type information.
 ///
 /// Time, number of the poll, sequence number and namespace are the caller's to say. `priority` is
-/// never there: inet_diag has it only where the socket has no class.
+/// never there: inet_diag has it only where the socket has no class (`class_id`).
 pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
     let message = b.get(..MESSAGE)?;
     let mut values = SocketValues::default();
-    let mut congestion = String::new();
+    let (mut congestion, mut upper) = (String::new(), String::new());
+    let mut more = Vec::new();
     let mut is_connection = false;
     let timer = message[2];
     for (field, at, width) in [
@@ -202,6 +282,7 @@ pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
         match kind {
             attribute::INFO => {
                 is_connection = true;
+                more = payload.get(TCP_INFO_KNOWN..).unwrap_or_default().to_vec();
                 list(TCP_INFO);
                 // Bit-fields, from the least significant bit.
                 let scales = number(payload, 6, 1);
@@ -239,17 +320,19 @@ pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
                 values.set(F::bbr_pacing_gain, number(payload, 12, 4));
                 values.set(F::bbr_cwnd_gain, number(payload, 16, 4));
             }
-            attribute::CONG => {
-                let mut name = [0; 16];
-                let len = payload.len().min(name.len());
-                name[..len].copy_from_slice(&payload[..len]);
-                congestion = text_at(&name, 0);
-            }
+            attribute::CONG => congestion = text(payload),
             attribute::TOS => list(&[(F::tos, 0, 1)]),
             attribute::TCLASS => list(&[(F::tclass, 0, 1)]),
             attribute::SHUTDOWN => list(&[(F::shutdown, 0, 1)]),
             attribute::MARK => list(&[(F::mark, 0, 4)]),
             attribute::CGROUP_ID => list(&[(F::cgroup_id, 0, 8)]),
+            attribute::CLASS_ID => list(&[(F::class_id, 0, 4)]),
+            attribute::ULP_INFO => upper = upper_layer(payload, &mut values),
+            attribute::SOCKOPT => {
+                // Two octets of bit-fields, from the least significant bit.
+                let octets = number(payload, 0, 1).zip(number(payload, 1, 1));
+                values.set(F::sockopt, octets.map(|(first, second)| first | second << 8));
+            }
             // Attributes of newer kernels, and those that were not asked for.
             _ => {}
         }
@@ -274,6 +357,8 @@ pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
         remote_port: port(6),
         netns: 0,
         congestion,
+        ulp: upper,
+        tcp_info_more: more,
         values,
     })
 }
@@ -309,5 +394,84 @@ mod tests {
         short[MESSAGE..MESSAGE + 2].copy_from_slice(&((ATTRIBUTE + 248) as u16).to_ne_bytes());
         let snapshot = decode_diag(&short, LastWord::Bits).expect("a connection");
         assert_eq!(fields.map(|field| snapshot.values.get(field)), [None; 3]);
+    }
+
+    fn attr(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let mut b = ((ATTRIBUTE + payload.len()) as u16).to_ne_bytes().to_vec();
+        b.extend(kind.to_ne_bytes());
+        b.extend(payload);
+        b.resize(b.len().next_multiple_of(4), 0);
+        b
+    }
+
+    /// A kernel of the future: what stands behind the known fields comes through as it is.
+    #[test]
+    fn a_longer_tcp_info_keeps_what_is_not_known() {
+        let message = |more: &[u8]| {
+            let mut info = vec![0; TCP_INFO_KNOWN];
+            info[0] = 1;
+            info[80..84].copy_from_slice(&10_u32.to_ne_bytes());
+            info.extend(more);
+            let mut b = vec![0; MESSAGE];
+            b.extend(attr(attribute::INFO, &info));
+            b.extend(attr(attribute::CONG, b"cubic\0"));
+            b
+        };
+        for more in [&[][..], &[7; 4], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]] {
+            let snapshot = decode_diag(&message(more), LastWord::Bits).expect("a connection");
+            assert_eq!(snapshot.tcp_info_more, more);
+            let known = [F::tcpi_state, F::tcpi_snd_cwnd].map(|field| snapshot.values.get(field));
+            assert_eq!((known, snapshot.congestion.as_str()), ([Some(1), Some(10)], "cubic"));
+        }
+        // An older kernel's is shorter than what is known.
+        let mut short = vec![0; MESSAGE];
+        short.extend(attr(attribute::INFO, &[1; 240]));
+        assert_eq!(decode_diag(&short, LastWord::Bits).expect("it").tcp_info_more, [0; 0]);
+    }
+
+    #[test]
+    fn attributes_of_sockets_and_upper_layers_are_read() {
+        const NESTED: u16 = 1 << 15;
+        let word = u32::to_ne_bytes;
+        let half = u16::to_ne_bytes;
+        let read = |upper: &[u8]| {
+            let mut b = message(0);
+            b.extend(attr(attribute::CLASS_ID, &word(0x10_0001)));
+            b.extend(attr(attribute::SOCKOPT, &[0b0101_0010, 0b101]));
+            b.extend(attr(attribute::ULP_INFO | NESTED, upper));
+            decode_diag(&b, LastWord::Bits).expect("a connection")
+        };
+        let tls = [attr(1, &half(0x304)), attr(2, &half(52)), attr(3, &half(3)), attr(5, &[])];
+        let tls = [attr(ulp::NAME, b"tls\0"), attr(ulp::TLS | NESTED, &tls.concat())].concat();
+        let snapshot = read(&tls);
+        let get = |field| snapshot.values.get(field);
+        assert_eq!((get(F::class_id), get(F::sockopt)), (Some(0x10_0001), Some(0x552)));
+        assert_eq!(snapshot.ulp, "tls");
+        assert_eq!((get(F::tls_version), get(F::tls_cipher)), (Some(772), Some(52)));
+        assert_eq!((get(F::tls_tx_conf), get(F::tls_rx_conf)), (Some(3), None));
+        assert_eq!((get(F::tls_zc_ro_tx), get(F::tls_rx_no_pad)), (Some(1), Some(0)));
+        assert_eq!(get(F::mptcp_flags), None);
+        let mptcp = [
+            attr(2, &word(0xdead_beef)),
+            attr(4, &0x1122_3344_5566_7788_u64.to_ne_bytes()),
+            attr(5, &word(9)),
+            attr(7, &half(1400)),
+            attr(8, &word(0x1c3)),
+            attr(10, &[2]),
+        ];
+        let mptcp = [attr(ulp::NAME, b"mptcp\0"), attr(ulp::MPTCP, &mptcp.concat())].concat();
+        let snapshot = read(&mptcp);
+        let get = |field| snapshot.values.get(field);
+        assert_eq!(snapshot.ulp, "mptcp");
+        assert_eq!(get(F::mptcp_token_loc), Some(0xdead_beef));
+        assert_eq!(get(F::mptcp_map_seq), Some(0x1122_3344_5566_7788));
+        assert_eq!(get(F::mptcp_map_sfseq), Some(9));
+        assert_eq!((get(F::mptcp_map_datalen), get(F::mptcp_flags)), (Some(1400), Some(0x1c3)));
+        assert_eq!((get(F::mptcp_id_loc), get(F::mptcp_id_rem)), (Some(2), None));
+        assert_eq!((get(F::tls_zc_ro_tx), get(F::tls_version)), (None, None));
+        // Cut anywhere it is read as far as it goes.
+        for end in 0..tls.len() {
+            read(&tls[..end]);
+        }
     }
 }

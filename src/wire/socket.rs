@@ -73,6 +73,12 @@ pub struct Snapshot {
     pub netns: u32,
     /// Name of the congestion control (at most 15 bytes).
     pub congestion: String,
+    /// Name of the upper layer protocol in the kernel (`tls`, `mptcp`); empty for none, and where the
+    /// snapshot was not read over netlink.
+    pub ulp: String,
+    /// What the kernel's `struct tcp_info` has beyond the fields known here, octets as they are in
+    /// its memory; empty for nothing, and where the snapshot was not read over netlink.
+    pub tcp_info_more: Vec<u8>,
     /// The fields.
     pub values: SocketValues,
 }
@@ -96,7 +102,7 @@ pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
     let why = by_code(Why::ALL, why).ok_or(code("snapshot reason", why))?;
     let present = u128::from(u64_at(b, HEADER)) | u128::from(u64_at(b, HEADER + 8)) << 64;
     let mut values = SocketValues::default();
-    for &field in SocketField::ALL {
+    for &field in SocketField::ALL.iter().filter(|field| field.is_in_record()) {
         if present >> field.index() & 1 == 1 {
             let at = field.offset();
             let value = match field.def().ty {
@@ -126,6 +132,8 @@ pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
         local_port: u16_at(b, 90),
         remote_port: u16_at(b, 92),
         congestion: text_at(b, SocketField::compared_from()),
+        ulp: String::new(),
+        tcp_info_more: Vec::new(),
         values,
     })
 }
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn fields_fill_the_record_without_overlap() {
         let mut used = vec![false; SocketField::record_size()];
-        for field in SocketField::ALL {
+        for field in SocketField::ALL.iter().filter(|field| field.is_in_record()) {
             let width = field.def().ty.width();
             assert_eq!(field.offset() % width, 0, "{}", field.name());
             for octet in &mut used[field.offset()..field.offset() + width] {
@@ -166,7 +174,8 @@ mod tests {
         let present = !(1_u128 << absent.index());
         b[32..40].copy_from_slice(&(present as u64).to_ne_bytes());
         b[40..48].copy_from_slice(&((present >> 64) as u64).to_ne_bytes());
-        for (i, field) in SocketField::ALL.iter().enumerate() {
+        let in_record = |(_, field): &(usize, &SocketField)| field.is_in_record();
+        for (i, field) in SocketField::ALL.iter().enumerate().filter(in_record) {
             let value = (i as u64 + 1).to_le_bytes();
             let (at, width) = (field.offset(), field.def().ty.width());
             if cfg!(target_endian = "little") {
@@ -181,7 +190,8 @@ mod tests {
         assert_eq!((snapshot.poll, snapshot.congestion.as_str()), (Some(3), "cubic"));
         assert_eq!((snapshot.header.ts_ns, snapshot.header.cookie), (7, 9));
         for (i, &field) in SocketField::ALL.iter().enumerate() {
-            let expected = (field != absent).then_some(i as u64 + 1);
+            let is_there = field != absent && field.is_in_record();
+            let expected = is_there.then_some(i as u64 + 1);
             assert_eq!(snapshot.values.get(field), expected, "{}", field.name());
         }
         b[94] = Why::Close as u8;

@@ -114,6 +114,8 @@ impl Script {
             remote_port: 443,
             netns: 4_026_531_840,
             congestion: "cubic".into(),
+            ulp: String::new(),
+            tcp_info_more: Vec::new(),
             values,
         };
         self.writer.snapshot(row).expect("snapshot");

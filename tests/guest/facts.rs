@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capabilities::{Short, Trial};
 use crate::support::crafted::Figure;
+use crate::support::sock_diag::Socket;
 
 /// Name of the file in a guest's output.
 pub const FILE: &str = "facts.json";
@@ -90,4 +92,22 @@ pub struct Output {
     pub crafted: Vec<CraftedFacts>,
     /// By hook set.
     pub recorders: Vec<Recorded>,
+}
+
+/// What a guest says of its sockets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SocketFacts {
+    /// The kernel's release, as `uname -r` prints it.
+    pub release: String,
+    /// Messages of inet_diag.
+    pub sockets: Vec<Socket>,
+}
+
+/// What a guest says of capabilities.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PermissionFacts {
+    /// `estats-record check` with few of them.
+    pub trials: Vec<Trial>,
+    /// Recordings with few of them.
+    pub recordings: Vec<Short>,
 }

@@ -8,11 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
-use crate::facts::{CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output};
+use crate::capabilities;
+use crate::facts::{
+    CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output, PermissionFacts, SocketFacts,
+};
 use crate::path::Path;
 use crate::recorder::{Recorder, check};
 use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::sets::{self, HookSet};
+use crate::sock_diag;
 use crate::support::crafted::{Played, SCRIPTS};
 use crate::support::flow::{Flow, Settled};
 use crate::support::mib::Mib;
@@ -68,8 +72,30 @@ fn inside() {
     }
     drop(kept_peers);
     let output = Output { scenarios, crafted, recorders };
-    let output = serde_json::to_vec(&output).expect("facts are plain");
-    fs::write(out.join(FILE), output).expect("the output can be written");
+    leave(&output);
+}
+
+/// Not a test of its own either: sockets that inet_diag tells about.
+#[test]
+#[ignore = "runs in a guest, started by the tests of the kernels"]
+fn sockets() {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    leave(&SocketFacts { release: release.trim().to_owned(), sockets: sock_diag::capture() });
+}
+
+/// Nor this: recorders with few capabilities.
+#[test]
+#[ignore = "runs in a guest, started by the tests of the kernels"]
+fn permissions() {
+    let series = std::env::var(SERIES).unwrap_or_else(|_| panic!("{SERIES} is set in guests only"));
+    let recordings = capabilities::recordings(&series, FilePath::new(OUT));
+    leave(&PermissionFacts { trials: capabilities::trials(&series), recordings });
+}
+
+/// Writes what leaves the guest.
+fn leave(facts: &impl serde::Serialize) {
+    let facts = serde_json::to_vec(facts).expect("facts are plain");
+    fs::write(FilePath::new(OUT).join(FILE), facts).expect("the output can be written");
 }
 
 fn at_once<T: Send>(

@@ -12,6 +12,7 @@
 mod support;
 
 mod agreement;
+mod capabilities;
 mod connection;
 mod coverage;
 mod facts;
@@ -23,6 +24,7 @@ mod results;
 mod rows;
 mod scenario;
 mod sets;
+mod sock_diag;
 mod verify;
 mod visit;
 
@@ -89,6 +91,34 @@ fn coverage_document() {
         }
     }
     coverage::check(&matrix);
+}
+
+/// What each kernel lets a recorder do that has few capabilities, and that its recordings are true.
+#[test]
+fn permissions_document() {
+    let Some(_turn) = visit::enter() else { return };
+    let (mut trials, mut failures) = (Vec::new(), Vec::new());
+    for series in capabilities::KERNELS {
+        let visit = visit::permissions(series);
+        for short in &visit.output.recordings {
+            let verdict = capabilities::judge(short, &visit.dir.join(&short.set));
+            let failed = verdict.map_or_else(|why| vec![why], |verdict| verdict.failures);
+            failures.extend(failed.iter().map(|why| format!("{series} {}: {why}", short.set)));
+        }
+        trials.push((*series, &visit.output.trials[..]));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    capabilities::check(&trials);
+}
+
+/// Messages of inet_diag of every kernel: `testdata/sock_diag`, which `BLESS=1` renews.
+#[test]
+fn sock_diag_messages() {
+    let Some(_turn) = visit::enter() else { return };
+    for (series, _) in sets::GUESTS {
+        let facts = &visit::sockets(series).output;
+        sock_diag::check(series, &facts.release, &facts.sockets);
+    }
 }
 
 /// What the running kernel gives with this set: its series and the column. `None` where it has

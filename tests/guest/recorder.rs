@@ -23,8 +23,17 @@ pub struct Recorder {
     loading: Option<Duration>,
 }
 
-fn command(set: &HookSet) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
+/// The recorder, started by these words if there are any.
+fn command(under: &[String], set: &HookSet) -> Command {
+    let recorder = env!("CARGO_BIN_EXE_estats-record");
+    let mut command = match under {
+        [] => Command::new(recorder),
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg(recorder);
+            command
+        }
+    };
     command.args(set.options).stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -41,8 +50,13 @@ pub fn check(set: &HookSet) -> String {
 impl Recorder {
     /// Records the whole host into `out/SET`; attached on return, if it can be.
     pub fn start(out: &Path, set: &'static HookSet) -> Self {
+        Self::start_under(&[], out, set)
+    }
+
+    /// The same with words before the recorder's own: a program that starts it.
+    pub fn start_under(under: &[String], out: &Path, set: &'static HookSet) -> Self {
         let begun = Instant::now();
-        let mut command = command(set);
+        let mut command = command(under, set);
         command
             .args(set.also)
             .arg("--quiet")
@@ -60,7 +74,20 @@ impl Recorder {
     }
 
     /// Ends the recording as a user does, with SIGINT.
-    pub fn stop(mut self, check: String) -> Recorded {
+    pub fn stop(self, check: String) -> Recorded {
+        let (set, loading) = (self.set.name.to_owned(), self.loading);
+        let (status, said) = self.end();
+        Recorded {
+            set,
+            said,
+            status: status.filter(|_| loading.is_some()),
+            loading: loading.unwrap_or_default().as_secs_f64(),
+            check,
+        }
+    }
+
+    /// Ends the recording: its exit status, and what it said.
+    pub fn end(mut self) -> (Option<i32>, String) {
         let pid = self.child.id() as libc::pid_t;
         if self.loading.is_some() {
             // SAFETY: the child has not been waited for, so the id is still its own.
@@ -77,13 +104,7 @@ impl Recorder {
                 self.set.name
             );
         }
-        Recorded {
-            set: self.set.name.to_owned(),
-            said,
-            status: status.filter(|_| self.loading.is_some()),
-            loading: self.loading.unwrap_or_default().as_secs_f64(),
-            check,
-        }
+        (status, said)
     }
 }
 

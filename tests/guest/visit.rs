@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 
+use serde::de::DeserializeOwned;
+
 use crate::SUITE;
-use crate::facts::{FILE, Output};
+use crate::facts::{FILE, Output, PermissionFacts, SocketFacts};
 use crate::inside::SERIES;
 use crate::support::gate::{self, Needs};
 
@@ -19,13 +21,13 @@ const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash
 
 /// What a guest left behind.
 #[derive(Debug)]
-pub struct Visit {
+pub struct Visit<T = Output> {
     /// The kernel's series.
     pub series: &'static str,
     /// A directory for each hook set, with its recording, and for results.
     pub dir: PathBuf,
     /// What the guest's kernel and recorders said.
-    pub output: Output,
+    pub output: T,
 }
 
 /// Whether guests can run here; `None` if this test is to return at once.
@@ -37,56 +39,88 @@ pub fn enter() -> Option<MutexGuard<'static, ()>> {
     gate::enter(SUITE, Needs { programs: PROGRAMS, ..Needs::PROGRAMS })
 }
 
-/// The guest with this kernel, booted when it is first asked for. Panics, with its console, if it
-/// does not end well; then for all who ask.
+/// The guest with this kernel that carries out all scenarios.
 pub fn to(series: &'static str) -> &'static Visit {
-    static VISITS: Mutex<BTreeMap<&str, Result<&'static Visit, String>>> =
-        Mutex::new(BTreeMap::new());
-    let mut visits = VISITS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let visit = visits.entry(series).or_insert_with(|| {
-        // For the rest of the process, as the map is.
-        boot(series).map(|visit| &*Box::leak(Box::new(visit)))
-    });
-    match visit {
-        Ok(visit) => visit,
-        Err(why) => {
-            let why = why.clone();
-            drop(visits);
-            panic!("the guest with Linux {series}: {why}");
+    static VISITS: Visits<Output> = Visits::new("inside::inside", "guest");
+    VISITS.to(series)
+}
+
+/// The guest with this kernel whose sockets inet_diag tells about.
+pub fn sockets(series: &'static str) -> &'static Visit<SocketFacts> {
+    static VISITS: Visits<SocketFacts> = Visits::new("inside::sockets", "guest-sockets");
+    VISITS.to(series)
+}
+
+/// The guest with this kernel where recorders have few capabilities.
+pub fn permissions(series: &'static str) -> &'static Visit<PermissionFacts> {
+    static VISITS: Visits<PermissionFacts> =
+        Visits::new("inside::permissions", "guest-permissions");
+    VISITS.to(series)
+}
+
+/// Guests of one kind, by kernel.
+struct Visits<T: 'static> {
+    /// The test that runs in them.
+    test: &'static str,
+    /// What their directories begin with.
+    dir: &'static str,
+    all: Mutex<BTreeMap<&'static str, Result<&'static Visit<T>, String>>>,
+}
+
+impl<T: DeserializeOwned> Visits<T> {
+    const fn new(test: &'static str, dir: &'static str) -> Self {
+        Self { test, dir, all: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The guest with this kernel, booted when it is first asked for. Panics, with its console, if it
+    /// does not end well; then for all who ask.
+    fn to(&self, series: &'static str) -> &'static Visit<T> {
+        let mut visits = self.all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let visit = visits.entry(series).or_insert_with(|| {
+            // For the rest of the process, as the map is.
+            self.boot(series).map(|visit| &*Box::leak(Box::new(visit)))
+        });
+        match visit {
+            Ok(visit) => visit,
+            Err(why) => {
+                let why = why.clone();
+                drop(visits);
+                panic!("the guest with Linux {series}: {why}");
+            }
         }
     }
+
+    fn boot(&self, series: &'static str) -> Result<Visit<T>, String> {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{series}", self.dir));
+        if std::env::var(WANTED).is_ok_and(|v| v == "again") {
+            return read(series, dir);
+        }
+        let this = std::env::current_exe().expect("this program has a path");
+        // Without debug_assertions' path: the programs are found by the paths compiled in.
+        let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
+        let mut command = Command::new(top.join("scripts/guest/run.sh"));
+        command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
+        for program in programs {
+            command.args(["--file", program]);
+        }
+        command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
+        command.args(["--ignored", "--exact", self.test, "--nocapture"]);
+        let output = command.output().expect("scripts/guest/run.sh can be started");
+        let console = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        if !output.status.success() {
+            return Err(format!("{}\n{console}", output.status));
+        }
+        print!("{console}");
+        read(series, dir)
+    }
 }
 
-fn boot(series: &'static str) -> Result<Visit, String> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{series}"));
-    if std::env::var(WANTED).is_ok_and(|v| v == "again") {
-        return read(series, dir);
-    }
-    let this = std::env::current_exe().expect("this program has a path");
-    // Without debug_assertions' path: the programs are found by the paths compiled in.
-    let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
-    let mut command = Command::new(top.join("scripts/guest/run.sh"));
-    command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
-    for program in programs {
-        command.args(["--file", program]);
-    }
-    command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
-    command.args(["--ignored", "--exact", "inside::inside", "--nocapture"]);
-    let output = command.output().expect("scripts/guest/run.sh can be started");
-    let console = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    if !output.status.success() {
-        return Err(format!("{}\n{console}", output.status));
-    }
-    print!("{console}");
-    read(series, dir)
-}
-
-fn read(series: &'static str, dir: PathBuf) -> Result<Visit, String> {
+fn read<T: DeserializeOwned>(series: &'static str, dir: PathBuf) -> Result<Visit<T>, String> {
     let path = dir.join(FILE);
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let output = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;

@@ -25,6 +25,7 @@ pub mod peer;
 pub mod possible;
 pub mod proved;
 pub mod segment;
+pub mod sock_diag;
 pub mod stall;
 pub mod table;
 pub mod tcp;

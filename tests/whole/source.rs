@@ -58,6 +58,8 @@ fn snapshot(cookie: u64, why: Why, segs: u64) -> Record {
         remote_port: 443,
         netns: 4_026_531_840,
         congestion: "cubic".into(),
+        ulp: String::new(),
+        tcp_info_more: Vec::new(),
         values,
     }))
 }

@@ -7,7 +7,7 @@ use libbpf_rs::{Link, ProgramMut};
 use super::{Loaded, OWN_DATAGRAMS};
 use crate::{
     capture::{
-        CaptureError, Filters, HookSet,
+        CaptureError, Filters, HookSet, capability,
         cgroup::{self, Hierarchy},
         foreign,
         packets::Packets,
@@ -236,9 +236,12 @@ fn attach_program(
     root: &Result<&Hierarchy, String>,
 ) -> Result<Option<Link>, String> {
     match target {
-        Target::Tracepoint(_) | Target::Function(_) => {
-            program.attach().map(Some).map_err(|e| format!("{e:#}"))
-        }
+        Target::Tracepoint(_) => program.attach().map(Some).map_err(|e| format!("{e:#}")),
+        Target::Function(_) => program.attach().map(Some).map_err(|e| {
+            let refused = e.kind() == libbpf_rs::ErrorKind::PermissionDenied;
+            let why = if refused { capability::obstacle_to_kprobes() } else { None };
+            why.map_or_else(|| format!("{e:#}"), |why| format!("{e:#}: {why}"))
+        }),
         Target::Cgroup => {
             let dir = &root.as_ref().map_err(Clone::clone)?.dir;
             program.attach_cgroup(dir.as_raw_fd()).map(Some).map_err(|e| {

@@ -29,7 +29,7 @@ impl Refused {
     /// of these already.
     pub(super) fn next(already: &[Self]) -> Option<Self> {
         // Without capabilities every program is refused, and none by its own fault.
-        if !capability::suffice_for_bpf() {
+        if !capability::missing_for_bpf().is_empty() {
             return None;
         }
         let found = Self::of(warnings::refused()?);

@@ -4,7 +4,10 @@ use std::sync::Mutex;
 
 use libbpf_rs::PrintLevel;
 
-use crate::capture::{CaptureError, capability};
+use crate::capture::{
+    CaptureError,
+    capability::{self, Capability},
+};
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -70,8 +73,16 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         libbpf_rs::ErrorKind::PermissionDenied if capability::are_of_a_user_namespace() => {
             CaptureError::UserNamespace
         }
-        libbpf_rs::ErrorKind::PermissionDenied if !capability::suffice_for_bpf() => {
-            CaptureError::Privilege
+        libbpf_rs::ErrorKind::PermissionDenied if !capability::missing_for_bpf().is_empty() => {
+            CaptureError::Privilege(capability::missing_for_bpf())
+        }
+        // What the verifier refuses has its words, and EACCES.
+        libbpf_rs::ErrorKind::PermissionDenied
+            if refused().is_none()
+                && capability::memory_is_locked()
+                && !capability::has(Capability::SysResource) =>
+        {
+            CaptureError::LockedMemory(locked_memory())
         }
         // The verifier says EACCES too, but it says more than that.
         libbpf_rs::ErrorKind::PermissionDenied if refused().is_none() => {
@@ -83,6 +94,14 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
             words => CaptureError::Unfit { source, words: words.join("\n") },
         },
     }
+}
+
+/// The limit of locked memory, in words.
+fn locked_memory() -> String {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is there for the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    format!("RLIMIT_MEMLOCK, {} bytes", limit.rlim_max)
 }
 
 #[cfg(test)]

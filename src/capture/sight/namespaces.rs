@@ -20,7 +20,8 @@ use crate::{
 
 /// What is missing of namespaces that cannot be entered.
 const MISSING: &str = "connections open before the recording, last values of those open at its end, \
-                       polls of --snapshots and packets of --interface all";
+                       changes after a connection's last hook, polls of --snapshots and packets of \
+                       --interface all";
 
 /// Numbers that a sentence lists.
 const LISTED: usize = 8;
@@ -96,7 +97,8 @@ fn list(numbers: &[u32]) -> String {
     text.join(", ")
 }
 
-fn reason(e: &io::Error, needed: Capability) -> String {
+/// Why something failed, and whether it was for want of this capability.
+pub(in crate::capture) fn reason(e: &io::Error, needed: Capability) -> String {
     if has(needed) { e.to_string() } else { format!("{e}, without {}", needed.name()) }
 }
 

@@ -36,6 +36,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             remote_port: !port,
             netns,
             congestion: if bbr { "bbr" } else { "cubic" }.into(),
+            ulp: if v4 { "tls" } else { "" }.into(),
+            tcp_info_more: vec![netns as u8; usize::from(generation) * 3],
             values: all,
         }
     })
