@@ -87,7 +87,7 @@ static __always_inline int on_bad_checksum(const struct sk_buff *skb)
 	bpf_map_update_elem(&bad_checksums, &key, &new, BPF_ANY);
 	count = bpf_map_lookup_elem(&bad_checksum_count, &zero);
 	if (count)
-		__sync_fetch_and_add(count, 1);
+		atomic_add(count, 1);
 	return 0;
 }
 
