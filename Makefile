@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest permissions coverage bench clean
+.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,12 @@ permissions: ## renew docs/permissions.md and testdata/sock_diag from what the g
 
 coverage: ## renew docs/coverage.md from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest coverage_document
+
+clangs: setup ## renew docs/compilers.md: the BPF objects of every clang of Debian in guests (CLANGS="19 23" tries these)
+	sh scripts/clang/matrix.sh $(CLANGS)
+
+debian: ## make demo and the tests that need no guest in a root of a Debian release (RELEASE=trixie), as root
+	sh scripts/distribution.sh $(or $(RELEASE),trixie)
 
 bench: release ## the benchmarks of docs/benchmarks.md: ratios against peers, about ten minutes
 	sh bench/run.sh

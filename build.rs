@@ -161,6 +161,9 @@ mod bpf {
     pub fn build() {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target");
+        // As in other builds of BPF programs. libbpf-cargo reads no variable.
+        let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+        println!("cargo:rerun-if-env-changed=CLANG");
         fs::write(out.join("estats_schema.h"), header()).expect("OUT_DIR is writable");
         for (object, families, definition) in OBJECTS {
             let linked = out.join(format!("{object}.bpf.o"));
@@ -169,6 +172,7 @@ mod bpf {
                 let source = format!("bpf/{family}.bpf.c");
                 let compiled = out.join(format!("{object}-{family}.o"));
                 SkeletonBuilder::new()
+                    .clang(&clang)
                     .source(&source)
                     .obj(&compiled)
                     .clang_args([

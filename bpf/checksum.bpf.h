@@ -80,7 +80,7 @@ static __always_inline int on_bad_checksum(const struct sk_buff *skb)
 	}
 	count = bpf_map_lookup_elem(&bad_checksum_count, &zero);
 	if (count)
-		__sync_fetch_and_add(count, 1);
+		atomic_add(count, 1);
 	return 0;
 }
 

@@ -148,9 +148,9 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 		return true;
 	count_loss(cpu, hook);
 	if (r->event == ESTATS_EVENT_open || r->event == ESTATS_EVENT_baseline)
-		__sync_fetch_and_add(&cpu->lost_begins, 1);
+		atomic_add(&cpu->lost_begins, 1);
 	else
-		__sync_fetch_and_add(&cpu->lost_ends, 1);
+		atomic_add(&cpu->lost_ends, 1);
 	return false;
 }
 

@@ -204,7 +204,7 @@ static __always_inline void count_unended(const struct conn *c, enum frame frame
 	struct cpu_counters *cpu = cpu_counters();
 
 	if (cpu && c->inside & 1 << frame)
-		__sync_fetch_and_add(&cpu->unended[hook_of(frame)], 1);
+		atomic_add(&cpu->unended[hook_of(frame)], 1);
 }
 
 static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum frame frame)

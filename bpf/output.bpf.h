@@ -80,7 +80,7 @@ static __noinline __attribute__((unused)) int commit(void *ctx, struct conn *c, 
 		/* The record is full: the place behind it is for this. */
 		struct operation *o = &c->rec.dropped;
 
-		__sync_fetch_and_add(&cpu->dropped_ops, c->dropped_ops);
+		atomic_add(&cpu->dropped_ops, c->dropped_ops);
 		o->value = c->dropped_ops;
 		o->var = ESTATS_State;
 		o->op = ESTATS_OP_missed;

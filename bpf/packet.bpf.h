@@ -462,9 +462,9 @@ static __always_inline void count_other(u8 hook)
 	struct cpu_counters *cpu = cpu_counters();
 
 	if (cpu && hook == ESTATS_HOOK_interface_in)
-		__sync_fetch_and_add(&cpu->not_ip[0], 1);
+		atomic_add(&cpu->not_ip[0], 1);
 	if (cpu && hook == ESTATS_HOOK_interface_out)
-		__sync_fetch_and_add(&cpu->not_ip[1], 1);
+		atomic_add(&cpu->not_ip[1], 1);
 }
 
 /* Anybody on the network can send it; whose it is cannot be known, so no filter is asked. */
@@ -473,7 +473,7 @@ static __always_inline void count_malformed(u8 hook)
 	struct cpu_counters *cpu = cpu_counters();
 
 	if (cpu)
-		__sync_fetch_and_add(&cpu->malformed[hook], 1);
+		atomic_add(&cpu->malformed[hook], 1);
 }
 
 /* `by_socket`: the filters by process and cgroup are asked too. */

@@ -10,6 +10,7 @@
 #include "compat.bpf.h"
 #include <bpf/bpf_endian.h>
 #include "records.h"
+#include "clang.h"
 
 /* Set by the recorder before loading. */
 const volatile u64 resolution_ns __weak = 1000000; /* how often slow values may be sent */
@@ -249,7 +250,7 @@ static __always_inline void count_refused(void)
 	struct cpu_counters *cpu = cpu_counters();
 
 	if (cpu)
-		__sync_fetch_and_add(&cpu->refused, 1);
+		atomic_add(&cpu->refused, 1);
 }
 
 static __always_inline void count_map_failure(void)
@@ -257,7 +258,7 @@ static __always_inline void count_map_failure(void)
 	struct cpu_counters *cpu = cpu_counters();
 
 	if (cpu)
-		__sync_fetch_and_add(&cpu->map_failures, 1);
+		atomic_add(&cpu->map_failures, 1);
 }
 
 static __always_inline void count_not_followed(void)
@@ -266,8 +267,8 @@ static __always_inline void count_not_followed(void)
 
 	if (!cpu)
 		return;
-	__sync_fetch_and_add(&cpu->map_failures, 1);
-	__sync_fetch_and_add(&cpu->not_followed, 1);
+	atomic_add(&cpu->map_failures, 1);
+	atomic_add(&cpu->not_followed, 1);
 }
 
 /* Atomic, because a softirq may interrupt a task-context hook between reading and writing. */
@@ -281,7 +282,7 @@ static __always_inline u64 next_seq(struct cpu_counters *cpu)
 	 * there were stays true. `verify` reports such a number as repeated, and the next as
 	 * missing.
 	 */
-	__sync_fetch_and_add(&cpu->emitted, 1);
+	atomic_add(&cpu->emitted, 1);
 	return *(volatile u64 *)&cpu->emitted - 1;
 #else
 	return __sync_fetch_and_add(&cpu->emitted, 1);
@@ -291,7 +292,7 @@ static __always_inline u64 next_seq(struct cpu_counters *cpu)
 static __always_inline void count_loss(struct cpu_counters *cpu, u8 hook)
 {
 	if (hook <= ESTATS_HOOK_COUNT)
-		__sync_fetch_and_add(&cpu->lost[hook], 1);
+		atomic_add(&cpu->lost[hook], 1);
 }
 
 static __always_inline void begin(struct conn *c, u8 hook, u64 now)

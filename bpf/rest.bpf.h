@@ -77,9 +77,9 @@ static __always_inline void wait_in(struct conn *c, u32 slot)
 	before = __sync_lock_test_and_set(&c->slot, slot);
 #endif
 	if (before)
-		__sync_fetch_and_add(&slots->waiting[before & (REST_SLOTS - 1)], -1);
+		atomic_add(&slots->waiting[before & (REST_SLOTS - 1)], -1);
 	if (slot)
-		__sync_fetch_and_add(&slots->waiting[slot & (REST_SLOTS - 1)], 1);
+		atomic_add(&slots->waiting[slot & (REST_SLOTS - 1)], 1);
 	if (slot && !before)
 		wake_recorder();
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what building, testing and the demo need on Debian 12; does nothing when it is there.
+# Installs what building, testing and the demo need on Debian 12 and 13; does nothing when it is there.
 # Rust itself is not touched: install it from https://rustup.rs or use the machine's own.
 set -eu
 
@@ -48,14 +48,16 @@ need tc iproute2
 need /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 # Notebooks and the README's Python (scripts/notebooks.sh), and Spark's Java (scripts/spark.sh).
 need python3 python3
-need /usr/lib/python3.11/ensurepip python3-venv
-[ "${ESTATS_SPARK:-1}" = 0 ] || need java openjdk-17-jre-headless
+# In the directory of the release's own Python, 3.11 in Debian 12 and 3.13 in Debian 13.
+set -- /usr/lib/python3.*/ensurepip
+need "$1" python3-venv
+[ "${ESTATS_SPARK:-1}" = 0 ] || need java default-jre-headless
 
 if ! command -v cargo >/dev/null 2>&1; then
 	echo "setup: cargo is not installed: get Rust 1.95 or newer from https://rustup.rs" >&2
 	exit 2
 fi
-# A QUIC that spins, for tests/rtt: no package of Debian 12.
+# A QUIC that spins, for tests/rtt: from PyPI, since Debian 12 has no package of it.
 quic() {
 	quic=$(dirname "$0")/../target/quic
 	[ -x "$quic/bin/python" ] && return

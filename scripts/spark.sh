@@ -7,7 +7,7 @@ if [ "${ESTATS_SPARK:-1}" = 0 ]; then
 	exit 0
 fi
 java=$(command -v java || true)
-[ -n "$java" ] || { echo "spark: no java: apt-get install openjdk-17-jre-headless" >&2; exit 2; }
+[ -n "$java" ] || { echo "spark: no java: apt-get install default-jre-headless" >&2; exit 2; }
 venv=$(sh scripts/venv.sh spark spark/requirements.txt)
 # Debian's alternatives link to the directory that Spark wants to know.
 JAVA_HOME=${JAVA_HOME:-$(dirname "$(dirname "$(readlink -f "$java")")")}

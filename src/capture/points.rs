@@ -380,6 +380,27 @@ mod tests {
         open.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
     }
 
+    /// Kernels before 5.12 refuse a program with any other atomic instruction (bpf/clang.h), and which
+    /// one is made of the C depends on the clang.
+    #[test]
+    fn programs_for_old_kernels_have_no_atomic_instruction_but_the_plain_addition() {
+        const ATOMIC: u8 = 0xc0;
+        const STORE: u8 = 0x03; // BPF_STX
+        const ADD: i32 = 0x00; // without BPF_FETCH
+        let path = Path::new(env!("OUT_DIR")).join("kprobe.bpf.o");
+        let open = ObjectBuilder::default().open_file(path).unwrap();
+        let mut found = 0;
+        for program in open.progs() {
+            for instruction in program.insns() {
+                if instruction.code & 0xe7 == ATOMIC | STORE {
+                    assert_eq!(instruction.imm, ADD, "in {:?}", program.name());
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 0, "counters are added to");
+    }
+
     /// A program that one object lacks is not needed there, but one that both lack is a slip.
     #[test]
     fn every_place_has_its_programs() {

@@ -25,15 +25,37 @@ static KPROBE: &Aligned<[u8]> =
 /// Opens the object whose programs serve this set. Where fields are it asks the kernel's own type
 /// information, or that in the file.
 pub(super) fn open(set: HookSet, btf: Option<&Path>) -> Result<OpenObject, CaptureError> {
-    let bytes = match set {
-        HookSet::Fentry | HookSet::Tracepoint => TRACING,
-        HookSet::Kprobe => KPROBE,
+    let (name, embedded) = match set {
+        HookSet::Fentry | HookSet::Tracepoint => ("estats", TRACING),
+        HookSet::Kprobe => ("kprobe", KPROBE),
     };
+    let other = instead(name)?;
+    let bytes = other.as_deref().unwrap_or(&embedded.0);
     let mut builder = ObjectBuilder::default();
     if let Some(path) = btf {
         builder.btf_custom_path(path).map_err(load_error)?;
     }
-    builder.name("estats").and_then(|builder| builder.open_memory(&bytes.0)).map_err(load_error)
+    builder.name("estats").and_then(|builder| builder.open_memory(bytes)).map_err(load_error)
+}
+
+/// Directory whose objects debug builds load instead of their own. So the objects of many compilers
+/// can be loaded without building the recorder with each (scripts/clang/matrix.sh). Not in releases:
+/// what an installed recorder loads must not depend on the environment.
+const INSTEAD: &str = "ESTATS_BPF_OBJECTS";
+
+/// The object to load instead of the embedded one, if the environment names a directory.
+fn instead(name: &str) -> Result<Option<Vec<u8>>, CaptureError> {
+    let directory = if cfg!(debug_assertions) { std::env::var_os(INSTEAD) } else { None };
+    directory.map(|directory| read(Path::new(&directory), name)).transpose()
+}
+
+fn read(directory: &Path, name: &str) -> Result<Vec<u8>, CaptureError> {
+    let path = directory.join(format!("{name}.bpf.o"));
+    std::fs::read(&path).map_err(|e| CaptureError::Option {
+        option: INSTEAD,
+        value: path.display().to_string(),
+        reason: e.to_string(),
+    })
 }
 
 /// The variables of one section: offset and size in octets by name.
@@ -111,5 +133,19 @@ impl Variables {
         let mut bytes = bytes.expect("an array has its first element");
         self.section.set(&mut bytes, name, value);
         self.map.update(&key, &bytes, MapFlags::ANY).map_err(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_without_the_object_is_an_error_and_not_the_embedded_object() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("estats.bpf.o"), b"\x7fELF").expect("it is ours");
+        assert_eq!(read(directory.path(), "estats").expect("it is there"), b"\x7fELF");
+        let error = read(directory.path(), "kprobe").expect_err("it is not there").to_string();
+        assert!(error.starts_with(INSTEAD) && error.contains("kprobe.bpf.o"), "{error}");
     }
 }
