@@ -74,7 +74,7 @@ static __always_inline int on_bad_checksum(const struct sk_buff *skb)
 	if (!old && bpf_map_update_elem(&bad_checksums, &key, &new, BPF_NOEXIST))
 		old = bpf_map_lookup_elem(&bad_checksums, &key);
 	if (old) {
-		__sync_fetch_and_add(&old->count, 1);
+		atomic_add(&old->count, 1);
 		old->seq = new.seq;
 		old->ts_ns = new.ts_ns;
 	}
