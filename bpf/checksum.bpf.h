@@ -23,12 +23,14 @@ enum soft_error {
 
 struct bad_checksum {
 	u64 ts_ns; /* of the last one */
-	u64 net;   /* address of the network namespace; 0: not known any more */
 	u32 count;
 	u32 seq; /* of the last one, network byte order */
 };
 
-/* `net` of the key is 0. Packets of no connection push the oldest out. */
+/*
+ * `net` of the key is 0 where the namespace is not known any more. Packets of no connection push
+ * the oldest out.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -79,16 +81,42 @@ static __always_inline int on_bad_checksum(const struct sk_buff *skb)
 
 	if (!ends_from_packet(&key, th, ip) || bpf_probe_read_kernel(&new.seq, 4, th + 4))
 		return 0;
-	new.net = net_of(skb);
+	key.net = net_of(skb);
 	old = bpf_map_lookup_elem(&bad_checksums, &key);
-	/* Ends of another namespace may be the same. */
-	if (old && (!old->net || !new.net || old->net == new.net))
-		new.count += old->count;
-	bpf_map_update_elem(&bad_checksums, &key, &new, BPF_ANY);
+	/* Another CPU may have put it there since. */
+	if (!old && bpf_map_update_elem(&bad_checksums, &key, &new, BPF_NOEXIST))
+		old = bpf_map_lookup_elem(&bad_checksums, &key);
+	if (old) {
+		__sync_fetch_and_add(&old->count, 1);
+		old->seq = new.seq;
+		old->ts_ns = new.ts_ns;
+	}
 	count = bpf_map_lookup_elem(&bad_checksum_count, &zero);
 	if (count)
 		__sync_fetch_and_add(count, 1);
 	return 0;
+}
+
+/* Takes those that are kept with this key. */
+static __always_inline u32 bad_checksums_of(struct conn *c, const struct syn_key *key)
+{
+	struct bad_checksum *bad = bpf_map_lookup_elem(&bad_checksums, key);
+	u32 n = 0;
+
+	if (!bad)
+		return 0;
+	/* Else of a connection with these ends that is over. */
+	if (bad->ts_ns >= c->start_ns) {
+		n = bad->count;
+		SET(c, SoftErrorReason, SOFT_CHECKSUM);
+		/* Its numbers may be wrong as well. The kernel found only the checksum. */
+		if (n && c->segment.error && bad->seq == bpf_htonl(c->segment.seq)) {
+			c->segment.error = 0;
+			n--;
+		}
+	}
+	bpf_map_delete_elem(&bad_checksums, key);
+	return n;
 }
 
 /* Counts those of this connection that came since the look before. */
@@ -96,7 +124,6 @@ static __always_inline void take_bad_checksums(struct conn *c, const struct tcp_
 {
 	const struct sock *sk = (const void *)tp;
 	struct syn_key key = {};
-	struct bad_checksum *bad;
 	u32 zero = 0, *count;
 	u64 n;
 
@@ -107,26 +134,11 @@ static __always_inline void take_bad_checksums(struct conn *c, const struct tcp_
 		return;
 	c->bad_checksums = *count;
 	syn_from_socket(&key, c, sk);
-	n = key.net;
+	n = bad_checksums_of(c, &key);
 	key.net = 0;
-	bad = bpf_map_lookup_elem(&bad_checksums, &key);
-	/* Of a connection with these ends that is over, or of another namespace. */
-	if (!bad || (bad->net && bad->net != n))
-		return;
-	if (bad->ts_ns < c->start_ns) {
-		bpf_map_delete_elem(&bad_checksums, &key);
-		return;
-	}
-	n = bad->count;
-	/* Its numbers may be wrong as well. The kernel found only the checksum. */
-	if (c->segment.error && bad->seq == bpf_htonl(c->segment.seq)) {
-		c->segment.error = 0;
-		n--;
-	}
-	bpf_map_delete_elem(&bad_checksums, &key);
+	n += bad_checksums_of(c, &key);
 	if (n)
 		ADD(c, SoftErrors, n);
-	SET(c, SoftErrorReason, SOFT_CHECKSUM);
 }
 
 #endif

@@ -112,7 +112,8 @@ static __always_inline void want_callbacks(struct bpf_sock_ops *ctx, u32 flags)
 /* So that sockops sees the segments where tcp_probe is silent: after ESTABLISHED. */
 static __always_inline void ask_for_callbacks(struct bpf_sock_ops *ctx)
 {
-	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ||
+	    ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
 	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != TCP_ESTABLISHED &&
 		 ctx->args[1] != TCP_CLOSE)
@@ -154,8 +155,8 @@ int sock_ops(struct bpf_sock_ops *ctx)
 	if (!bsk)
 		return 1;
 	c = conn_of(bsk);
-	/* An accepted connection that a chosen process may come to use: see adopt(). */
-	if (!c && by_process())
+	/* A connection that is recorded when a process uses it: see adopt(). */
+	if (!c && (by_process() || !filtering()))
 		ask_for_callbacks(ctx);
 	if (!conn_live(c))
 		return 1;
@@ -173,7 +174,7 @@ int sock_ops(struct bpf_sock_ops *ctx)
 		else
 			SET(c, MSSRcvd, 0);
 		commit(ctx, c, false);
-		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+		ask_for_callbacks(ctx);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_STATE_CB:

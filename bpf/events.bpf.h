@@ -70,9 +70,10 @@ struct {
 } settled __weak SEC(".maps");
 
 /*
- * Whether a connection without state may be one to record. Where no filter is set, it is one of
- * which the kernel did not run the program when it began (src/capture/skips.rs). With a filter it
- * nearly always is one that was refused, which is not asked twice.
+ * Whether a connection without state may be one to record. Without a filter, its beginning was
+ * missed: the kernel left out the program (src/capture/skips.rs), or the connection was open before
+ * in a namespace that cannot be entered. With a filter it nearly always is one that was refused,
+ * which is not asked twice.
  */
 static __always_inline bool adopts(void)
 {
@@ -103,9 +104,14 @@ static __always_inline struct conn *adopt(void *ctx, struct sock *sk, u8 hook, u
 	state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
 	if (state == TCP_LISTEN || state == TCP_CLOSE)
 		return NULL;
-	c = begin_conn(sk, owner_from_current(sk), 0, now);
+	/* Whoever is refused, or has no room, comes here at each read: counted at its beginning
+	 * alone. */
+	if (!owner_passes(sk, owner_from_current(sk)))
+		return NULL;
+	c = conn_try(sk);
 	if (!c)
 		return NULL;
+	conn_init(c, now);
 	c->begun_before = 1;
 	c->used = 1;
 	c->established = state != TCP_SYN_SENT && state != TCP_SYN_RECV;
@@ -148,6 +154,20 @@ static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, i
 	} else if (new == TCP_CLOSE_WAIT && !c->first_fin) {
 		c->first_fin = 2;
 	}
+}
+
+/*
+ * Whether a hook will see the segments that come after ESTABLISHED. Where that is sockops, it needs
+ * the socket's flags, and has set them by now: unless it could not, or another program of the host
+ * has taken them off.
+ */
+static __always_inline bool will_be_heard(const struct tcp_sock *tp)
+{
+#ifndef ESTATS_KPROBE
+	if (is_hooked(ESTATS_HOOK_parse_hdr))
+		return tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+#endif
+	return true;
 }
 
 static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, int old, int new)
@@ -197,6 +217,8 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	begin(c, ESTATS_HOOK_set_state, now);
 	if (new == TCP_CLOSE)
 		count_handshake_data(c, tp);
+	if (old == TCP_ESTABLISHED && new != TCP_CLOSE && !will_be_heard(tp))
+		c->missed_in++;
 	read_socket(c, tp, true, now);
 	SET(c, State, rfc_state(new));
 	if (new == TCP_ESTABLISHED) {
@@ -274,11 +296,21 @@ static __always_inline int on_receive(void *ctx, u32 turn, struct sock *sk, cons
 	return 0;
 }
 
+/*
+ * Whether the kernel has saved window and threshold at this change of state: tcp_enter_loss() and
+ * tcp_enter_recovery() do where an episode begins. The entries of CA_Loss for a new path MTU or a
+ * failed Fast Open save a threshold of 0, and an old window stays beside it.
+ */
+static __always_inline bool has_saved_window(const struct tcp_sock *tp, u8 old, u8 new)
+{
+	return (new == CA_LOSS || new == CA_RECOVERY) && old <= CA_DISORDER && tp->prior_ssthresh;
+}
+
 static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u8 new)
 {
 	struct conn *c = conn_of(sk);
 	u64 now = bpf_ktime_get_ns();
-	bool after_send, timeout;
+	bool after_send, timeout, saved;
 	struct tcp_sock *tp;
 	u64 before_loss;
 	u8 old;
@@ -293,18 +325,21 @@ static __always_inline int on_cong_state(void *ctx, u32 turn, struct sock *sk, u
 	after_send = c->rec.hdr.hook == ESTATS_HOOK_egress;
 	begin(c, ESTATS_HOOK_cong_state, now);
 	timeout = new == CA_LOSS;
+	saved = has_saved_window(tp, old, new);
+	/* A timer may come after an ACK that raised the window, and before the next hook. */
+	if (saved && c->established)
+		raise_window(c, tp->prior_cwnd, tp->prior_ssthresh, tp->mss_cache);
 	if (timeout) {
 		/*
 		 * tcp_enter_loss() has reduced the window already. It left the old one in
 		 * prior_cwnd if this timeout begins an episode; later ones of the same episode
-		 * find the window that the hook before saw.
+		 * find the window that the hook before saw. The other entries keep the window.
 		 */
 		before_loss = c->cached[CACHED_CurCwnd];
-		if (old <= CA_DISORDER || before_loss == NEVER_SENT)
+		if (saved)
 			before_loss = estats_octets(tp->prior_cwnd, tp->mss_cache);
-		/* The last ACK may have raised it after the hook before. */
-		if (old <= CA_DISORDER && c->established)
-			raise_window(c, tp->prior_cwnd, c->snd_ssthresh, tp->mss_cache);
+		else if (old <= CA_DISORDER || before_loss == NEVER_SENT)
+			before_loss = estats_octets(tp->snd_cwnd, tp->mss_cache);
 		bracket(c, tp);
 		SET(c, CurCwnd, before_loss);
 		c->cached[CACHED_CurCwnd] = before_loss;
@@ -418,7 +453,12 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk)
 	s32 found;
 
 	if (!c && adopts()) {
-		adopt(ctx, sk, ESTATS_HOOK_rcv_space, now);
+		c = adopt(ctx, sk, ESTATS_HOOK_rcv_space, now);
+		tp = c ? socket_of(sk) : NULL;
+		if (tp)
+			snapshot(c, tp,
+				 SNAPSHOT(ESTATS_WHY_baseline, ESTATS_HOOK_rcv_space, state_of(sk)),
+				 now);
 		return 0;
 	}
 	tp = enter(ctx, TURN_ALWAYS, c, sk, ESTATS_HOOK_rcv_space, now);

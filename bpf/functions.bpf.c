@@ -38,7 +38,8 @@ HOOK("fentry/tcp_undo_cwnd_reduction", undo, on_undo(ctx, turn, sk, unmark_loss)
 HOOK("fentry/tcp_slow_start", slow_start, on_growth(turn, (struct sock *)tp, PENDING_SlowStart),
      struct tcp_sock *tp);
 
-HOOK("fentry/tcp_reno_cong_avoid", reno, on_reno(turn, sk), struct sock *sk);
+HOOK("fentry/tcp_reno_cong_avoid", reno, on_reno(turn, sk, acked), struct sock *sk, u32 ack,
+     u32 acked);
 
 HOOK("fentry/tcp_cong_avoid_ai", cong_avoid, on_growth(turn, (struct sock *)tp, PENDING_CongAvoid),
      struct tcp_sock *tp);

@@ -194,19 +194,23 @@ static __always_inline int on_growth(u32 turn, struct sock *sk, u32 which)
  * tcp_cong_avoid_ai() (that of Debian's Linux 5.10 both): the tests that lead to them are made
  * again here. It counts only if no call of the function itself follows.
  */
-static __always_inline int on_reno(u32 turn, struct sock *sk)
+static __always_inline int on_reno(u32 turn, struct sock *sk, u32 acked)
 {
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = known(turn, c, sk);
+	bool linear;
 
 	if (!tp)
 		return 0;
 	settle_growth(c);
-	if (tp->snd_cwnd < tp->snd_ssthresh)
+	if (tp->snd_cwnd < tp->snd_ssthresh) {
 		c->reno_slow_start = is_cwnd_limited(tp);
-	else
-		c->reno_cong_avoid = BPF_CORE_READ_BITFIELD_PROBED(tp, is_cwnd_limited) &&
-				     is_hooked(ESTATS_HOOK_cong_avoid);
+		/* What the threshold leaves of the ACK is for congestion avoidance. */
+		linear = c->reno_slow_start && acked > tp->snd_ssthresh - tp->snd_cwnd;
+	} else {
+		linear = BPF_CORE_READ_BITFIELD_PROBED(tp, is_cwnd_limited);
+	}
+	c->reno_cong_avoid = linear && is_hooked(ESTATS_HOOK_cong_avoid);
 	return 0;
 }
 

@@ -348,9 +348,9 @@ int BPF_KPROBE(slow_start, struct sock *sk)
 }
 
 SEC("kprobe/tcp_reno_cong_avoid")
-int BPF_KPROBE(reno, struct sock *sk)
+int BPF_KPROBE(reno, struct sock *sk, u32 ack, u32 acked)
 {
-	return RUN(on_reno(TURN_ALWAYS, sk));
+	return RUN(on_reno(TURN_ALWAYS, sk, acked));
 }
 
 SEC("kprobe/tcp_cong_avoid_ai")

@@ -102,7 +102,8 @@ static __always_inline struct conn *conn_of(void *sk)
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
-static __always_inline struct conn *conn_make(void *sk)
+/* Without a word where there is no room. */
+static __always_inline struct conn *conn_try(void *sk)
 {
 	u64 key = (u64)sk;
 	struct conn *c = bpf_map_lookup_elem(&conns, &key), *new;
@@ -113,7 +114,13 @@ static __always_inline struct conn *conn_make(void *sk)
 	new = bpf_map_lookup_elem(&blank, &zero);
 	if (new)
 		bpf_map_update_elem(&conns, &key, new, BPF_NOEXIST);
-	c = bpf_map_lookup_elem(&conns, &key);
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+static __always_inline struct conn *conn_make(void *sk)
+{
+	struct conn *c = conn_try(sk);
+
 	if (!c)
 		count_not_followed();
 	return c;

@@ -29,9 +29,15 @@ static __always_inline struct conn *conn_of(void *sk)
 	return bpf_sk_storage_get(&conns, sk, 0, 0);
 }
 
+/* Without a word where there is no room. */
+static __always_inline struct conn *conn_try(void *sk)
+{
+	return bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
 static __always_inline struct conn *conn_make(void *sk)
 {
-	struct conn *c = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct conn *c = conn_try(sk);
 
 	if (!c)
 		count_not_followed();

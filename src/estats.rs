@@ -69,6 +69,8 @@ struct Connection {
     peer_ends: Option<peers::Ends>,
     first_ns: u64,
     begin: Begin,
+    /// What the kernel counted before the first record is in the values.
+    has_baseline: bool,
     late_records: u64,
     heard: Heard,
     /// Variables that follow from what the capture has cut.
@@ -95,6 +97,18 @@ struct Closing {
 }
 
 impl Connection {
+    /// Whether the record has the values of a connection that was open before the recording, or before
+    /// it was recorded: the first record, of whatever hook. A record of the iterator shows that itself,
+    /// where the lifecycle record was lost. Packets know nothing of what was before.
+    fn is_baseline(&self, hook: Hook) -> bool {
+        let is_first = match self.begin {
+            Begin::Open => false,
+            Begin::Baseline => !hook.is_packet(),
+            Begin::Unseen => hook == Hook::Baseline,
+        };
+        is_first && !self.has_baseline
+    }
+
     fn begin_ns(&self) -> u64 {
         match (self.flow.start_ns(), self.begin) {
             (None, Begin::Unseen | Begin::Open | Begin::Baseline) => self.first_ns,
@@ -487,6 +501,7 @@ impl<'a, O: Output> Engine<'a, O> {
             peer_ends: None,
             first_ns: header.ts_ns,
             begin: Begin::Unseen,
+            has_baseline: false,
             late_records: 0,
             heard: Heard::default(),
             unread: Bits::default(),
@@ -604,7 +619,8 @@ impl<O: Output> Consumer for Engine<'_, O> {
         }
         connection.last_ns = header.ts_ns;
         self.plan.record_end(&mut connection.slot, &touched);
-        if header.hook == Hook::Baseline && connection.begin != Begin::Open {
+        if connection.is_baseline(header.hook) {
+            connection.has_baseline = true;
             self.plan.baseline(&mut connection.slot);
         }
         connection.heard.record(header.hook, &connection.slot);

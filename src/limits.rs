@@ -398,6 +398,18 @@ impl Limits {
         self.reader.until(ts_ns);
     }
 
+    /// Whether time of which a part had this cause became the path's: how much of that part did is not
+    /// known.
+    pub const fn is_partly_dead(&self, part: Limit) -> bool {
+        let state = match part {
+            Limit::SendBuffer => State::Waiting,
+            Limit::AppRate => State::Paced,
+            Limit::ReceiverApp => State::Receiver,
+            _ => return false,
+        };
+        self.dead[state as usize] > 0
+    }
+
     /// The causes of times by state: `ns` may be those of a part of the connection's life.
     /// `reader_behind_ns` is the peer's, where it was recorded too.
     pub fn causes(&self, ns: &Times, reader_behind_ns: Option<u64>) -> [f64; Limit::ALL.len()] {

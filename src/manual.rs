@@ -136,16 +136,18 @@ pub fn variables_markdown() -> String {
     let mut out = String::from(
         "# Variables\n\n\
          Written by `estats-analyze variables --markdown`; do not edit.\n\n\
-         Names are those of RFC 4898 without their prefix, and are the columns of the tables. \
-         *Meaning* is normative. *Source* says what it takes, best first; the first whose hooks are \
-         all attached is used, and what each kernel has is in [coverage.md](coverage.md). A source is \
-         exact, sampled (the right value, read at other instants), approximate, constant (it cannot \
-         change on today's kernels) or missing, which is NULL in every table and never 0. *Packets* \
-         says what an imported capture gives, at the end where it was taken; without that line: \
-         nothing.\n\n\
-         A value outside its *range* is discarded: it is NULL, with what was counted of it, and the \
-         row says so. *Counts since* is the connection's beginning, or the recording's, which differ \
-         for a connection that was open before; now is the value in force.\n",
+         Names are those of RFC 4898 without their prefix. The columns of the tables have the \
+         same names. *Meaning* is normative. *Source* lists the sources of the value and the \
+         hooks that each needs, the best first. The first source whose hooks are all attached is \
+         used; [coverage.md](coverage.md) shows what each kernel has. A source is exact, sampled \
+         (the right value, read at other times), approximate, constant (it cannot change on \
+         today's kernels) or missing. A missing variable is NULL in every table, and never 0. \
+         *Packets* is the value that an imported capture gives, at the end where it was \
+         captured. Without that line, a capture gives no value.\n\n\
+         A value outside its *range* is discarded. It is NULL, like the variables that are \
+         counted from it, and the row reports this. *Counts since* is the beginning of the \
+         connection or of the recording. They differ for a connection that was open before the \
+         recording. *Now* means that the value is the one in force.\n",
     );
     for &table in Table::ALL {
         let vars: Vec<_> = descriptions().into_iter().filter(|d| d.table == table.name()).collect();
@@ -198,20 +200,22 @@ pub fn sockets_markdown() -> String {
     let mut out = String::from(
         "# Fields of a snapshot\n\n\
          Written by the test suite (`BLESS=1 cargo test --test docs`); do not edit.\n\n\
-         `estats-record` reads these fields of a socket at the beginning and end of every connection, \
-         and with `--snapshots INTERVAL` of every socket at that interval: columns of the stream \
-         `sockets` and of `tables/sockets.parquet`, from one list (`src/schema/socket.rs`). Fields of \
-         `struct tcp_info` have its names and units and are computed as the kernel's tcp_get_info() \
-         does. A field is NULL, never 0, without what stands under *needs*.\n\n\
-         Polls read them by a BPF iterator (Linux 5.17, sets `fentry` and `tracepoint`), each row under \
-         its socket's lock and with its own time; or by inet_diag over netlink, on any kernel and with \
-         any set (`--snapshots-by netlink`). A row of netlink has the time at which the message that \
-         holds it had been received; it has no `priority`, a kernel's `struct tcp_info` as far as that \
-         goes, and `cgroup_id` from Linux 5.9 on; `--changed-only` compares all fields but those that \
-         age. Request and time-wait sockets have no row either way.\n\n\
-         `--sample N` takes the sockets whose cookie's hash is a multiple of N: one in N, and the same \
-         ones at every poll, so that each that is taken can be followed through its life (xtcp takes \
-         others each time). Events are not sampled.\n\n\
+         `estats-record` reads these fields of a socket at the beginning and end of every \
+         connection. With `--snapshots INTERVAL` it also reads them of every socket at that \
+         interval. They are columns of the stream `sockets` and of `tables/sockets.parquet`, \
+         from one list (`src/schema/socket.rs`). Fields of `struct tcp_info` have its names and \
+         units, and are computed as the kernel's tcp_get_info() computes them. A field is NULL, \
+         never 0, if the condition under *needs* is not met.\n\n\
+         Polls read them by a BPF iterator (Linux 5.17, sets `fentry` and `tracepoint`). Each \
+         row is then read under its socket's lock and has its own time. Or polls use inet_diag \
+         over netlink, on any kernel and with any set (`--snapshots-by netlink`). A row from \
+         netlink has the time when the message that contains it had been received. It has no \
+         `priority`. It has the part of `struct tcp_info` that the kernel has, and `cgroup_id` \
+         from Linux 5.9 on. `--changed-only` compares all fields except those that change by \
+         time alone. Request and time-wait sockets have no row either way.\n\n\
+         `--sample N` takes the sockets whose cookie's hash is a multiple of N. This is one in \
+         N, and the same sockets at every poll, so each of them can be followed through its \
+         life. (xtcp takes different ones each time.) Events are not sampled.\n\n\
          | field | type | unit | meaning | as in | needs |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for field in SocketField::ALL {
@@ -235,21 +239,22 @@ pub fn tables_markdown() -> String {
     let mut out = String::from(
         "# Tables\n\n\
          Written by the test suite (`BLESS=1 cargo test --test docs`); do not edit.\n\n\
-         `estats-analyze replay RUN` writes these Parquet files into `RUN/tables`, with \
-         `manifest.json`, which lists them with rows and SHA-256. `conn_id` and `recording` join \
-         them. Every column carries unit, RFC object, meaning and quality as Arrow field metadata, \
-         and `from`, the variables that it is computed from. \
-         Columns of variables have the names \
-         of RFC 4898; [variables.md](variables.md) says more of each.\n\n\
-         Any value may be NULL: what is not known is not zero. NULL stands, in every table, for what \
-         the kernel and RFC 4898 show before there is a value: 4294967295 of MinRTT, MinRTO, MinMSS, \
-         MinSsthresh and CurSsthresh, 0 of MaxRTT, SmoothedRTT and RTTVar, and the like. It stands \
-         for what could not be seen, and for a value that cannot be: each column has a range, which \
-         `range` in its metadata says. `basis` says since when it counts: `connection` since the \
-         connection began, `recording` since `counted_since_ns` of its row, `now` not at all. Ratios \
-         take two columns of one basis. In a row with lost records, counts of events are lower \
-         bounds and never 0, extremes and times are NULL, and what the kernel itself keeps is as the last \
-         record that was not lost has it: final, unless the connection's last record is among the lost.\n",
+         `estats-analyze replay RUN` writes these Parquet files into `RUN/tables`. \
+         `manifest.json` lists them with rows and SHA-256. Join them on `conn_id` and \
+         `recording`. Every column has unit, RFC object, meaning and quality as Arrow field \
+         metadata, and `from`, the variables from which it is computed. Columns of variables \
+         have the names of RFC 4898; [variables.md](variables.md) has more about each.\n\n\
+         Any value may be NULL: a value that is not known is not zero. In every table, NULL \
+         replaces what the kernel and RFC 4898 show before there is a value: 4294967295 of \
+         MinRTT, MinRTO, MinMSS, MinSsthresh and CurSsthresh, 0 of MaxRTT, SmoothedRTT and \
+         RTTVar, and similar ones. A value that could not be seen is NULL too. So is an \
+         impossible value: each column has a range, which is `range` in its metadata. `basis` is \
+         the time since which a column counts: `connection` is since the connection began, \
+         `recording` is since `counted_since_ns` of its row, `now` means that it does not count. \
+         Compute ratios only from columns of the same basis. In a row with lost records, counts \
+         of events are lower bounds and never 0, and extremes and times are NULL. What the \
+         kernel itself keeps is as the last record that was not lost has it. It is final, unless \
+         the connection's last record is among the lost ones.\n",
     );
     for spec in specs(&Qualities::default()) {
         let _ = write!(

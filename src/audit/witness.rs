@@ -47,6 +47,9 @@ const fn refused(a: &Account, of_syns: u64) -> u64 {
     if a.fast_open { 0 } else { listeners(a, of_syns) }
 }
 
+/// net.ipv4.tcp_synack_retries, by default.
+const SYNACK_RETRIES: u64 = 5;
+
 /// Payload of one packet at most: that of the ACK which makes the child is the listener's.
 const MAX_PACKET: u64 = 65_535;
 
@@ -135,10 +138,12 @@ pub fn hear(
         // What the device's queue refused has passed the hook of packets.
         let refused = found.as_ref().filter(|_| stalls != Some(0)).map_or(0, |c| c.refused());
         // A SYN-ACK that the host cannot send yet (an IPv6 address that is still tentative, no route)
-        // passes no hook, and the kernel counts the next one as retransmitted.
+        // passes no hook, and the kernel counts the next one as retransmitted. One is due for each SYN,
+        // and by the timer.
         let unsent = relation.var == Var::SegsRetrans
             && account.in_syns.segments > 0
-            && replayed(Var::OctetsRetrans) == Some(account.sent.retransmitted_bytes);
+            && replayed(Var::OctetsRetrans) == Some(account.sent.retransmitted_bytes)
+            && value.saturating_sub(count) <= account.in_syns.segments + SYNACK_RETRIES;
         let verdict = match count.checked_sub(value) {
             Some(0) => Verdict::Equal,
             None if unsent => Verdict::Bounded,

@@ -58,7 +58,7 @@ fn has_near_acks(version: &str) -> bool {
         [6, 12, 56],
         [6, 17, 6],
     ];
-    let mut numbers = version.split(['.', '-', '+', ' ']).map_while(|part| part.parse().ok());
+    let mut numbers = version.split(['.', '-', '+', '~', ' ']).map_while(|part| part.parse().ok());
     let [major, minor, patch] = [(); 3].map(|()| numbers.next().unwrap_or(0));
     (major, minor) >= (6, 18)
         || STABLE.iter().any(|at| (at[0], at[1]) == (major, minor) && patch >= at[2])

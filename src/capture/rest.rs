@@ -252,9 +252,11 @@ impl Rest {
                 break;
             }
         }
+        // What was not looked at still waits; the pause bounds what trying again costs.
+        let is_whole = gone.is_empty();
         gone.iter().for_each(|inode| drop(self.namespaces.remove(inode)));
         let ended = clock::monotonic_ns();
-        if !over {
+        if !over && is_whole {
             self.slots.looked(begun, ended);
         }
         self.pause_ns = ended + (clock::thread_cpu_ns() - cpu) * PAUSE_TIMES;

@@ -62,6 +62,10 @@ const CHECKSUM: &str = "checksum failures never reached the hook: too few, by at
      segment received";
 const MERGED: &str = "ACKs that the backlog had merged were looked at as one, when they were processed \
      and not when they came: each segment received without payload may be one";
+const INLINED: &str = "an algorithm that goes through tcp_reno_cong_avoid() was not counted where the \
+     compiler had put tcp_cong_avoid_ai() into that: too few, by at most one for each segment received";
+const REDUCED: &str = "what the last ACK before a restart after idling, or before a timeout, added to the \
+     window was not seen: too small, by at most what one ACK adds";
 const REFUSED: &str = "octets of segments that the host refused were counted as sent: too many, by at \
      most one segment for each SendStall";
 
@@ -183,6 +187,18 @@ const fn refused(var: Var, relation: Relation) -> Recount {
     }
 }
 
+/// In slow start an ACK for the whole window doubles it.
+const fn reduced(var: Var, relation: Relation) -> Recount {
+    Recount {
+        right: &[&[
+            When::Value(Var::OtherReductions, 0),
+            When::Value(Var::Timeouts, 0),
+            When::Value(Var::SubsequentTimeouts, 0),
+        ]],
+        ..recount(var, &[], REDUCED, relation)
+    }
+}
+
 const IN_LOOP: &[Hook] = &[Hook::WriteXmit];
 
 /// All of them.
@@ -200,6 +216,23 @@ pub const RECOUNTS: &[Recount] = &[
             ),
         )
     },
+    Recount {
+        unless: NOT_BY_RENO,
+        ..recount(
+            Var::CongAvoid,
+            &[Hook::CongAvoid],
+            INLINED,
+            Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsIn)])),
+        )
+    },
+    reduced(
+        Var::MaxSsCwnd,
+        Relation::between(Linear::of(&[(-1, Var::MaxSsCwnd)]), Linear::of(&[(1, Var::MaxSsCwnd)])),
+    ),
+    reduced(
+        Var::MaxCaCwnd,
+        Relation::between(Linear::of(&[(-1, Var::MaxCaCwnd)]), Linear::of(&[(1, Var::MaxCaCwnd)])),
+    ),
     recount(Var::Limstate, IN_LOOP, LOOP, LOOPS),
     recount(Var::LimstateTs, IN_LOOP, LOOP, LOOPS),
     recount(Var::SndLimTransSnd, IN_LOOP, LOOP, BY_TURNS),

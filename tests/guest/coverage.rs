@@ -101,11 +101,11 @@ impl Matrix {
     pub fn markdown(&self) -> String {
         let mut out = String::from(
             "# Coverage\n\n\
-             Written by `make coverage` from what `estats-record check` says in a guest with each \
-             kernel, and on the kernel that ran the tests; do not edit. A column is a kernel series \
-             and a hook set. Exact is the value of the definition, sampled the right value read at \
-             other instants, approx. an estimate, const. what cannot change on today's kernels; - is \
-             missing: NULL in every table.\n\n## Totals\n\n",
+             Written by `make coverage` from the output of `estats-record check` in a guest with \
+             each kernel, and on the kernel that ran the tests; do not edit. A column is a \
+             kernel series and a hook set. *exact* is the value as it is defined. *sampled* is \
+             the right value, read at other times. *approx.* is an estimate. *const.* is a value \
+             that cannot change on today's kernels. *-* is missing: NULL in every table.\n\n## Totals\n\n",
         );
         let row = |out: &mut String, first: &str, cell: &dyn Fn(&Column) -> String| {
             let cells: Vec<String> = self.0.values().map(cell).collect();

@@ -377,6 +377,11 @@ fn pid_of_a_worker_finds_the_connections_that_it_uses() {
             assert_eq!(row.identity.text("comm"), "worker");
             if octets > 0 {
                 assert_eq!(row.values.int("HCThruOctetsReceived"), 150);
+                assert_eq!(
+                    row.values.int("HCDataOctetsIn"),
+                    150,
+                    "what came before the first read, too"
+                );
             } else {
                 let acked = row.values.int("HCThruOctetsAcked");
                 assert!((300..=302).contains(&acked), "{acked} with SYN and FIN");

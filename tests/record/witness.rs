@@ -178,8 +178,9 @@ fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() 
     let rows = finished.connections();
     let row = row_of(&rows, &flow);
     assert_eq!(row.completeness(), "begun_before");
+    assert_eq!(row.values.int("HCDataOctetsIn"), 2_000, "what came before the first read, too");
     says(
         "a connection whose beginning no hook saw, without a filter",
-        "`begun_before`: recorded from its first read on",
+        "`begun_before`: recorded from its first read on, or from its FIN",
     );
 }

@@ -29,28 +29,27 @@ const HEAD: &str = "\
 
 Written by the test suite (`BLESS=1 cargo test --no-default-features --test reference`); do not edit.
 
-What was held against what, and what came of it. Tests demand all of it, and fail when it is no longer
-true.
+What was compared with what, and the results. Tests require all of these results, and fail if one is no longer true.
 
 ";
 
 const LIVE: &str = "\
 ## The self-audit
 
-Beside the last record of every connection stands what the kernel's `tcp_info` says at the same
-instant. `estats-analyze audit`, and every replay, compares the two by these relations. A relation is
-not comparable, with the reason, where the kernel lacks the field, where the hooks give only an
-estimate, and where *needs* is not met. That a wrong value is found is tested with one put into a copy of a
-recording (`tests/caught.rs`), for the audit and for `compare`.
+Together with the last record of every connection, the recorder reads the kernel's `tcp_info` at the same
+moment. `estats-analyze audit`, and every replay, compares the two by these relations. A relation is
+not comparable, with the reason, if the kernel lacks the field, if the hooks give only an estimate, or if
+*needs* is not met. `tests/caught.rs` puts wrong values into copies of recordings, and tests that the audit and
+`compare` find them.
 
 ";
 
 const TESTS: &str = "\
 ## Live and guest tests
 
-Live tests (`tests/live/`) record real TCP on the running kernel over a link that delays, drops,
-reorders, duplicates and marks; guest tests (`tests/guest/`) do so on Debian's stock kernels, with every hook set
-at once ([coverage.md](coverage.md)). In both, at both ends:
+Live tests (`tests/live/`) record real TCP on the running kernel, over a link that delays, drops,
+reorders, duplicates and marks packets. Guest tests (`tests/guest/`) do so on Debian's stock kernels, with every hook
+set at once ([coverage.md](coverage.md)). These are compared at both ends:
 
 ";
 
@@ -132,11 +131,11 @@ fn at_a_glance(out: &mut String, cases: &[Case]) {
 fn scenarios(out: &mut String, cases: &[Case]) {
     out.push_str(
         "## Packets against a Web10G kernel\n\n\
-         Captures of both ends (A the client, B the server) of connections whose statistics the kernel \
-         kept; what happens in each is in [testdata/reference](../testdata/reference/README.md), what \
-         the classes mean in [compare.md](compare.md). A value is *not comparable* mostly because \
-         packets do not tell it. Connections of one scenario and end with the same counts share a \
-         line.\n\n\
+         Captures of both ends (A is the client, B the server) of connections whose statistics \
+         the kernel kept. [testdata/reference](../testdata/reference/README.md) describes the \
+         scenarios, and [compare.md](compare.md) explains the classes. Most values that are *not \
+         comparable* cannot be determined from packets. Connections of one scenario and end with \
+         the same counts share a line.\n\n\
          | scenario | end | connections | exact | unit-rounded | bounded | known fault | not comparable | unexplained |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
@@ -197,8 +196,8 @@ fn variables(out: &mut String, cases: &[Case]) {
     let _ = write!(
         out,
         "### By variable\n\n\
-         Over all connections. {} variables were compared; the relation that had to hold is that of \
-         [variables.md](variables.md), \"there\" being the Web10G kernel.\n\n\
+         Over all connections. {} variables were compared. The relation that must hold is that of \
+         [variables.md](variables.md); \"there\" is the Web10G kernel.\n\n\
          | variable | exact | unit-rounded | bounded | known fault | not comparable | unexplained | relation |\n\
          |---|--:|--:|--:|--:|--:|--:|---|\n",
         some.clone().count()
@@ -254,9 +253,9 @@ fn known_faults() -> Vec<(&'static str, Vec<(Var, Relation)>)> {
 fn faults(out: &mut String, cases: &[Case]) {
     out.push_str(
         "### Faults of the reference kernel\n\n\
-         All that `compare` knows, with what the kernel says in place of the right value, and how many \
-         values each explains above. One that explains none shows only where hooks, or other traffic, \
-         give our side a value.\n\n\
+         All faults that `compare` knows, with what the kernel reports in place of the right \
+         value, and how many values above each fault explains. A fault that explains none \
+         appears only if hooks, or other traffic, give our side a value.\n\n\
          | fault | what is there | values |\n|---|---|--:|\n",
     );
     for (name, vars) in known_faults() {

@@ -14,11 +14,11 @@ use crate::support::proved::{self, NOT_PROVED, NOTES, PROOFS};
 const HEAD: &str = "\
 ## Each variable, proved other than zero
 
-A variable that is 0 in every test would pass most comparisons. Each test named here meets a value that
-is not 0 (of an enumeration: not its first word; of a time: an interval that the test read from the
-clock) and holds it against a figure that the recorder has no part in: what a scripted peer did segment by
-segment (`crafted`), the packets, `tcp_info`, MIB counters, a Web10G kernel. The tests themselves fail if
-they do not prove what stands here (`tests/support/proved.rs`).
+A variable that is 0 in every test would pass most comparisons. Each test named here has a value that
+is not 0. (For an enumeration, it is not the first word. For a time, it is an interval that the test read from the
+clock.) The test compares it with a figure in which the recorder has no part: what a scripted peer did segment by
+segment (`crafted`), the packets, `tcp_info`, MIB counters, or a Web10G kernel. The tests themselves fail if
+they do not prove what this table lists (`tests/support/proved.rs`).
 
 | variable | proved non-zero by |
 |---|---|

@@ -47,12 +47,16 @@ pub(super) fn refused() -> Option<(String, String)> {
     // The first says what is wrong: the others say that therefore it cannot be prepared and loaded.
     let first = warnings.iter().find(|text| text.contains("prog '") && text.contains("failed"))?;
     let (_, words) = first.split_once("': ")?;
-    // Old kernels count the memory of programs against a limit: that is no fault of this one.
-    let of_memory = [libc::ENOMEM, libc::EPERM].map(|code| format!("-{code}"));
-    if of_memory.iter().any(|code| words.ends_with(code.as_str())) {
+    if is_of_memory(words) {
         return None;
     }
     Some((name(first)?.to_owned(), words.to_owned()))
+}
+
+/// Old kernels count the memory of programs against a limit, which is no fault of the program. libbpf
+/// ends its words with the name of the error (`errstr()`, libbpf 1.7).
+fn is_of_memory(words: &str) -> bool {
+    ["-ENOMEM", "-EPERM"].iter().any(|error| words.ends_with(error))
 }
 
 /// Forgets what was said about programs that are done without.
@@ -78,5 +82,18 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
             words if words.is_empty() => CaptureError::bpf("load the BPF programs", source),
             words => CaptureError::Unfit { source, words: words.join("\n") },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_memory_is_no_refusal_of_the_program() {
+        assert!(is_of_memory("BPF program load failed: -EPERM"));
+        assert!(is_of_memory("BPF program load failed: -ENOMEM"));
+        assert!(!is_of_memory("BPF program load failed: -EINVAL"));
+        assert!(!is_of_memory("failed to find kernel BTF type ID of 'tcp_bad_csum': -ESRCH"));
     }
 }

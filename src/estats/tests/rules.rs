@@ -376,9 +376,13 @@ fn what_packets_give_follows_from_what_packets_give() {
 
 /// The final row of a connection that was open before, with these values of its baseline.
 fn begun_before(baseline: &[(Var, Op, u64)]) -> Row {
+    begun_at(Hook::Baseline, baseline)
+}
+
+fn begun_at(first: Hook, baseline: &[(Var, Op, u64)]) -> Row {
     let (mut out, _) = run(vec![
         L(lifecycle(Event::Baseline, 1000, 7)),
-        H(hook(Hook::Baseline, 1000, 7, baseline)),
+        H(hook(first, 1000, 7, baseline)),
         H(hook(Hook::TcpProbe, 2000, 7, &[(Var::HCDataOctetsIn, Op::Add, 10)])),
         L(lifecycle(Event::Close, 9000, 7)),
     ]);
@@ -395,6 +399,11 @@ fn octets_received_before_are_the_kernels_count() {
     // How many octets wait behind a hole is not known, nor what an old log does not say.
     assert_eq!(octets(&[set(Var::State, 5), received, set(Var::CurReasmQueue, 9)]), None);
     assert_eq!(octets(&[set(Var::State, 5), received]), None);
+    // A process that was chosen used it: it is recorded from a read, or from its FIN on.
+    for first in [Hook::RcvSpace, Hook::SetState] {
+        let row = begun_at(first, &[set(Var::State, 5), received, none_wait]);
+        assert_eq!(row.get(Var::HCDataOctetsIn), Some(510), "{first:?}");
+    }
 }
 
 #[test]
