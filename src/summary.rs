@@ -1,14 +1,18 @@
 //! The connections of a recording as a table a person reads, or as JSON.
 
-use std::collections::BTreeMap;
+mod condition;
+mod figures;
+mod groups;
+mod keys;
+mod render;
+mod totals;
+
 use std::fs::File;
-use std::net::IpAddr;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use comfy_table::{CellAlignment, Table, presets};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
@@ -18,7 +22,11 @@ use crate::limits::Limit;
 use crate::schema::Var;
 use crate::sink::SinkError;
 use crate::tables::Figures;
-use crate::visible::visible;
+
+pub use self::condition::Condition;
+pub use self::groups::{Group, Groups};
+pub use self::keys::{KEYS, Key, names};
+pub use self::render::{Style, Text, View, connections, groups};
 
 /// One connection in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -61,6 +69,28 @@ pub struct Line {
     pub octets_sent: Option<i64>,
     /// Token of the MPTCP connection that it is a subflow of.
     pub mptcp_id: Option<i64>,
+    /// Path of the socket's cgroup.
+    pub cgroup: Option<String>,
+    /// Container, by the name of the cgroup.
+    pub container_id: Option<String>,
+    /// The part of `local` before the port.
+    #[serde(skip)]
+    pub local_address: Option<String>,
+    /// The port of `local`.
+    #[serde(skip)]
+    pub local_port: Option<u16>,
+    /// The part of `remote` before the port.
+    #[serde(skip)]
+    pub remote_address: Option<String>,
+    /// The port of `remote`.
+    #[serde(skip)]
+    pub remote_port: Option<u16>,
+    /// The command name of `owner`.
+    #[serde(skip)]
+    pub comm: Option<String>,
+    /// The process id of `owner`.
+    #[serde(skip)]
+    pub pid: Option<i64>,
     /// Why it was not faster.
     #[serde(flatten)]
     pub why: Figures,
@@ -71,18 +101,20 @@ impl Line {
     pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
         let (flow, known) = (ended.flow, ended.flow.lifecycle());
         let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
-        let end = |address: Option<IpAddr>, port: Option<u16>| {
-            address.map(|a| endpoint(&a.to_string(), port.map(i64::from)))
-        };
         let addresses = flow.addresses();
+        let local_address = addresses.map(|a| a.0.to_string());
+        let remote_address = addresses.map(|a| a.1.to_string());
+        let (local_port, remote_port) = (known.map(|l| l.local_port), known.map(|l| l.remote_port));
         let comm = known.and_then(|l| text(&l.comm));
+        let pid = known.map(|l| i64::from(l.pid)).filter(|&pid| pid != 0);
+        let cgroup = known.and_then(|l| text(&l.cgroup_path));
         let value = |var| ended.row.get(var).and_then(|v| i64::try_from(v).ok());
         Self {
             conn_id: i64::try_from(ended.conn_id).unwrap_or(i64::MAX),
-            local: end(addresses.map(|a| a.0), known.map(|l| l.local_port)),
-            remote: end(addresses.map(|a| a.1), known.map(|l| l.remote_port)),
+            local: local_address.as_deref().map(|a| endpoint(a, local_port)),
+            remote: remote_address.as_deref().map(|a| endpoint(a, remote_port)),
             opened_by: Some(flow.opened_by().name().to_owned()),
-            owner: owner(comm, known.map(|l| i64::from(l.pid)).filter(|&pid| pid != 0)),
+            owner: owner(comm.as_deref(), pid),
             congestion_control: known.and_then(|l| text(&l.congestion)),
             duration_s: Some(ended.end_ns.saturating_sub(ended.begin_ns) as f64 / 1e9),
             octets_acked: value(Var::HCThruOctetsAcked),
@@ -97,7 +129,53 @@ impl Line {
             begun_before: ended.begun_before,
             octets_sent: value(Var::HCDataOctetsOut),
             mptcp_id: known.map(|l| i64::from(l.mptcp)).filter(|&token| token != 0),
+            container_id: flow.container_id().map(str::to_owned),
+            cgroup,
+            local_address,
+            local_port,
+            remote_address,
+            remote_port,
+            comm,
+            pid,
             why,
+        }
+    }
+
+    /// Bits per second over its life. Octets count since the connection began and the duration since it
+    /// was first seen, so of one that began before the recording there is none.
+    fn per_second(&self, octets: Option<i64>) -> Option<f64> {
+        let seconds = self.duration_s.filter(|&s| s > 0.0 && !self.begun_before)?;
+        Some(octets? as f64 * 8.0 / seconds)
+    }
+
+    /// Payload acknowledged, in bits per second.
+    pub fn goodput(&self) -> Option<f64> {
+        self.per_second(self.octets_acked)
+    }
+
+    /// Payload received, in bits per second.
+    pub fn received_rate(&self) -> Option<f64> {
+        self.per_second(self.octets_received)
+    }
+
+    /// Payload sent with its retransmissions, in bits per second.
+    pub fn throughput(&self) -> Option<f64> {
+        self.per_second(self.octets_sent)
+    }
+
+    /// Payload of the direction that carried more, in bits per second: what a receiver received, and
+    /// not the few octets of its requests.
+    pub fn rate(&self) -> Option<f64> {
+        self.per_second(Some(self.octets_acked?.max(self.octets_received?)))
+    }
+
+    /// The port of the end that listened: the one by which a service is known. Of a connection of which
+    /// nobody saw who opened it, the smaller one.
+    pub fn service_port(&self) -> Option<u16> {
+        match self.opened_by.as_deref() {
+            Some("local") => self.remote_port,
+            Some("remote") => self.local_port,
+            _ => Some(self.local_port?.min(self.remote_port?)),
         }
     }
 }
@@ -180,6 +258,8 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
             "pid",
             "comm",
             "mptcp_id",
+            "cgroup",
+            "container_id",
             "congestion_control",
             "opened_by",
             "closed_by",
@@ -229,19 +309,20 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
         lines.iter_mut().zip(values).for_each(|(line, value)| set(line, value));
     }
     let all = &mut lines[..];
-    for (address, port, set) in [
-        ("local_address", "local_port", (|l, v| l.local = v) as fn(&mut Line, Option<String>)),
-        ("remote_address", "remote_port", |l, v| l.remote = v),
-    ] {
-        let both = connections.texts(address).into_iter().zip(connections.ints(port)).collect();
-        fill(all, both, |l, (address, port): (Option<String>, Option<i64>)| {
-            set(l, address.map(|a| endpoint(&a, port)));
-        });
+    let port = |n: Option<i64>| n.and_then(|n| u16::try_from(n).ok());
+    fill(all, connections.texts("local_address"), |l, v| l.local_address = v);
+    fill(all, connections.ints("local_port"), |l, v| l.local_port = port(v));
+    fill(all, connections.texts("remote_address"), |l, v| l.remote_address = v);
+    fill(all, connections.ints("remote_port"), |l, v| l.remote_port = port(v));
+    fill(all, connections.texts("comm"), |l, v| l.comm = v);
+    fill(all, connections.ints("pid"), |l, v| l.pid = v);
+    fill(all, connections.texts("cgroup"), |l, v| l.cgroup = v);
+    fill(all, connections.texts("container_id"), |l, v| l.container_id = v);
+    for line in all.iter_mut() {
+        line.local = line.local_address.as_deref().map(|a| endpoint(a, line.local_port));
+        line.remote = line.remote_address.as_deref().map(|a| endpoint(a, line.remote_port));
+        line.owner = owner(line.comm.as_deref(), line.pid);
     }
-    let owners = connections.texts("comm").into_iter().zip(connections.ints("pid")).collect();
-    fill(all, owners, |l, (comm, pid): (Option<String>, Option<i64>)| {
-        l.owner = owner(comm, pid);
-    });
     fill(all, connections.texts("opened_by"), |l, v| l.opened_by = v);
     fill(all, connections.texts("closed_by"), |l, v| l.closed_by = v);
     fill(all, connections.texts("close_reason"), |l, v| l.close_reason = v);
@@ -278,145 +359,34 @@ pub fn read(dir: &Path) -> Result<Vec<Line>, SinkError> {
     Ok(lines)
 }
 
-fn owner(comm: Option<String>, pid: Option<i64>) -> Option<String> {
+fn owner(comm: Option<&str>, pid: Option<i64>) -> Option<String> {
     match (comm, pid) {
         (Some(comm), Some(pid)) => Some(format!("{comm}/{pid}")),
-        (comm, pid) => comm.or(pid.map(|pid| pid.to_string())),
+        (comm, pid) => comm.map(str::to_owned).or(pid.map(|pid| pid.to_string())),
     }
 }
 
 /// `address:port`, with brackets around IPv6 (RFC 5952, section 6).
-fn endpoint(address: &str, port: Option<i64>) -> String {
+fn endpoint(address: &str, port: Option<u16>) -> String {
     let port = port.map_or_else(|| "?".to_owned(), |p| p.to_string());
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-/// The lines as a table; those with the most octets if there are more than `top`.
+/// The lines as a table; those with the most octets if there are more than `top`. Lines of any length,
+/// without colours.
 pub fn render(lines: &[Line], top: usize) -> String {
-    let mut shown: Vec<&Line> = lines.iter().collect();
-    let octets = |l: &Line| l.octets_acked.unwrap_or(0) + l.octets_received.unwrap_or(0);
-    shown.sort_by_key(|l| std::cmp::Reverse(octets(l)));
-    shown.truncate(top);
-    shown.sort_by_key(|l| l.conn_id);
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    const NAMES: [&str; 13] = [
-        "ID",
-        "LOCAL",
-        "",
-        "REMOTE",
-        "OWNER",
-        "CC",
-        "SECONDS",
-        "ACKED",
-        "RECEIVED",
-        "RETRANS",
-        "RTT ms min/smooth",
-        "END",
-        "COMPLETENESS",
-    ];
-    table.set_header(NAMES);
-    for line in &shown {
-        let text = |s: &Option<String>| {
-            s.as_deref().map_or_else(|| "-".to_owned(), |s| visible(s).into_owned())
-        };
-        let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let arrow = match line.opened_by.as_deref() {
-            Some("local") => "->",
-            Some("remote") => "<-",
-            _ => "--",
-        };
-        let end = match (&line.close_reason, line.closed_by.as_deref()) {
-            (Some(reason), Some(by @ ("local" | "remote"))) => format!("{reason} ({by})"),
-            (reason, _) => text(reason),
-        };
-        table.add_row([
-            line.conn_id.to_string(),
-            text(&line.local),
-            arrow.to_owned(),
-            text(&line.remote),
-            text(&line.owner),
-            text(&line.congestion_control),
-            line.duration_s.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}")),
-            bytes(line.octets_acked),
-            bytes(line.octets_received),
-            number(line.segs_retrans),
-            format!("{}/{}", millis(line.min_rtt_us), millis(line.smoothed_rtt_us)),
-            end,
-            text(&line.completeness),
-        ]);
-    }
-    for column in [0, 6, 7, 8, 9, 10] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut out = String::new();
-    // No cell has more than one line: the header, then a line each.
-    for (i, row) in table.trim_fmt().lines().enumerate() {
-        out.push_str(row);
-        out.push('\n');
-        let line = i.checked_sub(1).and_then(|i| shown.get(i));
-        // Of one that only received there is nothing to say: its sender is elsewhere.
-        if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
-            let why = line.why.to_string();
-            if !why.is_empty() {
-                out.push_str(&format!("    {why}\n"));
-            }
-        }
-    }
-    for line in subflows(lines).iter().take(top) {
-        out.push_str(line);
-    }
-    if lines.len() > top {
-        out.push_str(&format!(
-            "{} connections, the {top} with the most octets shown; --top N shows more, --json all\n",
-            lines.len()
-        ));
-    }
-    out
+    let text = connections(&chosen(lines, top), View { top, width: None });
+    text.into_iter().map(|(_, line)| line + "\n").collect()
 }
 
-/// A line for each MPTCP connection: its subflows, and what they carried together.
-fn subflows(lines: &[Line]) -> Vec<String> {
-    let mut tokens: BTreeMap<i64, Vec<&Line>> = BTreeMap::new();
-    for line in lines {
-        if let Some(token) = line.mptcp_id {
-            tokens.entry(token).or_default().push(line);
-        }
-    }
-    let mut groups: Vec<_> = tokens.into_iter().collect();
-    groups.sort_by_key(|(_, of)| of.first().map(|line| line.conn_id));
-    let together = |of: &[&Line], octets: fn(&Line) -> Option<i64>| {
-        // One that is not known leaves the sum unknown.
-        bytes(of.iter().map(|line| octets(line)).sum::<Option<i64>>())
-    };
-    let line = |(token, of): (i64, Vec<&Line>)| {
-        let ids: Vec<String> = of.iter().map(|line| line.conn_id.to_string()).collect();
-        let acked = together(&of, |line| line.octets_acked);
-        let received = together(&of, |line| line.octets_received);
-        let are = if of.len() == 1 { "connection" } else { "connections" };
-        let ids = ids.join(", ");
-        format!("MPTCP {token}: {are} {ids}: {acked} acked, {received} received\n")
-    };
-    groups.into_iter().map(line).collect()
-}
-
-fn millis(us: Option<i64>) -> String {
-    us.map_or_else(|| "-".to_owned(), |us| format!("{:.3}", us as f64 / 1e3))
-}
-
-/// Bytes with a decimal prefix, three significant digits at least.
-fn bytes(n: Option<i64>) -> String {
-    let Some(n) = n else { return "-".to_owned() };
-    let mut value = n as f64;
-    for unit in ["B", "kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            return if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} PB")
+/// All lines, those first that are shown if nothing else is asked for: the `top` with the most octets,
+/// in order of `conn_id`.
+pub fn chosen(lines: &[Line], top: usize) -> Vec<&Line> {
+    let mut all: Vec<&Line> = lines.iter().collect();
+    all.sort_by(|a, b| keys::BYTES.compare(a, b));
+    let shown = top.min(all.len());
+    all[..shown].sort_by_key(|line| line.conn_id);
+    all
 }
 
 #[cfg(test)]
@@ -428,7 +398,8 @@ mod tests {
         let line = Line { conn_id: 3, octets_acked: Some(0), ..Line::default() };
         let text = render(&[line], 10);
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["3", "-", "--", "-", "-", "-", "-", "0", "B", "-", "-", "-/-", "-", "-"]);
+        let row = row.join(" ");
+        assert_eq!(row, "3 - -- - - - - 0 B - - - -/- - -");
     }
 
     #[test]
@@ -455,7 +426,7 @@ mod tests {
             line(4, Some(9), Some(6)),
         ];
         let text = render(&lines, 10);
-        let last: Vec<&str> = text.lines().skip(5).collect();
+        let last: Vec<&str> = text.lines().filter(|line| line.starts_with("MPTCP")).collect();
         assert_eq!(
             last,
             [
@@ -470,8 +441,9 @@ mod tests {
         let line = |conn_id, n| Line { conn_id, octets_acked: Some(n), ..Line::default() };
         let text = render(&[line(1, 5), line(2, 1), line(3, 1500)], 2);
         let ids: Vec<_> = text.lines().filter_map(|l| l.split_whitespace().next()).collect();
-        assert_eq!(ids, ["ID", "1", "3", "3"], "{text}");
-        assert!(text.contains("3 connections, the 2 with the most octets"), "{text}");
+        assert_eq!(ids[..3], ["ID", "1", "3"], "{text}");
+        assert!(text.contains("3 connections: 1.5 kB acked"), "{text}");
+        assert!(text.contains("3 connections, 2 shown"), "{text}");
         assert!(text.contains("1.5 kB"), "{text}");
     }
 
@@ -480,5 +452,66 @@ mod tests {
         assert_eq!(endpoint("192.0.2.1", Some(80)), "192.0.2.1:80");
         assert_eq!(endpoint("2001:db8::1", Some(443)), "[2001:db8::1]:443");
         assert_eq!(endpoint("192.0.2.1", None), "192.0.2.1:?");
+    }
+
+    #[test]
+    fn a_receiver_has_the_rate_that_it_received() {
+        let line = Line {
+            octets_acked: Some(100),
+            octets_received: Some(1_000_000),
+            duration_s: Some(2.0),
+            ..Line::default()
+        };
+        assert_eq!(line.rate(), Some(4e6));
+        assert_eq!((line.goodput(), line.received_rate()), (Some(400.0), Some(4e6)));
+        // Its octets are those of a longer time than that in which it was recorded.
+        let line = Line { begun_before: true, ..line };
+        assert_eq!((line.rate(), line.throughput()), (None, None));
+    }
+
+    #[test]
+    fn a_service_is_known_by_the_port_that_listened() {
+        let line = |opened_by: &str| Line {
+            local_port: Some(22),
+            remote_port: Some(50_000),
+            opened_by: Some(opened_by.to_owned()),
+            ..Line::default()
+        };
+        let ports = ["local", "remote", "unknown"].map(|by| line(by).service_port());
+        assert_eq!(ports, [Some(50_000), Some(22), Some(22)]);
+    }
+
+    #[test]
+    fn a_table_fits_the_width_and_names_what_it_leaves_out() {
+        let line = Line {
+            conn_id: 12,
+            local: Some("192.0.2.1:44444".to_owned()),
+            remote: Some("198.51.100.200:50000".to_owned()),
+            owner: Some("iperf3/123456".to_owned()),
+            octets_acked: Some(123_456_789),
+            octets_received: Some(0),
+            octets_sent: Some(130_000_000),
+            duration_s: Some(10.0),
+            completeness: Some("complete".to_owned()),
+            ..Line::default()
+        };
+        let lines = [&line, &line];
+        for width in [40, 80, 120, 200] {
+            let text = connections(&lines, View { top: 10, width: Some(width) });
+            let rows = text.iter().filter(|(style, _)| *style != Style::Plain || width >= 80);
+            let too_long = rows.clone().find(|(_, line)| line.chars().count() > width);
+            assert_eq!(too_long, None, "{width}");
+            let has = |part: &str| text.iter().any(|(_, line)| line.contains(part));
+            // What cannot be left out: which it is, how fast, whether that is true.
+            assert!(width < 80 || (has("98.8 Mbit/s") && has("complete")), "{width}: {text:?}");
+            assert_eq!(has("no room for"), width < 200, "{width}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_lossy_row_is_shown_as_a_warning() {
+        let lossy = Line { completeness: Some("lossy".to_owned()), ..Line::default() };
+        let text = connections(&[&lossy], View { top: 1, width: None });
+        assert_eq!([text[0].0, text[1].0], [Style::Heading, Style::Warning]);
     }
 }

@@ -32,7 +32,7 @@ use crate::rtt::aggregate::{self, Aggregator};
 use crate::schema::{Table, Var};
 
 pub use columns::{Bounds, ColumnKind, ColumnSpec};
-pub use figures::{FigureSource, Figures, Shares};
+pub use figures::{FigureSource, Figures, Shares, percent};
 
 use columns::TableBuilder;
 use variables::VariableTable;

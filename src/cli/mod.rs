@@ -17,6 +17,7 @@ mod report;
 mod rtt;
 mod shell;
 mod sql;
+mod summary;
 mod variables;
 
 use std::io::{self, StdoutLock, Write as _};
@@ -27,7 +28,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::{LogError, Recording};
 use estats::replay::{self as replaying, ReplayError};
-use estats::summary;
 use estats::transform::TransformError;
 use estats::visible::{self, Screen};
 
@@ -91,18 +91,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The connections as a table
-    #[command(after_help = "Example: estats-analyze summary run1 --json | jq '.[].remote'")]
-    Summary {
-        /// Directory of a recording
-        run: PathBuf,
-        /// Show so many connections, those with the most octets
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        top: usize,
-        /// All connections as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// The connections as a table: sorted, filtered, or in groups
+    Summary(summary::Arguments),
     /// Write one HTML file: all connections as a table, and plots of the largest that one can zoom
     Report(report::Arguments),
     /// Packets and bytes between two ends, as a table; of recordings with packets
@@ -198,15 +188,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Replay(arguments)), _) => replay::run(&arguments),
         (Some(Command::Info { run, json }), _) => info::run(&run, json),
         (Some(Command::Verify { run, json }), _) => verify(&run, json),
-        (Some(Command::Summary { run, top, json }), _) => {
-            let tables = replay::ensure_tables(&run)?;
-            print_summary(&tables.dir, top, json)?;
-            if !json {
-                writeln!(screen(), "{}", tables.manifest.audit)?;
-                info::print_not_seen(&run)?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        (Some(Command::Summary(arguments)), _) => summary::run(&arguments),
         (Some(Command::Report(arguments)), _) => report::run(&arguments),
         (Some(Command::Flows(arguments)), _) => flows::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
@@ -221,25 +203,13 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Man(arguments)), _) => shell::man(&arguments, Arguments::command()),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
-            let tables = replay::ensure_tables(&run)?;
-            print_summary(&tables.dir, 50, false)?;
-            writeln!(screen(), "{}", tables.manifest.audit)?;
-            info::print_not_seen(&run)?;
+            let tables = summary::print_all(&run)?;
             let mut out = screen();
             writeln!(out, "tables in {}", tables.dir.display())?;
             Ok(replay::exit_code(tables.manifest.missing()))
         }
         (None, None) => anyhow::bail!("name a recording, the directory estats-record made"),
     }
-}
-
-fn print_summary(dir: &Path, top: usize, json: bool) -> anyhow::Result<()> {
-    let lines = summary::read(dir)?;
-    if json {
-        return print_json(&lines);
-    }
-    screen().write_all(summary::render(&lines, top).as_bytes())?;
-    Ok(())
 }
 
 /// Standard output for text that a person reads: nothing that a recording holds gets at the terminal.

@@ -145,7 +145,8 @@ impl Figures {
 }
 
 /// Two significant digits at least, and nothing that was not zero shown as zero.
-fn percent(share: f64) -> String {
+/// A share in percent: three digits at most, and a trace is no 0.
+pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
         0.0 => "0 %".to_owned(),

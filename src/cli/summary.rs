@@ -1,0 +1,174 @@
+//! `summary`: the connections of a recording as text.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use estats::summary::{self, Condition, Groups, Key, Line, Text, View};
+use estats::visible;
+
+use super::{info, print_json, replay, screen};
+
+/// What is shown if nothing else is asked for.
+const TOP: usize = 50;
+
+/// Arguments of `summary`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  estats-analyze summary run1 --sort retransmitted --top 10\n  \
+                  estats-analyze summary run1 --where 'rtt > 50ms and not process = sshd'\n  \
+                  estats-analyze summary run1 --group remote\n  \
+                  estats-analyze summary run1 --json | jq '.[].remote'",
+    after_long_help = long_help()
+)]
+pub struct Arguments {
+    /// Directory of a recording
+    run: PathBuf,
+    /// Show so many connections or groups, 0 for all [default: the 50 with the most payload]
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Order: the largest numbers first, texts by the alphabet
+    #[arg(long, value_name = "KEY", value_parser = Key::parse)]
+    sort: Option<Key>,
+    /// The opposite order
+    #[arg(long, requires = "sort")]
+    reverse: bool,
+    /// Only connections that match this condition
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<Condition>,
+    /// A row for each value of the key (remote, port, process, cgroup, container, ...) in place of
+    /// each connection
+    #[arg(long, value_name = "KEY", value_parser = Key::parse, conflicts_with = "sort")]
+    group: Option<Key>,
+    /// Characters in a line, 0 for any number [default: those of the terminal]
+    #[arg(long, value_name = "N")]
+    width: Option<usize>,
+    /// Whether to use colours
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+    /// As JSON: all connections, unless --top is given
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+fn long_help() -> String {
+    let mut text = String::from("Keys:\n");
+    for key in summary::KEYS {
+        text.push_str(&format!("  {:<14} {}\n", key.name, key.meaning));
+    }
+    text.push_str(
+        "\nConditions:\n  KEY < <= = != >= > VALUE, for texts also KEY ~ PART; joined by and, or, not and\n  \
+         parentheses. Times need a unit (us, ms, s, min, h), shares may have one (1%), bytes and\n  \
+         rates may have a prefix (10MB, 1MiB, 10Mbit/s). A value that is not known matches nothing.\n\n\
+         Examples:\n  estats-analyze summary run1 --sort retransmitted --top 10\n  \
+         estats-analyze summary run1 --where 'rtt > 50ms and not process = sshd'\n  \
+         estats-analyze summary run1 --group remote",
+    );
+    text
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the recording cannot be replayed, or the tables cannot be read.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let tables = replay::ensure_tables(&arguments.run)?;
+    let lines = summary::read(&tables.dir)?;
+    let matches = |line: &&Line| arguments.condition.as_ref().is_none_or(|c| c.matches(line));
+    let matching: Vec<Line> = lines.iter().filter(matches).cloned().collect();
+    let top = match arguments.top {
+        Some(0) => usize::MAX,
+        Some(top) => top,
+        None if arguments.json => usize::MAX,
+        None => TOP,
+    };
+    let mut order = summary::chosen(&matching, top);
+    if let Some(key) = arguments.sort {
+        order.sort_by(|a, b| key.compare(a, b));
+        if arguments.reverse {
+            order.reverse();
+        }
+    }
+    let view = View { top, width: width(arguments.width) };
+    let groups = arguments.group.map(|key| Groups::of(&order, key));
+    if arguments.json {
+        match groups {
+            Some(groups) => print_json(&groups.groups.iter().take(top).collect::<Vec<_>>())?,
+            None => print_json(&order.iter().take(top).collect::<Vec<_>>())?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    match groups {
+        Some(groups) => print(summary::groups(&groups, view), arguments.color)?,
+        None => print(summary::connections(&order, view), arguments.color)?,
+    }
+    if arguments.condition.is_some() {
+        writeln!(screen(), "{} of {} connections match", matching.len(), lines.len())?;
+    }
+    writeln!(screen(), "{}", tables.manifest.audit)?;
+    info::print_not_seen(&arguments.run)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `estats-analyze RUN` shows of a recording, after it was replayed if it had to be.
+///
+/// # Errors
+/// As [`run`].
+pub fn print_all(run: &Path) -> anyhow::Result<replay::Tables> {
+    let tables = replay::ensure_tables(run)?;
+    let lines = summary::read(&tables.dir)?;
+    let view = View { top: TOP, width: width(None) };
+    print(summary::connections(&summary::chosen(&lines, TOP), view), Color::Auto)?;
+    writeln!(screen(), "{}", tables.manifest.audit)?;
+    info::print_not_seen(run)?;
+    Ok(tables)
+}
+
+/// None where a line may have any length: in a file, or another program's input.
+fn width(asked: Option<usize>) -> Option<usize> {
+    match asked {
+        Some(0) => None,
+        Some(width) => Some(width),
+        None => {
+            terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+        }
+    }
+}
+
+fn print(text: Text, color: Color) -> io::Result<()> {
+    let choice = match color {
+        Color::Auto if !io::stdout().is_terminal() => ColorChoice::Never,
+        Color::Auto => anstream::AutoStream::choice(&io::stdout()),
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    let is_colored = !matches!(choice, ColorChoice::Never);
+    let mut out = io::stdout().lock();
+    for (style, line) in text {
+        // What a recording holds is made harmless before our own sequences are put around it.
+        let line = visible::visible(&line);
+        let style = if is_colored { ansi(style) } else { Style::new() };
+        writeln!(out, "{style}{line}{style:#}")?;
+    }
+    Ok(())
+}
+
+fn ansi(style: summary::Style) -> Style {
+    match style {
+        summary::Style::Plain => Style::new(),
+        summary::Style::Heading => Style::new().bold(),
+        summary::Style::Warning => AnsiColor::Yellow.on_default(),
+        summary::Style::Faint => Style::new().dimmed(),
+    }
+}

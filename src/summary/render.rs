@@ -1,0 +1,251 @@
+//! Connections as text for a person: a table that fits the terminal, what limited each, totals.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Line;
+use super::figures::{bit_rate, bytes, count, millis, seconds};
+use super::groups::{Group, Groups};
+use super::totals;
+use crate::visible::visible;
+
+/// How a text is to look, where colours can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As it is.
+    Plain,
+    /// Names of columns.
+    Heading,
+    /// A row of which records are missing.
+    Warning,
+    /// What explains a row.
+    Faint,
+}
+
+/// Lines of text, each without its end.
+pub type Text = Vec<(Style, String)>;
+
+/// What is shown of the connections.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The most connections.
+    pub top: usize,
+    /// Characters in a line; `None` if there is no end.
+    pub width: Option<usize>,
+}
+
+/// A column of the table.
+struct Column {
+    name: &'static str,
+    is_number: bool,
+    cell: fn(&Line) -> String,
+    /// Which goes first where there is no room: the largest.
+    rank: u8,
+}
+
+const fn text(name: &'static str, rank: u8, cell: fn(&Line) -> String) -> Column {
+    Column { name, is_number: false, cell, rank }
+}
+
+const fn number(name: &'static str, rank: u8, cell: fn(&Line) -> String) -> Column {
+    Column { name, is_number: true, cell, rank }
+}
+
+const COLUMNS: [Column; 14] = [
+    number("ID", 0, |l| l.conn_id.to_string()),
+    text("LOCAL", 11, |l| shown(l.local.as_deref())),
+    text("", 11, |l| arrow(l).to_owned()),
+    text("REMOTE", 0, |l| shown(l.remote.as_deref())),
+    text("OWNER", 10, |l| shown(l.owner.as_deref())),
+    text("CC", 12, |l| shown(l.congestion_control.as_deref())),
+    number("SECONDS", 6, |l| seconds(l.duration_s)),
+    number("ACKED", 3, |l| bytes(l.octets_acked)),
+    number("RECEIVED", 4, |l| bytes(l.octets_received)),
+    number("RATE", 2, |l| bit_rate(l.rate())),
+    number("RETRANS", 7, |l| count(l.segs_retrans)),
+    number("RTT ms min/smooth", 8, |l| {
+        format!("{}/{}", millis(l.min_rtt_us), millis(l.smoothed_rtt_us))
+    }),
+    text("END", 9, end),
+    text("COMPLETENESS", 1, |l| shown(l.completeness.as_deref())),
+];
+
+fn shown(text: Option<&str>) -> String {
+    text.map_or_else(|| "-".to_owned(), |text| visible(text).into_owned())
+}
+
+fn arrow(line: &Line) -> &'static str {
+    match line.opened_by.as_deref() {
+        Some("local") => "->",
+        Some("remote") => "<-",
+        _ => "--",
+    }
+}
+
+fn end(line: &Line) -> String {
+    match (&line.close_reason, line.closed_by.as_deref()) {
+        (Some(reason), Some(by @ ("local" | "remote"))) => format!("{reason} ({by})"),
+        (reason, _) => shown(reason.as_deref()),
+    }
+}
+
+/// The connections in this order, what limited each, and what they come to together.
+pub fn connections(lines: &[&Line], view: View) -> Text {
+    let rows: Vec<&Line> = lines.iter().copied().take(view.top).collect();
+    let (table, left_out) = fitting(&rows, view.width);
+    let mut out = Text::new();
+    for (i, row) in table.into_iter().enumerate() {
+        let line = i.checked_sub(1).and_then(|i| rows.get(i));
+        let style = match line {
+            None => Style::Heading,
+            Some(line) if line.completeness.as_deref() == Some("lossy") => Style::Warning,
+            Some(_) => Style::Plain,
+        };
+        out.push((style, row));
+        // Of one that only received there is nothing to say: its sender is elsewhere.
+        if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
+            let why = line.why.to_string();
+            if !why.is_empty() {
+                wrap(&why, view.width, &mut out);
+            }
+        }
+    }
+    out.extend(subflows(lines).into_iter().take(view.top).map(|line| (Style::Plain, line)));
+    if lines.len() > 1 {
+        out.extend(totals::of(lines).into_iter().map(|line| (Style::Plain, line)));
+    }
+    if lines.len() > rows.len() {
+        let note = format!(
+            "{} connections, {} shown: --top N shows more, --json all",
+            lines.len(),
+            rows.len()
+        );
+        out.push((Style::Plain, note));
+    }
+    if !left_out.is_empty() {
+        let note = format!("no room for {}: --width 0 shows all", left_out.join(", "));
+        wrap(&note, view.width, &mut out);
+    }
+    out
+}
+
+/// The table with the columns that fit, and the names of those that do not.
+fn fitting(rows: &[&Line], width: Option<usize>) -> (Vec<String>, Vec<&'static str>) {
+    let mut columns: Vec<&Column> = COLUMNS.iter().collect();
+    let mut left_out = Vec::new();
+    loop {
+        let table = rendered(
+            &columns.iter().map(|c| (c.name, c.is_number)).collect::<Vec<_>>(),
+            rows.iter().map(|row| columns.iter().map(|c| (c.cell)(row)).collect()),
+        );
+        let fits = |width: usize| table.iter().all(|row| row.chars().count() <= width);
+        let last = columns.iter().map(|c| c.rank).max().unwrap_or(0);
+        if last == 0 || width.is_none_or(fits) {
+            return (table, left_out);
+        }
+        let gone = columns.iter().filter(|c| c.rank == last && !c.name.is_empty());
+        left_out.extend(gone.map(|c| c.name));
+        columns.retain(|c| c.rank != last);
+    }
+}
+
+/// A line for the names, and one for each row: no cell has more than one line.
+fn rendered(columns: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(columns.iter().map(|(name, _)| *name));
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
+    for (i, (_, is_number)) in columns.iter().enumerate() {
+        if let Some(column) = table.column_mut(i).filter(|_| *is_number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt().lines().map(str::to_owned).collect()
+}
+
+/// Indented, in lines that fit.
+fn wrap(text: &str, width: Option<usize>, out: &mut Text) {
+    const INDENT: &str = "    ";
+    let room = width.map_or(usize::MAX, |width| width.max(40) - INDENT.len());
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+            out.push((Style::Faint, format!("{INDENT}{line}")));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out.push((Style::Faint, format!("{INDENT}{line}")));
+}
+
+/// A line for each MPTCP connection: its subflows, and what they carried together.
+fn subflows(lines: &[&Line]) -> Vec<String> {
+    let mut tokens: BTreeMap<i64, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        if let Some(token) = line.mptcp_id {
+            tokens.entry(token).or_default().push(line);
+        }
+    }
+    let mut groups: Vec<_> = tokens.into_iter().collect();
+    for (_, of) in &mut groups {
+        of.sort_by_key(|line| line.conn_id);
+    }
+    groups.sort_by_key(|(_, of)| of.first().map(|line| line.conn_id));
+    let together = |of: &[&Line], octets: fn(&Line) -> Option<i64>| {
+        // One that is not known leaves the sum unknown.
+        bytes(of.iter().map(|line| octets(line)).sum::<Option<i64>>())
+    };
+    let line = |(token, of): (i64, Vec<&Line>)| {
+        let ids: Vec<String> = of.iter().map(|line| line.conn_id.to_string()).collect();
+        let acked = together(&of, |line| line.octets_acked);
+        let received = together(&of, |line| line.octets_received);
+        let are = if of.len() == 1 { "connection" } else { "connections" };
+        let ids = ids.join(", ");
+        format!("MPTCP {token}: {are} {ids}: {acked} acked, {received} received")
+    };
+    groups.into_iter().map(line).collect()
+}
+
+/// Groups, those with the most payload first.
+pub fn groups(groups: &Groups, view: View) -> Text {
+    let name = groups.key.name.to_uppercase();
+    let columns = [
+        (name.as_str(), false),
+        ("CONNECTIONS", true),
+        ("LOSSY", true),
+        ("ACKED", true),
+        ("RECEIVED", true),
+        ("RETRANSMITTED", true),
+        ("MEDIAN RATE", true),
+        ("MEDIAN RTT ms", true),
+        ("LIMITED BY", false),
+    ];
+    let cells = |group: &Group| {
+        vec![
+            shown(group.name.as_deref()),
+            group.connections.to_string(),
+            group.lossy.to_string(),
+            bytes(group.octets_acked),
+            bytes(group.octets_received),
+            super::figures::share(group.retransmitted_share),
+            bit_rate(group.median_rate_bit_per_s),
+            group.median_rtt_s.map_or_else(|| "-".to_owned(), |s| format!("{:.3}", s * 1e3)),
+            shown(group.limited_by),
+        ]
+    };
+    let rows = rendered(&columns, groups.groups.iter().take(view.top).map(cells));
+    let style = |i| if i == 0 { Style::Heading } else { Style::Plain };
+    let mut out: Text = rows.into_iter().enumerate().map(|(i, row)| (style(i), row)).collect();
+    if groups.groups.len() > view.top {
+        let note =
+            format!("{} groups, {} shown: --top N shows more", groups.groups.len(), view.top);
+        out.push((Style::Plain, note));
+    }
+    out
+}

@@ -1,0 +1,129 @@
+//! What many connections come to together: sums, and percentiles.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Line;
+use super::figures::{bit_rate, bytes, seconds, share};
+use super::keys::Key;
+
+/// From so many connections on percentiles are worth a line each.
+const MANY: usize = 10;
+
+/// A sum over all connections; `None` if no value is known.
+pub fn sum(lines: &[&Line], of: fn(&Line) -> Option<i64>) -> Option<i64> {
+    lines.iter().filter_map(|line| of(line)).reduce(i64::saturating_add)
+}
+
+/// The share of all octets sent that were retransmissions, over the connections of which it is known.
+pub fn retransmitted(lines: &[&Line]) -> Option<f64> {
+    let known =
+        lines.iter().filter_map(|l| Some((l.octets_sent? as f64, l.why.retransmitted_share?)));
+    let (sent, again) =
+        known.fold((0.0, 0.0), |(all, again), (sent, share)| (all + sent, again + sent * share));
+    (sent > 0.0).then_some(again / sent)
+}
+
+/// Values in ascending order.
+pub fn sorted(lines: &[&Line], key: &Key) -> Vec<f64> {
+    let mut values: Vec<f64> = lines.iter().filter_map(|line| key.number(line)).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The value below which this share of the values lies, by nearest rank (`values` ascend).
+pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).copied()
+}
+
+/// Lines of text.
+pub fn of(lines: &[&Line]) -> Vec<String> {
+    let lossy = lines.iter().filter(|l| l.completeness.as_deref() == Some("lossy")).count();
+    let unknown = lines.iter().filter(|l| l.octets_acked.is_none()).count();
+    let mut first = format!("{} connections", lines.len());
+    if lossy > 0 {
+        first.push_str(&format!(", {lossy} lossy"));
+    }
+    first.push_str(&format!(
+        ": {} acked, {} received",
+        bytes(sum(lines, |l| l.octets_acked)),
+        bytes(sum(lines, |l| l.octets_received))
+    ));
+    if let Some(again) = retransmitted(lines) {
+        first.push_str(&format!(", {} of the octets sent retransmitted", share(Some(again))));
+    }
+    if unknown > 0 {
+        first.push_str(&format!(" (octets of {unknown} are not known)"));
+    }
+    let mut out = vec![first];
+    if lines.len() >= MANY {
+        out.extend(percentiles(lines));
+    }
+    out
+}
+
+const SHARES: [(f64, &str); 7] = [
+    (0.0, "SMALLEST"),
+    (0.1, "10 %"),
+    (0.5, "MEDIAN"),
+    (0.9, "90 %"),
+    (0.95, "95 %"),
+    (0.99, "99 %"),
+    (1.0, "LARGEST"),
+];
+
+/// A key, its name in the table, and how a value is shown.
+type Row = (&'static str, &'static str, fn(f64) -> String);
+
+const ROWS: [Row; 6] = [
+    ("rate", "rate", |v| bit_rate(Some(v))),
+    ("bytes", "payload", |v| bytes(Some(v as i64))),
+    ("duration", "seconds", |v| seconds(Some(v))),
+    ("min_rtt", "smallest RTT ms", |v| format!("{:.3}", v * 1e3)),
+    ("rtt", "smoothed RTT ms", |v| format!("{:.3}", v * 1e3)),
+    ("retransmitted", "retransmitted", |v| share(Some(v))),
+];
+
+fn percentiles(lines: &[&Line]) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let names = ["", "KNOWN OF"].into_iter().chain(SHARES.iter().map(|(_, name)| *name));
+    table.set_header(names);
+    for (key, name, show) in ROWS {
+        let Ok(key) = Key::parse(key) else { continue };
+        let values = sorted(lines, &key);
+        let cells = SHARES
+            .iter()
+            .map(|(share, _)| percentile(&values, *share).map_or_else(|| "-".to_owned(), show));
+        table.add_row([name.to_owned(), values.len().to_string()].into_iter().chain(cells));
+    }
+    for i in 1..=SHARES.len() + 1 {
+        if let Some(column) = table.column_mut(i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt().lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occur() {
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        for (share, value) in
+            [(0.0, 1.0), (0.1, 1.0), (0.5, 5.0), (0.9, 9.0), (0.91, 10.0), (1.0, 10.0)]
+        {
+            assert_eq!(percentile(&values, share), Some(value), "{share}");
+        }
+        assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn every_row_has_its_key() {
+        for (key, ..) in ROWS {
+            assert!(Key::parse(key).is_ok_and(|key| key.unit().is_some()), "{key}");
+        }
+    }
+}
