@@ -23,6 +23,7 @@ mod results;
 mod rows;
 mod scenario;
 mod sets;
+mod summary;
 mod verify;
 mod visit;
 
@@ -36,9 +37,12 @@ fn kernel(series: &'static str) {
     let visit = visit::to(series);
     let (results, proved) = verify::all(visit);
     results.write(&visit.dir.join("results.jsonl"));
+    summary::rows(visit, &results).iter().for_each(|row| println!("{row}"));
     results.assert(series);
     let test = format!("linux_{}", series.replace('.', "_"));
-    support::proved::assert_all(file!(), &test, &proved);
+    if visit.output.scenarios.len() == scenario::SCENARIOS.len() {
+        support::proved::assert_all(file!(), &test, &proved);
+    }
 }
 
 #[test]

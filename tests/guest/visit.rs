@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::SUITE;
 use crate::facts::{FILE, Output};
-use crate::inside::SERIES;
+use crate::inside::{REPLAY, SERIES};
+use crate::scenario::CHOSEN;
 use crate::support::gate::{self, Needs};
 
 /// `0`: no guests. `again`: no new ones, the checks alone on what the last ones left.
@@ -15,6 +16,9 @@ const WANTED: &str = "ESTATS_GUEST";
 /// Seconds for a guest, from its start to its end: several times what it takes on a machine with
 /// two processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
 const PATIENCE: &str = "900";
+/// The test program that runs in the guests, built for arm64: they are machines of that architecture
+/// then (scripts/guest/arm64.sh).
+const ARM64: &str = "ESTATS_GUEST_ARM64";
 const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash", "apt-get"];
 
 /// What a guest left behind.
@@ -59,7 +63,9 @@ pub fn to(series: &'static str) -> &'static Visit {
 
 fn boot(series: &'static str) -> Result<Visit, String> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{series}"));
+    let other = std::env::var_os(ARM64).map(PathBuf::from);
+    let name = format!("guest-{series}{}", if other.is_some() { "-arm64" } else { "" });
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if std::env::var(WANTED).is_ok_and(|v| v == "again") {
         return read(series, dir);
     }
@@ -68,9 +74,16 @@ fn boot(series: &'static str) -> Result<Visit, String> {
     let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
     let mut command = Command::new(top.join("scripts/guest/run.sh"));
     command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
-    for program in programs {
-        command.args(["--file", program]);
+    if let Ok(chosen) = std::env::var(CHOSEN) {
+        command.args(["--env", &format!("{CHOSEN}={chosen}")]);
     }
+    if other.is_some() {
+        // Its own programs of that architecture are put in by the script.
+        command.args(["--arch", "arm64", "--env", &format!("{REPLAY}=1")]);
+    } else {
+        programs.iter().for_each(|program| drop(command.args(["--file", program])));
+    }
+    let this = other.unwrap_or(this);
     command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
     command.args(["--ignored", "--exact", "inside::inside", "--nocapture"]);
     let output = command.output().expect("scripts/guest/run.sh can be started");
