@@ -53,12 +53,9 @@ pub(super) fn u64_at(b: &[u8], at: usize) -> u64 {
 /// Writes a number where BPF programs read one of this width: in this machine's byte order, as they do.
 #[cfg(any(feature = "record", test))]
 pub(crate) fn put_number(field: &mut [u8], value: u64) {
-    let width = field.len();
-    field.copy_from_slice(if cfg!(target_endian = "big") {
-        &value.to_be_bytes()[size_of::<u64>() - width..]
-    } else {
-        &value.to_le_bytes()[..width]
-    });
+    let octets = value.to_ne_bytes();
+    let low = if cfg!(target_endian = "big") { octets.len() - field.len() } else { 0 };
+    field.copy_from_slice(&octets[low..low + field.len()]);
 }
 
 pub(super) fn text_at(b: &[u8], at: usize) -> String {

@@ -13,9 +13,10 @@ use crate::support::gate::{self, Needs};
 
 /// `0`: no guests. `again`: no new ones, the checks alone on what the last ones left.
 const WANTED: &str = "ESTATS_GUEST";
-/// Seconds for a guest, from its start to its end: several times what it takes on a machine with
-/// two processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
-const PATIENCE: &str = "900";
+/// Seconds for a guest, from its start to its end: many times what it takes on a machine with two
+/// processors and nothing else to do, since a machine may have much else to do (scripts/guest/run.sh
+/// shows the console when it is over).
+const PATIENCE: &str = "2400";
 /// The test program that runs in the guests, built for arm64: they are machines of that architecture
 /// then (scripts/guest/arm64.sh).
 const ARM64: &str = "ESTATS_GUEST_ARM64";
@@ -81,7 +82,9 @@ fn boot(series: &'static str) -> Result<Visit, String> {
         // Its own programs of that architecture are put in by the script.
         command.args(["--arch", "arm64", "--env", &format!("{REPLAY}=1")]);
     } else {
-        programs.iter().for_each(|program| drop(command.args(["--file", program])));
+        for program in programs {
+            command.args(["--file", program]);
+        }
     }
     let this = other.unwrap_or(this);
     command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
