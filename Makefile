@@ -4,10 +4,10 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest permissions coverage clangs debian bench clean
+.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## install what building and testing need (Debian, as root)
 	sh scripts/setup.sh
@@ -63,6 +63,12 @@ guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNE
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- permissions_document sock_diag_messages
 	BLESS=1 $(CARGO) test --no-default-features --test sock_diag
+
+guest-arm64: ## the guest tests on arm64 kernels, emulated (KERNEL="6.12 6.18"); BLESS=1 renews the table of docs/arm64.md
+	sh scripts/guest/arm64.sh $(KERNEL)
+
+big-endian: ## that estats-analyze says on a big-endian machine (s390x, emulated) that it does not work there
+	sh scripts/guest/big-endian.sh
 
 coverage: ## renew docs/coverage.md from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest coverage_document

@@ -9,7 +9,12 @@ mod schema;
 
 #[cfg(feature = "record")]
 mod bpf {
-    use std::{env, fmt::Write as _, fs, path::PathBuf};
+    use std::{
+        env,
+        fmt::Write as _,
+        fs,
+        path::{Path, PathBuf},
+    };
 
     use libbpf_cargo::SkeletonBuilder;
 
@@ -158,6 +163,13 @@ mod bpf {
             .unwrap();
     }
 
+    /// Where Debian has asm/types.h and asm/ptrace.h of the target: beside the machine's own headers
+    /// if that is its architecture, else in the cross compiler's.
+    fn kernel_headers(arch: &str) -> String {
+        let own = format!("/usr/include/{arch}-linux-gnu");
+        if Path::new(&own).exists() { own } else { format!("/usr/{arch}-linux-gnu/include") }
+    }
+
     pub fn build() {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target");
@@ -180,8 +192,7 @@ mod bpf {
                         out.clone().into_os_string(),
                         "-I".into(),
                         "bpf".into(),
-                        // asm/types.h of Debian's multiarch layout
-                        format!("-I/usr/include/{arch}-linux-gnu").into(),
+                        format!("-I{}", kernel_headers(&arch)).into(),
                         format!("-D{definition}").into(),
                         "-mcpu=v3".into(),
                         "-Wall".into(),

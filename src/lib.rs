@@ -10,6 +10,16 @@
 
 pub mod schema;
 
+/// Why neither program works on this machine; `None` where they do. A recording has its numbers in little
+/// endian, and the libraries that read them and write the tables take the machine's own order for that.
+pub const UNFIT_MACHINE: Option<&str> = if cfg!(target_endian = "big") {
+    Some(
+        "this machine is big-endian, where recordings are neither made nor read: copy the recording to a little-endian machine, such as x86-64 or arm64",
+    )
+} else {
+    None
+};
+
 pub mod wire;
 
 #[cfg(feature = "record")]

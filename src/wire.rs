@@ -106,6 +106,8 @@ mod ip;
 mod packet;
 mod socket;
 
+#[cfg(feature = "record")]
+pub(crate) use decode::put_number;
 pub use decode::{Record, WireError, decode};
 pub use ip::{HeaderError, is_extension};
 pub use packet::{

@@ -1,16 +1,23 @@
 #!/bin/sh
-# initramfs.sh KERNEL-DIRECTORY OUT PATH...: an initramfs with a small userland, the modules the
-# tests need, and each PATH at its own absolute path, programs with their shared libraries.
+# initramfs.sh ARCHITECTURE KERNEL-DIRECTORY OUT PATH...: an initramfs with a small userland, the
+# modules the tests need, and each PATH at its own absolute path, programs with their shared libraries.
+# The userland is this machine's own, for another architecture that of userland.sh.
 #
 # Not compressed: it is handed to the guest in memory, where unpacking under emulation would cost
 # more than it saves. Programs come without debug information, a tenth of the size.
 set -eu
-kernel=$1
-out=$(realpath -m "$2")
-shift 2
+architecture=$1
+kernel=$2
+out=$(realpath -m "$3")
+shift 3
 here=$(dirname "$(realpath "$0")")
 release=$(cat "$kernel/ready")
 PATH=$PATH:/usr/sbin:/sbin
+userland="" strip=strip
+if [ "$architecture" != amd64 ]; then
+	userland=$("$here/userland.sh" "$architecture")
+	strip=aarch64-linux-gnu-strip
+fi
 
 # virtio: the disk for the results. tun: the laboratory of tests/support. The rest is traffic.
 modules="virtio_pci virtio_blk veth tun sch_netem sch_tbf sch_fq sch_ingress cls_bpf tcp_bbr tcp_vegas tcp_dctcp tcp_diag"
@@ -32,27 +39,42 @@ ln -s ../bin usr/bin
 ln -s ../sbin usr/sbin
 
 libraries() { # libraries ELF: the shared libraries it is started with
-	ldd "$1" 2>/dev/null | grep -oE '/[^ )]+' || true
+	if [ -z "$userland" ]; then
+		ldd "$1" 2>/dev/null | grep -oE '/[^ )]+' || true
+	else
+		# ldd would start it. By name, and those of the libraries themselves in place().
+		readelf -l "$1" | sed -n 's/.*program interpreter: \(.*\)]/\1/p'
+		readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)]/\1/p' | while read -r name; do
+			(cd "$userland" && find usr/lib/*-linux-gnu -maxdepth 1 -name "$name" | sed 's#^usr/#/#')
+		done
+	fi
 }
 place() { # place SOURCE DESTINATION: one file, with what it is linked with
 	mkdir -p "./$(dirname "$2")"
 	if readelf -h "$1" >/dev/null 2>&1; then
-		strip --strip-debug -o "./$2" "$1"
+		"$strip" --strip-debug -o "./$2" "$1"
 		chmod 755 "./$2"
 		for library in $(libraries "$1"); do
 			[ -e "./$library" ] && continue
 			mkdir -p "./$(dirname "$library")"
-			cp -L "$library" "./$library"
+			if [ -z "$userland" ]; then
+				cp -L "$library" "./$library"
+			else
+				place "$(realpath "$userland$library")" "$library"
+			fi
 		done
 	else
 		cp -L "$1" "./$2"
 	fi
 }
-installed() { # installed PROGRAM
-	command -v "$1" || {
-		echo "initramfs.sh: $1 is not installed; scripts/setup.sh installs what is needed" >&2
-		exit 2
-	}
+installed() { # installed PROGRAM: where it is
+	if [ -n "$userland" ]; then
+		(cd "$userland" && find "$PWD/usr/bin" "$PWD/usr/sbin" -type f -name "$1" | grep .) && return
+	else
+		command -v "$1" && return
+	fi
+	echo "initramfs.sh: $1 is not installed; scripts/setup.sh installs what is needed" >&2
+	exit 2
 }
 place "$(installed busybox)" bin/busybox
 for applet in $applets; do
@@ -65,7 +87,7 @@ done
 ln -s dash bin/sh
 # Optional: for trying things by hand.
 for program in bpftool iperf3 tcpdump strace; do
-	if found=$(command -v "$program"); then place "$(realpath "$found")" "bin/$program"; fi
+	if found=$(installed "$program" 2>/dev/null); then place "$(realpath "$found")" "bin/$program"; fi
 done
 for path in "$@"; do
 	path=$(realpath -s "$path")

@@ -1,16 +1,17 @@
 #!/bin/sh
-# kernel.sh SERIES: the directory of an unpacked Debian cloud kernel of that series (5.10, 6.18, ...),
-# fetched when it is not in the cache ($ESTATS_GUEST_CACHE, default target/guest). Of a series the
-# newest kernel is taken; `newest` is the newest kernel that Debian has of all. Remove the cache to get
-# a newer one.
-#
-# apt works on sources and lists of its own, signed by Debian's keyring, so the machine's sources
-# do not matter, nothing is installed, and root is not needed.
+# kernel.sh SERIES [ARCHITECTURE]: the directory of an unpacked Debian cloud kernel of that series
+# (5.10, 6.18, ...) for this architecture (amd64 or arm64), fetched when it is not in the cache
+# ($ESTATS_GUEST_CACHE, default target/guest). Of a series the newest kernel is taken; `newest` is the
+# newest kernel that Debian has of all; 6.12-16k, on arm64, is one whose pages have 16 KiB. Remove the
+# cache to get a newer one.
 set -eu
-series=${1:?usage: kernel.sh SERIES}
+series=${1:?usage: kernel.sh SERIES [ARCHITECTURE]}
+architecture=${2:-amd64}
+here=$(dirname "$(realpath "$0")")
 cd "$(dirname "$0")/../.."
 cache=$(realpath -m "${ESTATS_GUEST_CACHE:-target/guest}")
 home=$cache/kernels/$series
+[ "$architecture" = amd64 ] || home=$home-$architecture
 if [ -e "$home/ready" ]; then
 	echo "$home"
 	exit 0
@@ -23,43 +24,18 @@ newest) repositories="debian:trixie-backports debian:forky" ;;
 *) repositories="debian:trixie debian:trixie-backports debian:forky" ;;
 esac
 PATH=$PATH:/usr/sbin:/sbin
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -e "$keyring" ] || {
-	echo "kernel.sh: $keyring is missing: install debian-archive-keyring" >&2
-	exit 2
-}
+. "$here/apt.sh"
 
-apt=$cache/apt-$(echo "$repositories" | tr " :" "+-")
-mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-ours() { # ours PROGRAM ARGUMENTS...: apt on our own lists
-	program=$1
-	shift
-	"$program" -q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- \
-		-o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt" -o Acquire::Languages=none \
-		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-		-o APT::Sandbox::User=root "$@"
-}
-update() { # update MIRROR: lists of the repositories
-	for repository in $repositories; do
-		echo "deb [arch=amd64 signed-by=$keyring] http://$1/${repository%:*} ${repository#*:} main"
-	done >"$apt/sources.list"
-	ours apt-get update -o APT::Update::Error-Mode=any >&2
-}
-# A release that is no longer supported moves from the one mirror to the other; the date until
-# which its lists were valid passes.
-if ! update deb.debian.org; then
-	echo "Acquire::Check-Valid-Until \"false\";" >"$apt/archived.conf"
-	APT_CONFIG=$apt/archived.conf
-	export APT_CONFIG
-	update archive.debian.org
-fi
-
-if [ "$series" = newest ]; then
-	version="[0-9]+\\.[0-9]+"
-else
-	version=$(echo "$series" | sed 's/\./\\./')
-fi
-pattern="^linux-image-$version\\..*cloud-amd64\$"
+flavour=cloud-$architecture
+case $series in
+newest) version="[0-9]+\\.[0-9]+" ;;
+*-16k)
+	version=$(echo "${series%-16k}" | sed 's/\./\\./')
+	flavour=$architecture-16k
+	;;
+*) version=$(echo "$series" | sed 's/\./\\./') ;;
+esac
+pattern="^linux-image-$version\\..*[0-9]-$flavour\$"
 package=$(ours apt-cache search --names-only "$pattern" | cut -d' ' -f1 | sort -V | tail -n 1)
 [ -n "$package" ] || {
 	echo "kernel.sh: there is no package like $pattern in $repositories" >&2

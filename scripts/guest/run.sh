@@ -10,16 +10,18 @@
 #   --out DIR        where the guest's directory /out goes when it ends
 #   --env NAME=VALUE set in the guest (may be repeated)
 #   --timeout SECONDS  end the guest after this time (default 300); status 124
+#   --arch ARCHITECTURE  of the emulated machine: amd64 (default) or arm64
 #
-# estats-record and estats-analyze of target/debug are in the guest, by name and by path. Its
-# console is standard output, its exit status that of the command; 125 if the guest ended early.
+# estats-record and estats-analyze of target/debug (of another architecture: of
+# target/aarch64-unknown-linux-gnu/debug) are in the guest, by name and by path. Its console is
+# standard output, its exit status that of the command; 125 if the guest ended early.
 #
 #   scripts/guest/run.sh 6.1 estats-record check
 #   scripts/guest/run.sh 6.12 'estats-record -o /out/run --duration 3s; dmesg | tail' --out /tmp/o
 set -eu
 here=$(dirname "$(realpath "$0")")
 top=$(realpath "$here/../..")
-out="" timeout=300 kernel="" files=""
+out="" timeout=300 kernel="" files="" architecture=amd64
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : >"$work/command"
@@ -33,19 +35,38 @@ usage() {
 }
 while [ $# -gt 0 ]; do
 	case $1 in
-	--file | --out | --env | --timeout) [ $# -gt 1 ] || usage ;;
+	--file | --out | --env | --timeout | --arch) [ $# -gt 1 ] || usage ;;
 	esac
 	case $1 in
 	--file) files="$files $(quoted "$(realpath -s "$2")")" && shift 2 ;;
 	--out) out=$(realpath -m "$2") && shift 2 ;;
 	--env) echo "export ${2%%=*}=$(quoted "${2#*=}")" >>"$work/command" && shift 2 ;;
 	--timeout) timeout=$2 && shift 2 ;;
+	--arch) architecture=$2 && shift 2 ;;
 	-*) usage ;;
 	*) break ;;
 	esac
 done
 [ $# -gt 1 ] || usage
-kernel=$("$here/kernel.sh" "$1")
+# tcg: in a cloud machine /dev/kvm may be there without working.
+case $architecture in
+amd64)
+	built=$top/target/debug
+	# tsc=unstable: on a busy host the guest measures its TSC wrongly, and time then runs several times
+	# too fast; the emulated HPET and ACPI timer have fixed rates. no_timer_check: on a busy host Linux
+	# 5.10 sees too few interrupts while it tests its timer, and panics: "IO-APIC + timer doesn't work!".
+	console="ttyS0 tsc=unstable no_timer_check"
+	machine="qemu-system-x86_64 -cpu max"
+	;;
+arm64)
+	built=$top/target/aarch64-unknown-linux-gnu/debug
+	console=ttyAMA0
+	# pauth-impdef: pointer authentication by an algorithm that is cheap to emulate.
+	machine="qemu-system-aarch64 -machine virt -cpu max,pauth-impdef=on"
+	;;
+*) usage ;;
+esac
+kernel=$("$here/kernel.sh" "$1" "$architecture")
 shift
 if [ $# = 1 ]; then
 	printf '%s\n' "$1" >>"$work/command"
@@ -54,31 +75,28 @@ else
 fi
 
 for program in estats-record estats-analyze; do
-	program=$top/target/debug/$program
+	program=$built/$program
 	[ -e "$program" ] && files="$files $(quoted "$program")"
 done
-eval "sh '$here/initramfs.sh' '$kernel' '$work/base.cpio' $files"
+eval "sh '$here/initramfs.sh' '$architecture' '$kernel' '$work/base.cpio' $files"
 # The kernel unpacks one archive after the other.
 (cd "$work" && echo command | cpio -o -H newc --quiet) >"$work/command.cpio"
 cat "$work/base.cpio" "$work/command.cpio" >"$work/initramfs"
 rm "$work/base.cpio"
 truncate -s 1G "$work/disk" # sparse: only what the guest writes takes room
 
-# tcg: in a cloud machine /dev/kvm may be there without working. tsc=unstable: on a busy host the
-# guest measures its TSC wrongly, and time then runs several times too fast; the emulated HPET and
-# ACPI timer have fixed rates. no_timer_check: on a busy host Linux 5.10 sees too few interrupts while it
-# tests its timer, and panics: "IO-APIC + timer doesn't work!".
 status=0
-timeout --foreground "$timeout" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot \
-	-display none -accel tcg -cpu max -smp 2 -m 2048 -serial stdio \
+# shellcheck disable=SC2086 # the machine is several words
+timeout --foreground "$timeout" $machine -nodefaults -no-user-config -no-reboot \
+	-display none -accel tcg -smp 2 -m 2048 -serial stdio \
 	-kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
-	-append "console=ttyS0 quiet loglevel=4 panic=-1 tsc=unstable no_timer_check" \
+	-append "console=$console quiet loglevel=4 panic=-1" \
 	-drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" </dev/null || status=$?
 if [ "$status" = 124 ]; then
 	echo "run.sh: the guest did not end within $timeout s" >&2
 	exit 124
 elif [ "$status" != 0 ]; then
-	echo "run.sh: qemu-system-x86_64 ended with status $status" >&2
+	echo "run.sh: ${machine%% *} ended with status $status" >&2
 	exit 125
 fi
 mkdir "$work/out"

@@ -11,6 +11,10 @@ mod cli;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    if let Some(why) = estats::UNFIT_MACHINE {
+        eprintln!("estats-analyze: {why}");
+        return ExitCode::from(cli::USAGE);
+    }
     match cli::run(arguments) {
         Ok(code) => code,
         // Whoever reads the output has seen enough (`| head`).

@@ -286,6 +286,10 @@ const NOT_RUN: u8 = 126;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(why) = estats::UNFIT_MACHINE {
+        say(&format!("estats-record: {why}\n"));
+        return ExitCode::from(UNUSABLE);
+    }
     let done = match cli.command {
         Some(Sub::Check { hooks, transport, btf, json, verbose }) => {
             capture::check::check(hooks.0, transport.0, btf.as_deref())

@@ -39,7 +39,7 @@ use super::{
     rest::Timing,
     sight::{LEFT_OUT, NO_FUNCTIONS},
     snapshot::Snapshots,
-    transport::{Buffers, Transport},
+    transport::{Buffers, Transport, page_bytes},
 };
 use crate::schema::Hook;
 
@@ -467,14 +467,16 @@ fn make_rings(
     cpus: usize,
     plan: &Plan<'_>,
 ) -> Result<Buffers, CaptureError> {
-    let bytes = plan.hooks_ring_bytes;
+    // A power of two, as these are; libbpf does the same to the rings that it makes itself.
+    let with_a_page = |bytes: u32| bytes.max(page_bytes());
+    let bytes = with_a_page(plan.hooks_ring_bytes);
     let (sockets, socket_bytes) = if set == HookSet::Kprobe {
         (None, 0)
     } else {
-        (Some(object::map(object, "socket_ring")?), plan.socket_ring_bytes)
+        (Some(object::map(object, "socket_ring")?), with_a_page(plan.socket_ring_bytes))
     };
     let hooks = rings_of_cpus(object, "hook_rings", "estats_hooks", cpus, bytes)?;
-    let packet_bytes = plan.packets.map_or(0, |packets| packets.ring_bytes);
+    let packet_bytes = plan.packets.map_or(0, |packets| with_a_page(packets.ring_bytes));
     let packets = match plan.packets {
         Some(_) => rings_of_cpus(object, "packet_rings", "estats_packets", cpus, packet_bytes)?,
         None => Vec::new(),
@@ -484,7 +486,7 @@ fn make_rings(
         lifecycle: object::map(object, "lifecycle_ring")?,
         sockets,
         packets,
-        bytes: [bytes, plan.lifecycle_ring_bytes, socket_bytes, packet_bytes],
+        bytes: [bytes, with_a_page(plan.lifecycle_ring_bytes), socket_bytes, packet_bytes],
     })
 }
 

@@ -39,6 +39,13 @@ impl std::str::FromStr for Transport {
     }
 }
 
+/// The kernel's page, octets: what every buffer is a multiple of. 4 KiB on x86-64, 4, 16 or 64 KiB on
+/// arm64.
+pub(super) fn page_bytes() -> u32 {
+    // SAFETY: sysconf() touches nothing.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u32 }
+}
+
 /// Sizes of the buffers, by [`Ring`]: of each where there are several; 0 where there is none.
 pub(super) type Bytes = [u32; Ring::ALL.len()];
 

@@ -50,6 +50,14 @@ pub(super) fn u64_at(b: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(b[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// Writes a number where BPF programs read one of this width: in this machine's byte order, as they do.
+#[cfg(any(feature = "record", test))]
+pub(crate) fn put_number(field: &mut [u8], value: u64) {
+    let octets = value.to_ne_bytes();
+    let low = if cfg!(target_endian = "big") { octets.len() - field.len() } else { 0 };
+    field.copy_from_slice(&octets[low..low + field.len()]);
+}
+
 pub(super) fn text_at(b: &[u8], at: usize) -> String {
     let field = &b[at..at + 16];
     let end = field.iter().position(|&c| c == 0).unwrap_or(field.len());
@@ -151,6 +159,20 @@ mod tests {
             b.extend([*op, 0, 0, 0, 0, 0]);
         }
         b
+    }
+
+    /// Fails on a big-endian machine only, if it does.
+    #[test]
+    fn a_number_is_written_as_this_machine_reads_it() {
+        let mut field = [0; 8];
+        put_number(&mut field[..1], 0xf1);
+        assert_eq!(field[0], 0xf1);
+        put_number(&mut field[2..4], 0xf1f2);
+        assert_eq!(u16_at(&field, 2), 0xf1f2);
+        put_number(&mut field[4..], 0xf1f2_f3f4);
+        assert_eq!(u32_at(&field, 4), 0xf1f2_f3f4);
+        put_number(&mut field, u64::MAX - 1);
+        assert_eq!(u64_at(&field, 0), u64::MAX - 1);
     }
 
     #[test]

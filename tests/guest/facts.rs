@@ -92,6 +92,10 @@ pub struct Output {
     pub crafted: Vec<CraftedFacts>,
     /// By hook set.
     pub recorders: Vec<Recorded>,
+    /// By hook set, the digest of the tables that the guest itself made, or why it could not; empty
+    /// where it was not asked to.
+    #[serde(default)]
+    pub replays: BTreeMap<String, Result<String, String>>,
 }
 
 /// What a guest says of its sockets.

@@ -1,6 +1,7 @@
 //! The part of the tests that runs in a guest: all recorders at once, every scenario once.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,7 +15,8 @@ use crate::facts::{
 };
 use crate::path::Path;
 use crate::recorder::{Recorder, check};
-use crate::scenario::{SCENARIOS, Scenario, Shape};
+use crate::rows;
+use crate::scenario::{self, SCENARIOS, Scenario, Shape};
 use crate::sets::{self, HookSet};
 use crate::sock_diag;
 use crate::support::crafted::{Played, SCRIPTS};
@@ -25,6 +27,8 @@ use crate::support::tcp::{Listener, Stream};
 
 /// Environment variable with the kernel series; set in guests only.
 pub const SERIES: &str = "ESTATS_GUEST_SERIES";
+/// Set in guests of another architecture: they replay the recordings too.
+pub const REPLAY: &str = "ESTATS_GUEST_REPLAY";
 /// Directory that leaves the guest.
 const OUT: &str = "/out";
 /// Nobody listens there.
@@ -44,7 +48,8 @@ fn inside() {
     let mut kept = Vec::new();
     let mut paths = Vec::new();
     let mut scenarios = Vec::new();
-    for scenario in SCENARIOS {
+    let chosen = scenario::chosen();
+    for scenario in chosen.clone().unwrap_or_else(|| SCENARIOS.iter().collect()) {
         let begun = Instant::now();
         let path = Path::new(scenario.number());
         // One that cannot be carried out is a result like any other.
@@ -65,13 +70,18 @@ fn inside() {
         });
         paths.push(path);
     }
-    let (crafted, kept_peers) = play_scripts();
+    let (crafted, kept_peers) = if chosen.is_none() { play_scripts() } else { Default::default() };
     let recorders = recorders.into_iter().zip(checks).map(|(r, check)| r.stop(check)).collect();
     for (flow, settled) in &kept {
         flow.assert_still(settled);
     }
     drop(kept_peers);
-    let output = Output { scenarios, crafted, recorders };
+    let replays = if std::env::var_os(REPLAY).is_some() {
+        sets.iter().map(|set| (set.name.to_owned(), digest(&out.join(set.name)))).collect()
+    } else {
+        BTreeMap::new()
+    };
+    let output = Output { scenarios, crafted, recorders, replays };
     leave(&output);
 }
 
@@ -106,6 +116,21 @@ fn at_once<T: Send>(
         let threads: Vec<_> = sets.iter().map(|set| scope.spawn(|| act(set))).collect();
         threads.into_iter().map(|t| t.join().expect("a thread that does not panic")).collect()
     })
+}
+
+/// The digest of a recording's tables, as this machine makes them; what went wrong otherwise. They do
+/// not leave the guest.
+fn digest(recording: &FilePath) -> Result<String, String> {
+    let tables = std::env::temp_dir().join("replayed");
+    let begun = Instant::now();
+    let found = rows::replay(recording, Some(&tables));
+    println!(
+        "guest: replay of {}, {:.1} s: digest {found:?}",
+        recording.display(),
+        begun.elapsed().as_secs_f64()
+    );
+    let _ = fs::remove_dir_all(&tables);
+    found
 }
 
 /// Every script of `support::crafted`. What it has opened stays as it is, with the peers, until the

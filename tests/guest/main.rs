@@ -25,6 +25,7 @@ mod rows;
 mod scenario;
 mod sets;
 mod sock_diag;
+mod summary;
 mod verify;
 mod visit;
 
@@ -38,9 +39,12 @@ fn kernel(series: &'static str) {
     let visit = visit::to(series);
     let (results, proved) = verify::all(visit);
     results.write(&visit.dir.join("results.jsonl"));
+    summary::rows(visit, &results).iter().for_each(|row| println!("{row}"));
     results.assert(series);
     let test = format!("linux_{}", series.replace('.', "_"));
-    support::proved::assert_all(file!(), &test, &proved);
+    if visit.output.scenarios.len() == scenario::SCENARIOS.len() {
+        support::proved::assert_all(file!(), &test, &proved);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::sets::HookSet;
 
 /// Loading takes a second or two on real hardware, ten to twenty times that under emulation, and
 /// the machine that emulates may have other things to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A recorder that runs, or that failed to.
 #[derive(Debug)]

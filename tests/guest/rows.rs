@@ -2,6 +2,7 @@
 //! faster without emulation.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -46,6 +47,8 @@ fn at_interfaces(dir: &Path) -> Result<usize, String> {
 /// A replayed recording.
 #[derive(Debug)]
 pub struct Recording {
+    /// Digest of all tables.
+    pub digest: String,
     /// All connections.
     pub connections: Vec<Connection>,
     /// The hook set that recorded, by the manifest.
@@ -74,9 +77,8 @@ pub struct Recording {
 impl Recording {
     /// Verifies and replays; what goes wrong is the error.
     pub fn read(dir: &Path) -> Result<Self, String> {
-        analyze("verify", dir, &[0])?;
-        // 3: something is missing, which the ledger says.
-        analyze("replay", dir, &[0, 3])?;
+        analyze(&["verify".as_ref(), dir.as_ref()], &[0])?;
+        let digest = replay(dir, None)?;
         let path = dir.join("manifest.json");
         let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let manifest: Json =
@@ -122,6 +124,7 @@ impl Recording {
         }
         let totals = manifest["totals"].clone();
         Ok(Self {
+            digest,
             connections,
             hook_set,
             qualities,
@@ -171,18 +174,29 @@ pub fn qualities(json: &Json) -> Result<BTreeMap<String, String>, String> {
     variables.iter().map(|entry| Ok((word(entry, "name")?, word(entry, "quality")?))).collect()
 }
 
-fn analyze(action: &str, dir: &Path, fine: &[i32]) -> Result<(), String> {
+/// Makes a recording's tables, in it or elsewhere; their digest.
+pub fn replay(recording: &Path, tables: Option<&Path>) -> Result<String, String> {
+    let mut arguments: Vec<&OsStr> = vec!["replay".as_ref(), recording.as_ref()];
+    if let Some(tables) = tables {
+        arguments.extend([OsStr::new("-o"), tables.as_ref()]);
+    }
+    // 3: something is missing, which the ledger says.
+    let said = analyze(&arguments, &[0, 3])?;
+    let digest = said.lines().find_map(|line| line.strip_prefix("digest "));
+    digest.map(str::to_owned).ok_or(format!("no digest:\n{said}"))
+}
+
+/// What it says on standard output; an error unless it ends with one of these statuses.
+fn analyze(arguments: &[&OsStr], fine: &[i32]) -> Result<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
-        .arg(action)
-        .arg(dir)
+        .args(arguments)
         .output()
         .map_err(|e| format!("estats-analyze cannot be started: {e}"))?;
     if output.status.code().is_some_and(|code| fine.contains(&code)) {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!(
-        "estats-analyze {action} {}: {}\n{}{}",
-        dir.display(),
+        "estats-analyze {arguments:?}: {}\n{}{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)

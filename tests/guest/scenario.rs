@@ -227,7 +227,23 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "reset", shape: Shape::Reset(50_000), ..PLAIN },
 ];
 
+/// Environment variable: names of scenarios with semicolons between them, where time is short. Only
+/// these are then carried out, and no scripts.
+pub const CHOSEN: &str = "ESTATS_GUEST_SCENARIOS";
+
+/// The scenarios to carry out; `None` for all there is. Panics at a name that is none.
+pub fn chosen() -> Option<Vec<&'static Scenario>> {
+    let names = std::env::var(CHOSEN).ok()?;
+    Some(names.split(';').map(Scenario::named).collect())
+}
+
 impl Scenario {
+    /// The one of this name.
+    pub fn named(name: &str) -> &'static Self {
+        let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        found.unwrap_or_else(|| panic!("no scenario is called {name:?}"))
+    }
+
     /// The number in its addresses; 0 would be a network that routers treat apart.
     pub fn number(&self) -> u8 {
         let place = SCENARIOS.iter().position(|other| other.name == self.name);

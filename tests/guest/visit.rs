@@ -9,14 +9,19 @@ use serde::de::DeserializeOwned;
 
 use crate::SUITE;
 use crate::facts::{FILE, Output, PermissionFacts, SocketFacts};
-use crate::inside::SERIES;
+use crate::inside::{REPLAY, SERIES};
+use crate::scenario::CHOSEN;
 use crate::support::gate::{self, Needs};
 
 /// `0`: no guests. `again`: no new ones, the checks alone on what the last ones left.
 const WANTED: &str = "ESTATS_GUEST";
-/// Seconds for a guest, from its start to its end: several times what it takes on a machine with
-/// two processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
-const PATIENCE: &str = "900";
+/// Seconds for a guest, from its start to its end: many times what it takes on a machine with two
+/// processors and nothing else to do, since a machine may have much else to do (scripts/guest/run.sh
+/// shows the console when it is over).
+const PATIENCE: &str = "2400";
+/// The test program that runs in the guests, built for arm64: they are machines of that architecture
+/// then (scripts/guest/arm64.sh).
+const ARM64: &str = "ESTATS_GUEST_ARM64";
 const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash", "apt-get"];
 
 /// What a guest left behind.
@@ -92,7 +97,10 @@ impl<T: DeserializeOwned> Visits<T> {
 
     fn boot(&self, series: &'static str) -> Result<Visit<T>, String> {
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{series}", self.dir));
+        let other = std::env::var_os(ARM64).map(PathBuf::from);
+        let architecture = if other.is_some() { "-arm64" } else { "" };
+        let name = format!("{}-{series}{architecture}", self.dir);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         if std::env::var(WANTED).is_ok_and(|v| v == "again") {
             return read(series, dir);
         }
@@ -101,9 +109,18 @@ impl<T: DeserializeOwned> Visits<T> {
         let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
         let mut command = Command::new(top.join("scripts/guest/run.sh"));
         command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
-        for program in programs {
-            command.args(["--file", program]);
+        if let Ok(chosen) = std::env::var(CHOSEN) {
+            command.args(["--env", &format!("{CHOSEN}={chosen}")]);
         }
+        if other.is_some() {
+            // Its own programs of that architecture are put in by the script.
+            command.args(["--arch", "arm64", "--env", &format!("{REPLAY}=1")]);
+        } else {
+            for program in programs {
+                command.args(["--file", program]);
+            }
+        }
+        let this = other.unwrap_or(this);
         command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
         command.args(["--ignored", "--exact", self.test, "--nocapture"]);
         let output = command.output().expect("scripts/guest/run.sh can be started");

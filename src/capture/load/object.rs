@@ -11,7 +11,10 @@ use libbpf_rs::{
 };
 
 use super::warnings::load_error;
-use crate::capture::{CaptureError, HookSet};
+use crate::{
+    capture::{CaptureError, HookSet},
+    wire::put_number,
+};
 
 /// libelf reads in place.
 #[repr(C, align(8))]
@@ -83,7 +86,7 @@ impl Section {
     /// Writes one of them.
     pub(super) fn set(&self, bytes: &mut [u8], name: &str, value: u64) {
         let (offset, size) = self.0[name];
-        bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        put_number(&mut bytes[offset..offset + size], value);
     }
 }
 

@@ -110,7 +110,8 @@ fn value(socket: &OwnedFd, name: &str, command: u32) -> Option<u32> {
     // The last octet stays zero.
     let room = &mut request.ifr_name[..libc::IFNAMSIZ - 1];
     for (to, from) in room.iter_mut().zip(name.bytes()) {
-        *to = from.cast_signed();
+        // Signed on x86-64, unsigned on arm64.
+        *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: the request and the value that it leads to outlive the call.

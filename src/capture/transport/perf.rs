@@ -12,7 +12,7 @@ use libbpf_rs::{
     },
 };
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, transport::page_bytes};
 
 type Take<'a> = Box<dyn FnMut(usize, &[u8], u64) -> i32 + 'a>;
 
@@ -55,8 +55,6 @@ impl<'a> PerfBuffers<'a> {
         bytes: u32,
         take: impl FnMut(usize, &[u8], u64) -> i32 + 'a,
     ) -> Result<Self, CaptureError> {
-        // SAFETY: sysconf() touches nothing.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let context = Box::into_raw(Box::new(Context { take: Box::new(take), error: 0 }));
         // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
         let mut opts: perf_buffer_opts = unsafe { std::mem::zeroed() };
@@ -67,7 +65,7 @@ impl<'a> PerfBuffers<'a> {
         let made = unsafe {
             perf_buffer__new(
                 map.as_fd().as_raw_fd(),
-                (bytes as usize / page).max(1) as _,
+                (bytes / page_bytes()).max(1) as _,
                 Some(sample),
                 // What does not fit is counted by the programs.
                 None,
