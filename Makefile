@@ -61,7 +61,7 @@ guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNE
 	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
 
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
-	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- permissions_document sock_diag_messages
+	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- --include-ignored --exact permissions_document sock_diag_messages
 	BLESS=1 $(CARGO) test --no-default-features --test sock_diag
 
 guest-arm64: ## the guest tests on arm64 kernels, emulated (KERNEL="6.12 6.18"); BLESS=1 renews the table of docs/arm64.md

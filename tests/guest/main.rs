@@ -99,6 +99,7 @@ fn coverage_document() {
 
 /// What each kernel lets a recorder do that has few capabilities, and that its recordings are true.
 #[test]
+#[ignore = "a quarter of an hour of emulated programs: make permissions"]
 fn permissions_document() {
     let Some(_turn) = visit::enter() else { return };
     let (mut trials, mut failures) = (Vec::new(), Vec::new());
