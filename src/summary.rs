@@ -498,8 +498,8 @@ mod tests {
         let lines = [&line, &line];
         for width in [40, 80, 120, 200] {
             let text = connections(&lines, View { top: 10, width: Some(width) });
-            let rows = text.iter().filter(|(style, _)| *style != Style::Plain || width >= 80);
-            let too_long = rows.clone().find(|(_, line)| line.chars().count() > width);
+            // Below 80 the columns that are always there may not fit.
+            let too_long = text.iter().find(|(_, line)| line.chars().count() > width.max(80));
             assert_eq!(too_long, None, "{width}");
             let has = |part: &str| text.iter().any(|(_, line)| line.contains(part));
             // What cannot be left out: which it is, how fast, whether that is true.

@@ -78,11 +78,12 @@ fn group(name: Option<String>, lines: &[&Line]) -> Group {
     }
 }
 
-/// Shares count by the time that they are shares of.
+/// Shares count by the time that they are shares of. An end that sent nothing was limited by nothing.
 fn limited_by(lines: &[&Line]) -> Option<&'static str> {
+    let senders = || lines.iter().filter(|l| l.octets_sent.is_some_and(|n| n > 0));
     let time = |limit: crate::limits::Limit| -> f64 {
         let of = |l: &&Line| Some(l.duration_s? * l.why.limited[limit as usize]?);
-        lines.iter().filter_map(of).sum()
+        senders().filter_map(of).sum()
     };
     let times = crate::limits::Limit::ALL.iter().map(|&limit| (time(limit), limit.name()));
     let largest = times.max_by(|a, b| a.0.total_cmp(&b.0));

@@ -107,13 +107,14 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
         if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
             let why = line.why.to_string();
             if !why.is_empty() {
-                wrap(&why, view.width, &mut out);
+                wrap(&why, view.width, (Style::Faint, "    "), &mut out);
             }
         }
     }
     out.extend(subflows(lines).into_iter().take(view.top).map(|line| (Style::Plain, line)));
     if lines.len() > 1 {
-        out.extend(totals::of(lines).into_iter().map(|line| (Style::Plain, line)));
+        wrap(&totals::sums(lines), view.width, (Style::Plain, ""), &mut out);
+        out.extend(totals::percentiles(lines).into_iter().map(|line| (Style::Plain, line)));
     }
     if lines.len() > rows.len() {
         let note = format!(
@@ -125,7 +126,7 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
     }
     if !left_out.is_empty() {
         let note = format!("no room for {}: --width 0 shows all", left_out.join(", "));
-        wrap(&note, view.width, &mut out);
+        wrap(&note, view.width, (Style::Plain, ""), &mut out);
     }
     out
 }
@@ -166,14 +167,13 @@ fn rendered(columns: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) -
     table.trim_fmt().lines().map(str::to_owned).collect()
 }
 
-/// Indented, in lines that fit.
-fn wrap(text: &str, width: Option<usize>, out: &mut Text) {
-    const INDENT: &str = "    ";
-    let room = width.map_or(usize::MAX, |width| width.max(40) - INDENT.len());
+/// In lines that fit, each with this indentation.
+fn wrap(text: &str, width: Option<usize>, (style, indent): (Style, &str), out: &mut Text) {
+    let room = width.map_or(usize::MAX, |width| width.max(40) - indent.len());
     let mut line = String::new();
     for word in text.split(' ') {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            out.push((Style::Faint, format!("{INDENT}{line}")));
+            out.push((style, format!("{indent}{line}")));
             line.clear();
         }
         if !line.is_empty() {
@@ -181,7 +181,7 @@ fn wrap(text: &str, width: Option<usize>, out: &mut Text) {
         }
         line.push_str(word);
     }
-    out.push((Style::Faint, format!("{INDENT}{line}")));
+    out.push((style, format!("{indent}{line}")));
 }
 
 /// A line for each MPTCP connection: its subflows, and what they carried together.

@@ -36,8 +36,8 @@ pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     values.get(rank.clamp(1, values.len().max(1)) - 1).copied()
 }
 
-/// Lines of text.
-pub fn of(lines: &[&Line]) -> Vec<String> {
+/// What they carried together, in a line.
+pub fn sums(lines: &[&Line]) -> String {
     let lossy = lines.iter().filter(|l| l.completeness.as_deref() == Some("lossy")).count();
     let unknown = lines.iter().filter(|l| l.octets_acked.is_none()).count();
     let mut first = format!("{} connections", lines.len());
@@ -55,11 +55,7 @@ pub fn of(lines: &[&Line]) -> Vec<String> {
     if unknown > 0 {
         first.push_str(&format!(" (octets of {unknown} are not known)"));
     }
-    let mut out = vec![first];
-    if lines.len() >= MANY {
-        out.extend(percentiles(lines));
-    }
-    out
+    first
 }
 
 const SHARES: [(f64, &str); 7] = [
@@ -84,7 +80,11 @@ const ROWS: [Row; 6] = [
     ("retransmitted", "retransmitted", |v| share(Some(v))),
 ];
 
-fn percentiles(lines: &[&Line]) -> Vec<String> {
+/// A table of percentiles, if there are many.
+pub fn percentiles(lines: &[&Line]) -> Vec<String> {
+    if lines.len() < MANY {
+        return Vec::new();
+    }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let names = ["", "KNOWN OF"].into_iter().chain(SHARES.iter().map(|(_, name)| *name));
