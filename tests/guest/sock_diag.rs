@@ -222,7 +222,7 @@ fn messages() -> Vec<Vec<u8>> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let mut request = vec![0_u8; HEADER + 56];
+        let mut request = [0_u8; HEADER + 56];
         let length = request.len() as u32;
         request[..4].copy_from_slice(&length.to_ne_bytes());
         request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
