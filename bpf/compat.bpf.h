@@ -96,6 +96,31 @@ static __always_inline bool has_received_ce(void)
 	return bpf_core_field_exists(struct tcp_sock___compat, received_ce);
 }
 
+/* after v6.18, in v7.3: the window does not shrink by less than was advertised */
+static __always_inline bool has_largest_window(void)
+{
+	return bpf_core_field_exists(struct tcp_sock___compat, rcv_mwnd_seq);
+}
+
+static __always_inline u32 largest_right_edge(const struct tcp_sock *tp)
+{
+	return TP(tp)->rcv_mwnd_seq;
+}
+
+/* since v6.17: tcp_sequence() tests where a segment ends, and drops with this reason */
+static __always_inline bool tests_end_of_segment(void)
+{
+	return bpf_core_enum_value_exists(enum skb_drop_reason___compat,
+					  SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___compat);
+}
+
+/* since v6.6: an ACK may shut the window for want of memory */
+static __always_inline bool may_shut_for_memory(void)
+{
+	return bpf_core_enum_value_exists(enum inet_csk_ack_state_t___compat,
+					  ICSK_ACK_NOMEM___compat);
+}
+
 static __always_inline u32 received_ce(const struct tcp_sock *tp)
 {
 	return TP(tp)->received_ce;

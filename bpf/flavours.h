@@ -27,6 +27,7 @@ struct tcp_sock___compat {
 	u32 delivered_ecn_bytes[3];
 	u8 accecn_fail_mode : 4;
 	u8 saw_accecn_opt : 2;
+	u32 rcv_mwnd_seq;
 };
 
 struct hlist_node___compat {
@@ -110,5 +111,14 @@ struct mptcp_sock {
 };
 
 #pragma clang attribute pop
+
+/* Enumerators have the numbers of the running kernel. */
+enum skb_drop_reason___compat {
+	SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___compat = 1,
+};
+
+enum inet_csk_ack_state_t___compat {
+	ICSK_ACK_NOMEM___compat = 1,
+};
 
 #endif

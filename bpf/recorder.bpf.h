@@ -217,6 +217,7 @@ struct conn {
 	u64 octets_again;   /* and again, as far as events of that were seen */
 	u64 octets_refused; /* payload of retransmissions that the host refused, and counted */
 	u64 again_counted;  /* bytes_retrans at the last event of a retransmission */
+	u64 again_unseen;   /* how far events were behind bytes_retrans at most */
 	u8 stalled;	    /* the host has refused or marked a segment */
 	union {
 		struct hook_record rec;

@@ -152,44 +152,31 @@ static __always_inline void read_ip(struct conn *c, struct segment *s, const voi
 	c->ip_tos_in = tos;
 }
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct tcp_sock___usec {
-	u8 tcp_usec_ts : 1; /* Linux 6.7 */
-};
-
-struct tcp_sock___retracted {
-	u32 rcv_mwnd_seq; /* after 6.18, in 7.3: the farthest right edge that was advertised */
-};
-
-enum skb_drop_reason___window {
-	SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___window = 1, /* Linux 6.17 */
-};
-
-enum inet_csk_ack_state_t___memory {
-	ICSK_ACK_NOMEM___memory = 1, /* Linux 6.6 */
-};
-
-#pragma clang attribute pop
-
 #define USEC_PER_SEC	1000000
 #define NSEC_PER_SEC	1000000000
-#define PAWS_AGE_S	(24 * 86400) /* TCP_PAWS_24DAYS, include/net/tcp.h */
-#define OLD_TS_PER_SEC	1024	     /* the peer's clock at most: tcp_disordered_ack() before 6.7 */
-#define MOST_TS_PER_SEC 1200	     /* tcp_tsval_replay() */
+#define OLD_TS_PER_SEC	1024 /* the peer's clock at most: tcp_disordered_ack() before has_usec_timestamps() */
+#define MOST_TS_PER_SEC 1200 /* tcp_tsval_replay() */
+
+/*
+ * How long a timestamp counts, in seconds: TCP_PAWS_24DAYS, and since there are timestamps in
+ * microseconds TCP_PAWS_WRAP, INT_MAX of these (include/net/tcp.h).
+ */
+static __always_inline u32 paws_age_s(void)
+{
+	return has_usec_timestamps() ? 0x7fffffff / USEC_PER_SEC : 24 * 86400;
+}
 
 /* tcp_tsval_replay(): how far back a timestamp may be that may come of reordering, in ticks */
 static __always_inline u32 replay_ticks(const struct tcp_sock *tp)
 {
-	const struct tcp_sock___usec *stamps = (const void *)tp;
 	u32 rto = tp->inet_conn.icsk_rto;
 
 	/* Not known of this kernel: what the hook cannot test does not refuse a segment. */
 	if (!hz)
 		return 0x7fffffff;
-	if (!bpf_core_field_exists(stamps->tcp_usec_ts))
+	if (!has_usec_timestamps())
 		return rto * OLD_TS_PER_SEC / hz;
-	if (BPF_CORE_READ_BITFIELD(stamps, tcp_usec_ts))
+	if (is_usec_timestamps(tp))
 		return rto * (USEC_PER_SEC / hz);
 	return rto * MOST_TS_PER_SEC / hz;
 }
@@ -202,9 +189,7 @@ static __always_inline bool may_update_window(const struct tcp_sock *tp, const s
 
 	return after(s->ack, tp->snd_una) || after(s->seq, tp->snd_wl1) ||
 	       (s->seq == tp->snd_wl1 &&
-		(window > tp->snd_wnd ||
-		 (!window && bpf_core_enum_value_exists(enum inet_csk_ack_state_t___memory,
-							ICSK_ACK_NOMEM___memory))));
+		(window > tp->snd_wnd || (!window && may_shut_for_memory())));
 }
 
 /*
@@ -226,37 +211,58 @@ static __always_inline bool fails_paws(const struct tcp_sock *tp, const struct s
 	if (!s->has_tsval || !BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok) || !ts_recent ||
 	    !before(s->tsval + TCP_PAWS_WINDOW, ts_recent))
 		return false;
-	if (!before(now, tp->rx_opt.ts_recent_stamp + PAWS_AGE_S))
+	if (!before(now, tp->rx_opt.ts_recent_stamp + paws_age_s()))
 		return false;
 	return !is_disordered(tp, s);
 }
 
+/* The right edge of the window that tcp_sequence() tests with. */
+static __always_inline u32 right_edge(const struct tcp_sock *tp)
+{
+	u32 right = has_largest_window() ? largest_right_edge(tp) : tp->rcv_wup + tp->rcv_wnd;
+
+	return before(right, tp->rcv_nxt) ? tp->rcv_nxt : right;
+}
+
 /*
- * tcp_sequence(). From Linux 6.17 on a segment that ends beyond the window is taken only if nothing
- * waits to be read; a FIN alone may be beyond it. From rcv_mwnd_seq on the window ends where it
- * ended when it was largest.
+ * tcp_sequence(). Where the kernel tests the end too, a segment that ends beyond the window is taken
+ * only if nothing waits to be read; a FIN alone may be beyond it.
  */
 static __always_inline u8 sequence_error(const struct tcp_sock *tp, const struct segment *s)
 {
-	const struct tcp_sock___retracted *most = (const void *)tp;
+	u32 end = s->end_seq - !!(s->flags & TCPHDR_FIN), right = right_edge(tp);
 	const struct sock *sk = (const void *)tp;
-	u32 rcv_nxt = tp->rcv_nxt;
-	u32 right = tp->rcv_wup + tp->rcv_wnd;
-	u32 end = s->end_seq - !!(s->flags & TCPHDR_FIN);
 
 	if (before(s->end_seq, tp->rcv_wup))
 		return SOFT_BELOW_DATA_WINDOW;
-	if (bpf_core_field_exists(most->rcv_mwnd_seq))
-		right = most->rcv_mwnd_seq;
-	if (before(right, rcv_nxt))
-		right = rcv_nxt;
 	if (after(s->seq, right))
 		return SOFT_ABOVE_DATA_WINDOW;
-	if (bpf_core_enum_value_exists(enum skb_drop_reason___window,
-				       SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE___window) &&
-	    after(end, right) && sk->sk_receive_queue.qlen)
+	if (tests_end_of_segment() && after(end, right) && sk->sk_receive_queue.qlen)
 		return SOFT_ABOVE_DATA_WINDOW;
 	return SOFT_NONE;
+}
+
+/*
+ * Whether it depends on what no type information shows if the kernel takes the segment. Some kernels
+ * that test the end let a FIN be beyond the window, some do not.
+ */
+static __always_inline bool is_doubtful(const struct tcp_sock *tp, const struct segment *s)
+{
+	const struct sock *sk = (const void *)tp;
+	u32 right = right_edge(tp);
+
+	return (s->flags & TCPHDR_FIN) && tests_end_of_segment() && !has_largest_window() &&
+	       after(s->end_seq, right) && !after(s->end_seq - 1, right) &&
+	       sk->sk_receive_queue.qlen;
+}
+
+/* tcp_reset_check(): the peer may not count its FIN */
+static __always_inline bool is_reset_of_fin(const struct tcp_sock *tp, const struct segment *s)
+{
+	u8 state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
+
+	return s->seq == tp->rcv_nxt - 1 &&
+	       (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING);
 }
 
 /*
@@ -275,7 +281,7 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 			return SOFT_BELOW_TS_WINDOW;
 		error = sequence_error(tp, s);
 		if (error)
-			return error;
+			return rst && is_reset_of_fin(tp, s) ? SOFT_NONE : error;
 	}
 	if (rst || !(s->flags & TCPHDR_ACK))
 		return SOFT_NONE;
@@ -286,14 +292,19 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 	return SOFT_NONE;
 }
 
-/*
- * An ACK so old that tcp_ack() drops it without a look at its SACK blocks (RFC 5961, 5.2). Since
- * 2023 it is also too old if it acknowledges what was never sent; that part is in stable kernels
- * under numbers that do not show it, and differs only before a window was sent.
- */
+/* An ACK so old that tcp_ack() drops it without a look at its SACK blocks (RFC 5961, 5.2). */
 static __always_inline bool is_too_old(const struct tcp_sock *tp, const struct segment *s)
 {
 	return before(s->ack, tp->snd_una - tp->max_window);
+}
+
+/*
+ * Since 2023 it is also too old if it acknowledges what was never sent. That is in stable kernels
+ * under numbers that do not show it.
+ */
+static __always_inline bool may_be_too_old(const struct tcp_sock *tp, const struct segment *s)
+{
+	return tp->bytes_acked < tp->max_window && before(s->ack, tp->snd_una - (u32)tp->bytes_acked);
 }
 
 /* sockops reports a segment after the checks of its sequence, tcp_rcv_state_process() before. */
@@ -347,6 +358,9 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
 	if (error && (error != SOFT_BELOW_ACK_WINDOW || is_too_old(tp, s)))
 		return;
+	if ((error && s->sack_blocks && may_be_too_old(tp, s)) ||
+	    (!error && !validated && is_doubtful(tp, s)))
+		c->missed_in++;
 	if (s->sack_blocks && BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok)) {
 		INC(c, SACKsRcvd);
 		ADD(c, SACKBlocksRcvd, s->sack_blocks > 4 ? 4 : s->sack_blocks);
@@ -397,6 +411,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 	begin(c, hook, now);
 	count_handshake_data(c, tp);
 	witness_received(c, tp, hook == ESTATS_HOOK_tcp_probe ? segments : 0);
+	witness_again(c, tp);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);
 	if (c->established && !is_hooked(ESTATS_HOOK_write_xmit))

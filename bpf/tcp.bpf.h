@@ -162,7 +162,7 @@ static __always_inline bool fin_is_sent(const struct tcp_sock *tp)
  * netfilter, no route), which RFC 4898 does not call sent. On newer kernels the event says which
  * those are (retransmit_error()). On older ones there is an event of each that was taken; one that
  * nobody saw is taken for refused only on a connection of which the queue has refused something,
- * since an event may be missed too.
+ * since an event may be missed too. Otherwise which it was is not known: see witness_again().
  */
 static __always_inline u64 estats_octets_again(const struct conn *c, const struct tcp_sock *tp)
 {
@@ -240,23 +240,13 @@ static __always_inline u64 estats_sack(const struct sock *sk, const struct tcp_s
 	return BPF_CORE_READ(estats_net(sk), ipv4.sysctl_tcp_sack) ? PEER_DISABLED : SELF_DISABLED;
 }
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct tcp_sock___accecn {
-	u32 received_ce; /* Linux 6.18 */
-};
-
-#pragma clang attribute pop
-
 /*
  * What of ECN was agreed on. Kernels without accurate ECN (RFC 9768) may use its bit for something
  * else, as patches for BBR do.
  */
 static __always_inline u8 ecn_mode(const struct tcp_sock *tp)
 {
-	const struct tcp_sock___accecn *accurate = (const void *)tp;
-
-	if (!bpf_core_field_exists(accurate->received_ce))
+	if (!has_received_ce())
 		return tp->ecn_flags & TCP_ECN_OK;
 	return tp->ecn_flags & (TCP_ECN_OK | TCP_ECN_MODE_ACCECN);
 }

@@ -151,6 +151,22 @@ static __always_inline void compare_sent(struct conn *c, const struct tcp_sock *
 }
 
 /*
+ * Where the event of a retransmission does not say whether the host refused it, one without an event
+ * was refused, by netfilter or for want of a route, or its event was missed: nothing shows which.
+ * Only where no transmission is under way, which counts before it is made.
+ */
+static __always_inline void witness_again(struct conn *c, const struct tcp_sock *tp)
+{
+	u64 unseen = tp->bytes_retrans - c->octets_again;
+
+	if (retransmit_has_error || c->stalled || !c->established ||
+	    !is_hooked(ESTATS_HOOK_retransmit) || (s64)unseen <= (s64)c->again_unseen)
+		return;
+	c->again_unseen = unseen;
+	c->missed_out++;
+}
+
+/*
  * The hook of a timeout runs before the kernel counts it. Not during the handshake, where timeouts
  * of SYN-ACKs are the listener's.
  */

@@ -5,6 +5,7 @@ mod figures;
 mod groups;
 mod keys;
 mod render;
+mod table;
 mod totals;
 
 use std::fs::File;
@@ -383,7 +384,7 @@ pub fn render(lines: &[Line], top: usize) -> String {
 /// in order of `conn_id`.
 pub fn chosen(lines: &[Line], top: usize) -> Vec<&Line> {
     let mut all: Vec<&Line> = lines.iter().collect();
-    all.sort_by(|a, b| keys::BYTES.compare(a, b));
+    all.sort_by(|a, b| keys::BYTES.compare(a, b, false));
     let shown = top.min(all.len());
     all[..shown].sort_by_key(|line| line.conn_id);
     all

@@ -41,7 +41,7 @@ use variables::VariableTable;
 pub const BATCH_ROWS: usize = 8192;
 
 /// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 7;
+pub const TABLES_VERSION: u32 = 8;
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]

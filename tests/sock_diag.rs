@@ -44,7 +44,7 @@ fn messages_of_kernels_are_read_as_getsockopt_says() {
     }
 }
 
-/// A wrong octet anywhere in `struct tcp_info` is found: the comparison above can fail.
+/// A wrong octet in `struct tcp_info` is found: the comparison above can fail.
 #[test]
 fn a_changed_octet_is_found() {
     let (_, dump) = dumps().into_iter().next().expect("a kernel");

@@ -9,15 +9,15 @@ HEAD = """# Compilers
 
 Written by `make clangs` (`scripts/clang/matrix.sh`); do not edit. The BPF programs are C, and clang compiles
 them when `estats-record` is built. A kernel's verifier then reads what clang made. It may refuse the code of
-one clang and take that of another, though the source is the same. So the objects of each clang were loaded
-in guests with the oldest and the newest kernel of the guest tests. In each guest and with each hook set
-`estats-record check` loaded and attached everything. Then a transfer over loopback was recorded, with packets
-and snapshots, and `estats-analyze verify` and `audit` read the recording. `audit` holds its values against the
-kernel's own account, so it sees code that loads and counts wrongly.
+one clang and take that of another, though the source is the same. So `make clangs` loads the objects of each
+clang in guests with the oldest and the newest kernel of the guest tests. In each guest and with each hook set
+`estats-record check` loads and attaches everything. Then a transfer over loopback is recorded, with packets
+and snapshots, and `estats-analyze verify` and `audit` read the recording. `audit` compares its values with the
+kernel's own, so it finds code that loads and counts wrongly. The table has what was tried.
 
 The environment variable `CLANG` chooses the clang of a build: `CLANG=clang-19 cargo build`. Without it the
-build takes `clang`. Debian 12 has 14, Debian 13 has 19 under this name. What had to be written so that every
-clang's code is taken stands in [bpf/clang.h](../bpf/clang.h): clang 21 and newer made additions of counters that
+build takes `clang`. Debian 12 has 14, Debian 13 has 19 under this name. [bpf/clang.h](../bpf/clang.h) has what
+is written so that the code of every clang is taken: clang 21 and newer made additions of counters that
 Linux 5.10 refuses. A unit test looks for such instructions in the objects of the clang that builds.
 
 A clang that has no line here was not tried yet.

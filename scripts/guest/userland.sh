@@ -25,7 +25,7 @@ for merged in bin sbin lib; do ln -s "usr/$merged" "$new/root/$merged"; done
 : >"$new/status" # nothing is installed
 ours apt-get install -y --download-only --no-install-recommends -o Dir::State::status="$new/status" \
 	-o Dir::Cache::archives="$new/archives/" -o Debug::NoLocking=1 \
-	busybox-static dash iproute2 libelf-dev zlib1g-dev >&2
+	busybox-static dash iproute2 libelf-dev util-linux zlib1g-dev >&2
 for archive in "$new"/archives/*.deb; do
 	dpkg-deb --fsys-tarfile "$archive" | tar -x --keep-directory-symlink -C "$new/root"
 done

@@ -226,11 +226,15 @@ pub fn record(
         None => None,
     };
     manifest.interfaces = follower.as_ref().map_or_else(Vec::new, |f| f.seen().to_vec());
-    let was_there = options.dir.exists();
-    let writer = RecordingWriter::create(&options.dir, &manifest, options.log)?;
-    let unfinished = Unfinished::new(&options.dir, was_there);
-    // After it, so that its files are closed before they are removed.
-    let mut writer = writer;
+    let unfinished = Unfinished::new(&options.dir);
+    let writer = RecordingWriter::create(&options.dir, &manifest, options.log);
+    if matches!(writer, Err(LogError::OutputExists(_))) {
+        // Nothing there is of this recording.
+        unfinished.begin();
+        return Err(writer.expect_err("just seen").into());
+    }
+    // After the guard, so that its files are closed before they are removed.
+    let mut writer = writer?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
     let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
     if matches!(polls, Some((_, PollsBy::Netlink))) {

@@ -7,17 +7,19 @@ use std::{fs, path::Path};
 #[derive(Debug)]
 pub(super) struct Unfinished<'a> {
     dir: &'a Path,
-    was_there: bool,
+    /// The directories that are made for it, the innermost first.
+    made: Vec<&'a Path>,
     has_begun: bool,
 }
 
 impl<'a> Unfinished<'a> {
-    /// Of a directory in which a recording was just made; `was_there`: it is older than that.
-    pub(super) const fn new(dir: &'a Path, was_there: bool) -> Self {
-        Self { dir, was_there, has_begun: false }
+    /// Of a directory in which a recording is about to be made.
+    pub(super) fn new(dir: &'a Path) -> Self {
+        let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        Self { dir, made: dir.ancestors().take_while(is_missing).collect(), has_begun: false }
     }
 
-    /// The recording has begun, and stays.
+    /// The recording has begun, and stays; or nothing in the directory is of it.
     pub(super) fn begin(mut self) {
         self.has_begun = true;
     }
@@ -32,8 +34,8 @@ impl Drop for Unfinished<'_> {
         for entry in fs::read_dir(self.dir).into_iter().flatten().flatten() {
             let _ = fs::remove_file(entry.path());
         }
-        if !self.was_there {
-            let _ = fs::remove_dir(self.dir);
+        for dir in &self.made {
+            let _ = fs::remove_dir(dir);
         }
     }
 }
@@ -45,19 +47,23 @@ mod tests {
     #[test]
     fn what_never_began_leaves_what_was_there_before() {
         let scratch = tempfile::tempdir().expect("a directory");
-        let dir = scratch.path().join("run");
+        let dir = scratch.path().join("new/deep/run");
         let make = || {
             fs::create_dir_all(&dir).expect("it can be made");
             fs::write(dir.join("manifest.json"), "{}").expect("it can be written");
         };
+        let unfinished = Unfinished::new(&dir);
         make();
-        drop(Unfinished::new(&dir, false));
-        assert!(!dir.exists());
+        drop(unfinished);
+        assert!(!scratch.path().join("new").exists());
+        fs::create_dir_all(&dir).expect("it can be made");
+        let unfinished = Unfinished::new(&dir);
         make();
-        drop(Unfinished::new(&dir, true));
+        drop(unfinished);
         assert_eq!(fs::read_dir(&dir).expect("it stays").count(), 0, "as empty as it was");
+        let unfinished = Unfinished::new(&dir);
         make();
-        Unfinished::new(&dir, false).begin();
-        assert!(dir.join("manifest.json").exists(), "a recording that has begun stays");
+        unfinished.begin();
+        assert!(dir.join("manifest.json").exists());
     }
 }

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Order: the largest numbers first, texts by the alphabet
     #[arg(long, value_name = "KEY", value_parser = Key::parse)]
     sort: Option<Key>,
-    /// The opposite order
+    /// The opposite order; what is not known stays at the end
     #[arg(long, requires = "sort")]
     reverse: bool,
     /// Only connections that match this condition
@@ -95,10 +95,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let mut order = summary::chosen(&matching, top);
     if let Some(key) = arguments.sort {
-        order.sort_by(|a, b| key.compare(a, b));
-        if arguments.reverse {
-            order.reverse();
-        }
+        order.sort_by(|a, b| key.compare(a, b, arguments.reverse));
     }
     let view = View { top, width: width(arguments.width) };
     let groups = arguments.group.map(|key| Groups::of(&order, key));

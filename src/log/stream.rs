@@ -201,7 +201,7 @@ pub static OPERATION: LazyLock<Fields> = LazyLock::new(|| {
     let variable = DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8));
     Fields::from(vec![
         field("variable", variable, "", "name of the variable, as in RFC 4898"),
-        field("op", SMALL_DICTIONARY(), "", "set, add, inc, dec, max or min"),
+        field("op", SMALL_DICTIONARY(), "", "set, add, inc, dec, max, min, missed or void"),
         field("value", DataType::UInt64, "", "operand; two's complement for signed variables"),
     ])
 });

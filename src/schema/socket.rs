@@ -220,12 +220,13 @@ socket_fields! {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->retrans_out"),
     }
-    /// Since data were last sent, in steps of a jiffy; NULL if none was.
+    /// Since data were last sent, in steps of a jiffy. Begins when the connection is established; NULL before.
     tcpi_last_data_sent {
         ty: U32, unit: "ms", source: "tcp_info", needs: "",
         read: Age("tp->lsndtime"),
     }
-    /// Since data were last received, in steps of a jiffy; NULL if none was. Begins with the connection.
+    /// Since data were last received, in steps of a jiffy. Begins when the connection is established; NULL
+    /// before.
     tcpi_last_data_recv {
         ty: U32, unit: "ms", source: "tcp_info", needs: "",
         read: Age("icsk->icsk_ack.lrcvtime"),
@@ -688,12 +689,14 @@ socket_fields! {
         ty: U16, unit: "", source: "TLS_INFO_RXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// 1 if files are sent without a copy (TLS_TX_ZEROCOPY_RO, Linux 5.19), else 0.
+    /// 1 if files are sent without a copy (TLS_TX_ZEROCOPY_RO, Linux 5.19). NULL if not: a kernel that
+    /// does not know of it reports the same.
     tls_zc_ro_tx {
         ty: U8, unit: "", source: "TLS_INFO_ZC_RO_TX", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// 1 if no padding is expected in what is received (TLS_RX_EXPECT_NO_PAD, Linux 6.0), else 0.
+    /// 1 if no padding is expected in what is received (TLS_RX_EXPECT_NO_PAD, Linux 6.0). NULL if not: a
+    /// kernel that does not know of it reports the same.
     tls_rx_no_pad {
         ty: U8, unit: "", source: "TLS_INFO_RX_NO_PAD", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
@@ -715,12 +718,13 @@ socket_fields! {
         ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_TOKEN_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
-    /// Octets of the subflow that data to send begins at, counted from its first.
+    /// Where the next data to send begins in the subflow, in octets from its first.
     mptcp_relwrite_seq {
         ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_RELWRITE_SEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
-    /// Data sequence number that the current mapping of received data begins at.
+    /// Data sequence number that the current mapping of received data begins at: 64 random bits and what
+    /// was sent since, so it may be negative in a column of Int64.
     mptcp_map_seq {
         ty: U64, unit: "", source: "MPTCP_SUBFLOW_ATTR_MAP_SEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
@@ -795,6 +799,8 @@ impl SocketField {
             (U8, _) => Range::new(0, u8::MAX as i64),
             (U16, _) => Range::new(0, u16::MAX as i64),
             (U32, _) => Range::U32,
+            // 64 bits that mean no amount.
+            _ if matches!(self, Self::mptcp_map_seq) => Range::new(i64::MIN, i64::MAX),
             (U64, _) => Range::COUNT,
         }
     }

@@ -2634,7 +2634,7 @@ estats_vars! {
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment; segments that validation then rejects are counted too",
+            how: "header of each received segment whose SACK blocks the kernel looks at: not of those that are dropped before",
         }],
         tcp_info: TcpInfo::None,
         reference: Reference::SAME,
@@ -2653,7 +2653,7 @@ estats_vars! {
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment; segments that validation then rejects are counted too",
+            how: "header of each received segment whose SACK blocks the kernel looks at: not of those that are dropped before",
         }],
         tcp_info: TcpInfo::None,
         reference: Reference::SAME,

@@ -238,17 +238,26 @@ impl Parser {
     }
 }
 
-/// How many of the base unit a suffix is.
-fn factor(unit: Unit, suffix: &str) -> Option<f64> {
+/// How many of the base unit a suffix is. A power of ten is read as part of the decimal number, or 9ms
+/// would be another number than 9000 us: 9 * 1e-3 is not 0.009.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Factor {
+    /// Its exponent.
+    Ten(i32),
+    Other(f64),
+}
+
+fn factor(unit: Unit, suffix: &str) -> Option<Factor> {
+    use Factor::{Other, Ten};
     let decimal = |prefix: &str| match prefix {
-        "" => Some(1.0),
-        "k" | "K" => Some(1e3),
-        "M" => Some(1e6),
-        "G" => Some(1e9),
-        "T" => Some(1e12),
-        "Ki" => Some(1024.0),
-        "Mi" => Some(1_048_576.0),
-        "Gi" => Some(1_073_741_824.0),
+        "" => Some(Ten(0)),
+        "k" | "K" => Some(Ten(3)),
+        "M" => Some(Ten(6)),
+        "G" => Some(Ten(9)),
+        "T" => Some(Ten(12)),
+        "Ki" => Some(Other(1024.0)),
+        "Mi" => Some(Other(1_048_576.0)),
+        "Gi" => Some(Other(1_073_741_824.0)),
         _ => None,
     };
     match unit {
@@ -259,16 +268,16 @@ fn factor(unit: Unit, suffix: &str) -> Option<f64> {
             decimal(bits.unwrap_or(suffix)).filter(|_| !suffix.ends_with('i'))
         }
         Unit::Seconds => match suffix {
-            "us" | "µs" => Some(1e-6),
-            "ms" => Some(1e-3),
-            "s" => Some(1.0),
-            "min" => Some(60.0),
-            "h" => Some(3600.0),
+            "us" | "µs" => Some(Ten(-6)),
+            "ms" => Some(Ten(-3)),
+            "s" => Some(Ten(0)),
+            "min" => Some(Other(60.0)),
+            "h" => Some(Other(3600.0)),
             _ => None,
         },
         Unit::Share => match suffix {
-            "%" => Some(0.01),
-            "" => Some(1.0),
+            "%" => Some(Ten(-2)),
+            "" => Some(Ten(0)),
             _ => None,
         },
     }
@@ -277,8 +286,8 @@ fn factor(unit: Unit, suffix: &str) -> Option<f64> {
 fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
     let digits = |c: char| c.is_ascii_digit() || "+-.".contains(c);
     let end = text.find(|c| !digits(c)).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let (digits, suffix) = text.split_at(end);
+    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
     let units = match unit {
         Unit::Count => "k, M, G, or no unit",
         Unit::Bytes => "B, kB, MB, GB, KiB, MiB, GiB",
@@ -286,9 +295,13 @@ fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
         Unit::Seconds => "us, ms, s, min, h",
         Unit::Share => "%, or no unit for a share of 1",
     };
-    factor(unit, suffix)
-        .map(|factor| number * factor)
-        .ok_or_else(|| format!("`{text}` needs one of the units {units}"))
+    match factor(unit, suffix) {
+        Some(Factor::Ten(exponent)) => {
+            format!("{digits}e{exponent}").parse().map_err(|_| format!("`{text}` is no number"))
+        }
+        Some(Factor::Other(factor)) => Ok(number * factor),
+        None => Err(format!("`{text}` needs one of the units {units}")),
+    }
 }
 
 #[cfg(test)]
@@ -306,6 +319,24 @@ mod tests {
             why: crate::tables::Figures { retransmitted_share: Some(0.015), ..Default::default() },
             ..Line::default()
         }
+    }
+
+    /// A value that is exactly the bound is no other number.
+    #[test]
+    fn bounds_are_met_exactly() {
+        for ms in 1..1000 {
+            let line = Line { smoothed_rtt_us: Some(ms * 1000), ..Line::default() };
+            let condition: Condition = format!("rtt = {ms}ms").parse().unwrap();
+            assert!(condition.matches(&line), "{ms} ms");
+        }
+        for percent in 1..100 {
+            let mut line = Line::default();
+            line.why.retransmitted_share = format!("0.{percent:02}").parse().ok();
+            let condition: Condition = format!("retransmitted >= {percent}%").parse().unwrap();
+            assert!(condition.matches(&line), "{percent} %");
+        }
+        let line = Line { octets_acked: Some(8_200_000), ..Line::default() };
+        assert!("acked <= 8.2MB".parse::<Condition>().unwrap().matches(&line));
     }
 
     fn matches(condition: &str) -> bool {

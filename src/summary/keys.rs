@@ -86,11 +86,13 @@ impl Key {
         }
     }
 
-    /// Largest numbers first, texts by the alphabet, NULL last; equal ones by `conn_id`.
-    pub fn compare(&self, a: &Line, b: &Line) -> Ordering {
+    /// Largest numbers first, texts by the alphabet; the opposite if `is_reverse`. NULL comes last either
+    /// way, and equal ones by `conn_id`.
+    pub fn compare(&self, a: &Line, b: &Line, is_reverse: bool) -> Ordering {
+        let known = |order: Ordering| if is_reverse { order.reverse() } else { order };
         let order = match (self.of(a), self.of(b)) {
-            (Some(Value::Number(a)), Some(Value::Number(b))) => b.total_cmp(&a),
-            (Some(Value::Text(a)), Some(Value::Text(b))) => a.cmp(&b),
+            (Some(Value::Number(a)), Some(Value::Number(b))) => known(b.total_cmp(&a)),
+            (Some(Value::Text(a)), Some(Value::Text(b))) => known(a.cmp(&b)),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             // A key has values of one type.
@@ -184,8 +186,8 @@ pub const KEYS: &[Key] = &[
     text("container", |l| l.container_id.clone(), "container of the socket"),
     text("cc", |l| l.congestion_control.clone(), "congestion control"),
     text("limited_by", |l| l.why.limited_by.map(str::to_owned), "largest cause of docs/limits.md"),
-    text("opened_by", |l| l.opened_by.clone(), "local or remote"),
-    text("closed_by", |l| l.closed_by.clone(), "local or remote"),
-    text("end", |l| l.close_reason.clone(), "how it ended: fin, reset, ..."),
+    text("opened_by", |l| l.opened_by.clone(), "local, remote or unknown"),
+    text("closed_by", |l| l.closed_by.clone(), "local, remote, none or unknown"),
+    text("end", |l| l.close_reason.clone(), "how it ended: fin, reset_received, reset_sent, ..."),
     text("completeness", |l| l.completeness.clone(), "complete, lossy, begun_before, ended_after"),
 ];

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, Table, presets};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::Line;
 use super::figures::{bit_rate, bytes, count, millis, seconds};
 use super::groups::{Group, Groups};
+use super::table::{Head, fitting};
 use super::totals;
 use crate::visible::visible;
 
@@ -35,41 +36,28 @@ pub struct View {
     pub width: Option<usize>,
 }
 
-/// A column of the table.
-struct Column {
-    name: &'static str,
-    is_number: bool,
-    cell: fn(&Line) -> String,
-    /// Which goes first where there is no room: the largest.
-    rank: u8,
+/// Columns, and what is in them.
+fn columns() -> [(Head, fn(&Line) -> String); 14] {
+    let (text, number) = (Head::text, Head::number);
+    [
+        (number("ID", 0), |l| l.conn_id.to_string()),
+        (text("LOCAL", 11), |l| shown(l.local.as_deref())),
+        (text("", 11), |l| arrow(l).to_owned()),
+        (text("REMOTE", 0), |l| shown(l.remote.as_deref())),
+        (text("OWNER", 10), |l| shown(l.owner.as_deref())),
+        (text("CC", 12), |l| shown(l.congestion_control.as_deref())),
+        (number("SECONDS", 6), |l| seconds(l.duration_s)),
+        (number("ACKED", 3), |l| bytes(l.octets_acked)),
+        (number("RECEIVED", 4), |l| bytes(l.octets_received)),
+        (number("RATE", 2), |l| bit_rate(l.rate())),
+        (number("RETRANS", 7), |l| count(l.segs_retrans)),
+        (number("RTT ms min/smooth", 8), |l| {
+            format!("{}/{}", millis(l.min_rtt_us), millis(l.smoothed_rtt_us))
+        }),
+        (text("END", 9), end),
+        (text("COMPLETENESS", 1), |l| shown(l.completeness.as_deref())),
+    ]
 }
-
-const fn text(name: &'static str, rank: u8, cell: fn(&Line) -> String) -> Column {
-    Column { name, is_number: false, cell, rank }
-}
-
-const fn number(name: &'static str, rank: u8, cell: fn(&Line) -> String) -> Column {
-    Column { name, is_number: true, cell, rank }
-}
-
-const COLUMNS: [Column; 14] = [
-    number("ID", 0, |l| l.conn_id.to_string()),
-    text("LOCAL", 11, |l| shown(l.local.as_deref())),
-    text("", 11, |l| arrow(l).to_owned()),
-    text("REMOTE", 0, |l| shown(l.remote.as_deref())),
-    text("OWNER", 10, |l| shown(l.owner.as_deref())),
-    text("CC", 12, |l| shown(l.congestion_control.as_deref())),
-    number("SECONDS", 6, |l| seconds(l.duration_s)),
-    number("ACKED", 3, |l| bytes(l.octets_acked)),
-    number("RECEIVED", 4, |l| bytes(l.octets_received)),
-    number("RATE", 2, |l| bit_rate(l.rate())),
-    number("RETRANS", 7, |l| count(l.segs_retrans)),
-    number("RTT ms min/smooth", 8, |l| {
-        format!("{}/{}", millis(l.min_rtt_us), millis(l.smoothed_rtt_us))
-    }),
-    text("END", 9, end),
-    text("COMPLETENESS", 1, |l| shown(l.completeness.as_deref())),
-];
 
 fn shown(text: Option<&str>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| visible(text).into_owned())
@@ -93,7 +81,10 @@ fn end(line: &Line) -> String {
 /// The connections in this order, what limited each, and what they come to together.
 pub fn connections(lines: &[&Line], view: View) -> Text {
     let rows: Vec<&Line> = lines.iter().copied().take(view.top).collect();
-    let (table, left_out) = fitting(&rows, view.width);
+    let columns = columns();
+    let heads = columns.each_ref().map(|(head, _)| head.clone());
+    let cells = rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect());
+    let (table, left_out) = fitting(&heads, &cells.collect::<Vec<_>>(), view.width);
     let mut out = Text::new();
     for (i, row) in table.into_iter().enumerate() {
         let line = i.checked_sub(1).and_then(|i| rows.get(i));
@@ -111,10 +102,13 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
             }
         }
     }
-    out.extend(subflows(lines).into_iter().take(view.top).map(|line| (Style::Plain, line)));
+    for line in subflows(lines).iter().take(view.top) {
+        wrap(line, view.width, (Style::Plain, ""), &mut out);
+    }
     if lines.len() > 1 {
         wrap(&totals::sums(lines), view.width, (Style::Plain, ""), &mut out);
-        out.extend(totals::percentiles(lines).into_iter().map(|line| (Style::Plain, line)));
+        let percentiles = totals::percentiles(lines, view.width);
+        out.extend(percentiles.into_iter().map(|line| (Style::Plain, line)));
     }
     if lines.len() > rows.len() {
         let note = format!(
@@ -124,47 +118,16 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
         );
         out.push((Style::Plain, note));
     }
-    if !left_out.is_empty() {
-        let note = format!("no room for {}: --width 0 shows all", left_out.join(", "));
-        wrap(&note, view.width, (Style::Plain, ""), &mut out);
-    }
+    no_room(&left_out, view.width, &mut out);
     out
 }
 
-/// The table with the columns that fit, and the names of those that do not.
-fn fitting(rows: &[&Line], width: Option<usize>) -> (Vec<String>, Vec<&'static str>) {
-    let mut columns: Vec<&Column> = COLUMNS.iter().collect();
-    let mut left_out = Vec::new();
-    loop {
-        let table = rendered(
-            &columns.iter().map(|c| (c.name, c.is_number)).collect::<Vec<_>>(),
-            rows.iter().map(|row| columns.iter().map(|c| (c.cell)(row)).collect()),
-        );
-        let fits = |width: usize| table.iter().all(|row| row.chars().count() <= width);
-        let last = columns.iter().map(|c| c.rank).max().unwrap_or(0);
-        if last == 0 || width.is_none_or(fits) {
-            return (table, left_out);
-        }
-        let gone = columns.iter().filter(|c| c.rank == last && !c.name.is_empty());
-        left_out.extend(gone.map(|c| c.name));
-        columns.retain(|c| c.rank != last);
+/// Names the columns that are not shown.
+fn no_room(left_out: &[String], width: Option<usize>, out: &mut Text) {
+    if !left_out.is_empty() {
+        let note = format!("no room for {}: --width 0 shows all", left_out.join(", "));
+        wrap(&note, width, (Style::Plain, ""), out);
     }
-}
-
-/// A line for the names, and one for each row: no cell has more than one line.
-fn rendered(columns: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(columns.iter().map(|(name, _)| *name));
-    rows.for_each(|row| {
-        table.add_row(row);
-    });
-    for (i, (_, is_number)) in columns.iter().enumerate() {
-        if let Some(column) = table.column_mut(i).filter(|_| *is_number) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt().lines().map(str::to_owned).collect()
 }
 
 /// In lines that fit, each with this indentation.
@@ -172,7 +135,7 @@ fn wrap(text: &str, width: Option<usize>, (style, indent): (Style, &str), out: &
     let room = width.map_or(usize::MAX, |width| width.max(40) - indent.len());
     let mut line = String::new();
     for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+        if !line.is_empty() && line.width() + 1 + word.width() > room {
             out.push((style, format!("{indent}{line}")));
             line.clear();
         }
@@ -214,17 +177,16 @@ fn subflows(lines: &[&Line]) -> Vec<String> {
 
 /// Groups, those with the most payload first.
 pub fn groups(groups: &Groups, view: View) -> Text {
-    let name = groups.key.name.to_uppercase();
-    let columns = [
-        (name.as_str(), false),
-        ("CONNECTIONS", true),
-        ("LOSSY", true),
-        ("ACKED", true),
-        ("RECEIVED", true),
-        ("RETRANSMITTED", true),
-        ("MEDIAN RATE", true),
-        ("MEDIAN RTT ms", true),
-        ("LIMITED BY", false),
+    let heads = [
+        Head::text(&groups.key.name.to_uppercase(), 0),
+        Head::number("CONNECTIONS", 1),
+        Head::number("LOSSY", 2),
+        Head::number("ACKED", 3),
+        Head::number("RECEIVED", 3),
+        Head::number("RETRANSMITTED", 4),
+        Head::number("MEDIAN RATE", 5),
+        Head::number("MEDIAN RTT ms", 6),
+        Head::text("LIMITED BY", 7),
     ];
     let cells = |group: &Group| {
         vec![
@@ -239,7 +201,8 @@ pub fn groups(groups: &Groups, view: View) -> Text {
             shown(group.limited_by),
         ]
     };
-    let rows = rendered(&columns, groups.groups.iter().take(view.top).map(cells));
+    let shown: Vec<Vec<String>> = groups.groups.iter().take(view.top).map(cells).collect();
+    let (rows, left_out) = fitting(&heads, &shown, view.width);
     let style = |i| if i == 0 { Style::Heading } else { Style::Plain };
     let mut out: Text = rows.into_iter().enumerate().map(|(i, row)| (style(i), row)).collect();
     if groups.groups.len() > view.top {
@@ -247,5 +210,6 @@ pub fn groups(groups: &Groups, view: View) -> Text {
             format!("{} groups, {} shown: --top N shows more", groups.groups.len(), view.top);
         out.push((Style::Plain, note));
     }
+    no_room(&left_out, view.width, &mut out);
     out
 }

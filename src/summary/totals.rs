@@ -1,10 +1,9 @@
 //! What many connections come to together: sums, and percentiles.
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use super::Line;
 use super::figures::{bit_rate, bytes, seconds, share};
 use super::keys::Key;
+use super::table::{Head, fitting};
 
 /// From so many connections on percentiles are worth a line each.
 const MANY: usize = 10;
@@ -58,14 +57,15 @@ pub fn sums(lines: &[&Line]) -> String {
     first
 }
 
-const SHARES: [(f64, &str); 7] = [
-    (0.0, "SMALLEST"),
-    (0.1, "10 %"),
-    (0.5, "MEDIAN"),
-    (0.9, "90 %"),
-    (0.95, "95 %"),
-    (0.99, "99 %"),
-    (1.0, "LARGEST"),
+/// Shares, their names, and the ranks of their columns.
+const SHARES: [(f64, &str, u8); 7] = [
+    (0.0, "SMALLEST", 1),
+    (0.1, "10 %", 4),
+    (0.5, "MEDIAN", 0),
+    (0.9, "90 %", 2),
+    (0.95, "95 %", 4),
+    (0.99, "99 %", 3),
+    (1.0, "LARGEST", 1),
 ];
 
 /// A key, its name in the table, and how a value is shown.
@@ -81,28 +81,21 @@ const ROWS: [Row; 6] = [
 ];
 
 /// A table of percentiles, if there are many.
-pub fn percentiles(lines: &[&Line]) -> Vec<String> {
+pub fn percentiles(lines: &[&Line], width: Option<usize>) -> Vec<String> {
     if lines.len() < MANY {
         return Vec::new();
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let names = ["", "KNOWN OF"].into_iter().chain(SHARES.iter().map(|(_, name)| *name));
-    table.set_header(names);
-    for (key, name, show) in ROWS {
-        let Ok(key) = Key::parse(key) else { continue };
-        let values = sorted(lines, &key);
-        let cells = SHARES
-            .iter()
-            .map(|(share, _)| percentile(&values, *share).map_or_else(|| "-".to_owned(), show));
-        table.add_row([name.to_owned(), values.len().to_string()].into_iter().chain(cells));
-    }
-    for i in 1..=SHARES.len() + 1 {
-        if let Some(column) = table.column_mut(i) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt().lines().map(str::to_owned).collect()
+    let heads = [Head::text("", 0), Head::number("KNOWN", 5)].into_iter();
+    let heads = heads.chain(SHARES.iter().map(|(_, name, rank)| Head::number(name, *rank)));
+    let row = |&(key, name, show): &Row| {
+        let values = sorted(lines, &Key::parse(key).ok()?);
+        let cells = SHARES.iter().map(|(share, ..)| {
+            percentile(&values, *share).map_or_else(|| "-".to_owned(), show)
+        });
+        Some([name.to_owned(), values.len().to_string()].into_iter().chain(cells).collect())
+    };
+    let rows: Vec<Vec<String>> = ROWS.iter().filter_map(row).collect();
+    fitting(&heads.collect::<Vec<_>>(), &rows, width).0
 }
 
 #[cfg(test)]

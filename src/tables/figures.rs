@@ -145,7 +145,6 @@ impl Figures {
 }
 
 /// Two significant digits at least, and nothing that was not zero shown as zero.
-/// A share in percent: three digits at most, and a trace is no 0.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {

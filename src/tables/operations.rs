@@ -30,7 +30,7 @@ pub fn spec() -> TableSpec {
             c("generation", K::Int32, "", "Which of the connections of that socket, from 0."),
             c("hook", K::Text, "", "The hook that made the record."),
             c("variable", K::Text, "", "Name of the variable, as in RFC 4898."),
-            c("op", K::Text, "", "set, add, inc, dec, max or min."),
+            c("op", K::Text, "", "set, add, inc, dec, max, min, missed or void."),
             c("value", K::Int64, "", "Operand in the unit of the variable; NULL for inc and dec."),
         ],
     }

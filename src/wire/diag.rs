@@ -218,10 +218,7 @@ fn upper_layer(payload: &[u8], values: &mut SocketValues) -> String {
                 name = text(payload);
                 continue;
             }
-            ulp::TLS => {
-                TLS_FLAGS.iter().for_each(|(_, field)| values.set(*field, Some(0)));
-                &TLS
-            }
+            ulp::TLS => &TLS,
             ulp::MPTCP => &MPTCP,
             _ => continue,
         };

@@ -118,6 +118,7 @@ fn permissions_document() {
 
 /// Messages of inet_diag of every kernel: `testdata/sock_diag`, which `BLESS=1` renews.
 #[test]
+#[ignore = "five more guests: make permissions"]
 fn sock_diag_messages() {
     let Some(_turn) = visit::enter() else { return };
     for (series, _) in sets::GUESTS {

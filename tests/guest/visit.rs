@@ -15,10 +15,11 @@ use crate::support::gate::{self, Needs};
 
 /// `0`: no guests. `again`: no new ones, the checks alone on what the last ones left.
 const WANTED: &str = "ESTATS_GUEST";
-/// Seconds for a guest, from its start to its end: many times what it takes on a machine with two
-/// processors and nothing else to do, since a machine may have much else to do (scripts/guest/run.sh
-/// shows the console when it is over).
-const PATIENCE: &str = "2400";
+/// Seconds for a guest, from its start to its end: several times what it takes on a machine with two
+/// processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
+const PATIENCE: &str = "900";
+/// The same for arm64, which is slower to emulate.
+const PATIENCE_ARM64: &str = "2400";
 /// The test program that runs in the guests, built for arm64: they are machines of that architecture
 /// then (scripts/guest/arm64.sh).
 const ARM64: &str = "ESTATS_GUEST_ARM64";
@@ -108,7 +109,8 @@ impl<T: DeserializeOwned> Visits<T> {
         // Without debug_assertions' path: the programs are found by the paths compiled in.
         let programs = [env!("CARGO_BIN_EXE_estats-record"), env!("CARGO_BIN_EXE_estats-analyze")];
         let mut command = Command::new(top.join("scripts/guest/run.sh"));
-        command.args(["--timeout", PATIENCE, "--env", &format!("{SERIES}={series}")]);
+        let patience = if other.is_some() { PATIENCE_ARM64 } else { PATIENCE };
+        command.args(["--timeout", patience, "--env", &format!("{SERIES}={series}")]);
         if let Ok(chosen) = std::env::var(CHOSEN) {
             command.args(["--env", &format!("{CHOSEN}={chosen}")]);
         }

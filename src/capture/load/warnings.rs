@@ -80,6 +80,7 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         libbpf_rs::ErrorKind::PermissionDenied
             if refused().is_none()
                 && capability::memory_is_locked()
+                && locked_memory_bytes() != libc::RLIM_INFINITY
                 && !capability::has(Capability::SysResource) =>
         {
             CaptureError::LockedMemory(locked_memory())
@@ -98,10 +99,14 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
 
 /// The limit of locked memory, in words.
 fn locked_memory() -> String {
+    format!("RLIMIT_MEMLOCK, {} bytes", locked_memory_bytes())
+}
+
+fn locked_memory_bytes() -> libc::rlim_t {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is there for the call.
     unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    format!("RLIMIT_MEMLOCK, {} bytes", limit.rlim_max)
+    limit.rlim_max
 }
 
 #[cfg(test)]

@@ -133,6 +133,7 @@ const fn mixed(x: u64) -> u64 {
 fn fingerprint(snapshot: &Snapshot) -> u64 {
     let mut hasher = FxHasher::default();
     snapshot.congestion.hash(&mut hasher);
+    snapshot.ulp.hash(&mut hasher);
     for field in SocketField::ALL.iter().filter(|field| !field.ages()) {
         snapshot.values.get(*field).hash(&mut hasher);
     }

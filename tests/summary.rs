@@ -1,0 +1,110 @@
+//! `estats-analyze summary`: order, conditions, groups, widths and colours, as a user asks for them.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::synthetic;
+use serde_json::Value;
+
+fn summary(run: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estats-analyze"));
+    command.arg("summary").arg(run).args(arguments).env_remove("NO_COLOR");
+    command.output().expect("estats-analyze can be started")
+}
+
+fn text(run: &Path, arguments: &[&str]) -> String {
+    let output = summary(run, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn json(run: &Path, arguments: &[&str]) -> Vec<Value> {
+    let arguments = [arguments, &["--json"]].concat();
+    serde_json::from_str(&text(run, &arguments)).expect("an array")
+}
+
+fn ids(lines: &[Value]) -> Vec<i64> {
+    lines.iter().map(|line| line["conn_id"].as_i64().expect("a number")).collect()
+}
+
+/// A recording that is whole, with more than ten connections.
+fn recording(dir: &tempfile::TempDir) -> std::path::PathBuf {
+    let run = dir.path().join("run");
+    synthetic(&run, 20);
+    run
+}
+
+#[test]
+fn numbers_are_sorted_with_what_is_not_known_at_the_end_either_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = recording(&dir);
+    let rtts = |arguments: &[&str]| -> Vec<Option<i64>> {
+        json(&run, arguments).iter().map(|line| line["smoothed_rtt_us"].as_i64()).collect()
+    };
+    let down = rtts(&["--sort", "rtt"]);
+    let up = rtts(&["--sort", "rtt", "--reverse"]);
+    let known = down.iter().flatten().count();
+    assert!(known > 1, "{down:?}");
+    assert!(down[..known].is_sorted_by(|a, b| a >= b) && down[known..].iter().all(Option::is_none));
+    assert!(up[..known].is_sorted() && up[known..].iter().all(Option::is_none), "{up:?}");
+    let top = json(&run, &["--sort", "rtt", "--top", "1"]);
+    assert_eq!(top.len(), 1);
+    assert_eq!(top[0]["smoothed_rtt_us"].as_i64(), down[0]);
+}
+
+#[test]
+fn a_condition_chooses_and_the_rest_is_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = recording(&dir);
+    let all = json(&run, &[]);
+    let chosen = json(&run, &["--where", "id <= 3 or id = 5"]);
+    let mut found = ids(&chosen);
+    found.sort_unstable();
+    assert_eq!(found, [1, 2, 3, 5]);
+    let said = text(&run, &["--where", "id <= 3 or id = 5"]);
+    assert!(said.contains(&format!("4 of {} connections match", all.len())), "{said}");
+    let wrong = summary(&run, &["--where", "speed > 1"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = String::from_utf8(wrong.stderr).expect("UTF-8");
+    assert!(said.contains("there is no `speed`"), "{said}");
+}
+
+#[test]
+fn groups_hold_all_connections() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = recording(&dir);
+    let groups = json(&run, &["--group", "remote"]);
+    let members: i64 = groups.iter().map(|g| g["connections"].as_i64().expect("a count")).sum();
+    assert_eq!(members as usize, json(&run, &[]).len());
+    let said = text(&run, &["--group", "remote", "--width", "80"]);
+    assert!(said.starts_with(" REMOTE"), "{said}");
+}
+
+#[test]
+fn every_line_fits_a_terminal_of_eighty_columns() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = recording(&dir);
+    for arguments in [&["--width", "80"][..], &["--width", "80", "--group", "process"]] {
+        let said = text(&run, arguments);
+        let table = said.lines().take_while(|line| !line.starts_with("audit"));
+        let too_long: Vec<_> = table.filter(|line| line.chars().count() > 80).collect();
+        assert!(too_long.is_empty(), "{too_long:#?}");
+    }
+    let said = text(&run, &["--width", "80"]);
+    assert!(said.contains("MEDIAN") && said.contains("no room for"), "{said}");
+}
+
+#[test]
+fn colours_are_there_if_they_are_asked_for_and_never_in_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = recording(&dir);
+    assert!(!text(&run, &[]).contains('\x1b'), "stdout is no terminal");
+    assert!(!text(&run, &["--color", "never"]).contains('\x1b'));
+    let colored = text(&run, &["--color", "always"]);
+    assert!(colored.starts_with("\x1b[1m"), "{colored:?}");
+    // The same text, but for the colours.
+    let plain: String = colored.split('\x1b').map(|part| part.split_once('m').map_or(part, |p| p.1)).collect();
+    assert_eq!(plain, text(&run, &[]));
+}
