@@ -69,6 +69,8 @@ const REDUCED: &str = "what the last ACK before a restart after idling, or befor
 const REFUSED: &str = "octets of segments that the host refused were counted as sent: too many, by at \
      most one segment for each SendStall";
 
+const DROPPED: &str = "SACK blocks of ACKs that are too old, and of late ones that the timestamps give away, \
+     were counted, though the kernel drops these segments before: too many";
 const ACCURATE: &str = "with accurate ECN (RFC 9768) nothing was counted";
 const WINDOW: &str = "segments that end beyond the window were taken for accepted, and late ACKs that open \
      the window, or are older than reordering explains, for late only; where a window was taken back, what \
@@ -192,6 +194,15 @@ const fn refused(var: Var, relation: Relation) -> Recount {
     }
 }
 
+/// Whether segments were dropped, SoftErrors shows; of those that are late it counted most.
+const fn dropped(var: Var, relation: Relation) -> Recount {
+    Recount {
+        since: 3,
+        right: &[&[When::Value(Var::SoftErrors, 0)]],
+        ..recount(var, &[Hook::TcpProbe], DROPPED, relation)
+    }
+}
+
 /// In slow start an ACK for the whole window doubles it.
 const fn reduced(var: Var, relation: Relation) -> Recount {
     Recount {
@@ -256,7 +267,11 @@ pub const RECOUNTS: &[Recount] = &[
     in_sum(Var::SndLimTimeTSODefer),
     Recount { right: NOT_PROBED, ..in_sum(Var::SndLimTimeCwnd) },
     Recount {
-        right: &[&[When::Value(Var::CERcvd, 0)]],
+        // With ECN there may have been marks that were not counted: see ACCURATE.
+        right: &[
+            &[When::Value(Var::CERcvd, 0), When::Value(Var::ECN, 2)],
+            &[When::Value(Var::CERcvd, 0), When::Value(Var::ECN, 3)],
+        ],
         ..recount(
             Var::ECESent,
             &[Hook::TcpProbe],
@@ -323,6 +338,14 @@ pub const RECOUNTS: &[Recount] = &[
             otherwise(Reference::bounded(Relation::same_or(5), WINDOW)),
         ]),
     },
+    dropped(
+        Var::SACKsRcvd,
+        Relation::between(Linear::of(&[(-1, Var::SACKsRcvd)]), Linear::constant(0)),
+    ),
+    dropped(
+        Var::SACKBlocksRcvd,
+        Relation::between(Linear::of(&[(-1, Var::SACKBlocksRcvd)]), Linear::constant(0)),
+    ),
     accurate(Var::CERcvd, Relation::SAME),
     accurate(Var::ECNsignals, Relation::NOT_MORE),
     refused(Var::DataOctetsOut, SENT),

@@ -350,6 +350,23 @@ pub fn skipped(dir: &Path) {
     s.writer.finish(&manifest).expect("finish");
 }
 
+/// A connection of half a second that has no ECESent, as with accurate ECN.
+pub fn without_echo(dir: &Path) {
+    let writer =
+        RecordingWriter::create(dir, &manifest(), WriterOptions::default()).expect("create");
+    let mut s = Script { writer, seq: 0 };
+    s.lifecycle(0, 1, Event::Open, |_| {});
+    s.hook(Hook::SetState, 10, 1, &[set(Var::State, 5), (Var::ECESent, Op::Void, 0)]);
+    s.marker(100);
+    for ms in [200, 300, 400] {
+        s.hook(Hook::TcpProbe, ms, 1, &[set(Var::SegsIn, ms), (Var::CERcvd, Op::Inc, 1)]);
+    }
+    s.lifecycle(500, 1, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
+    s.marker(700);
+    let manifest = s.closed(manifest(), &[]);
+    s.writer.finish(&manifest).expect("finish");
+}
+
 /// The schema of a table, which one without rows has too.
 pub fn schema(path: &Path) -> arrow::datatypes::SchemaRef {
     let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -7,7 +7,7 @@ use estats::transform::TransformError;
 use estats::transform::cut::{Moment, Options, cut};
 
 use super::source::{all_golden, bounded, digest, golden, imported, table, verified};
-use crate::common::{MS, synthetic};
+use crate::common::{MS, synthetic, without_echo};
 
 fn cut_to(run: &Path, dir: &Path, options: &Options) -> estats::transform::Report {
     let report = cut(&Recording::open(run).expect("a recording"), dir, options).expect("cut");
@@ -216,4 +216,18 @@ fn the_account_of_a_cut_is_checked() {
     let report = Recording::open(&part).unwrap().verify().unwrap().to_string();
     let said = format!("{} left out in the manifest, {left_out} in the ledger", left_out + 1);
     assert!(report.contains(&said), "{report}");
+}
+
+/// The record with the operation lies before the part.
+#[test]
+fn what_a_connection_has_not_stays_so_in_a_part_of_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (run, part) = (dir.path().join("run"), dir.path().join("part"));
+    without_echo(&run);
+    let echo = |run: &Path| table(run, "estats")[0]["ECESent"].clone();
+    assert_eq!(echo(&run), "");
+    cut_to(&run, &part, &Options { from: since(250), ..Options::default() });
+    assert_eq!(echo(&part), "");
+    let marks = &table(&part, "estats")[0]["CERcvd"];
+    assert_eq!(marks, "2");
 }
