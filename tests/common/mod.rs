@@ -115,7 +115,12 @@ impl Script {
             netns: 4_026_531_840,
             congestion: "cubic".into(),
             ulp: String::new(),
-            tcp_info_more: Vec::new(),
+            // Only where netlink gave the snapshot.
+            tcp_info_more: if values.get(SocketField::mptcp_map_seq).is_some() {
+                b"somebody's address".to_vec()
+            } else {
+                Vec::new()
+            },
             values,
         };
         self.writer.snapshot(row).expect("snapshot");
@@ -361,6 +366,22 @@ pub fn without_echo(dir: &Path) {
     for ms in [200, 300, 400] {
         s.hook(Hook::TcpProbe, ms, 1, &[set(Var::SegsIn, ms), (Var::CERcvd, Op::Inc, 1)]);
     }
+    s.lifecycle(500, 1, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
+    s.marker(700);
+    let manifest = s.closed(manifest(), &[]);
+    s.writer.finish(&manifest).expect("finish");
+}
+
+/// A snapshot by netlink of a subflow of MPTCP, on a kernel whose `struct tcp_info` is longer than ours.
+pub fn subflow(dir: &Path) {
+    let writer =
+        RecordingWriter::create(dir, &manifest(), WriterOptions::default()).expect("create");
+    let mut s = Script { writer, seq: 0 };
+    s.lifecycle(0, 1, Event::Open, |_| {});
+    let tokens = [(SocketField::mptcp_token_loc, 0x0102_0304), (SocketField::mptcp_token_rem, 7)];
+    // A data sequence number begins anywhere in 64 bits.
+    let random = [(SocketField::mptcp_map_seq, u64::MAX - 5), (SocketField::tcpi_segs_in, 3)];
+    s.snapshot(100, 1, Why::Poll, &[tokens, random].concat());
     s.lifecycle(500, 1, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
     s.marker(700);
     let manifest = s.closed(manifest(), &[]);

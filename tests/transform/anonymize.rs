@@ -9,7 +9,7 @@ use estats::log::{HookStatus, Interface, Namespace, NamespaceInterface, NotSeen,
 use estats::transform::anonymize::{Key, anonymize};
 
 use super::source::{all_golden, bounded, edit_manifest, golden, imported, table, verified};
-use crate::common::synthetic;
+use crate::common::{subflow, synthetic};
 
 fn key(octet: u8) -> Key {
     Key::parse(&[octet; 32]).expect("a key")
@@ -180,4 +180,21 @@ fn the_name_of_a_capture_and_its_ends_go() {
     for what in [&b"three.pcap"[..], b"\"192.0.2.1\"", &[0xff, 0xff, 192, 0, 2, 1]] {
         assert!(!has(&after, what) && has(&content(&run), what), "{what:?}");
     }
+}
+
+/// MPTCP's tokens are replaced as elsewhere, and what nobody can read is left out.
+#[test]
+fn what_netlink_says_of_a_subflow_names_nobody() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (run, out) = (dir.path().join("run"), dir.path().join("out"));
+    subflow(&run);
+    anonymous(&run, &out);
+    let of = |run: &Path| table(run, "sockets").remove(0);
+    let (before, after) = (of(&run), of(&out));
+    assert!(!before["tcp_info_more"].is_empty() && after["tcp_info_more"].is_empty());
+    for token in ["mptcp_token_loc", "mptcp_token_rem"] {
+        assert!(!after[token].is_empty() && after[token] != before[token], "{token}");
+    }
+    assert_eq!((&before["mptcp_map_seq"], &before["tcpi_segs_in"]), (&"-6".to_owned(), &"3".to_owned()));
+    assert_eq!(after["mptcp_map_seq"], before["mptcp_map_seq"]);
 }
