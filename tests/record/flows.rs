@@ -73,13 +73,16 @@ fn packets_bear_out_the_counters_and_the_link() {
             here.receive_end();
         }
     }
-    // The last FIN's ACK, and repeats of it, are under way.
+    // The last FIN's ACK, and repeats of it, are under way. If several were lost, some still come while
+    // the recording ends.
     std::thread::sleep(Duration::from_millis(300));
-    let link: u64 = [Direction::Forward, Direction::Backward]
-        .map(|way| pair.link().counters(way).offered)
-        .iter()
-        .sum();
+    let offered = || -> u64 {
+        let ways = [Direction::Forward, Direction::Backward];
+        ways.map(|way| pair.link().counters(way).offered).iter().sum()
+    };
+    let before = offered();
     let finished = recorder.stop();
+    let link = before..=offered();
     finished.assert_code(0);
     pair.assert_no_stray_loss();
 
@@ -114,7 +117,7 @@ fn packets_bear_out_the_counters_and_the_link() {
     assert!(ways.values().all(|n| *n == 2), "{ways:?}");
     let out = flows.iter().filter(|row| row.text("direction") == "out");
     let sent: i64 = out.map(|row| row.int("segments")).sum();
-    assert_eq!(sent as u64, link, "segments sent by sockets, and offered to the link");
+    assert!(link.contains(&(sent as u64)), "{sent} sent by sockets, {link:?} offered to the link");
 
     // The recorder accounted the same packets as replay: its only table is the one at the end.
     let replayed = analyze(&["flows", "--sort", "bytes", "--top", "20"], &finished.dir);
