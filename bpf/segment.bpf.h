@@ -152,9 +152,10 @@ static __always_inline void read_ip(struct conn *c, struct segment *s, const voi
 	c->ip_tos_in = tos;
 }
 
-#define USEC_PER_SEC	1000000
-#define NSEC_PER_SEC	1000000000
-#define OLD_TS_PER_SEC	1024 /* the peer's clock at most: tcp_disordered_ack() before has_usec_timestamps() */
+#define USEC_PER_SEC 1000000
+#define NSEC_PER_SEC 1000000000
+#define OLD_TS_PER_SEC                                                                             \
+	1024 /* the peer's clock at most: tcp_disordered_ack() before has_usec_timestamps() */
 #define MOST_TS_PER_SEC 1200 /* tcp_tsval_replay() */
 
 /*
@@ -225,8 +226,8 @@ static __always_inline u32 right_edge(const struct tcp_sock *tp)
 }
 
 /*
- * tcp_sequence(). Where the kernel tests the end too, a segment that ends beyond the window is taken
- * only if nothing waits to be read; a FIN alone may be beyond it.
+ * tcp_sequence(). Where the kernel tests the end too, a segment that ends beyond the window is
+ * taken only if nothing waits to be read; a FIN alone may be beyond it.
  */
 static __always_inline u8 sequence_error(const struct tcp_sock *tp, const struct segment *s)
 {
@@ -243,8 +244,8 @@ static __always_inline u8 sequence_error(const struct tcp_sock *tp, const struct
 }
 
 /*
- * Whether it depends on what no type information shows if the kernel takes the segment. Some kernels
- * that test the end let a FIN be beyond the window, some do not.
+ * Whether it depends on what no type information shows if the kernel takes the segment. Some
+ * kernels that test the end let a FIN be beyond the window, some do not.
  */
 static __always_inline bool is_doubtful(const struct tcp_sock *tp, const struct segment *s)
 {
@@ -304,7 +305,8 @@ static __always_inline bool is_too_old(const struct tcp_sock *tp, const struct s
  */
 static __always_inline bool may_be_too_old(const struct tcp_sock *tp, const struct segment *s)
 {
-	return tp->bytes_acked < tp->max_window && before(s->ack, tp->snd_una - (u32)tp->bytes_acked);
+	return tp->bytes_acked < tp->max_window &&
+	       before(s->ack, tp->snd_una - (u32)tp->bytes_acked);
 }
 
 /* sockops reports a segment after the checks of its sequence, tcp_rcv_state_process() before. */

@@ -151,9 +151,9 @@ static __always_inline void compare_sent(struct conn *c, const struct tcp_sock *
 }
 
 /*
- * Where the event of a retransmission does not say whether the host refused it, one without an event
- * was refused, by netfilter or for want of a route, or its event was missed: nothing shows which.
- * Only where no transmission is under way, which counts before it is made.
+ * Where the event of a retransmission does not say whether the host refused it, one without an
+ * event was refused, by netfilter or for want of a route, or its event was missed: nothing shows
+ * which. Only where no transmission is under way, which counts before it is made.
  */
 static __always_inline void witness_again(struct conn *c, const struct tcp_sock *tp)
 {

@@ -105,6 +105,7 @@ fn colours_are_there_if_they_are_asked_for_and_never_in_a_file() {
     let colored = text(&run, &["--color", "always"]);
     assert!(colored.starts_with("\x1b[1m"), "{colored:?}");
     // The same text, but for the colours.
-    let plain: String = colored.split('\x1b').map(|part| part.split_once('m').map_or(part, |p| p.1)).collect();
+    let plain: String =
+        colored.split('\x1b').map(|part| part.split_once('m').map_or(part, |p| p.1)).collect();
     assert_eq!(plain, text(&run, &[]));
 }

@@ -29,7 +29,8 @@ use super::{
     walk,
 };
 use crate::log::{
-    FORMAT_VERSION, LedgerRow, LogError, Manifest, NotSeen, RecordOptions, RecordingWriter, WriterOptions,
+    FORMAT_VERSION, LedgerRow, LogError, Manifest, NotSeen, RecordOptions, RecordingWriter,
+    WriterOptions,
 };
 use crate::schema::Hook;
 use crate::traffic::Line;

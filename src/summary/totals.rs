@@ -89,9 +89,9 @@ pub fn percentiles(lines: &[&Line], width: Option<usize>) -> Vec<String> {
     let heads = heads.chain(SHARES.iter().map(|(_, name, rank)| Head::number(name, *rank)));
     let row = |&(key, name, show): &Row| {
         let values = sorted(lines, &Key::parse(key).ok()?);
-        let cells = SHARES.iter().map(|(share, ..)| {
-            percentile(&values, *share).map_or_else(|| "-".to_owned(), show)
-        });
+        let cells = SHARES
+            .iter()
+            .map(|(share, ..)| percentile(&values, *share).map_or_else(|| "-".to_owned(), show));
         Some([name.to_owned(), values.len().to_string()].into_iter().chain(cells).collect())
     };
     let rows: Vec<Vec<String>> = ROWS.iter().filter_map(row).collect();

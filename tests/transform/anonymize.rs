@@ -195,6 +195,9 @@ fn what_netlink_says_of_a_subflow_names_nobody() {
     for token in ["mptcp_token_loc", "mptcp_token_rem"] {
         assert!(!after[token].is_empty() && after[token] != before[token], "{token}");
     }
-    assert_eq!((&before["mptcp_map_seq"], &before["tcpi_segs_in"]), (&"-6".to_owned(), &"3".to_owned()));
+    assert_eq!(
+        (&before["mptcp_map_seq"], &before["tcpi_segs_in"]),
+        (&"-6".to_owned(), &"3".to_owned())
+    );
     assert_eq!(after["mptcp_map_seq"], before["mptcp_map_seq"]);
 }
