@@ -446,7 +446,7 @@ mod tests {
         assert_eq!(snapshot.ulp, "tls");
         assert_eq!((get(F::tls_version), get(F::tls_cipher)), (Some(772), Some(52)));
         assert_eq!((get(F::tls_tx_conf), get(F::tls_rx_conf)), (Some(3), None));
-        assert_eq!((get(F::tls_zc_ro_tx), get(F::tls_rx_no_pad)), (Some(1), Some(0)));
+        assert_eq!((get(F::tls_zc_ro_tx), get(F::tls_rx_no_pad)), (Some(1), None));
         assert_eq!(get(F::mptcp_flags), None);
         let mptcp = [
             attr(2, &word(0xdead_beef)),

@@ -85,8 +85,6 @@ pub fn capture() -> Vec<Socket> {
                 ("tls_cipher", AES_GCM_128.into()),
                 ("tls_tx_conf", BY_KERNEL),
                 ("tls_rx_conf", BY_APPLICATION),
-                ("tls_zc_ro_tx", 0),
-                ("tls_rx_no_pad", 0),
             ]);
             all.push(Socket { made, ..socket });
         }
