@@ -74,6 +74,11 @@ impl Netns {
         });
     }
 
+    /// Sets a sysctl of the namespace, if this kernel has it and takes this value.
+    pub fn takes_sysctl(&self, name: &str, value: &str) -> bool {
+        self.run(|| fs::write(Path::new("/proc/sys/net").join(name), value).is_ok())
+    }
+
     /// A file below /proc/net as the namespace sees it.
     pub fn proc_net(&self, file: &str) -> String {
         self.run(|| {
