@@ -36,8 +36,10 @@ pub struct View {
     pub width: Option<usize>,
 }
 
-/// Columns, and what is in them.
-fn columns() -> [(Head, fn(&Line) -> String); 14] {
+/// A column, and what is in it.
+type Column = (Head, fn(&Line) -> String);
+
+fn columns() -> [Column; 14] {
     let (text, number) = (Head::text, Head::number);
     [
         (number("ID", 0), |l| l.conn_id.to_string()),

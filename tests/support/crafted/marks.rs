@@ -1,6 +1,5 @@
 //! Explicit congestion notification (RFC 3168, RFC 9768), in known numbers.
 
-
 use super::{Figures, PAUSE, Played, look, wait_acknowledged};
 use crate::support::pair::Family;
 use crate::support::peer::{Offer, Peer, Talk};
