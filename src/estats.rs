@@ -80,6 +80,8 @@ struct Connection {
     received: Received,
     /// Time of its last record.
     last_ns: u64,
+    /// Time of the record before that.
+    before_last_ns: u64,
     /// Something came since the last row of the series.
     dirty: bool,
     /// Time of its last row in the series.
@@ -394,6 +396,7 @@ impl<'a, O: Output> Engine<'a, O> {
             conn_id: connection.conn_id,
             cookie: connection.key.0,
             generation: connection.key.1,
+            before_last_ns: connection.before_last_ns,
             flow: &connection.flow,
             row: &row,
             limits: &connection.limits,
@@ -508,6 +511,7 @@ impl<'a, O: Output> Engine<'a, O> {
             missed: 0,
             received: Received::default(),
             last_ns: header.ts_ns,
+            before_last_ns: header.ts_ns,
             dirty: false,
             sampled_ns: None,
             ends: None,
@@ -620,7 +624,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
                 connection.missed += 1;
             }
         }
-        connection.last_ns = header.ts_ns;
+        connection.before_last_ns = std::mem::replace(&mut connection.last_ns, header.ts_ns);
         self.plan.record_end(&mut connection.slot, &touched);
         if connection.is_baseline(header.hook) {
             connection.has_baseline = true;

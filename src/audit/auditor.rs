@@ -71,8 +71,8 @@ fn total_rto() -> Option<SocketField> {
 #[derive(Debug)]
 pub struct Auditor {
     qualities: Vec<String>,
-    /// Last account of connections that are about to end, by number.
-    closing: BTreeMap<u64, SocketValues>,
+    /// Last account of connections that are about to end, with its time, by number.
+    closing: BTreeMap<u64, (u64, SocketValues)>,
     /// Timeouts that the kernel counted before ESTABLISHED, by number of the connection; only of
     /// those that had any.
     begun_with: BTreeMap<u64, u64>,
@@ -110,7 +110,8 @@ impl Auditor {
         let Some((conn_id, _)) = polled.connection else { return };
         match polled.snapshot.why {
             Why::Close | Why::End => {
-                self.closing.insert(conn_id, polled.snapshot.values.clone());
+                let snapshot = polled.snapshot;
+                self.closing.insert(conn_id, (snapshot.header.ts_ns, snapshot.values.clone()));
             }
             Why::Open => {
                 let timeouts = total_rto().and_then(|field| polled.snapshot.values.get(field));
@@ -124,7 +125,7 @@ impl Auditor {
 
     /// The kernel's account of a connection that is about to end.
     pub fn account(&self, conn_id: u64) -> Option<&SocketValues> {
-        self.closing.get(&conn_id)
+        self.closing.get(&conn_id).map(|(_, values)| values)
     }
 
     /// Takes what packets say of a connection at its end.
@@ -139,7 +140,12 @@ impl Auditor {
         // They were the listener's: no variable counts them.
         let passive = ended.flow.lifecycle().is_some_and(|l| l.active == PASSIVE);
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
-        let Some(kernel) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
+        let Some((ts_ns, kernel)) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
+        // In the kprobe set the account is read somewhat before the last record. A timer may come between
+        // them: then it is not of the same instant.
+        if ts_ns < ended.before_last_ns {
+            return Vec::new();
+        }
         let mut comparisons = audit(
             // The kernel shows what it has before there is a value.
             &|var| ended.row.raw(var),

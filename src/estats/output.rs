@@ -55,6 +55,8 @@ pub struct Ended<'a> {
     pub cookie: u64,
     /// Which of the connections of that socket.
     pub generation: u16,
+    /// Time of the record before its last one; of the last if there is but one.
+    pub before_last_ns: u64,
     /// Identity.
     pub flow: &'a Flow,
     /// Final values.

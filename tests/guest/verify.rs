@@ -184,7 +184,12 @@ fn audited(recording: &Recording) -> Outcome {
             }
         }
         let established = connection.identity.get("established") == Some(&Value::Bool(true));
-        if established && audit.compared < AUDITED {
+        // With kprobes the account of one that is open at the end is read before its last record. If a
+        // timer comes between, nothing is compared.
+        let overtaken = recording.hook_set == "kprobe"
+            && connection.identity.text("completeness") == "ended_after"
+            && audit.compared == 0;
+        if established && !overtaken && audit.compared < AUDITED {
             audit.findings.push(format!(
                 "{:?}: {} relations compared, {AUDITED} expected",
                 connection.ends, audit.compared
