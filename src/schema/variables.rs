@@ -8,6 +8,21 @@ use super::reference::{
 };
 use super::*;
 
+/// Of the largest windows, in slow start and behind it.
+const LARGEST_WINDOW: &[Coverage] = &[
+    Coverage {
+        quality: Quality::Exact,
+        needs: &[Hook::TcpProbe, Hook::CwndRestart],
+        how: "snd_cwnd and snd_ssthresh between received segments and before reductions",
+    },
+    Coverage {
+        quality: Quality::Approximate,
+        needs: &[Hook::TcpProbe],
+        how: "snd_cwnd and snd_ssthresh between received segments and at rest; what the last ACK added is \
+              missing where idling took it back before the look",
+    },
+];
+
 estats_vars! {
 
     /// The sender-limitation state now in force: 0 sender (application/other), 1 congestion
@@ -2151,19 +2166,7 @@ estats_vars! {
         unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        sources: &[
-            Coverage {
-                quality: Quality::Exact,
-                needs: &[Hook::TcpProbe, Hook::CwndRestart],
-                how: "snd_cwnd and snd_ssthresh between received segments and before reductions",
-            },
-            Coverage {
-                quality: Quality::Approximate,
-                needs: &[Hook::TcpProbe],
-                how: "snd_cwnd and snd_ssthresh between received segments and at rest; \
-                      what the last ACK added is missing where idling took it back before the look",
-            },
-        ],
+        sources: LARGEST_WINDOW,
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(WINDOW_MOVES_BY_ACKS, Reference::SAME),
@@ -2182,19 +2185,7 @@ estats_vars! {
         unset: Some(0),
         apply: Apply::Stream(&[Op::Max]),
         read: Read::No,
-        sources: &[
-            Coverage {
-                quality: Quality::Exact,
-                needs: &[Hook::TcpProbe, Hook::CwndRestart],
-                how: "snd_cwnd and snd_ssthresh between received segments and before reductions",
-            },
-            Coverage {
-                quality: Quality::Approximate,
-                needs: &[Hook::TcpProbe],
-                how: "snd_cwnd and snd_ssthresh between received segments and at rest; \
-                      what the last ACK added is missing where idling took it back before the look",
-            },
-        ],
+        sources: LARGEST_WINDOW,
         tcp_info: TcpInfo::None,
         reference: Reference::Cases(&[
             when(WINDOW_MOVES_BY_ACKS, Reference::SAME),

@@ -38,9 +38,9 @@ const KPROBE_ALL: HookSet = HookSet { also: EVERYTHING, ..KPROBE };
 
 /// Kernel series and their hook sets. Before 5.17 there are no BPF loops, which the other two need.
 pub const GUESTS: &[(&str, &[HookSet])] = &[
+    // Perf buffers are for kernels before 5.8: tried on the oldest here, and on the newest.
     ("5.10", &[KPROBE_ALL, KPROBE_PERF]),
     ("6.1", &[FENTRY, KPROBE, TRACEPOINT]),
-    // Perf buffers are for kernels before 5.8: tried on the oldest, and on the newest.
     ("6.12", &[FENTRY, KPROBE, TRACEPOINT]),
     ("6.18", &[FENTRY, KPROBE, TRACEPOINT]),
     // The newest that Debian has, whichever that is when the tests run (scripts/guest/kernel.sh).

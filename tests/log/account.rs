@@ -124,8 +124,8 @@ fn a_record_that_comes_late_is_no_disorder_of_frames() {
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
     for round in 0..5_u64 {
         let ts = round * SECOND;
-        // Number 2 of the third round was made in the second.
-        let made = |i| if (round, i) == (3, 2) { ts - SECOND } else { ts };
+        // One record of the last but one round was made two rounds before.
+        let made = |i| if (round, i) == (3, 2) { ts - 2 * SECOND } else { ts };
         for i in 0..10 {
             writer.hook(&header(made(i) + i, 0, round * 10 + i), &[op(Var::SegsIn, i)]).unwrap();
         }
