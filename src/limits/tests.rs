@@ -173,6 +173,10 @@ fn timeouts_that_follow_each_other_are_the_path() {
         limits.record(&received(1_240), &again.values());
         limits.end(1_240 * MS, &again.values());
         assert_eq!(causes(&limits, None), expected);
+        // Paced time is the path's: how much of that an application's cap took is not known any more.
+        let partly_dead = Limit::ALL.into_iter().filter(|&limit| limits.is_partly_dead(limit));
+        let expected: &[Limit] = if worst == 1 { &[] } else { &[Limit::AppRate] };
+        assert_eq!(partly_dead.collect::<Vec<_>>(), expected);
     }
 }
 

@@ -333,7 +333,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_basis",
             K::Text,
             "",
-            "How true the shares are: exact or approximate, as Limstate is with the hooks that were attached, or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
+            "How true the shares are: exact or approximate, as Limstate is in this recording (approximate also where the path was dead in a time of which a part may have been send_buffer, app_rate or receiver_app), or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
         )
         .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
