@@ -532,6 +532,14 @@ static __always_inline u64 pointer_difference(u64 a, u64 b)
 	return a;
 }
 
+/* In every kernel that has kprobes. */
+static __always_inline u64 kprobe_missed(const void *kprobe)
+{
+	const struct kprobe___compat *k = kprobe;
+
+	return bpf_core_field_exists(k->nmissed) ? BPF_CORE_READ(k, nmissed) : 0;
+}
+
 /*
  * No accessor, since the programs take both ways without asking:
  * - since v5.11, commit 3764b0c5651e, a subflow is in the cgroup of its MPTCP socket; before: in

@@ -98,6 +98,10 @@ struct cgroup___compat {
 	u64 ancestor_ids[1];
 };
 
+struct kprobe___compat {
+	unsigned long nmissed;
+};
+
 struct mptcp_subflow_context {
 	u32 token;
 	u32 request_join : 1;

@@ -10,7 +10,7 @@ use super::{
     cgroup::Paths,
     clock,
     provenance::Sighting,
-    skips::Skips,
+    skips::{Skip, Skips},
     top::Top,
     transport::{Buffers, Places, Reader, readers},
 };
@@ -216,6 +216,8 @@ pub(super) struct Drain<'obj> {
     before: Vec<Counters>,
     skips: Skips,
     skipped: u64,
+    /// When the account began.
+    began_ns: u64,
     /// When the account was last written into the ledger.
     accounted_ns: u64,
     /// Highest fill of each ring since then.
@@ -297,6 +299,7 @@ impl<'obj> Drain<'obj> {
             ],
             skips,
             skipped: 0,
+            began_ns: now,
             accounted_ns: now,
             highest: vec![0; places.count()],
             drained_ns: now,
@@ -403,6 +406,11 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
+    /// The hooks are about to be detached.
+    pub(super) fn hooks_end(&mut self) {
+        self.skips.end();
+    }
+
     /// Writes the account since the last time into the ledger.
     pub(super) fn account(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
         let mut now = read_counters(counters)?;
@@ -454,16 +462,18 @@ impl<'obj> Drain<'obj> {
         let unended = |counters: &[Counters], hook: Hook| -> u64 {
             counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
         };
-        let skips: Vec<(Hook, u64)> = self.skips.since_before().collect();
+        let skips = self.skips.since_before();
         // From Linux 6.7 on the kernel has counted those too.
         let beyond = Hook::ALL.iter().map(|&hook| {
-            let by_kernel = skips.iter().filter(|(of, _)| *of == hook).map(|(_, n)| n).sum();
+            let by_kernel = skips.iter().filter(|s| s.has_ends && s.hook == hook);
             let count = unended(&now, hook) - unended(&self.before, hook);
-            (hook, count.saturating_sub(by_kernel))
+            let count = count.saturating_sub(by_kernel.map(|s| s.count).sum());
+            Skip { hook, count, from_start: false, has_ends: true }
         });
-        let beyond: Vec<_> = beyond.filter(|(_, count)| *count > 0).collect();
-        for (hook, count) in skips.into_iter().chain(beyond) {
+        let beyond: Vec<_> = beyond.filter(|skip| skip.count > 0).collect();
+        for Skip { hook, count, from_start, .. } in skips.into_iter().chain(beyond) {
             self.skipped += count;
+            let since_ns = if from_start { self.began_ns } else { since_ns };
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {

@@ -16,8 +16,8 @@ use libbpf_rs::{
     MapCore as _, MapFlags, MapHandle, MapType, Object, OpenObject, ProgramMut,
     ReferencesType as _,
     btf::{
-        Btf,
-        types::{Enum, Func, FuncProto, Ptr, Typedef},
+        Btf, BtfType,
+        types::{Composite, Enum, Func, FuncProto, Ptr, Struct, Typedef},
     },
 };
 
@@ -38,10 +38,11 @@ use super::{
     points::{HookSet, POINTS, Point, Target, WRITTEN},
     rest::Timing,
     sight::{LEFT_OUT, NO_FUNCTIONS},
+    skips::Kprobes,
     snapshot::Snapshots,
     transport::{Buffers, Transport, page_bytes},
 };
-use crate::schema::Hook;
+use crate::{log::NotSeen, schema::Hook};
 
 /// What the loader must know.
 #[derive(Clone, Debug)]
@@ -74,6 +75,9 @@ const PERF_LIFECYCLE_BYTES: u32 = 1 << 20;
 /// The program that notes who makes sockets that are not TCP's.
 pub(super) const OWN_DATAGRAMS: &str = "socket_made";
 
+/// Reads how often the kernel passed over each kprobe (bpf/missed.bpf.h).
+const COUNT_MISSED: &str = "count_missed";
+
 /// The programs in the kernel, with what they write to.
 pub(super) struct Loaded {
     object: Object,
@@ -91,6 +95,8 @@ pub(super) struct Loaded {
     tcx: bool,
     /// Whether the event of a retransmission states what the host refused.
     says_refused: bool,
+    /// Kprobes that the kernel passes over are counted by nobody.
+    kprobes_uncounted: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
     /// Programs that the kernel does not take.
@@ -122,6 +128,29 @@ impl Kernel<'_> {
         };
         let function = FuncProto::try_from(pointer.referenced_type().skip_mods_and_typedefs());
         function.is_ok_and(|function| function.len() > 3)
+    }
+
+    /// Whether links state how often the kernel passed over their kprobe (Linux 6.7, commit
+    /// 3acf8ace6823).
+    fn counts_kprobes(&self) -> bool {
+        let info = self.btf.type_by_name::<Struct<'_>>("bpf_link_info");
+        info.is_some_and(|info| self.has_inside(*info, "missed"))
+    }
+
+    /// Whether kprobes have a count of it, which a program can find.
+    fn kprobe_variables(&self) -> Option<[(&'static str, u64); 3]> {
+        let kprobe = self.btf.type_by_name::<Struct<'_>>("kprobe")?;
+        let has_count = self.has_inside(*kprobe, "nmissed");
+        has_count.then(function::kprobe_variables).flatten()
+    }
+
+    /// Whether this structure or union, or one of those that are part of it, has the member.
+    fn has_inside(&self, of: BtfType<'_>, name: &str) -> bool {
+        let Ok(composite) = Composite::try_from(of.skip_mods_and_typedefs()) else { return false };
+        composite.iter().any(|member| {
+            member.name == Some(OsStr::new(name))
+                || self.btf.type_by_id(member.ty).is_some_and(|part| self.has_inside(part, name))
+        })
     }
 
     fn has_helper(&self, name: &str) -> bool {
@@ -264,10 +293,13 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         own_pid: 0,
         tcx: kernel.has_tcx(),
         says_refused: kernel.says_refused_retransmissions(),
+        kprobes_uncounted: false,
         unusable,
         refused,
         object,
     };
+    loaded.kprobes_uncounted =
+        set == HookSet::Kprobe && !kernel.counts_kprobes() && loaded.kprobes()?.is_none();
     let program = loaded.program("probe_kernel").expect("the object has the program");
     let probed = probe::probe(&program, &object::map(&loaded.object, "probes")?)?;
     loaded.variables.set("hz", probed.hz.into())?;
@@ -315,6 +347,12 @@ fn prepare(
             ("defers_by_ms", host::defers_by_ms().into()),
         ],
     );
+    let kprobes = (set == HookSet::Kprobe && !kernel.counts_kprobes())
+        .then(|| kernel.kprobe_variables())
+        .flatten();
+    if let Some(settings) = kprobes {
+        object::configure(&mut open, &settings);
+    }
     if set != HookSet::Kprobe
         && let Some(snapshots) = plan.snapshots
     {
@@ -371,6 +409,9 @@ fn prepare(
         if name == OWN_DATAGRAMS {
             return (plan.by_process || !plan.filters.comms.is_empty())
                 && plan.packets.is_some_and(|p| p.sockets);
+        }
+        if name == COUNT_MISSED {
+            return kprobes.is_some();
         }
         if name == WRITTEN.0 {
             return kernel.has_tracepoint(WRITTEN.1);
@@ -533,6 +574,25 @@ impl Loaded {
     /// A map of the object, by name.
     pub(super) fn map(&self, name: &str) -> Result<MapHandle, CaptureError> {
         object::map(&self.object, name)
+    }
+
+    /// Counts the kprobes that the kernel passes over and does not count by itself.
+    fn kprobes(&self) -> Result<Option<Kprobes>, CaptureError> {
+        let program = self.program(COUNT_MISSED).filter(|p| p.autoload());
+        let Some(program) = program else { return Ok(None) };
+        let fault = |e: std::io::Error| CaptureError::bpf("count kprobes", e.into());
+        Kprobes::new(program.as_fd(), self.map("kprobes")?).map_err(fault)
+    }
+
+    /// That kprobes may be missing of which nobody knows.
+    pub(super) fn uncounted_kprobes(&self) -> Option<NotSeen> {
+        self.kprobes_uncounted.then(|| NotSeen {
+            by: "kernel".to_owned(),
+            what: "the kernel does not run a kprobe that interrupts another, and on this one \
+                   nothing counts that: counts may be too low, and no row is marked lossy for it"
+                .to_owned(),
+            variables: Vec::new(),
+        })
     }
 
     /// Why there are no polls of sockets, if there are none.

@@ -211,6 +211,7 @@ pub fn record(
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     manifest.not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
+    manifest.not_seen.extend(loaded.uncounted_kprobes());
     manifest.not_seen.extend(sight::of_cgroups());
     manifest.not_seen.extend(sight::of_modules());
     manifest.not_seen.extend(diag::unknown_fields());
@@ -389,6 +390,7 @@ pub fn record(
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "account_end", &mut drain)?;
         rest::end(resting.as_mut(), &loaded, &mut drain)?;
+        drain.hooks_end();
         drop(attached.take());
         if let Some(follower) = follower.take() {
             manifest.interfaces = follower.seen().to_vec();

@@ -5,14 +5,18 @@
 //! (`prog->active` in `__bpf_prog_enter_recur()` and `__bpf_trace_run()`). The kernel counts that
 //! for each program since 5.12. Where two programs stand in for each other (bpf/turn.bpf.h), an
 //! event is lost only if both are passed over, so no more are than the one that was so less often.
-//! Kprobes are counted by their links, since 6.7; ends of functions that kretprobes did not show are
-//! counted by the programs as well (`unended` in bpf/records.h).
+//! Kprobes are counted by their links, since 6.7; before, a program reads the kernel's count
+//! (bpf/missed.bpf.h). Ends of functions that kretprobes did not show are counted by the programs as
+//! well (`unended` in bpf/records.h).
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use libbpf_rs::libbpf_sys::{
-    BPF_LINK_TYPE_PERF_EVENT, BPF_PERF_EVENT_KPROBE, BPF_PERF_EVENT_KRETPROBE, bpf_link_info,
-    bpf_obj_get_info_by_fd, bpf_prog_info,
+use libbpf_rs::{
+    MapCore as _, MapFlags, MapHandle,
+    libbpf_sys::{
+        BPF_LINK_TYPE_PERF_EVENT, BPF_PERF_EVENT_KPROBE, BPF_PERF_EVENT_KRETPROBE, bpf_link_info,
+        bpf_obj_get_info_by_fd, bpf_prog_info, bpf_prog_test_run_opts, bpf_test_run_opts,
+    },
 };
 
 use crate::schema::Hook;
@@ -21,6 +25,94 @@ use crate::schema::Hook;
 #[derive(Debug, Default)]
 pub(super) struct Skips {
     events: Vec<Event>,
+    kprobes: Option<Kprobes>,
+    /// What the kprobes were passed over last, when they are no longer there to be asked.
+    last: Vec<Skip>,
+}
+
+/// Activations of a hook that were passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skip {
+    pub hook: Hook,
+    pub count: u64,
+    /// At any time since the recording began, not only since the call before.
+    pub from_start: bool,
+    /// Ends of functions are among them.
+    pub has_ends: bool,
+}
+
+/// Kprobes whose links do not count.
+#[derive(Debug)]
+pub(super) struct Kprobes {
+    /// `count_missed` of bpf/missed.bpf.h.
+    program: OwnedFd,
+    /// The map `kprobes` there.
+    counts: MapHandle,
+    before: Vec<Counted>,
+}
+
+/// struct kprobe_misses of bpf/missed.bpf.h.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    is_known: bool,
+    missed: u64,
+    hook: u64,
+}
+
+impl Kprobes {
+    /// With the program that reads what the kernel has counted, and the map in which it puts that.
+    /// None if this kernel does not run programs on request (Linux before 5.10).
+    ///
+    /// # Errors
+    /// The one of dup(2).
+    pub(super) fn new(program: BorrowedFd<'_>, counts: MapHandle) -> std::io::Result<Option<Self>> {
+        let program = program.try_clone_to_owned()?;
+        let kprobes = Self { program, counts, before: Vec::new() };
+        Ok(kprobes.run().then_some(kprobes))
+    }
+
+    fn run(&self) -> bool {
+        // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+        let mut opts: bpf_test_run_opts = unsafe { std::mem::zeroed() };
+        opts.sz = size_of_val(&opts) as _;
+        // SAFETY: the options outlive the call and name no memory.
+        unsafe { bpf_prog_test_run_opts(self.program.as_raw_fd(), &raw mut opts) == 0 }
+    }
+
+    fn now(&self) -> Vec<Counted> {
+        self.run();
+        let value = self.counts.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).ok().flatten();
+        let value = value.unwrap_or_default();
+        let word = |bytes: &[u8], at: usize| {
+            u64::from_ne_bytes(bytes[at * 8..][..8].try_into().expect("eight octets"))
+        };
+        let counted = |bytes: &[u8]| Counted {
+            is_known: word(bytes, 0) != 0,
+            missed: word(bytes, 1),
+            hook: word(bytes, 2),
+        };
+        value.chunks_exact(24).map(counted).collect()
+    }
+
+    fn since_before(&mut self) -> Vec<Skip> {
+        let now = self.now();
+        let skips = skips(&self.before, &now);
+        self.before = now;
+        skips
+    }
+}
+
+/// What each kprobe was passed over between two counts. Where it is comes to light when it runs for
+/// the first time; what it was passed over until then may lie far back.
+fn skips(before: &[Counted], now: &[Counted]) -> Vec<Skip> {
+    let each = now.iter().enumerate().filter_map(|(i, now)| {
+        let before = before.get(i).copied().unwrap_or_default();
+        let hook = Hook::ALL.iter().copied().find(|hook| *hook as u64 == now.hook)?;
+        let count = now.missed.saturating_sub(before.missed);
+        let from_start = !before.is_known;
+        (count > 0).then_some(Skip { hook, count, from_start, has_ends: false })
+    });
+    each.collect()
 }
 
 /// Who counts.
@@ -64,18 +156,37 @@ impl Skips {
         Ok(())
     }
 
+    /// Counts these too.
+    pub(super) fn watch_kprobes(&mut self, kprobes: Kprobes) {
+        self.kprobes = Some(kprobes);
+    }
+
+    /// The kprobes are about to be detached: what they were passed over is read once more, for the
+    /// next call of [`Self::since_before`].
+    pub(super) fn end(&mut self) {
+        if let Some(mut kprobes) = self.kprobes.take() {
+            self.last = kprobes.since_before();
+        }
+    }
+
     fn add(&mut self, fds: Vec<OwnedFd>, counter: Counter, hook: Hook) {
         let before = missed(&fds, counter);
         self.events.push(Event { fds, counter, hook, before });
     }
 
     /// Hooks that were passed over since the call before, and how often.
-    pub(super) fn since_before(&mut self) -> impl Iterator<Item = (Hook, u64)> {
-        self.events.iter_mut().filter_map(|e| {
+    pub(super) fn since_before(&mut self) -> Vec<Skip> {
+        let mut skips = std::mem::take(&mut self.last);
+        if let Some(kprobes) = &mut self.kprobes {
+            skips.extend(kprobes.since_before());
+        }
+        skips.extend(self.events.iter_mut().filter_map(|e| {
             let now = missed(&e.fds, e.counter);
             let count = now.saturating_sub(std::mem::replace(&mut e.before, now));
-            (count > 0).then_some((e.hook, count))
-        })
+            let has_ends = matches!(e.counter, Counter::Link);
+            (count > 0).then_some(Skip { hook: e.hook, count, from_start: false, has_ends })
+        }));
+        skips
     }
 }
 
@@ -120,4 +231,25 @@ fn program_misses(fd: &OwnedFd) -> u64 {
     let result =
         unsafe { bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len) };
     if result == 0 { info.recursion_misses } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kprobes_that_were_passed_over_between_two_counts() {
+        let counted = |hook: Hook, missed| Counted { is_known: true, missed, hook: hook as u64 };
+        let unknown = Counted::default();
+        let skip = |hook, count, from_start| Skip { hook, count, from_start, has_ends: false };
+        // The first was never passed over, the second twice before it ran for the first time.
+        let first = [counted(Hook::Egress, 0), unknown, unknown];
+        let second = [counted(Hook::Egress, 0), counted(Hook::ParseHdr, 2), unknown];
+        let third = [counted(Hook::Egress, 1), counted(Hook::ParseHdr, 5), unknown];
+        assert_eq!(skips(&[], &first), []);
+        assert_eq!(skips(&first, &second), [skip(Hook::ParseHdr, 2, true)]);
+        let both = [skip(Hook::Egress, 1, false), skip(Hook::ParseHdr, 3, false)];
+        assert_eq!(skips(&second, &third), both);
+        assert_eq!(skips(&third, &third), []);
+    }
 }

@@ -1,13 +1,12 @@
 //! The hook sets against each other: they recorded the same connections at the same time, so
 //! what each says exactly must be the same.
 
-use estats::schema::{Apply, Op, Rule, Var};
+use estats::schema::Var;
 
 use crate::facts::Facts;
 use crate::outcome::{Outcome, Verdict};
-use crate::rows::{Recording, misses};
+use crate::rows::Recording;
 use crate::support::audit::Audit;
-use crate::support::table::Value;
 use crate::verify::Recordings;
 
 /// Exact in each recording and yet not the same in two: the number of a row in its recording, and
@@ -28,27 +27,6 @@ const OWN: &[&str] = &[
     "SndLimTimeTSODefer",
     "SndLimTimePace",
 ];
-
-/// Counters of events, which a recording that may miss some without knowing has fewer of.
-fn is_counted(name: &str) -> bool {
-    let var = Var::by_name(name).expect("a variable");
-    match var.def().apply {
-        Apply::Stream(ops) => ops.contains(&Op::Inc) || ops.contains(&Op::Add),
-        Apply::Derived(Rule::TransitionsTo(..)) => true,
-        Apply::Derived(_) => false,
-    }
-}
-
-fn agree(name: &str, x: Option<&Value>, y: Option<&Value>, uncounted: bool) -> bool {
-    match (x, y) {
-        (Some(Value::Int(x)), Some(Value::Int(y)))
-            if uncounted && is_counted(name) && (x - y).abs() <= misses(*x.max(y)) =>
-        {
-            true
-        }
-        _ => x == y,
-    }
-}
 
 /// Each pair of hook sets in one scenario.
 pub fn of(facts: &Facts, recordings: &Recordings) -> Vec<(String, Outcome)> {
@@ -75,7 +53,6 @@ fn compare(
         .map(|var| var.name())
         .filter(|name| exact(first, name) && exact(second, name) && !OWN.contains(name));
     let compared: Vec<&str> = compared.collect();
-    let uncounted = first.misses || second.misses;
     let mut verdicts = Vec::new();
     for flow in &facts.flows {
         for (end, local, remote) in
@@ -88,7 +65,7 @@ fn compare(
             for name in &compared {
                 audit.compared += 1;
                 let (x, y) = (one.values.get(name), other.values.get(name));
-                if !agree(name, x, y, uncounted) {
+                if x != y {
                     audit.findings.push(format!("{name} of the {end}: {a} {x:?}, {b} {y:?}"));
                 }
             }

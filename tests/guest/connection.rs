@@ -4,7 +4,7 @@ use estats::schema::{SocketField, Var};
 
 use crate::facts::{Facts, FlowFacts};
 use crate::outcome::Verdict;
-use crate::rows::{Connection, Recording, misses};
+use crate::rows::{Connection, Recording};
 use crate::scenario::{End, Scenario, Shape};
 use crate::support::audit::{self, Audit};
 use crate::support::mib::Mib;
@@ -118,7 +118,7 @@ impl Ends<'_> {
                 ("tcp_info", audit::equalities(row, &info)),
                 ("relations", relations),
                 ("MIB", audit::mib(row, &mib)),
-                ("MIB, function hooks", audit::function_mib(row, &mib, self.slack())),
+                ("MIB, function hooks", audit::function_mib(row, &mib)),
             ] {
                 checks.push((check, self.judge(what, connection, audit)));
             }
@@ -213,11 +213,6 @@ impl Ends<'_> {
 
     /// Without what is said about variables that the hook set does not give (they are NULL, which
     /// is a check of its own) or only approximates.
-    /// How far counters may stay behind.
-    fn slack(&self) -> fn(i64) -> i64 {
-        if self.recording.misses { misses } else { |_| 0 }
-    }
-
     fn judge(&self, what: &str, connection: &Connection, mut audit: Audit) -> Verdict {
         let names_untrue = |finding: &String| {
             let mut words = finding.split(|c: char| !c.is_ascii_alphanumeric());

@@ -57,9 +57,8 @@ pub struct Recording {
     pub qualities: BTreeMap<String, String>,
     /// Activations that the kernel skipped, by hook: a program that would interrupt itself.
     pub skipped: BTreeMap<String, i64>,
-    /// Activations may be missing of which nobody knows: a kprobe set on a kernel that does not count
-    /// what it passes over.
-    pub misses: bool,
+    /// Nobody counts the kprobes that the kernel passes over.
+    pub uncounted: bool,
     /// The kernel has type information of modules.
     pub module_btf: bool,
     /// The ledger's sum.
@@ -114,7 +113,11 @@ impl Recording {
         }
         let qualities = qualities(&manifest)?;
         let hook_set = manifest["hook_set"].as_str().unwrap_or_default().to_owned();
-        let misses = hook_set == "kprobe" && release(&manifest) < (6, 7);
+        let not_seen = manifest["not_seen"].as_array().map_or(&[][..], Vec::as_slice);
+        let uncounted = not_seen
+            .iter()
+            .filter_map(|it| it["what"].as_str())
+            .any(|what| what.contains("nothing counts that"));
         let module_btf = release(&manifest) >= (5, 11);
         let mut skipped = BTreeMap::new();
         for row in table::read(&dir.join("tables/ledger.parquet")) {
@@ -129,7 +132,7 @@ impl Recording {
             hook_set,
             qualities,
             skipped,
-            misses,
+            uncounted,
             module_btf,
             totals,
             audit,
@@ -203,19 +206,9 @@ fn analyze(arguments: &[&OsStr], fine: &[i32]) -> Result<String, String> {
     ))
 }
 
-/// Major and minor of the kernel. It counts the kprobes that it passes over from 6.7 on (`missed` of
-/// struct bpf_link_info): a BPF kprobe that interrupts any other is not run, as in a timer's or a
-/// device's softirq in the middle of another connection's function.
+/// Major and minor of the kernel.
 fn release(manifest: &Json) -> (u32, u32) {
     let release = manifest["host"]["kernel_release"].as_str().unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-/// How far a counter of such a recording may stay behind: in a guest, some of a thousand activations
-/// are passed over (4 to 25 in a run of 14 scenarios where they are counted), mostly one of a counter.
-/// But a softirq that interrupts a kprobe's program handles a batch of segments before that goes on,
-/// and all their kprobes are passed over: 6 of 195 were met. So one, and one of twenty-five more.
-pub fn misses(count: i64) -> i64 {
-    1 + count / 25
 }

@@ -53,6 +53,7 @@ pub fn all(visit: &'static Visit) -> (Results, BTreeSet<String>) {
                 if carried_out(visit).any(|s| matches!(s.shape, Shape::Waiting(_))) {
                     push(set.name, "", "ends that were missed", ends_missed(&recording));
                 }
+                push(set.name, "", "kprobes are counted", kprobes_counted(&recording));
                 if let Some(replayed) = visit.output.replays.get(set.name) {
                     push(set.name, "", "the guest's own replay", same_tables(&recording, replayed));
                 }
@@ -275,6 +276,12 @@ fn ends_missed(recording: &Recording) -> Outcome {
     let missed = recording.skipped.get("sendmsg").copied().unwrap_or(0);
     let kprobes = recording.hook_set == "kprobe";
     one(missed > 0 || !kprobes, || format!("{missed} ends of writes were missed"))
+}
+
+/// A kprobe that the kernel passes over costs the rows of that time their completeness, on every kernel
+/// that has a guest.
+fn kprobes_counted(recording: &Recording) -> Outcome {
+    one(!recording.uncounted, || "nobody counts the kprobes that were passed over".to_owned())
 }
 
 fn of_flow(

@@ -284,14 +284,12 @@ pub fn mib(row: &Row, mib: &Mib) -> Audit {
     audit
 }
 
-/// What only function hooks give, against the MIB counters of such a namespace. `slack` is how far a
-/// counter may stay behind its value, where the kernel passes over hooks without counting them.
-pub fn function_mib(row: &Row, mib: &Mib, slack: fn(i64) -> i64) -> Audit {
+/// What only function hooks give, against the MIB counters of such a namespace.
+pub fn function_mib(row: &Row, mib: &Mib) -> Audit {
     let mut audit = Audit::default();
     for (names, counters) in FUNCTION_MIB {
         let (got, want) = (row.number(names[0]), total(mib, counters) as i64);
-        let holds = got.is_some_and(|got| got <= want && got >= want - slack(want));
-        audit.check(&format!("{} by the MIB", names[0]), holds, || {
+        audit.check(&format!("{} by the MIB", names[0]), got == Some(want), || {
             format!("{} in the table, {want} in the kernel", shown(got))
         });
     }

@@ -151,6 +151,9 @@ impl Loaded {
     pub(in crate::capture) fn skips(&self, attached: &Attached) -> Result<Skips, CaptureError> {
         let fault = |e: std::io::Error| CaptureError::bpf("watch the programs", e.into());
         let mut skips = Skips::default();
+        if let Some(kprobes) = self.kprobes()? {
+            skips.watch_kprobes(kprobes);
+        }
         for (hook, link) in &attached.links {
             if let Some(hook) = hook {
                 skips.watch_link(link.as_fd(), *hook).map_err(fault)?;
