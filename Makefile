@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup build release demo check test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,13 +21,26 @@ release: ## both programs, optimised, without polars: a few minutes
 demo: setup ## record an iperf3 transfer between two network namespaces and show the result
 	sh scripts/demo.sh
 
+# What needs polars is two of some thirty test programs. All of them with it were 21 GB.
+WITHOUT_SQL = --no-default-features --features record
+WITH_SQL = --all-features --test query
+
+check: ## format, lints, units, golden tables and documents: without root, network, guests and polars
+	$(CARGO) fmt --check
+	clang-format --dry-run -Werror bpf/*.c bpf/*.h
+	sh scripts/check-text.sh
+	$(CARGO) clippy --all-targets $(WITHOUT_SQL) -- -D warnings
+	$(CARGO) test $(WITHOUT_SQL) --lib --test layers --test golden --test docs --test reference --test replay \
+		--test transform --test import --test packets --test limits --test whole --test caught
+
 test: setup lint ## all tests; the live ones need root and BPF and say so
-	$(CARGO) test --all-features --no-fail-fast
+	$(CARGO) test $(WITHOUT_SQL) --no-fail-fast
+	$(CARGO) test $(WITH_SQL)
 	$(MAKE) notebooks spark
 
-# With the tests' features, or polars would be built once more.
+# With the features of the tests of SQL, or polars would be built once more.
 analyzer: setup
-	$(CARGO) test --all-features --test docs --no-run
+	$(CARGO) test $(WITH_SQL) --no-run
 
 ANALYZE = $(or $(CARGO_TARGET_DIR),target)/debug/estats-analyze
 

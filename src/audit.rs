@@ -8,7 +8,6 @@
 
 mod auditor;
 pub mod checks;
-mod recording;
 pub mod witness;
 
 use std::fmt;
@@ -16,7 +15,6 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use auditor::{Auditor, Counts};
-pub use recording::{Connection, Keep, Report, recording};
 
 use crate::schema::{TcpInfo, Var};
 

@@ -18,12 +18,11 @@ mod witness;
 
 use rustc_hash::FxHashMap;
 
-use crate::accounting::{self, Account, Span};
-use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::limits::{Limits, Record};
-use crate::replay::ledger::{Ledger, Of};
-use crate::replay::order::Consumer;
 use crate::schema::{Hook, Op, Var};
+use crate::time::ledger::{Ledger, Of};
+use crate::time::order::Consumer;
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Snapshot};
 
 use peers::{Peer, Peers};
@@ -31,10 +30,7 @@ use silent::Heard;
 
 pub use bits::Bits;
 pub use impossible::ORDERED;
-pub use output::{
-    Completeness, Counts, Ended, FlowRow, Interval, Output, PacketSeen, Polled, RttSample, Sample,
-    varies,
-};
+pub use output::{Completeness, ConnectionRows, Counts, Ended, Interval, Polled, Sample, varies};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use silent::Silent;
@@ -63,7 +59,7 @@ struct Connection {
     conn_id: u64,
     key: Key,
     slot: Slot,
-    flow: Flow,
+    identity: Identity,
     limits: Limits,
     /// As its peer finds it.
     peer_ends: Option<peers::Ends>,
@@ -112,7 +108,7 @@ impl Connection {
     }
 
     fn begin_ns(&self) -> u64 {
-        match (self.flow.start_ns(), self.begin) {
+        match (self.identity.start_ns(), self.begin) {
             (None, Begin::Unseen | Begin::Open | Begin::Baseline) => self.first_ns,
             (Some(start), Begin::Open) => start,
             (Some(start), Begin::Unseen | Begin::Baseline) => start.min(self.first_ns),
@@ -121,7 +117,7 @@ impl Connection {
 
     /// None if nothing says when it began: that of its first record is not that.
     fn seen_begin_ns(&self) -> Option<u64> {
-        let is_unseen = self.begin == Begin::Unseen && self.flow.start_ns().is_none();
+        let is_unseen = self.begin == Begin::Unseen && self.identity.start_ns().is_none();
         (!is_unseen).then(|| self.begin_ns())
     }
 
@@ -130,7 +126,7 @@ impl Connection {
     }
 
     fn ends_of(&self) -> Option<peers::Ends> {
-        let known = self.flow.lifecycle()?;
+        let known = self.identity.lifecycle()?;
         peers::ends_of(&self.slot, known.local_port, known.remote_port)
     }
 
@@ -174,7 +170,7 @@ impl Connection {
             begun_before: self.begun_before(),
             lossy,
             silent,
-            flow: &self.flow,
+            identity: &self.identity,
             ledger,
         }
     }
@@ -187,8 +183,6 @@ pub struct Engine<'a, O> {
     ledger: &'a Ledger,
     /// Whose losses its rows suffer.
     losses: Of,
-    /// When flows are over that do not end by themselves.
-    timeouts: accounting::Timeouts,
     interval: Interval,
     output: O,
     keys: FxHashMap<Key, u32>,
@@ -207,14 +201,13 @@ pub struct Engine<'a, O> {
     counts: Counts,
 }
 
-impl<'a, O: Output> Engine<'a, O> {
+impl<'a, O: ConnectionRows> Engine<'a, O> {
     /// An engine without connections.
     pub fn new(plan: &'a Plan, ledger: &'a Ledger, interval: Interval, output: O) -> Self {
         Self {
             plan,
             ledger,
             losses: Of::Connections,
-            timeouts: accounting::Timeouts::default(),
             interval,
             output,
             keys: FxHashMap::default(),
@@ -237,63 +230,15 @@ impl<'a, O: Output> Engine<'a, O> {
         self
     }
 
-    /// The same with other timeouts of flows.
-    #[must_use]
-    pub fn with_timeouts(mut self, timeouts: accounting::Timeouts) -> Self {
-        self.timeouts = timeouts;
-        self
-    }
-
     /// The number of the connection of a record, if it is live.
     pub fn conn_id(&self, header: &Header) -> Option<u64> {
         let index = self.keys.get(&(header.cookie, header.generation))?;
         self.connections.get(*index as usize)?.as_ref().map(|connection| connection.conn_id)
     }
 
-    /// A flow, at its end or after an interval, which is passed on with the losses of its time.
-    ///
-    /// # Errors
-    /// The output's.
-    pub fn flow(
-        &mut self,
-        flow: &accounting::Flow,
-        span: &Span,
-        ended: bool,
-    ) -> Result<(), O::Error> {
-        let (from_ns, to_ns) = flow.reach(&self.timeouts);
-        let lost_packets = self.ledger.lost_between(Of::Packets, from_ns, to_ns);
-        self.output.flow(&FlowRow { flow, span, ended, lost_packets })
-    }
-
-    /// A packet, which is passed on.
-    ///
-    /// # Errors
-    /// The output's.
-    pub fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), O::Error> {
-        self.output.packet(seen)
-    }
-
-    /// A sample of passive RTT, which is passed on.
-    ///
-    /// # Errors
-    /// The output's.
-    pub fn rtt(&mut self, sample: &RttSample) -> Result<(), O::Error> {
-        self.output.rtt(sample)
-    }
-
-    /// What packets say of a connection that is about to end, which is passed on with how many
-    /// were lost from their first to `end_ns`.
-    ///
-    /// # Errors
-    /// The output's.
-    pub fn packets(
-        &mut self,
-        conn_id: u64,
-        account: &Account,
-        end_ns: u64,
-    ) -> Result<(), O::Error> {
-        let lost = self.ledger.lost_between(Of::Packets, account.first_ns, end_ns);
-        self.output.packets(conn_id, account, lost)
+    /// Where the rows go, for those that the engine does not make.
+    pub fn output(&mut self) -> &mut O {
+        &mut self.output
     }
 
     /// A snapshot of a socket, which changes no value: it is passed on with its connection.
@@ -387,7 +332,7 @@ impl<'a, O: Output> Engine<'a, O> {
                 conn_id: connection.conn_id,
                 ts_ns: end_ns,
                 begin_ns,
-                flow: &connection.flow,
+                identity: &connection.identity,
                 row: &row,
                 limits: &connection.limits,
             })?;
@@ -397,7 +342,7 @@ impl<'a, O: Output> Engine<'a, O> {
             cookie: connection.key.0,
             generation: connection.key.1,
             before_last_ns: connection.before_last_ns,
-            flow: &connection.flow,
+            identity: &connection.identity,
             row: &row,
             limits: &connection.limits,
             peer_behind_ns,
@@ -463,7 +408,7 @@ impl<'a, O: Output> Engine<'a, O> {
             conn_id: connection.conn_id,
             ts_ns,
             begin_ns: connection.begin_ns(),
-            flow: &connection.flow,
+            identity: &connection.identity,
             row: &row,
             limits: &connection.limits,
         })
@@ -499,7 +444,7 @@ impl<'a, O: Output> Engine<'a, O> {
             conn_id: self.counts.connections,
             key,
             slot: Slot::new(self.plan),
-            flow: Flow::default(),
+            identity: Identity::default(),
             limits: Limits::new(self.plan.basis()),
             peer_ends: None,
             first_ns: header.ts_ns,
@@ -573,7 +518,7 @@ const fn is_carried(header: &Header) -> bool {
     matches!(header.hook, Hook::Baseline) && header.cpu == NO_CPU
 }
 
-impl<O: Output> Consumer for Engine<'_, O> {
+impl<O: ConnectionRows> Consumer for Engine<'_, O> {
     type Error = O::Error;
 
     fn hook(
@@ -637,7 +582,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         self.output.applied(connection.conn_id, header, &connection.slot);
         let record = Record {
             ts_ns: header.ts_ns,
-            received: header.hook == Hook::TcpProbe || header.hook == Hook::ParseHdr,
+            received: header.hook.is_received(),
             slow_read: self.plan.reads_slow(&touched),
         };
         connection.limits.record(&record, &|var| connection.slot.get(var));
@@ -667,7 +612,7 @@ impl<O: Output> Consumer for Engine<'_, O> {
         let Some(index) = self.find(header) else { return Ok(()) };
         let Some(connection) = &mut self.connections[index as usize] else { return Ok(()) };
         connection.late_records += u64::from(late);
-        connection.flow.learn(record);
+        connection.identity.learn(record);
         let ended_after = match record.event {
             Event::Open => {
                 connection.begin = Begin::Open;

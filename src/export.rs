@@ -1,6 +1,5 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
-pub(crate) mod base64;
 pub mod epping;
 pub mod mlab;
 pub mod operations;

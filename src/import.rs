@@ -25,9 +25,8 @@ use crate::log::{
     ClockSample, CpuTotals, HookStatus, Import, LedgerRow, LogError, Manifest, RecordOptions,
     RecordingWriter, Totals, VariableStatus, WriterOptions,
 };
-use crate::replay::PACKETS;
-use crate::replay::order::SLACK_NS;
 use crate::schema::{Hook, Quality, Var};
+use crate::time::SLACK_NS;
 use crate::wire::{Direction, Packet};
 
 pub use ends::Prefix;
@@ -137,7 +136,7 @@ pub fn import(path: &Path, dir: &Path, options: &Options) -> Result<Report, Impo
     let manifest = Manifest {
         recording: identity(&source, options)?,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        hook_set: PACKETS.to_owned(),
+        hook_set: Manifest::OF_PACKETS.to_owned(),
         hooks: vec![HookStatus {
             hook: Hook::Capture.name().to_owned(),
             point: capture.format.clone(),

@@ -30,27 +30,36 @@ pub mod log;
 #[allow(clippy::disallowed_methods, reason = "reads captures; still no clock")]
 pub mod import;
 
-pub mod replay;
+pub mod time;
 
-pub mod transform;
+pub mod identity;
 
 pub mod packets;
+
 pub mod rtt;
 
-pub mod accounting;
+pub mod flows;
 
-pub mod flow;
+pub mod limits;
+
+pub mod estats;
+
+pub mod rows;
 
 pub mod audit;
-pub mod estats;
-pub mod limits;
 
 pub mod tables;
 
 #[allow(clippy::disallowed_methods, reason = "writes the tables")]
 pub mod sink;
 
+pub mod replay;
+
+pub mod transform;
+
 pub mod export;
+
+pub mod three_ways;
 
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod summary;
@@ -69,6 +78,7 @@ pub mod manual;
 #[allow(clippy::disallowed_methods, reason = "reads the tables")]
 pub mod query;
 
+pub(crate) mod base64;
 #[allow(clippy::disallowed_methods, reason = "makes files")]
 pub mod private;
 pub mod units;

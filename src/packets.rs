@@ -6,8 +6,6 @@
 //! and derived variables follow from the same rules. Pure, and deterministic: maps are looked up and
 //! never walked.
 
-pub mod order;
-
 mod connection;
 mod counts;
 mod options;
@@ -25,8 +23,8 @@ use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 
-use crate::replay::order::Consumer;
 use crate::schema::Hook;
+use crate::time::order::Consumer;
 use crate::wire::{Checksum, Direction, Event, Header, Lifecycle, Packet, is_extension};
 
 use connection::Connection;

@@ -1,33 +1,34 @@
 //! From a recording to its tables.
 //!
-//! [`order`] puts the records into their total order, [`crate::estats`] takes them and makes rows,
+//! [`crate::time`] puts the records into their total order, [`crate::estats`] takes them and makes rows,
 //! [`crate::tables`] makes batches of these, [`crate::sink`] files. Same log, same options: the same
 //! bytes, for any number of threads.
 
+mod audited;
 mod beside;
-pub mod ledger;
-pub mod order;
-mod snapshots;
+mod manifest;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use crate::accounting;
-use crate::estats::{Bits, Counts, Engine, Interval, Output, Plan, RuleOptions};
+use crate::estats::{Bits, Counts, Engine, Interval, Plan, RuleOptions};
+use crate::flows;
 use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
-use crate::packets::order::Ordered;
 use crate::packets::{PacketCounts, Tracker};
+use crate::rows::Output;
 use crate::rtt;
 use crate::schema::{Apply, Hook, Quality, Var};
-use crate::sink::{Format, Layout, Partition, SinkError, TableSink, TablesManifest};
-use crate::tables::{Batches, Qualities, TABLES_VERSION, Tables, specs};
+use crate::sink::{Format, Layout, Partition, SinkError, TableSink, digest};
+use crate::tables::{Batches, Qualities, Tables, specs, tables_version};
+use crate::time::ledger::{Ledger, Loss, Of};
+use crate::time::order::{HookRecords, OrderCounts, merge};
+use crate::time::{packets::Ordered, snapshots};
 use crate::wire::{Header, Operation, Packet};
 
-pub use snapshots::snapshots;
+pub use audited::{Audited, AuditedConnection, Keep, audit};
+pub use manifest::TablesManifest;
 
 use beside::{Beside, Rest};
-use ledger::{Ledger, Loss, Of};
-use order::{HookRecords, OrderCounts};
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct Options {
     /// Parameters of rules.
     pub rules: RuleOptions,
     /// Parameters of the flows.
-    pub flows: accounting::Options,
+    pub flows: flows::Options,
     /// What the tables are written as.
     pub format: Format,
     /// Hive partitions, outermost first; none: one file per table in the directory.
@@ -62,7 +63,7 @@ impl Default for Options {
             interval: Interval::Every(DEFAULT_INTERVAL),
             threads: NonZeroUsize::MIN,
             rules: RuleOptions::default(),
-            flows: accounting::Options::default(),
+            flows: flows::Options::default(),
             format: Format::Parquet,
             partitions: Vec::new(),
             rtt: rtt::Options::default(),
@@ -117,9 +118,6 @@ impl HookRecords for HookBatch {
     }
 }
 
-/// The hook set of recordings that have packets only.
-pub const PACKETS: &str = "packets";
-
 /// The directory of a recording's tables.
 pub fn default_dir(recording: &Path) -> PathBuf {
     recording.join("tables")
@@ -152,7 +150,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     let without_row = without_row(manifest, counts, lost);
     let lost = lost.saturating_add(counts.missed);
     let tables = TablesManifest {
-        tables_version: TABLES_VERSION,
+        tables_version: tables_version(),
         recording: manifest.recording.clone(),
         fingerprint: recording.survey()?.fingerprint.clone(),
         interval: interval_name(options.interval),
@@ -163,7 +161,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
         silent: counts.silent,
         lacking_packets: packets.map_or(0, |p| p.lacking()),
         format: format.name().to_owned(),
-        digest: TablesManifest::digest(&files),
+        digest: digest(&files),
         files,
         audit,
     };
@@ -230,11 +228,10 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = plan(recording.manifest(), options.rules);
-    let mut engine =
-        Engine::new(&plan, ledger, options.interval, output).with_timeouts(options.flows.timeouts);
+    let mut engine = Engine::new(&plan, ledger, options.interval, output);
     // With hooks, connections come from these: packets would make them a second time.
     let mut tracker = None;
-    if recording.manifest().hook_set == PACKETS {
+    if recording.manifest().is_of_packets() {
         engine = engine.of_packets();
         tracker = Some(Tracker::default());
     }
@@ -253,9 +250,9 @@ where
     let import = recording.manifest().import.as_ref();
     let places = import.map_or(&[][..], |import| &import.places);
     let mut beside =
-        Beside::new(engine, snapshots, packets, (options.flows, options.rtt), tracker)?
+        Beside::new(engine, ledger, snapshots, packets, (options.flows, options.rtt), tracker)?
             .in_places(places);
-    let mut order = order::merge(hooks, lifecycles, &mut beside)?;
+    let mut order = merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;
     let (output, counts) = engine.finish()?;

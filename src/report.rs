@@ -16,9 +16,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::estats::{Ended, Interval, Output, Polled, Sample};
+use crate::estats::{ConnectionRows, Ended, Interval, Polled, Sample};
 use crate::log::Recording;
 use crate::replay::{self, Options, ReplayError};
+use crate::rows::Output;
 use crate::summary::Line;
 
 pub use overview::{Connection, Overview, overview};
@@ -83,7 +84,7 @@ struct Plots {
     tracks: BTreeMap<u64, Track>,
 }
 
-impl Output for Plots {
+impl ConnectionRows for Plots {
     type Error = ReplayError;
 
     fn ended(&mut self, _: &Ended<'_>) -> Result<(), ReplayError> {
@@ -105,6 +106,8 @@ impl Output for Plots {
         Ok(())
     }
 }
+
+impl Output for Plots {}
 
 /// The connections with the most octets, at most so many.
 pub fn largest(overview: &Overview, top: usize) -> Vec<u64> {

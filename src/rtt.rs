@@ -12,7 +12,6 @@ use crate::wire::{Direction, Packet};
 
 pub mod aggregate;
 pub mod sampling;
-pub mod three_ways;
 
 mod dns;
 mod icmp_echo;

@@ -5,7 +5,6 @@
 //! threads to spare; each gets its batches in order, so their number changes nothing.
 
 mod layout;
-mod manifest;
 mod parquet;
 mod plain;
 
@@ -17,12 +16,13 @@ use std::{fs, io};
 use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::private;
 use crate::tables::{Batches, TableSpec};
 
 pub use layout::{Format, Layout, Partition};
-pub use manifest::{FileEntry, TablesManifest};
 pub use plain::{Plain, PlainWriter};
 
 use parquet::{Hashing, ParquetFile};
@@ -60,7 +60,7 @@ pub enum SinkError {
         /// What the library said.
         source: ArrowError,
     },
-    /// tables/manifest.json is not ours.
+    /// The list of the files is not ours.
     #[error("{path} is damaged: {source}; remove it and replay again")]
     Manifest {
         /// The file.
@@ -68,6 +68,30 @@ pub enum SinkError {
         /// What did not fit.
         source: serde_json::Error,
     },
+}
+
+/// The name of the list of the files, which whoever makes the tables writes when they are whole.
+pub const MANIFEST: &str = "manifest.json";
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// File name.
+    pub file: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+/// The digest of a list of files: "sha256:" and the SHA-256 of a line `sha256  rows  file` for
+/// each.
+pub fn digest(files: &[FileEntry]) -> String {
+    let mut hash = Sha256::new();
+    for entry in files {
+        hash.update(format!("{}  {}  {}\n", entry.sha256, entry.rows, entry.file));
+    }
+    format!("sha256:{}", parquet::hex(&hash.finalize()))
 }
 
 impl SinkError {
@@ -276,12 +300,20 @@ impl TableSink {
     }
 
     fn put(&self) -> Result<(), SinkError> {
-        TablesManifest::remove(&self.manifest)?;
+        remove(&self.manifest)?;
         for path in &self.paths {
             fs::rename(beside(path), path).map_err(|e| SinkError::io("write", path, e))?;
             remove_partial(path);
         }
         Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<(), SinkError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(SinkError::io("remove", path, e)),
     }
 }
 
@@ -298,6 +330,33 @@ impl Batches for TableSink {
                 Err(_) => std::mem::replace(writer, Writer::Failed).finish().map(drop),
             },
             Writer::Failed => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_depends_on_every_field() {
+        let entry = |file: &str, rows, sha256: &str| FileEntry {
+            file: file.into(),
+            rows,
+            sha256: sha256.into(),
+        };
+        let digests: Vec<_> = [
+            vec![entry("a", 1, "x"), entry("b", 2, "y")],
+            vec![entry("b", 2, "y"), entry("a", 1, "x")],
+            vec![entry("a", 2, "x"), entry("b", 2, "y")],
+            vec![entry("a", 1, "z"), entry("b", 2, "y")],
+            vec![entry("a", 1, "x")],
+        ]
+        .iter()
+        .map(|files| digest(files))
+        .collect();
+        for (i, a) in digests.iter().enumerate() {
+            assert!(digests[i + 1..].iter().all(|b| a != b), "{digests:?}");
         }
     }
 }

@@ -100,7 +100,7 @@ pub struct Line {
 impl Line {
     /// Of a connection that is over.
     pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
-        let (flow, known) = (ended.flow, ended.flow.lifecycle());
+        let (flow, known) = (ended.identity, ended.identity.lifecycle());
         let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
         let addresses = flow.addresses();
         let local_address = addresses.map(|a| a.0.to_string());

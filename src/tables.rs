@@ -21,27 +21,44 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use sha2::{Digest as _, Sha256};
 
-use crate::accounting::Account;
 use crate::audit::{Auditor, Counts};
-use crate::estats::{Ended, FlowRow, Output, PacketSeen, Polled, RttSample, Sample};
+use crate::estats::{ConnectionRows, Ended, Polled, Sample};
+use crate::flows::Account;
 use crate::log::{LedgerRow, Manifest};
-use crate::replay::PACKETS;
-use crate::replay::ledger::Ledger;
+use crate::rows::{FlowRow, Output, PacketSeen, RttSample};
 use crate::rtt::aggregate::{self, Aggregator};
 use crate::schema::{Table, Var};
+use crate::time::ledger::Ledger;
 
 pub use columns::{Bounds, ColumnKind, ColumnSpec};
 pub use figures::{FigureSource, Figures, Shares, percent};
 
 use columns::TableBuilder;
-use variables::VariableTable;
 
 /// Rows of a batch: a multiple of 1024, since the bytes of Parquet depend on the sizes of the writes.
 pub const BATCH_ROWS: usize = 8192;
 
-/// Version of the tables' columns and encoding; replayed again if it is another.
-pub const TABLES_VERSION: u32 = 8;
+/// Raised when the same log gives other values in the same columns: a rule of replay was corrected.
+const RULES: u32 = 8;
+
+/// Version of the tables: of their columns with all that is said of them, and of the rules by which they
+/// are filled. Tables with another are made again.
+pub fn tables_version() -> u32 {
+    let mut hash = Sha256::new();
+    hash.update(RULES.to_le_bytes());
+    for spec in specs(&Qualities::default()) {
+        hash.update(format!("{} {}\n", spec.name, spec.doc));
+        for field in spec.schema().fields() {
+            // Sorted: Arrow keeps it in a hash map.
+            let metadata: BTreeMap<_, _> = field.metadata().iter().collect();
+            hash.update(format!("{} {} {metadata:?}\n", field.name(), field.data_type()));
+        }
+    }
+    let digest = hash.finalize();
+    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
 
 /// An output table: name of its file, what a row is, and its columns.
 #[derive(Clone, Debug)]
@@ -76,28 +93,57 @@ impl Qualities {
     }
 }
 
-const CONNECTIONS: usize = 0;
-const FIRST_VARIABLES: usize = 1;
-const SERIES: usize = FIRST_VARIABLES + 1 + Table::ALL.len();
-const LEDGER: usize = SERIES + 1;
-const SOCKETS: usize = LEDGER + 1;
-const AUDIT: usize = SOCKETS + 1;
-const FLOWS: usize = AUDIT + 1;
-const RTT: usize = FLOWS + 1;
-const RTT_AGGREGATE: usize = RTT + 1;
+/// The tables in the order of their numbers: who fills them, how many they are, and their specs.
+macro_rules! tables {
+    ($($id:ident, $count:expr, $specs:expr;)*) => {
+        /// Tables that are filled together.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Id {
+            $($id,)*
+        }
 
-/// All output tables, in the order in which [`Tables`] numbers them.
-pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
-    let mut specs = vec![connections::spec(), variables::all(qualities)];
-    specs.extend(Table::ALL.iter().map(|&table| variables::one(table, qualities)));
-    specs.push(series::spec(qualities));
-    specs.push(ledger::spec());
-    specs.push(sockets::spec());
-    specs.push(audit::spec());
-    specs.push(flows::spec());
-    specs.push(rtt::spec());
-    specs.push(rtt_aggregate::spec());
-    specs
+        impl Id {
+            const COUNTS: &[usize] = &[$($count,)*];
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$id,)*];
+        }
+
+        /// All output tables, in the order in which [`Tables`] numbers them.
+        pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
+            let groups: &[fn(&Qualities) -> Vec<TableSpec>] = &[$($specs,)*];
+            groups.iter().flat_map(|specs| specs(qualities)).collect()
+        }
+    };
+}
+
+tables! {
+    Connections, 1, |_| vec![connections::spec()];
+    Variables, 1 + Table::ALL.len(), variables::specs;
+    Series, 1, |qualities| vec![series::spec(qualities)];
+    Ledger, 1, |_| vec![ledger::spec()];
+    Sockets, 1, |_| vec![sockets::spec()];
+    Audit, 1, |_| vec![audit::spec()];
+    Flows, 1, |_| vec![flows::spec()];
+    Rtt, 1, |_| vec![rtt::spec()];
+    RttAggregate, 1, |_| vec![rtt_aggregate::spec()];
+}
+
+impl Id {
+    /// The number of its first table.
+    const fn first(self) -> usize {
+        let (mut sum, mut i) = (0, 0);
+        while i < self as usize {
+            sum += Self::COUNTS[i];
+            i += 1;
+        }
+        sum
+    }
+
+    /// The numbers of its tables.
+    const fn numbers(self) -> std::ops::Range<usize> {
+        let first = self.first();
+        first..first + Self::COUNTS[self as usize]
+    }
 }
 
 /// Takes finished batches, by the number of the table in [`specs`].
@@ -116,15 +162,9 @@ pub struct Tables<'a, B> {
     from_packets: bool,
     figures: FigureSource,
     ledger_clock: &'a Ledger,
-    connections: TableBuilder,
-    variables: Vec<VariableTable>,
-    series: VariableTable,
-    sockets: TableBuilder,
-    audit: TableBuilder,
-    flows: TableBuilder,
+    /// By the number of the table.
+    builders: Vec<TableBuilder>,
     auditor: Auditor,
-    rtt: TableBuilder,
-    rtt_aggregate: TableBuilder,
     aggregator: Aggregator,
     /// Connections of which a value of the variable was discarded.
     discarded: BTreeMap<Var, u64>,
@@ -139,25 +179,13 @@ impl<'a, B: Batches> Tables<'a, B> {
         aggregate: aggregate::Options,
         batches: B,
     ) -> Self {
-        let qualities = Qualities::of(manifest);
-        let mut variables = vec![VariableTable::new(&variables::all(&qualities))];
-        variables.extend(
-            Table::ALL.iter().map(|&table| VariableTable::new(&variables::one(table, &qualities))),
-        );
         Self {
             recording: manifest.recording.clone(),
-            from_packets: manifest.hook_set == PACKETS,
+            from_packets: manifest.is_of_packets(),
             figures: FigureSource::of(manifest),
             ledger_clock: ledger,
-            connections: TableBuilder::new(&connections::spec().columns),
-            variables,
-            series: VariableTable::new(&series::spec(&qualities)),
-            sockets: TableBuilder::new(&sockets::spec().columns),
-            audit: TableBuilder::new(&audit::spec().columns),
-            flows: TableBuilder::new(&flows::spec().columns),
+            builders: specs(&Qualities::of(manifest)).iter().map(TableBuilder::new).collect(),
             auditor: Auditor::new(manifest),
-            rtt: TableBuilder::new(&rtt::spec().columns),
-            rtt_aggregate: TableBuilder::new(&rtt_aggregate::spec().columns),
             aggregator: Aggregator::new(aggregate),
             discarded: BTreeMap::new(),
             batches,
@@ -171,17 +199,11 @@ impl<'a, B: Batches> Tables<'a, B> {
 
     /// Values that cannot be, by table and column: they stand nowhere else.
     pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
-        let variables = self.variables.iter().map(|table| &table.builder);
-        let builders = [&self.connections]
-            .into_iter()
-            .chain(variables)
-            .chain([&self.series.builder, &self.sockets, &self.audit])
-            .chain([&self.flows, &self.rtt, &self.rtt_aggregate]);
-        let names = specs(&Qualities::default()).into_iter().map(|spec| spec.name);
-        // The ledger comes last.
-        let names = names.filter(|&name| name != "ledger");
-        names.zip(builders).flat_map(|(table, builder)| {
-            builder.discarded().map(move |(column, n)| (format!("{table}.{column}"), n))
+        // The ledger has them itself.
+        let others = self.builders.iter().enumerate().filter(|(n, _)| *n != Id::Ledger.first());
+        others.flat_map(|(_, builder)| {
+            let columns = builder.discarded();
+            columns.map(move |(column, n)| (format!("{}.{column}", builder.name()), n))
         })
     }
 
@@ -193,39 +215,42 @@ impl<'a, B: Batches> Tables<'a, B> {
     where
         E: From<B::Error>,
     {
-        let mut ledger = TableBuilder::new(&ledger::spec().columns);
         for row in rows {
-            ledger::push(&mut ledger, &self.recording, self.ledger_clock, &row?);
-            give(&mut self.batches, LEDGER, &mut ledger, BATCH_ROWS)?;
+            let table = &mut self.builders[Id::Ledger.first()];
+            ledger::push(table, &self.recording, self.ledger_clock, &row?);
+            self.full(Id::Ledger)?;
         }
         let variables = self.discarded.iter().map(|(var, n)| (var.name().to_owned(), *n));
-        for (name, n) in variables.chain(self.outside()) {
-            ledger::push_discarded(&mut ledger, &self.recording, &name, n);
+        let discarded: Vec<_> = variables.chain(self.outside()).collect();
+        for (name, n) in discarded {
+            let table = &mut self.builders[Id::Ledger.first()];
+            ledger::push_discarded(table, &self.recording, &name, n);
         }
-        give(&mut self.batches, LEDGER, &mut ledger, 1)?;
-        give(&mut self.batches, CONNECTIONS, &mut self.connections, 1)?;
-        for (i, table) in self.variables.iter_mut().enumerate() {
-            give(&mut self.batches, FIRST_VARIABLES + i, &mut table.builder, 1)?;
-        }
-        give(&mut self.batches, SERIES, &mut self.series.builder, 1)?;
-        give(&mut self.batches, SOCKETS, &mut self.sockets, 1)?;
-        give(&mut self.batches, AUDIT, &mut self.audit, 1)?;
-        give(&mut self.batches, FLOWS, &mut self.flows, 1)?;
-        give(&mut self.batches, RTT, &mut self.rtt, 1)?;
         if let Some(interval) = self.aggregator.take() {
             self.interval(&interval)?;
         }
-        give(&mut self.batches, RTT_AGGREGATE, &mut self.rtt_aggregate, 1)?;
+        for (n, builder) in self.builders.iter_mut().enumerate() {
+            give(&mut self.batches, n, builder, 1)?;
+        }
         Ok(self.batches)
     }
 }
 
 impl<B: Batches> Tables<'_, B> {
+    /// Gives out what is a batch by now.
+    fn full(&mut self, id: Id) -> Result<(), B::Error> {
+        for n in id.numbers() {
+            give(&mut self.batches, n, &mut self.builders[n], BATCH_ROWS)?;
+        }
+        Ok(())
+    }
+
     /// An interval of RTTs by prefix is over.
     fn interval(&mut self, interval: &aggregate::Interval) -> Result<(), B::Error> {
-        let (batches, table) = (&mut self.batches, &mut self.rtt_aggregate);
+        let n = Id::RttAggregate.first();
+        let (batches, table) = (&mut self.batches, &mut self.builders[n]);
         rtt_aggregate::rows(interval, &self.recording, self.ledger_clock, table, |table| {
-            give(batches, RTT_AGGREGATE, table, BATCH_ROWS)
+            give(batches, n, table, BATCH_ROWS)
         })
     }
 }
@@ -240,7 +265,7 @@ fn give<B: Batches>(
     if builder.rows() >= at { batches.batch(table, builder.take()) } else { Ok(()) }
 }
 
-impl<B: Batches> Output for Tables<'_, B> {
+impl<B: Batches> ConnectionRows for Tables<'_, B> {
     type Error = B::Error;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), B::Error> {
@@ -249,37 +274,36 @@ impl<B: Batches> Output for Tables<'_, B> {
         }
         let kernel = !self.from_packets;
         let figures = self.figures.of_ended(ended, self.auditor.account(ended.conn_id));
-        connections::push(
-            &mut self.connections,
-            &self.recording,
-            self.ledger_clock,
-            ended,
-            kernel,
-            &figures,
-        );
-        give(&mut self.batches, CONNECTIONS, &mut self.connections, BATCH_ROWS)?;
-        for (i, table) in self.variables.iter_mut().enumerate() {
-            table.push_final(&self.recording, ended);
-            give(&mut self.batches, FIRST_VARIABLES + i, &mut table.builder, BATCH_ROWS)?;
+        let table = &mut self.builders[Id::Connections.first()];
+        connections::push(table, &self.recording, self.ledger_clock, ended, kernel, &figures);
+        self.full(Id::Connections)?;
+        for table in &mut self.builders[Id::Variables.numbers()] {
+            variables::push(table, &self.recording, ended);
         }
+        self.full(Id::Variables)?;
         for comparison in self.auditor.ended(ended) {
-            audit::push(&mut self.audit, &self.recording, ended.conn_id, &comparison);
-            give(&mut self.batches, AUDIT, &mut self.audit, BATCH_ROWS)?;
+            let table = &mut self.builders[Id::Audit.first()];
+            audit::push(table, &self.recording, ended.conn_id, &comparison);
+            self.full(Id::Audit)?;
         }
         Ok(())
     }
 
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), B::Error> {
-        series::push(&mut self.series, &self.recording, self.ledger_clock, sample);
-        give(&mut self.batches, SERIES, &mut self.series.builder, BATCH_ROWS)
+        let table = &mut self.builders[Id::Series.first()];
+        series::push(table, &self.recording, self.ledger_clock, sample);
+        self.full(Id::Series)
     }
 
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), B::Error> {
         self.auditor.polled(polled);
-        sockets::push(&mut self.sockets, &self.recording, self.ledger_clock, polled);
-        give(&mut self.batches, SOCKETS, &mut self.sockets, BATCH_ROWS)
+        let table = &mut self.builders[Id::Sockets.first()];
+        sockets::push(table, &self.recording, self.ledger_clock, polled);
+        self.full(Id::Sockets)
     }
+}
 
+impl<B: Batches> Output for Tables<'_, B> {
     fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), B::Error> {
         self.auditor.packets(conn_id, account, lost);
         Ok(())
@@ -287,8 +311,9 @@ impl<B: Batches> Output for Tables<'_, B> {
 
     fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), B::Error> {
         let kernel = !self.from_packets;
-        flows::push(&mut self.flows, &self.recording, self.ledger_clock, row, kernel);
-        give(&mut self.batches, FLOWS, &mut self.flows, BATCH_ROWS)
+        let table = &mut self.builders[Id::Flows.first()];
+        flows::push(table, &self.recording, self.ledger_clock, row, kernel);
+        self.full(Id::Flows)
     }
 
     fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), B::Error> {
@@ -303,8 +328,9 @@ impl<B: Batches> Output for Tables<'_, B> {
     }
 
     fn rtt(&mut self, sample: &RttSample) -> Result<(), B::Error> {
-        rtt::push(&mut self.rtt, &self.recording, self.ledger_clock, sample);
-        give(&mut self.batches, RTT, &mut self.rtt, BATCH_ROWS)
+        let table = &mut self.builders[Id::Rtt.first()];
+        rtt::push(table, &self.recording, self.ledger_clock, sample);
+        self.full(Id::Rtt)
     }
 }
 
@@ -313,20 +339,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_numbered_as_they_are_listed() {
+    fn each_entry_of_the_list_has_as_many_tables_as_it_states() {
         let specs = specs(&Qualities::default());
-        let names: Vec<_> = specs.iter().map(|s| s.name).collect();
-        assert_eq!(names[CONNECTIONS], "connections");
-        assert_eq!(names[FIRST_VARIABLES], "estats");
-        for (i, table) in Table::ALL.iter().enumerate() {
-            assert_eq!(names[FIRST_VARIABLES + 1 + i], table.name());
-        }
-        assert_eq!((names[SERIES], names[LEDGER]), ("series", "ledger"));
-        assert_eq!(names[SOCKETS], "sockets");
-        assert_eq!(names[AUDIT], "audit");
-        assert_eq!(names[FLOWS], "flows");
-        assert_eq!((names[RTT], names[RTT_AGGREGATE]), ("rtt", "rtt_aggregate"));
-        assert_eq!(names.len(), RTT_AGGREGATE + 1);
+        let named = |id: Id| specs[id.numbers()].iter().map(|s| s.name).collect::<Vec<_>>();
+        assert_eq!(specs.len(), Id::ALL.iter().map(|id| id.numbers().len()).sum::<usize>());
+        assert_eq!(named(Id::Connections), ["connections"]);
+        assert_eq!(named(Id::Variables)[0], "estats");
+        let of_rfc = Table::ALL.iter().map(|table| table.name());
+        assert_eq!(named(Id::Variables)[1..], of_rfc.collect::<Vec<_>>());
+        assert_eq!(named(Id::RttAggregate), ["rtt_aggregate"], "the last");
+    }
+
+    #[test]
+    fn the_version_is_the_same_every_time() {
+        assert_eq!(tables_version(), tables_version());
     }
 
     #[test]
@@ -354,6 +380,6 @@ mod tests {
                 assert!(spec.columns.iter().any(|c| c.name == var.name()), "{}", var.name());
             }
         }
-        assert_eq!(specs[FIRST_VARIABLES].columns.len(), 5 + Var::COUNT);
+        assert_eq!(specs[Id::Variables.first()].columns.len(), 5 + Var::COUNT);
     }
 }

@@ -1,6 +1,6 @@
 //! Flows as tables a person reads: who talks to whom, and how much.
 //!
-//! The lines are made of the accounting state, so a recording that is replayed and one that runs
+//! The lines are made of the state of the flows, so a recording that is replayed and one that runs
 //! show the same.
 
 use std::fmt::Write as _;
@@ -9,11 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use chrono::DateTime;
 use serde::Serialize;
 
-use crate::accounting::{Accounting, Closing, Flow, Span};
-use crate::estats::{Ended, FlowRow, Output, Polled, Sample};
+use crate::estats::{ConnectionRows, Ended, Polled, Sample};
+use crate::flows::{Closing, Flow, Flows, Span};
 use crate::log::Recording;
-use crate::replay::ledger::Ledger;
 use crate::replay::{self, Options, ReplayError};
+use crate::rows::{FlowRow, Output};
+use crate::time::ledger::Ledger;
 use crate::units;
 
 /// One direction of a flow, in all of its life or in an interval.
@@ -173,9 +174,9 @@ fn duration(seconds: f64) -> String {
 }
 
 /// The lines of the flows that are open, as far as they have gone.
-pub fn open(accounting: &Accounting, clock: &Ledger) -> Vec<Line> {
+pub fn open(flows: &Flows, clock: &Ledger) -> Vec<Line> {
     let both = |flow| [true, false].map(|way| Line::of(flow, &Flow::so_far(flow), way, clock));
-    accounting.open().flat_map(both).flatten().collect()
+    flows.open().flat_map(both).flatten().collect()
 }
 
 struct Collector<'a> {
@@ -183,7 +184,7 @@ struct Collector<'a> {
     lines: Vec<Line>,
 }
 
-impl Output for Collector<'_> {
+impl ConnectionRows for Collector<'_> {
     type Error = ReplayError;
 
     fn ended(&mut self, _: &Ended<'_>) -> Result<(), ReplayError> {
@@ -197,7 +198,9 @@ impl Output for Collector<'_> {
     fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
+}
 
+impl Output for Collector<'_> {
     fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), ReplayError> {
         let line = |forward| Line::of(row.flow, row.span, forward, self.clock);
         let both = [line(true), line(false)];
@@ -219,7 +222,7 @@ pub fn recording(recording: &Recording, options: &Options) -> Result<Vec<Line>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounting;
+    use crate::flows;
 
     fn line(source: &str, packets: u64, bytes: u64) -> Line {
         Line {
@@ -256,13 +259,13 @@ mod tests {
 
     #[test]
     fn open_flows_are_shown_as_far_as_they_have_gone() {
-        let mut accounting = Accounting::new(accounting::Options::default());
+        let mut flows = Flows::new(flows::Options::default());
         for ts_ns in [1_000_000_000, 1_500_000_000] {
-            accounting.packet(crate::testing::datagram(ts_ns), false);
-            while accounting.step().is_some() {}
+            flows.packet(crate::testing::datagram(ts_ns), false);
+            while flows.step().is_some() {}
         }
         let clock = Ledger::new([(0, 0)], []);
-        let lines = open(&accounting, &clock);
+        let lines = open(&flows, &clock);
         let [line] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!((line.packets, line.l3_bytes, line.close_reason), (2, 2 * 128, None));
         assert_eq!((line.begin_us, line.duration_s), (Some(1_000_000), 0.5));

@@ -13,8 +13,9 @@ use estats::compare::{self, Dump};
 use estats::export::{operations, table, web10g};
 use estats::log::Recording;
 use estats::replay::Options;
+use estats::replay::TablesManifest;
 use estats::schema::{Reference, Var};
-use estats::sink::{Format, Partition, Plain, TablesManifest};
+use estats::sink::{Format, Partition, Plain};
 
 fn golden(scenario: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(scenario).join("run")

@@ -10,10 +10,12 @@ mod handshake;
 mod rare;
 
 use common::capture::*;
-use estats::estats::{Bits, Ended, Engine, Interval, Output, Plan, Polled, RuleOptions, Sample};
+use estats::estats::{
+    Bits, ConnectionRows, Ended, Engine, Interval, Plan, Polled, RuleOptions, Sample,
+};
 use estats::packets::{PacketCounts, Tracker};
-use estats::replay::ledger::Ledger;
 use estats::schema::{Hook, Var};
+use estats::time::ledger::Ledger;
 use estats::wire::{Checksum, Direction, Packet};
 
 const A: (&str, u16) = ("192.0.2.1", 40_000);
@@ -51,15 +53,15 @@ impl Row {
 #[derive(Debug, Default)]
 struct Rows(Vec<(u64, Row)>);
 
-impl Output for Rows {
+impl ConnectionRows for Rows {
     type Error = std::convert::Infallible;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error> {
         let row = Row {
-            opened_by: ended.flow.opened_by().name(),
-            closed_by: ended.flow.closed_by().name(),
-            reason: ended.flow.close_reason().map(|r| r.name()),
-            end_state: ended.flow.end_state(),
+            opened_by: ended.identity.opened_by().name(),
+            closed_by: ended.identity.closed_by().name(),
+            reason: ended.identity.close_reason().map(|r| r.name()),
+            end_state: ended.identity.end_state(),
             completeness: ended.completeness().name(),
             lost: ended.lost_records,
             begin_ns: ended.begin_ns,

@@ -53,7 +53,7 @@ fn the_manifest_tells_the_truth_about_the_files() {
     names.push("manifest.json".into());
     names.sort();
     assert_eq!(common::file_names(&report.dir), names);
-    let written = estats::sink::TablesManifest::read(&report.dir).unwrap();
+    let written = estats::replay::TablesManifest::read(&report.dir).unwrap();
     assert_eq!(written, Some(report.tables));
 }
 
@@ -259,7 +259,7 @@ fn tables_are_made_anew_when_the_recording_changes_and_only_then() {
     let run = dir.path().join("run");
     synthetic(&run, 0);
     let report = replay(&run, &Options::default());
-    let manifest = estats::sink::TablesManifest::path(&report.dir);
+    let manifest = estats::replay::TablesManifest::path(&report.dir);
     let old = || std::time::SystemTime::UNIX_EPOCH;
     let file = fs::File::options().write(true).open(manifest).unwrap();
     file.set_modified(old()).unwrap();
@@ -306,7 +306,7 @@ fn a_replay_that_fails_leaves_the_tables_as_they_were() {
     fs::create_dir_all(other.join("series.parquet/in-the-way")).unwrap();
     let failed = analyze(&["replay", text(&run), "-o", text(&other)]);
     assert_eq!(code(&failed), Some(2));
-    assert!(!estats::sink::TablesManifest::path(&other).exists());
+    assert!(!estats::replay::TablesManifest::path(&other).exists());
     // A recording that cannot be read at all.
     let hooks = run.join("hooks-000000.arrows.zst");
     fs::remove_file(&hooks).unwrap();

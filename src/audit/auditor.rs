@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, Scope, Verdict, audit, witness};
-use crate::accounting::Account;
 use crate::estats::{Ended, Polled};
+use crate::flows::Account;
 use crate::log::Manifest;
 use crate::schema::{Quality, Read, SocketField, Var, Why};
 use crate::wire::SocketValues;
@@ -138,7 +138,7 @@ impl Auditor {
         let packets = self.packets.remove(&ended.conn_id);
         // A child begins with the timeouts of its SYN-ACK (tcp_create_openreq_child(), Linux 6.7).
         // They were the listener's: no variable counts them.
-        let passive = ended.flow.lifecycle().is_some_and(|l| l.active == PASSIVE);
+        let passive = ended.identity.lifecycle().is_some_and(|l| l.active == PASSIVE);
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
         let Some((ts_ns, kernel)) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
         // In the kprobe set the account is read somewhat before the last record. A timer may come between
@@ -158,7 +158,7 @@ impl Auditor {
             &|var| &self.qualities[var.index()],
             Scope {
                 from_the_beginning: !ended.begun_before,
-                established: ended.flow.lifecycle().is_some_and(|l| l.established != 0),
+                established: ended.identity.lifecycle().is_some_and(|l| l.established != 0),
                 lossy: ended.lossy,
             },
         );

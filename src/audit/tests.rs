@@ -1,7 +1,7 @@
 //! A connection in agreement, and the same with one value wrong.
 
 use super::*;
-use crate::accounting::{Account, Opening, Point, Recent, Tally};
+use crate::flows::{Account, Opening, Point, Recent, Tally};
 
 fn kernel(field: &str) -> Option<u64> {
     Some(match field {

@@ -19,7 +19,7 @@
 //! shows as a difference, and is one.
 
 use super::{Comparison, Verdict};
-use crate::accounting::{Account, Opening, Point};
+use crate::flows::{Account, Opening, Point};
 use crate::schema::Var;
 
 /// One relation.

@@ -1,21 +1,20 @@
 //! The flows of `--top`: what replay would make of the packets so far, while they are recorded.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use crate::accounting::{Accounting, Options, Step};
-use crate::packets::order::key;
-use crate::replay::ledger::Ledger;
-use crate::replay::order::SLACK_NS;
+use crate::flows::{Flows, Options, Step};
+use crate::time::ledger::Ledger;
+use crate::time::packets::key;
+use crate::time::{Reorder, SLACK_NS};
 use crate::traffic::{self, Line, Sort};
 use crate::wire::Packet;
 
 /// Accounts packets and gives tables of their flows from time to time.
 #[derive(Debug)]
 pub(super) struct Top {
-    accounting: Accounting,
+    flows: Flows,
     /// Packets that no mark vouches for yet: those of other CPUs may come before them.
-    held: BTreeMap<(u64, u16, u64), Packet>,
+    held: Reorder<Packet>,
     watermark_ns: u64,
     /// Flows that ended since the table before.
     ended: Vec<Line>,
@@ -29,8 +28,8 @@ impl Top {
     /// CLOCK_REALTIME of that moment, in ns.
     pub fn new(every_ns: NonZeroU64, clock: (u64, u64)) -> Self {
         Self {
-            accounting: Accounting::new(Options::default()),
-            held: BTreeMap::new(),
+            flows: Flows::new(Options::default()),
+            held: Reorder::new(),
             watermark_ns: 0,
             ended: Vec::new(),
             clock: Ledger::new([clock], []),
@@ -41,22 +40,19 @@ impl Top {
 
     /// Takes in a packet as it comes.
     pub fn packet(&mut self, packet: &Packet) {
-        self.held.insert(key(packet), packet.clone());
+        self.held.hold(key(packet), packet.clone());
     }
 
     /// Everything made before this time, less the slack, has come.
     pub fn drained(&mut self, ts_ns: u64) {
         let watermark_ns = ts_ns.saturating_sub(SLACK_NS);
-        while let Some(first) = self.held.first_entry()
-            && first.key().0 < watermark_ns
-        {
-            let packet = first.remove();
+        while let Some(packet) = self.held.before(watermark_ns) {
             let late = packet.ts_ns < self.watermark_ns;
-            self.accounting.packet(packet, late);
+            self.flows.packet(packet, late);
             self.steps();
         }
         self.watermark_ns = watermark_ns;
-        self.accounting.reached(watermark_ns);
+        self.flows.reached(watermark_ns);
         self.steps();
     }
 
@@ -75,20 +71,20 @@ impl Top {
     /// The last table, with everything that came.
     pub fn finish(&mut self) -> Vec<Line> {
         self.drained(u64::MAX);
-        self.accounting.flush();
+        self.flows.flush();
         self.steps();
         self.table()
     }
 
     fn table(&mut self) -> Vec<Line> {
         let mut lines = std::mem::take(&mut self.ended);
-        lines.extend(traffic::open(&self.accounting, &self.clock));
+        lines.extend(traffic::open(&self.flows, &self.clock));
         traffic::sort(&mut lines, Sort::Bytes);
         lines
     }
 
     fn steps(&mut self) {
-        while let Some(step) = self.accounting.step() {
+        while let Some(step) = self.flows.step() {
             match step {
                 Step::Packet(_) | Step::Interval { .. } => {}
                 Step::Ended { span, flow, .. } => {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::audit::{self, Keep, Verdict};
+use estats::audit::Verdict;
+use estats::replay::{self, Keep};
 
 use super::{FINDINGS, print_json};
 
@@ -27,7 +28,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let keep = if arguments.all { Keep::All } else { Keep::Findings };
-    let report = audit::recording(&super::open(&arguments.run)?, keep)?;
+    let report = replay::audit(&super::open(&arguments.run)?, keep)?;
     if arguments.json {
         print_json(&report)?;
     } else {

@@ -9,8 +9,8 @@ use estats::import::link_type_name;
 use estats::log::{
     ClockSample, Import, Lacking, LedgerRow, Manifest, NotSeen, PacketRow, Recording,
 };
+use estats::replay::TablesManifest;
 use estats::replay::default_dir;
-use estats::sink::TablesManifest;
 use estats::visible::visible;
 use estats::wire::Event;
 

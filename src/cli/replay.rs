@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
-use estats::accounting::Timeouts;
 use estats::estats::{Interval, RuleOptions};
+use estats::flows::Timeouts;
 use estats::log::Recording;
+use estats::replay::TablesManifest;
 use estats::replay::{Options, Report, default_dir, replay};
-use estats::sink::{Format, Partition, TablesManifest};
-use estats::tables::TABLES_VERSION;
+use estats::sink::{Format, Partition};
+use estats::tables::tables_version;
 use estats::units;
 
 use super::progress::Progress;
@@ -108,7 +109,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         interval: arguments.interval,
         threads: arguments.threads.unwrap_or_else(cpus),
         rules: RuleOptions { latency_limit_us: arguments.latency_limit_us },
-        flows: estats::accounting::Options {
+        flows: estats::flows::Options {
             timeouts: Timeouts {
                 answered_ns: arguments.flow_timeout.get(),
                 unanswered_ns: arguments.flow_timeout_unanswered.get(),
@@ -143,7 +144,7 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
     let found = TablesManifest::read(&dir)?;
     let why = match &found {
         None => "there are no tables yet",
-        Some(tables) if tables.tables_version != TABLES_VERSION => {
+        Some(tables) if tables.tables_version != tables_version() => {
             "the tables are of another version"
         }
         Some(tables) if tables.format != Format::Parquet.name() => "the tables are no Parquet",

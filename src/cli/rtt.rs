@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use estats::export::epping::{self, Selection};
 use estats::replay::Options;
 use estats::rtt::sampling::{Limit, Policy, RttType};
-use estats::rtt::{Method, aggregate, three_ways};
+use estats::rtt::{Method, aggregate};
+use estats::three_ways;
 
 use super::pipe::Pipe;
 use super::{print_json, replay};

@@ -2,8 +2,8 @@
 //! record.
 
 use crate::estats::Slot;
+use crate::schema::Var;
 use crate::schema::reference::Signal;
-use crate::schema::{Hook, Var};
 use crate::wire::Header;
 
 /// An acknowledgment reaches the recovery that it begins in one call of tcp_ack(), within 60 to 460 us
@@ -104,7 +104,7 @@ impl Followed {
                 round_trip_us: i128::from(now.round_trips.wrapping_sub(before.round_trips)),
             });
         }
-        if matches!(header.hook, Hook::TcpProbe | Hook::ParseHdr) {
+        if header.hook.is_received() {
             self.received_ns = Some(header.ts_ns);
             self.received_us = wall_us;
         }

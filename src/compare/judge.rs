@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::followed::Followed;
 use super::relation::{self, Missing, Ours};
 use super::{Connection, Values};
-use crate::flow::CloseReason;
+use crate::identity::CloseReason;
 use crate::log::Manifest;
 use crate::manual::relation_text;
 use crate::schema::counting::Recount;

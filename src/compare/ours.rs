@@ -10,16 +10,17 @@ use std::num::NonZeroU64;
 
 use super::followed::Followed;
 use super::{Dump, DumpRow, Unmatched, Values};
-use crate::estats::{Completeness, Ended, Interval, Output, Polled, Row, Sample, Slot};
-use crate::flow::CloseReason;
+use crate::estats::{Completeness, ConnectionRows, Ended, Interval, Polled, Row, Sample, Slot};
+use crate::identity::CloseReason;
 use crate::log::Recording;
-use crate::replay::ledger::Ledger;
 use crate::replay::{self, Options, ReplayError};
+use crate::rows::Output;
+use crate::time::ledger::Ledger;
 use crate::wire::Header;
 
 /// The reference was read within so long of the time its row states: the program that reads may
 /// have waited for the CPU in between. The same delay that replay allows the recorder.
-const MARGIN_US: u64 = replay::order::SLACK_NS / 1_000;
+const MARGIN_US: u64 = crate::time::SLACK_NS / 1_000;
 
 /// A connection of the recording.
 #[derive(Clone, Debug)]
@@ -174,7 +175,7 @@ struct Collector<'a> {
     connections: Vec<Connection>,
 }
 
-fn tuple(flow: &crate::flow::Flow) -> Option<(SocketAddr, SocketAddr)> {
+fn tuple(flow: &crate::identity::Identity) -> Option<(SocketAddr, SocketAddr)> {
     let (local, remote) = flow.addresses()?;
     let lifecycle = flow.lifecycle()?;
     Some((
@@ -183,7 +184,7 @@ fn tuple(flow: &crate::flow::Flow) -> Option<(SocketAddr, SocketAddr)> {
     ))
 }
 
-impl Output for Collector<'_> {
+impl ConnectionRows for Collector<'_> {
     type Error = ReplayError;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
@@ -191,7 +192,7 @@ impl Output for Collector<'_> {
         let followed = self.followed.remove(&ended.conn_id).unwrap_or_default();
         let algorithms = self.algorithms.remove(&ended.conn_id).unwrap_or_default();
         // What has no addresses was seen by a record that came after its end.
-        let Some((local, remote)) = tuple(ended.flow) else { return Ok(()) };
+        let Some((local, remote)) = tuple(ended.identity) else { return Ok(()) };
         let values = |row: &Option<Row>| row.as_ref().map_or_else(Values::default, Values::from);
         let moments = moments.iter().filter(|m| m.at.is_some()).map(|m| Moment {
             read_us: m.read_us,
@@ -205,7 +206,7 @@ impl Output for Collector<'_> {
             begin_us: self.ledger.wall_us(ended.begin_ns),
             end_us: self.ledger.wall_us(ended.end_ns),
             completeness: ended.completeness(),
-            close: ended.flow.close_reason(),
+            close: ended.identity.close_reason(),
             algorithms,
             values: Values::from(ended.row),
             moments: moments.collect(),
@@ -217,7 +218,7 @@ impl Output for Collector<'_> {
 
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), ReplayError> {
         let Some(now_us) = self.ledger.wall_us(sample.ts_ns) else { return Ok(()) };
-        let of_tuple = tuple(sample.flow).and_then(|tuple| self.wanted.get(&tuple));
+        let of_tuple = tuple(sample.identity).and_then(|tuple| self.wanted.get(&tuple));
         if of_tuple.is_none() && self.nameless.is_empty() {
             return Ok(());
         }
@@ -267,3 +268,5 @@ impl Output for Collector<'_> {
         Ok(())
     }
 }
+
+impl Output for Collector<'_> {}

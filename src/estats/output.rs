@@ -3,12 +3,10 @@
 use std::num::NonZeroU64;
 
 use super::{Row, Silent, Slot};
-use crate::accounting::{self, Account};
-use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::limits::Limits;
-use crate::rtt;
 use crate::schema::{Apply, Kind, Rule, Var};
-use crate::wire::{Header, Packet, Snapshot};
+use crate::wire::{Header, Snapshot};
 
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +56,7 @@ pub struct Ended<'a> {
     /// Time of the record before its last one; of the last if there is but one.
     pub before_last_ns: u64,
     /// Identity.
-    pub flow: &'a Flow,
+    pub identity: &'a Identity,
     /// Final values.
     pub row: &'a Row,
     /// What limited it, from beginning to end.
@@ -114,7 +112,7 @@ pub struct Sample<'a> {
     /// CLOCK_MONOTONIC of the connection's beginning.
     pub begin_ns: u64,
     /// Identity.
-    pub flow: &'a Flow,
+    pub identity: &'a Identity,
     /// Values.
     pub row: &'a Row,
     /// What limited it so far.
@@ -131,76 +129,8 @@ pub struct Polled<'a> {
     pub snapshot: &'a Snapshot,
 }
 
-/// A flow, at its end, or after an interval in which something came.
-#[derive(Clone, Copy, Debug)]
-pub struct FlowRow<'a> {
-    /// The flow.
-    pub flow: &'a accounting::Flow,
-    /// What this row tells: each packet stands in one row.
-    pub span: &'a accounting::Span,
-    /// It is over.
-    pub ended: bool,
-    /// Packets lost on any CPU while it lived: some may have been its own.
-    pub lost_packets: u64,
-}
-
-impl FlowRow<'_> {
-    /// Its beginning was not seen; of protocols without one, the first packet is.
-    pub fn begun_before(&self) -> bool {
-        self.flow.begun_before()
-    }
-
-    /// It did not end while it was recorded.
-    pub fn ended_after(&self) -> bool {
-        self.flow.closing == Some(accounting::Closing::EndOfRecording)
-    }
-
-    /// How much the row tells.
-    pub fn completeness(&self) -> Completeness {
-        if self.lost_packets > 0 || self.flow.late > 0 || self.flow.copies > 0 {
-            Completeness::Lossy
-        } else if self.begun_before() {
-            Completeness::BegunBefore
-        } else if self.ended_after() {
-            Completeness::EndedAfter
-        } else {
-            Completeness::Complete
-        }
-    }
-}
-
-/// A packet with its flow. Each comes once.
-#[derive(Clone, Copy, Debug)]
-pub struct PacketSeen<'a> {
-    /// The packet.
-    pub packet: &'a Packet,
-    /// From the flow's first end to its second.
-    pub forward: bool,
-    /// Its flow, which has counted it.
-    pub flow: &'a accounting::Flow,
-    /// What it answers. They come again as [`Output::rtt`], when their connection is known.
-    pub answers: &'a [rtt::Sample],
-}
-
-/// A sample of passive RTT: the time from a packet to the first that answers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RttSample {
-    /// Number of the connection, for a flow that is one.
-    pub conn_id: Option<u64>,
-    /// Number of the flow.
-    pub flow: u64,
-    /// Time of the flow's first packet.
-    pub begin_ns: u64,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// The ends of the flow; [`rtt::Way::Forth`] is from the first to the second.
-    pub ends: accounting::Ends,
-    /// The sample.
-    pub sample: rtt::Sample,
-}
-
-/// Takes the rows.
-pub trait Output {
+/// Takes the rows of connections.
+pub trait ConnectionRows {
     /// What can go wrong, usually writing.
     type Error;
     /// A connection is over. In order of the end, then of the number.
@@ -217,32 +147,6 @@ pub trait Output {
     /// A record was applied: the connection's state after it, which is no row. In the total order.
     fn applied(&mut self, conn_id: u64, header: &Header, slot: &Slot) {
         let _ = (conn_id, header, slot);
-    }
-
-    /// A flow is over, or an interval of it. In order of the end; that of an interval comes
-    /// when the next packet does.
-    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
-        let _ = row;
-        Ok(())
-    }
-
-    /// A packet. In their order.
-    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), Self::Error> {
-        let _ = seen;
-        Ok(())
-    }
-
-    /// A sample of passive RTT. In order of time.
-    fn rtt(&mut self, sample: &RttSample) -> Result<(), Self::Error> {
-        let _ = sample;
-        Ok(())
-    }
-
-    /// What packets say of a connection at its end, and how many were lost on any CPU meanwhile.
-    /// Comes before the end.
-    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), Self::Error> {
-        let _ = (conn_id, account, lost);
-        Ok(())
     }
 }
 

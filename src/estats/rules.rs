@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use super::plan::{Dependent, Plan};
 use super::silent::Silent;
 use super::slot::{Row, Slot};
-use crate::flow::Flow;
-use crate::replay::ledger::Ledger;
+use crate::identity::Identity;
 use crate::schema::{Rule, Var};
+use crate::time::ledger::Ledger;
 
 /// RFC 4898 number of the established state.
 pub(super) const ESTABLISHED: u64 = 5;
@@ -45,7 +45,7 @@ pub struct RowContext<'a> {
     /// Hooks that were silent although the connection's counters moved.
     pub silent: Silent,
     /// Identity.
-    pub flow: &'a Flow,
+    pub identity: &'a Identity,
     /// Clocks.
     pub ledger: &'a Ledger,
 }
@@ -360,7 +360,7 @@ pub(super) fn at_row(
     let target = dependent.target;
     match dependent.rule {
         Rule::Constant(value) => Some(value),
-        Rule::Lifecycle => context.flow.value(target, context),
+        Rule::Lifecycle => context.identity.value(target, context.conn_id, context.begin_ns),
         Rule::Low32(v) => row.get(v).map(|value| value & 0xffff_ffff),
         // Of a variable that was never set, no time in a value of it is known.
         Rule::TimeIn(v, value) => {

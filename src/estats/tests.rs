@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::replay::ledger::{Loss, Of};
 use crate::schema::{Op, Var};
 use crate::testing::{hook, lifecycle};
+use crate::time::ledger::{Loss, Of};
 use crate::wire::HookRecord;
 
 mod order;
@@ -37,8 +37,9 @@ struct Collect {
     polled: Vec<(u64, Option<Known>)>,
 }
 
-impl Output for &mut Collect {
+impl ConnectionRows for &mut Collect {
     type Error = std::convert::Infallible;
+
     fn ended(&mut self, e: &Ended<'_>) -> Result<(), Self::Error> {
         self.ended.push(Out {
             conn_id: e.conn_id,
@@ -50,14 +51,16 @@ impl Output for &mut Collect {
             ended_after: e.ended_after,
             completeness: e.completeness(),
             lost: e.lost_records,
-            remote: e.flow.text(Var::RemAddress),
+            remote: e.identity.text(Var::RemAddress),
         });
         Ok(())
     }
+
     fn sampled(&mut self, s: &Sample<'_>) -> Result<(), Self::Error> {
         self.sampled.push((s.ts_ns, s.conn_id, s.row.clone()));
         Ok(())
     }
+
     fn polled(&mut self, p: &Polled<'_>) -> Result<(), Self::Error> {
         self.polled.push((p.snapshot.header.ts_ns, p.connection));
         Ok(())

@@ -57,7 +57,7 @@ impl Received {
     /// Takes a record whose operations have been applied to `slot`. Octets that RCV.NXT has
     /// passed and no hook saw, if there are any.
     pub(super) fn record(&mut self, hook: Hook, reading: Reading, slot: &Slot) -> Option<u64> {
-        let received = hook == Hook::TcpProbe || hook == Hook::ParseHdr;
+        let received = hook.is_received();
         self.begun |= received;
         // Before the handshake is over RCV.NXT has no meaning. A baseline repeats the beginning of the
         // numbers: what came between it and the baseline was counted before, if at all.

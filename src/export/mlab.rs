@@ -10,10 +10,12 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat};
 
 use super::ExportError;
-use super::base64::encode;
+use crate::base64::encode;
 use crate::log::Recording;
-use crate::replay::{self, ledger::Ledger};
+use crate::replay;
 use crate::schema::SocketField as F;
+use crate::time::ledger::Ledger;
+use crate::time::snapshots;
 use crate::wire::Snapshot;
 use crate::wire::diag::{LAST_WORD, LastWord, MEMINFO, SKMEMINFO, TCP_INFO};
 
@@ -25,7 +27,7 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> Result<u64, ExportE
     let ledger = replay::clocks(recording)?;
     let mut line = String::new();
     let mut count = 0;
-    for snapshot in replay::snapshots(recording) {
+    for snapshot in snapshots(recording) {
         line.clear();
         append(&snapshot?, &ledger, &mut line);
         out.write_all(line.as_bytes())?;

@@ -5,15 +5,15 @@ use std::io::Write;
 use std::num::NonZeroU64;
 
 use super::ExportError;
-use crate::estats::{Ended, Engine, Interval, Output, Polled, RuleOptions, Sample};
+use crate::estats::{ConnectionRows, Ended, Engine, Interval, Polled, RuleOptions, Sample};
 use crate::log::Recording;
 use crate::packets::Tracker;
-use crate::packets::order::Ordered;
-use crate::replay::order::{Consumer, merge};
-use crate::replay::{self, Options, PACKETS};
+use crate::replay::{self, Options};
 use crate::schema::Var;
 use crate::sink::{Plain, PlainWriter};
 use crate::tables::operations::{Operations, spec};
+use crate::time::order::{Consumer, merge};
+use crate::time::packets::Ordered;
 use crate::wire::{Header, Lifecycle, Operation};
 
 /// Writes all operations; gives their number. Those of a capture are what replay makes of its packets.
@@ -30,7 +30,7 @@ pub fn write(recording: &Recording, format: Plain, out: impl Write) -> Result<u6
         writer: PlainWriter::new(format, &spec().schema(), out)?,
         count: 0,
     };
-    if recording.manifest().hook_set == PACKETS {
+    if recording.manifest().is_of_packets() {
         let mut tracker = Tracker::default();
         for row in Ordered::new(recording.packets()) {
             let (packet, late) = row?;
@@ -51,7 +51,7 @@ pub fn write(recording: &Recording, format: Plain, out: impl Write) -> Result<u6
 /// The engine only numbers the connections here.
 struct Nothing;
 
-impl Output for Nothing {
+impl ConnectionRows for Nothing {
     type Error = Infallible;
 
     fn ended(&mut self, _: &Ended<'_>) -> Result<(), Infallible> {

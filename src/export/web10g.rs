@@ -9,11 +9,13 @@
 use std::io::{self, Write};
 
 use super::ExportError;
-use crate::estats::{Ended, Output, Polled, Row, Sample};
+use crate::estats::{ConnectionRows, Ended, Polled, Row, Sample};
 use crate::log::Recording;
-use crate::replay::{self, Options, ledger::Ledger};
+use crate::replay::{self, Options};
+use crate::rows::Output;
 use crate::schema::reference::{How, Relation, Signal};
 use crate::schema::{Reference, Type, Var};
+use crate::time::ledger::Ledger;
 
 /// Names that its userland spells otherwise than RFC 4898's authors.
 const SPELLED: [(Var, &str); 2] = [
@@ -132,7 +134,7 @@ struct Lines<'a, W> {
     line: String,
 }
 
-impl<W: Write> Output for Lines<'_, W> {
+impl<W: Write> ConnectionRows for Lines<'_, W> {
     type Error = io::Error;
 
     fn ended(&mut self, _: &Ended<'_>) -> io::Result<()> {
@@ -142,8 +144,8 @@ impl<W: Write> Output for Lines<'_, W> {
 
     fn sampled(&mut self, sample: &Sample<'_>) -> io::Result<()> {
         use std::fmt::Write as _;
-        let Some((local, remote)) = sample.flow.addresses() else { return Ok(()) };
-        let Some(l) = sample.flow.lifecycle() else { return Ok(()) };
+        let Some((local, remote)) = sample.identity.addresses() else { return Ok(()) };
+        let Some(l) = sample.identity.lifecycle() else { return Ok(()) };
         let us = self.ledger.wall_us(sample.ts_ns).unwrap_or(0);
         let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
         let line = &mut self.line;
@@ -168,3 +170,5 @@ impl<W: Write> Output for Lines<'_, W> {
         Ok(())
     }
 }
+
+impl<W: Write> Output for Lines<'_, W> {}

@@ -381,6 +381,14 @@ impl CpuTotals {
 }
 
 impl Manifest {
+    /// The hook set of recordings that have packets only.
+    pub const OF_PACKETS: &str = "packets";
+
+    /// Whether nothing but packets was recorded: connections are made of them.
+    pub fn is_of_packets(&self) -> bool {
+        self.hook_set == Self::OF_PACKETS
+    }
+
     /// Whether it is of a recording with packets, which then has segments of them from the first on.
     pub fn has_packets(&self) -> bool {
         let options = &self.options;

@@ -7,8 +7,9 @@
 
 use super::connection::{Closed, Connection};
 use super::segment::{Segment, after};
-use crate::replay::order::{Consumer, SLACK_NS};
 use crate::schema::Hook;
+use crate::time::SLACK_NS;
+use crate::time::order::Consumer;
 use crate::wire::{Header, Lifecycle, Operation};
 
 /// The end of a connection, which is not told yet.

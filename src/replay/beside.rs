@@ -6,13 +6,15 @@
 
 use std::collections::VecDeque;
 
-use super::order::Consumer;
-use super::snapshots::{Key, key};
-use crate::accounting::{self, Accounting, Flow, Seen, Span, Step};
-use crate::estats::{Engine, Output, PacketSeen, RttSample};
-use crate::packets::{PacketCounts, Tracker, order};
+use crate::estats::Engine;
+use crate::flows::{self, Account, Flow, Flows, Seen, Span, Step, Timeouts};
+use crate::packets::{PacketCounts, Tracker};
+use crate::rows::{FlowRow, Output, PacketSeen, RttSample};
 use crate::rtt::{self, FlowRtt, Way};
 use crate::schema::{Hook, Var};
+use crate::time::ledger::{Ledger, Of};
+use crate::time::order::Consumer;
+use crate::time::{Key, key, packets};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// How long a sample of RTT waits for its connection: that of a handshake comes before the child
@@ -22,11 +24,14 @@ const OWNER_NS: u64 = 100_000_000;
 /// Takes the records in their order, and puts between them what comes beside.
 pub(super) struct Beside<'a, O, S, P> {
     engine: Engine<'a, O>,
+    ledger: &'a Ledger,
+    /// When flows are over that do not end by themselves.
+    timeouts: Timeouts,
     snapshots: S,
     packets: P,
     next_snapshot: Option<Snapshot>,
     next_packet: Option<(Packet, bool)>,
-    accounting: Accounting,
+    flows: Flows,
     /// Makes connections of packets, where nothing else does.
     tracker: Option<Tracker>,
     /// Matching, by the slot of the flow.
@@ -54,20 +59,23 @@ where
 {
     pub fn new(
         engine: Engine<'a, O>,
+        ledger: &'a Ledger,
         mut snapshots: S,
         mut packets: P,
-        (options, rtt_options): (accounting::Options, rtt::Options),
+        (options, rtt_options): (flows::Options, rtt::Options),
         tracker: Option<Tracker>,
     ) -> Result<Self, E> {
         let next_snapshot = snapshots.next().transpose()?;
         let next_packet = packets.next().transpose()?;
         Ok(Self {
             engine,
+            ledger,
+            timeouts: options.timeouts,
             snapshots,
             packets,
             next_snapshot,
             next_packet,
-            accounting: Accounting::new(options),
+            flows: Flows::new(options),
             tracker,
             rtt: Vec::new(),
             rtt_options,
@@ -76,9 +84,9 @@ where
         })
     }
 
-    /// Takes interfaces together, see [`Accounting::in_places`].
+    /// Takes interfaces together, see [`Flows::in_places`].
     pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
-        self.accounting = self.accounting.in_places(places);
+        self.flows = self.flows.in_places(places);
         self
     }
 
@@ -87,7 +95,7 @@ where
         loop {
             let due = |at: Key| limit.is_none_or(|limit| at < limit);
             let snapshot = self.next_snapshot.as_ref().map(|s| key(&s.header));
-            let packet = self.next_packet.as_ref().map(|(p, _)| order::key(p));
+            let packet = self.next_packet.as_ref().map(|(p, _)| packets::key(p));
             match (snapshot.filter(|&at| due(at)), packet.filter(|&at| due(at))) {
                 (None, None) => return Ok(()),
                 (Some(s), p) if p.is_none_or(|p| s <= p) => {
@@ -98,7 +106,7 @@ where
                 }
                 (_, _) => {
                     if let Some((packet, late)) = self.next_packet.take() {
-                        self.accounting.packet(packet, late);
+                        self.flows.packet(packet, late);
                         self.steps()?;
                     }
                     self.next_packet = self.packets.next().transpose()?;
@@ -107,14 +115,15 @@ where
         }
     }
 
-    /// Carries out what accounting has to say.
+    /// Carries out the steps of the flows.
     fn steps(&mut self) -> Result<(), E> {
-        while let Some(step) = self.accounting.step() {
+        while let Some(step) = self.flows.step() {
             match step {
                 Step::Packet(seen) => self.seen(&seen)?,
                 Step::Interval { slot, span } => {
-                    if let Some(flow) = self.accounting.flow(slot) {
-                        self.engine.flow(flow, &span, false)?;
+                    if let Some(flow) = self.flows.flow(slot) {
+                        let row = flow_row(self.ledger, &self.timeouts, (flow, &span), false);
+                        self.engine.output().flow(&row)?;
                     }
                 }
                 Step::Ended { slot, span, flow } => self.ended(slot, &span, &flow)?,
@@ -132,7 +141,8 @@ where
         if let Some(tracker) = &mut self.tracker
             && (packet.hook == Hook::Capture || packet.hook.is_socket())
         {
-            let mut linked = Linked { engine: &mut self.engine, accounting: &mut self.accounting };
+            let mut linked =
+                Linked { ledger: self.ledger, engine: &mut self.engine, flows: &mut self.flows };
             tracker.packet(&mut linked, packet, *late)?;
         }
         Ok(())
@@ -150,7 +160,7 @@ where
         let way = if *forward { Way::Forth } else { Way::Back };
         self.answers.clear();
         matching.packet(packet, way, &mut |sample| self.answers.push(*sample));
-        let Some(flow) = self.accounting.flow(*slot) else { return Ok(()) };
+        let Some(flow) = self.flows.flow(*slot) else { return Ok(()) };
         for sample in &self.answers {
             let sample = RttSample {
                 conn_id: None,
@@ -163,7 +173,7 @@ where
             self.samples.push_back((*slot, sample));
         }
         let (forward, answers) = (*forward, &self.answers[..]);
-        Ok(self.engine.packet(&PacketSeen { packet, forward, flow, answers })?)
+        Ok(self.engine.output().packet(&PacketSeen { packet, forward, flow, answers })?)
     }
 
     /// A flow is over. Its slot may have another flow from the next step on.
@@ -181,7 +191,8 @@ where
                 }
             }
         }
-        Ok(self.engine.flow(flow, span, true)?)
+        let row = flow_row(self.ledger, &self.timeouts, (flow, span), true);
+        Ok(self.engine.output().flow(&row)?)
     }
 
     /// Gives out the samples that have waited long enough for their connection.
@@ -189,11 +200,11 @@ where
         while let Some((slot, sample)) = self.samples.front_mut()
             && sample.sample.ts_ns.saturating_add(OWNER_NS) <= now_ns
         {
-            let flow = self.accounting.flow(*slot).filter(|flow| flow.number == sample.flow);
+            let flow = self.flows.flow(*slot).filter(|flow| flow.number == sample.flow);
             if let Some(owner) = flow.and_then(|flow| flow.owner.as_ref()) {
                 sample.conn_id = Some(owner.conn_id);
             }
-            self.engine.rtt(sample)?;
+            self.engine.output().rtt(sample)?;
             self.samples.pop_front();
         }
         Ok(())
@@ -202,31 +213,54 @@ where
     /// Gives on what is left, ends all flows, and gives the engine back.
     pub fn rest(mut self) -> Result<Rest<'a, O>, E> {
         self.before(None)?;
-        self.accounting.flush();
+        self.flows.flush();
         self.steps()?;
         let tracked = match self.tracker.take() {
             None => None,
             Some(tracker) => {
-                let (engine, accounting) = (&mut self.engine, &mut self.accounting);
-                Some(tracker.finish(&mut Linked { engine, accounting })?)
+                let (ledger, engine) = (self.ledger, &mut self.engine);
+                let flows = &mut self.flows;
+                Some(tracker.finish(&mut Linked { ledger, engine, flows })?)
             }
         };
         self.give_samples(u64::MAX)?;
-        self.accounting.finish();
+        self.flows.finish();
         self.steps()?;
         Ok(Rest { engine: self.engine, tracked })
     }
 
     fn reached_packets(&mut self, ts_ns: u64) -> Result<(), E> {
-        self.accounting.reached(ts_ns);
+        self.flows.reached(ts_ns);
         self.steps()
     }
 }
 
-/// The engine, and accounting, which learns of connections what the engine does.
+/// A row of a flow, with the losses of its time.
+fn flow_row<'f>(
+    ledger: &Ledger,
+    timeouts: &Timeouts,
+    (flow, span): (&'f Flow, &'f Span),
+    ended: bool,
+) -> FlowRow<'f> {
+    let (from_ns, to_ns) = flow.reach(timeouts);
+    let lost_packets = ledger.lost_between(Of::Packets, from_ns, to_ns);
+    FlowRow { flow, span, ended, lost_packets }
+}
+
+/// The engine, and the flows, which learn of connections what the engine learns.
 struct Linked<'e, 'a, O> {
+    ledger: &'a Ledger,
     engine: &'e mut Engine<'a, O>,
-    accounting: &'e mut Accounting,
+    flows: &'e mut Flows,
+}
+
+impl<O: Output> Linked<'_, '_, O> {
+    /// What packets say of a connection that is about to end, with how many were lost from their first
+    /// to `end_ns`.
+    fn account(&mut self, conn_id: u64, account: &Account, end_ns: u64) -> Result<(), O::Error> {
+        let lost = self.ledger.lost_between(Of::Packets, account.first_ns, end_ns);
+        self.engine.output().packets(conn_id, account, lost)
+    }
 }
 
 impl<O: Output> Consumer for Linked<'_, '_, O> {
@@ -240,7 +274,7 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
     ) -> Result<(), O::Error> {
         self.engine.hook(header, ops, late)?;
         if header.hook == Hook::Destroy {
-            self.accounting.destroyed(header.cookie, header.generation);
+            self.flows.destroyed(header.cookie, header.generation);
         }
         Ok(())
     }
@@ -248,10 +282,10 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), O::Error> {
         self.engine.lifecycle(record, late)?;
         let Some(conn_id) = self.engine.conn_id(&record.header) else { return Ok(()) };
-        let account = self.accounting.lifecycle(conn_id, record);
+        let account = self.flows.lifecycle(conn_id, record);
         match (record.event, account) {
             (Event::Close | Event::End, Some(account)) => {
-                self.engine.packets(conn_id, &account, record.header.ts_ns)
+                self.account(conn_id, &account, record.header.ts_ns)
             }
             (Event::Close | Event::End, None)
             | (Event::Open | Event::Baseline | Event::Drain | Event::Over, _) => Ok(()),
@@ -287,15 +321,17 @@ where
         late: bool,
     ) -> Result<(), E> {
         self.before(Some(key(header)))?;
-        let (engine, accounting) = (&mut self.engine, &mut self.accounting);
-        Ok(Linked { engine, accounting }.hook(header, ops, late)?)
+        let (ledger, engine) = (self.ledger, &mut self.engine);
+        let flows = &mut self.flows;
+        Ok(Linked { ledger, engine, flows }.hook(header, ops, late)?)
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
         self.before(Some(key(&record.header)))?;
         self.reached_packets(record.header.ts_ns)?;
-        let (engine, accounting) = (&mut self.engine, &mut self.accounting);
-        Ok(Linked { engine, accounting }.lifecycle(record, late)?)
+        let (ledger, engine) = (self.ledger, &mut self.engine);
+        let flows = &mut self.flows;
+        Ok(Linked { ledger, engine, flows }.lifecycle(record, late)?)
     }
 
     fn missed(&mut self, header: &Header, packets: u64) {

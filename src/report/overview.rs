@@ -3,9 +3,10 @@
 use chrono::{DateTime, SecondsFormat};
 
 use crate::audit::{Auditor, Counts};
-use crate::estats::{Ended, Output, Polled, Row, Sample};
+use crate::estats::{ConnectionRows, Ended, Polled, Row, Sample};
 use crate::log::{Manifest, Recording};
 use crate::replay::{self, Options, ReplayError};
+use crate::rows::Output;
 use crate::summary::Line;
 use crate::tables::FigureSource;
 
@@ -48,7 +49,7 @@ struct Collector {
     connections: Vec<Connection>,
 }
 
-impl Output for Collector {
+impl ConnectionRows for Collector {
     type Error = ReplayError;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
@@ -76,6 +77,8 @@ impl Output for Collector {
         Ok(())
     }
 }
+
+impl Output for Collector {}
 
 /// Replays a recording for the final values of its connections.
 ///

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Run;
-use crate::export::base64;
+use crate::base64;
 use crate::limits::Limit;
 use crate::visible::visible;
 

@@ -2,9 +2,48 @@
 
 use core::fmt;
 
-/// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and which of them mean a segment.
+/// What a record of a hook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    /// A segment of a connection was received.
+    Received,
+    /// A segment of a connection is sent.
+    Sent,
+    /// Another event of a connection.
+    Event,
+    /// A snapshot of a socket, of connections that are recorded and of others.
+    Poll,
+    /// A packet.
+    Packet(Place, Way),
+}
+
+/// Where packets are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the socket that gets or gives them.
+    Socket,
+    /// At an interface of this host.
+    Interface,
+    /// In an imported capture.
+    Capture,
+}
+
+/// Which way packets go, as far as the hook knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To this host.
+    In,
+    /// From this host.
+    Out,
+    /// The packet has to show it.
+    Either,
+}
+
+use HookKind::{Event, Packet, Poll, Received, Sent};
+
+/// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
-    ($( $(#[doc = $doc:literal])+ $code:literal $variant:ident $name:literal $segment:literal )+) => {
+    ($( $(#[doc = $doc:literal])+ $code:literal $variant:ident $name:literal $kind:expr; )+) => {
         /// A place in the kernel where a record is made. The name stands in every row of the log.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -19,133 +58,108 @@ macro_rules! hooks {
                 match self { $( Self::$variant => $name, )+ }
             }
 
-            /// Whether a record of this hook means that a segment was sent or received.
-            pub const fn is_segment(self) -> bool {
-                match self { $( Self::$variant => $segment, )+ }
+            /// What a record of this hook is.
+            pub const fn kind(self) -> HookKind {
+                match self { $( Self::$variant => $kind, )+ }
             }
         }
     };
 }
 
-// Code, variant, name, and whether it means a segment.
+// Code, variant, name, and what a record is.
 hooks! {
     /// tp_btf/tcp_probe: a segment received in ESTABLISHED, before it is processed.
-    1 TcpProbe "tcp_probe" true
+    1 TcpProbe "tcp_probe" Received;
     /// sockops PARSE_HDR_OPT: a segment received in the other synchronised states.
-    2 ParseHdr "parse_hdr" true
+    2 ParseHdr "parse_hdr" Received;
     /// cgroup_skb/egress: a segment on its way out.
-    3 Egress "egress" true
+    3 Egress "egress" Sent;
     /// tp_btf/inet_sock_set_state: a change of state.
-    4 SetState "set_state" false
+    4 SetState "set_state" Event;
     /// tp_btf/tcp_cong_state_set (5.19): a change of the congestion state.
-    5 CongState "cong_state" false
+    5 CongState "cong_state" Event;
     /// tp_btf/tcp_retransmit_skb: a retransmission.
-    6 Retransmit "retransmit" true
+    6 Retransmit "retransmit" Sent;
     /// sockops TCP_CONNECT and *_ESTABLISHED: the handshake.
-    7 Handshake "handshake" false
+    7 Handshake "handshake" Event;
     /// iter/tcp at the start: a connection that was open before the recording.
-    8 Baseline "baseline" false
+    8 Baseline "baseline" Event;
     /// iter/tcp: a connection that rests, and one that is still open when the recording ends.
-    9 Sweep "sweep" false
+    9 Sweep "sweep" Event;
     /// tp_btf/tcp_destroy_sock: the socket is gone.
-    10 Destroy "destroy" false
+    10 Destroy "destroy" Event;
     /// The recorder itself: every record made before this one's time has been read from the rings.
-    11 Drain "drain" false
+    11 Drain "drain" Event;
     /// tcp_write_xmit: a loop that sends what may be sent, before and after.
-    12 WriteXmit "write_xmit" false
+    12 WriteXmit "write_xmit" Event;
     /// tcp_fastretrans_alert: an ACK that asks for attention.
-    13 Fastretrans "fastretrans" false
+    13 Fastretrans "fastretrans" Event;
     /// tcp_mark_skb_lost: a segment is taken for lost.
-    14 MarkLost "mark_lost" false
+    14 MarkLost "mark_lost" Event;
     /// tcp_rack_detect_loss: RACK looks for lost segments.
-    15 RackDetect "rack_detect" false
+    15 RackDetect "rack_detect" Event;
     /// tcp_undo_cwnd_reduction and its callers: a reduction is taken back.
-    16 Undo "undo" false
+    16 Undo "undo" Event;
     /// tcp_slow_start: the window grows exponentially.
-    17 SlowStart "slow_start" false
+    17 SlowStart "slow_start" Event;
     /// tcp_cong_avoid_ai: the window grows linearly.
-    18 CongAvoid "cong_avoid" false
+    18 CongAvoid "cong_avoid" Event;
     /// tcp_cwnd_restart: the window shrinks after idling.
-    19 CwndRestart "cwnd_restart" false
+    19 CwndRestart "cwnd_restart" Event;
     /// tcp_enter_cwr: a congestion mark, or a transmission that the host itself refused.
-    20 EnterCwr "enter_cwr" false
+    20 EnterCwr "enter_cwr" Event;
     /// tcp_data_ecn_check, or __tcp_ecn_check_ce before Linux 6.15: the ECN field of accepted data.
-    21 EcnCheck "ecn_check" false
+    21 EcnCheck "ecn_check" Event;
     /// tcp_sync_mss: the segment size changes.
-    22 SyncMss "sync_mss" false
+    22 SyncMss "sync_mss" Event;
     /// tcp_sendmsg_locked: the application has written.
-    23 Sendmsg "sendmsg" false
+    23 Sendmsg "sendmsg" Event;
     /// tp_btf/tcp_rcv_space_adjust: the application has read.
-    24 RcvSpace "rcv_space" false
+    24 RcvSpace "rcv_space" Event;
     /// tcp_enter_loss: a timeout, where the kernel has no tcp_cong_state_set.
-    25 EnterLoss "enter_loss" false
+    25 EnterLoss "enter_loss" Event;
     /// tcp_enter_recovery: fast recovery begins, where the kernel has no tcp_cong_state_set.
-    26 EnterRecovery "enter_recovery" false
+    26 EnterRecovery "enter_recovery" Event;
     /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
-    27 ConnRequest "conn_request" false
+    27 ConnRequest "conn_request" Event;
     /// No hook of a kernel: a packet of an imported capture.
-    28 Capture "capture" true
+    28 Capture "capture" Packet(Place::Capture, Way::Either);
     /// iter/tcp at each interval of --snapshots: a poll of all sockets.
-    29 Poll "poll" false
+    29 Poll "poll" Poll;
     /// cgroup_skb/ingress: a packet for a socket of this host, whole, as the socket gets it.
-    30 SocketIn "socket_in" false
+    30 SocketIn "socket_in" Packet(Place::Socket, Way::In);
     /// cgroup_skb/egress: a packet of a socket of this host, before it is cut or given a link header.
-    31 SocketOut "socket_out" false
+    31 SocketOut "socket_out" Packet(Place::Socket, Way::Out);
     /// tc/ingress of an interface: a packet received, for whomever it is.
-    32 InterfaceIn "interface_in" false
+    32 InterfaceIn "interface_in" Packet(Place::Interface, Way::In);
     /// tc/egress of an interface: a packet sent, whosever it is.
-    33 InterfaceOut "interface_out" false
+    33 InterfaceOut "interface_out" Packet(Place::Interface, Way::Out);
     /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
-    34 BadChecksum "bad_checksum" false
+    34 BadChecksum "bad_checksum" Event;
     /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).
-    35 RetransmitError "retransmit_error" false
+    35 RetransmitError "retransmit_error" Event;
 }
 
 impl Hook {
+    /// Whether a record of this hook means that a segment was sent or received: with connections that
+    /// are made of packets, each packet.
+    pub const fn is_segment(self) -> bool {
+        matches!(self.kind(), Received | Sent | Packet(Place::Capture, _))
+    }
+
+    /// Whether it sees segments of connections as they are received.
+    pub const fn is_received(self) -> bool {
+        matches!(self.kind(), Received)
+    }
+
     /// Whether its records are packets, and not of a connection.
     pub const fn is_packet(self) -> bool {
-        match self {
-            Self::Capture
-            | Self::SocketIn
-            | Self::SocketOut
-            | Self::InterfaceIn
-            | Self::InterfaceOut => true,
-            Self::TcpProbe
-            | Self::ParseHdr
-            | Self::Egress
-            | Self::SetState
-            | Self::CongState
-            | Self::Retransmit
-            | Self::Handshake
-            | Self::Baseline
-            | Self::Sweep
-            | Self::Destroy
-            | Self::Drain
-            | Self::WriteXmit
-            | Self::Fastretrans
-            | Self::MarkLost
-            | Self::RackDetect
-            | Self::Undo
-            | Self::SlowStart
-            | Self::CongAvoid
-            | Self::CwndRestart
-            | Self::EnterCwr
-            | Self::EcnCheck
-            | Self::SyncMss
-            | Self::Sendmsg
-            | Self::RcvSpace
-            | Self::EnterLoss
-            | Self::EnterRecovery
-            | Self::ConnRequest
-            | Self::BadChecksum
-            | Self::RetransmitError
-            | Self::Poll => false,
-        }
+        matches!(self.kind(), Packet(..))
     }
 
     /// Whether it sees packets of sockets.
     pub const fn is_socket(self) -> bool {
-        matches!(self, Self::SocketIn | Self::SocketOut)
+        matches!(self.kind(), Packet(Place::Socket, _))
     }
 }
 

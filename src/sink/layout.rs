@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
-use super::{Plain, TablesManifest};
+use super::{MANIFEST, Plain};
 use crate::log::Manifest;
 
 /// What tables are written as.
@@ -93,7 +93,7 @@ impl Layout {
     /// not look.
     pub fn manifest(&self, dir: &Path) -> PathBuf {
         match self {
-            Self::Flat => TablesManifest::path(dir),
+            Self::Flat => dir.join(MANIFEST),
             Self::Hive { recording, .. } => {
                 dir.join("_manifests").join(format!("{recording}.json"))
             }

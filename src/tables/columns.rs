@@ -10,7 +10,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
-use crate::schema::Range;
+use super::TableSpec;
+use crate::schema::{Range, Var};
 
 /// The physical types: those that DuckDB, polars, pandas, Spark and ClickHouse all read without
 /// help. Spark turns UINT_64 into a decimal and refuses a file with TIMESTAMP(ns) whole.
@@ -285,6 +286,9 @@ impl Column {
 /// Collects rows into batches.
 #[derive(Debug)]
 pub(super) struct TableBuilder {
+    name: &'static str,
+    /// The variables among its columns.
+    vars: Vec<Var>,
     schema: SchemaRef,
     columns: Vec<Column>,
     bounds: Vec<Option<Bounds>>,
@@ -294,14 +298,39 @@ pub(super) struct TableBuilder {
 }
 
 impl TableBuilder {
-    pub fn new(columns: &[ColumnSpec]) -> Self {
+    pub fn new(spec: &TableSpec) -> Self {
+        let columns = &spec.columns;
         Self {
+            name: spec.name,
+            vars: columns.iter().filter_map(|c| Var::by_name(c.name)).collect(),
             schema: schema(columns),
             columns: columns.iter().map(|c| Column::new(c.kind)).collect(),
             bounds: columns.iter().map(ColumnSpec::bounds).collect(),
             discarded: vec![0; columns.len()],
             rows: 0,
         }
+    }
+
+    /// Name of the table.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The variables among its columns, in their order.
+    #[cfg(test)]
+    pub fn vars(&self) -> &[Var] {
+        &self.vars
+    }
+
+    /// Adds a row of leading cells and a cell for each variable, which are the columns after these.
+    pub fn push_values<'a>(
+        &mut self,
+        lead: impl IntoIterator<Item = Cell<'a>>,
+        value: impl Fn(Var) -> Cell<'a>,
+    ) {
+        let vars = std::mem::take(&mut self.vars);
+        self.push(lead.into_iter().chain(vars.iter().map(|&var| value(var))));
+        self.vars = vars;
     }
 
     pub const fn rows(&self) -> usize {

@@ -5,8 +5,8 @@ use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
 use super::figures::{Figures, columns};
 use crate::estats::Ended;
-use crate::replay::ledger::Ledger;
 use crate::schema::{Hook, Var};
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
@@ -136,7 +136,7 @@ pub(super) fn push(
     kernel: bool,
     figures: &Figures,
 ) {
-    let flow = ended.flow;
+    let flow = ended.identity;
     let l = flow.lifecycle();
     let addresses = flow.addresses();
     let address =

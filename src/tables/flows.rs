@@ -2,9 +2,9 @@
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
-use crate::accounting::{Closing, Flow, Point};
-use crate::estats::FlowRow;
-use crate::replay::ledger::Ledger;
+use crate::flows::{Closing, Flow, Point};
+use crate::rows::FlowRow;
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;

@@ -3,7 +3,7 @@
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
 use crate::log::LedgerRow;
-use crate::replay::ledger::Ledger;
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;

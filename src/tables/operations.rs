@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
 use super::{BATCH_ROWS, TableSpec};
-use crate::replay::ledger::Ledger;
 use crate::schema::{Op, Type};
+use crate::time::ledger::Ledger;
 use crate::wire::{Header, Operation};
 
 /// Name, meaning and columns.
@@ -47,7 +47,7 @@ pub struct Operations<'a> {
 impl<'a> Operations<'a> {
     /// Of a recording with this UUID and these clocks.
     pub fn new(recording: &'a str, clock: &'a Ledger) -> Self {
-        Self { builder: TableBuilder::new(&spec().columns), recording, clock }
+        Self { builder: TableBuilder::new(&spec()), recording, clock }
     }
 
     /// Adds a row.

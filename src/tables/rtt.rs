@@ -2,9 +2,9 @@
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
-use crate::estats::RttSample;
-use crate::replay::ledger::Ledger;
+use crate::rows::RttSample;
 use crate::rtt::Way;
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;

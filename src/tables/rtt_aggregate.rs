@@ -2,10 +2,10 @@
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
-use crate::export::base64;
-use crate::replay::ledger::Ledger;
+use crate::base64;
 use crate::rtt::Method;
 use crate::rtt::aggregate::{Count, Global, Interval, PrefixStats, Rtts};
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;

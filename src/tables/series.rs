@@ -1,11 +1,11 @@
 //! series.parquet: values over time.
 
-use super::columns::{Cell, ColumnKind, ColumnSpec};
-use super::variables::{VariableTable, cell, column};
+use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
+use super::variables::{cell, column};
 use super::{Qualities, TableSpec};
 use crate::estats::{Sample, varies};
-use crate::replay::ledger::Ledger;
 use crate::schema::Var;
+use crate::time::ledger::Ledger;
 
 pub(super) fn spec(qualities: &Qualities) -> TableSpec {
     let mut columns = vec![
@@ -29,12 +29,7 @@ pub(super) fn spec(qualities: &Qualities) -> TableSpec {
     }
 }
 
-pub(super) fn push(
-    table: &mut VariableTable,
-    recording: &str,
-    clock: &Ledger,
-    sample: &Sample<'_>,
-) {
+pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Ledger, sample: &Sample<'_>) {
     // Records of the handshake may come before the connection's own idea of its beginning.
     let since_begin = i128::from(sample.ts_ns) - i128::from(sample.begin_ns);
     let lead = [
@@ -44,6 +39,5 @@ pub(super) fn push(
         Cell::int(clock.wall_us(sample.ts_ns)),
         Cell::Float(since_begin as f64 / 1e9),
     ];
-    let values = table.vars.iter().map(|&var| cell(var, sample.row, sample.flow));
-    table.builder.push(lead.into_iter().chain(values));
+    table.push_values(lead, |var| cell(var, sample.row, sample.identity));
 }

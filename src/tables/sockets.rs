@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
 use crate::estats::Polled;
-use crate::flow::addresses;
-use crate::replay::ledger::Ledger;
+use crate::identity::addresses;
 use crate::schema::{SocketField, SocketType};
+use crate::time::ledger::Ledger;
 use crate::wire::Snapshot;
 
 /// TCP_SYN_SENT, include/net/tcp_states.h.

@@ -5,11 +5,16 @@ use std::borrow::Cow;
 use super::columns::{Bounds, Cell, ColumnKind, ColumnSpec, TableBuilder};
 use super::{Qualities, TableSpec};
 use crate::estats::{Ended, Row};
-use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::schema::{Table, Type, Var};
 
-/// All variables side by side.
-pub(super) fn all(qualities: &Qualities) -> TableSpec {
+/// All variables side by side, then the tables of the specification.
+pub(super) fn specs(qualities: &Qualities) -> Vec<TableSpec> {
+    let tables = Table::ALL.iter().map(|&table| one(table, qualities));
+    std::iter::once(all(qualities)).chain(tables).collect()
+}
+
+fn all(qualities: &Qualities) -> TableSpec {
     spec(
         "estats",
         "Final values of all variables side by side: one row per connection, in the order in which they ended.",
@@ -19,7 +24,7 @@ pub(super) fn all(qualities: &Qualities) -> TableSpec {
 }
 
 /// The variables of one table of the specification.
-pub(super) fn one(table: Table, qualities: &Qualities) -> TableSpec {
+fn one(table: Table, qualities: &Qualities) -> TableSpec {
     let doc = match table {
         Table::Global => "Sender limitation and clocks, final values.",
         Table::Connection => "Addresses and ports (tcpEStatsConnectTable).",
@@ -88,7 +93,7 @@ const fn kind(ty: Type) -> ColumnKind {
 }
 
 /// The value of a variable as its column has it.
-pub(super) fn cell(var: Var, row: &Row, flow: &Flow) -> Cell<'static> {
+pub(super) fn cell(var: Var, row: &Row, flow: &Identity) -> Cell<'static> {
     let Some(value) = row.get(var) else { return Cell::Null };
     match var.def().ty {
         Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::MonotonicNs | Type::WallUs => {
@@ -106,33 +111,16 @@ pub(super) fn cell(var: Var, row: &Row, flow: &Flow) -> Cell<'static> {
     }
 }
 
-/// A table whose columns, after the leading ones, are variables.
-#[derive(Debug)]
-pub(super) struct VariableTable {
-    pub builder: TableBuilder,
-    pub vars: Vec<Var>,
-}
-
-impl VariableTable {
-    pub fn new(spec: &TableSpec) -> Self {
-        Self {
-            builder: TableBuilder::new(&spec.columns),
-            vars: spec.columns.iter().filter_map(|c| Var::by_name(c.name)).collect(),
-        }
-    }
-
-    /// Adds the final values of a connection.
-    pub fn push_final(&mut self, recording: &str, ended: &Ended<'_>) {
-        let lead = [
-            Cell::from(ended.conn_id),
-            Cell::from(recording),
-            Cell::from(ended.completeness().name()),
-            Cell::from(ended.lost_records),
-            Cell::int(ended.counted_since_ns),
-        ];
-        let values = self.vars.iter().map(|&var| cell(var, ended.row, ended.flow));
-        self.builder.push(lead.into_iter().chain(values));
-    }
+/// Adds the final values of a connection.
+pub(super) fn push(table: &mut TableBuilder, recording: &str, ended: &Ended<'_>) {
+    let lead = [
+        Cell::from(ended.conn_id),
+        Cell::from(recording),
+        Cell::from(ended.completeness().name()),
+        Cell::from(ended.lost_records),
+        Cell::int(ended.counted_since_ns),
+    ];
+    table.push_values(lead, |var| cell(var, ended.row, ended.identity));
 }
 
 #[cfg(test)]
@@ -142,7 +130,7 @@ mod tests {
     #[test]
     fn leading_columns_are_no_variables() {
         let spec = all(&Qualities::default());
-        assert_eq!(VariableTable::new(&spec).vars, Var::ALL);
+        assert_eq!(TableBuilder::new(&spec).vars(), Var::ALL);
     }
 
     #[test]

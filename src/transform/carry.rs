@@ -23,10 +23,11 @@ use rustc_hash::FxHashSet;
 use super::TransformError;
 use super::select::{Key, Selection};
 use crate::estats::Bits;
-use crate::flow::Flow;
+use crate::identity::Identity;
 use crate::log::{HookBatch, LogError, Recording};
-use crate::replay::order::{Consumer, SLACK_NS, merge};
 use crate::schema::{Apply, Hook, Op, Rule, Var};
+use crate::time::SLACK_NS;
+use crate::time::order::{Consumer, merge};
 use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU, Operation};
 
 /// What was known at the beginning of a cut.
@@ -38,7 +39,7 @@ pub(super) struct Carried {
 }
 
 struct Known {
-    flow: Flow,
+    flow: Identity,
     values: Box<[u64; Var::COUNT]>,
     set: Bits,
     /// Variables that something else than `set` has changed.
@@ -50,7 +51,7 @@ struct Known {
 impl Default for Known {
     fn default() -> Self {
         Self {
-            flow: Flow::default(),
+            flow: Identity::default(),
             values: Box::new([0; Var::COUNT]),
             set: Bits::default(),
             changed: Bits::default(),

@@ -9,11 +9,12 @@ use rustc_hash::FxHashMap;
 
 use super::TransformError;
 use super::carry::Keys;
-use crate::estats::{Ended, Interval, Output, Polled, Sample};
-use crate::flow::addresses;
+use crate::estats::{ConnectionRows, Ended, Interval, Polled, Sample};
+use crate::identity::addresses;
 use crate::import::Prefix;
 use crate::log::{LogError, Recording};
 use crate::replay::{self, Options};
+use crate::rows::Output;
 use crate::wire::{Header, Packet, Snapshot};
 
 /// Cookie and generation: a connection of the log.
@@ -155,16 +156,16 @@ struct Search<'a> {
     connections: u64,
 }
 
-impl Output for Search<'_> {
+impl ConnectionRows for Search<'_> {
     type Error = Infallible;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Infallible> {
         self.connections += 1;
         self.missing.remove(&ended.conn_id);
         let ends = ended
-            .flow
+            .identity
             .addresses()
-            .zip(ended.flow.lifecycle())
+            .zip(ended.identity.lifecycle())
             .map(|((a, b), l)| ((a, l.local_port), (b, l.remote_port), l.netns));
         let selection = &mut self.selection;
         let by_number = self.numbers.is_empty() || self.numbers.contains(&ended.conn_id);
@@ -201,3 +202,5 @@ impl Output for Search<'_> {
         Ok(())
     }
 }
+
+impl Output for Search<'_> {}

@@ -185,12 +185,7 @@ fn audited(recording: &Recording) -> Outcome {
             }
         }
         let established = connection.identity.get("established") == Some(&Value::Bool(true));
-        // With kprobes the account of one that is open at the end is read before its last record. If a
-        // timer comes between, nothing is compared.
-        let overtaken = recording.hook_set == "kprobe"
-            && connection.identity.text("completeness") == "ended_after"
-            && audit.compared == 0;
-        if established && !overtaken && audit.compared < AUDITED {
+        if established && !without_account(recording, audit.compared) && audit.compared < AUDITED {
             audit.findings.push(format!(
                 "{:?}: {} relations compared, {AUDITED} expected",
                 connection.ends, audit.compared
@@ -198,7 +193,23 @@ fn audited(recording: &Recording) -> Outcome {
         }
         Verdict::of(&[connection], audit)
     };
-    Ok(recording.connections.iter().map(of).collect())
+    let verdicts: Verdict = recording.connections.iter().map(of).collect();
+    let established = |c: &&Connection| c.identity.get("established") == Some(&Value::Bool(true));
+    let all = recording.connections.iter().filter(established).count();
+    let nothing = |c: &&Connection| {
+        let rows = recording.audit.get(&c.identity.int("conn_id"));
+        !rows.into_iter().flatten().any(|row| row.text("verdict") != "not comparable")
+    };
+    let without = recording.connections.iter().filter(established).filter(nothing).count();
+    let most = one(without <= all / 20, || format!("{without} of {all} without an account"))?;
+    Ok([verdicts, most].into_iter().collect())
+}
+
+/// Whether a connection may have nothing to compare. With kprobes a program of its own reads the account,
+/// somewhat before the last record. The kernel does not run that program where it interrupts itself, and
+/// nothing is compared where a timer comes between the two. One of some 70 connections was met.
+fn without_account(recording: &Recording, compared: usize) -> bool {
+    recording.hook_set == "kprobe" && compared == 0
 }
 
 /// What packets at the sockets bear out of a connection that lost none of them, as far as the hooks give

@@ -171,7 +171,7 @@ fn every_script_is_played() {
 fn accurate_marks() {
     let asks = {
         let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-        Netns::new("accurate").takes_sysctl("ipv4/tcp_ecn", "3")
+        Netns::new("accurate").asks_for_accurate_ecn()
     };
     if asks {
         play("accurate_marks");

@@ -79,6 +79,12 @@ impl Netns {
         self.run(|| fs::write(Path::new("/proc/sys/net").join(name), value).is_ok())
     }
 
+    /// Asks for accurate ECN from now on, if this kernel can (7.0). Linux 6.18 has parts of it and refuses the
+    /// setting; 5.10 takes every number, and means RFC 3168 by it.
+    pub fn asks_for_accurate_ecn(&self) -> bool {
+        !self.takes_sysctl("ipv4/tcp_ecn", "99") && self.takes_sysctl("ipv4/tcp_ecn", "3")
+    }
+
     /// A file below /proc/net as the namespace sees it.
     pub fn proc_net(&self, file: &str) -> String {
         self.run(|| {

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::replay::order::{SLACK_NS, merge};
+use crate::time::SLACK_NS;
+use crate::time::order::merge;
 use crate::wire::NO_CPU;
 
 /// One thing that happens: when within its round, on which CPU, to which connection, and what.

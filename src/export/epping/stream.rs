@@ -5,16 +5,18 @@ use std::io::Write;
 use rustc_hash::FxHashMap;
 
 use super::{Ends, FlowEvent, Format, Writer};
-use crate::accounting::Closing;
-use crate::estats::{Ended, FlowRow, Output, PacketSeen, Polled, Sample};
+use crate::estats::{ConnectionRows, Ended, Polled, Sample};
 use crate::export::ExportError;
+use crate::flows::Closing;
 use crate::log::Recording;
 use crate::packets::segment::{Segment, TCP};
-use crate::replay::{self, ledger::Ledger};
+use crate::replay;
+use crate::rows::{FlowRow, Output, PacketSeen};
 use crate::rtt::aggregate::{self, Aggregator};
 use crate::rtt::sampling::{Policy, Sampler};
 use crate::rtt::{self, Method, Way};
 use crate::schema::Hook;
+use crate::time::ledger::Ledger;
 
 /// What is reported.
 #[derive(Clone, Debug)]
@@ -94,7 +96,7 @@ struct Stream<'a, W> {
 }
 
 /// The ends of a packet that goes this way, with the identifier of an echo for ports.
-fn ends(flow: &crate::accounting::Flow, from: Way) -> Ends {
+fn ends(flow: &crate::flows::Flow, from: Way) -> Ends {
     let of = |way: Way| {
         let port = flow.ends.echo_id.or(flow.ends.ports[way.index()]);
         (flow.ends.addresses[way.index()], port.unwrap_or(0))
@@ -193,7 +195,7 @@ impl<W: Write> Stream<'_, W> {
     }
 }
 
-impl<W: Write> Output for Stream<'_, W> {
+impl<W: Write> ConnectionRows for Stream<'_, W> {
     type Error = ExportError;
 
     fn ended(&mut self, _: &Ended<'_>) -> Result<(), ExportError> {
@@ -207,7 +209,9 @@ impl<W: Write> Output for Stream<'_, W> {
     fn polled(&mut self, _: &Polled<'_>) -> Result<(), ExportError> {
         Ok(())
     }
+}
 
+impl<W: Write> Output for Stream<'_, W> {
     fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), ExportError> {
         self.packets += 1;
         self.now_ns = seen.packet.ts_ns;

@@ -54,10 +54,9 @@ pub fn both_ways(peer: &Peer) -> Vec<Played> {
 }
 
 /// Accurate ECN: three marks on what the socket receives, and two acknowledgments that report four
-/// marks on what it has sent. Nothing where the kernel does not ask for it (Linux 6.18 has parts of it, and
-/// refuses this setting).
+/// marks on what it has sent. Nothing where the kernel does not ask for it.
 pub fn accurate(peer: &Peer) -> Vec<Played> {
-    if !peer.netns.takes_sysctl("ipv4/tcp_ecn", "3") {
+    if !peer.netns.asks_for_accurate_ecn() {
         return Vec::new();
     }
     let offer = Offer { ecn: true, accurate_ecn: true, ..Offer::SACK };

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use super::content::{Content, Datagram, Selector, Wire};
 use super::flow::Point;
-use crate::replay::order::SLACK_NS;
+use crate::time::SLACK_NS;
 use crate::wire::{Direction, Packet};
 
 /// How far apart two sightings of a packet may be. Between two points the packet is handed on within

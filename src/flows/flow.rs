@@ -200,7 +200,7 @@ pub struct Flow {
     pub(super) armed_ns: u64,
 }
 
-/// What accounting reads of a TCP header; nothing where it was cut.
+/// What is read of a TCP header; nothing where it was cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpFacts {
     pub seq: u32,

@@ -4,26 +4,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::audit::Counts;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::SinkError;
-use super::parquet::hex;
+use crate::audit::Counts;
 use crate::private;
-
-const FILE_NAME: &str = "manifest.json";
-
-/// One file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    /// File name.
-    pub file: String,
-    /// Rows in it.
-    pub rows: u64,
-    /// SHA-256 of its bytes, hexadecimal.
-    pub sha256: String,
-}
+use crate::sink::{FileEntry, Format, MANIFEST, SinkError};
 
 /// The list of the tables, written when all of them are whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +52,7 @@ pub struct TablesManifest {
 }
 
 fn parquet() -> String {
-    super::Format::Parquet.name().to_owned()
+    Format::Parquet.name().to_owned()
 }
 
 impl TablesManifest {
@@ -77,19 +62,9 @@ impl TablesManifest {
         hooks.saturating_add(self.lacking_packets)
     }
 
-    /// The digest of a list of files: "sha256:" and the SHA-256 of a line `sha256  rows  file` for
-    /// each.
-    pub fn digest(files: &[FileEntry]) -> String {
-        let mut hash = Sha256::new();
-        for entry in files {
-            hash.update(format!("{}  {}  {}\n", entry.sha256, entry.rows, entry.file));
-        }
-        format!("sha256:{}", hex(&hash.finalize()))
-    }
-
     /// Where the manifest of the tables in `dir` is.
     pub fn path(dir: &Path) -> PathBuf {
-        dir.join(FILE_NAME)
+        dir.join(MANIFEST)
     }
 
     /// Reads the manifest of the tables in `dir`; none if there is none.
@@ -130,40 +105,5 @@ impl TablesManifest {
         let written = private::replace(&partial).and_then(|mut file| file.write_all(&text));
         written.map_err(|e| SinkError::io("write", &partial, e))?;
         fs::rename(&partial, path).map_err(|e| SinkError::io("write", path, e))
-    }
-
-    pub(super) fn remove(path: &Path) -> Result<(), SinkError> {
-        match fs::remove_file(path) {
-            Ok(()) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(SinkError::io("remove", path, e)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_depends_on_every_field() {
-        let entry = |file: &str, rows, sha256: &str| FileEntry {
-            file: file.into(),
-            rows,
-            sha256: sha256.into(),
-        };
-        let digests: Vec<_> = [
-            vec![entry("a", 1, "x"), entry("b", 2, "y")],
-            vec![entry("b", 2, "y"), entry("a", 1, "x")],
-            vec![entry("a", 2, "x"), entry("b", 2, "y")],
-            vec![entry("a", 1, "z"), entry("b", 2, "y")],
-            vec![entry("a", 1, "x")],
-        ]
-        .iter()
-        .map(|files| TablesManifest::digest(files))
-        .collect();
-        for (i, a) in digests.iter().enumerate() {
-            assert!(digests[i + 1..].iter().all(|b| a != b), "{digests:?}");
-        }
     }
 }

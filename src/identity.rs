@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::estats::RowContext;
 use crate::schema::Var;
 use crate::wire::{Event, Lifecycle};
 
@@ -44,14 +43,14 @@ impl End {
 
 /// Everything known about a connection that is not a variable of the stream.
 #[derive(Clone, Debug, Default)]
-pub struct Flow {
+pub struct Identity {
     /// The lifecycle records merged; none if none was seen.
     known: Option<Box<Lifecycle>>,
     /// The last event of the connection's end that was seen.
     ended: Option<Event>,
 }
 
-impl Flow {
+impl Identity {
     /// Takes in a lifecycle record. A later record replaces what it knows better (the owner of an
     /// accepted connection, the congestion control) and repairs a lost one; what it does not know
     /// (an address already cleared, a cgroup already removed) stays as it was.
@@ -171,12 +170,12 @@ impl Flow {
         })
     }
 
-    /// The value of a variable that comes from the lifecycle record; addresses are text, see
-    /// [`Flow::text`].
-    pub fn value(&self, var: Var, context: &RowContext<'_>) -> Option<u64> {
+    /// The value of a variable that comes from the lifecycle record, of the connection of this number
+    /// that began at this CLOCK_MONOTONIC; addresses are text, see [`Identity::text`].
+    pub fn value(&self, var: Var, conn_id: u64, begin_ns: u64) -> Option<u64> {
         match var {
-            Var::StartTs => Some(context.begin_ns),
-            Var::ConnectIndex => Some(context.conn_id),
+            Var::StartTs => Some(begin_ns),
+            Var::ConnectIndex => Some(conn_id),
             Var::AddressType => {
                 self.addresses().map(|(_, remote)| if remote.is_ipv4() { 1 } else { 2 })
             }

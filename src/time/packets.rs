@@ -1,12 +1,8 @@
 //! Packets in their total order.
 
-use std::collections::BTreeMap;
-
+use super::{Key, Reorder, SLACK_NS};
 use crate::log::PacketRow;
-use crate::replay::order::SLACK_NS;
 use crate::wire::Packet;
-
-type Key = (u64, u16, u64);
 
 /// Where a packet stands in the order of the recording.
 pub const fn key(packet: &Packet) -> Key {
@@ -18,7 +14,7 @@ pub const fn key(packet: &Packet) -> Key {
 #[derive(Debug)]
 pub struct Ordered<I> {
     rows: I,
-    held: BTreeMap<Key, (Packet, bool)>,
+    held: Reorder<(Packet, bool)>,
     watermark_ns: u64,
     over: bool,
 }
@@ -26,7 +22,7 @@ pub struct Ordered<I> {
 impl<I> Ordered<I> {
     /// Orders the rows of a stream.
     pub const fn new(rows: I) -> Self {
-        Self { rows, held: BTreeMap::new(), watermark_ns: 0, over: false }
+        Self { rows, held: Reorder::new(), watermark_ns: 0, over: false }
     }
 }
 
@@ -35,13 +31,11 @@ impl<E, I: Iterator<Item = Result<PacketRow, E>>> Iterator for Ordered<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(first) = self.held.first_entry()
-                && (self.over || first.key().0 < self.watermark_ns)
-            {
-                return Some(Ok(first.remove()));
-            }
             if self.over {
-                return None;
+                return self.held.first().map(Ok);
+            }
+            if let Some(first) = self.held.before(self.watermark_ns) {
+                return Some(Ok(first));
             }
             match self.rows.next() {
                 None => self.over = true,
@@ -52,7 +46,7 @@ impl<E, I: Iterator<Item = Result<PacketRow, E>>> Iterator for Ordered<I> {
                 }
                 Some(Ok(PacketRow::Packet(packet))) => {
                     let late = packet.ts_ns < self.watermark_ns;
-                    self.held.insert(key(&packet), (packet, late));
+                    self.held.hold(key(&packet), (packet, late));
                 }
                 Some(Ok(PacketRow::Drained(ts_ns))) => {
                     self.watermark_ns = self.watermark_ns.max(ts_ns.saturating_sub(SLACK_NS));

@@ -29,7 +29,7 @@ use connections::Connections;
 use sighting::{Sighting, Sightings};
 use table::Table;
 
-/// Parameters of accounting.
+/// Parameters of flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// When flows are over that do not end by themselves.
@@ -55,7 +55,7 @@ pub struct Seen {
 /// What comes next.
 #[derive(Debug)]
 pub enum Step {
-    /// A packet, already counted in its flow ([`Accounting::flow`]).
+    /// A packet, already counted in its flow ([`Flows::flow`]).
     Packet(Seen),
     /// An interval of an open flow is over, in which something came. Told when more comes.
     Interval {
@@ -79,7 +79,7 @@ pub enum Step {
 ///
 /// Feed it packets in their order, and after each ask for the steps until there are none.
 #[derive(Debug)]
-pub struct Accounting {
+pub struct Flows {
     sightings: Sightings,
     table: Table,
     connections: Connections,
@@ -89,7 +89,7 @@ pub struct Accounting {
     now_ns: u64,
 }
 
-impl Accounting {
+impl Flows {
     /// Without flows.
     pub fn new(options: Options) -> Self {
         Self {

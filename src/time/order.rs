@@ -11,13 +11,9 @@
 
 use std::collections::VecDeque;
 
+use super::{Key, SLACK_NS, key};
 use crate::schema::{Hook, Var};
 use crate::wire::{Event, Header, Lifecycle, Operation};
-
-/// A task can be preempted between reading the clock in the hook and submitting the record, so the
-/// marker's time vouches only for records somewhat older: 100 ms, the worst scheduling delay that
-/// the recorder allows for.
-pub const SLACK_NS: u64 = 100_000_000;
 
 /// Hook records of one batch, as they came from the log.
 pub trait HookRecords {
@@ -54,12 +50,6 @@ pub trait Consumer {
     fn unread(&mut self, header: &Header, vars: &[Var]);
     /// A marker of the recorder: the recording went on at least to this time.
     fn reached(&mut self, ts_ns: u64);
-}
-
-type Key = (u64, u16, u64);
-
-const fn key(header: &Header) -> Key {
-    (header.ts_ns, header.cpu, header.seq)
 }
 
 /// Where a held record is.

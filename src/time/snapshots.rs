@@ -1,16 +1,8 @@
 //! Snapshots of sockets in order of time.
 
-use std::collections::BTreeMap;
-
-use super::order::SLACK_NS;
+use super::{Reorder, SLACK_NS, key};
 use crate::log::{LogError, Recording};
-use crate::wire::{Header, Snapshot};
-
-pub(super) type Key = (u64, u16, u64);
-
-pub(super) const fn key(header: &Header) -> Key {
-    (header.ts_ns, header.cpu, header.seq)
-}
+use crate::wire::Snapshot;
 
 /// All snapshots of a recording, sorted by (time, CPU, sequence number).
 ///
@@ -27,14 +19,14 @@ pub fn snapshots(recording: &Recording) -> impl Iterator<Item = Result<Snapshot,
 #[derive(Debug)]
 struct Sorted<I> {
     rows: I,
-    held: BTreeMap<Key, Snapshot>,
+    held: Reorder<Snapshot>,
     newest_ns: u64,
     over: bool,
 }
 
 impl<I> Sorted<I> {
     const fn new(rows: I) -> Self {
-        Self { rows, held: BTreeMap::new(), newest_ns: 0, over: false }
+        Self { rows, held: Reorder::new(), newest_ns: 0, over: false }
     }
 }
 
@@ -43,12 +35,13 @@ impl<E, I: Iterator<Item = Result<Snapshot, E>>> Iterator for Sorted<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let ready = |key: &Key| self.over || key.0.saturating_add(SLACK_NS) <= self.newest_ns;
-            if self.held.first_key_value().is_some_and(|(key, _)| ready(key)) {
-                return self.held.pop_first().map(|(_, row)| Ok(row));
-            }
             if self.over {
-                return None;
+                return self.held.first().map(Ok);
+            }
+            // One that is older than the newest by the slack has nothing to wait for.
+            let before_ns = self.newest_ns.checked_sub(SLACK_NS).map_or(0, |ns| ns + 1);
+            if let Some(row) = self.held.before(before_ns) {
+                return Some(Ok(row));
             }
             match self.rows.next() {
                 None => self.over = true,
@@ -58,7 +51,7 @@ impl<E, I: Iterator<Item = Result<Snapshot, E>>> Iterator for Sorted<I> {
                 }
                 Some(Ok(row)) => {
                     self.newest_ns = self.newest_ns.max(row.header.ts_ns);
-                    self.held.insert(key(&row.header), row);
+                    self.held.hold(key(&row.header), row);
                 }
             }
         }

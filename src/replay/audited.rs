@@ -4,25 +4,25 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::auditor::{Auditor, Counts};
-use super::{Comparison, Verdict};
-use crate::accounting::Account;
-use crate::estats::{Ended, Output, Polled, Sample};
+use super::{Options, ReplayError, clocks, run};
+use crate::audit::{Auditor, Comparison, Counts, Verdict};
+use crate::estats::{ConnectionRows, Ended, Polled, Sample};
+use crate::flows::Account;
 use crate::log::Recording;
-use crate::replay::{self, Options, ReplayError};
+use crate::rows::Output;
 
 /// What the audit of a recording found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct Audited {
     /// All results.
     pub counts: Counts,
     /// Connections with comparisons that were asked for, in order of their numbers.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<AuditedConnection>,
 }
 
 /// A connection with what is to be said of it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Connection {
+pub struct AuditedConnection {
     /// Its number.
     pub conn_id: u64,
     /// Its ends.
@@ -53,17 +53,17 @@ impl Keep {
 struct Collector {
     auditor: Auditor,
     keep: Keep,
-    connections: Vec<Connection>,
+    connections: Vec<AuditedConnection>,
 }
 
-impl Output for Collector {
+impl ConnectionRows for Collector {
     type Error = ReplayError;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
         let mut comparisons = self.auditor.ended(ended);
         comparisons.retain(|c| self.keep.wants(c.verdict));
         if !comparisons.is_empty() {
-            let ends = ended.flow.addresses().zip(ended.flow.lifecycle());
+            let ends = ended.identity.addresses().zip(ended.identity.lifecycle());
             let name = ends.map_or_else(
                 || "whose ends are not known".to_owned(),
                 |((local, remote), known)| {
@@ -71,7 +71,7 @@ impl Output for Collector {
                     format!("{local} -> {}", SocketAddr::new(remote, known.remote_port))
                 },
             );
-            self.connections.push(Connection { conn_id: ended.conn_id, name, comparisons });
+            self.connections.push(AuditedConnection { conn_id: ended.conn_id, name, comparisons });
         }
         Ok(())
     }
@@ -84,7 +84,9 @@ impl Output for Collector {
         self.auditor.polled(polled);
         Ok(())
     }
+}
 
+impl Output for Collector {
     fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), ReplayError> {
         self.auditor.packets(conn_id, account, lost);
         Ok(())
@@ -95,13 +97,12 @@ impl Output for Collector {
 ///
 /// # Errors
 /// Those of replaying.
-pub fn recording(recording: &Recording, keep: Keep) -> Result<Report, ReplayError> {
-    let ledger = replay::clocks(recording)?;
+pub fn audit(recording: &Recording, keep: Keep) -> Result<Audited, ReplayError> {
+    let ledger = clocks(recording)?;
     let auditor = Auditor::new(recording.manifest());
     let collector = Collector { auditor, keep, connections: Vec::new() };
-    let done =
-        replay::run::<_, ReplayError>(recording, &ledger, &Options::default(), collector)?.output;
+    let done = run::<_, ReplayError>(recording, &ledger, &Options::default(), collector)?.output;
     let mut connections = done.connections;
     connections.sort_unstable_by_key(|c| c.conn_id);
-    Ok(Report { counts: done.auditor.counts(), connections })
+    Ok(Audited { counts: done.auditor.counts(), connections })
 }

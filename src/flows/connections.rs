@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::flow::{Flow, Point, TCP};
 use super::table::Table;
 use super::tally::Account;
-use crate::flow;
+use crate::identity;
 use crate::wire::{Event, Lifecycle, Packet};
 
 /// Both ends of a TCP connection.
@@ -30,7 +30,7 @@ pub struct Owner {
     /// Its number in the engine.
     pub conn_id: u64,
     /// What lifecycle records said of it.
-    pub identity: Arc<flow::Flow>,
+    pub identity: Arc<identity::Identity>,
     /// It has not ended yet.
     pub(super) lives: bool,
 }
@@ -170,7 +170,7 @@ fn tell(owner: &Owner, tuple: &Tuple, record: &Lifecycle, table: &mut Table) -> 
 }
 
 impl Tuple {
-    fn of_identity(identity: &flow::Flow) -> Option<Self> {
+    fn of_identity(identity: &identity::Identity) -> Option<Self> {
         let record = identity.lifecycle()?;
         let (local, remote) = identity.addresses()?;
         Some(Self {

@@ -93,9 +93,9 @@ fn at_interface(packet: &Packet, interface: u32, vlan: Option<u16>) -> Packet {
     }
 }
 
-/// What accounting said, step by step.
+/// The steps that came out.
 struct Run {
-    accounting: Accounting,
+    flows: Flows,
     ns: u64,
     packets: Vec<Seen>,
     ended: Vec<Flow>,
@@ -108,23 +108,23 @@ impl Run {
     }
 
     fn with(options: Options) -> Self {
-        let accounting = Accounting::new(options);
-        Self { accounting, ns: 0, packets: Vec::new(), ended: Vec::new(), spans: Vec::new() }
+        let flows = Flows::new(options);
+        Self { flows, ns: 0, packets: Vec::new(), ended: Vec::new(), spans: Vec::new() }
     }
 
     /// A microsecond after the one before.
     fn see(&mut self, packet: Packet) {
         self.ns += 1_000;
-        self.accounting.packet(Packet { ts_ns: self.ns, ..packet }, false);
+        self.flows.packet(Packet { ts_ns: self.ns, ..packet }, false);
         self.steps();
     }
 
     fn steps(&mut self) {
-        while let Some(step) = self.accounting.step() {
+        while let Some(step) = self.flows.step() {
             match step {
                 Step::Packet(seen) => self.packets.push(seen),
                 Step::Interval { slot, span } => {
-                    self.spans.push((self.accounting.flow(slot).unwrap().number, span));
+                    self.spans.push((self.flows.flow(slot).unwrap().number, span));
                 }
                 Step::Ended { flow, span, .. } => {
                     self.spans.push((flow.number, span));
@@ -136,14 +136,14 @@ impl Run {
 
     fn wait(&mut self, ns: u64) {
         self.ns += ns;
-        self.accounting.reached(self.ns);
+        self.flows.reached(self.ns);
         self.steps();
     }
 
     fn flows(mut self) -> (Vec<Flow>, Vec<Seen>) {
-        self.accounting.flush();
+        self.flows.flush();
         self.steps();
-        self.accounting.finish();
+        self.flows.finish();
         self.steps();
         (self.ended, self.packets)
     }
@@ -519,13 +519,13 @@ fn flows_are_the_connections_of_their_sockets() {
     run.see(tcp(false, 901, 101, ACK, 0));
     let mut open = lifecycle(Event::Open, run.ns, 7);
     (open.active, open.established) = (2, 1);
-    assert_eq!(run.accounting.lifecycle(3, &open).map(|a| a.received.packets), Some(2));
+    assert_eq!(run.flows.lifecycle(3, &open).map(|a| a.received.packets), Some(2));
     run.see(tcp(true, 101, 901, RST | ACK, 0));
-    let account = run.accounting.lifecycle(3, &lifecycle(Event::Close, run.ns, 7)).unwrap();
+    let account = run.flows.lifecycle(3, &lifecycle(Event::Close, run.ns, 7)).unwrap();
     assert_eq!((account.sent.packets, account.received.packets), (2, 2));
     // We open the next one between the same ends: its record comes before its SYN.
     run.ns += 1_000;
-    assert_eq!(run.accounting.lifecycle(4, &lifecycle(Event::Open, run.ns, 8)), None);
+    assert_eq!(run.flows.lifecycle(4, &lifecycle(Event::Open, run.ns, 8)), None);
     run.see(tcp(true, 5000, 0, SYN, 0));
     // Nothing ends it, and it lives: however long it is idle.
     run.wait(1_000_000 * MS);
@@ -540,7 +540,7 @@ fn flows_are_the_connections_of_their_sockets() {
 fn a_clock_that_jumps_by_centuries_takes_one_step() {
     let timeouts = Timeouts { answered_ns: 1, unanswered_ns: 1, ..Timeouts::default() };
     let mut run = Run::with(Options { timeouts, ..Options::default() });
-    run.accounting.lifecycle(3, &lifecycle(Event::Open, run.ns, 7));
+    run.flows.lifecycle(3, &lifecycle(Event::Open, run.ns, 7));
     run.see(tcp(true, 100, 0, SYN, 0));
     run.wait(u64::MAX / 2);
     assert_eq!(run.one().closing, Some(Closing::EndOfRecording), "it lives");
@@ -551,7 +551,7 @@ fn a_cookie_finds_the_connection_behind_nat() {
     let mut run = Run::new();
     let mut open = lifecycle(Event::Open, 500, 7);
     open.local_port = 4242;
-    run.accounting.lifecycle(1, &open);
+    run.flows.lifecycle(1, &open);
     run.see(Packet { cookie: Some(7), ..tcp(true, 100, 0, SYN, 0) });
     assert_eq!(run.one().owner.map(|o| o.conn_id), Some(1));
 }
@@ -566,8 +566,8 @@ fn memory_follows_what_is_open() {
         run.wait(10 * MS);
     }
     // 30 s of 10 ms each are open at once.
-    assert!(run.accounting.table.slots() <= 3_100, "{} slots", run.accounting.table.slots());
-    assert!(run.accounting.sightings.len() <= 12, "{}", run.accounting.sightings.len());
+    assert!(run.flows.table.slots() <= 3_100, "{} slots", run.flows.table.slots());
+    assert!(run.flows.sightings.len() <= 12, "{}", run.flows.sightings.len());
 }
 
 #[test]
@@ -581,9 +581,9 @@ fn intervals_add_up_to_the_flow() {
         run.wait(gap * MS);
     }
     run.see(udp(false, 9, 0));
-    run.accounting.flush();
+    run.flows.flush();
     run.steps();
-    run.accounting.finish();
+    run.flows.finish();
     run.steps();
     let rows: Vec<_> = run
         .spans

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Method, Way};
-use crate::estats::{Ended, Interval, Output, Polled, RttSample, Sample};
+use crate::estats::{ConnectionRows, Ended, Interval, Polled, Sample};
 use crate::log::{LogError, Recording};
 use crate::replay::{self, Options};
+use crate::rows::{Output, RttSample};
+use crate::rtt::{Method, Way};
 use crate::schema::Var;
 
 /// Samples of one way.
@@ -73,12 +74,12 @@ struct Samples {
 #[derive(Debug, Default)]
 struct Collector(BTreeMap<u64, Samples>);
 
-impl Output for Collector {
+impl ConnectionRows for Collector {
     type Error = LogError;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), LogError> {
-        let Some((local, remote)) = ended.flow.addresses() else { return Ok(()) };
-        let Some(record) = ended.flow.lifecycle() else { return Ok(()) };
+        let Some((local, remote)) = ended.identity.addresses() else { return Ok(()) };
+        let Some(record) = ended.identity.lifecycle() else { return Ok(()) };
         let samples = self.0.entry(ended.conn_id).or_default();
         samples.local = std::net::SocketAddr::new(local, record.local_port).to_string();
         samples.remote = std::net::SocketAddr::new(remote, record.remote_port).to_string();
@@ -99,7 +100,9 @@ impl Output for Collector {
     fn polled(&mut self, _: &Polled<'_>) -> Result<(), LogError> {
         Ok(())
     }
+}
 
+impl Output for Collector {
     fn rtt(&mut self, row: &RttSample) -> Result<(), LogError> {
         let Some(conn_id) = row.conn_id else { return Ok(()) };
         if row.sample.replier != Way::Back {

@@ -1,0 +1,46 @@
+//! What came before its turn.
+
+use std::collections::BTreeMap;
+
+use super::Key;
+
+/// Holds what is nearly sorted until nothing can come before it. Used where few are held at once; the
+/// merge of the records ([`super::order`]) holds many, as runs that it sorts.
+#[derive(Debug)]
+pub struct Reorder<T> {
+    held: BTreeMap<Key, T>,
+}
+
+impl<T> Default for Reorder<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Reorder<T> {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self { held: BTreeMap::new() }
+    }
+
+    /// Holds this.
+    pub fn hold(&mut self, key: Key, item: T) {
+        self.held.insert(key, item);
+    }
+
+    /// The first, if it is of before this time.
+    pub fn before(&mut self, ns: u64) -> Option<T> {
+        let first = self.held.first_entry()?;
+        (first.key().0 < ns).then(|| first.remove())
+    }
+
+    /// The first, whenever it is of.
+    pub fn first(&mut self) -> Option<T> {
+        self.held.pop_first().map(|(_, item)| item)
+    }
+
+    /// Drops all.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+}

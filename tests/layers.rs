@@ -1,0 +1,182 @@
+//! The table of the library's modules in ARCHITECTURE.md against the code: each module knows those of its
+//! last column, all of them, and no others; and these stand above it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Libraries that only some modules may use.
+const LIBRARIES: &[&str] = &["arrow", "libbpf_rs", "parquet", "pcap_parser", "polars", "zstd"];
+
+/// The modules in the order of the table, each with what it may know.
+fn table() -> Vec<(String, BTreeSet<String>)> {
+    let page = read(Path::new("ARCHITECTURE.md"));
+    let page = page.split_once("### The library").expect("a section of the library").1;
+    let rows = page.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [place, _, knows] = cells[..] else { panic!("three cells: {line}") };
+            let name =
+                place.trim_matches('`').strip_prefix("src/").expect("a place of the library");
+            let knows = knows.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let name = name.strip_suffix(".rs").expect("a file of the library").to_owned();
+            (name, knows.map(str::to_owned).collect())
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The files of a module, without those of its tests.
+fn files(module: &str) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from(format!("src/{module}.rs"))];
+    let mut folders = vec![PathBuf::from(format!("src/{module}"))];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)) else {
+            continue; // a module of one file
+        };
+        for entry in entries {
+            let entry = entry.expect("the folder can be read");
+            let name = entry.file_name().into_string().expect("UTF-8");
+            let path = folder.join(&name);
+            if entry.file_type().expect("a type").is_dir() {
+                folders.extend((name != "tests" && name != "testing").then_some(path));
+            } else if name.ends_with(".rs") && name != "tests.rs" && name != "testing.rs" {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The code without comments, and without what is compiled for tests alone: what follows
+/// `#[cfg(test)]`, up to its semicolon or its closing brace in the same column.
+fn code(text: &str) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let indent = line.len() - line.trim_start().len();
+        if line.trim() == "#[cfg(test)]" {
+            let end = format!("{}}}", " ".repeat(indent));
+            let next = lines.by_ref();
+            let first = next.find(|line| !line.trim_start().starts_with('#')).unwrap_or_default();
+            if !first.ends_with(';') && !first.ends_with('}') {
+                next.find(|line| *line == end);
+            }
+            continue;
+        }
+        out.push_str(line.split_once("//").map_or(line, |(code, _)| code));
+        out.push('\n');
+    }
+    out
+}
+
+/// The first names after `crate::`, also of `crate::{a, b::c}`, and of the libraries.
+fn known(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+    };
+    for (at, _) in code.match_indices("crate::") {
+        if code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            names.insert(word(rest));
+            continue;
+        };
+        let mut depth = 0_usize;
+        let mut begins = true;
+        for (i, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                c if begins && !c.is_whitespace() => {
+                    names.insert(word(&group[i..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    for library in LIBRARIES {
+        let uses = |(at, _): (usize, &str)| {
+            !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "_:".contains(c))
+                || code[..at].ends_with(" ::")
+        };
+        if code.match_indices(&format!("{library}::")).any(uses) {
+            names.insert((*library).to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn each_module_knows_what_the_table_says() {
+    let table = table();
+    let modules: BTreeSet<&str> = table.iter().map(|(name, _)| name.as_str()).collect();
+    let mut wrong = Vec::new();
+    let mut above = BTreeSet::new();
+    for (module, may_know) in &table {
+        let mut knows: BTreeMap<String, String> = BTreeMap::new();
+        for file in files(module) {
+            for name in known(&code(&read(&file))) {
+                if name != *module
+                    && (modules.contains(name.as_str()) || LIBRARIES.contains(&name.as_str()))
+                {
+                    knows.entry(name).or_insert_with(|| file.display().to_string());
+                }
+            }
+        }
+        for (name, file) in &knows {
+            if !may_know.contains(name) {
+                wrong.push(format!("{module} must not know {name}, which {file} uses"));
+            }
+        }
+        for name in may_know {
+            if !knows.contains_key(name) {
+                wrong.push(format!("{module} does not use {name}"));
+            }
+            if !above.contains(name) && !LIBRARIES.contains(&name.as_str()) {
+                wrong.push(format!("{name} does not stand above {module}"));
+            }
+        }
+        above.insert(module.clone());
+    }
+    assert!(wrong.is_empty(), "{} faults\n  {}", wrong.len(), wrong.join("\n  "));
+}
+
+#[test]
+fn every_module_has_a_row() {
+    let rows: BTreeSet<String> = table().into_iter().map(|(name, _)| name).collect();
+    let library = code(&read(Path::new("src/lib.rs")));
+    let modules: BTreeSet<String> = library
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches("pub(crate) ").trim_start_matches("pub ").strip_prefix("mod ")
+        })
+        .map(|name| name.trim_end_matches(';').to_owned())
+        .collect();
+    assert_eq!(rows, modules);
+}
+
+#[test]
+fn uses_are_found() {
+    let code = code(
+        "use crate::log::{Manifest, Recording};\n\
+         use crate::{rows, time::{ledger::Ledger, key}, wire::Packet};\n\
+         // use crate::capture;\n\
+         #[cfg(test)]\nmod tests {\n    use crate::testing::hook;\n}\n\
+         #[cfg(test)]\nmod more;\n\
+         fn f() { $crate::units::iec(1); ::parquet::x(); crate::sink::digest(&[]); squares::arrow(); }\n",
+    );
+    let names: Vec<String> = known(&code).into_iter().collect();
+    assert_eq!(names, ["log", "parquet", "rows", "sink", "time", "wire"]);
+}
