@@ -6,6 +6,7 @@
 
 mod audited;
 mod beside;
+#[allow(clippy::disallowed_methods, reason = "reads and writes the list of the tables")]
 mod manifest;
 
 use std::num::{NonZeroU64, NonZeroUsize};

@@ -13,20 +13,21 @@ use crate::support::proved;
 fn record(name: &str) -> Option<(Recording, Vec<Played>)> {
     let script = Script::named(name);
     let needs = Needs { programs: script.programs, ..Needs::BPF };
-    let _turn = gate::enter(SUITE, needs)?;
-    let peer = Peer::new(script.number());
-    let recorder = Recorder::inside(&peer.netns);
-    let played = (script.play)(&peer);
-    let recording = recorder.stop();
-    let mut findings = Vec::new();
-    for connection in &played {
-        let row = &recording.one(connection.local, connection.remote).values;
-        let figures = connection.figures.iter().filter(|figure| recording.has(&figure.variable));
-        findings.extend(figures.filter_map(|figure| figure.finding(row)));
-    }
-    assert!(findings.is_empty(), "{name}:\n  {}", findings.join("\n  "));
-    assert_eq!(recording.all().count(), played.len(), "no other connection");
-    Some((recording, played))
+    gate::record(SUITE, needs, || {
+        let peer = Peer::new(script.number());
+        let recorder = Recorder::inside(&peer.netns);
+        let played = (script.play)(&peer);
+        let recording = recorder.stop();
+        let mut findings = Vec::new();
+        for connection in &played {
+            let row = &recording.one(connection.local, connection.remote).values;
+            let figures = connection.figures.iter().filter(|f| recording.has(&f.variable));
+            findings.extend(figures.filter_map(|figure| figure.finding(row)));
+        }
+        assert!(findings.is_empty(), "{name}:\n  {}", findings.join("\n  "));
+        assert_eq!(recording.all().count(), played.len(), "no other connection");
+        (recording, played)
+    })
 }
 
 /// The same; the list of proofs says of the test what the figures are.

@@ -124,37 +124,38 @@ fn reset_by_linger() {
 
 #[test]
 fn refused() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    let pair = Pair::symmetric(clean());
-    let recorder = Recorder::on(&pair);
-    for family in [Family::V4, Family::V6] {
-        let nobody = SocketAddr::new(pair.server_address(family), 9);
-        let error = Stream::connect(&pair.client, nobody, Options::default()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-    }
-    let recording = recorder.stop();
-    for family in [Family::V4, Family::V6] {
-        let from = pair.client_address(family);
-        let to = SocketAddr::new(pair.server_address(family), 9);
-        let mut found = recording.all().filter(|((l, r), _)| l.ip() == from && *r == to);
-        let (ends, row) = found.next().unwrap_or_else(|| panic!("no row for {from} -> {to}"));
-        assert!(found.next().is_none(), "one attempt, one row");
-        assert_ne!(ends.0.port(), 0, "the port was chosen in connect()");
-        row.assert_identity(&[
-            ("opened_by", "local"),
-            ("closed_by", "remote"),
-            ("close_reason", "refused"),
-            ("completeness", "complete"),
-        ]);
-        assert_owner(&row.identity, &pair.client);
-        for (name, value) in
-            [("SegsOut", 1), ("SegsIn", 1), ("HCDataOctetsOut", 0), ("SegsRetrans", 0)]
-        {
-            assert_eq!(row.values.int(name), value, "{name}: a SYN and a RST");
+    gate::record(SUITE, Needs::BPF, || {
+        let pair = Pair::symmetric(clean());
+        let recorder = Recorder::on(&pair);
+        for family in [Family::V4, Family::V6] {
+            let nobody = SocketAddr::new(pair.server_address(family), 9);
+            let error = Stream::connect(&pair.client, nobody, Options::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         }
-    }
-    // The server had no socket for it, hence no row.
-    assert_eq!(recording.all().count(), 2);
+        let recording = recorder.stop();
+        for family in [Family::V4, Family::V6] {
+            let from = pair.client_address(family);
+            let to = SocketAddr::new(pair.server_address(family), 9);
+            let mut found = recording.all().filter(|((l, r), _)| l.ip() == from && *r == to);
+            let (ends, row) = found.next().unwrap_or_else(|| panic!("no row for {from} -> {to}"));
+            assert!(found.next().is_none(), "one attempt, one row");
+            assert_ne!(ends.0.port(), 0, "the port was chosen in connect()");
+            row.assert_identity(&[
+                ("opened_by", "local"),
+                ("closed_by", "remote"),
+                ("close_reason", "refused"),
+                ("completeness", "complete"),
+            ]);
+            assert_owner(&row.identity, &pair.client);
+            for (name, value) in
+                [("SegsOut", 1), ("SegsIn", 1), ("HCDataOctetsOut", 0), ("SegsRetrans", 0)]
+            {
+                assert_eq!(row.values.int(name), value, "{name}: a SYN and a RST");
+            }
+        }
+        // The server had no socket for it, hence no row.
+        assert_eq!(recording.all().count(), 2);
+    });
 }
 
 /// One connection that ends in the recording, one that only began before and goes on after.

@@ -166,62 +166,65 @@ const RESOLUTIONS: [Duration; 2] = [Duration::from_millis(1), Duration::from_mil
 
 #[test]
 fn a_connection_that_rests_is_not_stale() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    for resolution in RESOLUTIONS {
-        let mut rests_from = 0;
-        let rows = measure("at rest", resolution, Default::default(), |_, flow, still| {
-            flow.upload(3_000_000);
-            let readings = watch(flow, 10, Duration::from_millis(40), still, |_| ());
-            flow.settle();
-            rests_from = now_ns();
-            std::thread::sleep(Duration::from_millis(500));
-            readings
-        });
-        // What rests costs nothing: the next row is that of the end.
-        for rows in rows {
-            let since = rows.iter().filter(|row| row.int("ts_ns") > rests_from).count();
-            assert!(since <= 2, "{since} rows of a connection that rests");
+    gate::record(SUITE, Needs::BPF, || {
+        for resolution in RESOLUTIONS {
+            let mut rests_from = 0;
+            let rows = measure("at rest", resolution, Default::default(), |_, flow, still| {
+                flow.upload(3_000_000);
+                let readings = watch(flow, 10, Duration::from_millis(40), still, |_| ());
+                flow.settle();
+                rests_from = now_ns();
+                std::thread::sleep(Duration::from_millis(500));
+                readings
+            });
+            // What rests costs nothing: the next row is that of the end.
+            for rows in rows {
+                let since = rows.iter().filter(|row| row.int("ts_ns") > rests_from).count();
+                assert!(since <= 2, "{since} rows of a connection that rests");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn the_back_off_of_a_timeout_is_not_stale() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    for resolution in RESOLUTIONS {
-        measure("in back-off", resolution, Default::default(), |pair, flow, still| {
-            flow.upload(50_000);
-            flow.settle();
-            let all = Impairment { loss: 1.0, ..clean() };
-            pair.link().impair(Direction::Forward, all);
-            flow.client.send(100_000);
-            let readings = watch(flow, 40, Duration::from_millis(150), still, |_| ());
-            let retransmits = readings[0].last().unwrap().info.must("tcpi_retransmits");
-            assert!(retransmits >= 3, "{retransmits} retransmissions make no back-off");
-            readings
-        });
-    }
+    gate::record(SUITE, Needs::BPF, || {
+        for resolution in RESOLUTIONS {
+            measure("in back-off", resolution, Default::default(), |pair, flow, still| {
+                flow.upload(50_000);
+                flow.settle();
+                let all = Impairment { loss: 1.0, ..clean() };
+                pair.link().impair(Direction::Forward, all);
+                flow.client.send(100_000);
+                let readings = watch(flow, 40, Duration::from_millis(150), still, |_| ());
+                let retransmits = readings[0].last().unwrap().info.must("tcpi_retransmits");
+                assert!(retransmits >= 3, "{retransmits} retransmissions make no back-off");
+                readings
+            });
+        }
+    });
 }
 
 #[test]
 fn what_waits_for_a_window_is_not_stale() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    let sends = Options { send_buffer: Some(1 << 20), ..Options::default() };
-    let reads = Options { receive_buffer: Some(16_384), ..Options::default() };
-    for resolution in RESOLUTIONS {
-        measure("before a closed window", resolution, (sends, reads), |_, flow, still| {
-            // More than the buffer takes, and nobody reads.
-            flow.client.send(100_000);
-            let readings = watch(flow, 40, Duration::from_millis(60), still, |i| {
-                // Into the queue: nothing is sent for it.
-                if i % 3 == 0 {
-                    flow.client.send(3_000);
-                }
+    gate::record(SUITE, Needs::BPF, || {
+        let sends = Options { send_buffer: Some(1 << 20), ..Options::default() };
+        let reads = Options { receive_buffer: Some(16_384), ..Options::default() };
+        for resolution in RESOLUTIONS {
+            measure("before a closed window", resolution, (sends, reads), |_, flow, still| {
+                // More than the buffer takes, and nobody reads.
+                flow.client.send(100_000);
+                let readings = watch(flow, 40, Duration::from_millis(60), still, |i| {
+                    // Into the queue: nothing is sent for it.
+                    if i % 3 == 0 {
+                        flow.client.send(3_000);
+                    }
+                });
+                let last = &readings[0].last().unwrap().info;
+                assert!(last.must("tcpi_notsent_bytes") > 30_000, "the window is open");
+                assert!(last.must("tcpi_probes") + last.must("tcpi_backoff") > 0, "no probes");
+                readings
             });
-            let last = &readings[0].last().unwrap().info;
-            assert!(last.must("tcpi_notsent_bytes") > 30_000, "the window is open");
-            assert!(last.must("tcpi_probes") + last.must("tcpi_backoff") > 0, "no probes");
-            readings
-        });
-    }
+        }
+    });
 }
