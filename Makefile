@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
 # Everything runs as an ordinary user except what needs BPF, which says so.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Writes the C header from the schema, compiles bpf/*.bpf.c and links them into one object for
 //! each way to get at the kernel. Without the `record` feature there is nothing to do, and neither clang
 //! nor libbpf is needed.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What recording costs the traffic: CPU time per message of a pinned TCP ping-pong over veth.
 
 Every round runs all variants one after the other (A B C A B C), so that a machine that slows down

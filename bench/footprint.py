@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What a recorder takes from its host: system calls, CPU, memory, disk, kernel objects.
 
 At rest (its filter lets nothing in), then beside a transfer at full speed that it records. System

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # What each hook set costs a message on Debian's stock kernels, as Markdown: the ping-pong of
 # cost.py in a guest. Its CPUs are emulated, so the ratios rank the sets and say no more, and that
 # only on an idle host. About two minutes per kernel; not part of `make bench`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the benchmarks share: two network namespaces, processes that end cleanly, tables.
 
 Everything made here is named after this process and removed by it; processes are ended by the

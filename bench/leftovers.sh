@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Kills a recorder with SIGKILL and shows that the kernel keeps nothing of it.
 # Usage: leftovers.sh [PROGRAM]. Root; needs bpftool. Exit status 1 if anything stays behind.
 set -eu

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What packet digests cost the traffic, beside tcpdump -s 96 in the same run, and the disk.
 
 Cost is CPU time per message of the pinned ping-pong of cost.py; a message is four packets at the

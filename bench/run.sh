@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # All benchmarks, as Markdown on stdout: the tables of docs/benchmarks.md and docs/impact.md.
 # Root; about ten minutes; ends what it started and removes its own network namespaces.
 set -eu

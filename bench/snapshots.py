@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Snapshots of many sockets: time of a dump against inet_diag and ss, and bytes on disk.
 
 Dump: 10,000 sockets over the loopback, all ESTABLISHED and idle. inet_diag is read raw, with all

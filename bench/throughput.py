@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Recording a transfer at full speed: loss, bytes on disk, the recorder's CPU, replay speed.
 
 iperf3 over veth (cubic), once for every tool and round, interleaved. Segments are the kernel's own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Counts the rows of a recording for bench/throughput.py: hook records, and operations in them.
 
 use std::{num::NonZeroUsize, path::Path, process::ExitCode};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The load of bench/cost.py: a TCP ping-pong of one thread, and what a message costs it.
 //!
 //! One thread owns both ends, each in its own network namespace with veth between them, and is

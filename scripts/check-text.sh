@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # What no compiler checks: links between documents, names that a document must have, leftovers.
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,6 +30,13 @@ for hook in $hooks; do
 done
 for command in replay info verify summary variables audit report diff; do
 	grep -q "estats-analyze $command" README.md || complain "README.md does not show estats-analyze $command"
+done
+
+# Every source names its licence in one of its first lines. Others' files have their own words.
+sources=$(git ls-files '*.rs' '*.c' '*.h' '*.sh' '*.py' '*.js' '*.css' Makefile .ci/run ':!third_party')
+[ "$(echo "$sources" | wc -l)" -gt 400 ] || complain "git lists no sources as this script asks for them"
+for source in $sources; do
+	head -n 3 "$source" | grep -q 'SPDX-License-Identifier: ' || complain "$source names no licence"
 done
 
 # Nothing is left half done.

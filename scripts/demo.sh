@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Records an iperf3 transfer between two network namespaces of its own, replays it and prints the
 # summary. Without root or BPF it replays the bundled recording instead, and says so.
 set -eu

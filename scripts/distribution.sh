@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Tries a Debian release on this machine's kernel: scripts/distribution.sh RELEASE [STEP...]
 #
 #   RELEASE   bookworm, trixie, ...: a root of it is made with debootstrap if it is not there

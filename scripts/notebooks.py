@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Runs the notebooks on bundled recordings and compares their figures with the golden tables.
 
 usage: notebooks.py ESTATS-ANALYZE

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Runs what the README shows: every Python block, and every command line of estats-analyze.
 
 usage: readme.py ESTATS-ANALYZE

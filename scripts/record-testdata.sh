@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Makes the golden recordings anew from the live tests' own traffic, as root, for a new version of
 # the format: testdata/SCENARIO/run. The recordings of old versions are never touched, so this
 # writes only scenarios that are not there. Renew the expected tables afterwards: make golden.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Makes docs/report.png: the report of the bundled lossy recording in headless Chromium.
 set -eu
 cd "$(dirname "$0")/.."

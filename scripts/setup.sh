@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Installs what building, testing and the demo need on Debian 12 and 13; does nothing when it is there.
 # Rust itself is not touched: install it from https://rustup.rs or use the machine's own.
 set -eu

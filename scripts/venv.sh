@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Prints the directory of a Python environment with exactly what a requirements file pins; makes it if it
 # is not there or the file has changed since: scripts/venv.sh NAME REQUIREMENTS
 set -eu

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Replays recordings of many hosts into one Hive-partitioned Parquet dataset, on Apache Spark.
 
 Each task replays one recording with estats-analyze and puts its tables into

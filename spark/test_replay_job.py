@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Recordings of several hosts through replay_job.py on a real Spark, and what engines read of them.
 
 usage: test_replay_job.py ESTATS-ANALYZE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The self-audit: what replay made of the stream, against what the kernel said of the same
 //! connection at the same instant.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Getting records out of the kernel: load, attach, drain. The only module that knows libbpf.
 //!
 //! [`record`] is the whole recorder: it loads the BPF programs, takes the baseline of connections

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording's values against those of a Web10G kernel (RFC 4898) for the same connections.
 //!
 //! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`followed`] keeps what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Two recordings against each other: cubic and bbr, before and after.
 //!
 //! Connections are paired ([`align`]), and each number of a pair is compared. Of the pairs of one role

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The table engine: records in their total order in, state of each live connection forward, rows
 //! out.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings in the formats of other tools, for pipelines that read those.
 
 pub mod epping;

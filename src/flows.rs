@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Flows: what went between two ends, packet by packet.
 //!
 //! Packets come in their total order. A packet that several hooks saw is made one again

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Identity of a connection: who, from where, opened and closed by whom and how.
 //!
 //! The recorder does not interpret, so what an errno and a state at the end mean is decided here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Captures made by others become recordings with packets only.
 //!
 //! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds out which end

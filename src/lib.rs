@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! estats: a TCP flight recorder for stock Linux kernels.
 //!
 //! The modules stand in the order of the data:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Why a connection was not faster: what limited its sender, and for how long, and how long it
 //! repaired losses. Pure: fed the values in force after each record, and the kernel's accounts.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The recording: what the recorder writes and everything else reads.
 //!
 //! Writer and reader stand together because they share one secret, the format; docs/log-format.md

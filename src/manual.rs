@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! docs/variables.md, docs/sockets.md and docs/tables.md, and `estats-analyze variables`: written by the schema.
 
 mod reference;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections out of packets alone: for recordings that have packets and no hooks.
 //!
 //! Packets come in their total order ([`order`]), are put to their connections ([`Tracker`]), and

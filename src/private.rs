@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Files and directories that only their owner reads: recordings and tables hold command lines,
 //! addresses and names.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! SQL over the tables of replayed recordings, by polars; the answer is Arrow's.
 
 mod answer;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From a recording to its tables.
 //!
 //! [`crate::time`] puts the records into their total order, [`crate::estats`] takes them and makes rows,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One HTML file with everything: the connections as a table, their figures, and plots that one can
 //! zoom. No network, no framework; uPlot and the page's own code go with it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! All rows of a replay: those of connections, which the engine makes, and those that packets make
 //! beside it.
 

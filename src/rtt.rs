@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Passive RTT: how long a packet's answer took to come by, from the place where both were seen.
 //!
 //! Packets of a flow come in their order, and a matcher per protocol ([`Matcher`], one file each,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What can be measured: the one list of variables, with everything that follows from it.
 //!
 //! The C header of the BPF programs, the operations in a log, the rules of replay, the columns of

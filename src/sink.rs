@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Any table -> a file (Parquet, Arrow, CSV, lines of JSON), the same bytes for the same rows.
 //!
 //! With `created_by`, row groups, batch sizes and encodings fixed, the bytes depend on the rows and on

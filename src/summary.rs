@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The connections of a recording as a table a person reads, or as JSON.
 
 mod condition;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The output tables: rows in, Arrow batches out. Pure: where the batches go is the sink's matter.
 //!
 //! Every table begins with `conn_id` and `recording`. Rows of final tables come in the order in which

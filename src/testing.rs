@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Records for unit tests.
 
 use crate::schema::{Hook, Op, Var, Why};

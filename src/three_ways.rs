@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! RTT three ways, per connection: by timestamps, by sequence numbers, and as the kernel has it.
 //!
 //! All are of what the local end sent. The kernel's samples are those that its estimator took

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Time: the total order of what a recording holds, its clocks, and the intervals in which something was
 //! lost.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Flows as tables a person reads: who talks to whom, and how much.
 //!
 //! The lines are made of the state of the flows, so a recording that is replayed and one that runs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings out of recordings: a part of one ([`cut`]), several as one ([`merge`]), one that names
 //! nobody ([`anonymize`]).
 //!

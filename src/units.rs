@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Durations and sizes as people write them: 500ms, 30s, 10m; 64K, 256M, 1G.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Text of others made harmless: names of processes, cgroups, interfaces and commands may hold
 //! anything, escape sequences of terminals and line ends among it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Records as they cross the ring buffers: the Rust side of `bpf/records.h`, and bytes <-> records.
 //!
 //! Pure: no clock, no I/O. The recorder does not interpret, so a record holds the kernel's own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Arguments of estats-analyze at their edges.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! bpf/kernel.h against the running kernel's BTF: a field that is not there, or is of another
 //! width, would be relocated to nothing or read too short. And bpf/compat.bpf.h against the BTF of
 //! other kernels (testdata/btf): a field that is asked for by a wrong name passes for one that the

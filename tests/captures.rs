@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What comes of captures as people have them: with options that nobody knows, cut short, taken where
 //! packets pass twice, in link layers and tunnels of all sorts.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A wrong value is caught: a copy of a recording in which one operation, or one packet, says
 //! something else, and nothing but that. The copy is whole (`verify` finds nothing), so only the
 //! comparison of values can tell.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `compare`: a small recording against what a Web10G kernel would say of its connections.
 
 mod common;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Exceptions of deny.toml are of packages that are in the tree, at the version that they name.
 
 use std::fs;

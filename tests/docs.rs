@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The written documentation is what the schema says. `BLESS=1 cargo test --test docs` renews it.
 
 use std::fs;

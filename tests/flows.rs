@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Flows: packets beside hooks, and captures against other programs' counts.
 
 mod common;

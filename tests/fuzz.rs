@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Bytes of anybody, through everything that reads them: captures that were mutated, and records of
 //! packets. Whatever comes, the recording verifies, its account is even, and replay makes its tables.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings in testdata, replayed and compared line by line. `BLESS=1 cargo test --test golden`
 //! renews what is expected; read the difference before you commit it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Headers of IP, which anybody on the network can write: each is read as another reader reads it,
 //! or refused, and nothing is read that is not the packet's.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Captures become recordings: containers, link types, cuts, directions, and what is said of what
 //! is left out.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The laboratory itself, tried before anything is measured with it: the link does to real TCP
 //! what it was told to, and the kernel's accounts are read rightly. Needs root, not BPF.
 

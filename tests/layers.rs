@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The table of the library's modules in ARCHITECTURE.md against the code: each module knows those of its
 //! last column, all of them, and no others; and these stand above it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Why connections were not faster: against Limstate's own times, and what the gauges make of the
 //! same recording where Limstate is taken away.
 

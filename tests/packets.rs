@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections out of packets: how they begin and end, what belongs to which, and what each segment
 //! means for the variables of its end.
 

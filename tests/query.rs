@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! SQL over recordings: the library's answers, and the command's formats.
 #![cfg(feature = "query")]
 

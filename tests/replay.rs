@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Replay through its public interface: the bytes, the types and the rows of Parquet, and the
 //! command's exit codes.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Messages of inet_diag of every kernel that guests boot (`testdata/sock_diag`): what the parser reads
 //! is what getsockopt(2) said of the same sockets at rest, and what was read before.
 //!

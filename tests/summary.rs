@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `estats-analyze summary`: order, conditions, groups, widths and colours, as a user asks for them.
 
 mod common;

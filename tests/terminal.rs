@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a person at a terminal sees beside the result: a bar while work takes more than a second.
 
 mod common;

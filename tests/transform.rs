@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings made of recordings: they verify, replay, and say what they lack.
 
 mod common;

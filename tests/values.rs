@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Every value of every table of every test recording is one that its variable can have; the kernel's
 //! own account differs from none in a row that is not marked; and what was not seen is NULL.
 

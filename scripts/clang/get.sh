@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # get.sh VERSION: the path of a program that is Debian's clang of that version (14, 19, ...), fetched when
 # it is not in the cache ($ESTATS_CLANG_CACHE, default target/clang). Nothing is installed and root is not
 # needed: apt works on sources and lists of its own.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Writes docs/compilers.md from the results of scripts/clang/matrix.sh: matrix.py RESULTS"""
 
 import json

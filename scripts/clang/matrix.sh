@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # matrix.sh [CLANG...]: compiles the BPF objects with each clang, loads them in guests with the oldest and
 # the newest kernel, records a transfer there, and writes docs/compilers.md from what was found.
 #

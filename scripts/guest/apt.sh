@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Sourced by kernel.sh and userland.sh: apt on lists of its own, signed by Debian's keyring, so the
 # machine's sources and its architecture do not matter, nothing is installed, and root is not needed.
 #

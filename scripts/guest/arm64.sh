@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # arm64.sh [KERNEL...]: the guest tests on Debian's arm64 kernels of these series (default 6.12 6.18),
 # under software emulation. Both programs and the guest tests are cross-compiled; every hook set records
 # the traffic in the guest, which replays its recordings too; the same recordings are replayed and

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # big-endian.sh: estats-analyze, cross-compiled for s390x and run under emulation, says in one sentence that
 # it does not work on a big-endian machine, and makes no tables.
 #

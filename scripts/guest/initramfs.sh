@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # initramfs.sh ARCHITECTURE KERNEL-DIRECTORY OUT PATH...: an initramfs with a small userland, the
 # modules the tests need, and each PATH at its own absolute path, programs with their shared libraries.
 # The userland is this machine's own, for another architecture that of userland.sh.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # kernel.sh SERIES [ARCHITECTURE]: the directory of an unpacked Debian cloud kernel of that series
 # (5.10, 6.18, ...) for this architecture (amd64 or arm64), fetched when it is not in the cache
 # ($ESTATS_GUEST_CACHE, default target/guest). Of a series the newest kernel is taken; `newest` is the

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Makes the golden recordings of function hooks anew, in guests: testdata/function-hooks and
 # testdata/kprobes. Those that are there stay (see scripts/record-testdata.sh); renew the expected
 # tables afterwards: make golden.

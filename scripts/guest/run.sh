@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs a command in a virtual machine with a stock Debian kernel, under software emulation.
 #
 #   scripts/guest/run.sh [OPTIONS] KERNEL COMMAND [ARGUMENT...]

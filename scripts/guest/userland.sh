@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # userland.sh ARCHITECTURE: a directory with programs and libraries of Debian 12 for an architecture
 # that is not this machine's (arm64), unpacked and not installed: what a guest's initramfs is made of
 # (initramfs.sh), and the libelf and zlib that the recorder is linked with. Fetched when it is not in the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Takes the rows of a replay and the snapshots beside them, and compares.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Relations that the schema has in words only: between several variables, between parts of fields,
 //! and bounds.
 

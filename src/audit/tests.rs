@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A connection in agreement, and the same with one value wrong.
 
 use super::*;

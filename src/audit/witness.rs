@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The third witness: what packets at the connection's socket say of its counters.
 //!
 //! The two hooks stand in the kernel where the counters are made: what is sent is counted by

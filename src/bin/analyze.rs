@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `estats-analyze`: flags and exit codes; the work is in the library.
 
 use std::io;

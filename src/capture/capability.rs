@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The capabilities of this process, whether they count for the kernel, and what it costs to lack one.
 
 use std::{fs, os::unix::fs::MetadataExt as _};

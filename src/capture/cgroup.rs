@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! cgroup v2: the path of a cgroup by its id, and its id by its path.
 
 mod root;

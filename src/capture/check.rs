@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `estats-record check`: what this kernel offers, found by loading and attaching for real.
 
 use std::{collections::BTreeMap, path::Path};

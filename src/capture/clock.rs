@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The three clocks, as the host has them.
 //!
 //! BPF's clock is the host's CLOCK_MONOTONIC. In a time namespace (Linux 5.6) clock_gettime() adds an

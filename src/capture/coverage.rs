@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which variables the attached hooks give, from the schema alone.
 
 use crate::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Dumps of inet_diag over netlink: polls where there is no iterator. Own code for one request and its
 //! answer: netlink-packet-sock-diag 0.5.0, the crate for it, has `struct tcp_info` of Linux 5.4, while its
 //! fields here are a list of the schema.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Why recording is not possible, in sentences that say what to do.
 
 use std::{io, path::PathBuf};

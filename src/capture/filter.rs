@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The filters: parsing what the user names, and filling the maps that the kernel side asks.
 
 use std::{

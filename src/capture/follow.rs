@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The interfaces of `--interface`: those that are there, and those that come.
 
 use std::{

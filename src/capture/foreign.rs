@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Programs of others that keep ours from a cgroup.
 //!
 //! A program that was attached without BPF_F_ALLOW_MULTI has its place alone: the kernel refuses

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether BPF may be attached to a function of the running kernel.
 
 use std::{collections::BTreeMap, ffi::CString, fs, io, path::Path, sync::OnceLock};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Facts about the machine that a reader of the recording needs.
 
 use std::{collections::BTreeMap, ffi::CStr, fs, process::Command};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Programs at an interface, and nothing of them when they are dropped.
 
 use std::{

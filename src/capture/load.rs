@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Loading and attaching the BPF programs; what is missing is noted, never fatal on its own.
 
 mod attach;

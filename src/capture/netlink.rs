@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Dumps over netlink: a request, and the messages that answer it.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Network namespaces: finding them all, and running something inside one.
 
 use std::{

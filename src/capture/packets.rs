@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The packets of `--packets` and `--interface`.
 
 use super::{follow::ALL, interface::Attach};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which programs serve which hooks, by hook set, and what the kernel must have for them.
 
 use crate::schema::Hook;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What /proc says of processes: who descends from whom, and what they are called.
 
 use std::{collections::BTreeMap, fs};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The settings of each network namespace that has recorded connections. A thread of its own reads
 //! them, since that takes milliseconds, and goes from one namespace to the next.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Looks at connections that rest: what the socket says beyond their last hook's record is sent one
 //! resolution after that hook at most (bpf/rest.bpf.h, bpf/look.bpf.h). And the last look at all
 //! connections, when the recording ends.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What narrows what the recorder sees, found when it starts: said at once, and kept in the manifest.
 
 mod namespaces;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Activations of a hook that never reached its program.
 //!
 //! The kernel does not run a tracing program on a CPU where it runs already: a softirq that

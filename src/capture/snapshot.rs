@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The polls of `--snapshots`: all sockets of the host, at absolute deadlines in the recorder's loop.
 
 mod iterator;

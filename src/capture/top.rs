@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The flows of `--top`: what replay would make of the packets so far, while they are recorded.
 
 use std::num::NonZeroU64;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How records come out of the kernel: BPF ring buffers, or perf buffers before Linux 5.8.
 
 mod perf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording that has not begun yet.
 
 use std::{fs, path::Path};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Walks over all sockets of the host: what is open when a recording begins and when it ends.
 
 use std::io::{self, Read as _};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `audit`: what replay made of the stream, against the kernel's own account of the same instant.
 
 use std::collections::BTreeMap;

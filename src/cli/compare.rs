@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `compare`: a recording against a Web10G kernel.
 
 use std::io::Write as _;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `cut`: a part of a recording.
 
 use std::io::Write as _;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `export`: a recording in other formats.
 
 use std::io::{BufWriter, Write as _};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Standard output of commands that may write for long.
 
 use std::cell::Cell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A bar on stderr for work that takes more than a second, where stderr is a terminal.
 
 use std::io::{self, IsTerminal as _};

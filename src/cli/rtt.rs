@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `rtt`: passive RTT in ePPing's formats, and RTT three ways.
 
 use std::io::{BufWriter, Write as _};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `sql`: the tables of one recording or more as polars sees them.
 
 use std::ffi::OsString;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `summary`: the connections of a recording as text.
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a Web10G kernel said: the files its tools write.
 //!
 //! The form is recognised by itself: JSON (a list of connections, lists by side, or a line per

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What relations need of a connection beside the values of a row: followed through the log, record by
 //! record.
 

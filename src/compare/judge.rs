@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What follows from a pair of values: the relation of the schema, how true our value is, and when
 //! both were read.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which connection of the recording is which of the reference.
 //!
 //! Addresses and ports are those of one end, so the two ends of a connection are apart. Where a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Our side: the connections of a recording, replayed in memory.
 //!
 //! Always replayed, although `RUN/tables` may have the final values: what the reference said of a

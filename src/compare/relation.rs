@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether a relation of the schema holds between two rows.
 
 use super::Values;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A comparison as text for a person.
 
 use std::fmt::Write as _;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The values of one connection as numbers that can be compared.
 
 use crate::estats::Row;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which connection of one recording stands beside which of the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A comparison for a person: as text, and as the table of a page.
 
 use std::collections::BTreeMap;

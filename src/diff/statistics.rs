@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What pairs of numbers say, and how sure that is.
 //!
 //! The interval of the median difference is the sign test's: two of the ordered differences themselves,

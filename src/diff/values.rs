@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What is compared of a connection: the numbers that say how it went, not who it was.
 
 use crate::limits::Limit;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Values of one row that cannot be true together, or not of a connection that lived as long as it
 //! did.
 

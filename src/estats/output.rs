@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What comes out of the engine: rows of connections that ended, and samples of those that live.
 
 use std::num::NonZeroU64;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The other end of a connection, where it is in the same recording: two sockets whose initial
 //! sequence numbers and ports are each other's. Addresses are not compared, since they may be
 //! translated on the way.

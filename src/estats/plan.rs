@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a recording covers, and which rule runs when: computed once, before the first record.
 
 use super::bits::Bits;

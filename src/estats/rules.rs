@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The rules by which derived variables follow from others: each one once, in the phase it needs.
 
 use std::ops::RangeInclusive;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Hooks that never fired although the connection's counters moved: what only they could see is not
 //! known of it, whatever the recorder believed when it started.
 

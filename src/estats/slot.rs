@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The state of one connection: a value for each variable, and whether it is known.
 
 use super::bits::Bits;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The engine: how connections begin and end, and what the rows say of it.
 
 use std::num::NonZeroU64;

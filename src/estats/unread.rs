@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Variables of a connection that nobody can know: the capture has cut what they follow from.
 
 use super::bits::Bits;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The connection as a witness of its own recording: RCV.NXT, which the kernel moves by itself, against
 //! the payload that hooks counted.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! ePPing's output, and pping's: what their consumers read.
 //!
 //! Names, order and layout are those of `pping` in xdp-project/bpf-examples and of pollere/pping. A

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! M-Lab's tcp-info archive: a JSON line per snapshot with the octets that inet_diag would have sent
 //! (<https://github.com/m-lab/tcp-info>, netlink.ArchivalRecord).
 //!

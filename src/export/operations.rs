@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The log as a flat table: a row per operation, in the order in which replay applies them.
 
 use std::convert::Infallible;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One table of a recording as a stream.
 
 use std::io::Write;

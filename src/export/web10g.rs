@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The layout of `web10g-logger`: a header, then a line per connection and reading, each cell with a
 //! comma behind it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which flow is which connection of the engine.
 //!
 //! Lifecycle records and packets are in one order, but not in step: the SYN of a peer comes before

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What of a packet tells it from others, and what each of its sightings adds.
 
 use std::net::IpAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One flow: its ends, how it began and ended, and what went each way.
 
 use std::borrow::Cow;

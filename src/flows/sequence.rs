@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Sequence space of one direction: what of it was seen before.
 
 use crate::packets::{after, before};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One packet seen at several points is one packet.
 //!
 //! A host shows one and the same packet at its socket and at an interface, or at several interfaces

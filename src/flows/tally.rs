@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Counts of one direction, of all of its life or of a part.
 
 use super::flow::{Opening, Point};

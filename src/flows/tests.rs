@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Sightings of packets, and what flows make of them.
 
 use std::net::IpAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How a connection ended, from what the kernel had in the socket at the change to CLOSE.
 
 use super::End;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Container id out of a cgroup path.
 
 /// Length of the ids that docker, containerd, CRI-O and podman make: SHA-256 or 32 random bytes.

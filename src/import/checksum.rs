@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Checksums of the packets that a capture has whole.
 //!
 //! A packet with a wrong one is in the capture, and whoever receives it drops it. But a capture on the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The files that captures come in: pcap and pcapng, plain, in gzip or in zstd.
 //!
 //! The blocks are parsed by pcap-parser: of the two crates that know both formats it is the one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets that a capture has more than once.
 //!
 //! A mirror port gives a packet once for each mirrored port that it passes, and a capture of all

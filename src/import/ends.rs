@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which end of each connection is the recorded one.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From a frame to a packet digest: the link header here, what stands between it and IP in
 //! [`layers`], IP in [`Packet::read_ip`], and packets that carry others in [`tunnel`].
 

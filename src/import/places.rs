@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Interfaces that are one place: what one of them has of a flow belongs to what another has.
 //!
 //! A tap gives each direction to an interface of its own, and so does a host whose packets leave by

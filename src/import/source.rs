@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Where a capture comes from: a file that can be opened again, or a pipe, which is kept.
 
 use std::fs::{self, File};

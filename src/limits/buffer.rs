@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How full the send buffer was while the application was what the sender waited for.
 //!
 //! The kernel's own clock of that (tcpi_sndbuf_limited) starts only in a transmit loop that finds the

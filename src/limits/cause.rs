@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The causes, in the words of the tables.
 
 /// Why the sender did not send more: the causes of the tables.

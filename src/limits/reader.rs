@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether this end's own application keeps the window small, which is the other end's to know.
 
 use crate::schema::Var;

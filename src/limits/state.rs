@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a sender waits for, by the tests of the kernel's transmit loop.
 
 use crate::schema::Var;

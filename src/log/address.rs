@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! IP addresses of the wire <-> text in the log.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

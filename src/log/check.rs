@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The integrity of one segment: its frames, and the end that a closed one has.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! CRC-32 as in zlib and PNG (`zlib.crc32` in Python), over the compressed bytes of a frame.
 //!
 //! zstd's own checksum covers the content, not the bytes: some bits of a compressed block (the

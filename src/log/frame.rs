@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! zstd frames: one per batch, found without decompressing anything.
 
 use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};

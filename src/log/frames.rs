@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The frames of one segment, found and read.
 //!
 //! Nothing here trusts a file: lengths are bounded before anything is allocated, each frame is proved

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The end of a closed segment: our index, and the seek table of zstd's seekable format.
 //!
 //! Both are skippable frames, so every zstd reader passes over them. The index comes first because

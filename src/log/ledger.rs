@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The ledger: what the recorder knows about the recording itself.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! manifest.json: what was recorded, where, how, and the account at the end.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The settings of network namespaces: those of the connections, which need not be the recorder's.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Frames read one after the other, or by several threads.
 
 use std::num::NonZeroUsize;

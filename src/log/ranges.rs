@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The sequence numbers of one CPU that were seen, as ranges.
 //!
 //! A set of all numbers would grow with the recording; ranges grow with its gaps, and one stream's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Everything that a recording's files say, frame by frame: the ground on which [`super::verify`] and
 //! [`super::survey`] stand.
 

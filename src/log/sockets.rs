@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Snapshots <-> columns.
 //!
 //! A socket polled every 10 ms changes in a few of its hundred fields, and then by little. So the

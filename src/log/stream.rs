@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The streams of a recording: their files, columns and dictionaries.
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What is missing from a recording, before it is read.
 //!
 //! A recording that lists its segments is proved by their bytes. Any other, and one whose bytes are

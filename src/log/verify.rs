@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether a recording is whole: every frame, and every sequence number of every CPU.
 //!
 //! A CPU numbers its records over all rings, and those it had to drop too, so the numbers in

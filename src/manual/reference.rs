@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The relation of a Web10G kernel's value to ours, in words.
 
 use std::fmt::Write as _;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One connection, from the packets of its end: what the kernel there had in its socket.
 //!
 //! Each segment makes operations on variables, by the definitions of the schema. What the handshake

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The options of a TCP header: the one walk over them.
 
 /// Options of a segment that replay has a use for.

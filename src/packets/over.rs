@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A connection that was reset, while its own end may show that it was not.
 //!
 //! A reset that stands in a capture need not have had an effect: a middlebox makes resets up, a

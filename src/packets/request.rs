@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A handshake that the peer began, until it is a connection: tcp_conn_request() and tcp_check_req().
 
 use super::segment::{Segment, after, before};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The TCP state machine as packets show it, and what a handshake agreed on.
 
 use super::segment::Segment;

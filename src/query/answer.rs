@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The rows of an answer, in the formats in which one asks for them.
 
 use std::io::Write as _;

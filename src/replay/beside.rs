@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What comes beside the records of connections: snapshots of sockets, and packets.
 //!
 //! Both have streams of their own, in their own order. Each is given on before the first record that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tables/manifest.json: every file with its rows and SHA-256, and one line over all of them.
 
 use std::io::Write as _;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 "use strict";
 // The page's data, and how values are written. See src/report/page.rs for what is embedded.
 

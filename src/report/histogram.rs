@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How often RTT samples of each length came: logarithmic classes, so that nothing is held back.
 
 use serde::Serialize;

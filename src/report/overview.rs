@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! All connections of a recording, and what is to be said of the recording itself.
 
 use chrono::{DateTime, SecondsFormat};

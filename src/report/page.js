@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Puts the page together: facts, table, and the connection that is looked at.
 
 const byId = (id) => document.getElementById(id);

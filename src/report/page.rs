@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The page: a template, the page's own code and style, uPlot, and the data.
 //!
 //! The table of connections is JSON, parsed when the page opens. The data of each connection's plots

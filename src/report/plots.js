@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The plots of one view: one connection, or several one over the other, from their beginnings.
 
 const HEIGHT = 190;

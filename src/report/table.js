@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A table that sorts and searches. Rows are made as they are asked for, so that thousands stay quick.
 
 const ROWS_AT_ONCE = 200;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The data of one connection's plots, reduced as they come.
 //!
 //! The connection's life is cut into stretches of equal length. Of each value a stretch keeps the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! RTTs by prefix and interval: what `pping -a` counts, with histograms that keep their precision.
 //!
 //! A prefix has what was received from it (`rx`: packets that have it as their source) and what was

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! DNS: a query to port 53 and the response of the same id.
 //!
 //! What is measured is what the client waited: the path and the server's own time. The id is all

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! ICMP and ICMPv6 echo: a request and the reply of the same identifier and sequence number.
 //!
 //! A request seen twice before its reply (a duplicate, or 65536 later) is ambiguous and gives nothing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! QUIC's latency spin bit (RFC 9000, 17.4; RFC 9312, 3.8.2): edges of the bit.
 //!
 //! * **Which flows**: UDP, with a long header of a known version (1, 2, a draft, or one reserved to be

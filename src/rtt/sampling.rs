@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Fewer samples, chosen after they were matched: the same log tells what a policy costs.
 //!
 //! ePPing decides when a packet is sent whether it will be measured: what is then never answered

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The handshake: SYN and SYN-ACK, SYN-ACK and the first segment that acknowledges it.
 //!
 //! A SYN or SYN-ACK that was seen twice gives nothing (Karn). The answers are immediate, but for an

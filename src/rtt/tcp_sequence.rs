@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! TCP sequence numbers: a segment and the first acknowledgment that can only be its own.
 //!
 //! For connections without timestamps, and as a second opinion where there are some.

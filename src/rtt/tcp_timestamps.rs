@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! TCP timestamps (RFC 7323), by ePPing's rules: the first packet of each TSval and the first packet
 //! that echoes it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What all matchers have in common; each has its own tests below.
 
 mod dns;

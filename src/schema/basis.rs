@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Since when a variable counts, and what is left of it when records are missing.
 
 use super::{Apply, Kind, Op, Rule, Var};

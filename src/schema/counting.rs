@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What the BPF programs of earlier recorders counted wrongly.
 //!
 //! A recording states the version of its programs' counting (`counting` in the manifest; 1 where it

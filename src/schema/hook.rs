@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The places in the kernel where records are made. See the parent module.
 
 use core::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which kernels have what a stanza reads. Said for readers: whether the running kernel has it, its
 //! type information decides, since stable releases and distributions take fields of later ones.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The values that a variable can have. One outside cannot be true: it is never stored.
 
 use super::{Type, Var};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How the value of a Web10G kernel (KIS 0.13, Linux 5.4) relates to ours: the same quantity read
 //! from another implementation, whose units, instants and faults are known.
 

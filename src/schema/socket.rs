@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The fields of a socket snapshot: one list, from which the record's C structure, the code that
 //! fills it, the columns of log and table, and the documentation follow. See the parent module.
 //!

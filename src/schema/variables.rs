@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The list: one stanza per variable, in the order of the specification. See the parent module.
 
 use super::reference::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which file a table is in, and what it is.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One Parquet file, with everything fixed that its bytes depend on.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Tables as Arrow, CSV and lines of JSON: for what does not read Parquet, and for pipes.
 //!
 //! Strings are plain here, not dictionary-encoded: an Arrow file allows each column one dictionary,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Conditions on connections: `retransmitted > 1% and rtt >= 50ms and not process = iperf3`.
 //!
 //! A small language of our own. SQL was refused: polars is left out of builds without `query`, and a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Numbers as a person reads them; `-` is NULL.
 
 fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections put together by one of their values: by remote address, port, process, ...
 
 use std::collections::BTreeMap;

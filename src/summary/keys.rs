@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What connections can be sorted, filtered and grouped by: the one list of names.
 
 use std::cmp::Ordering;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections as text for a person: a table that fits the terminal, what limited each, totals.
 
 use std::collections::BTreeMap;

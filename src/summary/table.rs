@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A table that fits a width: columns are left out until it does.
 
 use comfy_table::{CellAlignment, Table, presets};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What many connections come to together: sums, and percentiles.
 
 use super::Line;

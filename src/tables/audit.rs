@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! audit.parquet: what replay made of the stream against the kernel's own account.
 
 use super::TableSpec;

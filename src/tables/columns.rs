@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Columns: their types, their builders, and their description.
 
 use std::borrow::Cow;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! connections.parquet: who, from when to when, from where to where, opened and closed by whom, and
 //! why it was not faster.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Why a connection was not faster, in figures: columns of connections.parquet, a line of the
 //! summary, the head of a report. Each names the variables that it comes from.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! ledger.parquet: losses, clocks and what else the recorder noted about itself.
 
 use super::TableSpec;

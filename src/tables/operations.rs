@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! operations: the log itself, a row per operation. No table of replay, but an export.
 
 use arrow::array::RecordBatch;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! rtt.parquet: passive RTT, a row per answer.
 
 use super::TableSpec;

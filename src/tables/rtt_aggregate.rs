@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! rtt_aggregate.parquet: RTTs and traffic by prefix and interval.
 
 use super::TableSpec;

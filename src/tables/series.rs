@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! series.parquet: values over time.
 
 use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};

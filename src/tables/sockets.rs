@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! sockets.parquet: what the kernel knew of sockets over time.
 
 use std::net::IpAddr;

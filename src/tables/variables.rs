@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! estats.parquet and the eight tables of RFC 4898, all from the schema: final values.
 
 use std::borrow::Cow;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What replay has to know of the ledger before the first record: clocks and losses.
 //!
 //! Both are read ahead, because a row needs the losses of its whole life and a time needs the clock

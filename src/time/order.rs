@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One total order out of two streams of nearly sorted records.
 //!
 //! The recorder reads its rings in rounds and puts a marker into both streams after each: every

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Snapshots of sockets in order of time.
 
 use super::{Reorder, SLACK_NS, key};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording that names nobody: addresses by Crypto-PAn, names by keyed digests, no payload.
 //!
 //! Times, sizes, ports, numbers and the order of everything stay: the tables are the same but for what

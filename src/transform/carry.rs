@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a recorder that had started at a time would have found open: the connections, and what was
 //! last said of them.
 //!

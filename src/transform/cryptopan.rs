@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Crypto-PAn: addresses with a common prefix of n bits become addresses with a common prefix of n
 //! bits, and nothing else is kept (Xu, Fan, Ammar, Moon: Prefix-Preserving IP Address Anonymization,
 //! ICNP 2002). Whoever has the key can undo it bit by bit.

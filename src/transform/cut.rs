@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A part of a recording: by time, by connection.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Several recordings of one host as one.
 //!
 //! Times compare within one boot of one kernel, numbers within one recorder: so those merged are of

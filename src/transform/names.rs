@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Names in the place of names: the same for the same key, and none that tells what it stands for.
 
 use hmac::{Hmac, KeyInit, Mac as _};

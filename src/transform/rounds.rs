@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! All streams of a recording in step, by the recorder's marks.
 //!
 //! Each stream keeps its order, and no stream runs ahead of another by more than a round, so that a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What of a packet beyond its addresses tells of them, or of what was said.
 
 use crate::wire::{Packet, known_header};

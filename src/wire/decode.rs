@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Bytes from a ring -> [`Record`]. The layouts are those of `bpf/records.h`, sizes asserted there.
 
 use super::{Event, Header, Lifecycle, Operation};

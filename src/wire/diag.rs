@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! inet_diag's messages: their layouts (include/uapi/linux/inet_diag.h, tcp.h, sock_diag.h), and
 //! one of them -> [`Snapshot`]. Pure, and in the byte order of the machine, as netlink is.
 

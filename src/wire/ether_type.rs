@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! EtherTypes, and the VLAN tags before them.
 
 use super::{HeaderError, u16_be};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Headers as they cross the wire -> the fields of a [`Packet`].
 //!
 //! The bytes are the network's, and the recorder reads them as root: every look is a checked one,

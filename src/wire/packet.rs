@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packet digests: what a hook or a capture saw of one packet.
 
 use std::net::{IpAddr, Ipv4Addr};

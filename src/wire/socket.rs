@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Snapshots of sockets: struct socket_record of bpf/socket.bpf.h, whose layout the schema fixes.
 
 use super::decode::{HEADER, by_code, sized, text_at, u16_at, u32_at, u64_at};

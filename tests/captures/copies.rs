@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One connection, wherever and however often a capture has its packets.
 
 use super::*;

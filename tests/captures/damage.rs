@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets that are in the capture and that no end received: with wrong checksums, and longer than
 //! their frame.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! TCP options: unknown ones, and those that a capture has cut.
 
 use super::*;

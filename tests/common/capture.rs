@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Captures, written by the book: TCP segments, link headers, pcap and pcapng.
 
 use std::net::IpAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets that anybody can send and no kernel accepts: IP headers longer than the packet, packets
 //! longer than their frame, and extension headers where none may stand.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A synthetic recording with one connection of each sort, and tables as text.
 
 #![allow(dead_code, reason = "each test binary uses its part")]

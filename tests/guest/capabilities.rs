@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which capabilities the recorder needs: in a guest it is run as nobody with a few of them, and
 //! docs/permissions.md says what the kernels made of it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The rows of one connection against what the kernel said of it.
 
 use estats::schema::{SocketField, Var};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! docs/coverage.md: what each hook set gives on each kernel, by the kernels' own word.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What the kernel of a guest itself said about its connections, as it leaves the guest.
 
 use std::collections::BTreeMap;

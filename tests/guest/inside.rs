@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The part of the tests that runs in a guest: all recorders at once, every scenario once.
 
 use std::any::Any;

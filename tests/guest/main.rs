@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The recorder on stock Debian kernels: QEMU boots each under software emulation, all its hook
 //! sets record the same traffic at once, and every recording is held against `tcp_info`, the MIB
 //! counters and the other recordings. The guests also say what docs/coverage.md says.

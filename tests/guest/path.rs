@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A path of three namespaces: client, router and server, with netem on both egresses of the
 //! router.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The recorder in a guest: one process for each hook set.
 
 use std::io::{BufRead, BufReader};

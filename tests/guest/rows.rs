@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest's recording, replayed here: the analyzer gives the same anywhere, and is ten times
 //! faster without emulation.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What is done in a guest: one table.
 
 use std::time::Duration;

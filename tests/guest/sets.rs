@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The kernels that guests boot, and the hook sets recorded in each: the one table.
 
 /// A hook set, as the recorder is asked for it.

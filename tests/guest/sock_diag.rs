@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Messages of inet_diag about sockets at rest, with what getsockopt(2) says of the same sockets:
 //! `testdata/sock_diag` has those of every kernel.
 

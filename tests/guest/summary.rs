@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest in a few lines: what the kernel gives with each hook set, and what came of the checks.
 
 use serde_json::Value as Json;

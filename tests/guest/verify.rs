@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Every recording of a guest against what its kernel said, and against the others.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest, booted once however many tests ask for it.
 
 use std::collections::BTreeMap;

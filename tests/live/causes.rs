@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Why a connection was not faster, where the test has made it slow itself: each cause once, over the
 //! emulated link, with its own limits of what the share may be. Both ends are recorded.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording of a command: its connections, and its exit status passed on.
 
 use std::net::SocketAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections whose peer is a script (`tests/support/crafted.rs`): what happens to them, and how
 //! often, is known, and each variable is held against that.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Two congestion controls over the same lossy link: what `diff` says of them.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How connections begin and end.
 
 use std::collections::BTreeMap;

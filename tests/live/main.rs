@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The recorder and the analyzer against the kernel: real connections over a link with chosen
 //! faults, recorded, replayed, and every row held against `tcp_info` of the same socket, the MIB
 //! counters of its namespace and the packets the link saw.

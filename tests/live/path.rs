@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a path can do to a connection. Every scenario runs once with the connection open at the
 //! end of the recording and once closed; `scenario::measure` makes the checks that hold for all.
 

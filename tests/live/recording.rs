@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The two programs under test: a recorder that runs while a test makes traffic, and the tables
 //! of what it recorded.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections at rest, in the back-off of a timeout, and before a closed window: at any instant the
 //! series holds what the kernel itself says of the socket at that instant, within the resolution.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What all scenarios with one connection have in common: record it, replay it, and hold both of
 //! its rows against every account of the kernel and of the link.
 

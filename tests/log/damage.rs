@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Cut and damaged recordings: what is whole is read, what is not is noticed.
 
 use std::fs;

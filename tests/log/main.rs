@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The recording through its public interface: what is written comes back, whatever is cut or
 //! damaged is noticed, and nothing that is whole is lost.
 

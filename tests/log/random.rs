@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Any records at all come back.
 
 use estats::log::{Finding, Recording, RecordingWriter, WriterOptions};

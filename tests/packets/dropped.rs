@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that arrive and that Linux drops: for their timestamps, and for their checksums.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What options came to (TcpEStatsNegotiated of RFC 4898). An end that did not agree tells by its own
 //! setting whether it or the peer is the cause: that shows in some handshakes, and is NULL in others.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that come seldom: Fast Open, resets, both ends opening at once, ends used again, and what
 //! Linux drops.
 

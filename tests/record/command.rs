@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A command that ends before its connections or its children do, and one that is ended.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How a recording ends: by itself, by a signal, with its command, and not at all.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What cannot be recorded is said in one sentence, with status 2, and leaves nothing behind.
 
 use std::process::Output;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a filter lets pass, and that it lets nothing else pass.
 
 use std::collections::BTreeSet;

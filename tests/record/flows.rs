@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets recorded beside hooks: flows of the connections, and the audit's third witness, over a
 //! link that loses and reorders. The link counts what it carries, which no hook does.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recorder that is killed under many short connections: what its rows say without a mark is true, by
 //! what the sockets themselves said.
 

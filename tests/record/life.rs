@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections that do not live from connect to FIN under the recorder's eyes.
 
 use crate::SUITE;

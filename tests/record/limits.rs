@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments, the bound of a recording's size, and a disk that is full.
 
 use std::path::Path;

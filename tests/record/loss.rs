@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! More records than there is room or time for: what is lost is counted, and what is said stays
 //! true.
 

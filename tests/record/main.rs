@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! estats-record at its edges: what it leaves out, how it ends, what it does when there is no
 //! room, and what it says when it cannot begin. What a recording holds of a connection is the
 //! subject of tests/live.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Frames that anybody on the segment can send: none of them ends a recording, and each is counted.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Multipath TCP: the kernel's own threads open and close subflows, but they are the application's.
 
 use std::collections::BTreeSet;

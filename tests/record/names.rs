@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What somebody else chose (names, the place of the output) does no harm.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets: that each is there once, as tcpdump and the kernel's own counters have it, and nothing
 //! more of it than was asked for.
 

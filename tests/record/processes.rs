@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whose a connection is when processes come and go.
 
 use crate::run::Recorder;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The settings of the connections' network namespaces, which are not the recorder's.
 
 use std::os::fd::AsRawFd as _;

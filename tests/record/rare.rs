@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections that begin or end in a rare way, as the real kernel makes them: their rows against
 //! TCP_INFO of the same sockets, the audit and the packets' witness, and against the rows of a capture
 //! of the same packets.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Namespaces and processes that the recorder cannot look into: it says what it misses there, and
 //! records what its hooks see.
 

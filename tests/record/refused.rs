@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Programs that a kernel refuses: a recording does without them, and says what that costs.
 //!
 //! No kernel at hand refuses one that is meant for it. So debug builds can spoil a program before it

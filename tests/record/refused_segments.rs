@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that the host itself refuses: its device has a queue that is soon full, so that
 //! `tcp_transmit_skb()` returns an error and the segment is never sent.
 

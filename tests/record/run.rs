@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recorder that runs beside the test, however it ends, and what it leaves.
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What narrows the recorder's sight: it sees all the same, or says what it does not see.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Snapshots of sockets: that they say what getsockopt(TCP_INFO) says, and which there are.
 
 use std::collections::BTreeMap;

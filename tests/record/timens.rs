@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recorder in a time namespace: its CLOCK_MONOTONIC is not that of the hooks.
 
 use serde_json::Value as Json;

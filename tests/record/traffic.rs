@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Traffic of tests that do not care about the path: over the loopback device of a namespace.
 
 use std::net::SocketAddr;

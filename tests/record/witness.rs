@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Events that a hook was never given: the connection itself shows them, and its row says so.
 //!
 //! The condition is made as anybody could make it on a running host: a tool of somebody else takes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Captures of connections whose statistics a Web10G kernel kept: what packets say must be what it
 //! said, but for what testdata/reference/README.md explains.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The part of docs/validation.md that says which test proves each variable other than zero, and the
 //! tests that hold its list against the variables and the tests that there are.
 

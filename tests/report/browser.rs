@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A real browser: headless Chromium, driven through chromedriver (WebDriver: JSON over HTTP).
 
 use std::io::{BufRead, BufReader};

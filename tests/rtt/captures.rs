@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The captures of testdata/reference: their frames as tshark reads them, and our samples.
 
 use std::collections::BTreeMap;

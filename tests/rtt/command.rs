@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `estats-analyze rtt` on a capture: what consumers of ePPing and ppviz read.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! ePPing's published rules over the packets that tshark reads, with the tables it keeps.
 
 use std::collections::{BTreeMap, BTreeSet};

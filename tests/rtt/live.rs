@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Live packets on the emulated link, against what the programs at its ends say themselves.
 //!
 //! Every recording is of the client's namespace, at its sockets, so that what is measured is what the

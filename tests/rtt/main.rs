@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Passive RTT against others' account of the same packets: tshark's, tcptrace's, and ePPing's rules
 //! carried out by the book over what tshark reads; live, what `ping` and `dig` print, the link's own
 //! delay, and a QUIC that spins. Where a program is missing the tests say so; with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Both ends of a transfer over QUIC, with aioquic: python quic.py server|client ADDRESS PORT."""
 
 import asyncio

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tcptrace's raw RTT samples (`-Z`): a line per segment that was acknowledged, its first sequence
 //! number and the RTT in whole milliseconds. After any retransmission, of whatever
 //! was sent before it, a segment has no sample there; here it has one where what was retransmitted was

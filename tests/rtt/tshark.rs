@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tshark's `tcp.analysis.ack_rtt` against sequence numbers and handshakes.
 //!
 //! Both take an acknowledgment of exactly the end of a segment. tshark does so for any; we refuse what

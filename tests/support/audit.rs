@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A row of the tables against the accounts of the kernel.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections with a scripted peer that make a chosen thing happen a chosen number of times. Each
 //! script returns figures for the variables of its connections that come from what it did itself,
 //! from the packets, from `tcp_info` and from MIB counters: from anything but the recorder.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A connection of which both ends are at hand.
 
 use std::net::{IpAddr, SocketAddr};

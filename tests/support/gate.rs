@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether tests of this sort can run here, and how it is said when they cannot.
 //!
 //! A test that returns early looks like one that passed. So every test that could not run is

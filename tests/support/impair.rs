@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What one direction of a link does to packets: pure state, fed packets and times.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The link: a thread between two TUN devices, one in each namespace.
 
 use std::cmp::Reverse;

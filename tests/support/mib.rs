@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! MIB counters of a namespace. In a fresh one with a single connection, they are that
 //! connection's.
 

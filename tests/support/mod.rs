@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A laboratory for TCP on one machine: two network namespaces, a link between them whose faults
 //! are chosen and counted, sockets with every option stated, and the kernel's own accounts of what
 //! happened (`struct tcp_info` of a socket, the MIB counters of a namespace) to compare with.

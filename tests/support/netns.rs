@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Network namespaces: made fresh, entered by a thread of their own, removed when dropped.
 
 use std::fs;

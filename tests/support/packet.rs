@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What the link must know of a packet: whether it is TCP, how much payload it has, and its ECN
 //! field.
 

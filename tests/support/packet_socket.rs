@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A capture by a packet socket without a filter, packet(7), into a pcap file.
 //!
 //! Not tcpdump, which always attaches a filter. A kernel may leave out BPF programs for some packets

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Two fresh namespaces with a link between them and addresses of both families.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A peer that is no TCP but a script: it stands behind a TUN device and answers a real socket
 //! segment by segment. So it can do what no stack does on purpose, and knows what it did.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! No value of any table is outside the range that its column has, none is the kernel's word for "not
 //! yet", and those of one row can be true together. Holds of every recording that a test makes.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which tests prove that a variable can be other than zero: each holds a value of it that is not zero
 //! against a figure that the recorder has no part in. docs/validation.md shows this list; the tests
 //! that it names fail if they do not prove what it says of them, or prove more.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! TCP segments that a test makes and reads itself, in IPv4 and IPv6 (RFC 9293, 7323, 2018).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Messages of inet_diag as kernels sent them, and what the parser has to read in them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A reader that holds its socket for as long as is needed: where it reads to is a page that is not there
 //! (userfaultfd(2)), and the kernel waits for the page in the middle of recv(2).
 

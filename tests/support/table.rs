@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Parquet tables as rows a test can ask by column name.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! TCP sockets with every option stated, made inside a namespace.
 
 use std::ffi::CStr;

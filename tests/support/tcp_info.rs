@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `struct tcp_info`, the kernel's own account of a socket.
 //!
 //! Neither libc nor the headers of a distribution have the newest fields, and an older kernel

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The table of conditions in docs/trust.md. A test tries a condition and states what the row of the
 //! tables says under it; the document has to say the same. `BLESS=1` writes the document's row.
 

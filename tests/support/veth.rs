@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A pair of Ethernet interfaces between two namespaces, which see what no TUN device does: link
 //! headers, VLAN tags, and super-packets.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What is carried over the beginning of a cut makes nothing of its connections look lost, and no
 //! number wrong.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings to work on, and what their tables say.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Frames that are doubled or exchanged, ledgers of others, and manifests that somebody edited.
 
 use std::fs;

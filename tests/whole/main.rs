@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording that is not whole: whatever is cut, damaged, exchanged or taken away is reported, and a
 //! row that does not say so is right.
 

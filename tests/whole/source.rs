@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording with every stream in several frames and segments, and what its tables say.
 
 use std::collections::BTreeMap;

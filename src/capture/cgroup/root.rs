@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The root of the host's cgroup v2 hierarchy.
 //!
 //! A program attached to a cgroup is run for the sockets of that cgroup and those below it. In a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Attaching what was loaded, and what became of it.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};

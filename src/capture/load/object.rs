@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The two BPF objects, and their global variables by name.
 //!
 //! No skeletons: of one object each, they would make everything here twice, and they cannot do

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What only a program in the kernel can tell: the timer frequency, and the recorder's own process
 //! id and clock as the hooks see them.
 

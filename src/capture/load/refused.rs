@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Programs that this kernel does not take: a recording does without them, and says what that costs.
 
 use libbpf_rs::{OpenObject, ProgramType};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What libbpf says when something is wrong: it holds the verifier's words when a load fails.
 
 use std::sync::Mutex;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The interfaces of the calling thread's network namespace, by netlink and ethtool's ioctls.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! How many connections wait for a look, by the time of their last hook (bpf/rest.bpf.h).
 
 /// Slots of time; the oldest is taken again when all have been used.

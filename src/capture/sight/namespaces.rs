@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Network namespaces out of reach. Hooks see the sockets of every namespace; but what is open already
 //! when a recording begins, what is still open at its end, and the polls of --snapshots are read
 //! inside each of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Polls by a BPF iterator over the sockets of each namespace (bpf/snapshot.bpf.c).
 
 use std::{

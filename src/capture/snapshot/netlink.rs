@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Polls by dumps of inet_diag in each namespace: where there is no iterator, or the hook set has none.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! perf buffers through libbpf: libbpf_rs makes only such as wake their reader for every record.
 
 use std::{

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! JSON: an object per connection with `laddr`, `lport`, `raddr`, `rport`, `cid`, `read_time` and an
 //! object per table; alone, in lists, in lists by side (`{"A": [..], "B": [..]}`), or one per line.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The texts of Web10G's userland: `web10g-logger` and `web10g-readvars`.
 
 use super::{DumpRow, Fault, Names, endpoint};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Rows do not depend on how the log was cut into batches, nor on the order in which the rings were
 //! read, as long as the markers tell the truth.
 

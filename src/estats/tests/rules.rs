@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Each rule by itself: what it gives, and what it must not give.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording as ePPing would have reported it: RTTs, and flows that open and close.
 
 use std::io::Write;

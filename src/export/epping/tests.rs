@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 use super::*;
 use crate::rtt::aggregate::{Aggregator, Options};
 use crate::rtt::{Method, Pipe, Way};

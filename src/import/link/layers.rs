@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What may stand between a link header and IP: tags, labels, sessions, LLC.
 
 use super::names;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Names of what a frame may be, for people.
 
 /// LINKTYPE_ numbers, https://www.tcpdump.org/linktypes.html.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! IP packets that carry other packets, without encrypting them.
 
 use super::layers::{Rest, Way};

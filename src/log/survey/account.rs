@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From holes in streams and numbers that nothing explains to what is missing, and when.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Whether each segment is where it belongs, and which are absent.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What the handshake fixed for good: numbers, sizes, and what options came to.
 
 use super::Connection;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The receiving side: tcp_validate_incoming(), tcp_ack() and tcp_data_queue() of Linux.
 
 use super::Connection;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that stand twice in a capture.
 //!
 //! A mirror, or a capture of two interfaces, gives a packet again. The copy would be a retransmission

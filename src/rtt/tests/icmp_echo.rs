@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 use crate::rtt::open::{MOST, Open};
 use crate::rtt::testing::Script;
 use crate::rtt::{ICMP, Method, Options, Way};

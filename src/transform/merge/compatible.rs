@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What can be one recording, and what to do with what cannot.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Events that no two looks at a socket show, or that happen where nobody holds it.
 
 use std::net::SocketAddr;

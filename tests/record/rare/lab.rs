@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Two namespaces that are recorded and captured at the same time, and what both have to say.
 
 use std::net::{IpAddr, SocketAddr};

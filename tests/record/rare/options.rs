@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What options came to, by the kernel at both ends, and by the packets alone.
 
 use super::lab::{Lab, delayed};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments made by hand, given to the kernel as if the peer had sent them.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that do not belong where they are, of each sort.
 
 use super::{Figures, Mib, PAUSE, Played, counted, look, wait_acknowledged};

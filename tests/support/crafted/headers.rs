@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What stands in IP headers of both families.
 
 use super::{Figures, Played, look, wait_acknowledged};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What keeps a sender from sending, for known times.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Explicit congestion notification (RFC 3168, RFC 9768), in known numbers.
 
 use super::{Figures, PAUSE, Played, look, wait_acknowledged};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Queues of known lengths.
 
 use super::{Figures, PAUSE, Played, look};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Episodes of recovery and disorder, and the round-trip times after them.
 
 use std::time::Duration;

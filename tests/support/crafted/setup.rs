@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What a connection is from its handshake on.
 
 use std::time::{Duration, SystemTime};

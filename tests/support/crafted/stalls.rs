@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Segments that this host itself refuses to send.
 
 use super::{Figures, Played, look, wait_acknowledged};

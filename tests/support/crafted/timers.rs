@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Retransmission timeouts of each sort, in known numbers.
 
 use super::{Figures, Played, counted, look, wait_acknowledged};

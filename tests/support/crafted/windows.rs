@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A congestion window that shrinks without congestion.
 
 use std::time::Duration;
