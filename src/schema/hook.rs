@@ -15,7 +15,7 @@ pub enum HookKind {
     /// A snapshot of a socket, of connections that are recorded and of others.
     Poll,
     /// A packet.
-    Packet(Place, Way),
+    Packet(Place, Heading),
 }
 
 /// Where packets are seen.
@@ -31,7 +31,7 @@ pub enum Place {
 
 /// Which way packets go, as far as the hook knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Heading {
     /// To this host.
     In,
     /// From this host.
@@ -124,17 +124,17 @@ hooks! {
     /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
     27 ConnRequest "conn_request" Event;
     /// No hook of a kernel: a packet of an imported capture.
-    28 Capture "capture" Packet(Place::Capture, Way::Either);
+    28 Capture "capture" Packet(Place::Capture, Heading::Either);
     /// iter/tcp at each interval of --snapshots: a poll of all sockets.
     29 Poll "poll" Poll;
     /// cgroup_skb/ingress: a packet for a socket of this host, whole, as the socket gets it.
-    30 SocketIn "socket_in" Packet(Place::Socket, Way::In);
+    30 SocketIn "socket_in" Packet(Place::Socket, Heading::In);
     /// cgroup_skb/egress: a packet of a socket of this host, before it is cut or given a link header.
-    31 SocketOut "socket_out" Packet(Place::Socket, Way::Out);
+    31 SocketOut "socket_out" Packet(Place::Socket, Heading::Out);
     /// tc/ingress of an interface: a packet received, for whomever it is.
-    32 InterfaceIn "interface_in" Packet(Place::Interface, Way::In);
+    32 InterfaceIn "interface_in" Packet(Place::Interface, Heading::In);
     /// tc/egress of an interface: a packet sent, whosever it is.
-    33 InterfaceOut "interface_out" Packet(Place::Interface, Way::Out);
+    33 InterfaceOut "interface_out" Packet(Place::Interface, Heading::Out);
     /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
     34 BadChecksum "bad_checksum" Event;
     /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).

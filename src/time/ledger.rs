@@ -6,7 +6,7 @@
 //! with its traffic.
 
 use crate::log::Ring;
-use crate::schema::Hook;
+use crate::schema::{Hook, HookKind};
 
 /// What a loss takes from rows: what hooks say of connections, packets, or polls of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +22,10 @@ pub enum Of {
 impl Of {
     /// What the records of a hook are.
     pub const fn hook(hook: Hook) -> Self {
-        match hook {
-            Hook::Poll => Self::Polls,
-            _ if hook.is_packet() => Self::Packets,
-            _ => Self::Connections,
+        match hook.kind() {
+            HookKind::Poll => Self::Polls,
+            HookKind::Packet(..) => Self::Packets,
+            HookKind::Received | HookKind::Sent | HookKind::Event => Self::Connections,
         }
     }
 

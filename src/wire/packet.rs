@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::decode::{WireError, by_code, u16_at, u32_at, u64_at};
 use super::ether_type::{VLAN_ID, after_tags};
-use crate::schema::Hook;
+use crate::schema::{Heading, Hook, HookKind};
 
 /// Which way a packet went, seen from the end that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,12 +196,15 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
         return Err(code("record kind", b[28]));
     }
     let hook = by_code(Hook::ALL, u16::from(b[29])).ok_or(code("hook", b[29]))?;
-    let direction = if [Hook::SocketIn, Hook::InterfaceIn].contains(&hook) {
-        Direction::In
-    } else if [Hook::SocketOut, Hook::InterfaceOut].contains(&hook) {
-        Direction::Out
-    } else {
-        return Err(code("hook of packets", b[29]));
+    let direction = match hook.kind() {
+        HookKind::Packet(_, Heading::In) => Direction::In,
+        HookKind::Packet(_, Heading::Out) => Direction::Out,
+        // No program of the recorder makes packets of a capture.
+        HookKind::Packet(_, Heading::Either)
+        | HookKind::Received
+        | HookKind::Sent
+        | HookKind::Event
+        | HookKind::Poll => return Err(code("hook of packets", b[29])),
     };
     // Slack follows: a record's size in the ring is one of a few.
     let end = FIXED + usize::from(u16_at(b, 30));
