@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The wire records: what crosses the ring buffers. Plain integers, explicit padding; both sides
- * assert the sizes (here and in src/capture/decode.rs).
+ * assert the sizes (here and in src/wire/decode.rs).
  */
 #ifndef ESTATS_RECORDS_H
 #define ESTATS_RECORDS_H

@@ -39,6 +39,10 @@ for source in $sources; do
 	head -n 3 "$source" | grep -q 'SPDX-License-Identifier: ' || complain "$source names no licence"
 done
 
+# A source that is in nobody's clone compiles here alone.
+strays=$(git ls-files --others --exclude-standard -- '*.rs' '*.c' '*.h' '*.sh' '*.py')
+[ -z "$strays" ] || complain "not in the repository: $strays"
+
 # Nothing is left half done.
 left=$(git grep -nE 'todo!\(|unimplemented!\(|FIXME|XXX' -- '*.rs' '*.c' '*.h' '*.sh' ':!scripts/check-text.sh' || true)
 [ -z "$left" ] || complain "left open: $left"

@@ -45,6 +45,8 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 # Those that an administrator added, such as a proxy's, without which nothing can be downloaded.
 cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates"
 chroot "$root" /usr/sbin/update-ca-certificates >/dev/null 2>&1
+# A mount of its own: `ip netns exec` changes how / propagates, which only a mount has.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 # With what is mounted below: cgroups, BPF, tracing, terminals.
 mount --rbind /sys "$root/sys"

@@ -2,7 +2,7 @@
 //! Getting records out of the kernel: load, attach, drain. The only module that knows libbpf.
 //!
 //! [`record`] is the whole recorder: it loads the BPF programs, takes the baseline of connections
-//! that are open, drains the rings by the clock into a [`RecordingWriter`], and ends cleanly.
+//! that are open, drains the rings by the clock into a [`crate::log::RecordingWriter`], and ends cleanly.
 
 #![allow(clippy::disallowed_methods, reason = "reads clocks and /proc: that is what recording is")]
 

@@ -6,7 +6,7 @@
 //! ARCHITECTURE.md has the map and the invariants.
 
 #![warn(missing_docs)]
-// clippy.toml lists them: no clock, environment, file or hash-map order between log and tables.
+// clippy.toml lists the methods. No clock, environment, file or hash-map order between log and tables.
 #![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 
 pub mod schema;

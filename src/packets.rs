@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections out of packets alone: for recordings that have packets and no hooks.
 //!
-//! Packets come in their total order ([`order`]), are put to their connections ([`Tracker`]), and
+//! Packets come in their total order ([`crate::time::packets`]), are put to their connections ([`Tracker`]), and
 //! each connection ([`connection`]) says what its end's kernel must have done, as lifecycle records
 //! and operations on variables for the same engine that takes those of the hooks. So tables, series
 //! and derived variables follow from the same rules. Pure, and deterministic: maps are looked up and

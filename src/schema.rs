@@ -502,7 +502,7 @@ mod socket;
 mod variables;
 
 pub use basis::{Basis, Gap};
-pub use hook::{Heading, Hook, HookKind, Place};
+pub use hook::{Direction, Hook, HookKind, Place};
 pub use kernels::{Kernels, Release};
 pub use range::Range;
 pub use reference::Reference;

@@ -101,9 +101,9 @@ pub struct Line {
 impl Line {
     /// Of a connection that is over.
     pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
-        let (flow, known) = (ended.identity, ended.identity.lifecycle());
+        let (identity, known) = (ended.identity, ended.identity.lifecycle());
         let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
-        let addresses = flow.addresses();
+        let addresses = identity.addresses();
         let local_address = addresses.map(|a| a.0.to_string());
         let remote_address = addresses.map(|a| a.1.to_string());
         let (local_port, remote_port) = (known.map(|l| l.local_port), known.map(|l| l.remote_port));
@@ -115,7 +115,7 @@ impl Line {
             conn_id: i64::try_from(ended.conn_id).unwrap_or(i64::MAX),
             local: local_address.as_deref().map(|a| endpoint(a, local_port)),
             remote: remote_address.as_deref().map(|a| endpoint(a, remote_port)),
-            opened_by: Some(flow.opened_by().name().to_owned()),
+            opened_by: Some(identity.opened_by().name().to_owned()),
             owner: owner(comm.as_deref(), pid),
             congestion_control: known.and_then(|l| text(&l.congestion)),
             duration_s: Some(ended.end_ns.saturating_sub(ended.begin_ns) as f64 / 1e9),
@@ -125,13 +125,13 @@ impl Line {
             cong_signals: value(Var::CongSignals),
             min_rtt_us: value(Var::MinRTT),
             smoothed_rtt_us: value(Var::SmoothedRTT),
-            closed_by: Some(flow.closed_by().name().to_owned()),
-            close_reason: flow.close_reason().map(|r| r.name().to_owned()),
+            closed_by: Some(identity.closed_by().name().to_owned()),
+            close_reason: identity.close_reason().map(|r| r.name().to_owned()),
             completeness: Some(ended.completeness().name().to_owned()),
             begun_before: ended.begun_before,
             octets_sent: value(Var::HCDataOctetsOut),
             mptcp_id: known.map(|l| i64::from(l.mptcp)).filter(|&token| token != 0),
-            container_id: flow.container_id().map(str::to_owned),
+            container_id: identity.container_id().map(str::to_owned),
             cgroup,
             local_address,
             local_port,

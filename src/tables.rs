@@ -41,7 +41,8 @@ use columns::TableBuilder;
 /// Rows of a batch: a multiple of 1024, since the bytes of Parquet depend on the sizes of the writes.
 pub const BATCH_ROWS: usize = 8192;
 
-/// Raised when the same log gives other values in the same columns: a rule of replay was corrected.
+/// Raised when the same log gives other values, or other bytes, in the same columns: a rule of replay was
+/// corrected, or the files are written otherwise.
 const RULES: u32 = 8;
 
 /// Version of the tables: of their columns with all that is said of them, and of the rules by which they
@@ -49,6 +50,7 @@ const RULES: u32 = 8;
 pub fn tables_version() -> u32 {
     let mut hash = Sha256::new();
     hash.update(RULES.to_le_bytes());
+    hash.update(BATCH_ROWS.to_le_bytes());
     for spec in specs(&Qualities::default()) {
         hash.update(format!("{} {}\n", spec.name, spec.doc));
         for field in spec.schema().fields() {
@@ -200,7 +202,7 @@ impl<'a, B: Batches> Tables<'a, B> {
 
     /// Values that cannot be, by table and column: they stand nowhere else.
     pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
-        // The ledger has them itself.
+        // What is discarded of the others becomes rows of the ledger.
         let others = self.builders.iter().enumerate().filter(|(n, _)| *n != Id::Ledger.first());
         others.flat_map(|(_, builder)| {
             let columns = builder.discarded();

@@ -54,19 +54,23 @@ fn files(module: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The code without comments, and without what is compiled for tests alone: what follows
-/// `#[cfg(test)]`, up to its semicolon or its closing brace in the same column.
+/// The code without comments, and without what is compiled for tests alone: the item after `#[cfg(test)]`
+/// or `#[cfg(all(test, …))]`, up to the line of its indent that ends it.
 fn code(text: &str) -> String {
     let mut out = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let indent = line.len() - line.trim_start().len();
-        if line.trim() == "#[cfg(test)]" {
-            let end = format!("{}}}", " ".repeat(indent));
-            let next = lines.by_ref();
-            let first = next.find(|line| !line.trim_start().starts_with('#')).unwrap_or_default();
-            if !first.ends_with(';') && !first.ends_with('}') {
-                next.find(|line| *line == end);
+        let attribute = line.trim();
+        if attribute == "#[cfg(test)]" || attribute.starts_with("#[cfg(all(test") {
+            let indent = line.len() - attribute.len();
+            let ends = |line: &&str| {
+                let text = line.trim_start();
+                line.len() - text.len() == indent && text.starts_with(['}', ')'])
+            };
+            let item = lines.by_ref().find(|line| !line.trim_start().starts_with('#'));
+            let item = item.expect("an item after its attribute");
+            if !item.ends_with([';', '}', ',']) {
+                lines.by_ref().find(ends).expect("the end of an item");
             }
             continue;
         }
@@ -76,17 +80,16 @@ fn code(text: &str) -> String {
     out
 }
 
-/// The first names after `crate::`, also of `crate::{a, b::c}`, and of the libraries.
-fn known(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// The first names after `root::`, also of `root::{a, b::c}`.
+fn named_after(code: &str, root: &str, names: &mut BTreeSet<String>) {
     let word = |text: &str| -> String {
         text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
     };
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$') {
+    for (at, found) in code.match_indices(&format!("{root}::")) {
+        if code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "_:".contains(c)) {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + found.len()..];
         let Some(group) = rest.strip_prefix('{') else {
             names.insert(word(rest));
             continue;
@@ -107,16 +110,40 @@ fn known(code: &str) -> BTreeSet<String> {
             }
         }
     }
+}
+
+/// The modules of the library and the libraries that code names, in a file so many folders below src/.
+fn known(code: &str, depth: usize) -> BTreeSet<String> {
+    for hidden in ["use crate as ", "use crate::*", "use crate::{self", "extern crate self"] {
+        assert!(!code.contains(hidden), "{hidden:?} hides what is used");
+    }
+    let mut names = BTreeSet::new();
+    named_after(code, "crate", &mut names);
+    // The root, from a file of it, and from each folder below.
+    named_after(code, &vec!["super"; depth + 1].join("::"), &mut names);
     for library in LIBRARIES {
-        let uses = |(at, _): (usize, &str)| {
-            !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "_:".contains(c))
-                || code[..at].ends_with(" ::")
+        let begins = |(at, _): (usize, &str)| {
+            let before = &code[..at];
+            match before.strip_suffix("::") {
+                Some(before) => !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+                None => !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+            }
         };
-        if code.match_indices(&format!("{library}::")).any(uses) {
+        // A module of that name is the file's own, and then the library is named with `::` before it.
+        let own = code.contains(&format!("\nmod {library};"));
+        let path = if own { format!("::{library}::") } else { format!("{library}::") };
+        let renamed = ["use", "use ::"].map(|start| format!("{start} {library} as "));
+        let at_path = |at: (usize, &str)| begins((at.0 + if own { 2 } else { 0 }, at.1));
+        if code.match_indices(&path).any(at_path) || renamed.iter().any(|r| code.contains(r)) {
             names.insert((*library).to_owned());
         }
     }
     names
+}
+
+/// How many folders below src/ a file is.
+fn depth(file: &Path) -> usize {
+    file.components().count() - 2
 }
 
 #[test]
@@ -128,7 +155,7 @@ fn each_module_knows_what_the_table_says() {
     for (module, may_know) in &table {
         let mut knows: BTreeMap<String, String> = BTreeMap::new();
         for file in files(module) {
-            for name in known(&code(&read(&file))) {
+            for name in known(&code(&read(&file)), depth(&file)) {
                 if name != *module
                     && (modules.contains(name.as_str()) || LIBRARIES.contains(&name.as_str()))
                 {
@@ -168,6 +195,19 @@ fn every_module_has_a_row() {
     assert_eq!(rows, modules);
 }
 
+/// The programs have no libraries of their own but through the modules that may use them.
+#[test]
+fn only_modules_of_the_table_know_the_libraries() {
+    let mut files = files("cli");
+    files.retain(|file| *file != Path::new("src/cli.rs"));
+    files.extend(["src/lib.rs", "src/bin/record.rs", "src/bin/analyze.rs"].map(PathBuf::from));
+    for file in files {
+        let names = known(&code(&read(&file)), depth(&file));
+        let used: Vec<_> = LIBRARIES.iter().filter(|library| names.contains(**library)).collect();
+        assert!(used.is_empty(), "{}: {used:?}", file.display());
+    }
+}
+
 #[test]
 fn uses_are_found() {
     let code = code(
@@ -175,9 +215,17 @@ fn uses_are_found() {
          use crate::{rows, time::{ledger::Ledger, key}, wire::Packet};\n\
          // use crate::capture;\n\
          #[cfg(test)]\nmod tests {\n    use crate::testing::hook;\n}\n\
+         #[cfg(test)]\nuse crate::{\n    export,\n    query,\n};\n\
+         #[cfg(all(test, unix))]\nmod more {\n    use crate::report;\n}\n\
          #[cfg(test)]\nmod more;\n\
-         fn f() { $crate::units::iec(1); ::parquet::x(); crate::sink::digest(&[]); squares::arrow(); }\n",
+         use super::super::capture;\n\
+         fn f() { crate::sink::digest(&[]); squares::arrow(); x::parquet::y(); }\n\
+         fn g(a: Vec<::polars::Frame>) {}\n",
     );
-    let names: Vec<String> = known(&code).into_iter().collect();
-    assert_eq!(names, ["log", "parquet", "rows", "sink", "time", "wire"]);
+    let names: Vec<String> = known(&code, 1).into_iter().collect();
+    assert_eq!(names, ["capture", "log", "polars", "rows", "sink", "time", "wire"]);
+    let own = known("\nmod parquet;\nuse parquet::hex;\n", 0);
+    assert!(own.is_empty(), "{own:?}");
+    let both = known("\nmod parquet;\nuse ::parquet::errors::ParquetError;\n", 0);
+    assert_eq!(both, BTreeSet::from(["parquet".to_owned()]));
 }

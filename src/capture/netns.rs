@@ -59,7 +59,7 @@ pub(super) fn known() -> BTreeMap<u32, File> {
     found
 }
 
-/// Where files of namespaces are mounted: "net:[4026532177]" of "nsfs".
+/// Where files of namespaces are mounted: `net:[4026532177]` of `nsfs`.
 fn mounted() -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let of_line = |line: &str| {

@@ -176,9 +176,9 @@ struct Collector<'a> {
     connections: Vec<Connection>,
 }
 
-fn tuple(flow: &crate::identity::Identity) -> Option<(SocketAddr, SocketAddr)> {
-    let (local, remote) = flow.addresses()?;
-    let lifecycle = flow.lifecycle()?;
+fn tuple(identity: &crate::identity::Identity) -> Option<(SocketAddr, SocketAddr)> {
+    let (local, remote) = identity.addresses()?;
+    let lifecycle = identity.lifecycle()?;
     Some((
         SocketAddr::new(local, lifecycle.local_port),
         SocketAddr::new(remote, lifecycle.remote_port),

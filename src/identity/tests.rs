@@ -12,14 +12,14 @@ fn mapped(v4: [u8; 4]) -> [u8; 16] {
 
 #[test]
 fn every_lifecycle_variable_has_a_value() {
-    let mut flow = Identity::default();
-    flow.learn(&record(Event::Open));
+    let mut identity = Identity::default();
+    identity.learn(&record(Event::Open));
     for &var in Var::ALL {
         let lifecycle = var.def().apply == Apply::Derived(Rule::Lifecycle);
-        assert_eq!(flow.value(var, 3, 4).is_some(), lifecycle, "{}", var.name());
+        assert_eq!(identity.value(var, 3, 4).is_some(), lifecycle, "{}", var.name());
     }
-    assert_eq!(flow.text(Var::LocalAddress).as_deref(), Some("10.0.0.1"));
-    assert_eq!(flow.text(Var::RemAddress).as_deref(), Some("10.0.0.2"));
+    assert_eq!(identity.text(Var::LocalAddress).as_deref(), Some("10.0.0.1"));
+    assert_eq!(identity.text(Var::RemAddress).as_deref(), Some("10.0.0.2"));
 }
 
 #[test]
@@ -28,23 +28,23 @@ fn mapped_addresses_are_shown_as_ipv4() {
     open.family = AF_INET6;
     open.local_addr = mapped([192, 0, 2, 1]);
     open.remote_addr = mapped([192, 0, 2, 2]);
-    let mut flow = Identity::default();
-    flow.learn(&open);
-    assert_eq!(flow.text(Var::RemAddress).as_deref(), Some("192.0.2.2"));
-    assert_eq!(flow.family(), Some("ipv4"));
+    let mut identity = Identity::default();
+    identity.learn(&open);
+    assert_eq!(identity.text(Var::RemAddress).as_deref(), Some("192.0.2.2"));
+    assert_eq!(identity.family(), Some("ipv4"));
 
     open.local_addr = Ipv6Addr::LOCALHOST.octets();
     open.remote_addr = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
-    flow.learn(&open);
-    assert_eq!(flow.text(Var::LocalAddress).as_deref(), Some("::1"));
-    assert_eq!(flow.text(Var::RemAddress).as_deref(), Some("2001:db8::1"));
-    assert_eq!(flow.family(), Some("ipv6"));
+    identity.learn(&open);
+    assert_eq!(identity.text(Var::LocalAddress).as_deref(), Some("::1"));
+    assert_eq!(identity.text(Var::RemAddress).as_deref(), Some("2001:db8::1"));
+    assert_eq!(identity.family(), Some("ipv6"));
 }
 
 #[test]
 fn a_later_record_repairs_but_does_not_blank() {
-    let mut flow = Identity::default();
-    flow.learn(&record(Event::Open));
+    let mut identity = Identity::default();
+    identity.learn(&record(Event::Open));
     let mut close = record(Event::Close);
     close.remote_port = 0;
     close.remote_addr = [0; 16];
@@ -54,13 +54,13 @@ fn a_later_record_repairs_but_does_not_blank() {
     close.congestion = "bbr".into();
     close.old_state = 9;
     close.first_fin = 2;
-    flow.learn(&close);
-    let known = flow.lifecycle().unwrap();
+    identity.learn(&close);
+    let known = identity.lifecycle().unwrap();
     assert_eq!((known.remote_port, known.pid, known.comm.as_str()), (80, 12, "curl"));
     assert_eq!((known.cgroup_path.as_str(), known.congestion.as_str()), ("/a", "bbr"));
-    assert_eq!(flow.close_reason(), Some(CloseReason::Fin));
-    assert_eq!(flow.closed_by(), End::Remote);
-    assert_eq!(flow.end_state(), Some("lastAck"));
+    assert_eq!(identity.close_reason(), Some(CloseReason::Fin));
+    assert_eq!(identity.closed_by(), End::Remote);
+    assert_eq!(identity.end_state(), Some("lastAck"));
 }
 
 #[test]
@@ -89,10 +89,10 @@ fn reasons_of_the_end() {
         let mut close = record(Event::Close);
         close.old_state = state;
         close.sk_err = errno;
-        let mut flow = Identity::default();
-        flow.learn(&close);
-        assert_eq!(flow.close_reason().map(CloseReason::name), Some(reason), "{state} {errno}");
-        assert_eq!(flow.closed_by().name(), by, "{state} {errno}");
+        let mut identity = Identity::default();
+        identity.learn(&close);
+        assert_eq!(identity.close_reason().map(CloseReason::name), Some(reason), "{state} {errno}");
+        assert_eq!(identity.closed_by().name(), by, "{state} {errno}");
     }
     let mut open = Identity::default();
     open.learn(&record(Event::Open));

@@ -140,7 +140,7 @@ where
         self.give_samples(packet.ts_ns)?;
         // Whether one of its ends is this host's, an interface cannot say.
         if let Some(tracker) = &mut self.tracker
-            && (packet.hook == Hook::Capture || packet.hook.is_socket())
+            && packet.hook.is_at_an_end()
         {
             let mut linked =
                 Linked { ledger: self.ledger, engine: &mut self.engine, flows: &mut self.flows };

@@ -12,10 +12,14 @@ pub enum HookKind {
     Sent,
     /// Another event of a connection.
     Event,
+    /// The recorder's own: how far the rings were read.
+    Mark,
+    /// No record: what the events of another hook state besides.
+    Fact,
     /// A snapshot of a socket, of connections that are recorded and of others.
     Poll,
     /// A packet.
-    Packet(Place, Heading),
+    Packet(Place, Direction),
 }
 
 /// Where packets are seen.
@@ -29,18 +33,33 @@ pub enum Place {
     Capture,
 }
 
-/// Which way packets go, as far as the hook knows.
+/// Which way a packet went, seen from the end that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heading {
-    /// To this host.
-    In,
-    /// From this host.
-    Out,
-    /// The packet has to show it.
-    Either,
+#[repr(u8)]
+pub enum Direction {
+    /// Received by it.
+    In = 1,
+    /// Sent by it.
+    Out = 2,
+    /// Not known: neither address is the recorded end's, or both are.
+    Unknown = 3,
 }
 
-use HookKind::{Event, Packet, Poll, Received, Sent};
+impl Direction {
+    /// All directions, by code from 1.
+    pub const ALL: &'static [Self] = &[Self::In, Self::Out, Self::Unknown];
+
+    /// The name in the log's dictionary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+use HookKind::{Event, Fact, Mark, Packet, Poll, Received, Sent};
 
 /// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
@@ -90,7 +109,7 @@ hooks! {
     /// tp_btf/tcp_destroy_sock: the socket is gone.
     10 Destroy "destroy" Event;
     /// The recorder itself: every record made before this one's time has been read from the rings.
-    11 Drain "drain" Event;
+    11 Drain "drain" Mark;
     /// tcp_write_xmit: a loop that sends what may be sent, before and after.
     12 WriteXmit "write_xmit" Event;
     /// tcp_fastretrans_alert: an ACK that asks for attention.
@@ -124,43 +143,70 @@ hooks! {
     /// tcp_conn_request: a SYN for a listener. Its option reaches the record of ESTABLISHED.
     27 ConnRequest "conn_request" Event;
     /// No hook of a kernel: a packet of an imported capture.
-    28 Capture "capture" Packet(Place::Capture, Heading::Either);
+    28 Capture "capture" Packet(Place::Capture, Direction::Unknown);
     /// iter/tcp at each interval of --snapshots: a poll of all sockets.
     29 Poll "poll" Poll;
     /// cgroup_skb/ingress: a packet for a socket of this host, whole, as the socket gets it.
-    30 SocketIn "socket_in" Packet(Place::Socket, Heading::In);
+    30 SocketIn "socket_in" Packet(Place::Socket, Direction::In);
     /// cgroup_skb/egress: a packet of a socket of this host, before it is cut or given a link header.
-    31 SocketOut "socket_out" Packet(Place::Socket, Heading::Out);
+    31 SocketOut "socket_out" Packet(Place::Socket, Direction::Out);
     /// tc/ingress of an interface: a packet received, for whomever it is.
-    32 InterfaceIn "interface_in" Packet(Place::Interface, Heading::In);
+    32 InterfaceIn "interface_in" Packet(Place::Interface, Direction::In);
     /// tc/egress of an interface: a packet sent, whosever it is.
-    33 InterfaceOut "interface_out" Packet(Place::Interface, Heading::Out);
+    33 InterfaceOut "interface_out" Packet(Place::Interface, Direction::Out);
     /// tp_btf/tcp_bad_csum (5.14): a segment with a wrong checksum is thrown away.
     34 BadChecksum "bad_checksum" Event;
     /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).
-    35 RetransmitError "retransmit_error" Event;
+    35 RetransmitError "retransmit_error" Fact;
 }
 
 impl Hook {
     /// Whether a record of this hook means that a segment was sent or received: with connections that
     /// are made of packets, each packet.
     pub const fn is_segment(self) -> bool {
-        matches!(self.kind(), Received | Sent | Packet(Place::Capture, _))
+        match self.kind() {
+            Received | Sent | Packet(Place::Capture, _) => true,
+            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll => false,
+        }
     }
 
     /// Whether it sees segments of connections as they are received.
     pub const fn is_received(self) -> bool {
-        matches!(self.kind(), Received)
+        match self.kind() {
+            Received => true,
+            Sent | Event | Mark | Fact | Poll | Packet(..) => false,
+        }
     }
 
     /// Whether its records are packets, and not of a connection.
     pub const fn is_packet(self) -> bool {
-        matches!(self.kind(), Packet(..))
+        match self.kind() {
+            Packet(..) => true,
+            Received | Sent | Event | Mark | Fact | Poll => false,
+        }
     }
 
     /// Whether it sees packets of sockets.
     pub const fn is_socket(self) -> bool {
-        matches!(self.kind(), Packet(Place::Socket, _))
+        match self.kind() {
+            Packet(Place::Socket, _) => true,
+            Packet(Place::Interface | Place::Capture, _)
+            | Received
+            | Sent
+            | Event
+            | Mark
+            | Fact
+            | Poll => false,
+        }
+    }
+
+    /// Whether one end of its packets is that of the recording: what an interface sees may come from
+    /// anywhere, and go anywhere.
+    pub const fn is_at_an_end(self) -> bool {
+        match self.kind() {
+            Packet(Place::Socket | Place::Capture, _) => true,
+            Packet(Place::Interface, _) | Received | Sent | Event | Mark | Fact | Poll => false,
+        }
     }
 }
 

@@ -137,9 +137,9 @@ pub(super) fn push(
     kernel: bool,
     figures: &Figures,
 ) {
-    let flow = ended.identity;
-    let l = flow.lifecycle();
-    let addresses = flow.addresses();
+    let identity = ended.identity;
+    let l = identity.lifecycle();
+    let addresses = identity.addresses();
     let address =
         |a: Option<std::net::IpAddr>| a.map_or(Cell::Null, |a| Cell::Text(a.to_string().into()));
     let text = |s: Option<&str>| s.filter(|s| !s.is_empty()).map(str::to_owned);
@@ -148,7 +148,7 @@ pub(super) fn push(
         none if none.is_empty() => Cell::Null,
         names => Cell::Text(names.into()),
     };
-    let over = l.filter(|_| flow.end_state().is_some());
+    let over = l.filter(|_| identity.end_state().is_some());
     let identity = [
         Cell::from(ended.conn_id),
         Cell::from(recording),
@@ -167,24 +167,24 @@ pub(super) fn push(
         Cell::from(ended.end_ns),
         Cell::int(clock.wall_us(ended.end_ns)),
         Cell::Float(ended.end_ns.saturating_sub(ended.begin_ns) as f64 / 1e9),
-        Cell::text(flow.family()),
+        Cell::text(identity.family()),
         address(addresses.map(|(local, _)| local)),
         Cell::int(l.map(|l| u64::from(l.local_port))),
         address(addresses.map(|(_, remote)| remote)),
         Cell::int(l.map(|l| u64::from(l.remote_port))),
         Cell::int(l.map(|l| u64::from(l.netns)).filter(|&n| n != 0)),
         owned(text(l.map(|l| l.cgroup_path.as_str()))),
-        Cell::text(flow.container_id()),
+        Cell::text(identity.container_id()),
         Cell::int(l.map(|l| u64::from(l.pid)).filter(|&pid| pid != 0)),
         Cell::int(l.filter(|_| kernel).map(|l| u64::from(l.uid))),
         owned(text(l.map(|l| l.comm.as_str()))),
         Cell::int(l.map(|l| u64::from(l.mptcp)).filter(|&token| token != 0)),
         owned(text(l.map(|l| l.congestion.as_str()))),
         l.map_or(Cell::Null, |l| Cell::Bool(l.established != 0)),
-        Cell::from(flow.opened_by().name()),
-        Cell::from(flow.closed_by().name()),
-        Cell::text(flow.close_reason().map(|r| r.name())),
-        Cell::text(flow.end_state()),
+        Cell::from(identity.opened_by().name()),
+        Cell::from(identity.closed_by().name()),
+        Cell::text(identity.close_reason().map(|r| r.name())),
+        Cell::text(identity.end_state()),
         Cell::int(over.filter(|_| kernel).map(|l| u64::from(l.sk_err))),
     ];
     table.push(identity.into_iter().chain(figures.cells()));

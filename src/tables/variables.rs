@@ -94,7 +94,7 @@ const fn kind(ty: Type) -> ColumnKind {
 }
 
 /// The value of a variable as its column has it.
-pub(super) fn cell(var: Var, row: &Row, flow: &Identity) -> Cell<'static> {
+pub(super) fn cell(var: Var, row: &Row, identity: &Identity) -> Cell<'static> {
     let Some(value) = row.get(var) else { return Cell::Null };
     match var.def().ty {
         Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::MonotonicNs | Type::WallUs => {
@@ -108,7 +108,7 @@ pub(super) fn cell(var: Var, row: &Row, flow: &Identity) -> Cell<'static> {
             .iter()
             .find(|(code, _)| *code == value)
             .map_or(Cell::Null, |(_, name)| Cell::Text(Cow::Borrowed(*name))),
-        Type::Address => flow.text(var).map_or(Cell::Null, |text| Cell::Text(text.into())),
+        Type::Address => identity.text(var).map_or(Cell::Null, |text| Cell::Text(text.into())),
     }
 }
 

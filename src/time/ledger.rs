@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What replay has to know of the ledger before the first record: clocks and losses.
+//! Clocks and losses of a recording, which the ledger has. Both are known before the first record.
 //!
 //! Both are read ahead, because a row needs the losses of its whole life and a time needs the clock
 //! sample that was in force at it. Their size goes with the length of the recording in seconds, not
@@ -25,7 +25,11 @@ impl Of {
         match hook.kind() {
             HookKind::Poll => Self::Polls,
             HookKind::Packet(..) => Self::Packets,
-            HookKind::Received | HookKind::Sent | HookKind::Event => Self::Connections,
+            HookKind::Received
+            | HookKind::Sent
+            | HookKind::Event
+            | HookKind::Mark
+            | HookKind::Fact => Self::Connections,
         }
     }
 

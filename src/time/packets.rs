@@ -33,7 +33,7 @@ impl<E, I: Iterator<Item = Result<PacketRow, E>>> Iterator for Ordered<I> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if self.over {
-                return self.held.first().map(Ok);
+                return self.held.pop().map(Ok);
             }
             if let Some(first) = self.held.before(self.watermark_ns) {
                 return Some(Ok(first));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What came before its turn.
+//! A buffer that sorts what is nearly sorted.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,14 @@ impl<T> Reorder<T> {
         self.held.insert(key, item);
     }
 
-    /// The first, if it is of before this time.
+    /// Takes the first out, if its time is before `ns`.
     pub fn before(&mut self, ns: u64) -> Option<T> {
         let first = self.held.first_entry()?;
         (first.key().0 < ns).then(|| first.remove())
     }
 
-    /// The first, whenever it is of.
-    pub fn first(&mut self) -> Option<T> {
+    /// Takes the first out.
+    pub fn pop(&mut self) -> Option<T> {
         self.held.pop_first().map(|(_, item)| item)
     }
 

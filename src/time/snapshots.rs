@@ -37,7 +37,7 @@ impl<E, I: Iterator<Item = Result<Snapshot, E>>> Iterator for Sorted<I> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if self.over {
-                return self.held.first().map(Ok);
+                return self.held.pop().map(Ok);
             }
             // One that is older than the newest by the slack has nothing to wait for.
             let before_ns = self.newest_ns.checked_sub(SLACK_NS).map_or(0, |ns| ns + 1);

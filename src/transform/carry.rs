@@ -40,7 +40,7 @@ pub(super) struct Carried {
 }
 
 struct Known {
-    flow: Identity,
+    identity: Identity,
     values: Box<[u64; Var::COUNT]>,
     set: Bits,
     /// Variables that something else than `set` has changed.
@@ -52,7 +52,7 @@ struct Known {
 impl Default for Known {
     fn default() -> Self {
         Self {
-            flow: Identity::default(),
+            identity: Identity::default(),
             values: Box::new([0; Var::COUNT]),
             set: Bits::default(),
             changed: Bits::default(),
@@ -115,11 +115,11 @@ impl Consumer for State<'_> {
         let header = &record.header;
         let key = (header.cookie, header.generation);
         let Some(known) = self.known(header) else { return Ok(()) };
-        known.flow.learn(record);
+        known.identity.learn(record);
         match record.event {
             Event::Open | Event::Baseline | Event::Drain => {}
             Event::Close | Event::End | Event::Over => {
-                let last = known.flow.lifecycle().unwrap_or(record).clone();
+                let last = known.identity.lifecycle().unwrap_or(record).clone();
                 self.open.remove(&key);
                 self.over.insert(key, last);
             }
@@ -175,7 +175,7 @@ fn rows(state: State<'_>, ts_ns: u64) -> Carried {
         Header { ts_ns, seq: seq - 1, cookie, generation, cpu: NO_CPU, hook: Hook::Baseline }
     };
     for (key, known) in state.open {
-        if let Some(lifecycle) = known.flow.lifecycle() {
+        if let Some(lifecycle) = known.identity.lifecycle() {
             out.lifecycles.push(Lifecycle {
                 header: header(key),
                 event: Event::Baseline,

@@ -5,33 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::decode::{WireError, by_code, u16_at, u32_at, u64_at};
 use super::ether_type::{VLAN_ID, after_tags};
-use crate::schema::{Heading, Hook, HookKind};
+use crate::schema::{Hook, HookKind, Place};
 
-/// Which way a packet went, seen from the end that is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Direction {
-    /// Received by it.
-    In = 1,
-    /// Sent by it.
-    Out = 2,
-    /// Not known: neither address is the recorded end's, or both are.
-    Unknown = 3,
-}
-
-impl Direction {
-    /// All directions, by code from 1.
-    pub const ALL: &'static [Self] = &[Self::In, Self::Out, Self::Unknown];
-
-    /// The name in the log's dictionary.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+pub use crate::schema::Direction;
 
 /// Which checksum of a packet is wrong. Whoever receives it drops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,14 +173,15 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     }
     let hook = by_code(Hook::ALL, u16::from(b[29])).ok_or(code("hook", b[29]))?;
     let direction = match hook.kind() {
-        HookKind::Packet(_, Heading::In) => Direction::In,
-        HookKind::Packet(_, Heading::Out) => Direction::Out,
+        HookKind::Packet(Place::Socket | Place::Interface, direction) => direction,
         // No program of the recorder makes packets of a capture.
-        HookKind::Packet(_, Heading::Either)
+        HookKind::Packet(Place::Capture, _)
         | HookKind::Received
         | HookKind::Sent
         | HookKind::Event
-        | HookKind::Poll => return Err(code("hook of packets", b[29])),
+        | HookKind::Poll
+        | HookKind::Mark
+        | HookKind::Fact => return Err(code("hook of packets", b[29])),
     };
     // Slack follows: a record's size in the ring is one of a few.
     let end = FIXED + usize::from(u16_at(b, 30));

@@ -195,20 +195,25 @@ fn audited(recording: &Recording) -> Outcome {
         Verdict::of(&[connection], audit)
     };
     let verdicts: Verdict = recording.connections.iter().map(of).collect();
-    let established = |c: &&Connection| c.identity.get("established") == Some(&Value::Bool(true));
-    let all = recording.connections.iter().filter(established).count();
+    let looked_at =
+        |c: &&Connection| !c.lossy() && c.identity.get("established") == Some(&Value::Bool(true));
+    let all = recording.connections.iter().filter(looked_at).count();
     let nothing = |c: &&Connection| {
         let rows = recording.audit.get(&c.identity.int("conn_id"));
         !rows.into_iter().flatten().any(|row| row.text("verdict") != "not comparable")
     };
-    let without = recording.connections.iter().filter(established).filter(nothing).count();
-    let most = one(without <= all / 20, || format!("{without} of {all} without an account"))?;
-    Ok([verdicts, most].into_iter().collect())
+    let without = recording.connections.iter().filter(looked_at).filter(nothing).count();
+    let most = all.div_ceil(WITHOUT_ACCOUNT);
+    let few = one(without <= most, || format!("{without} of {all} without an account"))?;
+    Ok([verdicts, few].into_iter().collect())
 }
+
+/// One of so many connections may have no account: one of 70 was met.
+const WITHOUT_ACCOUNT: usize = 50;
 
 /// Whether a connection may have nothing to compare. With kprobes a program of its own reads the account,
 /// somewhat before the last record. The kernel does not run that program where it interrupts itself, and
-/// nothing is compared where a timer comes between the two. One of some 70 connections was met.
+/// nothing is compared where a timer comes between the two.
 fn without_account(recording: &Recording, compared: usize) -> bool {
     recording.hook_set == "kprobe" && compared == 0
 }

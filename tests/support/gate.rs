@@ -52,13 +52,20 @@ pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()
 
 /// What estats-analyze states where the kernel did not run a program for an event.
 const NOT_RUN: &str = "were seen by no hook, as the connections themselves show";
-/// So often a test is carried out in all.
+/// How often a test is carried out at most.
 const TRIES: usize = 3;
+/// How many tests of a process are carried out again at most. One of some 60 was met in a run.
+const REPEATS: usize = 4;
+/// The tests that were carried out again.
+static REPEATED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Carries out a test of `suite` that records, in its turn; `None` as in [`enter`]. A kernel may not run the programs of an event,
-/// and counts that nowhere (docs/decisions.md, the connection as a witness): Linux 6.18.44 on a busy host for
-/// one event of some 50,000. estats finds it and marks the row lossy, and then a test whose rows must be
-/// complete is carried out again. A fault of any other kind fails at once.
+/// Carries out a test of `suite` that records, in its turn; `None` as in [`enter`].
+///
+/// A kernel may not run the programs of an event, and counts that nowhere (docs/decisions.md, the connection
+/// as a witness). Linux 6.18.44 does so on a busy host for one event of some 50,000. estats finds it and
+/// marks the row lossy. Then a test whose rows must be complete is carried out again, if estats has nothing
+/// else to report. How many were is written when the process ends. More than a few are a failure: the
+/// witness may be wrong.
 pub fn record<T>(suite: &'static str, needs: Needs, test: impl Fn() -> T) -> Option<T> {
     let _turn = enter(suite, needs)?;
     for left in (0..TRIES).rev() {
@@ -66,33 +73,57 @@ pub fn record<T>(suite: &'static str, needs: Needs, test: impl Fn() -> T) -> Opt
             Ok(value) => return Some(value),
             Err(panic) => panic,
         };
-        let not_run = panic.downcast_ref::<String>().is_some_and(|what| what.contains(NOT_RUN));
-        if !not_run || left == 0 {
+        let what = panic.downcast_ref::<String>().filter(|what| only_not_run(what));
+        let Some(what) = what.filter(|_| left > 0 && repeat(suite)) else {
             std::panic::resume_unwind(panic);
-        }
-        eprintln!("{suite}: the kernel did not run a program for an event: once more");
+        };
+        eprintln!("{what}\n{suite}: the kernel did not run a program for an event: once more");
     }
     unreachable!("the last try returns or panics")
 }
 
+/// Whether that is all that estats-analyze had to report.
+fn only_not_run(what: &str) -> bool {
+    let mut reports = what.lines().filter(|line| line.starts_with("estats-analyze: ")).peekable();
+    reports.peek().is_some() && reports.all(|line| line.contains(NOT_RUN))
+}
+
+/// Notes a repetition; false if there were too many.
+fn repeat(suite: &str) -> bool {
+    let mut repeated = REPEATED.lock().expect("nothing panics with it");
+    let thread = std::thread::current();
+    repeated.push(format!("{suite}: {}", thread.name().unwrap_or_default()));
+    at_end();
+    repeated.len() <= REPEATS
+}
+
 /// Counts a test of `suite` as skipped for this reason, or fails if none may be.
 pub fn skip(suite: &'static str, reason: String) {
-    static REPORT: Once = Once::new();
     assert!(
         std::env::var_os(REQUIRE).is_none_or(|v| v.is_empty() || v == "0"),
         "{suite} cannot run here: {reason} ({REQUIRE} is set, so this is a failure)"
     );
-    // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
-    REPORT.call_once(|| assert_eq!(unsafe { libc::atexit(report) }, 0, "atexit"));
+    at_end();
     *SKIPPED.lock().expect("nothing panics with it").entry((suite, reason)).or_default() += 1;
 }
 
+/// Has [`report`] run when the process ends.
+fn at_end() {
+    static REPORT: Once = Once::new();
+    // SAFETY: `report` is an `extern "C" fn()` that touches only statics and writes to fd 2.
+    REPORT.call_once(|| assert_eq!(unsafe { libc::atexit(report) }, 0, "atexit"));
+}
+
 extern "C" fn report() {
-    let Ok(skipped) = SKIPPED.lock() else { return };
-    for ((suite, reason), count) in skipped.iter() {
-        let line = format!("{suite}: {count} skipped: {reason}\n");
+    let write = |line: &str| {
         // SAFETY: the buffer lives across the call. A short write loses the end of one line.
         unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    };
+    for ((suite, reason), count) in SKIPPED.lock().iter().flat_map(|skipped| skipped.iter()) {
+        write(&format!("{suite}: {count} skipped: {reason}\n"));
+    }
+    for test in REPEATED.lock().iter().flat_map(|repeated| repeated.iter()) {
+        write(&format!("{test} was carried out again: the kernel did not run a program\n"));
     }
 }
 

@@ -16,7 +16,6 @@ use crate::rows::{FlowRow, Output, PacketSeen};
 use crate::rtt::aggregate::{self, Aggregator};
 use crate::rtt::sampling::{Policy, Sampler};
 use crate::rtt::{self, Method, Way};
-use crate::schema::Hook;
 use crate::time::ledger::Ledger;
 
 /// What is reported.
@@ -132,7 +131,7 @@ impl<W: Write> Stream<'_, W> {
         let Selection { methods, include_local, policy, .. } = self.selection;
         // What an interface sends may come from anywhere; a socket, and the end that a capture is
         // recorded at, send for themselves.
-        let own = seen.packet.hook.is_socket() || seen.packet.hook == Hook::Capture;
+        let own = seen.packet.hook.is_at_an_end();
         let reported = self.flows.entry(seen.flow.number).or_default();
         let mut keep = |s: &&rtt::Sample| {
             let local = own && s.match_on_egress == Some(true);

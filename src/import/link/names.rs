@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Names of what a frame may be, for people.
 
-/// LINKTYPE_ numbers, https://www.tcpdump.org/linktypes.html.
+/// LINKTYPE_ numbers, <https://www.tcpdump.org/linktypes.html>.
 pub fn link_type(number: i32) -> String {
     let name = match number {
         0 => "BSD loopback",
