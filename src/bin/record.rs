@@ -80,7 +80,7 @@ enum Sub {
 #[group(id = "recording")]
 #[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
 struct Record {
-    /// Directory of the recording; it must not exist, or be empty [default: estats-<pid>]
+    /// Directory of the recording; it must not exist, or be empty [default: estats-PID]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// End after this time (500ms, 30s, 10m)
