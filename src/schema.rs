@@ -10,6 +10,8 @@
 //! Ids are an internal matter between one recorder and its BPF objects; a log names its variables,
 //! and replay maps by those names. An id is never used again for another variable.
 
+use core::fmt;
+
 /// A table of RFC 4898, or of Web10G where the RFC has none; one output table each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -161,63 +163,6 @@ pub enum Apply {
     Stream(&'static [Op]),
     /// Computed from other variables, from record times or from the lifecycle record.
     Derived(Rule),
-}
-
-/// How a derived variable follows from others. Replay implements each rule once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The mechanism no longer exists, or the value cannot change: always this.
-    Constant(u64),
-    /// Taken from the lifecycle record of the connection.
-    Lifecycle,
-    /// The other variable modulo 2^32.
-    Low32(Var),
-    /// Largest value set; a variable of the sent or received window, from ESTABLISHED on.
-    MaxSinceEstablished(Var),
-    /// Smallest value set from ESTABLISHED on.
-    MinSinceEstablished(Var),
-    /// Largest value set.
-    MaxOf(Var),
-    /// Smallest value set.
-    MinOf(Var),
-    /// Sum of the values set.
-    SumOf(Var),
-    /// How often it was set.
-    CountOf(Var),
-    /// Largest value of the second variable in records that set the first.
-    MaxAt(Var, Var),
-    /// Smallest value of the second in records that set the first.
-    MinAt(Var, Var),
-    /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
-    ZeroTransitions(Var),
-    /// Largest value in sequence space, compared modulo 2^32.
-    SerialMax(Var),
-    /// Changes of the first variable to this value.
-    TransitionsTo(Var, u64),
-    /// Microseconds during which the variable had this value.
-    TimeIn(Var, u64),
-    /// Microseconds from the beginning of the row to ESTABLISHED.
-    TimeToEstablished,
-    /// Monotonic time at which the variable was last set.
-    TimeOfLast(Var),
-    /// At each step of the first variable, the value of the second is added.
-    SumAt(Var, Var),
-    /// The first set of the second variable after each step of the first: sum of the values.
-    FirstAfterSum(Var, Var),
-    /// The same: how many there were.
-    FirstAfterCount(Var, Var),
-    /// Sets not larger than the latency limit of the replay; not known without one.
-    WithinLimit(Var),
-    /// Sets larger than the latency limit of the replay; not known without one.
-    AboveLimit(Var),
-    /// Monotonic time of the last segment sent or received that the log shows.
-    LastSegment,
-    /// A monotonic time turned into wall-clock time by the clock samples of the ledger.
-    WallClock(Var),
-    /// Whole seconds between two monotonic times.
-    ElapsedSeconds(Var, Var),
-    /// Microseconds of that interval beyond whole seconds.
-    ElapsedMicroseconds(Var, Var),
 }
 
 /// When the recorder reads a variable from the kernel's socket, and the C expression that does it
@@ -496,6 +441,8 @@ mod kernels;
 mod range;
 #[path = "schema/reference.rs"]
 pub mod reference;
+#[path = "schema/rule.rs"]
+mod rule;
 #[path = "schema/socket.rs"]
 mod socket;
 #[path = "schema/variables.rs"]
@@ -506,10 +453,17 @@ pub use hook::{Heading, Hook, HookKind, Place};
 pub use kernels::{Kernels, Release};
 pub use range::Range;
 pub use reference::Reference;
+pub use rule::{Needs, Rule, RuleDef};
 pub use socket::{
     SOCKET_CONGESTION, SOCKET_FIXED, SocketField, SocketFieldDef, SocketRead, SocketType, Why,
 };
 pub use variables::Var;
+
+impl fmt::Display for Var {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 impl Var {
     /// Number of variables.
