@@ -253,14 +253,14 @@ pub enum TcpInfo {
     /// No counterpart.
     None,
     /// Equal to the field.
-    Equal(&'static str),
+    Equal(SocketField),
     /// Equal to the field modulo 2^32.
-    EqualLow32(&'static str),
+    EqualLow32(SocketField),
     /// Equal to the field, if the host refused none of the socket's segments; else less.
-    EqualIfTaken(&'static str),
+    EqualIfTaken(SocketField),
     /// Equal to the product of two fields.
-    Product(&'static str, &'static str),
-    /// Another relation, in words.
+    Product(SocketField, SocketField),
+    /// Another relation, in words. What it calls `tcpi_` is checked when this is compiled.
     Related(&'static str),
 }
 
@@ -494,7 +494,14 @@ impl Var {
 const _: () = {
     let mut i = 0;
     while i < Var::ALL.len() {
-        assert!(Var::ALL[i].index() == i, "ids must be 1..=COUNT in the order of the list");
+        let var = Var::ALL[i];
+        assert!(var.index() == i, "ids must be 1..=COUNT in the order of the list");
+        if let TcpInfo::Related(text) = var.def().tcp_info {
+            assert!(
+                SocketField::are_named(text),
+                "a relation names a tcpi_ field that there is not"
+            );
+        }
         i += 1;
     }
 };
