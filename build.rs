@@ -19,6 +19,7 @@ mod bpf {
 
     use libbpf_cargo::SkeletonBuilder;
 
+    use crate::schema::record::{MemberDef, Name, RECORDS, RecordKind};
     use crate::schema::{Apply, Event, Hook, Op, Read, SocketField, SocketRead, Var, Why};
 
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
@@ -128,8 +129,49 @@ mod bpf {
             "ESTATS_WHY_",
             Why::ALL.iter().map(|w| (w.name(), *w as usize)),
         );
+        records(&mut h);
         socket(&mut h);
         h
+    }
+
+    /// A macro of one line each.
+    fn list(h: &mut String, name: &str, lines: Vec<String>) {
+        write!(h, "#define {name}").unwrap();
+        for line in lines {
+            write!(h, " \\\n\t{line}").unwrap();
+        }
+        h.push_str("\n\n");
+    }
+
+    fn is_at(record: &str, name: &str, at: usize) -> String {
+        format!(
+            "_Static_assert(__builtin_offsetof(struct {record}, {name}) == {at}, \"{record}: {name} at {at}\");"
+        )
+    }
+
+    /// The members of the wire records, asserts that they are there, and that nothing follows.
+    fn records(h: &mut String) {
+        let kinds = RecordKind::ALL.iter().map(|k| (k.name(), *k as usize));
+        c_enum(h, "record_kind", "RECORD_", kinds);
+        writeln!(h, "#define COMM_LEN {}\n", Name::SIZE).unwrap();
+        for record in RECORDS {
+            let member = |m: &MemberDef| {
+                let array = m.array.map(|n| format!("[{n}]")).unwrap_or_default();
+                format!("{} {}{array};", m.ty, m.name)
+            };
+            let members = record.members.iter().map(member).collect();
+            list(h, &format!("ESTATS_{}_MEMBERS", record.name.to_uppercase()), members);
+            let place = |m: &MemberDef| is_at(record.name, m.name, m.offset);
+            let mut asserts: Vec<_> = record.members.iter().map(place).collect();
+            // What follows these members in a snapshot is of the socket's fields.
+            if record.name != "socket_record" {
+                let (name, size) = (record.name, record.size);
+                asserts.push(format!(
+                    "_Static_assert(sizeof(struct {name}) == {size}, \"size of {name}\");"
+                ));
+            }
+            list(h, &format!("ESTATS_{}_ASSERTS", record.name.to_uppercase()), asserts);
+        }
     }
 
     /// The record of a socket's snapshot: its members in the order of their offsets, asserts that
@@ -138,29 +180,18 @@ mod bpf {
         let mut fields = SocketField::ALL.to_vec();
         fields.retain(|field| field.is_in_record());
         fields.sort_by_key(|field| field.offset());
-        let mut list = |name: &str, lines: Vec<String>| {
-            write!(h, "#define {name}").unwrap();
-            for line in lines {
-                write!(h, " \\\n\t{line}").unwrap();
-            }
-            h.push_str("\n\n");
-        };
         let member = |field: &SocketField| format!("{} {};", field.def().ty.c_name(), field.name());
         let members = |ages| fields.iter().filter(move |f| f.ages() == ages).map(member).collect();
-        list("ESTATS_SOCKET_AGING_MEMBERS", members(true));
-        list("ESTATS_SOCKET_MEMBERS", members(false));
-        let is_at = |name: &str, at: usize| {
-            format!(
-                "_Static_assert(__builtin_offsetof(struct socket_record, {name}) == {at}, \"{name} at {at}\");"
-            )
-        };
-        let mut asserts: Vec<_> = fields.iter().map(|f| is_at(f.name(), f.offset())).collect();
-        asserts.push(is_at("congestion", SocketField::compared_from()));
+        list(h, "ESTATS_SOCKET_AGING_MEMBERS", members(true));
+        list(h, "ESTATS_SOCKET_MEMBERS", members(false));
+        let mut asserts: Vec<_> =
+            fields.iter().map(|f| is_at("socket_record", f.name(), f.offset())).collect();
+        asserts.push(is_at("socket_record", "congestion", SocketField::compared_from()));
         asserts.push(format!(
             "_Static_assert(sizeof(struct socket_record) == {}, \"size of a snapshot\");",
             SocketField::record_size()
         ));
-        list("ESTATS_SOCKET_ASSERTS", asserts);
+        list(h, "ESTATS_SOCKET_ASSERTS", asserts);
         let read = |field: &SocketField| {
             let (name, index) = (field.name(), field.index());
             match field.def().read {
@@ -174,13 +205,13 @@ mod bpf {
             }
         };
         let reads = SocketField::ALL.iter().filter_map(read).collect();
-        list("ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)", reads);
+        list(h, "ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)", reads);
         let stamp = |field: &SocketField| match field.def().read {
             SocketRead::Age(e) | SocketRead::Countdown(_, e) => Some(format!("X({e})")),
             SocketRead::Always(_) | SocketRead::If(..) | SocketRead::Netlink => None,
         };
         let stamps = SocketField::ALL.iter().filter_map(stamp).collect();
-        list("ESTATS_SOCKET_STAMPS(X)", stamps);
+        list(h, "ESTATS_SOCKET_STAMPS(X)", stamps);
         writeln!(h, "#define ESTATS_SOCKET_COMPARED_FROM {}", SocketField::compared_from())
             .unwrap();
     }

@@ -439,6 +439,8 @@ mod hook;
 mod kernels;
 #[path = "schema/range.rs"]
 mod range;
+#[path = "schema/record.rs"]
+pub mod record;
 #[path = "schema/reference.rs"]
 pub mod reference;
 #[path = "schema/rule.rs"]

@@ -8,6 +8,7 @@
 
 use core::fmt;
 
+use super::record::{Name, SocketHead};
 use super::{Kernels, Range};
 use SocketRead::{Age, Always, Countdown, If, Netlink};
 use SocketType::{U8, U16, U32, U64};
@@ -769,10 +770,10 @@ socket_fields! {
 
 pub use list::SocketField;
 
-/// Octets of a record before its fields: see struct socket_record in bpf/socket.bpf.h.
-pub const SOCKET_FIXED: usize = 96;
+/// Octets of a record before its fields.
+pub const SOCKET_FIXED: usize = SocketHead::SIZE;
 /// Octets of the congestion control's name, with which the part begins that --changed-only compares.
-pub const SOCKET_CONGESTION: usize = 16;
+pub const SOCKET_CONGESTION: usize = Name::SIZE;
 
 impl SocketField {
     /// Number of fields.
