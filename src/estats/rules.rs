@@ -92,49 +92,42 @@ struct How<O, E, R> {
     row: R,
 }
 
+/// What rules do that do nothing of their own at a moment.
+type NoOperation = fn(&mut Operation<'_>);
+type NoRecordEnd = fn(&mut RecordEnd<'_>);
+type Kept = fn(&MakeRow<'_>) -> Option<u64>;
+
 /// Runs at each operation on one of these.
 fn operation<O: FnOnce(&mut Operation<'_>)>(
     on: [Option<Var>; 2],
     operation: O,
-) -> How<O, impl FnOnce(&mut RecordEnd<'_>), impl FnOnce(&MakeRow<'_>) -> Option<u64>> {
+) -> How<O, NoRecordEnd, Kept> {
     let runs = Runs { at_operation: on, ..Runs::NEVER };
-    How { runs, operation, record_end: |_: &mut RecordEnd<'_>| {}, row: kept }
+    How { runs, operation, record_end: |_| {}, row: kept }
 }
 
 /// Runs at the end of a record that has an operation on this one.
-fn record_end<E: FnOnce(&mut RecordEnd<'_>)>(
-    on: Var,
-    record_end: E,
-) -> How<impl FnOnce(&mut Operation<'_>), E, impl FnOnce(&MakeRow<'_>) -> Option<u64>> {
+fn record_end<E: FnOnce(&mut RecordEnd<'_>)>(on: Var, record_end: E) -> How<NoOperation, E, Kept> {
     let runs = Runs { at_record_end: Some(on), ..Runs::NEVER };
-    How { runs, operation: |_: &mut Operation<'_>| {}, record_end, row: kept }
-}
-
-/// Runs when a row is made, whatever else is in it.
-fn row<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(
-    row: R,
-) -> How<impl FnOnce(&mut Operation<'_>), impl FnOnce(&mut RecordEnd<'_>), R> {
-    let runs = Runs { at_row: true, ..Runs::NEVER };
-    How { runs, operation: |_: &mut Operation<'_>| {}, record_end: |_: &mut RecordEnd<'_>| {}, row }
-}
-
-/// Runs when a row is made, after the values in it from which this one follows.
-fn view<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(
-    value: R,
-) -> How<impl FnOnce(&mut Operation<'_>), impl FnOnce(&mut RecordEnd<'_>), R> {
-    let mut how = row(value);
-    how.runs.of_row = true;
-    how
+    How { runs, operation: |_| {}, record_end, row: kept }
 }
 
 /// The slot keeps the time of the latest segment.
-fn segment() -> How<
-    impl FnOnce(&mut Operation<'_>),
-    impl FnOnce(&mut RecordEnd<'_>),
-    impl FnOnce(&MakeRow<'_>) -> Option<u64>,
-> {
-    let mut how = row(kept);
-    how.runs = Runs { at_segment: true, ..Runs::NEVER };
+fn segment() -> How<NoOperation, NoRecordEnd, Kept> {
+    let runs = Runs { at_segment: true, ..Runs::NEVER };
+    How { runs, operation: |_| {}, record_end: |_| {}, row: kept }
+}
+
+/// Runs when a row is made, whatever else is in it.
+fn row<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(row: R) -> How<NoOperation, NoRecordEnd, R> {
+    let runs = Runs { at_row: true, ..Runs::NEVER };
+    How { runs, operation: |_| {}, record_end: |_| {}, row }
+}
+
+/// Runs when a row is made, after the values in it from which this one follows.
+fn view<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(value: R) -> How<NoOperation, NoRecordEnd, R> {
+    let mut how = row(value);
+    how.runs.of_row = true;
     how
 }
 
