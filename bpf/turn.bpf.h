@@ -14,33 +14,6 @@
 
 #include "recorder.bpf.h"
 
-enum turn {
-	TURN_set_state,
-	TURN_destroy,
-	TURN_tcp_probe,
-	TURN_cong_state,
-	TURN_retransmit,
-	TURN_write_xmit_begin,
-	TURN_write_xmit_end,
-	TURN_fastretrans,
-	TURN_rack_begin,
-	TURN_rack_end,
-	TURN_mark_lost,
-	TURN_undo,
-	TURN_undo_recovery_begin,
-	TURN_undo_recovery_end,
-	TURN_undo_loss_begin,
-	TURN_undo_loss_end,
-	TURN_slow_start,
-	TURN_reno,
-	TURN_cong_avoid,
-	TURN_cwnd_restart,
-	TURN_enter_cwr,
-	TURN_ecn_check,
-	TURN_ecn_check_ce,
-	TURN_sync_mss,
-};
-
 /* Where there is only one program. */
 #define TURN_ALWAYS (~0U)
 
@@ -59,7 +32,10 @@ static __always_inline bool my_turn(struct conn *c, u32 turn)
 	return true;
 }
 
-/* Two programs NAME and NAME_again at one place; `call` gives them their turn. */
+/*
+ * Two programs NAME and NAME_again at one place; `call` gives them their turn. build.rs numbers the
+ * names: TURN_NAME, enum estats_turn.
+ */
 #define HOOK(section, name, call, args...)                                                         \
 	SEC(section)                                                                               \
 	int BPF_PROG(name, args)                                                                   \

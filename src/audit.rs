@@ -17,11 +17,11 @@ use serde::{Serialize, Serializer};
 
 pub use auditor::{Auditor, Counts};
 
-use crate::schema::{TcpInfo, Var};
+use crate::schema::{SocketField, TcpInfo, Var};
 
-/// The kernel's account: fields of `struct tcp_info` by name, in its units; `None` where this kernel
-/// has no such field.
-pub type Kernel<'a> = &'a dyn Fn(&str) -> Option<u64>;
+/// The kernel's account: fields of `struct tcp_info` in its units; `None` where this kernel has no such
+/// field.
+pub type Kernel<'a> = &'a dyn Fn(SocketField) -> Option<u64>;
 
 /// The replayed account: raw values (codes of enumerations), `None` where NULL.
 pub type Replayed<'a> = &'a dyn Fn(Var) -> Option<u64>;
@@ -191,7 +191,7 @@ pub fn variables() -> Vec<Var> {
 fn equality(var: Var) -> Option<String> {
     let field = match var.def().tcp_info {
         TcpInfo::None | TcpInfo::Related(_) => return None,
-        TcpInfo::Equal(field) => field.to_owned(),
+        TcpInfo::Equal(field) => field.to_string(),
         TcpInfo::EqualLow32(field) => format!("{field} modulo 2^32"),
         TcpInfo::Product(a, b) => format!("{a} x {b}"),
         TcpInfo::EqualIfTaken(field) => format!("{field} - {REFUSED}"),
@@ -224,23 +224,22 @@ pub fn audit(
         out.push(judge(var, relation, bound, sides, limit(&[var], quality, scope, false)));
     }
     for check in checks::CHECKS {
-        let sides = (check.left)(row, kernel);
-        let right = (check.right)(row, kernel);
+        let sides = (check.left.value(row, kernel), check.right.value(row, kernel));
         let relation = check.text();
         let why = if check.extreme && !scope.established {
             Some("never established")
         } else {
             limit(check.vars, quality, scope, check.events)
         };
-        out.push(judge(check.vars[0], relation, check.bound, (sides, right), why));
+        out.push(judge(check.vars[0], relation, check.bound, sides, why));
     }
     out
 }
 
 /// A threshold that was never set is not that many segments; octets saturate at 32 bits.
-fn product(kernel: Kernel<'_>, a: &str, b: &str) -> Option<u64> {
+fn product(kernel: Kernel<'_>, a: SocketField, b: SocketField) -> Option<u64> {
     let segments = kernel(a)?;
-    if a == "tcpi_snd_ssthresh" && segments >= 0x7fff_ffff {
+    if a == SocketField::tcpi_snd_ssthresh && a.is_unset(segments) {
         return Some(0xffff_ffff);
     }
     Some((segments * kernel(b)?).min(0xffff_ffff))

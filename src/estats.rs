@@ -33,7 +33,7 @@ use silent::Heard;
 
 pub use bits::Bits;
 pub use impossible::ORDERED;
-pub use output::{Completeness, ConnectionRows, Counts, Ended, Interval, Polled, Sample, varies};
+pub use output::{Completeness, ConnectionRows, Counts, Ended, Interval, Polled, Sample};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use silent::Silent;

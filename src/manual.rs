@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::schema::{
-    Apply, Gap, Hook, Kind, Op, Rule, SocketField, SocketFieldDef, Table, TcpInfo, Type, Var,
+    Apply, Gap, Hook, Kind, Op, SocketField, SocketFieldDef, Table, TcpInfo, Type, Var,
 };
 use crate::tables::{ColumnSpec, Qualities, specs};
 
@@ -349,66 +349,6 @@ fn apply_text(apply: Apply) -> String {
             let names: Vec<_> = ops.iter().map(|op: &Op| op.name()).collect();
             format!("operations of the stream: {}", names.join(", "))
         }
-        Apply::Derived(rule) => rule_text(rule),
-    }
-}
-
-fn rule_text(rule: Rule) -> String {
-    match rule {
-        Rule::Constant(value) => format!("always {value}"),
-        Rule::Lifecycle => "from the lifecycle record".to_owned(),
-        Rule::Low32(v) => format!("{} modulo 2^32", v.name()),
-        Rule::MaxSinceEstablished(v) => {
-            format!("largest {} in force since ESTABLISHED; NULL before", v.name())
-        }
-        Rule::MinSinceEstablished(v) => {
-            format!("smallest {} in force since ESTABLISHED; NULL before", v.name())
-        }
-        Rule::MaxOf(v) => format!("largest {}; NULL before the first", v.name()),
-        Rule::MinOf(v) => format!("smallest {}; NULL before the first", v.name()),
-        Rule::SumOf(v) => format!("sum of all values of {}", v.name()),
-        Rule::CountOf(v) => format!("how often {} was set", v.name()),
-        Rule::MaxAt(a, b) => {
-            format!("largest {} at the records that set {}; NULL before", b.name(), a.name())
-        }
-        Rule::MinAt(a, b) => {
-            format!("smallest {} at the records that set {}; NULL before", b.name(), a.name())
-        }
-        Rule::ZeroTransitions(v) => {
-            format!("changes of {} to 0 from ESTABLISHED on; a 0 in force there is one", v.name())
-        }
-        Rule::SerialMax(v) => {
-            format!("farthest {} in sequence space, compared modulo 2^32", v.name())
-        }
-        Rule::TransitionsTo(v, value) => format!("changes of {} to {value}", v.name()),
-        Rule::TimeIn(v, value) => format!("microseconds during which {} was {value}", v.name()),
-        Rule::TimeToEstablished => {
-            "microseconds from the beginning to ESTABLISHED; NULL if either was not seen".to_owned()
-        }
-        Rule::TimeOfLast(v) => format!("time at which {} was last set", v.name()),
-        Rule::SumAt(a, b) => format!("sum of {} at each step of {}", b.name(), a.name()),
-        Rule::FirstAfterSum(a, b) => {
-            format!("sum of the first {} after each step of {}", b.name(), a.name())
-        }
-        Rule::FirstAfterCount(a, b) => {
-            format!("how many first {} after a step of {} there were", b.name(), a.name())
-        }
-        Rule::WithinLimit(v) => {
-            format!("values of {} up to --latency-limit-us; NULL without a limit", v.name())
-        }
-        Rule::AboveLimit(v) => {
-            format!("values of {} above --latency-limit-us; NULL without a limit", v.name())
-        }
-        Rule::LastSegment => {
-            "time of the latest record that stands for a segment, or what the stream says if later"
-                .to_owned()
-        }
-        Rule::WallClock(v) => {
-            format!("{} in wall-clock time, by the ledger's clock samples", v.name())
-        }
-        Rule::ElapsedSeconds(a, b) => format!("whole seconds from {} to {}", a.name(), b.name()),
-        Rule::ElapsedMicroseconds(a, b) => {
-            format!("microseconds from {} to {} beyond whole seconds", a.name(), b.name())
-        }
+        Apply::Derived(rule) => rule.to_string(),
     }
 }

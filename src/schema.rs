@@ -10,6 +10,8 @@
 //! Ids are an internal matter between one recorder and its BPF objects; a log names its variables,
 //! and replay maps by those names. An id is never used again for another variable.
 
+use core::fmt;
+
 /// A table of RFC 4898, or of Web10G where the RFC has none; one output table each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -163,63 +165,6 @@ pub enum Apply {
     Derived(Rule),
 }
 
-/// How a derived variable follows from others. Replay implements each rule once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The mechanism no longer exists, or the value cannot change: always this.
-    Constant(u64),
-    /// Taken from the lifecycle record of the connection.
-    Lifecycle,
-    /// The other variable modulo 2^32.
-    Low32(Var),
-    /// Largest value set; a variable of the sent or received window, from ESTABLISHED on.
-    MaxSinceEstablished(Var),
-    /// Smallest value set from ESTABLISHED on.
-    MinSinceEstablished(Var),
-    /// Largest value set.
-    MaxOf(Var),
-    /// Smallest value set.
-    MinOf(Var),
-    /// Sum of the values set.
-    SumOf(Var),
-    /// How often it was set.
-    CountOf(Var),
-    /// Largest value of the second variable in records that set the first.
-    MaxAt(Var, Var),
-    /// Smallest value of the second in records that set the first.
-    MinAt(Var, Var),
-    /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
-    ZeroTransitions(Var),
-    /// Largest value in sequence space, compared modulo 2^32.
-    SerialMax(Var),
-    /// Changes of the first variable to this value.
-    TransitionsTo(Var, u64),
-    /// Microseconds during which the variable had this value.
-    TimeIn(Var, u64),
-    /// Microseconds from the beginning of the row to ESTABLISHED.
-    TimeToEstablished,
-    /// Monotonic time at which the variable was last set.
-    TimeOfLast(Var),
-    /// At each step of the first variable, the value of the second is added.
-    SumAt(Var, Var),
-    /// The first set of the second variable after each step of the first: sum of the values.
-    FirstAfterSum(Var, Var),
-    /// The same: how many there were.
-    FirstAfterCount(Var, Var),
-    /// Sets not larger than the latency limit of the replay; not known without one.
-    WithinLimit(Var),
-    /// Sets larger than the latency limit of the replay; not known without one.
-    AboveLimit(Var),
-    /// Monotonic time of the last segment sent or received that the log shows.
-    LastSegment,
-    /// A monotonic time turned into wall-clock time by the clock samples of the ledger.
-    WallClock(Var),
-    /// Whole seconds between two monotonic times.
-    ElapsedSeconds(Var, Var),
-    /// Microseconds of that interval beyond whole seconds.
-    ElapsedMicroseconds(Var, Var),
-}
-
 /// When the recorder reads a variable from the kernel's socket, and the C expression that does it
 /// (`tp`, `icsk`, `inet`, `sk` and `c`, the per-connection state, are in scope).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,14 +253,14 @@ pub enum TcpInfo {
     /// No counterpart.
     None,
     /// Equal to the field.
-    Equal(&'static str),
+    Equal(SocketField),
     /// Equal to the field modulo 2^32.
-    EqualLow32(&'static str),
+    EqualLow32(SocketField),
     /// Equal to the field, if the host refused none of the socket's segments; else less.
-    EqualIfTaken(&'static str),
+    EqualIfTaken(SocketField),
     /// Equal to the product of two fields.
-    Product(&'static str, &'static str),
-    /// Another relation, in words.
+    Product(SocketField, SocketField),
+    /// Another relation, in words. What it calls `tcpi_` is checked when this is compiled.
     Related(&'static str),
 }
 
@@ -494,8 +439,12 @@ mod hook;
 mod kernels;
 #[path = "schema/range.rs"]
 mod range;
+#[path = "schema/record.rs"]
+pub mod record;
 #[path = "schema/reference.rs"]
 pub mod reference;
+#[path = "schema/rule.rs"]
+mod rule;
 #[path = "schema/socket.rs"]
 mod socket;
 #[path = "schema/variables.rs"]
@@ -506,10 +455,17 @@ pub use hook::{Direction, Hook, HookKind, Place};
 pub use kernels::{Kernels, Release};
 pub use range::Range;
 pub use reference::Reference;
+pub use rule::{Needs, Rule, RuleDef};
 pub use socket::{
     SOCKET_CONGESTION, SOCKET_FIXED, SocketField, SocketFieldDef, SocketRead, SocketType, Why,
 };
 pub use variables::Var;
+
+impl fmt::Display for Var {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 impl Var {
     /// Number of variables.
@@ -540,7 +496,14 @@ impl Var {
 const _: () = {
     let mut i = 0;
     while i < Var::ALL.len() {
-        assert!(Var::ALL[i].index() == i, "ids must be 1..=COUNT in the order of the list");
+        let var = Var::ALL[i];
+        assert!(var.index() == i, "ids must be 1..=COUNT in the order of the list");
+        if let TcpInfo::Related(text) = var.def().tcp_info {
+            assert!(
+                SocketField::are_named(text),
+                "a relation names a tcpi_ field that there is not"
+            );
+        }
         i += 1;
     }
 };

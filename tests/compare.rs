@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::synthetic;
+use estats::schema::Var;
 use serde_json::{Value, json};
 
 /// Cookie 1 of the synthetic recording as KIS 0.13 would show it: milliseconds, and its faults.
@@ -132,7 +133,7 @@ fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
     assert_eq!(found["only_here"].as_array().unwrap().len(), 4);
     let classes = ["exact", "unit_rounded", "bounded", "known_fault", "not_comparable", "differs"];
     let sum: u64 = classes.iter().map(|class| found["counts"][class].as_u64().unwrap()).sum();
-    assert_eq!(sum, 2 * 143, "each variable has one class");
+    assert_eq!(sum, 2 * Var::COUNT as u64, "each variable has one class");
 }
 
 #[test]

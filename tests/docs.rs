@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use estats::audit::relations;
 use estats::manual;
+use estats::schema::Var;
 
 #[allow(dead_code, reason = "reads the page, and states nothing")]
 #[path = "support/trust.rs"]
@@ -36,6 +38,41 @@ fn tables() {
 #[test]
 fn sockets() {
     check("sockets.md", &manual::sockets_markdown());
+}
+
+/// The README counts by hand what the schema has.
+#[test]
+fn the_numbers_of_the_readme_are_those_of_the_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&path).expect("README.md");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |word: &str| word.parse::<usize>().ok();
+    let of_packets = Var::ALL.iter().filter(|var| var.def().packets.is_some()).count();
+    let relations = relations().len();
+    let mut found = [0; 3];
+    for at in 2..words.len() {
+        match words[at - 2..=at] {
+            // "the N variables", "all N variables"
+            ["the" | "all", count, "variables"] if number(count).is_some() => {
+                assert_eq!(number(count), Some(Var::COUNT), "variables");
+                found[0] += 1;
+            }
+            // "N of the M variables": of packets alone
+            [count, "of", "the"]
+                if number(count).is_some() && words.get(at + 2) == Some(&"variables") =>
+            {
+                assert_eq!(number(count), Some(of_packets), "variables from packets");
+                found[1] += 1;
+            }
+            ["some", count, "relations"] => {
+                let about = number(count).expect("a number of relations");
+                assert_eq!(about, (relations + 5) / 10 * 10, "{relations} relations");
+                found[2] += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(!found.contains(&0), "README.md states them in other words: {found:?}");
 }
 
 /// A row of docs/trust.md stays only as long as a test states it.

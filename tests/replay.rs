@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use common::{options, read, replay, synthetic, value};
 use estats::estats::Interval;
 use estats::replay::Options;
+use estats::schema::Var;
 use estats::tables::{BATCH_ROWS, Qualities, specs};
 use parquet::basic::{Compression, Encoding};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -243,7 +244,7 @@ fn commands_and_exit_codes() {
 
     let variables = analyze(&["variables", "--json"]);
     let list: serde_json::Value = serde_json::from_slice(&variables.stdout).unwrap();
-    assert_eq!(list.as_array().unwrap().len(), 143);
+    assert_eq!(list.as_array().unwrap().len(), Var::COUNT);
 
     let nothing = analyze(&["replay", text(&dir.path().join("nothing"))]);
     assert_eq!(code(&nothing), Some(2));

@@ -64,9 +64,8 @@ impl std::fmt::Display for Counts {
 /// Code of a lifecycle record for a connection that the peer opened.
 const PASSIVE: u8 = 2;
 
-fn total_rto() -> Option<SocketField> {
-    SocketField::by_name("tcpi_total_rto")
-}
+/// Timeouts of the whole life (Linux 6.7).
+const TOTAL_RTO: SocketField = SocketField::tcpi_total_rto;
 
 /// Compares each connection at its end.
 #[derive(Debug)]
@@ -115,7 +114,7 @@ impl Auditor {
                 self.closing.insert(conn_id, (snapshot.header.ts_ns, snapshot.values.clone()));
             }
             Why::Open => {
-                let timeouts = total_rto().and_then(|field| polled.snapshot.values.get(field));
+                let timeouts = polled.snapshot.values.get(TOTAL_RTO);
                 if let Some(timeouts) = timeouts.filter(|n| *n > 0) {
                     self.begun_with.insert(conn_id, timeouts);
                 }
@@ -150,11 +149,9 @@ impl Auditor {
         let mut comparisons = audit(
             // The kernel shows what it has before there is a value.
             &|var| ended.row.raw(var),
-            &|name| {
-                let field = SocketField::by_name(name)?;
+            &|field| {
                 let value = kernel.get(field)?;
-                let is_total_rto = Some(field) == total_rto();
-                Some(if is_total_rto { value.saturating_sub(begun_with) } else { value })
+                Some(if field == TOTAL_RTO { value.saturating_sub(begun_with) } else { value })
             },
             &|var| &self.qualities[var.index()],
             Scope {

@@ -2,23 +2,23 @@
 //! Relations that the schema has in words only: between several variables, between parts of fields,
 //! and bounds.
 
+use std::fmt;
+
 use super::{Bound, Kernel, Replayed};
-use crate::schema::Var;
+use crate::schema::{SocketField, SocketField as F, Var};
 
 /// One relation.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     /// Variables that it takes; the first is the one it speaks of.
     pub vars: &'static [Var],
-    /// Both sides in words.
-    pub says: (&'static str, &'static str),
     /// What must hold between them.
     pub bound: Bound,
     /// Counts events of the whole life of the connection.
     pub events: bool,
     /// Takes an extreme that is followed from ESTABLISHED on.
     pub extreme: bool,
-    /// The side of the table; `None` where NULL.
+    /// The side of the table.
     pub left: Side,
     /// The kernel's side, or the table's other one.
     pub right: Side,
@@ -27,12 +27,52 @@ pub struct Check {
 impl Check {
     /// The relation in the terms of the tables.
     pub fn text(&self) -> String {
-        format!("{} {} {}", self.says.0, self.bound.symbol(), self.says.1)
+        format!("{} {} {}", self.left, self.bound.symbol(), self.right)
     }
 }
 
+/// One side of a relation.
+#[derive(Clone, Copy, Debug)]
+pub enum Side {
+    /// The variable.
+    Of(Var),
+    /// The kernel's field.
+    Field(SocketField),
+    /// In words, and how it is computed; `None` where NULL. What the words call `tcpi_` is checked when
+    /// this is compiled.
+    Words(&'static str, Compute),
+}
+
 /// Computes one side.
-pub type Side = fn(Replayed<'_>, Kernel<'_>) -> Option<i128>;
+pub type Compute = fn(Replayed<'_>, Kernel<'_>) -> Option<i128>;
+
+impl Side {
+    /// Its value; `None` where NULL, and where this kernel has no such field.
+    pub fn value(&self, row: Replayed<'_>, kernel: Kernel<'_>) -> Option<i128> {
+        match *self {
+            Self::Of(var) => n(row(var)),
+            Self::Field(field) => n(kernel(field)),
+            Self::Words(_, compute) => compute(row, kernel),
+        }
+    }
+
+    const fn names_fields(&self) -> bool {
+        match *self {
+            Self::Of(_) | Self::Field(_) => true,
+            Self::Words(text, _) => SocketField::are_named(text),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Of(var) => var.fmt(f),
+            Self::Field(field) => field.fmt(f),
+            Self::Words(text, _) => f.write_str(text),
+        }
+    }
+}
 
 /// TCPI_OPT_* of include/uapi/linux/tcp.h.
 const TIMESTAMPS: u64 = 1;
@@ -57,12 +97,12 @@ fn enabled(row: Replayed<'_>, var: Var) -> Option<i128> {
 }
 
 fn option(kernel: Kernel<'_>, bit: u64) -> Option<i128> {
-    kernel("tcpi_options").map(|bits| i128::from(bits & bit != 0))
+    kernel(F::tcpi_options).map(|bits| i128::from(bits & bit != 0))
 }
 
 /// A shift is negotiated with the option only.
-fn shift(kernel: Kernel<'_>, field: &str) -> Option<i128> {
-    if kernel("tcpi_options")? & WSCALE == 0 {
+fn shift(kernel: Kernel<'_>, field: F) -> Option<i128> {
+    if kernel(F::tcpi_options)? & WSCALE == 0 {
         return None;
     }
     n(kernel(field))
@@ -74,9 +114,9 @@ fn timeouts(row: Replayed<'_>) -> Option<i128> {
 
 /// tcp_packets_in_flight(); tcp_write_queue_purge() forgets packets_out alone.
 fn in_flight(kernel: Kernel<'_>) -> Option<i128> {
-    let left = i128::from(kernel("tcpi_sacked")?) + i128::from(kernel("tcpi_lost")?);
-    let out = i128::from(kernel("tcpi_unacked")?) + i128::from(kernel("tcpi_retrans")?);
-    Some((out - left).max(0) * i128::from(kernel("tcpi_snd_mss")?))
+    let left = i128::from(kernel(F::tcpi_sacked)?) + i128::from(kernel(F::tcpi_lost)?);
+    let out = i128::from(kernel(F::tcpi_unacked)?) + i128::from(kernel(F::tcpi_retrans)?);
+    Some((out - left).max(0) * i128::from(kernel(F::tcpi_snd_mss)?))
 }
 
 /// Only of connections that took samples: extremes of nothing have no order.
@@ -84,295 +124,214 @@ fn sampled(row: Replayed<'_>, value: Option<i128>) -> Option<i128> {
     if row(Var::CountRTT)? == 0 { None } else { value }
 }
 
-const fn check(
-    vars: &'static [Var],
-    says: (&'static str, &'static str),
-    bound: Bound,
-    left: Side,
-    right: Side,
-) -> Check {
-    Check { vars, says, bound, events: false, extreme: false, left, right }
+const fn check(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+    Check { vars, bound, events: false, extreme: false, left, right }
 }
 
-const fn events(
-    vars: &'static [Var],
-    says: (&'static str, &'static str),
-    bound: Bound,
-    left: Side,
-    right: Side,
-) -> Check {
-    Check { vars, says, bound, events: true, extreme: false, left, right }
+const fn events(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+    Check { vars, bound, events: true, extreme: false, left, right }
 }
 
-const fn extreme(
-    vars: &'static [Var],
-    says: (&'static str, &'static str),
-    bound: Bound,
-    left: Side,
-    right: Side,
-) -> Check {
-    Check { vars, says, bound, events: false, extreme: true, left, right }
+const fn extreme(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+    Check { vars, bound, events: false, extreme: true, left, right }
 }
 
 use Bound::{AtLeast, AtMost, Equal};
+use Side::{Field, Of, Words};
 
 /// All of them.
 pub const CHECKS: &[Check] = &[
     check(
         &[Var::PipeSize],
-        ("PipeSize", "(unacked - sacked - lost + retrans) x snd_mss"),
+        Of(Var::PipeSize),
         Equal,
-        |row, _| n(row(Var::PipeSize)),
-        |_, kernel| in_flight(kernel).map(|octets| octets.min(0xffff_ffff)),
+        Words("(unacked - sacked - lost + retrans) x snd_mss", |_, kernel| {
+            in_flight(kernel).map(|octets| octets.min(0xffff_ffff))
+        }),
     ),
     check(
         &[Var::CurRetxQueue, Var::SndNxt, Var::SndUna],
-        ("SndNxt - SndUna", "CurRetxQueue"),
+        Words("SndNxt - SndUna", |row, _| span(row, Var::SndNxt, Var::SndUna)),
         Equal,
-        |row, _| span(row, Var::SndNxt, Var::SndUna),
-        |row, _| n(row(Var::CurRetxQueue)),
+        Of(Var::CurRetxQueue),
     ),
     check(
         &[Var::RcvNxt, Var::RecInitial],
-        ("RcvNxt - RecInitial", "bytes_received modulo 2^32"),
+        Words("RcvNxt - RecInitial", |row, _| span(row, Var::RcvNxt, Var::RecInitial)),
         Equal,
-        |row, _| span(row, Var::RcvNxt, Var::RecInitial),
-        |_, kernel| n(kernel("tcpi_bytes_received").map(|v| v & 0xffff_ffff)),
+        Words("bytes_received modulo 2^32", |_, kernel| {
+            n(kernel(F::tcpi_bytes_received).map(|v| v & 0xffff_ffff))
+        }),
     ),
     // bytes_acked counts the SYN of an active open: it is acknowledged on the full socket.
     check(
         &[Var::SndUna, Var::SndInitial, Var::ActiveOpen],
-        ("SndUna - SndInitial + the SYN of an active open", "bytes_acked modulo 2^32"),
-        Equal,
-        |row, _| {
+        Words("SndUna - SndInitial + the SYN of an active open", |row, _| {
             let active = i128::from(row(Var::ActiveOpen)? == 1);
             Some((span(row, Var::SndUna, Var::SndInitial)? + active) & 0xffff_ffff)
-        },
-        |_, kernel| n(kernel("tcpi_bytes_acked").map(|v| v & 0xffff_ffff)),
+        }),
+        Equal,
+        Words("bytes_acked modulo 2^32", |_, kernel| {
+            n(kernel(F::tcpi_bytes_acked).map(|v| v & 0xffff_ffff))
+        }),
     ),
     check(
         &[Var::TimeStamps],
-        ("TimeStamps", "TCPI_OPT_TIMESTAMPS"),
+        Words("TimeStamps", |row, _| enabled(row, Var::TimeStamps)),
         Equal,
-        |row, _| enabled(row, Var::TimeStamps),
-        |_, kernel| option(kernel, TIMESTAMPS),
+        Words("TCPI_OPT_TIMESTAMPS", |_, kernel| option(kernel, TIMESTAMPS)),
     ),
     check(
         &[Var::WillSendSACK],
-        ("WillSendSACK", "TCPI_OPT_SACK"),
+        Words("WillSendSACK", |row, _| enabled(row, Var::WillSendSACK)),
         Equal,
-        |row, _| enabled(row, Var::WillSendSACK),
-        |_, kernel| option(kernel, SACK),
+        Words("TCPI_OPT_SACK", |_, kernel| option(kernel, SACK)),
     ),
     check(
         &[Var::WillUseSACK],
-        ("WillUseSACK", "TCPI_OPT_SACK"),
+        Words("WillUseSACK", |row, _| enabled(row, Var::WillUseSACK)),
         Equal,
-        |row, _| enabled(row, Var::WillUseSACK),
-        |_, kernel| option(kernel, SACK),
+        Words("TCPI_OPT_SACK", |_, kernel| option(kernel, SACK)),
     ),
     check(
         &[Var::ECN],
-        ("ECN", "TCPI_OPT_ECN"),
+        Words("ECN", |row, _| enabled(row, Var::ECN)),
         Equal,
-        |row, _| enabled(row, Var::ECN),
-        |_, kernel| option(kernel, ECN),
+        Words("TCPI_OPT_ECN", |_, kernel| option(kernel, ECN)),
     ),
     check(
         &[Var::WinScaleRcvd],
-        ("WinScaleRcvd", "tcpi_snd_wscale"),
+        Of(Var::WinScaleRcvd),
         Equal,
-        |row, _| n(row(Var::WinScaleRcvd)),
-        |_, kernel| shift(kernel, "tcpi_snd_wscale"),
+        Words("tcpi_snd_wscale", |_, kernel| shift(kernel, F::tcpi_snd_wscale)),
     ),
     check(
         &[Var::WinScaleSent],
-        ("WinScaleSent", "tcpi_rcv_wscale"),
+        Of(Var::WinScaleSent),
         Equal,
-        |row, _| n(row(Var::WinScaleSent)),
-        |_, kernel| shift(kernel, "tcpi_rcv_wscale"),
+        Words("tcpi_rcv_wscale", |_, kernel| shift(kernel, F::tcpi_rcv_wscale)),
     ),
     // The kernel's advmss is without the room that timestamps take; the option is not.
     check(
         &[Var::MSSSent],
-        ("MSSSent", "tcpi_advmss + 12 with timestamps"),
+        Of(Var::MSSSent),
         Equal,
-        |row, _| n(row(Var::MSSSent)),
-        |_, kernel| Some(n(kernel("tcpi_advmss"))? + 12 * option(kernel, TIMESTAMPS)?),
+        Words("tcpi_advmss + 12 with timestamps", |_, kernel| {
+            Some(n(kernel(F::tcpi_advmss))? + 12 * option(kernel, TIMESTAMPS)?)
+        }),
     ),
     check(
         &[Var::InRecovery],
-        ("InRecovery", "tcpi_ca_state as its code"),
+        Of(Var::InRecovery),
         Equal,
-        |row, _| n(row(Var::InRecovery)),
-        |_, kernel| {
-            Some(match kernel("tcpi_ca_state")? {
+        Words("tcpi_ca_state as its code", |_, kernel| {
+            Some(match kernel(F::tcpi_ca_state)? {
                 0 | 2 => 1,
                 1 => 2,
                 _ => 3,
             })
-        },
+        }),
     ),
     events(
         &[Var::Timeouts, Var::SubsequentTimeouts],
-        ("Timeouts + SubsequentTimeouts", "tcpi_total_rto less those of a listener's SYN-ACK"),
+        Words("Timeouts + SubsequentTimeouts", |row, _| timeouts(row)),
         Equal,
-        |row, _| timeouts(row),
-        |_, kernel| n(kernel("tcpi_total_rto")),
+        Words("tcpi_total_rto less those of a listener's SYN-ACK", |_, kernel| {
+            n(kernel(F::tcpi_total_rto))
+        }),
     ),
     // Segments there, skbs here: the same without GRO.
-    events(
-        &[Var::DupAcksOut],
-        ("DupAcksOut", "tcpi_rcv_ooopack"),
-        AtMost,
-        |row, _| n(row(Var::DupAcksOut)),
-        |_, kernel| n(kernel("tcpi_rcv_ooopack")),
-    ),
-    extreme(
-        &[Var::MaxRwinSent],
-        ("MaxRwinSent", "tcpi_rcv_wnd"),
-        AtLeast,
-        |row, _| n(row(Var::MaxRwinSent)),
-        |_, kernel| n(kernel("tcpi_rcv_wnd")),
-    ),
-    extreme(
-        &[Var::MaxRwinRcvd],
-        ("MaxRwinRcvd", "tcpi_snd_wnd"),
-        AtLeast,
-        |row, _| n(row(Var::MaxRwinRcvd)),
-        |_, kernel| n(kernel("tcpi_snd_wnd")),
-    ),
-    extreme(
-        &[Var::MaxMSS],
-        ("MaxMSS", "tcpi_snd_mss"),
-        AtLeast,
-        |row, _| n(row(Var::MaxMSS)),
-        |_, kernel| n(kernel("tcpi_snd_mss")),
-    ),
-    extreme(
-        &[Var::MinMSS],
-        ("MinMSS", "tcpi_snd_mss"),
-        AtMost,
-        |row, _| n(row(Var::MinMSS)),
-        |_, kernel| n(kernel("tcpi_snd_mss")),
-    ),
-    check(
-        &[Var::LimMSS],
-        ("LimMSS", "tcpi_snd_mss"),
-        AtLeast,
-        |row, _| n(row(Var::LimMSS)),
-        |_, kernel| n(kernel("tcpi_snd_mss")),
-    ),
+    events(&[Var::DupAcksOut], Of(Var::DupAcksOut), AtMost, Field(F::tcpi_rcv_ooopack)),
+    extreme(&[Var::MaxRwinSent], Of(Var::MaxRwinSent), AtLeast, Field(F::tcpi_rcv_wnd)),
+    extreme(&[Var::MaxRwinRcvd], Of(Var::MaxRwinRcvd), AtLeast, Field(F::tcpi_snd_wnd)),
+    extreme(&[Var::MaxMSS], Of(Var::MaxMSS), AtLeast, Field(F::tcpi_snd_mss)),
+    extreme(&[Var::MinMSS], Of(Var::MinMSS), AtMost, Field(F::tcpi_snd_mss)),
+    check(&[Var::LimMSS], Of(Var::LimMSS), AtLeast, Field(F::tcpi_snd_mss)),
     check(
         &[Var::SumOctetsReordered],
-        ("SumOctetsReordered", "tcpi_bytes_acked"),
+        Of(Var::SumOctetsReordered),
         AtMost,
-        |row, _| n(row(Var::SumOctetsReordered)),
-        |_, kernel| n(kernel("tcpi_bytes_acked")),
+        Field(F::tcpi_bytes_acked),
     ),
-    check(
-        &[Var::CERcvd],
-        ("CERcvd", "tcpi_received_ce"),
-        AtMost,
-        |row, _| n(row(Var::CERcvd)),
-        |_, kernel| n(kernel("tcpi_received_ce")),
-    ),
+    check(&[Var::CERcvd], Of(Var::CERcvd), AtMost, Field(F::tcpi_received_ce)),
     events(
         &[Var::HCDataOctetsIn],
-        ("HCDataOctetsIn", "tcpi_bytes_received less the FIN"),
+        Of(Var::HCDataOctetsIn),
         AtLeast,
-        |row, _| n(row(Var::HCDataOctetsIn)),
-        |_, kernel| Some(n(kernel("tcpi_bytes_received"))? - 1),
+        Words("tcpi_bytes_received less the FIN", |_, kernel| {
+            Some(n(kernel(F::tcpi_bytes_received))? - 1)
+        }),
     ),
-    extreme(
-        &[Var::MaxAppWQueue],
-        ("MaxAppWQueue", "tcpi_notsent_bytes"),
-        AtLeast,
-        |row, _| n(row(Var::MaxAppWQueue)),
-        |_, kernel| n(kernel("tcpi_notsent_bytes")),
-    ),
+    extreme(&[Var::MaxAppWQueue], Of(Var::MaxAppWQueue), AtLeast, Field(F::tcpi_notsent_bytes)),
     extreme(
         &[Var::MaxRetxQueue, Var::CurRetxQueue],
-        ("MaxRetxQueue", "CurRetxQueue"),
+        Of(Var::MaxRetxQueue),
         AtLeast,
-        |row, _| n(row(Var::MaxRetxQueue)),
-        |row, _| n(row(Var::CurRetxQueue)),
+        Of(Var::CurRetxQueue),
     ),
-    extreme(
-        &[Var::MaxPipeSize, Var::PipeSize],
-        ("MaxPipeSize", "PipeSize"),
-        AtLeast,
-        |row, _| n(row(Var::MaxPipeSize)),
-        |row, _| n(row(Var::PipeSize)),
-    ),
-    check(
-        &[Var::ECESent, Var::CERcvd],
-        ("ECESent", "CERcvd"),
-        AtMost,
-        |row, _| n(row(Var::ECESent)),
-        |row, _| n(row(Var::CERcvd)),
-    ),
+    extreme(&[Var::MaxPipeSize, Var::PipeSize], Of(Var::MaxPipeSize), AtLeast, Of(Var::PipeSize)),
+    check(&[Var::ECESent, Var::CERcvd], Of(Var::ECESent), AtMost, Of(Var::CERcvd)),
     check(
         &[Var::DupAckEpisodes, Var::DupAcksOut],
-        ("DupAckEpisodes", "DupAcksOut"),
+        Of(Var::DupAckEpisodes),
         AtMost,
-        |row, _| n(row(Var::DupAckEpisodes)),
-        |row, _| n(row(Var::DupAcksOut)),
+        Of(Var::DupAcksOut),
     ),
     check(
         &[Var::AbruptTimeouts, Var::Timeouts, Var::SubsequentTimeouts],
-        ("AbruptTimeouts", "all timeouts"),
+        Of(Var::AbruptTimeouts),
         AtMost,
-        |row, _| n(row(Var::AbruptTimeouts)),
-        |row, _| timeouts(row),
+        Words("all timeouts", |row, _| timeouts(row)),
     ),
     check(
         &[Var::PostCongCountRTT, Var::CongSignals],
-        ("PostCongCountRTT", "CongSignals"),
+        Of(Var::PostCongCountRTT),
         AtMost,
-        |row, _| n(row(Var::PostCongCountRTT)),
-        |row, _| n(row(Var::CongSignals)),
+        Of(Var::CongSignals),
     ),
     check(
         &[Var::CongSignals, Var::Timeouts, Var::SubsequentTimeouts, Var::FastRetran],
-        ("CongSignals", "timeouts and recoveries"),
+        Of(Var::CongSignals),
         AtLeast,
-        |row, _| n(row(Var::CongSignals)),
-        |row, _| Some(timeouts(row)? + n(row(Var::FastRetran))?),
+        Words("timeouts and recoveries", |row, _| Some(timeouts(row)? + n(row(Var::FastRetran))?)),
     ),
     check(
         &[Var::SACKBlocksRcvd, Var::SACKsRcvd],
-        ("SACKBlocksRcvd", "SACKsRcvd"),
+        Of(Var::SACKBlocksRcvd),
         AtLeast,
-        |row, _| n(row(Var::SACKBlocksRcvd)),
-        |row, _| n(row(Var::SACKsRcvd)),
+        Of(Var::SACKsRcvd),
     ),
     check(
         &[Var::MaxRTO, Var::MinRTO],
-        ("MaxRTO", "MinRTO"),
+        Words("MaxRTO", |row, _| sampled(row, n(row(Var::MaxRTO)))),
         AtLeast,
-        |row, _| sampled(row, n(row(Var::MaxRTO))),
-        |row, _| n(row(Var::MinRTO)),
+        Of(Var::MinRTO),
     ),
     check(
         &[Var::MaxRTT, Var::MinRTT],
-        ("MaxRTT", "MinRTT"),
+        Words("MaxRTT", |row, _| sampled(row, n(row(Var::MaxRTT)))),
         AtLeast,
-        |row, _| sampled(row, n(row(Var::MaxRTT))),
-        |row, _| n(row(Var::MinRTT)),
+        Of(Var::MinRTT),
     ),
     check(
         &[Var::HCSumRTT, Var::CountRTT, Var::MinRTT],
-        ("HCSumRTT", "CountRTT x MinRTT"),
+        Words("HCSumRTT", |row, _| sampled(row, n(row(Var::HCSumRTT)))),
         AtLeast,
-        |row, _| sampled(row, n(row(Var::HCSumRTT))),
-        |row, _| Some(n(row(Var::CountRTT))? * n(row(Var::MinRTT))?),
+        Words("CountRTT x MinRTT", |row, _| Some(n(row(Var::CountRTT))? * n(row(Var::MinRTT))?)),
     ),
     check(
         &[Var::HCSumRTT, Var::CountRTT, Var::MaxRTT],
-        ("HCSumRTT", "CountRTT x MaxRTT"),
+        Words("HCSumRTT", |row, _| sampled(row, n(row(Var::HCSumRTT)))),
         AtMost,
-        |row, _| sampled(row, n(row(Var::HCSumRTT))),
-        |row, _| Some(n(row(Var::CountRTT))? * n(row(Var::MaxRTT))?),
+        Words("CountRTT x MaxRTT", |row, _| Some(n(row(Var::CountRTT))? * n(row(Var::MaxRTT))?)),
     ),
 ];
+
+const _: () = {
+    let mut i = 0;
+    while i < CHECKS.len() {
+        let named = CHECKS[i].left.names_fields() && CHECKS[i].right.names_fields();
+        assert!(named, "a relation names a tcpi_ field that there is not");
+        i += 1;
+    }
+};

@@ -4,17 +4,18 @@
 use super::*;
 use crate::flows::{Account, Opening, Point, Recent, Tally};
 
-fn kernel(field: &str) -> Option<u64> {
+fn kernel(field: SocketField) -> Option<u64> {
+    use SocketField as F;
     Some(match field {
-        "tcpi_snd_cwnd" => 10,
-        "tcpi_snd_mss" => 1448,
-        "tcpi_snd_ssthresh" => 0x7fff_ffff,
-        "tcpi_total_rto" => 2,
-        "tcpi_options" => 0b0011,
-        "tcpi_unacked" => 3,
-        "tcpi_sacked" | "tcpi_lost" | "tcpi_ca_state" => 1,
-        "tcpi_retrans" => 0,
-        "tcpi_rcv_wnd" => return None,
+        F::tcpi_snd_cwnd => 10,
+        F::tcpi_snd_mss => 1448,
+        F::tcpi_snd_ssthresh => 0x7fff_ffff,
+        F::tcpi_total_rto => 2,
+        F::tcpi_options => 0b0011,
+        F::tcpi_unacked => 3,
+        F::tcpi_sacked | F::tcpi_lost | F::tcpi_ca_state => 1,
+        F::tcpi_retrans => 0,
+        F::tcpi_rcv_wnd => return None,
         _ => 1000,
     })
 }
@@ -94,6 +95,17 @@ fn the_list_is_long_enough() {
     let compared = audit(&|_| None, &|_| None, &|_| "exact", WHOLE);
     let relations: Vec<_> = relations().into_iter().map(|r| r.relation).collect();
     assert_eq!(compared.into_iter().map(|c| c.relation).collect::<Vec<_>>(), relations);
+}
+
+/// What keeps a misspelt field from compiling, where it stands in words.
+#[test]
+fn words_name_fields_that_there_are() {
+    for right in ["", "<= tcpi_snd_mss", "tcpi_rtt,tcpi_rto (us)", "tcpi_lost/recv", "xtcpi_no"] {
+        assert!(SocketField::are_named(right), "{right}");
+    }
+    for wrong in ["tcpi_", "<= tcpi_snd_ms", "tcpi_snd_msss", "tcpi_rtt tcpi_rto2", "(tcpi_none)"] {
+        assert!(!SocketField::are_named(wrong), "{wrong}");
+    }
 }
 
 /// A connection of a listener whose SYN came twice, and its last segment a moment ago.

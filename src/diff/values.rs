@@ -3,7 +3,7 @@
 
 use crate::limits::Limit;
 use crate::report::Connection;
-use crate::schema::{Apply, Kind, Rule, Type, Var};
+use crate::schema::{Apply, Kind, Type, Var};
 use crate::summary::Line;
 
 /// What a minimum or a threshold is before there is one.
@@ -103,14 +103,7 @@ fn is_compared(var: Var) -> bool {
     };
     let own = match def.apply {
         Apply::Stream(_) => true,
-        Apply::Derived(
-            Rule::Low32(_)
-            | Rule::Constant(_)
-            | Rule::Lifecycle
-            | Rule::ElapsedSeconds(..)
-            | Rule::ElapsedMicroseconds(..),
-        ) => false,
-        Apply::Derived(_) => true,
+        Apply::Derived(rule) => rule.def().own,
     };
     number && own && def.kind != Kind::Identity && def.unit != "sequence"
 }

@@ -6,7 +6,6 @@ use std::num::NonZeroU64;
 use super::{Row, Silent, Slot};
 use crate::identity::Identity;
 use crate::limits::Limits;
-use crate::schema::{Apply, Kind, Rule, Var};
 use crate::wire::{Header, Snapshot};
 
 /// When a connection's values are sampled for the series.
@@ -179,15 +178,5 @@ impl Counts {
     pub(super) fn discarded(&mut self, slot: &Slot, row: &Row) {
         let late = row.discarded().iter().filter(|&var| !slot.has_discarded(var)).count();
         self.discarded += slot.discards() + late as u64;
-    }
-}
-
-/// The variables that can differ from row to row of one connection: the columns of the series.
-pub fn varies(var: Var) -> bool {
-    match var.def().apply {
-        Apply::Stream(_) => var.def().kind != Kind::Identity,
-        Apply::Derived(Rule::Constant(_) | Rule::Lifecycle) => false,
-        Apply::Derived(Rule::WallClock(of)) => varies(of),
-        Apply::Derived(_) => true,
     }
 }

@@ -3,10 +3,10 @@
 
 use super::bits::Bits;
 use super::impossible;
-use super::rules::{self, Phase, RowContext};
+use super::rules::{self, MakeRow, Operation, RecordEnd, RowContext, Runs};
 use super::slot::{Row, Slot};
 use crate::limits::Basis;
-use crate::schema::{Apply, Gap, Hook, Kind, Op, Read, Rule, Type, Var};
+use crate::schema::{Apply, Gap, Hook, Kind, Needs, Op, Read, Rule, Type, Var};
 
 /// A derived variable with the rule that makes it.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl Plan {
             marks: 0,
         };
         for &var in Var::ALL {
-            if !covers(recorded, var) || (needs_limit(var) && options.latency_limit_us == 0) {
+            if !covers(recorded, options, var) {
                 continue;
             }
             plan.covered.insert(var);
@@ -102,7 +102,7 @@ impl Plan {
                 plan.derive(var, rule);
             }
         }
-        plan.at_row.sort_by_key(|d| rules::rank(d.rule));
+        plan.at_row.sort_by_key(|d| Runs::of(d.rule).of_row);
         plan
     }
 
@@ -133,24 +133,21 @@ impl Plan {
 
     fn derive(&mut self, target: Var, rule: Rule) {
         let dependent = Dependent { target, rule, mark: self.marks };
-        if matches!(rule, Rule::TimeIn(..)) {
+        let runs = Runs::of(rule);
+        if runs.takes_mark {
             self.marks += 1;
         }
-        if matches!(rule, Rule::LastSegment) {
+        if runs.at_segment {
             self.last_segment.push(target);
         }
-        let (phase, sources) = rules::triggers(rule);
-        for source in sources.into_iter().flatten() {
-            match phase {
-                Phase::Operation => self.on_operation[source.index()].push(dependent),
-                Phase::RecordEnd => {
-                    self.at_end.push((source, dependent));
-                    self.at_end_sources.insert(source);
-                }
-                Phase::Row => {}
-            }
+        for source in runs.at_operation.into_iter().flatten() {
+            self.on_operation[source.index()].push(dependent);
         }
-        if rules::has_row_view(rule) {
+        if let Some(source) = runs.at_record_end {
+            self.at_end.push((source, dependent));
+            self.at_end_sources.insert(source);
+        }
+        if runs.at_row {
             self.at_row.push(dependent);
         }
     }
@@ -240,7 +237,9 @@ impl Plan {
     /// Runs the rules that follow an operation on `var`.
     fn follow(&self, slot: &mut Slot, var: Var, before: Option<u64>, after: u64, ts_ns: u64) {
         for dependent in &self.on_operation[var.index()] {
-            rules::on_operation(self, slot, dependent, var, before, after, ts_ns);
+            let Dependent { target, rule, mark } = *dependent;
+            Operation { plan: self, slot, target, mark, source: var, before, after, ts_ns }
+                .run(rule);
         }
     }
 
@@ -252,7 +251,7 @@ impl Plan {
         }
         for (source, dependent) in &self.at_end {
             if touched.has(*source) {
-                rules::at_record_end(slot, dependent);
+                RecordEnd { slot, target: dependent.target }.run(dependent.rule);
             }
         }
     }
@@ -297,8 +296,9 @@ impl Plan {
     pub fn row(&self, slot: &Slot, context: &RowContext<'_>) -> Row {
         let mut row = slot.snapshot();
         for dependent in &self.at_row {
-            let value = rules::at_row(slot, &row, dependent, context);
-            row.put(dependent.target, value.map(|v| v & self.mask(dependent.target)));
+            let Dependent { target, rule, mark } = *dependent;
+            let value = MakeRow { slot, row: &row, context, target, mark }.value(rule);
+            row.put(target, value.map(|v| v & self.mask(target)));
         }
         row.valid = row.valid.and(&self.covered);
         self.find_unset(&mut row, slot.established);
@@ -381,9 +381,9 @@ fn follow(var: Var) -> Bits {
     while let Some(source) = sources.pop() {
         for &target in Var::ALL {
             let Apply::Derived(rule) = target.def().apply else { continue };
-            let of = rules::needs(rule).into_iter().flatten().any(|v| v == source);
+            let of = rule.def().needs.vars().any(|v| v == source);
             // A view of another value comes and goes with it.
-            if of && rules::triggers(rule).0 != Phase::Row && !all.has(target) {
+            if of && Runs::of(rule).keeps() && !all.has(target) {
                 all.insert(target);
                 sources.push(target);
             }
@@ -397,27 +397,23 @@ fn is_followed(var: Var) -> bool {
     matches!(var.def().apply, Apply::Stream(_)) && matches!(var.def().kind, Kind::Max | Kind::Min)
 }
 
-/// Without a limit, no sample is normal or high.
-fn needs_limit(var: Var) -> bool {
-    matches!(var.def().apply, Apply::Derived(Rule::WithinLimit(_) | Rule::AboveLimit(_)))
-}
-
 /// What is read at most once per resolution interval.
 fn slow() -> Bits {
     Var::ALL.iter().copied().filter(|v| matches!(v.def().read, Read::Slow(_))).collect()
 }
 
 /// A variable is covered if the log can have it; a derived one if all that it follows from is.
-fn covers(recorded: &Bits, var: Var) -> bool {
-    match var.def().apply {
-        Apply::Stream(_) => recorded.has(var),
+fn covers(recorded: &Bits, options: RuleOptions, var: Var) -> bool {
+    let Apply::Derived(rule) = var.def().apply else { return recorded.has(var) };
+    let needs = rule.def().needs;
+    match needs {
         // Known from the lifecycle records, whatever the hooks gave.
-        Apply::Derived(Rule::Lifecycle) => true,
-        Apply::Derived(rule) => {
-            recorded.has(var)
-                && rules::needs(rule).into_iter().flatten().all(|v| covers(recorded, v))
-        }
+        Needs::Lifecycle => return true,
+        // Without a limit, no sample is normal or high.
+        Needs::Limit(_) if options.latency_limit_us == 0 => return false,
+        Needs::Nothing | Needs::One(_) | Needs::Both(..) | Needs::Limit(_) => {}
     }
+    recorded.has(var) && needs.vars().all(|v| covers(recorded, options, v))
 }
 
 /// The value before the first operation, if there is one: counters of events count from 0, and what
@@ -426,7 +422,7 @@ fn covers(recorded: &Bits, var: Var) -> bool {
 fn initial(var: Var) -> Option<u64> {
     let def = var.def();
     match def.apply {
-        Apply::Derived(rule) => rules::initial(rule),
+        Apply::Derived(rule) => rule.def().initial,
         Apply::Stream(ops) => match def.kind {
             Kind::Counter => ops.iter().any(|op| matches!(op, Op::Inc | Op::Add)).then_some(0),
             Kind::Max => Some(0),

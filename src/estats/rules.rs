@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The rules by which derived variables follow from others: each one once, in the phase it needs.
+//! How the rules run by which derived variables follow from others: one arm per rule, in [`visit`], with
+//! the moments at which it runs and what it does there. What else is known of a rule is in
+//! `src/schema/rule.rs`.
+//!
+//! [`visit`] is compiled once for each moment, and each time has only what the rules do at that
+//! moment: a rule runs by one jump, as with a `match` per moment, without a list of rules for each.
 
 use std::ops::RangeInclusive;
 
-use super::plan::{Dependent, Plan};
+use super::plan::Plan;
 use super::silent::Silent;
 use super::slot::{Row, Slot};
 use crate::identity::Identity;
@@ -18,17 +23,6 @@ pub(super) const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
 pub(super) const PEER_FINISHED: RangeInclusive<u64> = 8..=11;
 const NS_PER_US: u64 = 1_000;
 const NS_PER_S: u64 = 1_000_000_000;
-
-/// When a rule runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// At each operation, in the order of the record.
-    Operation,
-    /// At the end of the record: the other variable may come after the one that triggers.
-    RecordEnd,
-    /// When a row is made.
-    Row,
-}
 
 /// What a row needs to know besides the values.
 #[derive(Clone, Copy, Debug)]
@@ -51,352 +45,414 @@ pub struct RowContext<'a> {
     pub ledger: &'a Ledger,
 }
 
-/// When the rule runs, and at operations on which variables.
-pub(super) const fn triggers(rule: Rule) -> (Phase, [Option<Var>; 2]) {
-    match rule {
-        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) | Rule::ZeroTransitions(v) => {
-            (Phase::Operation, [Some(v), Some(Var::State)])
-        }
-        Rule::MaxOf(v)
-        | Rule::MinOf(v)
-        | Rule::SumOf(v)
-        | Rule::CountOf(v)
-        | Rule::SerialMax(v)
-        | Rule::TransitionsTo(v, _)
-        | Rule::TimeIn(v, _)
-        | Rule::TimeOfLast(v)
-        | Rule::SumAt(v, _)
-        | Rule::WithinLimit(v)
-        | Rule::AboveLimit(v) => (Phase::Operation, [Some(v), None]),
-        Rule::TimeToEstablished => (Phase::Operation, [Some(Var::State), None]),
-        Rule::FirstAfterSum(a, b) | Rule::FirstAfterCount(a, b) => {
-            (Phase::Operation, [Some(a), Some(b)])
-        }
-        Rule::MaxAt(v, _) | Rule::MinAt(v, _) => (Phase::RecordEnd, [Some(v), None]),
-        Rule::Constant(_)
-        | Rule::Lifecycle
-        | Rule::Low32(_)
-        | Rule::LastSegment
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => (Phase::Row, [None, None]),
+/// When a rule runs, as its arm in [`visit`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Runs {
+    /// At each operation on one of these, in the order of the record.
+    pub at_operation: [Option<Var>; 2],
+    /// At the end of a record that has an operation on this one: the other variable may come after the
+    /// one that triggers.
+    pub at_record_end: Option<Var>,
+    /// At each segment.
+    pub at_segment: bool,
+    /// When a row is made: the value there is not simply the one in the slot.
+    pub at_row: bool,
+    /// It follows from other values of the row: it runs after those.
+    pub of_row: bool,
+    /// It takes a place in `Slot::marks`.
+    pub takes_mark: bool,
+}
+
+impl Runs {
+    const NEVER: Self = Self {
+        at_operation: [None, None],
+        at_record_end: None,
+        at_segment: false,
+        at_row: false,
+        of_row: false,
+        takes_mark: false,
+    };
+
+    /// When the rule runs.
+    pub(super) fn of(rule: Rule) -> Self {
+        visit(rule, Describe)
+    }
+
+    /// Whether it counts or keeps something at operations, and is not only a view when a row is made.
+    pub(super) const fn keeps(&self) -> bool {
+        self.at_operation[0].is_some() || self.at_record_end.is_some()
     }
 }
 
-/// The variables without which the rule's result is not known.
-pub(super) const fn needs(rule: Rule) -> [Option<Var>; 2] {
-    match rule {
-        Rule::Constant(_) | Rule::Lifecycle | Rule::LastSegment => [None, None],
-        Rule::Low32(v)
-        | Rule::MaxOf(v)
-        | Rule::MinOf(v)
-        | Rule::SumOf(v)
-        | Rule::CountOf(v)
-        | Rule::SerialMax(v)
-        | Rule::TransitionsTo(v, _)
-        | Rule::TimeIn(v, _)
-        | Rule::TimeOfLast(v)
-        | Rule::WithinLimit(v)
-        | Rule::AboveLimit(v)
-        | Rule::WallClock(v) => [Some(v), None],
-        Rule::MaxSinceEstablished(v) | Rule::MinSinceEstablished(v) | Rule::ZeroTransitions(v) => {
-            [Some(v), Some(Var::State)]
-        }
-        Rule::TimeToEstablished => [Some(Var::State), None],
-        Rule::MaxAt(a, b)
-        | Rule::MinAt(a, b)
-        | Rule::SumAt(a, b)
-        | Rule::FirstAfterSum(a, b)
-        | Rule::FirstAfterCount(a, b)
-        | Rule::ElapsedSeconds(a, b)
-        | Rule::ElapsedMicroseconds(a, b) => [Some(a), Some(b)],
+/// How a rule runs: when, and what it does at each moment.
+struct How<O, E, R> {
+    runs: Runs,
+    operation: O,
+    record_end: E,
+    row: R,
+}
+
+/// What rules do that do nothing of their own at a moment.
+type NoOperation = fn(&mut Operation<'_>);
+type NoRecordEnd = fn(&mut RecordEnd<'_>);
+type Kept = fn(&MakeRow<'_>) -> Option<u64>;
+
+/// Runs at each operation on one of these.
+fn operation<O: FnOnce(&mut Operation<'_>)>(
+    on: [Option<Var>; 2],
+    operation: O,
+) -> How<O, NoRecordEnd, Kept> {
+    let runs = Runs { at_operation: on, ..Runs::NEVER };
+    How { runs, operation, record_end: |_| {}, row: kept }
+}
+
+/// Runs at the end of a record that has an operation on this one.
+fn record_end<E: FnOnce(&mut RecordEnd<'_>)>(on: Var, record_end: E) -> How<NoOperation, E, Kept> {
+    let runs = Runs { at_record_end: Some(on), ..Runs::NEVER };
+    How { runs, operation: |_| {}, record_end, row: kept }
+}
+
+/// The slot keeps the time of the latest segment.
+fn segment() -> How<NoOperation, NoRecordEnd, Kept> {
+    let runs = Runs { at_segment: true, ..Runs::NEVER };
+    How { runs, operation: |_| {}, record_end: |_| {}, row: kept }
+}
+
+/// Runs when a row is made, whatever else is in it.
+fn row<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(row: R) -> How<NoOperation, NoRecordEnd, R> {
+    let runs = Runs { at_row: true, ..Runs::NEVER };
+    How { runs, operation: |_| {}, record_end: |_| {}, row }
+}
+
+/// Runs when a row is made, after the values in it from which this one follows.
+fn view<R: FnOnce(&MakeRow<'_>) -> Option<u64>>(value: R) -> How<NoOperation, NoRecordEnd, R> {
+    let mut how = row(value);
+    how.runs.of_row = true;
+    how
+}
+
+impl<O, E, R> How<O, E, R> {
+    /// Another value in a row than the slot's.
+    fn with_row<V: FnOnce(&MakeRow<'_>) -> Option<u64>>(self, row: V) -> How<O, E, V> {
+        let runs = Runs { at_row: true, ..self.runs };
+        How { runs, operation: self.operation, record_end: self.record_end, row }
+    }
+
+    /// With a mark of its own.
+    fn with_mark(mut self) -> Self {
+        self.runs.takes_mark = true;
+        self
     }
 }
 
-/// The value before anything happened.
-pub(super) const fn initial(rule: Rule) -> Option<u64> {
+/// A moment at which rules run.
+trait Moment: Sized {
+    type Out;
+
+    /// Does what the rule does at this moment.
+    fn run(
+        self,
+        how: How<
+            impl FnOnce(&mut Operation<'_>),
+            impl FnOnce(&mut RecordEnd<'_>),
+            impl FnOnce(&MakeRow<'_>) -> Option<u64>,
+        >,
+    ) -> Self::Out;
+}
+
+/// Every rule: when it runs and what it does then.
+fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
     match rule {
-        Rule::SumOf(_)
-        | Rule::CountOf(_)
-        | Rule::ZeroTransitions(_)
-        | Rule::TransitionsTo(..)
-        | Rule::TimeIn(..)
-        | Rule::SumAt(..)
-        | Rule::FirstAfterSum(..)
-        | Rule::FirstAfterCount(..)
-        | Rule::WithinLimit(_)
-        | Rule::AboveLimit(_) => Some(0),
-        Rule::MinSinceEstablished(_)
-        | Rule::MinOf(_)
-        | Rule::MinAt(..)
-        | Rule::MaxSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::MaxAt(..)
-        | Rule::Constant(_)
-        | Rule::Lifecycle
-        | Rule::Low32(_)
-        | Rule::SerialMax(_)
-        | Rule::TimeToEstablished
-        | Rule::TimeOfLast(_)
-        | Rule::LastSegment
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => None,
-    }
-}
-
-/// Whether the value in a row is not simply the value in the slot.
-pub(super) const fn has_row_view(rule: Rule) -> bool {
-    matches!(triggers(rule).0, Phase::Row) && !matches!(rule, Rule::LastSegment)
-        || matches!(rule, Rule::TimeIn(..) | Rule::TransitionsTo(..) | Rule::TimeToEstablished)
-}
-
-/// Order of the rules of [`Phase::Row`]: those others build on come first.
-pub(super) const fn rank(rule: Rule) -> u8 {
-    match rule {
-        Rule::Constant(_) | Rule::Lifecycle => 0,
-        Rule::MaxSinceEstablished(_)
-        | Rule::MinSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::MinOf(_)
-        | Rule::SumOf(_)
-        | Rule::CountOf(_)
-        | Rule::MaxAt(..)
-        | Rule::MinAt(..)
-        | Rule::ZeroTransitions(_)
-        | Rule::SerialMax(_)
-        | Rule::TransitionsTo(..)
-        | Rule::TimeIn(..)
-        | Rule::TimeToEstablished
-        | Rule::TimeOfLast(_)
-        | Rule::SumAt(..)
-        | Rule::FirstAfterSum(..)
-        | Rule::FirstAfterCount(..)
-        | Rule::WithinLimit(_)
-        | Rule::AboveLimit(_)
-        | Rule::LastSegment => 1,
-        Rule::Low32(_)
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => 2,
-    }
-}
-
-/// Runs a rule after an operation took `source` from `before` to `after`.
-pub(super) fn on_operation(
-    plan: &Plan,
-    slot: &mut Slot,
-    dependent: &Dependent,
-    source: Var,
-    before: Option<u64>,
-    after: u64,
-    ts_ns: u64,
-) {
-    let target = dependent.target;
-    let mask = plan.mask(target);
-    let limit = plan.options.latency_limit_us;
-    // An operation that leaves the value as it was (add 0) is no step of a counter.
-    let step = before != Some(after);
-    match dependent.rule {
-        Rule::MaxOf(_) => slot.raise(target, after),
-        Rule::MinOf(_) => slot.lower(target, after),
-        Rule::SumOf(_) => slot.add(target, after, mask),
-        Rule::CountOf(_) => slot.add(target, 1, mask),
-        Rule::MaxSinceEstablished(v) => {
-            if let Some(value) = since_established(slot, target, v, source, after) {
-                slot.raise(target, value);
+        Rule::Constant(value) => m.run(row(|_| Some(value))),
+        Rule::Lifecycle => m.run(row(|at| {
+            let context = at.context;
+            context.identity.value(at.target, context.conn_id, context.begin_ns)
+        })),
+        Rule::Low32(of) => m.run(view(|at| at.row.get(of).map(|value| value & 0xffff_ffff))),
+        Rule::MaxSinceEstablished(of) => m.run(operation(on_both(of, Var::State), |op| {
+            if let Some(value) = op.since_established(of) {
+                op.slot.raise(op.target, value);
             }
-        }
-        Rule::MinSinceEstablished(v) => {
-            if let Some(value) = since_established(slot, target, v, source, after) {
-                slot.lower(target, value);
+        })),
+        Rule::MinSinceEstablished(of) => m.run(operation(on_both(of, Var::State), |op| {
+            if let Some(value) = op.since_established(of) {
+                op.slot.lower(op.target, value);
             }
-        }
-        Rule::ZeroTransitions(v) => {
-            let value = since_established(slot, target, v, source, after);
+        })),
+        Rule::MaxOf(of) => m.run(operation(on(of), |op| op.slot.raise(op.target, op.after))),
+        Rule::MinOf(of) => m.run(operation(on(of), |op| op.slot.lower(op.target, op.after))),
+        Rule::SumOf(of) => m.run(operation(on(of), |op| op.add(op.after))),
+        Rule::CountOf(of) => m.run(operation(on(of), |op| op.add(1))),
+        Rule::MaxAt(at, of) => m.run(record_end(at, |end| {
+            if let Some(value) = end.slot.get(of) {
+                end.slot.raise(end.target, value);
+            }
+        })),
+        Rule::MinAt(at, of) => m.run(record_end(at, |end| {
+            if let Some(value) = end.slot.get(of) {
+                end.slot.lower(end.target, value);
+            }
+        })),
+        Rule::ZeroTransitions(of) => m.run(operation(on_both(of, Var::State), |op| {
             // Setting zero to zero again is no transition; being established with zero is one.
-            if value == Some(0) && (step || source != v) {
-                slot.add(target, 1, mask);
+            if op.since_established(of) == Some(0) && (op.is_step() || op.source != of) {
+                op.add(1);
             }
-        }
-        Rule::SerialMax(_) => {
+        })),
+        Rule::SerialMax(of) => m.run(operation(on(of), |op| {
             // Sequence numbers wrap: later means less than half the space ahead (RFC 9293, 3.4).
-            let ahead = |old: u64| (after as u32).wrapping_sub(old as u32) as i32 > 0;
-            if slot.get(target).is_none_or(ahead) {
-                slot.put(target, after);
+            let ahead = |old: u64| (op.after as u32).wrapping_sub(old as u32) as i32 > 0;
+            if op.slot.get(op.target).is_none_or(ahead) {
+                op.slot.put(op.target, op.after);
             }
-        }
-        Rule::TransitionsTo(_, value) => {
-            if after == value && step {
-                slot.add(target, 1, mask);
+        })),
+        Rule::TransitionsTo(of, value) => m.run(
+            operation(on(of), |op| {
+                if op.after == value && op.is_step() {
+                    op.add(1);
+                }
+            })
+            .with_row(
+                // Of a variable that was never set, no change is known.
+                |at| at.slot.get(of).and_then(|_| at.slot.get(at.target)),
+            ),
+        ),
+        Rule::TimeIn(of, value) => m.run(
+            operation(on(of), |op| {
+                // Kept in nanoseconds, or every interval would lose its fraction of a microsecond.
+                if op.before == Some(value) {
+                    op.add(op.ts_ns.saturating_sub(op.slot.marks[op.mark]));
+                }
+                op.slot.marks[op.mark] = op.ts_ns;
+            })
+            .with_row(
+                // Of a variable that was never set, no time in a value of it is known.
+                |at| {
+                    let running = match at.slot.get(of)? {
+                        now if now == value => {
+                            at.context.now_ns.saturating_sub(at.slot.marks[at.mark])
+                        }
+                        _ => 0,
+                    };
+                    at.slot.get(at.target).map(|ns| (ns + running) / NS_PER_US)
+                },
+            )
+            .with_mark(),
+        ),
+        Rule::TimeToEstablished => m.run(
+            operation(on(Var::State), |op| {
+                if op.after == ESTABLISHED && op.slot.get(op.target).is_none() {
+                    op.slot.put(op.target, op.ts_ns);
+                }
+            })
+            .with_row(|at| {
+                let seen = at.slot.get(at.target).filter(|_| !at.context.begun_before);
+                seen.map(|ts_ns| ts_ns.saturating_sub(at.context.begin_ns) / NS_PER_US)
+            }),
+        ),
+        Rule::TimeOfLast(of) => m.run(operation(on(of), |op| op.slot.put(op.target, op.ts_ns))),
+        Rule::SumAt(at, of) => m.run(operation(on(at), |op| {
+            if let Some(value) = op.slot.get(of).filter(|_| op.is_step()) {
+                op.add(value);
             }
-        }
-        Rule::TimeIn(_, value) => {
-            // Kept in nanoseconds, or every interval would lose its fraction of a microsecond.
-            if before == Some(value) {
-                slot.add(target, ts_ns.saturating_sub(slot.marks[dependent.mark]), mask);
+        })),
+        Rule::FirstAfterSum(step, of) => m.run(operation(on_both(step, of), |op| {
+            if op.is_first_after(step) {
+                op.add(op.after);
             }
-            slot.marks[dependent.mark] = ts_ns;
-        }
-        Rule::TimeToEstablished => {
-            if after == ESTABLISHED && slot.get(target).is_none() {
-                slot.put(target, ts_ns);
+        })),
+        Rule::FirstAfterCount(step, of) => m.run(operation(on_both(step, of), |op| {
+            if op.is_first_after(step) {
+                op.add(1);
             }
-        }
-        Rule::TimeOfLast(_) => slot.put(target, ts_ns),
-        Rule::SumAt(_, other) => {
-            if let Some(value) = slot.get(other).filter(|_| step) {
-                slot.add(target, value, mask);
+        })),
+        Rule::WithinLimit(of) => m.run(operation(on(of), |op| {
+            let limit = op.plan.options.latency_limit_us;
+            if limit > 0 && op.after <= limit {
+                op.add(1);
             }
-        }
-        Rule::FirstAfterSum(first, _) => {
-            if first_after(slot, target, first, source, step) {
-                slot.add(target, after, mask);
+        })),
+        Rule::AboveLimit(of) => m.run(operation(on(of), |op| {
+            let limit = op.plan.options.latency_limit_us;
+            if limit > 0 && op.after > limit {
+                op.add(1);
             }
+        })),
+        Rule::LastSegment => m.run(segment()),
+        Rule::WallClock(of) => {
+            m.run(view(|at| at.row.get(of).and_then(|ts_ns| at.context.ledger.wall_us(ts_ns))))
         }
-        Rule::FirstAfterCount(first, _) => {
-            if first_after(slot, target, first, source, step) {
-                slot.add(target, 1, mask);
-            }
+        Rule::ElapsedSeconds(from, to) => {
+            m.run(view(|at| elapsed(at.row, from, to).map(|ns| ns / NS_PER_S)))
         }
-        Rule::WithinLimit(_) => {
-            if limit > 0 && after <= limit {
-                slot.add(target, 1, mask);
-            }
+        Rule::ElapsedMicroseconds(from, to) => {
+            m.run(view(|at| elapsed(at.row, from, to).map(|ns| ns % NS_PER_S / NS_PER_US)))
         }
-        Rule::AboveLimit(_) => {
-            if limit > 0 && after > limit {
-                slot.add(target, 1, mask);
-            }
-        }
-        Rule::MaxAt(..)
-        | Rule::MinAt(..)
-        | Rule::Constant(_)
-        | Rule::Lifecycle
-        | Rule::Low32(_)
-        | Rule::LastSegment
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => {}
     }
 }
 
-/// The value that counts now, if one does. The value in force when the connection becomes
-/// established counts too: a gauge is sent only when it changes, so it may never be set again.
-fn since_established(
-    slot: &mut Slot,
-    target: Var,
-    measured: Var,
-    source: Var,
-    after: u64,
-) -> Option<u64> {
-    if source == measured {
-        return slot.is_armed(target).then_some(after);
-    }
-    if after != ESTABLISHED || slot.is_armed(target) {
-        return None;
-    }
-    slot.arm(target);
-    slot.get(measured)
+const fn on(var: Var) -> [Option<Var>; 2] {
+    [Some(var), None]
 }
 
-/// Whether this operation is the first on the second variable after a step of the first.
-fn first_after(slot: &mut Slot, target: Var, first: Var, source: Var, step: bool) -> bool {
-    if source == first {
-        if step {
-            slot.arm(target);
+const fn on_both(a: Var, b: Var) -> [Option<Var>; 2] {
+    [Some(a), Some(b)]
+}
+
+/// An operation took `source` from `before` to `after`.
+pub(super) struct Operation<'a> {
+    pub plan: &'a Plan,
+    pub slot: &'a mut Slot,
+    /// The derived variable.
+    pub target: Var,
+    /// Its place in `Slot::marks`.
+    pub mark: usize,
+    pub source: Var,
+    pub before: Option<u64>,
+    pub after: u64,
+    pub ts_ns: u64,
+}
+
+impl Operation<'_> {
+    /// An operation that leaves the value as it was (add 0) is no step of a counter.
+    fn is_step(&self) -> bool {
+        self.before != Some(self.after)
+    }
+
+    /// Adds to the derived value.
+    fn add(&mut self, value: u64) {
+        self.slot.add(self.target, value, self.plan.mask(self.target));
+    }
+
+    /// The value that counts now, if one does. The value in force when the connection becomes
+    /// established counts too: a gauge is sent only when it changes, so it may never be set again.
+    fn since_established(&mut self, measured: Var) -> Option<u64> {
+        if self.source == measured {
+            return self.slot.is_armed(self.target).then_some(self.after);
         }
-        return false;
+        if self.after != ESTABLISHED || self.slot.is_armed(self.target) {
+            return None;
+        }
+        self.slot.arm(self.target);
+        self.slot.get(measured)
     }
-    slot.disarm(target)
-}
 
-/// Runs a rule at the end of a record that had an operation on its first variable.
-pub(super) fn at_record_end(slot: &mut Slot, dependent: &Dependent) {
-    match dependent.rule {
-        Rule::MaxAt(_, other) => {
-            if let Some(value) = slot.get(other) {
-                slot.raise(dependent.target, value);
+    /// Whether this operation is the first on the second variable after a step of the first.
+    fn is_first_after(&mut self, first: Var) -> bool {
+        if self.source == first {
+            if self.is_step() {
+                self.slot.arm(self.target);
             }
+            return false;
         }
-        Rule::MinAt(_, other) => {
-            if let Some(value) = slot.get(other) {
-                slot.lower(dependent.target, value);
-            }
-        }
-        Rule::Constant(_)
-        | Rule::Lifecycle
-        | Rule::Low32(_)
-        | Rule::MaxSinceEstablished(_)
-        | Rule::MinSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::MinOf(_)
-        | Rule::SumOf(_)
-        | Rule::CountOf(_)
-        | Rule::ZeroTransitions(_)
-        | Rule::SerialMax(_)
-        | Rule::TransitionsTo(..)
-        | Rule::TimeIn(..)
-        | Rule::TimeToEstablished
-        | Rule::TimeOfLast(_)
-        | Rule::SumAt(..)
-        | Rule::FirstAfterSum(..)
-        | Rule::FirstAfterCount(..)
-        | Rule::WithinLimit(_)
-        | Rule::AboveLimit(_)
-        | Rule::LastSegment
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => {}
+        self.slot.disarm(self.target)
+    }
+
+    /// Runs the rule.
+    pub(super) fn run(mut self, rule: Rule) {
+        visit(rule, &mut self);
     }
 }
 
-/// The value of a derived variable in a row, for rules whose row is more than the slot's value.
-pub(super) fn at_row(
-    slot: &Slot,
-    row: &Row,
-    dependent: &Dependent,
-    context: &RowContext<'_>,
-) -> Option<u64> {
-    let target = dependent.target;
-    match dependent.rule {
-        Rule::Constant(value) => Some(value),
-        Rule::Lifecycle => context.identity.value(target, context.conn_id, context.begin_ns),
-        Rule::Low32(v) => row.get(v).map(|value| value & 0xffff_ffff),
-        // Of a variable that was never set, no time in a value of it is known.
-        Rule::TimeIn(v, value) => {
-            let running = match slot.get(v)? {
-                now if now == value => context.now_ns.saturating_sub(slot.marks[dependent.mark]),
-                _ => 0,
-            };
-            slot.get(target).map(|ns| (ns + running) / NS_PER_US)
-        }
-        Rule::TransitionsTo(v, _) => slot.get(v).and_then(|_| slot.get(target)),
-        Rule::TimeToEstablished => slot
-            .get(target)
-            .filter(|_| !context.begun_before)
-            .map(|at| at.saturating_sub(context.begin_ns) / NS_PER_US),
-        Rule::WallClock(v) => row.get(v).and_then(|at| context.ledger.wall_us(at)),
-        Rule::ElapsedSeconds(a, b) => elapsed(row, a, b).map(|ns| ns / NS_PER_S),
-        Rule::ElapsedMicroseconds(a, b) => elapsed(row, a, b).map(|ns| ns % NS_PER_S / NS_PER_US),
-        Rule::LastSegment
-        | Rule::MaxSinceEstablished(_)
-        | Rule::MinSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::MinOf(_)
-        | Rule::SumOf(_)
-        | Rule::CountOf(_)
-        | Rule::MaxAt(..)
-        | Rule::MinAt(..)
-        | Rule::ZeroTransitions(_)
-        | Rule::SerialMax(_)
-        | Rule::TimeOfLast(_)
-        | Rule::SumAt(..)
-        | Rule::FirstAfterSum(..)
-        | Rule::FirstAfterCount(..)
-        | Rule::WithinLimit(_)
-        | Rule::AboveLimit(_) => row.get(target),
+/// The end of a record that had an operation on the rule's variable.
+pub(super) struct RecordEnd<'a> {
+    pub slot: &'a mut Slot,
+    /// The derived variable.
+    pub target: Var,
+}
+
+impl RecordEnd<'_> {
+    /// Runs the rule.
+    pub(super) fn run(mut self, rule: Rule) {
+        visit(rule, &mut self);
     }
+}
+
+/// A row is made.
+pub(super) struct MakeRow<'a> {
+    pub slot: &'a Slot,
+    /// As far as it is made.
+    pub row: &'a Row,
+    pub context: &'a RowContext<'a>,
+    /// The derived variable.
+    pub target: Var,
+    /// Its place in `Slot::marks`.
+    pub mark: usize,
+}
+
+impl MakeRow<'_> {
+    /// The value of the derived variable.
+    pub(super) fn value(&self, rule: Rule) -> Option<u64> {
+        visit(rule, self)
+    }
+}
+
+/// No moment: says when a rule runs.
+struct Describe;
+
+impl Moment for &mut Operation<'_> {
+    type Out = ();
+
+    fn run(
+        self,
+        how: How<
+            impl FnOnce(&mut Operation<'_>),
+            impl FnOnce(&mut RecordEnd<'_>),
+            impl FnOnce(&MakeRow<'_>) -> Option<u64>,
+        >,
+    ) -> Self::Out {
+        (how.operation)(self);
+    }
+}
+
+impl Moment for &mut RecordEnd<'_> {
+    type Out = ();
+
+    fn run(
+        self,
+        how: How<
+            impl FnOnce(&mut Operation<'_>),
+            impl FnOnce(&mut RecordEnd<'_>),
+            impl FnOnce(&MakeRow<'_>) -> Option<u64>,
+        >,
+    ) -> Self::Out {
+        (how.record_end)(self);
+    }
+}
+
+impl Moment for &MakeRow<'_> {
+    type Out = Option<u64>;
+
+    fn run(
+        self,
+        how: How<
+            impl FnOnce(&mut Operation<'_>),
+            impl FnOnce(&mut RecordEnd<'_>),
+            impl FnOnce(&MakeRow<'_>) -> Option<u64>,
+        >,
+    ) -> Self::Out {
+        (how.row)(self)
+    }
+}
+
+impl Moment for Describe {
+    type Out = Runs;
+
+    fn run(
+        self,
+        how: How<
+            impl FnOnce(&mut Operation<'_>),
+            impl FnOnce(&mut RecordEnd<'_>),
+            impl FnOnce(&MakeRow<'_>) -> Option<u64>,
+        >,
+    ) -> Self::Out {
+        how.runs
+    }
+}
+
+/// The value as the slot has it.
+fn kept(at: &MakeRow<'_>) -> Option<u64> {
+    at.row.get(at.target)
 }
 
 /// Nanoseconds from one to the other. Records of the handshake may come before the connection's own

@@ -2,7 +2,6 @@
 //! Variables of a connection that nobody can know: the capture has cut what they follow from.
 
 use super::bits::Bits;
-use super::rules;
 use super::slot::Row;
 use crate::schema::{Apply, Var};
 
@@ -14,7 +13,7 @@ pub(super) fn insert(unread: &mut Bits, var: Var) {
     unread.insert(var);
     for &target in Var::ALL {
         let Apply::Derived(rule) = target.def().apply else { continue };
-        if rules::needs(rule).into_iter().flatten().any(|source| source == var) {
+        if rule.def().needs.vars().any(|source| source == var) {
             insert(unread, target);
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Since when a variable counts, and what is left of it when records are missing.
 
-use super::{Apply, Kind, Op, Rule, Var};
+use super::{Apply, Kind, Op, Rule, Type, Var};
 
 /// Since when a value counts. Of a connection that was seen from its beginning, all are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Gap {
 
 impl Var {
     /// Since when it counts.
-    pub fn basis(self) -> Basis {
+    pub const fn basis(self) -> Basis {
         let def = self.def();
         match def.apply {
             // What came before the recording is taken from the kernel, see `Var::before`.
@@ -50,33 +50,11 @@ impl Var {
                 Kind::Counter if matches!(ops, [Op::Set]) => Basis::Connection,
                 Kind::Counter | Kind::Max | Kind::Min | Kind::Derived => Basis::Recording,
             },
-            Apply::Derived(rule) => match rule {
-                Rule::Low32(of) => of.basis(),
-                Rule::Constant(_) | Rule::TimeToEstablished => Basis::Connection,
-                // A connection that was open before begins, for its row, when it is first seen.
-                Rule::Lifecycle if matches!(def.ty, super::Type::MonotonicNs) => Basis::Recording,
-                Rule::Lifecycle => Basis::Connection,
-                Rule::WallClock(of) => of.basis(),
-                Rule::SerialMax(_) | Rule::TimeOfLast(_) | Rule::LastSegment => Basis::Now,
-                Rule::MaxSinceEstablished(_)
-                | Rule::MinSinceEstablished(_)
-                | Rule::MaxOf(_)
-                | Rule::MinOf(_)
-                | Rule::SumOf(_)
-                | Rule::CountOf(_)
-                | Rule::MaxAt(..)
-                | Rule::MinAt(..)
-                | Rule::ZeroTransitions(_)
-                | Rule::TransitionsTo(..)
-                | Rule::TimeIn(..)
-                | Rule::SumAt(..)
-                | Rule::FirstAfterSum(..)
-                | Rule::FirstAfterCount(..)
-                | Rule::WithinLimit(_)
-                | Rule::AboveLimit(_)
-                | Rule::ElapsedSeconds(..)
-                | Rule::ElapsedMicroseconds(..) => Basis::Recording,
-            },
+            // A connection that was open before begins, for its row, when it is first seen.
+            Apply::Derived(Rule::Lifecycle) if matches!(def.ty, Type::MonotonicNs) => {
+                Basis::Recording
+            }
+            Apply::Derived(rule) => rule.def().basis,
         }
     }
 
@@ -98,39 +76,20 @@ impl Var {
                 Self::SndUna | Self::SndNxt | Self::RcvNxt => true,
                 _ => matches!(def.kind, Kind::Counter | Kind::Max),
             },
-            Apply::Derived(rule) => match rule {
-                Rule::Low32(of) => of.grows(),
-                Rule::MaxSinceEstablished(_)
-                | Rule::MaxOf(_)
-                | Rule::SumOf(_)
-                | Rule::CountOf(_)
-                | Rule::MaxAt(..)
-                | Rule::ZeroTransitions(_)
-                | Rule::SerialMax(_)
-                | Rule::TransitionsTo(..)
-                | Rule::TimeIn(..)
-                | Rule::SumAt(..)
-                | Rule::FirstAfterSum(..)
-                | Rule::FirstAfterCount(..)
-                | Rule::WithinLimit(_)
-                | Rule::AboveLimit(_)
-                | Rule::LastSegment
-                | Rule::TimeOfLast(_) => true,
-                Rule::Constant(_)
-                | Rule::Lifecycle
-                | Rule::MinSinceEstablished(_)
-                | Rule::MinOf(_)
-                | Rule::MinAt(..)
-                | Rule::TimeToEstablished
-                | Rule::WallClock(_)
-                | Rule::ElapsedSeconds(..)
-                | Rule::ElapsedMicroseconds(..) => false,
-            },
+            Apply::Derived(rule) => rule.def().grows,
+        }
+    }
+
+    /// Whether it can differ from row to row of one connection.
+    pub const fn varies(self) -> bool {
+        match self.def().apply {
+            Apply::Stream(_) => !matches!(self.def().kind, Kind::Identity),
+            Apply::Derived(rule) => rule.def().varies,
         }
     }
 
     /// What is left of it when records are missing.
-    pub fn gap(self) -> Gap {
+    pub const fn gap(self) -> Gap {
         let def = self.def();
         match def.apply {
             Apply::Stream(ops) => match def.kind {
@@ -139,33 +98,7 @@ impl Var {
                 Kind::Counter => Gap::AtLeast,
                 Kind::Max | Kind::Min | Kind::Derived => Gap::Unknown,
             },
-            Apply::Derived(rule) => match rule {
-                Rule::Low32(of) | Rule::WallClock(of) => of.gap(),
-                Rule::Constant(_)
-                | Rule::Lifecycle
-                | Rule::SerialMax(_)
-                | Rule::LastSegment
-                | Rule::ElapsedSeconds(..)
-                | Rule::ElapsedMicroseconds(..) => Gap::Whole,
-                Rule::SumOf(_)
-                | Rule::CountOf(_)
-                | Rule::ZeroTransitions(_)
-                | Rule::TransitionsTo(..)
-                | Rule::WithinLimit(_)
-                | Rule::AboveLimit(_) => Gap::AtLeast,
-                Rule::MaxSinceEstablished(_)
-                | Rule::MinSinceEstablished(_)
-                | Rule::MaxOf(_)
-                | Rule::MinOf(_)
-                | Rule::MaxAt(..)
-                | Rule::MinAt(..)
-                | Rule::TimeIn(..)
-                | Rule::TimeToEstablished
-                | Rule::TimeOfLast(_)
-                | Rule::SumAt(..)
-                | Rule::FirstAfterSum(..)
-                | Rule::FirstAfterCount(..) => Gap::Unknown,
-            },
+            Apply::Derived(rule) => rule.def().gap,
         }
     }
 }

@@ -6,6 +6,9 @@
 //! (net/ipv4/tcp.c). `tcpi_fackets` and `tcpi_last_ack_sent` are not here: the kernel keeps neither
 //! and always reports 0.
 
+use core::fmt;
+
+use super::record::{Name, SocketHead};
 use super::{Kernels, Range};
 use SocketRead::{Age, Always, Countdown, If, Netlink};
 use SocketType::{U8, U16, U32, U64};
@@ -767,10 +770,10 @@ socket_fields! {
 
 pub use list::SocketField;
 
-/// Octets of a record before its fields: see struct socket_record in bpf/socket.bpf.h.
-pub const SOCKET_FIXED: usize = 96;
+/// Octets of a record before its fields.
+pub const SOCKET_FIXED: usize = SocketHead::SIZE;
 /// Octets of the congestion control's name, with which the part begins that --changed-only compares.
-pub const SOCKET_CONGESTION: usize = 16;
+pub const SOCKET_CONGESTION: usize = Name::SIZE;
 
 impl SocketField {
     /// Number of fields.
@@ -789,6 +792,36 @@ impl SocketField {
     /// The field of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// Whether each word of the text that begins with `tcpi_` is the name of a field.
+    pub const fn are_named(text: &str) -> bool {
+        let text = text.as_bytes();
+        let mut from = 0;
+        while from < text.len() {
+            let mut to = from;
+            while to < text.len() && (text[to].is_ascii_alphanumeric() || text[to] == b'_') {
+                to += 1;
+            }
+            if starts_with(text, from, to, b"tcpi_") && !Self::is_name(text, from, to) {
+                return false;
+            }
+            from = to + 1;
+        }
+        true
+    }
+
+    /// Whether this part of a text is the name of a field.
+    const fn is_name(text: &[u8], from: usize, to: usize) -> bool {
+        let mut i = 0;
+        while i < Self::ALL.len() {
+            let name = Self::ALL[i].name().as_bytes();
+            if name.len() == to - from && starts_with(text, from, to, name) {
+                return true;
+            }
+            i += 1;
+        }
+        false
     }
 
     /// The values that it can have.
@@ -898,6 +931,24 @@ impl SocketField {
             let fields = Self::octets_through(9) - Self::octets_through(0);
             Self::compared_from() + SOCKET_CONGESTION + fields.next_multiple_of(8)
         }
+    }
+}
+
+/// Whether this part of a text begins with another: `str::starts_with` is not const.
+const fn starts_with(text: &[u8], from: usize, to: usize, with: &[u8]) -> bool {
+    let mut i = 0;
+    while i < with.len() {
+        if from + i >= to || text[from + i] != with[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+impl fmt::Display for SocketField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

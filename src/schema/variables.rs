@@ -267,7 +267,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.segs_out, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_segs_out"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_segs_out),
         reference: Reference::Cases(&[
             when(&[When::ResetByUs], Reference::bounded(Relation::between(Linear::constant(0), Linear::constant(1)), "a RST sent after the change to CLOSE counts there only")),
             otherwise(Reference::SAME),
@@ -290,7 +290,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.data_segs_out, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_data_segs_out"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_data_segs_out),
         reference: Reference::SAME,
     }
 
@@ -354,7 +354,7 @@ estats_vars! {
                 how: "tcp_sock.bytes_sent, in which segments are that the host refused",
             },
         ],
-        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_sent"),
+        tcp_info: TcpInfo::EqualIfTaken(SocketField::tcpi_bytes_sent),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)]))),
     }
 
@@ -374,7 +374,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.total_retrans, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_total_retrans"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_total_retrans),
         reference: Reference::Cases(&[
             when(&[ACTIVE], Reference::bounded(Relation::between(Linear::of(&[(-1, Var::SendStall)]), Linear::constant(0)), "sends that failed locally count here only")),
             otherwise(Reference::bounded(Relation::between(Linear::new(-5, &[(-1, Var::SendStall)]), Linear::constant(0)), "repeats of the SYN-ACK (5 by default, net.ipv4.tcp_synack_retries) and sends that failed locally count here only")),
@@ -408,7 +408,7 @@ estats_vars! {
                 how: "tcp_sock.bytes_retrans, in which retransmissions are that the host refused",
             },
         ],
-        tcp_info: TcpInfo::EqualIfTaken("tcpi_bytes_retrans"),
+        tcp_info: TcpInfo::EqualIfTaken(SocketField::tcpi_bytes_retrans),
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::of(&[(1, Var::SegsRetrans)])).low(32)),
     }
 
@@ -428,7 +428,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.segs_in, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_segs_in"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_segs_in),
         reference: Reference::SAME,
     }
 
@@ -448,7 +448,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.data_segs_in, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_data_segs_in"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_data_segs_in),
         reference: Reference::SAME,
     }
 
@@ -617,7 +617,7 @@ estats_vars! {
                 how: "tcp_sock.mss_cache at the hooks, when changed",
             },
         ],
-        tcp_info: TcpInfo::Equal("tcpi_snd_mss"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_snd_mss),
         reference: Reference::SAME,
     }
 
@@ -695,7 +695,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_rtt"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_rtt),
         reference: Reference::FLOORED_TO_MS,
     }
 
@@ -714,7 +714,7 @@ estats_vars! {
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_rto"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_rto),
         reference: Reference::FLOORED_TO_MS,
     }
 
@@ -773,7 +773,7 @@ estats_vars! {
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
         }],
-        tcp_info: TcpInfo::Product("tcpi_snd_cwnd", "tcpi_snd_mss"),
+        tcp_info: TcpInfo::Product(SocketField::tcpi_snd_cwnd, SocketField::tcpi_snd_mss),
         reference: Reference::SAME,
     }
 
@@ -793,7 +793,7 @@ estats_vars! {
             needs: &[Hook::TcpProbe],
             how: "the socket fields at every hook, when changed",
         }],
-        tcp_info: TcpInfo::Product("tcpi_snd_ssthresh", "tcpi_snd_mss"),
+        tcp_info: TcpInfo::Product(SocketField::tcpi_snd_ssthresh, SocketField::tcpi_snd_mss),
         reference: Reference::Cases(&[
             when(&[When::Value(Var::CurSsthresh, 0xffff_ffff)], Reference::fault(fault::INFINITE_TIMES_MSS, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32))),
             otherwise(Reference::SAME),
@@ -846,7 +846,7 @@ estats_vars! {
             needs: &[Hook::Egress],
             how: "tcp_sock.rcv_wnd at each segment sent, already updated",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_rcv_wnd"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_rcv_wnd),
         reference: Reference::Cases(&[
             when(&[When::ResetByUs, When::More(Var::SegsOut, 1)], Reference::bounded(Relation::within(Linear::constant(0), Linear::new(1 << 14, &[(1, Var::LimRwin)])), "the RST sent after the change to CLOSE has a window of its own, up to the limit, rounded up to the scale")),
             otherwise(Reference::SAME),
@@ -913,7 +913,7 @@ estats_vars! {
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
             how: "tcp_sock.snd_wnd between received segments: each changes it at most once",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_snd_wnd"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_snd_wnd),
         reference: Reference::SAME,
     }
 
@@ -1311,7 +1311,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_reordering"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_reordering),
         reference: Reference::SAME,
     }
 
@@ -1833,7 +1833,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "the socket field at the hooks, when changed",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_rcv_rtt"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_rcv_rtt),
         reference: Reference::fault("microseconds are converted as if they were jiffies", Relation::MICROSECONDS_AS_JIFFIES),
     }
 
@@ -2578,7 +2578,7 @@ estats_vars! {
             needs: &[Hook::TcpProbe],
             how: "inet_connection_sock.icsk_retransmits at every hook",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_retransmits"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_retransmits),
         reference: Reference::SAME,
     }
 
@@ -2692,7 +2692,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.dsack_dups, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_dsack_dups"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_dsack_dups),
         reference: Reference::SAME,
     }
 
@@ -3013,7 +3013,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "low 32 bits of HCThruOctetsAcked",
         }],
-        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_acked"),
+        tcp_info: TcpInfo::EqualLow32(SocketField::tcpi_bytes_acked),
         reference: Reference::SAME,
     }
 
@@ -3032,7 +3032,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_acked, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_acked"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_bytes_acked),
         reference: Reference::SAME,
     }
 
@@ -3070,7 +3070,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "low 32 bits of HCThruOctetsReceived",
         }],
-        tcp_info: TcpInfo::EqualLow32("tcpi_bytes_received"),
+        tcp_info: TcpInfo::EqualLow32(SocketField::tcpi_bytes_received),
         reference: Reference::SAME,
     }
 
@@ -3089,7 +3089,7 @@ estats_vars! {
             needs: &[Hook::SetState],
             how: "tcp_sock.bytes_received, exact at every read, the last one at ->CLOSE",
         }],
-        tcp_info: TcpInfo::Equal("tcpi_bytes_received"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_bytes_received),
         reference: Reference::SAME,
     }
 
@@ -3115,7 +3115,7 @@ estats_vars! {
                 how: "read at received and sent segments and at ->CLOSE",
             },
         ],
-        tcp_info: TcpInfo::Equal("tcpi_notsent_bytes"),
+        tcp_info: TcpInfo::Equal(SocketField::tcpi_notsent_bytes),
         reference: Reference::SAME,
     }
 

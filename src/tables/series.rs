@@ -4,7 +4,7 @@
 use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
 use super::variables::{cell, column};
 use super::{Qualities, TableSpec};
-use crate::estats::{Sample, varies};
+use crate::estats::Sample;
 use crate::schema::Var;
 use crate::time::ledger::Ledger;
 
@@ -22,7 +22,7 @@ pub(super) fn spec(qualities: &Qualities) -> TableSpec {
         ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; of a record of the handshake it may be somewhat less than 0.")
             .since_begin(),
     ];
-    columns.extend(Var::ALL.iter().filter(|v| varies(**v)).map(|&v| column(v, qualities)));
+    columns.extend(Var::ALL.iter().filter(|v| v.varies()).map(|&v| column(v, qualities)));
     TableSpec {
         name: "series",
         doc: "Values over time: a row per connection at each multiple of --interval at which something had come since the row before, and one at its end; with --interval event a row per hook record. In order of time. Completeness stands in connections: it is known only at the end.",

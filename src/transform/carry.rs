@@ -26,7 +26,7 @@ use super::select::{Key, Selection};
 use crate::estats::Bits;
 use crate::identity::Identity;
 use crate::log::{HookBatch, LogError, Recording};
-use crate::schema::{Apply, Hook, Op, Rule, Var};
+use crate::schema::{Apply, Hook, Op, Var};
 use crate::time::SLACK_NS;
 use crate::time::order::{Consumer, merge};
 use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU, Operation};
@@ -203,35 +203,8 @@ fn rows(state: State<'_>, ts_ns: u64) -> Carried {
 
 /// Whether a set of the variable is an event for another: said again, it would count twice.
 fn is_counted_by_sets(var: Var) -> bool {
-    let counts = |rule: Rule| match rule {
-        Rule::SumOf(of)
-        | Rule::CountOf(of)
-        | Rule::MaxAt(of, _)
-        | Rule::MinAt(of, _)
-        | Rule::TimeOfLast(of)
-        | Rule::SumAt(of, _)
-        | Rule::FirstAfterSum(of, _)
-        | Rule::FirstAfterCount(of, _)
-        | Rule::WithinLimit(of)
-        | Rule::AboveLimit(of) => of == var,
-        Rule::Constant(_)
-        | Rule::Lifecycle
-        | Rule::Low32(_)
-        | Rule::MaxSinceEstablished(_)
-        | Rule::MinSinceEstablished(_)
-        | Rule::MaxOf(_)
-        | Rule::MinOf(_)
-        | Rule::ZeroTransitions(_)
-        | Rule::SerialMax(_)
-        | Rule::TransitionsTo(..)
-        | Rule::TimeIn(..)
-        | Rule::TimeToEstablished
-        | Rule::LastSegment
-        | Rule::WallClock(_)
-        | Rule::ElapsedSeconds(..)
-        | Rule::ElapsedMicroseconds(..) => false,
-    };
-    Var::ALL.iter().any(|v| matches!(v.def().apply, Apply::Derived(rule) if counts(rule)))
+    let counts = |apply| matches!(apply, Apply::Derived(rule) if rule.def().each_set == Some(var));
+    Var::ALL.iter().any(|v| counts(v.def().apply))
 }
 
 /// Keys of connections, looked up and never walked.

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Bytes from a ring -> [`Record`]. The layouts are those of `bpf/records.h`, sizes asserted there.
+//! Bytes from a ring -> [`Record`]. The layouts are those of `src/schema/record.rs`.
 
 use super::{Event, Header, Lifecycle, Operation};
+use crate::schema::record::{
+    LifecycleRecord, Member, Name, OperationRecord, RecordHeader, RecordKind,
+};
 use crate::schema::{Hook, Op, Var};
-
-pub(super) const HEADER: usize = 32;
-const OPERATION: usize = 16;
-const LIFECYCLE: usize = 144;
 
 /// A decoded record; operations are in the buffer that the caller lent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +58,25 @@ pub(crate) fn put_number(field: &mut [u8], value: u64) {
     field.copy_from_slice(&octets[low..low + field.len()]);
 }
 
-pub(super) fn text_at(b: &[u8], at: usize) -> String {
-    let field = &b[at..at + 16];
-    let end = field.iter().position(|&c| c == 0).unwrap_or(field.len());
+pub(super) fn text_of(Name(octets): Name) -> String {
+    let end = octets.iter().position(|&c| c == 0).unwrap_or(octets.len());
     // A command name may be any bytes; the log is UTF-8.
-    String::from_utf8_lossy(&field[..end]).into_owned()
+    String::from_utf8_lossy(&octets[..end]).into_owned()
+}
+
+pub(super) fn unknown(what: &'static str, code: impl Into<u16>) -> WireError {
+    WireError::Code { what, code: code.into() }
+}
+
+pub(super) fn header(head: &RecordHeader) -> Result<Header, WireError> {
+    Ok(Header {
+        ts_ns: head.ts_ns,
+        seq: head.seq,
+        cookie: head.cookie,
+        generation: head.generation,
+        cpu: head.cpu,
+        hook: by_code(Hook::ALL, head.hook).ok_or_else(|| unknown("hook", head.hook))?,
+    })
 }
 
 pub(super) fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
@@ -77,68 +90,62 @@ pub(super) fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
 /// [`WireError`] if the bytes are no record of this build.
 pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
     ops.clear();
-    if b.len() < HEADER {
-        return Err(WireError::Size { expected: HEADER, found: b.len() });
+    if b.len() < RecordHeader::SIZE {
+        return Err(WireError::Size { expected: RecordHeader::SIZE, found: b.len() });
     }
-    let code = |what, code: u16| WireError::Code { what, code };
-    let hook = u16::from(b[29]);
-    let header = Header {
-        ts_ns: u64_at(b, 0),
-        seq: u64_at(b, 8),
-        cookie: u64_at(b, 16),
-        generation: u16_at(b, 24),
-        cpu: u16_at(b, 26),
-        hook: by_code(Hook::ALL, hook).ok_or(code("hook", hook))?,
-    };
-    match b[28] {
-        1 => {
-            let count = usize::from(u16_at(b, 30));
-            sized(b, HEADER + count * OPERATION)?;
-            for o in b[HEADER..].chunks_exact(OPERATION) {
-                let (var, op) = (u16_at(o, 8), u16::from(o[10]));
+    let head = RecordHeader::read(b);
+    let header = header(&head)?;
+    match by_code(RecordKind::ALL, head.kind) {
+        Some(RecordKind::Hook) => {
+            let count = usize::from(head.count);
+            sized(b, RecordHeader::SIZE + count * OperationRecord::SIZE)?;
+            for o in b[RecordHeader::SIZE..].chunks_exact(OperationRecord::SIZE) {
+                let OperationRecord { value, var, op, pad: _ } = Member::read(o);
                 ops.push(Operation {
-                    var: by_code(Var::ALL, var).ok_or(code("variable", var))?,
-                    op: by_code(Op::ALL, op).ok_or(code("operation", op))?,
-                    value: u64_at(o, 0),
+                    var: by_code(Var::ALL, var).ok_or_else(|| unknown("variable", var))?,
+                    op: by_code(Op::ALL, op).ok_or_else(|| unknown("operation", op))?,
+                    value,
                 });
             }
             Ok(Record::Hook(header))
         }
-        2 => {
-            sized(b, LIFECYCLE)?;
-            let event = u16::from(b[134]);
+        Some(RecordKind::Lifecycle) => {
+            sized(b, LifecycleRecord::SIZE)?;
+            let r = LifecycleRecord::read(b);
             Ok(Record::Lifecycle(Lifecycle {
                 header,
-                event: by_code(Event::ALL, event).ok_or(code("event", event))?,
-                start_ns: u64_at(b, 32),
-                cgroup_id: u64_at(b, 40),
+                event: by_code(Event::ALL, r.event).ok_or_else(|| unknown("event", r.event))?,
+                start_ns: r.start_ns,
+                cgroup_id: r.cgroup_id,
                 cgroup_path: String::new(),
-                local_addr: b[48..64].try_into().expect("sixteen bytes"),
-                remote_addr: b[64..80].try_into().expect("sixteen bytes"),
-                comm: text_at(b, 80),
-                congestion: text_at(b, 96),
-                netns: u32_at(b, 112),
-                pid: u32_at(b, 116),
-                uid: u32_at(b, 120),
-                sk_err: u32_at(b, 124),
-                family: u16_at(b, 128),
-                local_port: u16_at(b, 130),
-                remote_port: u16_at(b, 132),
-                old_state: b[135],
-                new_state: b[136],
-                active: b[137],
-                established: b[138],
-                first_fin: b[139],
-                mptcp: u32_at(b, 140),
+                local_addr: r.local_addr,
+                remote_addr: r.remote_addr,
+                comm: text_of(r.comm),
+                congestion: text_of(r.congestion),
+                netns: r.netns,
+                pid: r.pid,
+                uid: r.uid,
+                sk_err: r.sk_err,
+                family: r.family,
+                local_port: r.local_port,
+                remote_port: r.remote_port,
+                old_state: r.old_state,
+                new_state: r.new_state,
+                active: r.active,
+                established: r.established,
+                first_fin: r.first_fin,
+                mptcp: r.mptcp,
             }))
         }
-        kind => Err(code("record kind", u16::from(kind))),
+        Some(RecordKind::Socket | RecordKind::Packet) | None => {
+            Err(unknown("record kind", head.kind))
+        }
     }
 }
 
 /// Codes count from 1 in the order of `ALL`: the C header is written from the same lists.
-pub(super) fn by_code<T: Copy>(all: &[T], code: u16) -> Option<T> {
-    all.get(usize::from(code).checked_sub(1)?).copied()
+pub(super) fn by_code<T: Copy>(all: &[T], code: impl Into<usize>) -> Option<T> {
+    all.get(code.into().checked_sub(1)?).copied()
 }
 
 #[cfg(test)]
@@ -191,7 +198,7 @@ mod tests {
     #[test]
     fn wrong_sizes_and_codes_are_errors() {
         let mut ops = Vec::new();
-        for n in 0..HEADER {
+        for n in 0..RecordHeader::SIZE {
             assert!(decode(&hook_bytes(0, &[])[..n], &mut ops).is_err());
         }
         assert_eq!(

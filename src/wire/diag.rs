@@ -2,8 +2,9 @@
 //! inet_diag's messages: their layouts (include/uapi/linux/inet_diag.h, tcp.h, sock_diag.h), and
 //! one of them -> [`Snapshot`]. Pure, and in the byte order of the machine, as netlink is.
 
-use super::decode::{text_at, u16_at, u32_at, u64_at};
+use super::decode::{text_of, u16_at, u32_at, u64_at};
 use super::{Header, NO_CPU, Snapshot, SocketValues};
+use crate::schema::record::Name;
 use crate::schema::{Hook, SocketField as F, Why};
 
 /// `struct tcp_info` of include/uapi/linux/tcp.h, Linux 7.3: offsets of all fields but the bit-fields at
@@ -207,7 +208,7 @@ fn text(payload: &[u8]) -> String {
     let mut name = [0; 16];
     let len = payload.len().min(name.len());
     name[..len].copy_from_slice(&payload[..len]);
-    text_at(&name, 0)
+    text_of(Name(name))
 }
 
 /// Reads the attributes of the upper layer protocol, and gives its name.

@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::decode::{WireError, by_code, u16_at, u32_at, u64_at};
+use super::Header;
+use super::decode::{WireError, header, unknown};
 use super::ether_type::{VLAN_ID, after_tags};
+use crate::schema::record::{Member as _, PacketHead, RecordKind};
 use crate::schema::{Hook, HookKind, Place};
 
 pub use crate::schema::Direction;
@@ -135,9 +137,6 @@ impl Packet {
     }
 }
 
-/// struct packet_record of bpf/records.h without its data.
-const FIXED: usize = 56;
-const PACKET: u8 = 4;
 /// Bytes of two Ethernet addresses.
 const ADDRESSES: usize = 12;
 /// Bytes of a VLAN tag.
@@ -164,14 +163,14 @@ pub enum Decoded {
 /// [`WireError`] if the bytes are no record of this build. Nothing that a packet holds is one.
 pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     let size = |expected| WireError::Size { expected, found: b.len() };
-    let code = |what, code: u8| WireError::Code { what, code: u16::from(code) };
-    if b.len() < FIXED {
-        return Err(size(FIXED));
+    if b.len() < PacketHead::SIZE {
+        return Err(size(PacketHead::SIZE));
     }
-    if b[28] != PACKET {
-        return Err(code("record kind", b[28]));
+    let head = PacketHead::read(b);
+    if head.hdr.kind != RecordKind::Packet as u8 {
+        return Err(unknown("record kind", head.hdr.kind));
     }
-    let hook = by_code(Hook::ALL, u16::from(b[29])).ok_or(code("hook", b[29]))?;
+    let Header { ts_ns, seq, cookie, cpu, hook, .. } = header(&head.hdr)?;
     let direction = match hook.kind() {
         HookKind::Packet(Place::Socket | Place::Interface, direction) => direction,
         // No program of the recorder makes packets of a capture.
@@ -181,33 +180,31 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
         | HookKind::Event
         | HookKind::Poll
         | HookKind::Mark
-        | HookKind::Fact => return Err(code("hook of packets", b[29])),
+        | HookKind::Fact => return Err(unknown("hook of packets", head.hdr.hook)),
     };
     // Slack follows: a record's size in the ring is one of a few.
-    let end = FIXED + usize::from(u16_at(b, 30));
-    let data = b.get(FIXED..end).ok_or(size(end))?;
-    let (gso_segs, gso_size) = (u16_at(b, 44), u16_at(b, 46));
-    let link_len = usize::from(u16_at(b, 48));
-    let beside = (b[52] != 0).then(|| u16_at(b, 50) & VLAN_ID);
+    let end = PacketHead::SIZE + usize::from(head.hdr.count);
+    let data = b.get(PacketHead::SIZE..end).ok_or(size(end))?;
+    let link_len = usize::from(head.ip_offset);
+    let beside = (head.tagged != 0).then_some(head.tag & VLAN_ID);
     // Interfaces of other kinds have other headers.
     let ethernet = after_tags(data, ADDRESSES).ok().filter(|tags| tags.end == link_len);
     let mac = |at: usize| data[at..at + 6].try_into().expect("six bytes");
-    let len = u32_at(b, 32);
+    let len = head.wire_len;
     // A tag that the interface has taken off, or will put on, is of the wire like any other.
     let wire_len = len + if beside.is_some() { TAG } else { 0 };
-    let cookie = u64_at(b, 16);
     let mut packet = Packet {
-        seq: u64_at(b, 8),
-        cpu: u16_at(b, 26),
-        interface: Some(u32_at(b, 36)),
-        netns: Some(u32_at(b, 40)),
+        seq,
+        cpu,
+        interface: Some(head.ifindex),
+        netns: Some(head.netns),
         cookie: (cookie != 0).then_some(cookie),
         dst_mac: ethernet.map(|_| mac(0)),
         src_mac: ethernet.map(|_| mac(6)),
         vlan: beside.or(ethernet.and_then(|tags| tags.vlan)),
         wire_len,
         captured_len: wire_len,
-        ..Packet::unread(u64_at(b, 0), hook, direction)
+        ..Packet::unread(ts_ns, hook, direction)
     };
     // The programs send what begins with an IP header; how much of the payload, they decide.
     let ip = data.get(link_len..).unwrap_or_default();
@@ -216,7 +213,7 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     if packet.read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX).is_err() {
         return Ok(Decoded::Malformed { cpu: packet.cpu, hook });
     }
-    packet.segments = match (gso_segs, gso_size) {
+    packet.segments = match (head.gso_segs, head.gso_size) {
         (0, 0) => 1,
         // A virtual machine's super-packet comes without their number.
         (0, size) => packet.payload_len.div_ceil(u32::from(size)).clamp(1, 0xffff) as u16,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Snapshots of sockets: struct socket_record of bpf/socket.bpf.h, whose layout the schema fixes.
+//! Snapshots of sockets: struct socket_record of bpf/records.h, whose layout the schema fixes.
 
-use super::decode::{HEADER, by_code, sized, text_at, u16_at, u32_at, u64_at};
+use std::mem::offset_of;
+
+use super::decode::{by_code, header, sized, text_of, u16_at, u32_at, u64_at, unknown};
 use super::{Header, WireError};
-use crate::schema::{Hook, SocketField, SocketType, Why};
+use crate::schema::record::{Member as _, Name, RecordHeader, RecordKind, SocketHead};
+use crate::schema::{SocketField, SocketType, Why};
 
-const KIND: u8 = 3;
+const KIND: u8 = RecordKind::Socket as u8;
 
 /// The values of a snapshot's fields.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,7 +89,7 @@ pub struct Snapshot {
 
 /// Whether a record is a snapshot: they come beside others where hooks are kprobes.
 pub fn is_snapshot(b: &[u8]) -> bool {
-    b.get(28) == Some(&KIND)
+    b.get(offset_of!(RecordHeader, kind)) == Some(&KIND)
 }
 
 /// Decodes a snapshot.
@@ -95,13 +98,12 @@ pub fn is_snapshot(b: &[u8]) -> bool {
 /// [`WireError`] if the bytes are no snapshot of this build.
 pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
     sized(b, SocketField::record_size())?;
-    let code = |what, code: u16| WireError::Code { what, code };
-    if b[28] != KIND {
-        return Err(code("record kind", u16::from(b[28])));
+    let head = SocketHead::read(b);
+    if head.hdr.kind != KIND {
+        return Err(unknown("record kind", head.hdr.kind));
     }
-    let (hook, why) = (u16::from(b[29]), u16::from(b[94]));
-    let why = by_code(Why::ALL, why).ok_or(code("snapshot reason", why))?;
-    let present = u128::from(u64_at(b, HEADER)) | u128::from(u64_at(b, HEADER + 8)) << 64;
+    let why = by_code(Why::ALL, head.why).ok_or_else(|| unknown("snapshot reason", head.why))?;
+    let present = u128::from(head.present[0]) | u128::from(head.present[1]) << 64;
     let mut values = SocketValues::default();
     for &field in SocketField::ALL.iter().filter(|field| field.is_in_record()) {
         if present >> field.index() & 1 == 1 {
@@ -116,23 +118,16 @@ pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
         }
     }
     Ok(Snapshot {
-        header: Header {
-            ts_ns: u64_at(b, 0),
-            seq: u64_at(b, 8),
-            cookie: u64_at(b, 16),
-            generation: u16_at(b, 24),
-            cpu: u16_at(b, 26),
-            hook: by_code(Hook::ALL, hook).ok_or(code("hook", hook))?,
-        },
+        header: header(&head.hdr)?,
         why,
-        poll: (why == Why::Poll).then(|| u32_at(b, 84)),
-        local_addr: b[48..64].try_into().expect("sixteen bytes"),
-        remote_addr: b[64..80].try_into().expect("sixteen bytes"),
-        netns: u32_at(b, 80),
-        family: u16_at(b, 88),
-        local_port: u16_at(b, 90),
-        remote_port: u16_at(b, 92),
-        congestion: text_at(b, SocketField::compared_from()),
+        poll: (why == Why::Poll).then_some(head.poll),
+        local_addr: head.local_addr,
+        remote_addr: head.remote_addr,
+        netns: head.netns,
+        family: head.family,
+        local_port: head.local_port,
+        remote_port: head.remote_port,
+        congestion: text_of(Name::read(&b[SocketField::compared_from()..])),
         ulp: String::new(),
         tcp_info_more: Vec::new(),
         values,
@@ -142,6 +137,7 @@ pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Hook;
 
     /// Where each field's bytes are, none may overlap, and all of the record is used.
     #[test]

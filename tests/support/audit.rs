@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use estats::schema::{TcpInfo as Relation, Var};
+use estats::schema::{SocketField, TcpInfo as Relation, Var};
 
 use super::mib::Mib;
 use super::table::{Row, Value};
@@ -108,17 +108,17 @@ pub fn equality_count() -> usize {
 pub fn expected(var: Var, info: &TcpInfo) -> Option<u64> {
     match var.def().tcp_info {
         Relation::None | Relation::Related(_) => None,
-        Relation::Equal(field) => info.get(field),
-        Relation::EqualLow32(field) => Some(info.get(field)? & 0xffff_ffff),
+        Relation::Equal(field) => info.get(field.name()),
+        Relation::EqualLow32(field) => Some(info.get(field.name())? & 0xffff_ffff),
         // A threshold that was never set is not that many segments.
-        Relation::Product("tcpi_snd_ssthresh", _)
+        Relation::Product(SocketField::tcpi_snd_ssthresh, _)
             if info.get("tcpi_snd_ssthresh")? >= INFINITE_SSTHRESH =>
         {
             Some(0xffff_ffff)
         }
-        Relation::Product(a, b) => Some(info.get(a)? * info.get(b)?),
+        Relation::Product(a, b) => Some(info.get(a.name())? * info.get(b.name())?),
         // Where a test has segments refused it compares by itself.
-        Relation::EqualIfTaken(field) => info.get(field),
+        Relation::EqualIfTaken(field) => info.get(field.name()),
     }
 }
 

@@ -342,23 +342,32 @@ fn a_derived_value_in_the_stream_does_not_replace_the_rule() {
 
 #[test]
 fn rules_build_only_on_what_is_there_before_them() {
-    use super::super::rules::{needs, rank};
-    use crate::schema::{Apply, Rule};
+    use super::super::rules::Runs;
+    use crate::schema::Apply;
     for &var in Var::ALL {
         let Apply::Derived(rule) = var.def().apply else { continue };
-        for source in needs(rule).into_iter().flatten() {
+        for source in rule.def().needs.vars() {
             if let Apply::Derived(of) = source.def().apply {
-                let earlier = rank(of) < rank(rule)
-                    && matches!(
-                        rule,
-                        Rule::Low32(_)
-                            | Rule::WallClock(_)
-                            | Rule::ElapsedSeconds(..)
-                            | Rule::ElapsedMicroseconds(..)
-                    );
-                assert!(earlier, "{} from {}", var.name(), source.name());
+                assert!(Runs::of(rule).of_row && !Runs::of(of).of_row, "{var} from {source}");
             }
         }
+    }
+}
+
+#[test]
+fn a_rule_runs_at_what_it_needs() {
+    use super::super::rules::Runs;
+    use crate::schema::Apply;
+    for &var in Var::ALL {
+        let Apply::Derived(rule) = var.def().apply else { continue };
+        let (runs, def) = (Runs::of(rule), rule.def());
+        let needs: Vec<_> = def.needs.vars().collect();
+        let triggers = runs.at_operation.into_iter().flatten().chain(runs.at_record_end);
+        triggers.for_each(|of| assert!(needs.contains(&of), "{var} runs at {of}"));
+        assert!(def.each_set.is_none_or(|of| needs.contains(&of)), "{var}");
+        // What is made for each row keeps nothing from one to the next.
+        assert!(runs.keeps() || def.initial.is_none(), "{var}");
+        assert!(runs.keeps() || runs.at_segment || runs.at_row, "{var} never runs");
     }
 }
 
@@ -367,8 +376,7 @@ fn what_packets_give_follows_from_what_packets_give() {
     for &var in Var::ALL {
         let def = var.def();
         let crate::schema::Apply::Derived(rule) = def.apply else { continue };
-        let needs = super::super::rules::needs(rule);
-        let given = needs.into_iter().flatten().all(|v| v.def().packets.is_some());
+        let given = rule.def().needs.vars().all(|v| v.def().packets.is_some());
         // A constant of kernels is nothing that packets show.
         let constant = matches!(rule, crate::schema::Rule::Constant(_));
         assert_eq!(def.packets.is_some(), given && !constant, "{}", var.name());

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! The wire records: what crosses the rings. From this one list follow the members of the structures in
+//! `bpf/records.h`, asserts that they are where they are here, and how the bytes are read.
+//!
+//! Plain integers with explicit padding, in the byte order of the machine. The structures are
+//! `repr(C)`, so rustc lays them out as clang does; a gap between members does not compile.
+
+use core::mem::{offset_of, size_of};
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// Operations of one hook.
+    Hook = 1,
+    /// Identity of a connection.
+    Lifecycle = 2,
+    /// A snapshot of a socket.
+    Socket = 3,
+    /// A packet.
+    Packet = 4,
+}
+
+impl RecordKind {
+    /// All kinds, by code from 1.
+    pub const ALL: &'static [Self] = &[Self::Hook, Self::Lifecycle, Self::Socket, Self::Packet];
+
+    /// The name in the C header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hook => "HOOK",
+            Self::Lifecycle => "LIFECYCLE",
+            Self::Socket => "SOCKET",
+            Self::Packet => "PACKET",
+        }
+    }
+}
+
+/// The type of a member.
+pub trait Member: Sized {
+    /// The type in C; of an array that of its elements.
+    const C: &'static str;
+    /// Number of elements; none: no array.
+    const ARRAY: Option<usize> = None;
+
+    /// Reads it from the beginning of these bytes.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than it has.
+    fn read(b: &[u8]) -> Self;
+}
+
+macro_rules! numbers {
+    ($($ty:ident $c:literal)+) => { $(
+        impl Member for $ty {
+            const C: &'static str = $c;
+
+            fn read(b: &[u8]) -> Self {
+                Self::from_ne_bytes(b[..size_of::<Self>()].try_into().expect("as many bytes"))
+            }
+        }
+    )+ };
+}
+
+numbers! { u8 "u8" u16 "u16" u32 "u32" u64 "u64" }
+
+impl<const N: usize> Member for [u8; N] {
+    const C: &'static str = u8::C;
+    const ARRAY: Option<usize> = Some(N);
+
+    fn read(b: &[u8]) -> Self {
+        *b.first_chunk().expect("as many bytes")
+    }
+}
+
+impl<const N: usize> Member for [u64; N] {
+    const C: &'static str = u64::C;
+    const ARRAY: Option<usize> = Some(N);
+
+    fn read(b: &[u8]) -> Self {
+        core::array::from_fn(|i| u64::read(&b[i * size_of::<u64>()..]))
+    }
+}
+
+/// A name in C: characters up to the first that is 0, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Name(pub [u8; 16]);
+
+impl Name {
+    /// Octets of it: TASK_COMM_LEN and TCP_CA_NAME_MAX, include/linux/sched.h and include/net/tcp.h.
+    pub const SIZE: usize = size_of::<Self>();
+}
+
+impl Member for Name {
+    const C: &'static str = "char";
+    const ARRAY: Option<usize> = Some(Self::SIZE);
+
+    fn read(b: &[u8]) -> Self {
+        Self(Member::read(b))
+    }
+}
+
+/// One member of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberDef {
+    /// Name in both languages.
+    pub name: &'static str,
+    /// The type in C; of an array that of its elements.
+    pub ty: &'static str,
+    /// Number of elements; none: no array.
+    pub array: Option<usize>,
+    /// Where it is.
+    pub offset: usize,
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordDef {
+    /// Name of the structure in C.
+    pub name: &'static str,
+    /// Octets of the members here.
+    pub size: usize,
+    /// In their order.
+    pub members: &'static [MemberDef],
+}
+
+/// Declares the records: a structure that reads each, and [`RECORDS`].
+macro_rules! records {
+    ($( $(#[doc = $doc:literal])+ $c:ident $name:ident
+        { $( $(#[doc = $about:literal])+ $member:ident: $ty:ty, )+ } )+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            #[repr(C)]
+            pub struct $name { $( $(#[doc = $about])+ pub $member: $ty, )+ }
+
+            impl $name {
+                /// Octets of it.
+                pub const SIZE: usize = size_of::<Self>();
+            }
+
+            impl Member for $name {
+                const C: &'static str = concat!("struct ", stringify!($c));
+
+                fn read(b: &[u8]) -> Self {
+                    Self { $( $member: Member::read(&b[offset_of!(Self, $member)..]), )+ }
+                }
+            }
+
+            const _: () = assert!(
+                size_of::<$name>() == 0 $( + size_of::<$ty>() )+,
+                concat!(stringify!($c), " has padding that is no member")
+            );
+        )+
+
+        /// All records, each after those that it contains.
+        pub const RECORDS: &[RecordDef] = &[ $( RecordDef {
+            name: stringify!($c),
+            size: size_of::<$name>(),
+            members: &[ $( MemberDef {
+                name: stringify!($member),
+                ty: <$ty as Member>::C,
+                array: <$ty as Member>::ARRAY,
+                offset: offset_of!($name, $member),
+            }, )+ ],
+        }, )+ ];
+    };
+}
+
+records! {
+    /// The head of every record.
+    record_header RecordHeader {
+        /// CLOCK_MONOTONIC in nanoseconds.
+        ts_ns: u64,
+        /// Number of the record, per CPU over all rings.
+        seq: u64,
+        /// Socket cookie.
+        cookie: u64,
+        /// Which connection of the socket.
+        generation: u16,
+        /// CPU that made it.
+        cpu: u16,
+        /// Code of a [`RecordKind`].
+        kind: u8,
+        /// Code of a `Hook`.
+        hook: u8,
+        /// Operations that follow, or bytes of a packet.
+        count: u16,
+    }
+    /// An operation: so many as the head says follow it.
+    operation OperationRecord {
+        /// The operand.
+        value: u64,
+        /// Code of a `Var`.
+        var: u16,
+        /// Code of an `Op`.
+        op: u8,
+        /// Nothing.
+        pad: [u8; 5],
+    }
+    /// Identity of a connection.
+    lifecycle_record LifecycleRecord {
+        /// The head.
+        hdr: RecordHeader,
+        /// CLOCK_MONOTONIC in nanoseconds at which its row begins.
+        start_ns: u64,
+        /// Id of the cgroup of its socket.
+        cgroup_id: u64,
+        /// 16 bytes, or 4 and twelve zeros for AF_INET.
+        local_addr: [u8; 16],
+        /// Likewise.
+        remote_addr: [u8; 16],
+        /// Name of the thread that opened it.
+        comm: Name,
+        /// Name of the congestion control.
+        congestion: Name,
+        /// Inode number of the network namespace.
+        netns: u32,
+        /// Process.
+        pid: u32,
+        /// Owner.
+        uid: u32,
+        /// The socket's error.
+        sk_err: u32,
+        /// AF_INET (2) or AF_INET6 (10), as the socket has it.
+        family: u16,
+        /// Host byte order.
+        local_port: u16,
+        /// Host byte order.
+        remote_port: u16,
+        /// Code of an `Event`.
+        event: u8,
+        /// State of the kernel before it.
+        old_state: u8,
+        /// State of the kernel after it.
+        new_state: u8,
+        /// Who opened it.
+        active: u8,
+        /// Whether it reached ESTABLISHED.
+        established: u8,
+        /// Whose FIN was first.
+        first_fin: u8,
+        /// Token of the MPTCP connection; 0: plain TCP.
+        mptcp: u32,
+    }
+    /// What a snapshot of a socket has before its fields: those are in `src/schema/socket.rs`.
+    socket_record SocketHead {
+        /// The head.
+        hdr: RecordHeader,
+        /// Bit per field: it has a value.
+        present: [u64; 2],
+        /// 16 bytes, or 4 and twelve zeros for AF_INET.
+        local_addr: [u8; 16],
+        /// Likewise.
+        remote_addr: [u8; 16],
+        /// Inode number of the network namespace.
+        netns: u32,
+        /// Number of the poll.
+        poll: u32,
+        /// AF_INET (2) or AF_INET6 (10), as the socket has it.
+        family: u16,
+        /// Host byte order.
+        local_port: u16,
+        /// Host byte order.
+        remote_port: u16,
+        /// Code of a `Why`.
+        why: u8,
+        /// Nothing.
+        pad: u8,
+    }
+    /// What a packet has before its bytes. `hdr.count` bytes of data are the packet's, the rest is slack.
+    packet_record PacketHead {
+        /// The head.
+        hdr: RecordHeader,
+        /// Length of the skb, as GRO or TSO has it; a tag beside it not counted.
+        wire_len: u32,
+        /// Index of the interface.
+        ifindex: u32,
+        /// Inode number of the network namespace.
+        netns: u32,
+        /// Segments of a super-packet; 0: not known.
+        gso_segs: u16,
+        /// Payload of each segment; 0: not a super-packet.
+        gso_size: u16,
+        /// Where its IP header begins.
+        ip_offset: u16,
+        /// VLAN tag (TCI) that stands beside the packet, not in it.
+        tag: u16,
+        /// Whether there is one.
+        tagged: u8,
+        /// Nothing.
+        pad: [u8; 3],
+    }
+}
