@@ -19,7 +19,7 @@ static __always_inline int account(void *ctx, struct sock *sk, u32 what)
 	struct socket_record *r;
 	struct tcp_sock *tp;
 
-	if (!cpu || !c || !c->opened || c->closed || c->decision == REJECTED)
+	if (!cpu || !c || !c->opened || c->closed || c->decision == REJECTED || is_over())
 		return 0;
 	tp = socket_of(sk);
 	if (!tp)

@@ -104,7 +104,7 @@ static __noinline bool send_lifecycle(void *ctx, struct conn *c, void *key,
 	struct owner *owner;
 	struct subflow s;
 
-	if (!cpu || !tp)
+	if (!cpu || !tp || is_over())
 		return false;
 	s = subflow_of(key);
 	note_mptcp(c, &s);

@@ -102,6 +102,59 @@ struct kprobe___compat {
 	unsigned long nmissed;
 };
 
+struct kretprobe___compat {
+	struct kprobe___compat kp;
+	int nmissed;
+};
+
+struct list_head___compat {
+	struct list_head___compat *next;
+};
+
+/* Only where it stands is read. */
+struct trace_event_call___compat {
+};
+
+struct trace_probe_event___compat {
+	struct trace_event_call___compat call;
+	struct list_head___compat probes;
+};
+
+struct trace_probe___compat {
+	struct list_head___compat list;
+	struct trace_probe_event___compat *event;
+};
+
+struct trace_kprobe___compat {
+	struct kretprobe___compat rp;
+	unsigned long *nhit; /* of each CPU */
+	struct trace_probe___compat tp;
+};
+
+struct perf_event___compat {
+	struct trace_event_call___compat *tp_event;
+};
+
+struct bpf_perf_link___compat {
+	struct file *perf_file;
+};
+
+struct bpf_array___compat {
+	void *pptrs[1];
+};
+
+struct fdtable___compat {
+	struct file **fd;
+};
+
+struct files_struct___compat {
+	struct fdtable___compat *fdt;
+};
+
+struct task_struct___compat {
+	struct files_struct___compat *files;
+};
+
 struct mptcp_subflow_context {
 	u32 token;
 	u32 request_join : 1;

@@ -33,9 +33,8 @@ int BPF_PROG(tcp_probe, struct sock *sk, struct sk_buff *skb)
 
 /* The states in which tcp_probe is silent; the handshake's have no row of segments. */
 SEC("kprobe/tcp_rcv_state_process")
-int BPF_KPROBE(state_process, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(state_process, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_parse_hdr);
 	switch (state_of(sk)) {
 	case TCP_FIN_WAIT1:
 	case TCP_FIN_WAIT2:
@@ -64,9 +63,8 @@ static __always_inline int on_finish_connect(void *ctx, struct sock *sk, struct 
 }
 
 SEC("kprobe/tcp_finish_connect")
-int BPF_KPROBE(finish_connect, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(finish_connect, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_handshake);
 	return RUN(on_finish_connect(ctx, sk, skb));
 }
 
@@ -91,24 +89,21 @@ static __always_inline int on_egress(void *ctx, struct sock *sk, struct sk_buff 
 }
 
 SEC("kprobe/" FUNCTION_XMIT)
-int BPF_KPROBE(egress, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(egress, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_egress);
 	return RUN(on_egress(ctx, sk, skb, false));
 }
 
 /* Where that is an inline function. */
 SEC("kprobe/" FUNCTION_XMIT_OLD)
-int BPF_KPROBE(egress_inner, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(egress_inner, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_egress);
 	return RUN(on_egress(ctx, sk, skb, false));
 }
 
 SEC("kprobe/inet6_csk_xmit")
-int BPF_KPROBE(egress6, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(egress6, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_egress);
 	return RUN(on_egress(ctx, sk, skb, true));
 }
 
@@ -119,16 +114,14 @@ int BPF_PROG(cong_state, struct sock *sk, u8 new)
 }
 
 SEC("kprobe/tcp_enter_loss")
-int BPF_KPROBE(enter_loss, struct sock *sk)
+int COUNTED_KPROBE(enter_loss, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_enter_loss);
 	return RUN(on_enter(ctx, TURN_ALWAYS, sk, CA_LOSS, ESTATS_HOOK_enter_loss));
 }
 
 SEC("kprobe/tcp_enter_recovery")
-int BPF_KPROBE(enter_recovery, struct sock *sk)
+int COUNTED_KPROBE(enter_recovery, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_enter_recovery);
 	return RUN(on_enter(ctx, TURN_ALWAYS, sk, CA_RECOVERY, ESTATS_HOOK_enter_recovery));
 }
 
@@ -271,15 +264,14 @@ int BPF_PROG(destroy, struct sock *sk)
 }
 
 SEC("kprobe/tcp_write_xmit")
-int BPF_KPROBE(write_xmit_begin, struct sock *sk, u32 mss_now, int nonagle, int push_one)
+int COUNTED_KPROBE(write_xmit_begin, struct sock *sk, u32 mss_now, int nonagle, int push_one)
 {
-	NOTE_KPROBE(ESTATS_HOOK_write_xmit);
 	remember(ctx, sk, FRAME_WRITE_XMIT);
 	return RUN(on_loop_begin(TURN_ALWAYS, sk, mss_now, push_one));
 }
 
 SEC("kretprobe/tcp_write_xmit")
-int write_xmit_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(write_xmit_end)
 {
 	struct sock *sk = recall(ctx, FRAME_WRITE_XMIT);
 
@@ -287,22 +279,20 @@ int write_xmit_end(struct pt_regs *ctx)
 }
 
 SEC("kprobe/tcp_fastretrans_alert")
-int BPF_KPROBE(fastretrans, struct sock *sk, u32 prior_snd_una, int num_dupack, int *ack_flag)
+int COUNTED_KPROBE(fastretrans, struct sock *sk, u32 prior_snd_una, int num_dupack, int *ack_flag)
 {
-	NOTE_KPROBE(ESTATS_HOOK_fastretrans);
 	return RUN(on_fastretrans(ctx, TURN_ALWAYS, sk, num_dupack, ack_flag));
 }
 
 SEC("kprobe/tcp_rack_detect_loss")
-int BPF_KPROBE(rack_begin, struct sock *sk)
+int COUNTED_KPROBE(rack_begin, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_rack_detect);
 	remember(ctx, sk, FRAME_RACK);
 	return on_rack(TURN_ALWAYS, sk, true);
 }
 
 SEC("kretprobe/tcp_rack_detect_loss")
-int rack_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(rack_end)
 {
 	struct sock *sk = recall(ctx, FRAME_RACK);
 
@@ -310,22 +300,20 @@ int rack_end(struct pt_regs *ctx)
 }
 
 SEC("kprobe/tcp_mark_skb_lost")
-int BPF_KPROBE(mark_lost, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(mark_lost, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_mark_lost);
 	return on_mark_lost(TURN_ALWAYS, sk, skb);
 }
 
 SEC("kprobe/tcp_try_undo_recovery")
-int BPF_KPROBE(undo_recovery_begin, struct sock *sk)
+int COUNTED_KPROBE(undo_recovery_begin, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_undo);
 	remember(ctx, sk, FRAME_UNDO_RECOVERY);
 	return on_undo_within(TURN_ALWAYS, sk, UNDO_RECOVERY);
 }
 
 SEC("kretprobe/tcp_try_undo_recovery")
-int undo_recovery_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(undo_recovery_end)
 {
 	struct sock *sk = recall(ctx, FRAME_UNDO_RECOVERY);
 
@@ -334,15 +322,14 @@ int undo_recovery_end(struct pt_regs *ctx)
 
 /* Of a bool argument only the low octet of the register is defined. */
 SEC("kprobe/tcp_try_undo_loss")
-int BPF_KPROBE(undo_loss_begin, struct sock *sk, u8 frto_undo)
+int COUNTED_KPROBE(undo_loss_begin, struct sock *sk, u8 frto_undo)
 {
-	NOTE_KPROBE(ESTATS_HOOK_undo);
 	remember(ctx, sk, FRAME_UNDO_LOSS);
 	return on_undo_within(TURN_ALWAYS, sk, frto_undo ? UNDO_FRTO : UNDO_NONE);
 }
 
 SEC("kretprobe/tcp_try_undo_loss")
-int undo_loss_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(undo_loss_end)
 {
 	struct sock *sk = recall(ctx, FRAME_UNDO_LOSS);
 
@@ -350,71 +337,62 @@ int undo_loss_end(struct pt_regs *ctx)
 }
 
 SEC("kprobe/tcp_undo_cwnd_reduction")
-int BPF_KPROBE(undo, struct sock *sk, u8 unmark_loss)
+int COUNTED_KPROBE(undo, struct sock *sk, u8 unmark_loss)
 {
-	NOTE_KPROBE(ESTATS_HOOK_undo);
 	return RUN(on_undo(ctx, TURN_ALWAYS, sk, unmark_loss));
 }
 
 SEC("kprobe/tcp_slow_start")
-int BPF_KPROBE(slow_start, struct sock *sk)
+int COUNTED_KPROBE(slow_start, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_slow_start);
 	return on_growth(TURN_ALWAYS, sk, PENDING_SlowStart);
 }
 
 SEC("kprobe/tcp_reno_cong_avoid")
-int BPF_KPROBE(reno, struct sock *sk, u32 ack, u32 acked)
+int COUNTED_KPROBE(reno, struct sock *sk, u32 ack, u32 acked)
 {
-	NOTE_KPROBE(ESTATS_HOOK_slow_start);
 	return RUN(on_reno(TURN_ALWAYS, sk, acked));
 }
 
 SEC("kprobe/tcp_cong_avoid_ai")
-int BPF_KPROBE(cong_avoid, struct sock *sk)
+int COUNTED_KPROBE(cong_avoid, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_cong_avoid);
 	return on_growth(TURN_ALWAYS, sk, PENDING_CongAvoid);
 }
 
 SEC("kprobe/tcp_cwnd_restart")
-int BPF_KPROBE(cwnd_restart, struct sock *sk)
+int COUNTED_KPROBE(cwnd_restart, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_cwnd_restart);
 	return RUN(on_cwnd_restart(TURN_ALWAYS, sk));
 }
 
 SEC("kprobe/tcp_enter_cwr")
-int BPF_KPROBE(enter_cwr, struct sock *sk)
+int COUNTED_KPROBE(enter_cwr, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_enter_cwr);
 	return RUN(on_enter_cwr(ctx, TURN_ALWAYS, sk));
 }
 
 SEC("kprobe/" FUNCTION_ECN_CHECK)
-int BPF_KPROBE(ecn_check, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(ecn_check, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_ecn_check);
 	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
 }
 
 SEC("kprobe/" FUNCTION_ECN_CHECK_OLD)
-int BPF_KPROBE(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(ecn_check_ce, struct sock *sk, struct sk_buff *skb)
 {
-	NOTE_KPROBE(ESTATS_HOOK_ecn_check);
 	return RUN(on_ecn_check(TURN_ALWAYS, sk, skb));
 }
 
 SEC("kprobe/tcp_sync_mss")
-int BPF_KPROBE(sync_mss_begin, struct sock *sk)
+int COUNTED_KPROBE(sync_mss_begin, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_sync_mss);
 	remember(ctx, sk, FRAME_SYNC_MSS);
 	return 0;
 }
 
 SEC("kretprobe/tcp_sync_mss")
-int sync_mss(struct pt_regs *ctx)
+int COUNTED_KPROBE(sync_mss)
 {
 	struct sock *sk = recall(ctx, FRAME_SYNC_MSS);
 
@@ -422,15 +400,14 @@ int sync_mss(struct pt_regs *ctx)
 }
 
 SEC("kprobe/tcp_sendmsg_locked")
-int BPF_KPROBE(sendmsg_begin, struct sock *sk)
+int COUNTED_KPROBE(sendmsg_begin, struct sock *sk)
 {
-	NOTE_KPROBE(ESTATS_HOOK_sendmsg);
 	remember(ctx, sk, FRAME_SENDMSG);
 	return 0;
 }
 
 SEC("kretprobe/tcp_sendmsg_locked")
-int sendmsg(struct pt_regs *ctx)
+int COUNTED_KPROBE(sendmsg)
 {
 	struct sock *sk = recall(ctx, FRAME_SENDMSG);
 
@@ -438,11 +415,10 @@ int sendmsg(struct pt_regs *ctx)
 }
 
 SEC("kprobe/tcp_conn_request")
-int BPF_KPROBE(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+int COUNTED_KPROBE(conn_request, void *rsk_ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
 {
 	const u8 *head = BPF_CORE_READ(skb, head);
 
-	NOTE_KPROBE(ESTATS_HOOK_conn_request);
 	return on_conn_request(sk, BPF_CORE_READ(skb, data),
 			       head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len));
 }
@@ -508,25 +484,25 @@ static __always_inline int on_lock_end(struct pt_regs *ctx)
 }
 
 SEC("kprobe/" FUNCTION_LOCK)
-int BPF_KPROBE(lock_begin, struct sock *sk)
+int COUNTED_KPROBE(lock_begin, struct sock *sk)
 {
 	return on_lock_begin(ctx, sk);
 }
 
 SEC("kretprobe/" FUNCTION_LOCK)
-int lock_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(lock_end)
 {
 	return on_lock_end(ctx);
 }
 
 SEC("kprobe/" FUNCTION_LOCK_OLD)
-int BPF_KPROBE(lock_old_begin, struct sock *sk)
+int COUNTED_KPROBE(lock_old_begin, struct sock *sk)
 {
 	return on_lock_begin(ctx, sk);
 }
 
 SEC("kretprobe/" FUNCTION_LOCK_OLD)
-int lock_old_end(struct pt_regs *ctx)
+int COUNTED_KPROBE(lock_old_end)
 {
 	return on_lock_end(ctx);
 }

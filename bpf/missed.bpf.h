@@ -1,36 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How often the kernel passed over each kprobe. It does not run a kprobe that interrupts another: a
- * softirq in the middle of one connection's event loses those of the connections that it serves.
- * The kernel counts that in struct kprobe (kprobes_inc_nmissed_count()). From Linux 6.7 on links
- * state the number (struct bpf_link_info). Before, only the structure has it, and only the kprobe
- * itself can say where that is: while it runs, current_kprobe of the CPU points to it, or, of
- * several at one place, kprobe_instance.
+ * How often the kernel passed over each kprobe, before Linux 6.7. From then on links and programs
+ * count by themselves (struct bpf_link_info, struct bpf_prog_info).
  *
- * Not counted before 6.7: a kprobe that interrupts a system call of bpf(2) that changes or reads a
- * map (bpf_prog_active). Such a call takes less than a microsecond, and the recorder makes some in
- * a second.
+ * There are three reasons:
+ * - The kernel does not run a kprobe that interrupts another: a softirq in the middle of one
+ *   connection's event loses those of the connections that it serves. Counted in struct kprobe.
+ * - A kretprobe has a limited number of places (maxactive). Counted in struct kretprobe.
+ * - A kprobe ran, but another BPF program was running on the CPU (bpf_prog_active): a classic
+ *   tracepoint of another tool, or a system call of bpf(2) on a map. Nobody counts that. But the
+ *   kernel counts for each CPU how often a kprobe ran (nhit), and each program here how often it
+ *   ran itself (count_run()). The difference is what was passed over.
+ *
+ * The recorder runs the programs of this file (BPF_PROG_RUN, Linux 5.10). The first finds the
+ * kernel's structures from the descriptors of the links, since it runs in the recorder's context.
+ * src/capture/kprobes.rs says in which order they run.
  */
 #ifndef ESTATS_MISSED_BPF_H
 #define ESTATS_MISSED_BPF_H
 
 #include "recorder.bpf.h"
 
-/* Addresses of the kernel's variables. 0: the kernel counts by itself, or they are not known. */
-const volatile u64 kprobe_cpu_offsets = 0; /* __per_cpu_offset */
-const volatile u64 kprobe_current = 0;	   /* current_kprobe */
-const volatile u64 kprobe_of_several = 0;  /* kprobe_instance */
-
 #define KPROBES 48
 
-struct kprobe_misses {
-	u64 kprobe; /* its struct, once it has run */
-	u64 missed;
-	u64 hook;
+/* A kprobe that the recorder has attached; its number is that of its program, from 1 on. */
+struct kprobe_place {
+	u64 fd;	     /* of its link, and one more; 0: it is not counted */
+	u64 address; /* of its struct trace_kprobe; 0: not found */
+	u64 missed;  /* by the kernel's own count */
 };
 
 struct kprobes {
-	struct kprobe_misses of[KPROBES];
+	u64 counters; /* the map `counters`, as the kernel has it */
+	struct kprobe_place of[KPROBES];
 };
 
 struct {
@@ -40,6 +42,59 @@ struct {
 	__type(value, struct kprobes);
 } kprobes SEC(".maps");
 
+/* Of one CPU. No per-CPU map: programs on other CPUs could not read it before Linux 5.19. */
+struct cpu_kprobes {
+	u64 counters;		  /* where this CPU has its `counters`; 0: not known yet */
+	u64 runs[KPROBES];	  /* of each program */
+	u64 passed_over[KPROBES]; /* hits without a run, when last counted */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* replaced by the number of possible CPUs */
+	__type(key, u32);
+	__type(value, struct cpu_kprobes);
+} cpu_kprobes SEC(".maps");
+
+static __always_inline struct cpu_kprobes *cpu_kprobes_of(u32 cpu)
+{
+	return bpf_map_lookup_elem(&cpu_kprobes, &cpu);
+}
+
+/*
+ * The first thing in each kprobe's program. No atomic addition: the kernel does not run a kprobe
+ * that interrupts another on this CPU.
+ */
+static __always_inline void count_run(u32 number)
+{
+	struct cpu_kprobes *own;
+
+	if (!number || number > KPROBES)
+		return;
+	own = cpu_kprobes_of(bpf_get_smp_processor_id());
+	if (own)
+		own->runs[number - 1]++;
+}
+
+/*
+ * A program at a function's beginning or end, as BPF_KPROBE() of libbpf, that counts its runs. The
+ * recorder looks for number_NAME of every kprobe and kretprobe in this object, so that none can be
+ * left out. 0: its runs are not counted.
+ */
+#define COUNTED_KPROBE(name, args...)                                                              \
+	name(struct pt_regs *ctx);                                                                 \
+	const volatile u32 number_##name = 0;                                                      \
+	static __always_inline int name##_body(struct pt_regs *ctx, ##args);                       \
+	int name(struct pt_regs *ctx)                                                              \
+	{                                                                                          \
+		count_run(number_##name);                                                          \
+		_Pragma("GCC diagnostic push")                                                     \
+			_Pragma("GCC diagnostic ignored \"-Wint-conversion\"") return name##_body( \
+				___bpf_kprobe_args(args));                                         \
+		_Pragma("GCC diagnostic pop")                                                      \
+	}                                                                                          \
+	static __always_inline int name##_body(struct pt_regs *ctx, ##args)
+
 static __always_inline struct kprobes *all_kprobes(void)
 {
 	u32 zero = 0;
@@ -47,60 +102,95 @@ static __always_inline struct kprobes *all_kprobes(void)
 	return bpf_map_lookup_elem(&kprobes, &zero);
 }
 
-/* The kprobe that runs on this CPU. */
-static __always_inline u64 running_kprobe(void)
-{
-	u64 offset, kprobe = 0;
-
-	if (bpf_probe_read_kernel(
-		    &offset, sizeof(offset),
-		    (void *)(kprobe_cpu_offsets + sizeof(offset) * bpf_get_smp_processor_id())))
-		return 0;
-	bpf_probe_read_kernel(&kprobe, sizeof(kprobe), (void *)(kprobe_of_several + offset));
-	if (!kprobe)
-		bpf_probe_read_kernel(&kprobe, sizeof(kprobe), (void *)(kprobe_current + offset));
-	return kprobe;
-}
-
-static __always_inline void note_kprobe(u32 at, u8 hook)
-{
-	struct kprobes *all;
-
-	if (!kprobe_current)
-		return;
-	all = all_kprobes();
-	if (!all || all->of[at].kprobe)
-		return;
-	all->of[at].hook = hook;
-	all->of[at].kprobe = running_kprobe();
-}
-
-/*
- * In each program at the beginning of a function whose omission loses something. Of a function's
- * end the kernel passes over the same, and more, which kprobe.bpf.c counts (count_unended()).
- */
-#define NOTE_KPROBE(hook)                                                                          \
+/* A pointer that the verifier knows, as a number: memory forgets what it is. */
+#define AS_NUMBER(at, pointer)                                                                     \
 	({                                                                                         \
-		enum { at_ = __COUNTER__ };                                                        \
-		_Static_assert(at_ < KPROBES, "as many kprobes as there is room for");             \
-		note_kprobe(at_, hook);                                                            \
+		*(volatile u64 *)(at) = (u64)(pointer);                                            \
+		*(volatile u64 *)(at);                                                             \
 	})
 
-/* Attached to nothing: the recorder runs it when it keeps its account (BPF_PROG_RUN, Linux 5.10).
- */
+/* Returns how many of the kprobes were found. */
+SEC("raw_tp")
+int find_kprobes(void *ctx)
+{
+	struct kprobes *all = all_kprobes();
+	u32 i, found = 0;
+	u64 map;
+
+	if (!all || !can_find_kprobes())
+		return 0;
+	map = AS_NUMBER(&all->counters, &counters);
+	all->counters = per_cpu_values(map);
+	for (i = 0; i < KPROBES; i++) {
+		if (!all->of[i].fd)
+			continue;
+		all->of[i].address = kprobe_of_link(all->of[i].fd - 1);
+		found += !!all->of[i].address;
+	}
+	return found;
+}
+
+/* Runs on each CPU once: where that has its own values of what each CPU has. */
+SEC("raw_tp")
+int note_cpu(void *ctx)
+{
+	struct cpu_kprobes *own = cpu_kprobes_of(bpf_get_smp_processor_id());
+	struct cpu_counters *cpu = cpu_counters();
+
+	if (!own || !cpu)
+		return 0;
+	AS_NUMBER(&own->counters, cpu);
+	return 1;
+}
+
+/* What the kernel has counted. */
 SEC("raw_tp")
 int count_missed(void *ctx)
 {
 	struct kprobes *all = all_kprobes();
 	u32 i;
 
-	if (!all)
+	if (!all || !can_find_kprobes())
 		return 0;
 	for (i = 0; i < KPROBES; i++) {
-		if (all->of[i].kprobe)
-			all->of[i].missed = kprobe_missed((void *)all->of[i].kprobe);
+		if (all->of[i].address)
+			all->of[i].missed = kprobe_missed(all->of[i].address);
 	}
-	return 0;
+	return 1;
+}
+
+/* More often no program runs on one CPU while another looks. */
+#define TRIES 8
+
+/*
+ * What was passed over on the CPU that the argument names. Both numbers may change meanwhile: they
+ * are read again until the program has not run between. A hit whose program has not begun yet
+ * counts as passed over: the result is too high by one, never too low. Without a second look it is
+ * the truth only on that CPU itself.
+ */
+SEC("raw_tp")
+int count_passed(u64 *ctx)
+{
+	struct kprobes *all = all_kprobes();
+	struct cpu_kprobes *cpu = cpu_kprobes_of(ctx[0]);
+	u64 runs, hits, offset;
+	u32 i, try;
+
+	if (!all || !cpu || !cpu->counters || !can_find_kprobes())
+		return 0;
+	offset = cpu->counters - all->counters;
+	for (i = 0; i < KPROBES; i++) {
+		if (!all->of[i].address)
+			continue;
+		for (try = 0; try < TRIES; try++) {
+			runs = *(volatile u64 *)&cpu->runs[i];
+			hits = kprobe_hits(all->of[i].address, offset);
+			if (runs == *(volatile u64 *)&cpu->runs[i])
+				break;
+		}
+		cpu->passed_over[i] = hits - runs;
+	}
+	return 1;
 }
 
 #endif

@@ -72,7 +72,7 @@ static __noinline __attribute__((unused)) int commit(void *ctx, struct conn *c, 
 	u64 size;
 
 	waits(c, c->rec.hdr.ts_ns);
-	if (!n || !cpu)
+	if (!n || !cpu || is_over())
 		return 0;
 	if (n > MAX_OPS)
 		n = MAX_OPS;

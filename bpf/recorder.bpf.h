@@ -39,6 +39,18 @@ u64 alive_ns __weak = 0;
 /* Some socket was used for a second connection: until then every generation is 0. */
 bool reused __weak = false;
 
+/* The recording is over: with kprobes nothing is sent any more, though hooks are attached still. */
+bool over __weak = false;
+
+static __always_inline bool is_over(void)
+{
+#ifdef ESTATS_KPROBE
+	return over;
+#else
+	return false;
+#endif
+}
+
 static __always_inline bool is_hooked(u8 hook)
 {
 	return hooked >> hook & 1;

@@ -20,6 +20,7 @@ mod foreign;
 mod function;
 mod host;
 mod interface;
+mod kprobes;
 mod load;
 mod netlink;
 mod netns;

@@ -226,6 +226,21 @@ fn accessors_find_what_moved_on_every_kernel() {
     }
 }
 
+/// Of these all are needed, and any wrong name would pass for a kernel where kprobes cannot be counted.
+#[test]
+fn kprobes_can_be_found_on_every_kernel() {
+    let all = accessor("can_find_kprobes").asked;
+    assert!(all.len() > 10, "only {} fields are asked for", all.len());
+    for (release, path) in kernels() {
+        let kernel = Btf::from_path(&path).expect("BTF");
+        for (name, field) in &all {
+            assert!(has(&kernel, name, field), "Linux {release} has no {field} of struct {name}");
+        }
+        let links = Release { major: 5, minor: 15 };
+        assert_eq!(has(&kernel, "bpf_perf_link", "perf_file"), release >= links, "Linux {release}");
+    }
+}
+
 /// Newer kernels have sk_timer too, for another purpose: it is asked for last.
 #[test]
 fn the_timer_of_keep_alives_is_the_connections_own_where_it_has_one() {

@@ -80,7 +80,7 @@ pub fn check(
     host.hz = Some(loaded.hz);
     let mut not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
-    not_seen.extend(loaded.uncounted_kprobes());
+    not_seen.extend(attached.uncounted_kprobes());
     not_seen.extend(sight::of_cgroups());
     not_seen.extend(sight::of_modules());
     not_seen.extend(diag::unknown_fields());

@@ -217,8 +217,7 @@ pub(super) struct Drain<'obj> {
     before: Vec<Counters>,
     skips: Skips,
     skipped: u64,
-    /// When the account began.
-    began_ns: u64,
+    periods: Periods,
     /// When the account was last written into the ledger.
     accounted_ns: u64,
     /// Highest fill of each ring since then.
@@ -226,6 +225,28 @@ pub(super) struct Drain<'obj> {
     drained_ns: u64,
     /// Records logged when the last mark was written.
     marked: u64,
+}
+
+/// The times for which accounts stand. Something that happens while counters are read may be in that
+/// reading or in the next, so both accounts stand for the time of the reading: else a connection could
+/// lose something at that time and be complete.
+#[derive(Debug)]
+struct Periods {
+    /// When the reading before began, or before the hooks were attached.
+    since_ns: u64,
+}
+
+impl Periods {
+    /// What was read, and the beginning and the end of the time for which it stands.
+    fn next<T>(
+        &mut self,
+        clock: impl Fn() -> u64,
+        read: impl FnOnce() -> Result<T, CaptureError>,
+    ) -> Result<(T, u64, u64), CaptureError> {
+        let begun_ns = clock();
+        let read = read()?;
+        Ok((read, std::mem::replace(&mut self.since_ns, begun_ns), clock()))
+    }
 }
 
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
@@ -241,6 +262,7 @@ impl<'obj> Drain<'obj> {
         writer: RecordingWriter,
         buffers: &Buffers,
         skips: Skips,
+        since_ns: u64,
     ) -> Result<Self, CaptureError> {
         let cpus = buffers.cpus();
         let places = Places::new(cpus);
@@ -300,7 +322,7 @@ impl<'obj> Drain<'obj> {
             ],
             skips,
             skipped: 0,
-            began_ns: now,
+            periods: Periods { since_ns },
             accounted_ns: now,
             highest: vec![0; places.count()],
             drained_ns: now,
@@ -407,16 +429,21 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
-    /// The hooks are about to be detached.
-    pub(super) fn hooks_end(&mut self) {
-        self.skips.end();
+    /// The hooks are about to be detached, and make no more records.
+    pub(super) fn hooks_end(&mut self) -> Result<(), CaptureError> {
+        self.skips.end().map_err(uncounted)
+    }
+
+    /// The hooks are about to be detached, and nobody reads what they made.
+    pub(super) fn let_go(&mut self) {
+        self.skips.let_go();
     }
 
     /// Writes the account since the last time into the ledger.
     pub(super) fn account(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
-        let mut now = read_counters(counters)?;
-        let ts_ns = clock::monotonic_ns();
-        let since_ns = self.accounted_ns;
+        let skips = &mut self.skips;
+        let read = || Ok((skips.since_before().map_err(uncounted)?, read_counters(counters)?));
+        let ((skips, mut now), since_ns, ts_ns) = self.periods.next(clock::monotonic_ns, read)?;
         let mut sink = self.sink.borrow_mut();
         for (&(cpu, hook), count) in &sink.malformed {
             if let Some(counters) = now.get_mut(usize::from(cpu)) {
@@ -463,18 +490,16 @@ impl<'obj> Drain<'obj> {
         let unended = |counters: &[Counters], hook: Hook| -> u64 {
             counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
         };
-        let skips = self.skips.since_before();
         // From Linux 6.7 on the kernel has counted those too.
         let beyond = Hook::ALL.iter().map(|&hook| {
             let by_kernel = skips.iter().filter(|s| s.has_ends && s.hook == hook);
             let count = unended(&now, hook) - unended(&self.before, hook);
             let count = count.saturating_sub(by_kernel.map(|s| s.count).sum());
-            Skip { hook, count, from_start: false, has_ends: true }
+            Skip { hook, count, has_ends: true }
         });
         let beyond: Vec<_> = beyond.filter(|skip| skip.count > 0).collect();
-        for Skip { hook, count, from_start, .. } in skips.into_iter().chain(beyond) {
+        for Skip { hook, count, .. } in skips.into_iter().chain(beyond) {
             self.skipped += count;
-            let since_ns = if from_start { self.began_ns } else { since_ns };
             sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
@@ -589,6 +614,10 @@ impl<'obj> Drain<'obj> {
     }
 }
 
+fn uncounted(e: std::io::Error) -> CaptureError {
+    CaptureError::bpf("count what the kernel passed over", e.into())
+}
+
 fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
     let values = map
         .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
@@ -623,4 +652,31 @@ fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
             }
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn two_accounts_stand_for_the_time_between_them_and_for_the_reading() {
+        let now = Cell::new(100);
+        let clock = || now.get();
+        let read = || {
+            now.set(now.get() + 5);
+            Ok(())
+        };
+        let mut periods = Periods { since_ns: 10 };
+        let ((), since, until) = periods.next(clock, read).unwrap();
+        assert_eq!((since, until), (10, 105));
+        now.set(200);
+        // What is wrong with a reading is in the next account.
+        let fault = || Err::<(), _>(uncounted(std::io::Error::from_raw_os_error(libc::EBADF)));
+        assert!(periods.next(clock, fault).is_err());
+        now.set(300);
+        let ((), since, until) = periods.next(clock, read).unwrap();
+        assert_eq!((since, until), (100, 305));
+    }
 }

@@ -24,28 +24,9 @@ fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe").exists()
 }
 
-/// What of /proc/kallsyms is needed.
+/// The kernel's functions by name, with the suffixes that the compiler gave to their clones.
 #[derive(Debug, Default)]
-struct Symbols {
-    /// The kernel's functions by name, with the suffixes that the compiler gave to their clones.
-    functions: BTreeMap<String, Vec<String>>,
-    /// Addresses of [`KPROBE_VARIABLES`].
-    variables: [u64; KPROBE_VARIABLES.len()],
-}
-
-/// Where the kernel has the kprobe that runs on each CPU (bpf/missed.bpf.h), with the setting of the
-/// programs that takes the address.
-const KPROBE_VARIABLES: [(&str, &str); 3] = [
-    ("__per_cpu_offset", "kprobe_cpu_offsets"),
-    ("current_kprobe", "kprobe_current"),
-    ("kprobe_instance", "kprobe_of_several"),
-];
-
-/// Settings of the programs, by which they find the kprobe that runs. None if the kernel has only one
-/// CPU, or does not tell addresses (kptr_restrict).
-pub(super) fn kprobe_variables() -> Option<[(&'static str, u64); 3]> {
-    symbols().kprobe_variables()
-}
+struct Symbols(BTreeMap<String, Vec<String>>);
 
 /// Read once: there are 200,000 lines.
 fn symbols() -> &'static Symbols {
@@ -57,19 +38,10 @@ fn symbols() -> &'static Symbols {
 impl Symbols {
     /// /proc/kallsyms: address, type, name, and the module in brackets.
     fn parse(text: &str) -> Self {
-        let mut found = Self::default();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in text.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(address), Some(kind), Some(symbol)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let variable = KPROBE_VARIABLES.iter().position(|(name, _)| *name == symbol);
-            if let Some(at) = variable.filter(|_| words.next().is_none()) {
-                found.variables[at] = u64::from_str_radix(address, 16).unwrap_or(0);
-            }
-            if matches!(kind, "t" | "T")
+            let mut words = line.split_whitespace().skip(1);
+            if let (Some("t" | "T"), Some(symbol)) = (words.next(), words.next())
                 && (symbol.starts_with("tcp_")
                     || symbol.starts_with("__tcp_")
                     || symbol.starts_with("ip_")
@@ -78,22 +50,17 @@ impl Symbols {
                     || symbol.trim_start_matches("__").starts_with("lock_sock_fast"))
             {
                 let (name, suffix) = symbol.split_once('.').unwrap_or((symbol, ""));
-                found.functions.entry(name.to_owned()).or_default().push(suffix.to_owned());
+                found.entry(name.to_owned()).or_default().push(suffix.to_owned());
             }
         }
-        found
-    }
-
-    fn kprobe_variables(&self) -> Option<[(&'static str, u64); 3]> {
-        let known = self.variables.iter().all(|&address| address != 0);
-        known.then(|| std::array::from_fn(|i| (KPROBE_VARIABLES[i].1, self.variables[i])))
+        Self(found)
     }
 
     /// A probe at a function sees every call only if there is that function and no clone: the
     /// compiler makes callers jump into `.part.0`, or call `.isra.0` and `.constprop.0` with other
     /// arguments. `.cold` holds what hardly ever runs, and is no entry.
     fn obstacle(&self, function: &str) -> Option<String> {
-        let Some(suffixes) = self.functions.get(function) else {
+        let Some(suffixes) = self.0.get(function) else {
             return Some(format!("this kernel has no function {function}"));
         };
         let clone = suffixes.iter().find(|s| !s.is_empty() && !s.starts_with("cold"));
@@ -171,24 +138,6 @@ mod tests {
         assert!(symbols.obstacle("tcp_mark_skb_lost").is_some());
         let data = symbols.obstacle("tcp_cong_list").unwrap();
         assert_eq!(data, "this kernel has no function tcp_cong_list");
-    }
-
-    /// Offsets of a CPU's own variables are absolute symbols on x86-64, data on arm64.
-    #[test]
-    fn addresses_are_known_if_all_are() {
-        let text = "000000000001b0c0 A current_kprobe\n\
-                    ffffffff8324a2f0 b kprobe_instance\n\
-                    ffffffff82f0e0a0 d kprobe_instance\t[module]\n";
-        let settings = |text: &str| Symbols::parse(text).kprobe_variables();
-        assert_eq!(settings(text), None);
-        let all = [
-            ("kprobe_cpu_offsets", 0xffff_ffff_82f0_dfe0),
-            ("kprobe_current", 0x1_b0c0),
-            ("kprobe_of_several", 0xffff_ffff_8324_a2f0),
-        ];
-        assert_eq!(settings(&format!("{text}ffffffff82f0dfe0 D __per_cpu_offset\n")), Some(all));
-        // As an ordinary user sees them.
-        assert_eq!(settings(&format!("{text}0000000000000000 D __per_cpu_offset\n")), None);
     }
 
     /// Linux 5.4 has two of ip_queue_xmit, and lets nobody probe either.

@@ -2,6 +2,7 @@
 //! Loading and attaching the BPF programs; what is missing is noted, never fatal on its own.
 
 mod attach;
+mod kernel;
 mod object;
 mod probe;
 mod refused;
@@ -15,11 +16,7 @@ use std::{
 
 use libbpf_rs::{
     MapCore as _, MapFlags, MapHandle, MapType, Object, OpenObject, ProgramMut,
-    ReferencesType as _,
-    btf::{
-        Btf, BtfType,
-        types::{Composite, Enum, Func, FuncProto, Ptr, Struct, Typedef},
-    },
+    btf::{Btf, types::Func},
 };
 
 pub use self::refused::Refused;
@@ -29,21 +26,23 @@ pub(super) use self::{
     warnings::warnings,
 };
 use self::{
+    kernel::Kernel,
     object::{Section, Variables},
     warnings::load_error,
 };
 use super::{
     CaptureError, Filters, capability, clock, filter, function, host,
     interface::Attach,
+    kprobes::{self, KPROBES},
     packets::Packets,
     points::{HookSet, POINTS, Point, Target, WRITTEN},
     rest::Timing,
     sight::{LEFT_OUT, NO_FUNCTIONS},
-    skips::Kprobes,
+    skips::BothWays,
     snapshot::Snapshots,
     transport::{Buffers, Transport, page_bytes},
 };
-use crate::{log::NotSeen, schema::Hook};
+use crate::schema::Hook;
 
 /// What the loader must know.
 #[derive(Clone, Debug)]
@@ -76,9 +75,6 @@ const PERF_LIFECYCLE_BYTES: u32 = 1 << 20;
 /// The program that notes who makes sockets that are not TCP's.
 pub(super) const OWN_DATAGRAMS: &str = "socket_made";
 
-/// Reads how often the kernel passed over each kprobe (bpf/missed.bpf.h).
-const COUNT_MISSED: &str = "count_missed";
-
 /// The programs in the kernel, with what they write to.
 pub(super) struct Loaded {
     object: Object,
@@ -96,134 +92,14 @@ pub(super) struct Loaded {
     tcx: bool,
     /// Whether the event of a retransmission states what the host refused.
     says_refused: bool,
-    /// Kprobes that the kernel passes over are counted by nobody.
-    kprobes_uncounted: bool,
+    /// The kernel counts the kprobes that it passes over.
+    counts_kprobes: bool,
+    /// The programs of kprobes count their runs, so that we can count these kprobes.
+    runs_counted: bool,
     /// Places that are not used, by position in [`POINTS`], and why.
     unusable: Vec<(usize, String)>,
     /// Programs that the kernel does not take.
     pub refused: Vec<Refused>,
-}
-
-/// What the running kernel says about itself.
-struct Kernel<'a> {
-    btf: Btf<'a>,
-    /// It has its type information in itself, not from a file of the user's.
-    own_btf: bool,
-    cpus: usize,
-}
-
-impl Kernel<'_> {
-    /// Before 5.5 type information does not name them, and attaching has to find out.
-    fn has_tracepoint(&self, name: &str) -> bool {
-        let has = |name| self.btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"));
-        has(name).is_some() || has("sched_process_exit").is_none()
-    }
-
-    /// Whether the event of a retransmission has a third argument (Linux 6.17): the error with
-    /// which the host refused it. The event is a function that has a context before its own.
-    fn says_refused_retransmissions(&self) -> bool {
-        let event = self.btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb");
-        let Some(pointer) = event.and_then(|event| Ptr::try_from(event.referenced_type()).ok())
-        else {
-            return false;
-        };
-        let function = FuncProto::try_from(pointer.referenced_type().skip_mods_and_typedefs());
-        function.is_ok_and(|function| function.len() > 3)
-    }
-
-    /// Whether links state how often the kernel passed over their kprobe (Linux 6.7, commit
-    /// 3acf8ace6823).
-    fn counts_kprobes(&self) -> bool {
-        let info = self.btf.type_by_name::<Struct<'_>>("bpf_link_info");
-        info.is_some_and(|info| self.has_inside(*info, "missed"))
-    }
-
-    /// Whether kprobes have a count of it, which a program can find.
-    fn kprobe_variables(&self) -> Option<[(&'static str, u64); 3]> {
-        let kprobe = self.btf.type_by_name::<Struct<'_>>("kprobe")?;
-        let has_count = self.has_inside(*kprobe, "nmissed");
-        has_count.then(function::kprobe_variables).flatten()
-    }
-
-    /// Whether this structure or union, or one of those that are part of it, has the member.
-    fn has_inside(&self, of: BtfType<'_>, name: &str) -> bool {
-        let Ok(composite) = Composite::try_from(of.skip_mods_and_typedefs()) else { return false };
-        composite.iter().any(|member| {
-            member.name == Some(OsStr::new(name))
-                || self.btf.type_by_id(member.ty).is_some_and(|part| self.has_inside(part, name))
-        })
-    }
-
-    fn has_helper(&self, name: &str) -> bool {
-        self.has_member("bpf_func_id", name)
-    }
-
-    /// Links to interfaces (Linux 6.6).
-    fn has_tcx(&self) -> bool {
-        self.has_member("bpf_attach_type", "BPF_TCX_INGRESS")
-    }
-
-    fn has_member(&self, of: &str, name: &str) -> bool {
-        let found = self.btf.type_by_name::<Enum<'_>>(of);
-        found.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
-    }
-
-    /// Why the object for tracepoints and function hooks cannot be used. Of what it needs
-    /// bpf_loop() came last (5.17), after socket storage and cookies for tracing programs (5.12)
-    /// and atomics with a result (5.12); a kernel with backports has what its own list says.
-    fn obstacle_to_tracing(&self) -> Option<&'static str> {
-        if !self.own_btf {
-            return Some("this kernel has no BTF in itself");
-        }
-        (!self.has_helper("BPF_FUNC_loop")).then_some("this kernel has no bpf_loop (Linux 5.17)")
-    }
-
-    /// The set to load, and how records leave it.
-    fn choose(&self, plan: &Plan<'_>) -> Result<(HookSet, Transport), CaptureError> {
-        let unfit = |option, value: &str, reason: &str| CaptureError::Option {
-            option,
-            value: value.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let obstacle = self.obstacle_to_tracing();
-        let set = match plan.hooks {
-            Some(HookSet::Kprobe) => HookSet::Kprobe,
-            Some(set) => match obstacle {
-                Some(why) => {
-                    let reason = format!("{why}; use --hooks kprobe, or auto");
-                    return Err(unfit("--hooks", set.name(), &reason));
-                }
-                None => set,
-            },
-            None if obstacle.is_some() => HookSet::Kprobe,
-            None => HookSet::Fentry,
-        };
-        if plan.hooks == Some(HookSet::Fentry)
-            && let Some(why) = function::obstacle(HookSet::Fentry, "tcp_write_xmit")
-        {
-            let missing = capability::missing_for_bpf();
-            if !missing.is_empty() {
-                return Err(CaptureError::Privilege(missing));
-            }
-            let reason = format!("{why}; use another set, or auto");
-            return Err(unfit("--hooks", "fentry", &reason));
-        }
-        let rings = self.has_helper("BPF_FUNC_ringbuf_output");
-        let transport = match plan.transport {
-            Some(Transport::Perf) if set != HookSet::Kprobe => {
-                let reason = "only for --hooks kprobe: kernels for the other sets have rings";
-                return Err(unfit("--transport", "perf", reason));
-            }
-            Some(Transport::Ring) if !rings => {
-                let reason = "this kernel has no BPF ring buffers (Linux 5.8); use perf, or auto";
-                return Err(unfit("--transport", "ring", reason));
-            }
-            Some(transport) => transport,
-            None if rings => Transport::Ring,
-            None => Transport::Perf,
-        };
-        Ok((set, transport))
-    }
 }
 
 /// A directory that sysfs has whatever the kernel.
@@ -294,13 +170,12 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         own_pid: 0,
         tcx: kernel.has_tcx(),
         says_refused: kernel.says_refused_retransmissions(),
-        kprobes_uncounted: false,
+        counts_kprobes: kernel.counts_kprobes(),
+        runs_counted: counts_runs(set, &kernel),
         unusable,
         refused,
         object,
     };
-    loaded.kprobes_uncounted =
-        set == HookSet::Kprobe && !kernel.counts_kprobes() && loaded.kprobes()?.is_none();
     let program = loaded.program("probe_kernel").expect("the object has the program");
     let probed = probe::probe(&program, &object::map(&loaded.object, "probes")?)?;
     loaded.variables.set("hz", probed.hz.into())?;
@@ -348,11 +223,13 @@ fn prepare(
             ("defers_by_ms", host::defers_by_ms().into()),
         ],
     );
-    let kprobes = (set == HookSet::Kprobe && !kernel.counts_kprobes())
-        .then(|| kernel.kprobe_variables())
-        .flatten();
-    if let Some(settings) = kprobes {
-        object::configure(&mut open, &settings);
+    let runs_counted = counts_runs(set, kernel);
+    if runs_counted {
+        let kprobes = object::kprobes(open.progs().map(|p| (p.name(), p.section())));
+        let kprobes: Vec<_> = kprobes.iter().map(|name| format!("number_{name}")).collect();
+        assert!(kprobes.len() <= KPROBES, "as many kprobes as there is room for");
+        let numbered = kprobes.iter().zip(1..).map(|(name, number)| (name.as_str(), number));
+        object::configure(&mut open, &numbered.collect::<Vec<_>>());
     }
     if set != HookSet::Kprobe
         && let Some(snapshots) = plan.snapshots
@@ -386,6 +263,8 @@ fn prepare(
             sized(map.set_max_entries(plan.lifecycle_ring_bytes))?;
         } else if name == "socket_ring" {
             sized(map.set_max_entries(plan.socket_ring_bytes))?;
+        } else if name == "cpu_kprobes" && runs_counted {
+            sized(map.set_max_entries(kernel.cpus as u32))?;
         } else if name == "pids" && !plan.by_process {
             // Its memory is taken at once: a recording that asks for no processes pays for none.
             sized(map.set_max_entries(1))?;
@@ -411,8 +290,8 @@ fn prepare(
             return (plan.by_process || !plan.filters.comms.is_empty())
                 && plan.packets.is_some_and(|p| p.sockets);
         }
-        if name == COUNT_MISSED {
-            return kprobes.is_some();
+        if kprobes::PROGRAMS.iter().any(|program| name == OsStr::new(program)) {
+            return runs_counted;
         }
         if name == WRITTEN.0 {
             return kernel.has_tracepoint(WRITTEN.1);
@@ -430,6 +309,12 @@ fn prepare(
     }
     refused::spoil(&mut open);
     Ok(open)
+}
+
+/// Whether the programs of kprobes shall count their runs.
+fn counts_runs(set: HookSet, kernel: &Kernel<'_>) -> bool {
+    let by_kernel = kernel.counts_kprobes() && !BothWays::is_asked();
+    set == HookSet::Kprobe && !by_kernel && kernel.shows_kprobes()
 }
 
 fn attach_by(tcx: bool, wanted: Option<Attach>) -> Attach {
@@ -577,25 +462,6 @@ impl Loaded {
         object::map(&self.object, name)
     }
 
-    /// Counts the kprobes that the kernel passes over and does not count by itself.
-    fn kprobes(&self) -> Result<Option<Kprobes>, CaptureError> {
-        let program = self.program(COUNT_MISSED).filter(|p| p.autoload());
-        let Some(program) = program else { return Ok(None) };
-        let fault = |e: std::io::Error| CaptureError::bpf("count kprobes", e.into());
-        Kprobes::new(program.as_fd(), self.map("kprobes")?).map_err(fault)
-    }
-
-    /// That kprobes may be missing of which nobody knows.
-    pub(super) fn uncounted_kprobes(&self) -> Option<NotSeen> {
-        self.kprobes_uncounted.then(|| NotSeen {
-            by: "kernel".to_owned(),
-            what: "the kernel does not run a kprobe that interrupts another, and on this one \
-                   nothing counts that: counts may be too low, and no row is marked lossy for it"
-                .to_owned(),
-            variables: Vec::new(),
-        })
-    }
-
     /// Why there are no polls of sockets, if there are none.
     pub(super) fn obstacle_to_polls(&self) -> Option<String> {
         if self.set == HookSet::Kprobe {
@@ -617,6 +483,12 @@ impl Loaded {
     /// How programs get at interfaces.
     pub(super) fn attach_by(&self, wanted: Option<Attach>) -> Attach {
         attach_by(self.tcx, wanted)
+    }
+
+    /// From now on nothing is recorded of connections: what the kernel passes over until the hooks are
+    /// detached is missing in no record.
+    pub(super) fn end(&self) -> Result<(), CaptureError> {
+        self.variables.set("over", 1)
     }
 
     /// Tells the programs at interfaces that the recorder is there.

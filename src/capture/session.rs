@@ -198,7 +198,8 @@ pub fn record(
         let option = if packets.sockets { "--packets" } else { "--interface" };
         return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
     }
-    let attached = loaded.attach(by_process, &options.filters)?;
+    let attaching_ns = clock::monotonic_ns();
+    let mut attached = loaded.attach(by_process, &options.filters)?;
     if let Some(packets) = &options.packets {
         attached.must_have_packets(packets, &options.without)?;
     }
@@ -212,7 +213,7 @@ pub fn record(
     manifest.hooks = attached.status.clone();
     manifest.not_seen = sight::of_hooks(&attached.hooks, &attached.status);
     manifest.not_seen.extend(load::not_seen(&loaded.refused, &attached.hooks));
-    manifest.not_seen.extend(loaded.uncounted_kprobes());
+    manifest.not_seen.extend(attached.uncounted_kprobes());
     manifest.not_seen.extend(sight::of_cgroups());
     manifest.not_seen.extend(sight::of_modules());
     manifest.not_seen.extend(diag::unknown_fields());
@@ -239,7 +240,8 @@ pub fn record(
     // After the guard, so that its files are closed before they are removed.
     let mut writer = writer?;
     writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
-    let mut drain = Drain::new(writer, &loaded.buffers, loaded.skips(&attached)?)?;
+    let skips = attached.skips.take().unwrap_or_default();
+    let mut drain = Drain::new(writer, &loaded.buffers, skips, attaching_ns)?;
     if matches!(polls, Some((_, PollsBy::Netlink))) {
         drain.keep_identities();
     }
@@ -311,6 +313,7 @@ pub fn record(
                 fault = Some(e);
                 update(&mut state, &drain);
                 // A command that runs on need not pay for what nobody reads.
+                drain.let_go();
                 attached = None;
                 follower = None;
             } else if due {
@@ -391,7 +394,8 @@ pub fn record(
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "account_end", &mut drain)?;
         rest::end(resting.as_mut(), &loaded, &mut drain)?;
-        drain.hooks_end();
+        loaded.end()?;
+        drain.hooks_end()?;
         drop(attached.take());
         if let Some(follower) = follower.take() {
             manifest.interfaces = follower.seen().to_vec();

@@ -87,9 +87,10 @@ pub enum LedgerRow {
         cpu: u16,
         /// The hook that would have made them.
         hook: Hook,
-        /// How many, since the row before.
+        /// How many, in the interval.
         lost: u64,
-        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns: before the reading of counters that
+        /// came before this one.
         since_ns: u64,
     },
     /// How many sequence numbers a CPU has given out.
@@ -142,15 +143,17 @@ pub enum LedgerRow {
         late_ns: u64,
     },
     /// Activations of a hook for which the kernel did not run the program: it was interrupted by
-    /// itself on its CPU (`prog->active`). They have no sequence numbers.
+    /// itself on its CPU (`prog->active`). A kprobe is not run if it interrupts another, or another
+    /// BPF program of that family. They have no sequence numbers.
     Skipped {
         /// End of the interval, CLOCK_MONOTONIC in ns.
         ts_ns: u64,
         /// The hook whose program was skipped.
         hook: Hook,
-        /// How often, since the row before, on all CPUs.
+        /// How often, in the interval, on all CPUs.
         count: u64,
-        /// Beginning of the interval, CLOCK_MONOTONIC in ns.
+        /// Beginning of the interval, CLOCK_MONOTONIC in ns: before the reading of counters that
+        /// came before this one.
         since_ns: u64,
     },
     /// A poll of the sockets began late, or was left out because the next was due already.

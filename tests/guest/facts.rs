@@ -84,6 +84,30 @@ pub struct Recorded {
     pub check: String,
 }
 
+/// A recording with kprobes while programs of others run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Disturbed {
+    /// The recorder.
+    pub recorded: Recorded,
+    /// By the kind of program, each with a connection.
+    pub phases: Vec<Phase>,
+}
+
+/// A time at which programs of one kind ran.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phase {
+    /// Where they ran.
+    pub by: String,
+    /// Why they could not.
+    pub failure: Option<String>,
+    /// Before the first of them, CLOCK_MONOTONIC in ns.
+    pub since_ns: u64,
+    /// After the recorder's account for the last.
+    pub until_ns: u64,
+    /// The connection at that time.
+    pub flow: FlowFacts,
+}
+
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Output {
@@ -93,6 +117,8 @@ pub struct Output {
     pub crafted: Vec<CraftedFacts>,
     /// By hook set.
     pub recorders: Vec<Recorded>,
+    /// A recording of its own, if a hook set of the guest has kprobes.
+    pub disturbed: Option<Disturbed>,
     /// By hook set, the digest of the tables that the guest itself made, or why it could not; empty
     /// where it was not asked to.
     #[serde(default)]

@@ -11,6 +11,7 @@ use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use crate::capabilities;
+use crate::disturb;
 use crate::facts::{
     CraftedConnection, CraftedFacts, FILE, Facts, FlowFacts, Output, PermissionFacts, SocketFacts,
 };
@@ -82,8 +83,20 @@ fn inside() {
     } else {
         BTreeMap::new()
     };
-    let output = Output { scenarios, crafted, recorders, replays };
+    let begun = Instant::now();
+    let has_kprobes = sets.iter().any(|set| set.hooks == "kprobe");
+    let disturbed = has_kprobes.then(|| disturb::record(out));
+    println!("guest: disturbed recording, {:.1} s", begun.elapsed().as_secs_f64());
+    let output = Output { scenarios, crafted, recorders, disturbed, replays };
     leave(&output);
+}
+
+/// Only what disturbs, to try it: `scripts/guest/run.sh --file` with this program.
+#[test]
+#[ignore = "runs in a guest"]
+fn disturbed() {
+    let disturbed = disturb::record(FilePath::new(OUT));
+    println!("{disturbed:?}");
 }
 
 /// Not a test of its own either: sockets that inet_diag tells about.

@@ -16,6 +16,7 @@ mod agreement;
 mod capabilities;
 mod connection;
 mod coverage;
+mod disturb;
 mod facts;
 mod inside;
 mod outcome;

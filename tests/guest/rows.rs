@@ -58,8 +58,12 @@ pub struct Recording {
     pub qualities: BTreeMap<String, String>,
     /// Activations that the kernel skipped, by hook: a program that would interrupt itself.
     pub skipped: BTreeMap<String, i64>,
+    /// The same, with the time of each account in ns.
+    pub skips: Vec<(i64, i64)>,
     /// Nobody counts the kprobes that the kernel passes over.
     pub uncounted: bool,
+    /// The kernel counts them by itself.
+    pub counts_kprobes: bool,
     /// The kernel has type information of modules.
     pub module_btf: bool,
     /// The ledger's sum.
@@ -119,11 +123,13 @@ impl Recording {
             .iter()
             .filter_map(|it| it["what"].as_str())
             .any(|what| what.contains("nothing counts that"));
+        let counts_kprobes = release(&manifest) >= (6, 7);
         let module_btf = release(&manifest) >= (5, 11);
-        let mut skipped = BTreeMap::new();
+        let (mut skipped, mut skips) = (BTreeMap::new(), Vec::new());
         for row in table::read(&dir.join("tables/ledger.parquet")) {
             if row.text("kind") == "skipped" {
                 *skipped.entry(row.text("hook").to_owned()).or_default() += row.int("value");
+                skips.push((row.int("ts_ns"), row.int("value")));
             }
         }
         let totals = manifest["totals"].clone();
@@ -133,7 +139,9 @@ impl Recording {
             hook_set,
             qualities,
             skipped,
+            skips,
             uncounted,
+            counts_kprobes,
             module_btf,
             totals,
             audit,

@@ -1,28 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Attaching what was loaded, and what became of it.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use libbpf_rs::{Link, ProgramMut};
 
-use super::{Loaded, OWN_DATAGRAMS};
+use super::{Loaded, OWN_DATAGRAMS, object};
 use crate::{
     capture::{
         CaptureError, Filters, HookSet, capability,
         cgroup::{self, Hierarchy},
         foreign,
+        kprobes::{self, Kprobe, Kprobes},
         packets::Packets,
         points::{FORK, POINTS, Point, Target, WRITTEN},
-        skips::Skips,
+        skips::{BothWays, Skips},
     },
-    log::HookStatus,
+    log::{HookStatus, NotSeen},
     schema::Hook,
 };
 
 /// Attached hooks. Dropping it detaches them.
 pub(in crate::capture) struct Attached {
-    /// With the hook that each serves; none for those that follow processes.
-    links: Vec<(Option<Hook>, Link)>,
+    links: Vec<Held>,
+    /// Counts what the kernel does not run of them; who keeps the account takes it.
+    pub skips: Option<Skips>,
+    /// Kprobes that the kernel passes over are counted by nobody.
+    kprobes_uncounted: bool,
     pub hooks: Vec<Hook>,
     pub status: Vec<HookStatus>,
     loaded_as: HookSet,
@@ -32,7 +39,34 @@ pub(in crate::capture) struct Attached {
     pub locks: bool,
 }
 
+/// An attached program.
+struct Held {
+    link: Link,
+    program: String,
+    /// Which hook loses something if the kernel does not run it; none for one that follows processes,
+    /// or looks at connections that still wait if it does not.
+    hook: Option<Hook>,
+}
+
+impl Held {
+    /// Of which no hook loses anything.
+    fn beside(program: &ProgramMut<'_>, link: Link) -> Self {
+        Self { link, program: program.name().to_string_lossy().into_owned(), hook: None }
+    }
+}
+
 impl Attached {
+    /// That kprobes may be missing of which nobody knows.
+    pub(in crate::capture) fn uncounted_kprobes(&self) -> Option<NotSeen> {
+        self.kprobes_uncounted.then(|| NotSeen {
+            by: "kernel".to_owned(),
+            what: "the kernel does not run a kprobe that interrupts another, and on this one \
+                   nothing counts that: counts may be too low, and no row is marked lossy for it"
+                .to_owned(),
+            variables: Vec::new(),
+        })
+    }
+
     /// Programs attached at once.
     pub(in crate::capture) fn programs(&self) -> usize {
         self.links.len()
@@ -86,6 +120,8 @@ impl Loaded {
         let root = &place_for_cgroups(filters);
         let mut attached = Attached {
             links: Vec::new(),
+            skips: None,
+            kprobes_uncounted: false,
             hooks: Vec::new(),
             status: Vec::new(),
             loaded_as: self.set,
@@ -98,13 +134,13 @@ impl Loaded {
                 let link = program
                     .attach()
                     .map_err(|e| CaptureError::bpf(format!("follow processes ({FORK:?})"), e))?;
-                attached.links.push((None, link));
+                attached.links.push(Held::beside(&program, link));
             }
         }
         if let Some(program) = self.program(OWN_DATAGRAMS).filter(|p| p.autoload()) {
             let link = attach_program(&program, Target::Cgroup, root);
             let fault = |reason| CaptureError::Unavailable { option: "--packets", reason };
-            attached.links.extend(link.map_err(fault)?.map(|link| (None, link)));
+            attached.links.extend(link.map_err(fault)?.map(|link| Held::beside(&program, link)));
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
         let first = points.next().expect("there are points");
@@ -116,10 +152,12 @@ impl Loaded {
             && let Some(program) = self.program(WRITTEN.0).filter(|p| p.autoload())
         {
             // Without it what is written into a closed window is seen with the next hook.
-            attached.links.extend(program.attach().ok().map(|link| (None, link)));
+            attached.links.extend(program.attach().ok().map(|link| Held::beside(&program, link)));
         }
         let mask = attached.hooks.iter().fold(0, |mask, hook| mask | 1 << (*hook as u64));
         self.variables.set("hooked", mask)?;
+        // Before the first connection, and after all kprobes.
+        self.count_skips(&mut attached)?;
         // Programs at one tracepoint run in the order in which they came.
         self.attach_account("account_close", &mut attached);
         self.attach_point(first.0, first.1, root, &mut attached);
@@ -145,32 +183,83 @@ impl Loaded {
     /// it the audit has nothing to compare, and all else is as it was.
     fn attach_account(&self, name: &str, attached: &mut Attached) {
         let program = self.program(name).filter(|p| p.autoload());
-        attached.links.extend(program.and_then(|p| p.attach().ok()).map(|link| (None, link)));
+        let held = |p: ProgramMut<'_>| Some(Held::beside(&p, p.attach().ok()?));
+        attached.links.extend(program.and_then(held));
     }
 
-    /// Counts what the kernel does not run of the programs that make records.
-    pub(in crate::capture) fn skips(&self, attached: &Attached) -> Result<Skips, CaptureError> {
-        let fault = |e: std::io::Error| CaptureError::bpf("watch the programs", e.into());
+    /// Counts what the kernel does not run of the programs that make records, from now on.
+    fn count_skips(&self, attached: &mut Attached) -> Result<(), CaptureError> {
+        let fault = |e: io::Error| CaptureError::bpf("watch the programs", e.into());
         let mut skips = Skips::default();
-        if let Some(kprobes) = self.kprobes()? {
-            skips.watch_kprobes(kprobes);
-        }
-        for (hook, link) in &attached.links {
-            if let Some(hook) = hook {
-                skips.watch_link(link.as_fd(), *hook).map_err(fault)?;
+        let numbers = object::kprobes(self.object.progs().map(|p| (p.name(), p.section())));
+        let number = |program: &str| numbers.iter().position(|name| name == program);
+        let mut kprobes = Vec::new();
+        for held in &attached.links {
+            let Some(hook) = held.hook else { continue };
+            let link = held.link.as_fd();
+            if let Some(at) = number(&held.program) {
+                let is_end = self.is_end(&held.program);
+                kprobes.push((Kprobe { number: at + 1, hook, is_end, link }, &*held.program));
+            }
+            if !self.runs_counted {
+                skips.watch_link(link, hook).map_err(fault)?;
             }
         }
+        let by_us = self.runs_counted
+            && !kprobes.is_empty()
+            && self.count_kprobes(&kprobes, &mut skips).map_err(fault)?;
+        attached.kprobes_uncounted = are_uncounted(!kprobes.is_empty(), self.counts_kprobes, by_us);
         for (i, point) in POINTS.iter().enumerate() {
             if self.unusable.iter().any(|(at, _)| *at == i) || point.hooks == [Hook::Sweep] {
                 continue;
             }
             for (name, _) in point.programs {
+                if self.runs_counted && number(name).is_some() {
+                    continue; // counted above
+                }
                 // None where only the other object needs one.
                 let programs: Vec<_> = self.programs(name).collect();
-                skips.watch(&programs, point.hooks[0]).map_err(fault)?;
+                skips.watch(&programs, point.hooks[0], self.is_end(name)).map_err(fault)?;
             }
         }
-        Ok(skips)
+        attached.skips = Some(skips);
+        Ok(())
+    }
+
+    /// A kretprobe.
+    fn is_end(&self, program: &str) -> bool {
+        let section = self.program(program).map(|p| p.section().to_owned());
+        section.is_some_and(|s| s.as_encoded_bytes().starts_with(b"kretprobe/"))
+    }
+
+    /// Counts these kprobes, given with their programs, if that can be done.
+    fn count_kprobes(
+        &self,
+        attached: &[(Kprobe<'_>, &str)],
+        skips: &mut Skips,
+    ) -> io::Result<bool> {
+        let programs: Vec<_> =
+            kprobes::PROGRAMS.iter().filter_map(|name| self.programs(name).next()).collect();
+        let programs: Vec<_> = programs.iter().map(|program| program.as_fd()).collect();
+        let Ok(programs) = programs.try_into() else { return Ok(false) };
+        let of = |(kprobe, program): &(Kprobe<'_>, &str)| {
+            Some([
+                self.program(program)?.as_fd().try_clone_to_owned(),
+                kprobe.link.try_clone_to_owned(),
+            ])
+        };
+        let both = self.counts_kprobes.then(|| BothWays::new(attached.iter().filter_map(of)));
+        let both = both.transpose()?;
+        let map = |name| self.map(name).map_err(io::Error::other);
+        let all: Vec<_> = attached.iter().map(|(kprobe, _)| *kprobe).collect();
+        let maps = [map("kprobes")?, map("cpu_kprobes")?];
+        let Some(kprobes) = Kprobes::new(programs, maps, &all)? else { return Ok(false) };
+        skips.watch_kprobes(kprobes);
+        if let Some(mut both) = both {
+            both.begun()?;
+            skips.compare(both);
+        }
+        Ok(true)
     }
 
     /// Attaches all programs of a place or none, and notes what became of it. Of several places
@@ -195,8 +284,11 @@ impl Loaded {
                 .programs
                 .iter()
                 .flat_map(|(name, target)| self.programs(name).map(move |p| (p, *target)))
-                .filter_map(|(program, target)| attach_program(&program, target, root).transpose())
-                .collect::<Result<Vec<Link>, String>>(),
+                .filter_map(|(program, target)| {
+                    let link = attach_program(&program, target, root).transpose()?;
+                    Some(link.map(|link| Held::beside(&program, link)))
+                })
+                .collect::<Result<Vec<Held>, String>>(),
         };
         attached.status.retain(|s| !point.hooks.iter().any(|hook| s.hook == hook.name()));
         let reason = links.as_ref().err().cloned();
@@ -211,11 +303,16 @@ impl Loaded {
             attached.locks |= looks && point.is_function();
             // A look that the kernel leaves out loses nothing: the connection still waits.
             let hook = (!looks).then_some(point.hooks[0]);
-            attached.links.extend(links.into_iter().map(|link| (hook, link)));
+            attached.links.extend(links.into_iter().map(|held| Held { hook, ..held }));
             attached.hooks.extend(point.hooks);
             attached.functions |= point.is_function();
         }
     }
+}
+
+/// Whether nobody counts what the kernel passes over of kprobes, and there are some.
+fn are_uncounted(attached: bool, by_kernel: bool, by_us: bool) -> bool {
+    attached && !by_kernel && !by_us
 }
 
 /// The cgroup at which programs see every socket that is recorded, or why there is none: programs
@@ -255,5 +352,18 @@ fn attach_program(
         }
         // Attached to each of them, as they appear.
         Target::Interface | Target::Iterator(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uncounted_kprobes_are_named_only_where_there_are_some() {
+        assert!(are_uncounted(true, false, false));
+        assert!(!are_uncounted(false, false, false), "perf_event_paranoid 3 allows none");
+        assert!(!are_uncounted(true, true, false));
+        assert!(!are_uncounted(true, false, true));
     }
 }

@@ -4,7 +4,7 @@
 //! No skeletons: of one object each, they would make everything here twice, and they cannot do
 //! without memory-mapped arrays, which came with Linux 5.5.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
 use libbpf_rs::{
     AsRawLibbpf as _, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
@@ -104,6 +104,19 @@ pub(super) fn configure(object: &mut OpenObject, settings: &[(&str, u64)]) {
     }
 }
 
+/// Of these programs, given by name and section, those at beginnings and ends of functions. The place
+/// of one is its number in bpf/missed.bpf.h, less one.
+pub(super) fn kprobes<'a>(programs: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> Vec<String> {
+    let is_kprobe = |section: &OsStr| {
+        let section = section.as_encoded_bytes();
+        section.starts_with(b"kprobe/") || section.starts_with(b"kretprobe/")
+    };
+    programs
+        .filter(|(_, section)| is_kprobe(section))
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect()
+}
+
 /// A map by name.
 pub(super) fn map(object: &Object, name: &str) -> Result<MapHandle, CaptureError> {
     let map = object
@@ -143,6 +156,19 @@ impl Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::kprobes::KPROBES;
+
+    /// The macro that counts runs makes this variable (COUNTED_KPROBE() of bpf/missed.bpf.h).
+    #[test]
+    fn every_program_of_a_kprobe_counts_its_runs() {
+        let open = open(HookSet::Kprobe, None).expect("the object can be read");
+        let programs = kprobes(open.progs().map(|p| (p.name(), p.section())));
+        assert!((30..=KPROBES).contains(&programs.len()), "{} programs", programs.len());
+        let settings = Section::of(&open, ".rodata");
+        for name in programs {
+            assert!(settings.0.contains_key(&format!("number_{name}")), "{name} counts no runs");
+        }
+    }
 
     #[test]
     fn a_directory_without_the_object_is_an_error_and_not_the_embedded_object() {
