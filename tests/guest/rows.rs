@@ -64,6 +64,8 @@ pub struct Recording {
     pub uncounted: bool,
     /// The kernel counts them by itself.
     pub counts_kprobes: bool,
+    /// Major and minor number of the kernel.
+    pub release: (u32, u32),
     /// The kernel has type information of modules.
     pub module_btf: bool,
     /// The ledger's sum.
@@ -142,6 +144,7 @@ impl Recording {
             skips,
             uncounted,
             counts_kprobes,
+            release: release(&manifest),
             module_btf,
             totals,
             audit,
