@@ -5,13 +5,17 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup build release demo check test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release demo check test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## install what building and testing need (Debian, as root)
-	sh scripts/setup.sh
+	sh scripts/setup.sh test
+
+# Without browser, emulator, Java and the other programs that only tests run.
+setup-demo:
+	sh scripts/setup.sh demo
 
 build: ## both programs, debug, without polars
 	$(CARGO) build --no-default-features --features record
@@ -19,26 +23,33 @@ build: ## both programs, debug, without polars
 release: ## both programs, optimised, without polars: a few minutes
 	$(CARGO) build --release --no-default-features --features record
 
-demo: setup ## record an iperf3 transfer between two network namespaces and show the result
+demo: setup-demo ## record an iperf3 transfer between two network namespaces and show the result
 	sh scripts/demo.sh
 
-# Only the tests of SQL need polars. All test programs linked with it took 21 GB. Golden tables and captures
-# are read with it too: it changes features of libraries that both share.
+# With polars one test program is built, of which these modules run. query needs polars. golden, import and captures
+# are run again, because polars turns on features of libraries that replay uses too. dependencies reads the licences of
+# all packages, which are all downloaded only for this build.
 WITHOUT_SQL = --no-default-features --features record
-WITH_SQL = --all-features --test query --test golden --test import --test captures
+WITH_SQL = --all-features --test offline
+POLARS_MODULES = query:: golden:: import:: captures:: dependencies::
+
+# Links of the documentation lead somewhere.
+DOCUMENTED = RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps --document-private-items $(WITHOUT_SQL)
+
+# Every cut and every octet of a recording, each replayed: more than 100 s of CPU time. make test runs them.
+EXHAUSTIVE = whole::every_truncation whole::flipped_bytes whole::every_file_removed_and_every_two_exchanged
 
 check: ## format, lints, units, golden tables and documents: without root, network, guests and polars
 	$(CARGO) fmt --check
 	clang-format --dry-run -Werror bpf/*.c bpf/*.h
 	sh scripts/check-text.sh
 	$(CARGO) clippy --all-targets $(WITHOUT_SQL) -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps --document-private-items $(WITHOUT_SQL)
-	$(CARGO) test $(WITHOUT_SQL) --lib --bins --test layers --test golden --test docs --test reference \
-		--test replay --test transform --test import --test packets --test limits --test whole --test caught \
-		--test log --test export --test values --test headers
+	$(DOCUMENTED)
+	$(CARGO) test $(WITHOUT_SQL) --lib --bins --test offline -- $(addprefix --skip ,$(EXHAUSTIVE))
+	$(CARGO) test $(WITHOUT_SQL) --doc
 
 test: setup lint ## all tests; the live ones need root and BPF and say so
-	$(CARGO) test $(WITH_SQL) --no-fail-fast
+	$(CARGO) test $(WITH_SQL) --no-fail-fast -- $(POLARS_MODULES)
 	$(CARGO) test $(WITHOUT_SQL) --no-fail-fast
 	$(MAKE) notebooks spark
 
@@ -59,27 +70,31 @@ lint: ## formatting, clippy, and that estats-analyze builds without clang and li
 	clang-format --dry-run -Werror bpf/*.c bpf/*.h
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
 	$(CARGO) check --no-default-features
+	$(DOCUMENTED)
 	sh scripts/check-text.sh
 
 advisories: ## what RustSec knows against the packages in use; needs cargo-deny (cargo install cargo-deny)
 	$(CARGO) deny --all-features check advisories
 
 docs: ## renew the generated documents (docs/variables.md, tables.md, sockets.md, validation.md)
-	BLESS=1 $(CARGO) test --no-default-features --test docs --test reference
+	BLESS=1 $(CARGO) test $(WITHOUT_SQL) --test offline -- docs:: reference::
 
 man: ## man pages of both programs, from their flags, into target/man
 	$(CARGO) run -q --no-default-features --features record --bin estats-analyze -- man target/man
 	$(CARGO) run -q --no-default-features --features record --bin estats-record -- man target/man
 
 golden: ## renew the expected tables of the golden tests, on purpose
-	BLESS=1 $(CARGO) test --no-default-features --test golden
+	BLESS=1 $(CARGO) test $(WITHOUT_SQL) --test offline -- golden::
 
 guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNEL=newest
 	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
 
+guest-causes: ## the tests of docs/limits.md in a guest with hooks on functions (KERNEL="6.12 6.18")
+	sh scripts/guest/causes.sh $(KERNEL)
+
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- --include-ignored --exact permissions_document sock_diag_messages
-	BLESS=1 $(CARGO) test --no-default-features --test sock_diag
+	BLESS=1 $(CARGO) test $(WITHOUT_SQL) --test offline -- sock_diag::
 
 guest-arm64: ## the guest tests on arm64 kernels, emulated (KERNEL="6.12 6.18"); BLESS=1 renews the table of docs/arm64.md
 	sh scripts/guest/arm64.sh $(KERNEL)

@@ -11,6 +11,7 @@ mod schema;
 #[cfg(feature = "record")]
 mod bpf {
     use std::{
+        collections::BTreeSet,
         env,
         fmt::Write as _,
         fs,
@@ -19,7 +20,7 @@ mod bpf {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    use crate::schema::record::{MemberDef, Name, RECORDS, RecordKind};
+    use crate::schema::record::{MemberDef, NUMBER_BITS, Name, RECORDS, RecordKind};
     use crate::schema::{Apply, Event, Hook, Op, Read, SocketField, SocketRead, Var, Why};
 
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
@@ -89,12 +90,17 @@ mod bpf {
             Event::ALL.iter().map(|e| (e.name(), *e as usize)),
         );
         writeln!(h, "#define ESTATS_HOOK_COUNT {}\n", Hook::ALL.len()).unwrap();
-        let pairs: Vec<_> = OBJECTS.iter().flat_map(|(_, parts, _)| pairs(parts)).collect();
+        // Parts that several objects share are read once.
+        let parts: BTreeSet<_> = OBJECTS.iter().flat_map(|(_, parts, _)| *parts).copied().collect();
+        let pairs = pairs(&parts.into_iter().collect::<Vec<_>>());
+        let names: BTreeSet<_> = pairs.iter().collect();
+        assert_eq!(names.len(), pairs.len(), "two HOOKs of one name: {pairs:?}");
         let turns = pairs.iter().enumerate().map(|(turn, name)| (name.as_str(), turn));
         c_enum(&mut h, "estats_turn", "TURN_", turns);
         let count = |has: fn(Var) -> bool| Var::ALL.iter().filter(|v| has(**v)).count();
         let streamed = count(|v| matches!(v.def().apply, Apply::Stream(_)));
         let read = count(|v| !matches!(v.def().read, Read::No));
+        writeln!(h, "#define ESTATS_NUMBER_BITS {NUMBER_BITS}\n").unwrap();
         writeln!(h, "#define ESTATS_STREAMED {streamed}\n").unwrap();
         writeln!(h, "#define ESTATS_READ_FROM_SOCKET {read}\n").unwrap();
         let reads = |pick: fn(Read) -> Option<&'static str>| -> Vec<_> {
@@ -201,14 +207,17 @@ mod bpf {
                 SocketRead::Countdown(c, e) => {
                     Some(format!("COUNTDOWN({name}, {index}, {c}, {e})"))
                 }
-                SocketRead::Netlink => None,
+                SocketRead::Netlink | SocketRead::Netstat => None,
             }
         };
         let reads = SocketField::ALL.iter().filter_map(read).collect();
         list(h, "ESTATS_SOCKET_FIELDS(ALWAYS, IF, AGE, COUNTDOWN)", reads);
         let stamp = |field: &SocketField| match field.def().read {
             SocketRead::Age(e) | SocketRead::Countdown(_, e) => Some(format!("X({e})")),
-            SocketRead::Always(_) | SocketRead::If(..) | SocketRead::Netlink => None,
+            SocketRead::Always(_)
+            | SocketRead::If(..)
+            | SocketRead::Netlink
+            | SocketRead::Netstat => None,
         };
         let stamps = SocketField::ALL.iter().filter_map(stamp).collect();
         list(h, "ESTATS_SOCKET_STAMPS(X)", stamps);

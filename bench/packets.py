@@ -122,7 +122,7 @@ def disk(pair, args):
                 rows.append((
                     f"{load}, {place}", digest, packets, f"{size / max(packets, 1):.1f}", lost, clean,
                 ))
-    head = ("load, place", "`--digest-bytes`", "rows", "bytes per row", "lost", "account even")
+    head = ("load, place", "`--digest-bytes`", "rows", "bytes per row", "lost", "adds up")
     lab.table(head, rows)
 
 

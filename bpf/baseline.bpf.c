@@ -3,6 +3,7 @@
  * Connections that were open before the recording, and those still open at its end. An iterator
  * sees the sockets of one network namespace: the recorder opens it in each.
  */
+#include "ends.bpf.h"
 #include "look.bpf.h"
 #include "walk.bpf.h"
 
@@ -162,9 +163,13 @@ int rest(struct bpf_iter__tcp *ctx)
 {
 	struct tcp_sock *tp = full_socket(ctx);
 	struct conn *c = tp ? conn_of(tp) : NULL;
-	u64 now = bpf_ktime_get_ns();
+	u64 now;
 
-	if (!tp || !rests(c, now))
+	if (!tp || !conn_live(c))
+		return 0;
+	count_unended_ends(c, (struct sock *)tp);
+	now = bpf_ktime_get_ns();
+	if (!rests(c, now))
 		return 0;
 	look_at_rest(ctx, c, tp, now);
 	paced(ctx);
@@ -175,13 +180,19 @@ SEC("iter/tcp")
 int sweep(struct bpf_iter__tcp *ctx)
 {
 	struct tcp_sock *tp = full_socket(ctx);
-	u64 now = bpf_ktime_get_ns();
 	struct conn *c;
+	u64 now;
 
 	if (!tp)
 		return 0;
 	c = conn_of(tp);
-	if (!conn_live(c) || !conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_sweep, now))
+	if (!conn_live(c))
+		return 0;
+	/* Without the lock one of these functions may be running. */
+	if (iterators_lock)
+		count_unended_ends(c, (struct sock *)tp);
+	now = bpf_ktime_get_ns();
+	if (!conn_open(ctx, c, tp, tp, cookie_of(c, tp), ESTATS_HOOK_sweep, now))
 		return 0;
 	look_at_end(ctx, c, tp, tp, now);
 	paced(ctx);

@@ -20,7 +20,7 @@ static __always_inline void conn_init(struct conn *c, u64 now)
 	u16 generation = c->start_ns ? c->generation + 1 : 0;
 
 	if (generation)
-		reused = true;
+		note_reuse();
 	waits_no_more(c);
 	__builtin_memset(c, 0, offsetof(struct conn, rec));
 	__builtin_memset(c->cached, 0xff, sizeof(c->cached));

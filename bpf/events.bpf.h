@@ -139,8 +139,9 @@ static __always_inline void note_reader(struct conn *c, struct sock *sk)
 		owner_from_current(sk);
 }
 
-static __always_inline void note_fin(struct conn *c, struct sock *sk, int old, int new)
+static __always_inline void note_fin(struct conn *c, struct sock *sk, int state)
 {
+	tested_again int new = state;
 	struct owner *owner;
 
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
@@ -170,9 +171,10 @@ static __always_inline bool will_be_heard(const struct tcp_sock *tp)
 	return true;
 }
 
-static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, int old, int new)
+static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, int old, int state)
 {
 	u64 now = bpf_ktime_get_ns();
+	tested_again int new = state;
 	struct tcp_sock *tp;
 	struct owner *owner;
 	struct subflow s;
@@ -230,7 +232,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		read_once(c, tp);
 		set_limstate(c, LIM_SENDER);
 	}
-	note_fin(c, sk, old, new);
+	note_fin(c, sk, new);
 	if (new != TCP_CLOSE) {
 		commit(ctx, c, false);
 		if (new == TCP_ESTABLISHED)

@@ -3,7 +3,7 @@
  * The kernel's structures, as far as the recorder reads them: only the fields used, every access
  * relocated (CO-RE) to the running kernel's layout, so order and gaps here mean nothing. A
  * generated vmlinux.h was refused: 2.8 MB of one kernel's layout in which nobody sees what is
- * read. tests/btf.rs holds every field against the running kernel's BTF.
+ * read. tests/offline/btf.rs holds every field against the running kernel's BTF.
  */
 #ifndef ESTATS_KERNEL_H
 #define ESTATS_KERNEL_H
@@ -208,6 +208,7 @@ struct sock {
 	int sk_sndbuf;
 	int sk_forward_alloc;
 	int sk_wmem_queued;
+	int sk_write_pending;
 	refcount_t sk_wmem_alloc;
 	atomic_t sk_omem_alloc;
 	u8 sk_shutdown;

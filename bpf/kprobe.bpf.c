@@ -5,6 +5,7 @@
  */
 #include <linux/ptrace.h>
 #include "functions.bpf.h"
+#include "ends.bpf.h"
 #include "look.bpf.h"
 #include "missed.bpf.h"
 
@@ -14,6 +15,21 @@ SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(set_state, struct sock *sk, int old, int new)
 {
 	return RUN(on_set_state(ctx, TURN_ALWAYS, sk, old, new));
+}
+
+/*
+ * Before set_state, in the same event: what is counted later than the connection's last record
+ * would be in an account after its end. No part of set_state, whose length is near what old
+ * verifiers accept.
+ */
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(ends_at_close, struct sock *sk, int old, int new)
+{
+	struct conn *c = new == TCP_CLOSE ? conn_of(sk) : NULL;
+
+	if (c)
+		count_unended_ends(c, sk);
+	return 0;
 }
 
 static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *skb, u8 hook)
@@ -150,17 +166,6 @@ int BPF_PROG(rcv_space, struct sock *sk)
  * By CPU was refused, since tasks migrate; by task, since softirqs run on top of any. An entry
  * whose end the kernel missed is written over by the next function with that frame.
  */
-enum frame {
-	FRAME_WRITE_XMIT,
-	FRAME_RACK,
-	FRAME_UNDO_RECOVERY,
-	FRAME_UNDO_LOSS,
-	FRAME_SYNC_MSS,
-	FRAME_SENDMSG,
-	FRAME_LOCK,
-	FRAME_COUNT,
-};
-
 _Static_assert(FRAME_COUNT <= 8, "a stack pointer has three low bits to spare");
 
 struct {
@@ -177,54 +182,17 @@ struct {
 #define RETURN_ADDRESS 0
 #endif
 
-static __always_inline u8 hook_of(enum frame frame)
-{
-	switch (frame) {
-	case FRAME_WRITE_XMIT:
-		return ESTATS_HOOK_write_xmit;
-	case FRAME_RACK:
-		return ESTATS_HOOK_rack_detect;
-	case FRAME_SYNC_MSS:
-		return ESTATS_HOOK_sync_mss;
-	case FRAME_SENDMSG:
-		return ESTATS_HOOK_sendmsg;
-	default:
-		return ESTATS_HOOK_undo;
-	}
-}
-
-/*
- * The kernel has as many places for functions whose end is awaited as twice the CPUs, ten at least
- * (struct kretprobe, maxactive), and an event of perf cannot ask for more. tcp_sendmsg_locked()
- * sleeps in its place. A function that begins while the connection is in it has ended unseen:
- * whoever holds the socket runs each of them once. That lock a writer gives back while it waits for
- * memory, so another thread may write meanwhile, and only the same one cannot.
- */
-static __always_inline void count_unended(const struct conn *c, enum frame frame)
-{
-	struct cpu_counters *cpu = cpu_counters();
-
-	if (cpu && c->inside & 1 << frame)
-		atomic_add(&cpu->unended[hook_of(frame)], 1);
-}
-
 static __always_inline void remember(struct pt_regs *ctx, struct sock *sk, enum frame frame)
 {
 	u64 key = PT_REGS_SP(ctx) | frame, value = (u64)sk;
 	struct conn *c = conn_of(sk);
-	u32 thread;
 
-	if (!c) {
+	if (!conn_live(c)) {
 		/* Nor is it that of an earlier function with this frame, whose end was missed. */
 		bpf_map_delete_elem(&frames, &key);
 		return;
 	}
-	thread = bpf_get_current_pid_tgid();
-	if (frame != FRAME_SENDMSG || c->writer == thread)
-		count_unended(c, frame);
-	if (frame == FRAME_SENDMSG)
-		c->writer = thread;
-	c->inside |= 1 << frame;
+	function_begins(c, sk, frame);
 	bpf_map_update_elem(&frames, &key, &value, BPF_ANY);
 }
 
@@ -240,24 +208,20 @@ static __always_inline struct sock *recall(struct pt_regs *ctx, enum frame frame
 	bpf_map_delete_elem(&frames, &key);
 	c = conn_of((struct sock *)sk);
 	if (c)
-		c->inside &= ~(1 << frame);
+		function_ends(c, frame);
 	return (struct sock *)sk;
 }
 
 SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(destroy, struct sock *sk)
 {
-	int result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
-	const struct conn *c = conn_of(sk);
+	struct conn *c = conn_of(sk);
+	int result;
 
-	if (c && c->inside) {
-		count_unended(c, FRAME_WRITE_XMIT);
-		count_unended(c, FRAME_RACK);
-		count_unended(c, FRAME_UNDO_RECOVERY);
-		count_unended(c, FRAME_UNDO_LOSS);
-		count_unended(c, FRAME_SYNC_MSS);
-		count_unended(c, FRAME_SENDMSG);
-	}
+	/* Where the event of CLOSE was passed over. */
+	if (c)
+		count_unended_ends(c, sk);
+	result = RUN(on_destroy(ctx, TURN_ALWAYS, sk));
 	conn_forget(sk);
 	owner_forget(sk);
 	return result;
@@ -435,6 +399,7 @@ struct looking {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct looking);
@@ -479,8 +444,12 @@ static __always_inline int on_lock_end(struct pt_regs *ctx)
 {
 	u32 what = looks();
 	struct sock *sk = what ? recall(ctx, FRAME_LOCK) : NULL;
+	struct conn *c = sk ? conn_of(sk) : NULL;
 
-	return sk ? RUN(on_look(ctx, sk, what)) : 0;
+	if (!conn_live(c))
+		return 0;
+	count_unended_ends(c, sk);
+	return RUN(on_look(ctx, sk, what));
 }
 
 SEC("kprobe/" FUNCTION_LOCK)

@@ -2,7 +2,7 @@
 /*
  * Looks at a socket between two hooks, and the last one when the recording ends. Whoever calls
  * these holds the socket lock: an iterator over the sockets, or what interrupts a dump of inet_diag
- * (kprobe.bpf.c).
+ * (kprobe.bpf.c). Before Linux 5.15 the iterator of the last look does not hold it.
  */
 #ifndef ESTATS_LOOK_BPF_H
 #define ESTATS_LOOK_BPF_H

@@ -19,7 +19,7 @@
 #ifndef ESTATS_MISSED_BPF_H
 #define ESTATS_MISSED_BPF_H
 
-#include "recorder.bpf.h"
+#include "state.bpf.h"
 
 #define KPROBES 48
 
@@ -31,12 +31,13 @@ struct kprobe_place {
 };
 
 struct kprobes {
-	u64 counters; /* the map `counters`, as the kernel has it */
+	u64 levels; /* the map `levels`, as the kernel has it */
 	struct kprobe_place of[KPROBES];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct kprobes);
@@ -44,16 +45,14 @@ struct {
 
 /* Of one CPU. No per-CPU map: programs on other CPUs could not read it before Linux 5.19. */
 struct cpu_kprobes {
-	u64 counters;		  /* where this CPU has its `counters`; 0: not known yet */
-	u64 runs[KPROBES];	  /* of each program */
-	u64 passed_over[KPROBES]; /* hits without a run, when last counted */
+	u64 level;		     /* where this CPU has its own of `levels`; 0: not known yet */
+	u64 runs[KPROBES];	     /* of each program */
+	u64 hits[KPROBES];	     /* when last counted, as the next */
+	u64 passed_over[2][KPROBES]; /* hits without a run; by who counts: the recorder, a thread */
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* replaced by the number of possible CPUs */
-	__type(key, u32);
-	__type(value, struct cpu_kprobes);
+	OF_EACH_CPU(struct cpu_kprobes);
 } cpu_kprobes SEC(".maps");
 
 static __always_inline struct cpu_kprobes *cpu_kprobes_of(u32 cpu)
@@ -119,8 +118,8 @@ int find_kprobes(void *ctx)
 
 	if (!all || !can_find_kprobes())
 		return 0;
-	map = AS_NUMBER(&all->counters, &counters);
-	all->counters = per_cpu_values(map);
+	map = AS_NUMBER(&all->levels, &levels);
+	all->levels = per_cpu_values(map);
 	for (i = 0; i < KPROBES; i++) {
 		if (!all->of[i].fd)
 			continue;
@@ -135,11 +134,11 @@ SEC("raw_tp")
 int note_cpu(void *ctx)
 {
 	struct cpu_kprobes *own = cpu_kprobes_of(bpf_get_smp_processor_id());
-	struct cpu_counters *cpu = cpu_counters();
+	u32 *level = copy_level();
 
-	if (!own || !cpu)
+	if (!own || !level)
 		return 0;
-	AS_NUMBER(&own->counters, cpu);
+	AS_NUMBER(&own->level, level);
 	return 1;
 }
 
@@ -163,22 +162,23 @@ int count_missed(void *ctx)
 #define TRIES 8
 
 /*
- * What was passed over on the CPU that the argument names. Both numbers may change meanwhile: they
- * are read again until the program has not run between. A hit whose program has not begun yet
- * counts as passed over: the result is too high by one, never too low. Without a second look it is
- * the truth only on that CPU itself.
+ * What was passed over on the CPU that the first argument names, for who the second does. Both
+ * numbers may change meanwhile: they are read again until the program has not run between. A hit
+ * whose program has not begun yet counts as passed over: the result may be too high. It is never
+ * too low on a machine where CPUs see each other's stores in order, and on that CPU itself.
+ * Elsewhere a run may be seen before its hit (IS_ORDERED of src/capture/kprobes.rs).
  */
 SEC("raw_tp")
 int count_passed(u64 *ctx)
 {
 	struct kprobes *all = all_kprobes();
 	struct cpu_kprobes *cpu = cpu_kprobes_of(ctx[0]);
-	u64 runs, hits, offset;
+	u64 runs, hits, offset, by = ctx[1] & 1;
 	u32 i, try;
 
-	if (!all || !cpu || !cpu->counters || !can_find_kprobes())
+	if (!all || !cpu || !cpu->level || !can_find_kprobes())
 		return 0;
-	offset = cpu->counters - all->counters;
+	offset = cpu->level - all->levels;
 	for (i = 0; i < KPROBES; i++) {
 		if (!all->of[i].address)
 			continue;
@@ -188,7 +188,8 @@ int count_passed(u64 *ctx)
 			if (runs == *(volatile u64 *)&cpu->runs[i])
 				break;
 		}
-		cpu->passed_over[i] = hits - runs;
+		cpu->hits[i] = hits;
+		cpu->passed_over[by][i] = hits - runs;
 	}
 	return 1;
 }

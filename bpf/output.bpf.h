@@ -52,6 +52,8 @@ static __always_inline bool hand_over(void *ctx, bool lifecycle, void *record, u
 	u32 cpu = bpf_get_smp_processor_id();
 	void *ring;
 
+	if (!has_number(record))
+		return false;
 #ifdef ESTATS_KPROBE
 	if (use_perf || !has_rings()) {
 		void *events = lifecycle ? (void *)&lifecycle_events : (void *)&hook_events;

@@ -428,7 +428,7 @@ static __always_inline bool hand_over_packet(struct __sk_buff *skb, struct packe
 	u32 cpu = head->hdr.cpu;
 	void *ring = bpf_map_lookup_elem(&packet_rings, &cpu);
 
-	if (!ring)
+	if (!ring || !has_number(&head->hdr))
 		return false;
 	barrier_var(len);
 	if (len <= 48)
@@ -485,6 +485,8 @@ static __always_inline void on_packet(struct __sk_buff *skb, u32 ip, u16 type, u
 	struct cpu_counters *cpu;
 	struct headers h;
 
+	if (is_over())
+		return;
 	switch (read_headers(skb, ip, type, &h)) {
 	case IP_READ:
 		break;

@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include "records.h"
 #include "clang.h"
+#include "number.bpf.h"
 
 /* Set by the recorder before loading. */
 const volatile u64 resolution_ns __weak = 1000000; /* how often slow values may be sent */
@@ -27,7 +28,10 @@ const volatile bool with_packets __weak = false;
 /* Programs at interfaces may outlive the recorder: they look whether it is there. */
 const volatile bool guarded __weak = false;
 
-/* Set after loading, before attaching. */
+/* Iterators over sockets hold each one's lock (bpf_iter_tcp_seq_show(), since Linux 5.15). */
+const volatile bool iterators_lock __weak = true;
+
+/* Written by the recorder alone, all at once. Set after loading, before attaching. */
 u32 hz __weak = 0;
 
 /* Bit per hook (enum estats_hook) that is attached, set before connections begin to be followed. */
@@ -35,9 +39,6 @@ u64 hooked __weak = 0;
 
 /* When the recorder last said that it is there. */
 u64 alive_ns __weak = 0;
-
-/* Some socket was used for a second connection: until then every generation is 0. */
-bool reused __weak = false;
 
 /* The recording is over: with kprobes nothing is sent any more, though hooks are attached still. */
 bool over __weak = false;
@@ -56,11 +57,58 @@ static __always_inline bool is_hooked(u8 hook)
 	return hooked >> hook & 1;
 }
 
+#ifdef ESTATS_KPROBE
+static __always_inline void note_reuse(void)
+{
+}
+#else
+/*
+ * Some socket was used for a second connection: until then every generation is 0. A map of its own:
+ * the recorder writes all variables above at once, and would write over what a program has set.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct cpu_counters);
+	__type(value, u32);
+} reused __weak SEC(".maps");
+
+static __always_inline void note_reuse(void)
+{
+	u32 zero = 0, *is = bpf_map_lookup_elem(&reused, &zero);
+
+	if (is)
+		*is = 1;
+}
+
+static __always_inline bool is_reused(void)
+{
+	u32 zero = 0, *is = bpf_map_lookup_elem(&reused, &zero);
+
+	return is && *is;
+}
+#endif
+
+#ifdef ESTATS_KPROBE
+/* Arrays that the recorder maps into its memory: see src/capture/shared.rs. */
+#define OF_EACH_CPU(value_type)                                                                    \
+	__uint(type, BPF_MAP_TYPE_ARRAY);                                                          \
+	__uint(map_flags, BPF_F_MMAPABLE);                                                         \
+	__uint(max_entries, 1); /* replaced by the number of possible CPUs */                      \
+	__type(key, u32);                                                                          \
+	__type(value, value_type)
+#define OF_THIS_CPU bpf_get_smp_processor_id()
+#else
+#define OF_EACH_CPU(value_type)                                                                    \
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                   \
+	__uint(max_entries, 1);                                                                    \
+	__type(key, u32);                                                                          \
+	__type(value, value_type)
+#define OF_THIS_CPU 0
+#endif
+
+struct {
+	OF_EACH_CPU(struct cpu_counters);
 } counters __weak SEC(".maps");
 
 /* Positions of the cached values of fast and slow reads. */
@@ -220,8 +268,8 @@ struct conn {
 	u8 recovered;	    /* the ACK in hand ends the Disorder: high_seq is acknowledged */
 	u8 reno_slow_start; /* tcp_reno_cong_avoid() comes to a slow start; see window.bpf.h */
 	u8 reno_cong_avoid; /* or to congestion avoidance */
-	u8 inside;	    /* bit per enum frame; see kprobe.bpf.c */
-	u32 writer;	    /* thread that entered tcp_sendmsg_locked() last */
+	u8 inside;	    /* bit per enum frame; see ends.bpf.h */
+	u32 writers;	    /* threads in tcp_sendmsg_locked(), as far as their ends were seen */
 	u8 fin_out;	    /* our FIN is behind snd_nxt */
 	u32 snd_nxt;	    /* when last seen */
 	u32 bad_checksums;  /* of all connections, when last looked for its own */
@@ -253,9 +301,9 @@ struct owner {
 
 static __always_inline struct cpu_counters *cpu_counters(void)
 {
-	u32 zero = 0;
+	u32 key = OF_THIS_CPU;
 
-	return bpf_map_lookup_elem(&counters, &zero);
+	return bpf_map_lookup_elem(&counters, &key);
 }
 
 static __always_inline void count_refused(void)
@@ -288,17 +336,19 @@ static __always_inline void count_not_followed(void)
 static __always_inline u64 next_seq(struct cpu_counters *cpu)
 {
 #ifdef ESTATS_KPROBE
-	/*
-	 * Older verifiers refuse a program with atomics that return the value, even where the
-	 * instruction cannot be reached (see compat.bpf.h). A softirq between these two
-	 * instructions leaves two records with one number and a number that no record has; how many
-	 * there were stays true. `verify` reports such a number as repeated, and the next as
-	 * missing.
-	 */
-	atomic_add(&cpu->emitted, 1);
-	return *(volatile u64 *)&cpu->emitted - 1;
+	return take_number(&cpu->emitted);
 #else
 	return __sync_fetch_and_add(&cpu->emitted, 1);
+#endif
+}
+
+/* Without a number nothing can be handed over, and counts as lost. */
+static __always_inline bool has_number(const struct record_header *hdr)
+{
+#ifdef ESTATS_KPROBE
+	return hdr->seq != NO_NUMBER;
+#else
+	return true;
 #endif
 }
 

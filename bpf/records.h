@@ -75,7 +75,8 @@ ESTATS_PACKET_RECORD_ASSERTS
 
 /* Counters of one CPU, read by the recorder. */
 struct cpu_counters {
-	u64 emitted;			 /* records attempted = next sequence number */
+	/* Records attempted = next sequence number. The upper bits: see number.bpf.h. */
+	u64 emitted;
 	u64 lost[ESTATS_HOOK_COUNT + 1]; /* by hook */
 	u64 map_failures;		 /* per-socket state that could not be allocated */
 	u64 dropped_ops;		 /* operations for which a record had no room */
@@ -86,6 +87,6 @@ struct cpu_counters {
 	u64 malformed[ESTATS_HOOK_COUNT + 1]; /* packets with malformed IP headers, by hook */
 	u64 refused;			      /* connections that no filter let pass */
 	u64 unended[ESTATS_HOOK_COUNT + 1];   /* ends of functions that were not seen, by hook */
-};
+} __attribute__((aligned(64)));		      /* no CPU's are in a cache line of another's */
 
 #endif

@@ -25,10 +25,7 @@ struct rest_slots {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct rest_slots);
+	OF_EACH_CPU(struct rest_slots);
 } resting __weak SEC(".maps");
 
 #ifndef ESTATS_KPROBE
@@ -62,12 +59,12 @@ static __always_inline void wake_recorder(void)
 
 static __always_inline void wait_in(struct conn *c, u32 slot)
 {
-	u32 zero = 0, before = c->slot;
+	u32 key = OF_THIS_CPU, before = c->slot;
 	struct rest_slots *slots;
 
 	if (before == slot)
 		return;
-	slots = bpf_map_lookup_elem(&resting, &zero);
+	slots = bpf_map_lookup_elem(&resting, &key);
 	if (!slots)
 		return;
 #ifdef ESTATS_KPROBE

@@ -46,7 +46,7 @@ static
 
 	if (off >= o->len)
 		return 1;
-	opt += off & 63;
+	opt += masked_index(off, 63);
 	kind = opt[0];
 	if (kind == OPT_EOL)
 		return 1;

@@ -87,7 +87,7 @@ int poll(struct bpf_iter__tcp *ctx)
 	 * What is known of the connection lies four cache misses from the socket, and says nothing
 	 * new where no filter rejects and every generation is 0.
 	 */
-	if (filtering() || reused) {
+	if (filtering() || is_reused()) {
 		c = conn_of(tp);
 		if (c) {
 			if (c->decision == REJECTED || c->closed)

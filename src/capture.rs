@@ -19,17 +19,23 @@ mod follow;
 mod foreign;
 mod function;
 mod host;
+#[cfg(test)]
+mod instructions;
 mod interface;
 mod kprobes;
+mod listeners;
 mod load;
 mod netlink;
 mod netns;
+#[cfg(test)]
+mod number;
 mod packets;
 mod points;
 mod process;
 mod provenance;
 mod rest;
 mod session;
+mod shared;
 mod sight;
 mod skips;
 mod snapshot;
@@ -40,11 +46,11 @@ mod walk;
 
 pub mod check;
 
-pub use error::CaptureError;
+pub use error::{CaptureError, Setting};
 pub use filter::{Addresses, Filters};
 pub use interface::Attach;
 pub use packets::{DIGEST_MAX, Packets};
 pub use points::HookSet;
-pub use session::{Notice, Options, Outcome, Progress, record};
+pub use session::{CaptureOptions, Notice, Outcome, Progress, record};
 pub use snapshot::{PollsBy, Snapshots};
 pub use transport::Transport;

@@ -14,13 +14,13 @@
 mod address;
 mod batch;
 mod builder;
+mod capture_stats;
 mod check;
 mod crc;
 mod error;
 mod frame;
 mod frames;
 mod index;
-mod ledger;
 mod manifest;
 mod namespace;
 mod packets;
@@ -32,15 +32,16 @@ mod rows;
 mod scan;
 mod segment;
 mod sockets;
+mod source;
 mod stream;
 mod survey;
 mod verify;
 mod writer;
 
 pub use batch::HookBatch;
+pub(crate) use capture_stats::RawCaptureStat;
+pub use capture_stats::{CaptureStat, Lack, Ring};
 pub use error::LogError;
-pub(crate) use ledger::RawRow;
-pub use ledger::{Lack, LedgerRow, Ring};
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
     Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
@@ -50,6 +51,7 @@ pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
 pub(crate) use rows::marker;
+pub use source::{Bytes, Directory, Memory, Source};
 pub use survey::{Missing, Survey, Unfinished};
 pub use writer::{RecordingWriter, WriterOptions};
 

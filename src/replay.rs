@@ -1,40 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From a recording to its tables.
 //!
-//! [`crate::time`] puts the records into their total order, [`crate::estats`] takes them and makes rows,
-//! [`crate::tables`] makes batches of these, [`crate::sink`] files. Same log, same options: the same
+//! [`crate::engine::time`] puts the records into their total order, [`crate::engine::estats`] takes them and makes rows,
+//! [`crate::output::tables`] makes batches of these, [`crate::output::sink`] files. Same log, same options: the same
 //! bytes, for any number of threads.
 
 mod audited;
 mod beside;
+mod in_memory;
 #[allow(clippy::disallowed_methods, reason = "reads and writes the list of the tables")]
 mod manifest;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use crate::estats::{Bits, Counts, Engine, Interval, Plan, RuleOptions};
-use crate::flows;
-use crate::log::{HookBatch, LedgerRow, LogError, Manifest, Recording};
-use crate::packets::{PacketCounts, Tracker};
-use crate::rows::Output;
-use crate::rtt;
+use crate::engine::estats::{Bits, Engine, EngineCounts, Interval, Plan, RuleOptions};
+use crate::engine::flows;
+use crate::engine::packets::{PacketCounts, Tracker};
+use crate::engine::rows::Output;
+use crate::engine::rtt;
+use crate::engine::time::order::{HookRecords, OrderCounts, merge};
+use crate::engine::time::timeline::{Loss, Of, Timeline};
+use crate::engine::time::{packets::Ordered, snapshots};
+use crate::log::{CaptureStat, HookBatch, LogError, Manifest, Recording};
+use crate::output::sink::{Layout, Partition, SinkError, TableFormat, TableSink, digest};
+use crate::output::tables::{Batches, Qualities, Tables, specs, tables_version};
 use crate::schema::{Apply, Hook, Quality, Var};
-use crate::sink::{Format, Layout, Partition, SinkError, TableSink, digest};
-use crate::tables::{Batches, Qualities, Tables, specs, tables_version};
-use crate::time::ledger::{Ledger, Loss, Of};
-use crate::time::order::{HookRecords, OrderCounts, merge};
-use crate::time::{packets::Ordered, snapshots};
 use crate::wire::{Header, Operation, Packet};
 
 pub use audited::{Audited, AuditedConnection, Keep, audit};
+pub use in_memory::replay_in_memory;
 pub use manifest::TablesManifest;
 
 use beside::{Beside, Rest};
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ReplayOptions {
     /// Where the tables go; by default into `tables` in the recording.
     pub output: Option<PathBuf>,
     /// When the series has rows.
@@ -44,39 +46,39 @@ pub struct Options {
     /// Parameters of rules.
     pub rules: RuleOptions,
     /// Parameters of the flows.
-    pub flows: flows::Options,
+    pub flows: flows::FlowOptions,
     /// What the tables are written as.
-    pub format: Format,
+    pub format: TableFormat,
     /// Hive partitions, outermost first; none: one file per table in the directory.
     pub partitions: Vec<Partition>,
     /// Parameters of passive RTT.
-    pub rtt: rtt::Options,
+    pub rtt: rtt::RttOptions,
     /// How RTTs are put together by prefix.
-    pub aggregate: rtt::aggregate::Options,
+    pub aggregate: rtt::aggregate::AggregateOptions,
 }
 
 /// 100 ms.
 const DEFAULT_INTERVAL: NonZeroU64 = NonZeroU64::new(100_000_000).expect("not zero");
 
-impl Default for Options {
+impl Default for ReplayOptions {
     fn default() -> Self {
         Self {
             output: None,
             interval: Interval::Every(DEFAULT_INTERVAL),
             threads: NonZeroUsize::MIN,
             rules: RuleOptions::default(),
-            flows: flows::Options::default(),
-            format: Format::Parquet,
+            flows: flows::FlowOptions::default(),
+            format: TableFormat::Parquet,
             partitions: Vec::new(),
-            rtt: rtt::Options::default(),
-            aggregate: rtt::aggregate::Options::default(),
+            rtt: rtt::RttOptions::default(),
+            aggregate: rtt::aggregate::AggregateOptions::default(),
         }
     }
 }
 
 /// What a replay did.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ReplayReport {
     /// Where the tables are.
     pub dir: PathBuf,
     /// The tables and their digest.
@@ -84,10 +86,10 @@ pub struct Report {
     /// What the ordering noticed.
     pub order: OrderCounts,
     /// What the engine noticed.
-    pub counts: Counts,
+    pub counts: EngineCounts,
     /// What was noticed while connections were made of packets; none where hooks made them.
     pub packets: Option<PacketCounts>,
-    /// Records the recorder lost, and what no hook saw as connections show ([`Counts::missed`]).
+    /// Records the recorder lost, and what no hook saw as connections show ([`EngineCounts::missed`]).
     pub lost: u64,
     /// Connections of which no record is there, so that they have no row; none if nobody knows.
     pub without_row: Option<u64>,
@@ -129,26 +131,26 @@ pub fn default_dir(recording: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`ReplayError`]; a recording that is cut is replayed up to the cut, without an error.
-pub fn replay(recording: &Recording, options: &Options) -> Result<Report, ReplayError> {
+pub fn replay(recording: &Recording, options: &ReplayOptions) -> Result<ReplayReport, ReplayError> {
     let manifest = recording.manifest();
     let default = || match options.format {
-        Format::Parquet => default_dir(recording.dir()),
+        TableFormat::Parquet => default_dir(recording.dir()),
         // Parquet is what every command looks for in the other.
-        Format::Plain(_) => recording.dir().join(format!("tables-{}", options.format.name())),
+        TableFormat::Plain(_) => recording.dir().join(format!("tables-{}", options.format.name())),
     };
     let dir = options.output.clone().unwrap_or_else(default);
-    let ledger = clocks(recording)?;
+    let timeline = clocks(recording)?;
     let layout = Layout::new(&options.partitions, manifest);
     let (format, threads) = (options.format, options.threads.get());
     let sink = TableSink::create(&dir, &specs(&Qualities::of(manifest)), &layout, format, threads)?;
-    let tables = Tables::new(manifest, &ledger, options.aggregate, sink);
+    let tables = Tables::new(manifest, &timeline, options.aggregate, sink);
     let Run { output: tables, order, counts, packets, unknown_operations } =
-        run::<_, ReplayError>(recording, &ledger, options, tables)?;
-    let rows = recording.ledger().map(|row| row.map_err(ReplayError::from));
+        run::<_, ReplayError>(recording, &timeline, options, tables)?;
+    let rows = recording.capture_stats().map(|row| row.map_err(ReplayError::from));
     let audit = tables.audited();
     let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
-    let lost = ledger.lost().max(lost_by_totals(manifest));
+    let lost = timeline.lost().max(lost_by_totals(manifest));
     let without_row = without_row(manifest, counts, lost);
     let lost = lost.saturating_add(counts.missed);
     let tables = TablesManifest {
@@ -169,7 +171,7 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
     };
     tables.write(&layout.manifest(&dir))?;
     let closed = manifest.totals.is_some();
-    Ok(Report {
+    Ok(ReplayReport {
         dir,
         tables,
         order,
@@ -188,16 +190,16 @@ pub fn replay(recording: &Recording, options: &Options) -> Result<Report, Replay
 /// [`ReplayError`].
 pub fn replay_into<B>(
     recording: &Recording,
-    options: &Options,
+    options: &ReplayOptions,
     batches: B,
 ) -> Result<B, ReplayError>
 where
     B: Batches<Error = SinkError>,
 {
-    let ledger = clocks(recording)?;
-    let tables = Tables::new(recording.manifest(), &ledger, options.aggregate, batches);
-    let run = run::<_, ReplayError>(recording, &ledger, options, tables)?;
-    run.output.finish(recording.ledger().map(|row| row.map_err(ReplayError::from)))
+    let timeline = clocks(recording)?;
+    let tables = Tables::new(recording.manifest(), &timeline, options.aggregate, batches);
+    let run = run::<_, ReplayError>(recording, &timeline, options, tables)?;
+    run.output.finish(recording.capture_stats().map(|row| row.map_err(ReplayError::from)))
 }
 
 /// What came of [`run`].
@@ -208,7 +210,7 @@ pub(crate) struct Run<O> {
     /// What the ordering noticed.
     pub order: OrderCounts,
     /// What the engine noticed.
-    pub counts: Counts,
+    pub counts: EngineCounts,
     /// What was noticed while connections were made of packets.
     pub packets: Option<PacketCounts>,
     /// Operations that this build has no name for, left out.
@@ -221,8 +223,8 @@ pub(crate) struct Run<O> {
 /// Those of reading, and the output's.
 pub(crate) fn run<O, E>(
     recording: &Recording,
-    ledger: &Ledger,
-    options: &Options,
+    timeline: &Timeline,
+    options: &ReplayOptions,
     output: O,
 ) -> Result<Run<O>, E>
 where
@@ -230,7 +232,7 @@ where
     E: From<LogError> + From<O::Error>,
 {
     let plan = plan(recording.manifest(), options.rules);
-    let mut engine = Engine::new(&plan, ledger, options.interval, output);
+    let mut engine = Engine::new(&plan, timeline, options.interval, output);
     // With hooks, connections come from these: packets would make them a second time.
     let mut tracker = None;
     if recording.manifest().is_of_packets() {
@@ -252,7 +254,7 @@ where
     let import = recording.manifest().import.as_ref();
     let places = import.map_or(&[][..], |import| &import.places);
     let mut beside =
-        Beside::new(engine, ledger, snapshots, packets, (options.flows, options.rtt), tracker)?
+        Beside::new(engine, timeline, snapshots, packets, (options.flows, options.rtt), tracker)?
             .in_places(places);
     let mut order = merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
@@ -274,7 +276,7 @@ fn packets_of(
 
 /// Connections without a row. Each begins with one lifecycle record: those that were lost, but for
 /// the connections of which something else came through.
-fn without_row(manifest: &Manifest, counts: Counts, lost: u64) -> Option<u64> {
+fn without_row(manifest: &Manifest, counts: EngineCounts, lost: u64) -> Option<u64> {
     match manifest.totals.as_ref().and_then(|totals| totals.lacking) {
         Some(l) => {
             let lost = l.lost_begins.saturating_sub(counts.unseen);
@@ -284,7 +286,7 @@ fn without_row(manifest: &Manifest, counts: Counts, lost: u64) -> Option<u64> {
     }
 }
 
-/// Records that the recorder lost, as the ledger and the account at the end have it.
+/// Records that the recorder lost, as the ledger and the totals have it.
 ///
 /// # Errors
 /// [`LogError`] if the ledger cannot be read.
@@ -292,7 +294,7 @@ pub fn lost(recording: &Recording) -> Result<u64, LogError> {
     Ok(clocks(recording)?.lost().max(lost_by_totals(recording.manifest())))
 }
 
-/// The account at the end counts losses whose ledger row a crash of the disk may have taken.
+/// The totals count losses whose ledger row a crash of the disk may have taken.
 pub(crate) fn lost_by_totals(manifest: &Manifest) -> u64 {
     let totals = manifest.totals.iter().flat_map(|t| &t.per_cpu);
     totals.fold(0, |sum, cpu| sum.saturating_add(cpu.lost()))
@@ -338,45 +340,45 @@ fn recorded(manifest: &Manifest) -> Bits {
 ///
 /// # Errors
 /// [`LogError`] if the ledger cannot be read.
-pub fn clocks(recording: &Recording) -> Result<Ledger, LogError> {
+pub fn clocks(recording: &Recording) -> Result<Timeline, LogError> {
     let started = recording.manifest().started;
     let mut clocks = vec![(started.monotonic_ns, started.realtime_ns)];
     let mut losses = Vec::new();
     let mut missing = removed(recording)?;
     missing.extend(absent(recording)?);
-    for row in recording.ledger() {
+    for row in recording.capture_stats() {
         match row? {
-            LedgerRow::Clock(_, sample) => {
+            CaptureStat::Clock(_, sample) => {
                 clocks.push((sample.monotonic_ns, sample.realtime_ns));
             }
-            LedgerRow::Loss { ts_ns, lost, since_ns, hook, .. } => {
+            CaptureStat::Loss { ts_ns, lost, since_ns, hook, .. } => {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: lost });
             }
             // No number was given out for it, but a row lacks it all the same.
-            LedgerRow::Skipped { ts_ns, count, since_ns, hook } => {
+            CaptureStat::Skipped { ts_ns, count, since_ns, hook } => {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
             }
             // As of the recording that this one was made of.
-            LedgerRow::Missing { ts_ns, ring, count, since_ns } => {
+            CaptureStat::Missing { ts_ns, ring, count, since_ns } => {
                 let of = Of::ring(ring);
                 missing.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
             }
-            LedgerRow::Emitted { .. }
-            | LedgerRow::RingFill { .. }
-            | LedgerRow::MapFailure { .. }
-            | LedgerRow::Lacking { .. }
-            | LedgerRow::LateDrain { .. }
-            | LedgerRow::LatePoll { .. }
-            | LedgerRow::SlowPoll { .. }
-            | LedgerRow::NotIp { .. }
-            | LedgerRow::Malformed { .. }
-            | LedgerRow::Dropped { .. }
-            | LedgerRow::LeftOut { .. } => {}
+            CaptureStat::Emitted { .. }
+            | CaptureStat::RingFill { .. }
+            | CaptureStat::MapFailure { .. }
+            | CaptureStat::Lacking { .. }
+            | CaptureStat::LateDrain { .. }
+            | CaptureStat::LatePoll { .. }
+            | CaptureStat::SlowPoll { .. }
+            | CaptureStat::NotIp { .. }
+            | CaptureStat::Malformed { .. }
+            | CaptureStat::Dropped { .. }
+            | CaptureStat::LeftOut { .. } => {}
         }
     }
-    Ok(Ledger::with_removed(clocks, losses, &missing))
+    Ok(Timeline::with_removed(clocks, losses, &missing))
 }
 
 /// What the files lack, as the loss that it is for the rows.
@@ -387,18 +389,16 @@ fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
         Loss { of, since_ns: m.since_ns, until_ns: m.until_ns, records: m.records }
     });
     // The ledger lacks them, and the totals have counted them.
-    let restored = survey.restored.iter().filter_map(|row| match *row {
-        LedgerRow::Loss { ts_ns, lost, since_ns, hook, .. } => {
-            Some(Loss { of: Of::hook(hook), since_ns, until_ns: ts_ns, records: lost })
-        }
-        _ => None,
+    let restored = survey.restored.iter().filter_map(|row| {
+        let CaptureStat::Loss { ts_ns, lost, since_ns, hook, .. } = *row else { return None };
+        Some(Loss { of: Of::hook(hook), since_ns, until_ns: ts_ns, records: lost })
     });
     Ok(missing.chain(restored).collect())
 }
 
 /// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
 /// records are all there, so a connection whose events are gone would call itself complete. The
-/// account does not tell packets from other records.
+/// totals do not tell packets from other records.
 pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {

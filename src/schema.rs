@@ -405,7 +405,7 @@ pub const SOFT_ERROR: &[(u64, &str)] = &[
 
 /// Declares the variables: `enum Var`, `Var::ALL` and `Var::def`.
 macro_rules! estats_vars {
-    ($( $(#[doc = $doc:literal])+ $id:literal $name:ident { $($field:ident: $value:expr),* $(,)? } )+) => {
+    ([] $( $(#[doc = $doc:literal])+ $id:literal $name:ident { $($field:ident: $value:expr),* $(,)? } )+) => {
         /// A TCP statistics variable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]

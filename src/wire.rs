@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Records as they cross the ring buffers: the Rust side of `bpf/records.h`, and bytes <-> records.
+//! Records as they cross the ring buffers: bytes <-> records, by the list of `src/schema/record.rs`.
 //!
 //! Pure: no clock, no I/O. The recorder does not interpret, so a record holds the kernel's own
 //! numbers (states, families, error codes) and replay gives them meaning.

@@ -15,7 +15,8 @@
 #
 # estats-record and estats-analyze of target/debug (of another architecture: of
 # target/aarch64-unknown-linux-gnu/debug) are in the guest, by name and by path. Its console is
-# standard output, its exit status that of the command; 125 if the guest ended early.
+# standard output, its exit status that of the command; 125 if the guest ended early. A guest that ends
+# before it has booted is started again, at most twice: emulated kernels crash so now and then.
 #
 #   scripts/guest/run.sh 6.1 estats-record check
 #   scripts/guest/run.sh 6.12 'estats-record -o /out/run --duration 3s; dmesg | tail' --out /tmp/o
@@ -84,15 +85,34 @@ eval "sh '$here/initramfs.sh' '$architecture' '$kernel' '$work/base.cpio' $files
 (cd "$work" && echo command | cpio -o -H newc --quiet) >"$work/command.cpio"
 cat "$work/base.cpio" "$work/command.cpio" >"$work/initramfs"
 rm "$work/base.cpio"
-truncate -s 1G "$work/disk" # sparse: only what the guest writes takes room
 
-status=0
-# shellcheck disable=SC2086 # the machine is several words
-timeout --foreground "$timeout" $machine -nodefaults -no-user-config -no-reboot \
-	-display none -accel tcg -smp 2 -m 2048 -serial stdio \
-	-kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
-	-append "console=$console quiet loglevel=4 panic=-1" \
-	-drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" </dev/null || status=$?
+# The guest, from its start to its end. Its console is standard output and $work/console.
+start() {
+	rm -f "$work/disk"
+	truncate -s 1G "$work/disk" # sparse: only what the guest writes takes room
+	status=0
+	# shellcheck disable=SC2086 # the machine is several words
+	timeout --foreground "$timeout" $machine -nodefaults -no-user-config -no-reboot \
+		-display none -accel tcg -smp 2 -m 2048 \
+		-chardev "stdio,id=console,logfile=$work/console,logappend=off" -serial chardev:console \
+		-kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
+		-append "console=$console quiet loglevel=4 panic=-1" \
+		-drive "if=virtio,format=raw,cache=unsafe,file=$work/disk" </dev/null || status=$?
+}
+# The line that init writes before the command runs.
+has_booted() {
+	grep -aq 'guest: .*, booted in ' "$work/console"
+}
+
+# Nothing of ours has run in a guest that did not boot. One that ends later has not failed by chance.
+start
+for again in 1 2; do
+	if [ "$status" != 0 ] || has_booted; then
+		break
+	fi
+	echo "run.sh: Linux $(cat "$kernel/ready") ended before it had booted: started again ($again of 2)" >&2
+	start
+done
 if [ "$status" = 124 ]; then
 	echo "run.sh: the guest did not end within $timeout s" >&2
 	exit 124
@@ -103,7 +123,7 @@ fi
 mkdir "$work/out"
 tar -xf "$work/disk" -C "$work/out" 2>/dev/null || true
 if ! status=$(cat "$work/out/.status" 2>/dev/null); then
-	echo "run.sh: the guest ended before the command did (see its console above)" >&2
+	echo "run.sh: Linux $(cat "$kernel/ready") ended before the command did (see its console above)" >&2
 	exit 125
 fi
 rm "$work/out/.status"

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use estats::visible::lines;
+use estats::util::visible::lines;
 
 #[path = "../cli/mod.rs"]
 mod cli;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has seen enough (`| head`).
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("estats-analyze: {}", lines(&e.to_string()));
+            eprintln!("estats-analyze: {}", lines(&cli::explain(&e)));
             ExitCode::from(cli::USAGE)
         }
     }

@@ -6,7 +6,6 @@ use std::{
     io::{ErrorKind, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    str::FromStr,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -16,17 +15,27 @@ use chrono::Utc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{
-        self, Addresses, Attach, CaptureError, DIGEST_MAX, Filters, HookSet, Notice, Options,
-        Packets, PollsBy, Progress, Snapshots, Transport,
+        self, Addresses, Attach, CaptureError, CaptureOptions, DIGEST_MAX, Filters, HookSet,
+        Notice, Packets, PollsBy, Progress, Snapshots, Transport,
     },
     log::WriterOptions,
     schema::Hook,
-    traffic, units, visible,
+    util::units,
+    util::visible,
+    views::traffic,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+#[path = "../cli/advice.rs"]
+mod advice;
+#[path = "../cli/choice.rs"]
+mod choice;
+#[path = "../cli/recording.rs"]
+mod recording;
 #[path = "../cli/shell.rs"]
 mod shell;
+
+use recording::{Best, best};
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -46,19 +55,19 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Sub>,
     #[command(flatten)]
-    record: Record,
+    record: RecordArguments,
 }
 
 #[derive(Subcommand)]
 enum Sub {
     /// Show what this kernel offers: hook points, and the variables they give
     Check {
-        /// The hook set to try: auto, fentry, kprobe, tracepoint
-        #[arg(long, value_name = "SET", default_value = "auto")]
-        hooks: Hooks,
-        /// How records are to leave the kernel: auto, ring, perf
-        #[arg(long, value_name = "HOW", default_value = "auto")]
-        transport: Way,
+        /// The hook set to try
+        #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>())]
+        hooks: Best<HookSet>,
+        /// How records are to leave the kernel
+        #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>())]
+        transport: Best<Transport>,
         /// The kernel's BTF, where it has none in itself
         #[arg(long, value_name = "FILE")]
         btf: Option<PathBuf>,
@@ -79,7 +88,7 @@ enum Sub {
 #[derive(clap::Args)]
 #[group(id = "recording")]
 #[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
-struct Record {
+struct RecordArguments {
     /// Directory of the recording; it must not exist, or be empty [default: estats-PID]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -119,12 +128,12 @@ struct Record {
     /// Record the whole host even with a command
     #[arg(long)]
     all: bool,
-    /// How to get at the kernel: auto, fentry, kprobe, tracepoint
-    #[arg(long, value_name = "SET", default_value = "auto")]
-    hooks: Hooks,
-    /// How records leave the kernel: auto, ring, perf (perf: --hooks kprobe only)
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    transport: Way,
+    /// How to get at the kernel
+    #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>())]
+    hooks: Best<HookSet>,
+    /// How records leave the kernel (perf: --hooks kprobe only)
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>())]
+    transport: Best<Transport>,
     /// The kernel's BTF, where it has none in itself (/sys/kernel/btf/vmlinux)
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
@@ -137,9 +146,10 @@ struct Record {
     /// Also take a snapshot of every socket at this interval (10ms, 1s)
     #[arg(long, value_name = "INTERVAL", value_parser = units::duration)]
     snapshots: Option<Duration>,
-    /// How snapshots read the sockets: auto, iterator, netlink (inet_diag)
-    #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots")]
-    snapshots_by: By,
+    /// How snapshots read the sockets (netlink: inet_diag)
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots",
+          value_parser = best::<PollsBy>())]
+    snapshots_by: Best<PollsBy>,
     /// Snapshots of every Nth socket only, chosen by its cookie
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -157,9 +167,10 @@ struct Record {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
           default_missing_value = "1s", requires = "seen", value_parser = units::duration)]
     top: Option<Duration>,
-    /// How to get at interfaces: auto, tcx, tc
-    #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface")]
-    attach: At,
+    /// How to get at interfaces
+    #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface",
+          value_parser = best::<Attach>())]
+    attach: Best<Attach>,
     /// Bytes after IP to keep of each packet; headers always are
     #[arg(long, value_name = "N", default_value = "0",
           value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)))]
@@ -217,54 +228,6 @@ fn comm(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// A hook set by name, or the best.
-#[derive(Clone, Copy)]
-struct Hooks(Option<HookSet>);
-
-impl FromStr for Hooks {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|set| Self(Some(set))) }
-    }
-}
-
-/// A transport by name, or the best.
-#[derive(Clone, Copy)]
-struct Way(Option<Transport>);
-
-impl FromStr for Way {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|way| Self(Some(way))) }
-    }
-}
-
-/// A way to attach by name, or the best.
-#[derive(Clone, Copy)]
-struct At(Option<Attach>);
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|way| Self(Some(way))) }
-    }
-}
-
-/// A way to poll by name, or the best.
-#[derive(Clone, Copy)]
-struct By(Option<PollsBy>);
-
-impl FromStr for By {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "auto" { Ok(Self(None)) } else { name.parse().map(|by| Self(Some(by))) }
-    }
-}
-
 /// Without changes of state no connection would ever be seen; the rest can be done without.
 fn optional_hook(name: &str) -> Result<Hook, String> {
     let mut optional =
@@ -303,7 +266,8 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|e| {
         // Without its chain: our sentences hold their causes.
-        say(&format!("estats-record: {e}\n"));
+        let words = e.downcast_ref().map_or_else(|| e.to_string(), recording::explain);
+        say(&format!("estats-record: {words}\n"));
         // As env(1), nohup(1) and shells have it.
         ExitCode::from(match e.downcast_ref() {
             Some(CaptureError::Command { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -315,7 +279,11 @@ fn main() -> ExitCode {
     })
 }
 
-fn print_check(report: &capture::check::Report, json: bool, verbose: bool) -> Result<ExitCode> {
+fn print_check(
+    report: &capture::check::CheckReport,
+    json: bool,
+    verbose: bool,
+) -> Result<ExitCode> {
     let text = if json {
         serde_json::to_string_pretty(report)? + "\n"
     } else {
@@ -327,14 +295,14 @@ fn print_check(report: &capture::check::Report, json: bool, verbose: bool) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
-fn record(args: Record) -> Result<ExitCode> {
+fn record(args: RecordArguments) -> Result<ExitCode> {
     let dir = args.output.unwrap_or_else(|| format!("estats-{}", std::process::id()).into());
     let defaults = WriterOptions::default();
     let (rotate_bytes, rotate_ns) = match args.rotate {
         Rotate::Bytes(n) => (n, defaults.rotate_ns),
         Rotate::Time(t) => (defaults.rotate_bytes, t.as_nanos() as u64),
     };
-    let options = Options {
+    let options = CaptureOptions {
         dir: dir.clone(),
         filters: Filters {
             ports: args.port,
@@ -399,7 +367,7 @@ fn record(args: Record) -> Result<ExitCode> {
                 say(clear);
             }
             // A reader that closed the pipe has seen enough; the recording goes on.
-            let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS));
+            let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS, ""));
             let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
         Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
@@ -409,13 +377,16 @@ fn record(args: Record) -> Result<ExitCode> {
         Notice::NoInterface(name) => say(&format!(
             "there is no interface {name} yet; its packets are recorded as soon as there is\n"
         )),
-        Notice::Stopped(e) => say(&format!("{clear}estats-record: recording stopped: {e}\n")),
+        Notice::Stopped(e) => {
+            say(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
+        }
         Notice::RunsOn(pid) => say(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
         )),
-        Notice::NothingMatched(filters, others) => {
-            say(&format!("{clear}no connection matched {filters}; {others} others were seen\n"))
-        }
+        Notice::NothingMatched(others) => say(&format!(
+            "{clear}no connection matched {}; {others} others were seen\n",
+            recording::filters(&options.filters)
+        )),
         Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
         Notice::StillOpen(n) => say(&format!(
             "{clear}connections of the command that were still open {:?} after its end: {n}; their \

@@ -14,7 +14,7 @@ use std::{
 };
 
 pub(super) use self::root::{Hierarchy, hierarchy};
-use super::CaptureError;
+use super::{CaptureError, Setting};
 
 /// Where users see cgroup v2 mounted, if they do.
 pub(super) fn mount() -> Option<PathBuf> {
@@ -25,7 +25,7 @@ pub(super) fn mount() -> Option<PathBuf> {
 /// paths are the container's; where nothing is mounted they are the host's.
 pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureError> {
     let fault = |reason: String| CaptureError::Option {
-        option: "--cgroup",
+        setting: Setting::Cgroup,
         value: path.to_owned(),
         reason,
     };

@@ -16,7 +16,7 @@ use crate::log::{HookStatus, Host, NotSeen, VariableStatus};
 
 /// What this kernel offers.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// The machine and its kernel.
     pub host: Host,
     /// Capabilities that this process does not have, and what each costs.
@@ -46,7 +46,7 @@ pub fn check(
     hooks: Option<HookSet>,
     transport: Option<Transport>,
     btf: Option<&Path>,
-) -> Result<Report, CaptureError> {
+) -> Result<CheckReport, CaptureError> {
     let filters = Filters::default();
     let packets = Packets {
         sockets: true,
@@ -85,7 +85,7 @@ pub fn check(
     not_seen.extend(sight::of_modules());
     not_seen.extend(diag::unknown_fields());
     not_seen.extend(sight::unseen(&[]));
-    Ok(Report {
+    Ok(CheckReport {
         host,
         missing_capabilities: capability::missing(),
         hook_set: attached.set().name(),
@@ -98,7 +98,7 @@ pub fn check(
     })
 }
 
-impl Report {
+impl CheckReport {
     /// The verifier's last lines about each program that was refused.
     pub fn logs(&self) -> String {
         let each = self.refused.iter().map(|r| format!("\nprogram {}:\n{}\n", r.program, r.log));
@@ -115,7 +115,7 @@ impl Report {
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for CheckReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = &self.host;
         writeln!(f, "{} {} ({})", host.kernel_release, host.machine, host.hostname)?;

@@ -45,7 +45,7 @@ pub(super) fn offset_ns() -> i64 {
 
 /// The host's clock between two readings of our own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct ClockReading {
     pub before_ns: u64,
     pub host_ns: u64,
     pub after_ns: u64,
@@ -54,7 +54,7 @@ pub(super) struct Seen {
 /// ktime_get_mono_fast_ns() may be this far from ktime_get() while the timekeeper is updated.
 const FAST_NS: i64 = 10_000;
 
-impl Seen {
+impl ClockReading {
     /// Whether the clocks can be this far apart.
     fn allows(&self, offset_ns: i64) -> bool {
         let ahead = |own_ns: u64| own_ns.wrapping_sub(self.host_ns).cast_signed();
@@ -67,7 +67,7 @@ impl Seen {
 }
 
 /// Sets the offset that the kernel names for this process, if it is what was seen.
-pub(super) fn set(seen: Seen) -> bool {
+pub(super) fn set(seen: ClockReading) -> bool {
     let text = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
     // The file is about children, whose namespace may be another one; and there may be none.
     let found = [offset_of(&text), Some(0)].into_iter().flatten().find(|o| seen.allows(*o));
@@ -78,7 +78,7 @@ pub(super) fn set(seen: Seen) -> bool {
 }
 
 /// Sets the offset to what was seen most closely: right to half of the time between the readings.
-pub(super) fn set_nearest(seen: &[Seen]) {
+pub(super) fn set_nearest(seen: &[ClockReading]) {
     if let Some(best) = seen.iter().min_by_key(|seen| seen.width_ns()) {
         let middle = best.before_ns + best.width_ns() / 2;
         OFFSET_NS.store(middle.wrapping_sub(best.host_ns).cast_signed(), Ordering::Relaxed);
@@ -121,9 +121,9 @@ mod tests {
         assert_eq!(offset_of(text), Some(-499_750_000_000));
         assert_eq!(offset_of("monotonic x 0"), None);
         assert_eq!(offset_of(""), None);
-        let seen = Seen { before_ns: 1000, host_ns: 100_000, after_ns: 31_000 };
+        let seen = ClockReading { before_ns: 1000, host_ns: 100_000, after_ns: 31_000 };
         assert!(seen.allows(-80_000) && !seen.allows(0) && !seen.allows(-120_000));
-        let seen = Seen { before_ns: 100_000, host_ns: 110_000, after_ns: 120_000 };
+        let seen = ClockReading { before_ns: 100_000, host_ns: 110_000, after_ns: 120_000 };
         assert!(seen.allows(0));
     }
 }

@@ -29,6 +29,8 @@ const EXTENSIONS: u8 = 0xff;
 /// FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING. SYN_RECV is that of request sockets, which
 /// have no `struct tcp_info`, and of Fast Open, which has.
 const STATES: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+/// LISTEN.
+const LISTEN: u32 = 1 << 10;
 
 /// A socket of netlink; it belongs to the namespace in which it was made.
 #[derive(Debug)]
@@ -44,10 +46,28 @@ impl Diag {
     pub(super) fn dump<E: From<io::Error>>(
         &mut self,
         buffer: &mut Vec<u8>,
+        take: impl FnMut(Snapshot) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.dump_states(STATES, buffer, take)
+    }
+
+    /// Gives every listening socket of the namespace, likewise: the kernel looks only at these.
+    pub(super) fn dump_listeners<E: From<io::Error>>(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        take: impl FnMut(Snapshot) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.dump_states(LISTEN, buffer, take)
+    }
+
+    fn dump_states<E: From<io::Error>>(
+        &mut self,
+        states: u32,
+        buffer: &mut Vec<u8>,
         mut take: impl FnMut(Snapshot) -> Result<(), E>,
     ) -> Result<(), E> {
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let body = &request(family as u8);
+            let body = &request(family as u8, states);
             let asked = Request { kind: SOCK_DIAG_BY_FAMILY, answer: SOCK_DIAG_BY_FAMILY, body };
             self.0.dump(asked, buffer, |now, payload| {
                 match decode_diag(payload, tcp_info().last) {
@@ -115,12 +135,12 @@ pub(super) fn unknown_fields() -> Option<NotSeen> {
     tcp_info().not_seen()
 }
 
-fn request(family: u8) -> [u8; REQUEST] {
+fn request(family: u8, states: u32) -> [u8; REQUEST] {
     let mut b = [0; REQUEST];
     b[0] = family;
     b[1] = libc::IPPROTO_TCP as u8;
     b[2] = EXTENSIONS;
-    b[4..8].copy_from_slice(&STATES.to_ne_bytes());
+    b[4..8].copy_from_slice(&states.to_ne_bytes());
     b
 }
 

@@ -1,212 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
+mod counters;
+mod sink;
+
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};
 
-use libbpf_rs::{MapCore, MapFlags};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+use self::{
+    counters::{Counters, HOOKS, Periods, Unnoticed, read_counters},
+    sink::{Identities, Sink},
+};
 use super::{
     CaptureError,
     cgroup::Paths,
     clock,
     provenance::Sighting,
+    shared::OfCpus,
     skips::{Skip, Skips},
     top::Top,
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
-    log::{CpuTotals, Lack, Lacking, LedgerRow, Manifest, RecordingWriter, Ring, Totals},
-    schema::{Event, Hook},
-    wire::{
-        Decoded, Lifecycle, Operation, Record, Snapshot, decode, decode_packet, decode_snapshot,
-        is_snapshot,
-    },
+    log::{CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals},
+    schema::Hook,
+    wire::{Snapshot, is_snapshot},
 };
 
-/// A socket by what inet_diag says of it: namespace, family, addresses, ports.
-type Ends = (u32, u16, [u8; 16], [u8; 16], u16, u16);
-/// A connection by what the hooks say: cookie and generation.
-type Identity = (u64, u16);
-
-/// Which socket is which recorded connection: its cookie need not be the kernel's.
-#[derive(Default)]
-struct Identities {
-    by_ends: FxHashMap<Ends, Identity>,
-    ends: FxHashMap<Identity, Ends>,
-}
-
-impl Identities {
-    fn opened(&mut self, row: &Lifecycle) {
-        let ends = (
-            row.netns,
-            row.family,
-            row.local_addr,
-            row.remote_addr,
-            row.local_port,
-            row.remote_port,
-        );
-        let identity = (row.header.cookie, row.header.generation);
-        self.by_ends.insert(ends, identity);
-        self.ends.insert(identity, ends);
-    }
-
-    fn closed(&mut self, row: &Lifecycle) {
-        let identity = (row.header.cookie, row.header.generation);
-        if let Some(ends) = self.ends.remove(&identity)
-            // The ends may be another's by now.
-            && self.by_ends.get(&ends) == Some(&identity)
-        {
-            self.by_ends.remove(&ends);
-        }
-    }
-}
-
-/// Where drained records go; shared by the callbacks of all rings.
-struct Sink {
-    writer: RecordingWriter,
-    ops: Vec<Operation>,
-    paths: Paths,
-    error: Option<CaptureError>,
-    /// Records logged, by CPU.
-    logged: Vec<u64>,
-    connections: u64,
-    open: u64,
-    packets: u64,
-    /// Records of packets that turned out to be malformed when they were read, by CPU and hook's
-    /// code: they have numbers, and no rows.
-    malformed: BTreeMap<(u16, usize), u64>,
-    /// Network namespaces of connections so far, and those of them that are new.
-    namespaces: FxHashSet<u32>,
-    new_namespaces: Vec<Sighting>,
-    /// Connections open by namespace, and the owner of one of them.
-    occupied: BTreeMap<u32, (u64, u32)>,
-    /// Kept only for `--top`.
-    top: Option<Top>,
-    /// Kept only for polls over netlink.
-    identities: Option<Identities>,
-    /// Connections that began while recording and are open; kept only with a command.
-    begun: Option<FxHashSet<Identity>>,
-    /// Bytes that the rings held when they were read, by their places.
-    fill: Vec<u64>,
-}
-
-impl Sink {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let header = match decode(bytes, &mut self.ops)? {
-            Record::Hook(header) => {
-                self.writer.hook(&header, &self.ops)?;
-                header
-            }
-            Record::Lifecycle(mut row) => {
-                if let Some(begun) = &mut self.begun {
-                    let identity = (row.header.cookie, row.header.generation);
-                    match row.event {
-                        Event::Open => drop(begun.insert(identity)),
-                        Event::Close | Event::End => drop(begun.remove(&identity)),
-                        Event::Baseline | Event::Drain | Event::Over => {}
-                    }
-                }
-                match row.event {
-                    Event::Open | Event::Baseline => {
-                        // At its end the owner may be gone and its cgroup with it.
-                        row.cgroup_path = self.paths.path(row.cgroup_id, row.pid);
-                        self.connections += 1;
-                        self.open += 1;
-                        self.occupied.entry(row.netns).or_insert((0, row.pid)).0 += 1;
-                        if self.namespaces.insert(row.netns) {
-                            self.new_namespaces.push(Sighting { netns: row.netns, pid: row.pid });
-                        }
-                        self.identities.iter_mut().for_each(|known| known.opened(&row));
-                    }
-                    Event::Close | Event::End => {
-                        self.open = self.open.saturating_sub(1);
-                        self.leave(row.netns);
-                        self.identities.iter_mut().for_each(|known| known.closed(&row));
-                    }
-                    Event::Drain | Event::Over => {}
-                }
-                self.writer.lifecycle(&row)?;
-                row.header
-            }
-        };
-        self.count(header.cpu);
-        Ok(())
-    }
-
-    /// One connection less in this namespace.
-    fn leave(&mut self, netns: u32) {
-        if let Some((open, _)) = self.occupied.get_mut(&netns) {
-            *open -= 1;
-            if *open == 0 {
-                self.occupied.remove(&netns);
-            }
-        }
-    }
-
-    fn take_snapshot(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let snapshot = decode_snapshot(bytes)?;
-        let cpu = snapshot.header.cpu;
-        self.writer.snapshot(snapshot)?;
-        self.count(cpu);
-        Ok(())
-    }
-
-    fn take_packet(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let packet = match decode_packet(bytes)? {
-            Decoded::Packet(packet) => packet,
-            Decoded::Malformed { cpu, hook } => {
-                *self.malformed.entry((cpu, hook as usize)).or_default() += 1;
-                return Ok(());
-            }
-        };
-        let cpu = packet.cpu;
-        if let Some(top) = &mut self.top {
-            top.packet(&packet);
-        }
-        self.writer.packet(packet)?;
-        self.packets += 1;
-        self.count(cpu);
-        Ok(())
-    }
-
-    /// Records of a CPU that were of malformed packets.
-    fn malformed_on(&self, cpu: usize) -> u64 {
-        let cpu = cpu as u16;
-        self.malformed.range((cpu, 0)..=(cpu, usize::MAX)).map(|(_, n)| n).sum()
-    }
-
-    fn count(&mut self, cpu: u16) {
-        if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
-            *n += 1;
-        }
-    }
-}
-
-/// Counters by the code of a hook; that of 0 is unused.
-const HOOKS: usize = Hook::ALL.len() + 1;
-/// Counters of `struct cpu_counters` between those of hooks.
-const OTHERS: usize = 7;
-
-/// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
-#[derive(Clone, Debug, Default)]
-struct Counters {
-    emitted: u64,
-    /// By hook code; 0 is unused.
-    lost: Vec<u64>,
-    map_failures: u64,
-    /// By [`Lack::ALL`].
-    lacking: [u64; Lack::ALL.len()],
-    /// Received, sent.
-    not_ip: [u64; 2],
-    /// By hook code, as the programs and the recorder have counted them.
-    malformed: Vec<u64>,
-    refused: u64,
-    /// By hook code: ends of functions that were not seen.
-    unended: Vec<u64>,
-}
-
-/// Drains the rings and keeps the account.
+/// Drains the rings and keeps count of what is lost.
 pub(super) struct Drain<'obj> {
     /// One object for each ring, or one that never falls silent would keep the others waiting.
     readers: Vec<Reader<'obj>>,
@@ -216,42 +38,26 @@ pub(super) struct Drain<'obj> {
     ring_sizes: [u64; Ring::ALL.len()],
     before: Vec<Counters>,
     skips: Skips,
+    ends: Unnoticed,
     skipped: u64,
     periods: Periods,
-    /// When the account was last written into the ledger.
-    accounted_ns: u64,
+    /// When capture statistics were last written.
+    counted_ns: u64,
     /// Highest fill of each ring since then.
     highest: Vec<u64>,
     drained_ns: u64,
     /// Records logged when the last mark was written.
     marked: u64,
-}
-
-/// The times for which accounts stand. Something that happens while counters are read may be in that
-/// reading or in the next, so both accounts stand for the time of the reading: else a connection could
-/// lose something at that time and be complete.
-#[derive(Debug)]
-struct Periods {
-    /// When the reading before began, or before the hooks were attached.
-    since_ns: u64,
-}
-
-impl Periods {
-    /// What was read, and the beginning and the end of the time for which it stands.
-    fn next<T>(
-        &mut self,
-        clock: impl Fn() -> u64,
-        read: impl FnOnce() -> Result<T, CaptureError>,
-    ) -> Result<(T, u64, u64), CaptureError> {
-        let begun_ns = clock();
-        let read = read()?;
-        Ok((read, std::mem::replace(&mut self.since_ns, begun_ns), clock()))
-    }
+    /// Snapshots that the recorder itself has read.
+    polled: u64,
 }
 
 /// How long a round may be late before the ledger says so: the default rings hold this much of a
 /// flood (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
+
+/// Time between two rounds while counts are read.
+const ROUND_NS: u64 = 10_000_000;
 
 /// How long a program may go on after its hook was detached: it may have been preempted between
 /// taking a sequence number and handing over the record.
@@ -321,12 +127,14 @@ impl<'obj> Drain<'obj> {
                 cpus
             ],
             skips,
+            ends: Unnoticed::default(),
             skipped: 0,
             periods: Periods { since_ns },
-            accounted_ns: now,
+            counted_ns: now,
             highest: vec![0; places.count()],
             drained_ns: now,
             marked: u64::MAX,
+            polled: 0,
         })
     }
 
@@ -353,7 +161,7 @@ impl<'obj> Drain<'obj> {
             self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
-            sink.writer.ledger(&LedgerRow::LateDrain { ts_ns: begun, late_ns: late })?;
+            sink.writer.capture_stat(&CaptureStat::LateDrain { ts_ns: begun, late_ns: late })?;
         }
         // One more after the rings fell silent, then none until something comes: an idle host
         // costs no disk.
@@ -398,19 +206,19 @@ impl<'obj> Drain<'obj> {
 
     /// Reads what is left after the hooks were detached, until every number given out is either
     /// logged or counted as lost.
-    pub(super) fn settle(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
+    pub(super) fn settle(&mut self, counters: &OfCpus) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         loop {
             self.round()?;
             let now = read_counters(counters)?;
             let sink = self.sink.borrow();
             let even = now.iter().zip(&sink.logged).enumerate().all(|(cpu, (c, logged))| {
-                // An uneven account after all that is for `verify` to find.
+                // Totals that do not add up after all that is for `verify` to find.
                 c.emitted <= logged + sink.malformed_on(cpu) + c.lost.iter().sum::<u64>()
             });
             drop(sink);
             if even || clock::monotonic_ns() - begun >= STRAGGLERS.as_nanos() as u64 {
-                self.account(counters)?;
+                self.write_stats(counters)?;
                 return self.leave_out();
             }
             thread::sleep(Duration::from_millis(1));
@@ -419,19 +227,27 @@ impl<'obj> Drain<'obj> {
 
     /// Says which numbers went to records of malformed packets.
     fn leave_out(&mut self) -> Result<(), CaptureError> {
-        let (ts_ns, mut sink) = (self.accounted_ns, self.sink.borrow_mut());
+        let (ts_ns, mut sink) = (self.counted_ns, self.sink.borrow_mut());
         for cpu in 0..sink.logged.len() {
             let count = sink.malformed_on(cpu);
             if count > 0 {
-                sink.writer.ledger(&LedgerRow::LeftOut { ts_ns, cpu: cpu as u16, count })?;
+                sink.writer.capture_stat(&CaptureStat::LeftOut {
+                    ts_ns,
+                    cpu: cpu as u16,
+                    count,
+                })?;
             }
         }
         Ok(())
     }
 
     /// The hooks are about to be detached, and make no more records.
+    ///
+    /// # Errors
+    /// If two ways of counting were to be compared, and differ.
     pub(super) fn hooks_end(&mut self) -> Result<(), CaptureError> {
-        self.skips.end().map_err(uncounted)
+        let differ = |e: std::io::Error| CaptureError::bpf("count kprobes both ways", e.into());
+        self.skips.end().map_err(differ)
     }
 
     /// The hooks are about to be detached, and nobody reads what they made.
@@ -439,11 +255,11 @@ impl<'obj> Drain<'obj> {
         self.skips.let_go();
     }
 
-    /// Writes the account since the last time into the ledger.
-    pub(super) fn account(&mut self, counters: &dyn MapCore) -> Result<(), CaptureError> {
-        let skips = &mut self.skips;
-        let read = || Ok((skips.since_before().map_err(uncounted)?, read_counters(counters)?));
-        let ((skips, mut now), since_ns, ts_ns) = self.periods.next(clock::monotonic_ns, read)?;
+    /// Writes what was counted since the last time.
+    pub(super) fn write_stats(&mut self, counters: &OfCpus) -> Result<(), CaptureError> {
+        let begun_ns = clock::monotonic_ns();
+        let (skips, mut now) = self.counted(counters)?;
+        let (since_ns, ts_ns) = self.periods.next(begun_ns, clock::monotonic_ns());
         let mut sink = self.sink.borrow_mut();
         for (&(cpu, hook), count) in &sink.malformed {
             if let Some(counters) = now.get_mut(usize::from(cpu)) {
@@ -456,11 +272,16 @@ impl<'obj> Drain<'obj> {
                 let code = *hook as usize;
                 let count = new.malformed[code] - old.malformed[code];
                 if count > 0 {
-                    sink.writer.ledger(&LedgerRow::Malformed { ts_ns, cpu, hook: *hook, count })?;
+                    sink.writer.capture_stat(&CaptureStat::Malformed {
+                        ts_ns,
+                        cpu,
+                        hook: *hook,
+                        count,
+                    })?;
                 }
                 let lost = new.lost[code] - old.lost[code];
                 if lost > 0 {
-                    sink.writer.ledger(&LedgerRow::Loss {
+                    sink.writer.capture_stat(&CaptureStat::Loss {
                         ts_ns,
                         cpu,
                         hook: *hook,
@@ -471,49 +292,78 @@ impl<'obj> Drain<'obj> {
             }
             if new.map_failures > old.map_failures {
                 let count = new.map_failures - old.map_failures;
-                sink.writer.ledger(&LedgerRow::MapFailure { ts_ns, cpu, count })?;
+                sink.writer.capture_stat(&CaptureStat::MapFailure { ts_ns, cpu, count })?;
             }
             let lacking = Lack::ALL.iter().zip(old.lacking.iter().zip(new.lacking));
             for (what, (old, new)) in lacking.filter(|(_, (old, new))| new > old) {
                 let (what, count) = (*what, new - old);
-                sink.writer.ledger(&LedgerRow::Lacking { ts_ns, cpu, what, count })?;
+                sink.writer.capture_stat(&CaptureStat::Lacking { ts_ns, cpu, what, count })?;
             }
             let both = [Hook::InterfaceIn, Hook::InterfaceOut].into_iter().zip(old.not_ip);
             for ((hook, old), new) in both.zip(new.not_ip).filter(|((_, old), new)| new > old) {
                 let count = new - old;
-                sink.writer.ledger(&LedgerRow::NotIp { ts_ns, cpu, hook, count })?;
+                sink.writer.capture_stat(&CaptureStat::NotIp { ts_ns, cpu, hook, count })?;
             }
             if new.emitted > old.emitted {
-                sink.writer.ledger(&LedgerRow::Emitted { ts_ns, cpu, emitted: new.emitted })?;
+                sink.writer.capture_stat(&CaptureStat::Emitted {
+                    ts_ns,
+                    cpu,
+                    emitted: new.emitted,
+                })?;
             }
         }
         let unended = |counters: &[Counters], hook: Hook| -> u64 {
             counters.iter().filter_map(|c| c.unended.get(hook as usize)).sum()
         };
-        // From Linux 6.7 on the kernel has counted those too.
-        let beyond = Hook::ALL.iter().map(|&hook| {
-            let by_kernel = skips.iter().filter(|s| s.has_ends && s.hook == hook);
-            let count = unended(&now, hook) - unended(&self.before, hook);
-            let count = count.saturating_sub(by_kernel.map(|s| s.count).sum());
-            Skip { hook, count, has_ends: true }
-        });
-        let beyond: Vec<_> = beyond.filter(|skip| skip.count > 0).collect();
+        let beyond: Vec<_> = Hook::ALL
+            .iter()
+            .filter_map(|&hook| {
+                let counted = skips.iter().filter(|s| s.has_ends && s.hook == hook);
+                let counted = counted.map(|s| s.count).sum();
+                let noticed = unended(&now, hook) - unended(&self.before, hook);
+                let count = self.ends.beyond(hook, counted, noticed);
+                (count > 0).then_some(Skip { hook, count, has_ends: true })
+            })
+            .collect();
         for Skip { hook, count, .. } in skips.into_iter().chain(beyond) {
             self.skipped += count;
-            sink.writer.ledger(&LedgerRow::Skipped { ts_ns, hook, count, since_ns })?;
+            sink.writer.capture_stat(&CaptureStat::Skipped { ts_ns, hook, count, since_ns })?;
         }
         for (i, bytes) in self.highest.iter_mut().enumerate() {
             let (ring, cpu) = self.places.at(i);
             let bytes = std::mem::take(bytes);
             if bytes > 0 {
                 let size = self.ring_sizes[ring as usize];
-                sink.writer.ledger(&LedgerRow::RingFill { ts_ns, cpu, ring, bytes, size })?;
+                sink.writer.capture_stat(&CaptureStat::RingFill {
+                    ts_ns,
+                    cpu,
+                    ring,
+                    bytes,
+                    size,
+                })?;
             }
         }
-        sink.writer.ledger(&LedgerRow::Clock(ts_ns, clock::sample()))?;
-        self.accounted_ns = ts_ns;
+        sink.writer.capture_stat(&CaptureStat::Clock(ts_ns, clock::sample()))?;
+        self.counted_ns = ts_ns;
         self.before = now;
         Ok(())
+    }
+
+    /// What was passed over since the count before, and the counters. Between, rings are read.
+    fn counted(&mut self, counters: &OfCpus) -> Result<(Vec<Skip>, Vec<Counters>), CaptureError> {
+        // First, so that no end is noticed here that is not counted yet ([`Unnoticed`]).
+        let now = read_counters(counters)?;
+        let mut skips = std::mem::take(&mut self.skips);
+        let mut drained = Ok(());
+        let mut between = || {
+            if drained.is_ok() && clock::monotonic_ns() - self.drained_ns >= ROUND_NS {
+                drained = self.round();
+            }
+        };
+        let passed_over = skips.since_before(&mut between);
+        self.skips = skips;
+        drained?;
+        Ok((passed_over, now))
     }
 
     /// Begins to keep what [`Self::identify`] needs: before the first connection is drained.
@@ -531,7 +381,7 @@ impl<'obj> Drain<'obj> {
         self.sink.borrow().begun.as_ref().map_or(0, |begun| begun.len() as u64)
     }
 
-    /// Connections that the filters left out, as far as the account goes.
+    /// Connections that the filters left out, as far as they are counted.
     pub(super) fn refused(&self) -> u64 {
         self.before.iter().map(|c| c.refused).sum()
     }
@@ -548,14 +398,16 @@ impl<'obj> Drain<'obj> {
         found.is_some()
     }
 
-    /// Adds a snapshot that the recorder itself has read.
-    pub(super) fn polled(&mut self, snapshot: Snapshot) -> Result<(), CaptureError> {
+    /// Adds a snapshot that the recorder itself has read, and numbers it.
+    pub(super) fn polled(&mut self, mut snapshot: Snapshot) -> Result<(), CaptureError> {
+        snapshot.header.seq = self.polled;
+        self.polled += 1;
         Ok(self.sink.borrow_mut().writer.snapshot(snapshot)?)
     }
 
     /// Adds a row to the ledger.
-    pub(super) fn note(&mut self, row: &LedgerRow) -> Result<(), CaptureError> {
-        Ok(self.sink.borrow_mut().writer.ledger(row)?)
+    pub(super) fn note(&mut self, row: &CaptureStat) -> Result<(), CaptureError> {
+        Ok(self.sink.borrow_mut().writer.capture_stat(row)?)
     }
 
     /// Records logged so far, connections seen, connections open, bytes written, records lost,
@@ -569,7 +421,7 @@ impl<'obj> Drain<'obj> {
         [logged, sink.connections, sink.open, bytes, lost, self.skipped, sink.packets, malformed]
     }
 
-    /// The account of the whole recording; call [`Self::account`] after the last round first.
+    /// The totals of the whole recording; call [`Self::write_stats`] after the last round first.
     pub(super) fn totals(&self, duration_ns: u64) -> Totals {
         let sink = self.sink.borrow();
         let per_cpu = self.before.iter().zip(&sink.logged).enumerate().map(|(cpu, (c, logged))| {
@@ -611,72 +463,5 @@ impl<'obj> Drain<'obj> {
         drop(self.readers);
         let sink = Rc::into_inner(self.sink).expect("the callbacks went with the rings");
         sink.into_inner().writer
-    }
-}
-
-fn uncounted(e: std::io::Error) -> CaptureError {
-    CaptureError::bpf("count what the kernel passed over", e.into())
-}
-
-fn read_counters(map: &dyn MapCore) -> Result<Vec<Counters>, CaptureError> {
-    let values = map
-        .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
-        .map_err(|e| CaptureError::bpf("read the loss counters", e))?
-        .expect("an array has its first element");
-    Ok(values
-        .iter()
-        .map(|bytes| {
-            let words: Vec<u64> = bytes
-                .chunks_exact(8)
-                .map(|w| u64::from_ne_bytes(w.try_into().expect("eight bytes")))
-                .collect();
-            let (emitted, words) = (words[0], &words[1..]);
-            let (lost, rest) = words.split_at(HOOKS);
-            let (rest, malformed) = rest.split_at(OTHERS);
-            let (malformed, rest_of) = malformed.split_at(HOOKS);
-            let (refused, unended) = rest_of.split_at(1);
-            let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
-                rest
-            else {
-                unreachable!("as many counters as OTHERS says")
-            };
-            Counters {
-                emitted,
-                lost: lost.to_vec(),
-                map_failures,
-                lacking: [not_followed, begins, ends, dropped_ops],
-                not_ip: [not_ip_in, not_ip_out],
-                malformed: malformed.to_vec(),
-                refused: refused[0],
-                unended: unended.to_vec(),
-            }
-        })
-        .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    #[test]
-    fn two_accounts_stand_for_the_time_between_them_and_for_the_reading() {
-        let now = Cell::new(100);
-        let clock = || now.get();
-        let read = || {
-            now.set(now.get() + 5);
-            Ok(())
-        };
-        let mut periods = Periods { since_ns: 10 };
-        let ((), since, until) = periods.next(clock, read).unwrap();
-        assert_eq!((since, until), (10, 105));
-        now.set(200);
-        // What is wrong with a reading is in the next account.
-        let fault = || Err::<(), _>(uncounted(std::io::Error::from_raw_os_error(libc::EBADF)));
-        assert!(periods.next(clock, fault).is_err());
-        now.set(300);
-        let ((), since, until) = periods.next(clock, read).unwrap();
-        assert_eq!((since, until), (100, 305));
     }
 }

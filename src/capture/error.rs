@@ -5,6 +5,46 @@ use std::{io, path::PathBuf};
 
 use crate::log::LogError;
 
+/// What can be set of a recording, and can be wrong: members of [`Options`](super::CaptureOptions) and
+/// [`Filters`](super::Filters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// How the recorder gets at the kernel.
+    HookSet,
+    /// How records leave the kernel.
+    Transport,
+    /// The file that has the kernel's type information.
+    Btf,
+    /// Processes.
+    Pid,
+    /// cgroups.
+    Cgroup,
+    /// Network namespaces.
+    Netns,
+    /// How sockets are polled.
+    SnapshotsBy,
+    /// Packets at sockets.
+    Packets,
+    /// Packets at interfaces.
+    Interface,
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::HookSet => "hook set",
+            Self::Transport => "transport",
+            Self::Btf => "file of BTF",
+            Self::Pid => "process",
+            Self::Cgroup => "cgroup",
+            Self::Netns => "network namespace",
+            Self::SnapshotsBy => "snapshots by",
+            Self::Packets => "packets at sockets",
+            Self::Interface => "interface",
+        })
+    }
+}
+
 /// An obstacle to recording.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -26,7 +66,7 @@ pub enum CaptureError {
     UserNamespace,
     /// The kernel has no type information.
     #[error(
-        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give a file with the BTF of this very kernel with --btf (pahole -J makes it of a vmlinux with debug information)"
+        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give a file with the BTF of this very kernel (pahole -J makes it of a vmlinux with debug information)"
     )]
     NoBtf,
     /// Where the kernel would show it, nothing is mounted.
@@ -34,6 +74,11 @@ pub enum CaptureError {
         "sysfs is not mounted at /sys here, where the kernel shows its BTF: mount it (mount -t sysfs sysfs /sys), or run estats-record where it is"
     )]
     NoSysfs,
+    /// A CPU has a number for which no array and no ring has an element.
+    #[error(
+        "the numbers of this machine's CPUs have gaps ({0} in /sys/devices/system/cpu/possible): estats-record cannot record here"
+    )]
+    CpuNumbers(String),
     /// The kernel refuses BPF.
     #[error(
         "this kernel does not let programs load BPF ({0}): see `estats-record check`, and kernel lockdown or a container's seccomp profile"
@@ -70,23 +115,29 @@ pub enum CaptureError {
         /// What the system said.
         source: io::Error,
     },
-    /// An option names something that does not exist or cannot be understood.
-    #[error("{option} {value}: {reason}")]
+    /// A setting names something that does not exist or cannot be understood.
+    #[error("{setting} {value}: {reason}")]
     Option {
-        /// The option.
-        option: &'static str,
+        /// The setting.
+        setting: Setting,
         /// What was given.
         value: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// What an option asks for cannot be had on this kernel, or with the other options.
-    #[error("{option}: {reason}; leave it out, or see `estats-record check`")]
+    /// What a setting asks for cannot be had on this kernel, or with the other settings.
+    #[error("{setting}: {reason}")]
     Unavailable {
-        /// The option.
-        option: &'static str,
+        /// The setting.
+        setting: Setting,
         /// Why not.
         reason: String,
+    },
+    /// Every port that is to be recorded is also one of those to leave out.
+    #[error("port {port} is to be recorded and to be left out, so nothing would be recorded")]
+    NoPortLeft {
+        /// The first of these ports.
+        port: u16,
     },
     /// The command could not be started.
     #[error("cannot run {program}: {source}; nothing was recorded")]

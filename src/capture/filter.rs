@@ -11,7 +11,7 @@ use std::{
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use super::{CaptureError, cgroup, netns, process::descendants};
+use super::{CaptureError, Setting, cgroup, netns, process::descendants};
 use crate::wire::Snapshot;
 
 /// An address prefix, IPv4 or IPv6.
@@ -117,24 +117,13 @@ fn comm_key(name: &str) -> [u8; 16] {
 }
 
 impl Filters {
-    /// The options that choose connections, as they were given; empty if none was.
-    pub(super) fn words(&self) -> String {
-        fn list<T: ToString>(words: &mut Vec<String>, option: &str, values: &[T]) {
-            if !values.is_empty() {
-                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-                words.push(format!("{option} {}", values.join(",")));
-            }
-        }
-        let mut words = Vec::new();
-        list(&mut words, "--port", &self.ports);
-        list(&mut words, "--not-port", &self.not_ports);
-        list(&mut words, "--addr", &self.addresses);
-        list(&mut words, "--not-addr", &self.not_addresses);
-        list(&mut words, "--pid", &self.pids);
-        list(&mut words, "--comm", &self.comms);
-        list(&mut words, "--cgroup", &self.cgroups);
-        list(&mut words, "--netns", &self.netns);
-        words.join(" ")
+    /// Whether every connection passes.
+    pub fn are_empty(&self) -> bool {
+        let Self { ports, not_ports, addresses, not_addresses, comms, pids, cgroups, netns } = self;
+        let lists = [comms, cgroups, netns];
+        (ports.is_empty() && not_ports.is_empty())
+            && (addresses.is_empty() && not_addresses.is_empty())
+            && (pids.is_empty() && lists.iter().all(|list| list.is_empty()))
     }
 
     /// Inode numbers of the namespaces asked for.
@@ -155,20 +144,22 @@ impl Filters {
         if let Some(port) = self.ports.iter().find(left_out)
             && self.ports.iter().all(|port| left_out(&port))
         {
-            let reason = "--not-port leaves it out, so nothing would be recorded".to_owned();
-            return Err(CaptureError::Option { option: "--port", value: port.to_string(), reason });
+            return Err(CaptureError::NoPortLeft { port: *port });
         }
         self.pids.iter().try_for_each(|p| {
-            let reason = if !in_initial_pid_namespace() {
-                "the kernel's hooks do not know the ids of this PID namespace; record on the host, \
-                 or choose with --cgroup"
-            } else if Path::new(&format!("/proc/{p}")).exists() {
+            if !in_initial_pid_namespace() {
+                let reason = "the kernel's hooks do not know the ids of this PID namespace; record on the host, or choose by cgroup";
+                return Err(CaptureError::Option {
+                    setting: Setting::Pid,
+                    value: p.to_string(),
+                    reason: reason.to_owned(),
+                });
+            }
+            if Path::new(&format!("/proc/{p}")).exists() {
                 return Ok(());
-            } else {
-                "there is no such process"
-            };
-            let reason = reason.into();
-            Err(CaptureError::Option { option: "--pid", value: p.to_string(), reason })
+            }
+            let reason = "there is no such process".to_owned();
+            Err(CaptureError::Option { setting: Setting::Pid, value: p.to_string(), reason })
         })
     }
 
@@ -287,16 +278,5 @@ mod tests {
         assert_eq!(&comm_key("curl")[..5], b"curl\0");
         assert_eq!(&comm_key("chromium-browser"), b"chromium-browse\0");
         assert_eq!(comm_key("a name of no process, ä"), comm_key("a name of no pr"));
-    }
-
-    #[test]
-    fn options_as_they_were_given() {
-        assert_eq!(Filters::default().words(), "");
-        let filters = Filters {
-            ports: vec![80, 443],
-            not_addresses: vec!["10.0.0.0/8".parse().unwrap()],
-            ..Filters::default()
-        };
-        assert_eq!(filters.words(), "--port 80,443 --not-addr 10.0.0.0/8");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    CaptureError, Filters,
+    CaptureError, Filters, Setting,
     capability::Capability,
     clock,
     interface::{self, Attach, Attached},
@@ -150,7 +150,7 @@ impl Follower {
         let Scope::Named(_) = &self.scope else { return entering(e) };
         let why = sight::reason(&e, Capability::SysAdmin);
         let reason = format!("the network namespace {inode} cannot be entered: {why}");
-        CaptureError::Unavailable { option: "--interface", reason }
+        CaptureError::Unavailable { setting: Setting::Interface, reason }
     }
 
     /// Looks for namespaces, and at all interfaces.
@@ -228,7 +228,7 @@ pub(super) fn check(name: &str) -> Result<(), CaptureError> {
     let bad = |c: char| c == '/' || c == ':' || c.is_ascii_whitespace();
     if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains(bad) {
         return Err(CaptureError::Option {
-            option: "--interface",
+            setting: Setting::Interface,
             value: name.to_owned(),
             reason: "no interface can have this name; `ip link` lists them".to_owned(),
         });

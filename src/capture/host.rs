@@ -38,6 +38,21 @@ pub(super) fn release() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Whether an iterator over TCP sockets holds each one's lock: bpf_iter_tcp_seq_show(), since 5.15.
+pub(super) fn iterators_lock() -> bool {
+    release() >= (5, 15)
+}
+
+/// Numbers of the CPUs that there can be, as the kernel writes them: "0-3" or "0-2,4-7".
+pub(super) fn possible_cpus() -> String {
+    read("/sys/devices/system/cpu/possible")
+}
+
+/// Whether these numbers of CPUs are not one range from 0 on.
+pub(super) fn has_gaps(numbers: &str) -> bool {
+    numbers.contains(',') || !(numbers.is_empty() || numbers.starts_with('0'))
+}
+
 /// Whether tcp_tso_should_defer() awaits no ACK that is further away than a millisecond: "tcp: fix
 /// tcp_tso_should_defer() vs large RTT", in Linux 6.18 and in the stable releases of October 2025. Type
 /// information does not show it, and nothing that a program could see before it is too late.
@@ -122,5 +137,11 @@ mod tests {
         ] {
             assert_eq!(has_near_acks(version), expected, "{version}");
         }
+    }
+
+    #[test]
+    fn numbers_of_cpus_that_have_gaps() {
+        assert!(["0", "0-1", "0-127", ""].iter().all(|numbers| !has_gaps(numbers)));
+        assert!(["0-2,4-7", "1-3", "0,2"].iter().all(|numbers| has_gaps(numbers)));
     }
 }

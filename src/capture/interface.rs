@@ -26,23 +26,14 @@ pub enum Attach {
 }
 
 impl Attach {
+    /// All ways.
+    pub const ALL: &'static [Self] = &[Self::Tcx, Self::Tc];
+
     /// The name in the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcx => "tcx",
             Self::Tc => "tc",
-        }
-    }
-}
-
-impl std::str::FromStr for Attach {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "tcx" => Ok(Self::Tcx),
-            "tc" => Ok(Self::Tc),
-            _ => Err(format!("{name:?} is no way to attach: tcx, tc, or auto for the best")),
         }
     }
 }

@@ -3,29 +3,40 @@
 //! count that by themselves. bpf/missed.bpf.h says for which reasons the kernel passes over one.
 //!
 //! A hit that the kernel has counted and whose program has not begun yet looks as if it was passed
-//! over. As a number to compare with, that would hide what is passed over later. So whenever a CPU
-//! has more than before, it is counted again on that CPU itself: there no kprobe is halfway while
-//! this thread runs. Mostly no CPU has more, and then nothing was passed over.
+//! over. As a number to compare with, that would hide what is passed over later. So a CPU that has more
+//! than before, and still has it a moment later, is counted again by a thread on that CPU: there no
+//! kprobe is halfway while the thread runs. Mostly no CPU has more, and then nothing was passed over.
+//!
+//! A thread cannot always come there: a cpuset keeps it away, or a real-time task has the CPU for itself.
+//! Then what the CPU seems to have more is given out as passed over, so that rows of this time are
+//! lossy. It is compared with only if the next count shows it, too; that count gives it out again.
+
+mod cpu;
 
 use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, TryRecvError},
+    },
     thread,
     time::Duration,
 };
 
 use libbpf_rs::{
-    MapCore as _, MapFlags, MapHandle,
+    MapHandle,
     libbpf_sys::{BPF_F_TEST_RUN_ON_CPU, bpf_prog_test_run_opts, bpf_test_run_opts},
 };
 
-use super::skips::Skip;
+use self::cpu::Cpu;
+use super::{shared::Array, skips::Skip};
 use crate::schema::Hook;
 
 /// Kprobes of one object, KPROBES of bpf/missed.bpf.h.
 pub(super) const KPROBES: usize = 48;
 
-/// Programs of bpf/missed.bpf.h, in the order of [`Programs`].
+/// Programs of bpf/missed.bpf.h, in the order in which they are taken out of the object.
 pub(super) const PROGRAMS: [&str; 4] = ["find_kprobes", "note_cpu", "count_missed", "count_passed"];
 
 /// A kprobe or kretprobe that is attached.
@@ -34,19 +45,23 @@ pub(super) struct Kprobe<'a> {
     /// Of its program in the object, from 1 on.
     pub number: usize,
     pub hook: Hook,
-    /// It is at the end of a function.
+    /// It is at the end of a function, and all such ends are counted here.
     pub is_end: bool,
+    /// The kernel's own count (nmissed) is one of omissions.
+    pub counts_missed: bool,
     pub link: BorrowedFd<'a>,
 }
 
 /// Kprobes whose links do not count.
 #[derive(Debug)]
 pub(super) struct Kprobes {
-    source: Source,
+    source: Arc<Source>,
     watched: Vec<Watched>,
-    before: Counts,
-    /// When the counting began.
-    first: Counts,
+    /// By the kernel's count, by the kprobe's number less one.
+    missed: Vec<u64>,
+    places: Vec<Place>,
+    /// By the order of `watched`.
+    given: Vec<Given>,
 }
 
 #[derive(Debug)]
@@ -54,17 +69,41 @@ struct Watched {
     at: usize,
     hook: Hook,
     is_end: bool,
+    counts_missed: bool,
     /// The structures that are read stay as long as this is open.
     _link: OwnedFd,
 }
 
-/// What was counted, by the kprobe's number less one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    /// By the kernel.
-    missed: Vec<u64>,
-    /// Hits without a run, by CPU.
-    passed_over: Vec<Vec<u64>>,
+/// What was given out for a kprobe since the count began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// By the kernel's count.
+    pub missed: u64,
+    /// Hits without a run.
+    pub passed_over: u64,
+    /// As many of these at most were none.
+    pub unsure: u64,
+}
+
+/// A CPU, and how it is counted.
+#[derive(Debug)]
+struct Place {
+    cpu: Cpu,
+    /// It is known where it has its values. One of which it is not was never online.
+    noted: bool,
+    /// This process may run there, or might when the count began (taskset, a cpuset).
+    is_ours: bool,
+    /// A thread has not come to it in time.
+    late: Option<Receiver<io::Result<Vec<u64>>>>,
+    /// Where order is not kept ([`IS_ORDERED`]): the last count on this CPU, and what was seen of it from
+    /// elsewhere just before.
+    last: Option<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    hits_and_runs: Vec<u64>,
+    passed_over: Vec<u64>,
 }
 
 /// Where counts come from.
@@ -74,12 +113,28 @@ struct Source {
     missed: OwnedFd,
     passed: OwnedFd,
     /// The map `kprobes`.
-    kprobes: MapHandle,
+    kprobes: Array,
     /// The map `cpu_kprobes`.
-    cpus: MapHandle,
-    /// By CPU: it is known where it has its values. A CPU that is not was never online.
-    noted: Vec<bool>,
+    cpus: Array,
 }
+
+/// Who counts, as bpf/missed.bpf.h has it: two threads that count at once would mix their results.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Recorder = 0,
+    Thread = 1,
+}
+
+/// Whether a CPU sees what another has stored in the order in which it was stored. Where it does not, a
+/// run may be seen whose hit is not seen yet. Then too few seem to be passed over, and what is counted
+/// one count too late is missing in a row. So the program that counts is run on that CPU by an
+/// interrupt, unless there was no kprobe since the last time: a CPU that is kept free is not disturbed.
+const IS_ORDERED: bool = cfg!(target_arch = "x86_64");
+
+/// How long a thread may take to come to its CPU. No ring is read meanwhile, and the default rings hold
+/// ten times as long (docs/benchmarks.md). The scheduler mostly gives a new thread a busy CPU within a
+/// few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 impl Kprobes {
     /// With the programs, the maps `kprobes` and `cpu_kprobes`, and what is attached. The count
@@ -93,172 +148,248 @@ impl Kprobes {
         [kprobes, cpus]: [MapHandle; 2],
         attached: &[Kprobe<'_>],
     ) -> io::Result<Option<Self>> {
-        let mut places = vec![0; kprobes.value_size() as usize];
+        let [kprobes, cpus] = [kprobes, cpus].map(Array::new);
+        let mut places = vec![0; kprobes.words()];
         for it in attached {
             // struct kprobes: one word, then three of each.
-            let fd = it.link.as_raw_fd() as u64 + 1;
-            places[8 + (it.number - 1) * 24..][..8].copy_from_slice(&fd.to_ne_bytes());
+            places[1 + (it.number - 1) * 3] = it.link.as_raw_fd() as u64 + 1;
         }
-        kprobes.update(&0u32.to_ne_bytes(), &places, MapFlags::ANY).map_err(io::Error::other)?;
+        kprobes.set(0, &places)?;
         let [find, note, missed, passed] = programs;
-        if run(find, &mut [], None).ok() != Some(attached.len() as u32) {
+        if run(find, &[], None).ok() != Some(attached.len() as u32) {
             return Ok(None);
         }
         let watched = attached.iter().map(|it| {
-            let (at, hook, is_end) = (it.number - 1, it.hook, it.is_end);
-            Ok(Watched { at, hook, is_end, _link: it.link.try_clone_to_owned()? })
+            Ok(Watched {
+                at: it.number - 1,
+                hook: it.hook,
+                is_end: it.is_end,
+                counts_missed: it.counts_missed,
+                _link: it.link.try_clone_to_owned()?,
+            })
         });
-        let watched = watched.collect::<io::Result<_>>()?;
-        let source = Source {
+        let watched = watched.collect::<io::Result<Vec<_>>>()?;
+        let source = Arc::new(Source {
             note: note.try_clone_to_owned()?,
             missed: missed.try_clone_to_owned()?,
             passed: passed.try_clone_to_owned()?,
-            noted: vec![false; cpus.max_entries() as usize],
             kprobes,
             cpus,
-        };
-        let none = Counts {
-            missed: vec![0; KPROBES],
-            passed_over: vec![vec![0; KPROBES]; source.noted.len()],
-        };
-        let mut all = Self { source, watched, before: none, first: Counts::default() };
-        // Hits before the program was there are no omissions.
-        all.since_before()?;
-        all.first = all.before.clone();
-        Ok(Some(all))
+        });
+        let mut places: Vec<_> = (0..source.cpus.len()).map(Place::new).collect();
+        for (number, place) in places.iter_mut().enumerate() {
+            // Hits before the program was there are no omissions.
+            place.count(&source, number)?;
+        }
+        let (given, missed) = (vec![Given::default(); watched.len()], source.missed()?);
+        Ok(Some(Self { source, watched, missed, places, given }))
     }
 
-    /// What was passed over since the call before.
-    pub(super) fn since_before(&mut self) -> io::Result<Vec<Skip>> {
-        let now = self.source.now(&self.before)?;
-        let counts = counts(&self.watched, &self.before, &now);
-        let skips =
-            self.watched.iter().zip(counts).filter(|(_, (missed, passed))| missed + passed > 0);
-        let skips = skips
-            .map(|(it, (missed, passed))| Skip {
-                hook: it.hook,
-                count: missed + passed,
-                has_ends: it.is_end,
-            })
-            .collect();
-        self.before = now;
-        Ok(skips)
+    /// What was passed over since the call before. `between` is called after each CPU. What cannot be
+    /// counted may have been passed over: then there is one of some hook, and the next call counts on.
+    pub(super) fn since_before(&mut self, between: &mut dyn FnMut()) -> Vec<Skip> {
+        let mut is_counted = true;
+        let mut new = vec![0; KPROBES];
+        match self.source.missed() {
+            Ok(now) => {
+                let before = std::mem::replace(&mut self.missed, now);
+                for (it, given) in self.watched.iter().zip(&mut self.given) {
+                    let missed = self.missed[it.at].saturating_sub(before[it.at]);
+                    given.missed += missed;
+                    if it.counts_missed {
+                        new[it.at] += missed;
+                    }
+                }
+            }
+            Err(_) => is_counted = false,
+        }
+        for (number, place) in self.places.iter_mut().enumerate() {
+            match place.count(&self.source, number) {
+                Ok(passed) => {
+                    for (it, given) in self.watched.iter().zip(&mut self.given) {
+                        given.passed_over += passed[it.at];
+                        new[it.at] += passed[it.at];
+                    }
+                }
+                Err(_) => is_counted = false,
+            }
+            between();
+        }
+        if let (false, Some(first)) = (is_counted, self.watched.first()) {
+            new[first.at] += 1;
+        }
+        let skips = self.watched.iter().filter(|it| new[it.at] > 0);
+        skips.map(|it| Skip { hook: it.hook, count: new[it.at], has_ends: it.is_end }).collect()
     }
 
-    /// Of each kprobe, in the order in which they were given, what was passed over since the count
-    /// began and until the last call of [`Self::since_before`]: by the kernel's count, and by ours.
-    pub(super) fn since_first(&self) -> Vec<(u64, u64)> {
-        counts(&self.watched, &self.first, &self.before)
+    /// Of each kprobe, in the order in which they were given, what was given out since the count began.
+    pub(super) fn given(&self) -> Vec<Given> {
+        let unsure = |at: usize| self.places.iter().map(|place| place.cpu.unsure(at)).sum::<u64>();
+        let each = self.watched.iter().zip(&self.given);
+        each.map(|(it, given)| Given { unsure: unsure(it.at), ..*given }).collect()
     }
 }
 
-/// Each as [`Kprobes::since_first`].
-fn counts(watched: &[Watched], before: &Counts, now: &Counts) -> Vec<(u64, u64)> {
-    let each = watched.iter().map(|it| {
-        let cpus = before.passed_over.iter().zip(&now.passed_over);
-        let passed = cpus.map(|(before, now)| more(before[it.at], now[it.at])).sum();
-        (now.missed[it.at].saturating_sub(before.missed[it.at]), passed)
-    });
-    each.collect()
-}
+impl Place {
+    fn new(number: usize) -> Self {
+        let is_ours = may_run_on(number);
+        Self { cpu: Cpu::new(KPROBES), noted: false, is_ours, late: None, last: None }
+    }
 
-/// More runs than hits cannot be: what that hides counts as one that was passed over.
-fn more(before: u64, now: u64) -> u64 {
-    if now.cast_signed() < 0 { 1 } else { now.saturating_sub(before) }
+    /// What is to be given out for each kprobe.
+    fn count(&mut self, source: &Arc<Source>, number: usize) -> io::Result<Vec<u64>> {
+        self.noted = self.noted || source.note(number)?;
+        if !self.noted {
+            return Ok(vec![0; KPROBES]);
+        }
+        let Self { cpu, is_ours, late, last, .. } = self;
+        let seen = cpu.see(
+            || source.look(number, last),
+            || if *is_ours { source.there(number, late) } else { Ok(None) },
+        )?;
+        Ok(cpu.take(seen))
+    }
 }
 
 impl Source {
-    fn now(&mut self, before: &Counts) -> io::Result<Counts> {
-        let missed = self.missed()?;
-        let mut passed_over = Vec::with_capacity(self.noted.len());
-        for cpu in 0..self.noted.len() {
-            self.noted[cpu] = self.noted[cpu] || self.note(cpu)?;
-            let before = &before.passed_over[cpu];
-            passed_over.push(if self.noted[cpu] {
-                let again = || self.passed(cpu);
-                let there = || on_cpu(cpu, || self.passed(cpu)).transpose();
-                confirmed(before, self.passed(cpu)?, there, again)?
-            } else {
-                before.clone()
-            });
-        }
-        Ok(Counts { missed, passed_over })
-    }
-
     /// Whether this CPU is online, and has noted where its values are.
     fn note(&self, cpu: usize) -> io::Result<bool> {
-        match run(self.note.as_fd(), &mut [], Some(cpu as u32)) {
+        match run(self.note.as_fd(), &[], Some(cpu as u32)) {
             Ok(noted) => Ok(noted == 1),
-            Err(e) if e.raw_os_error() == Some(libc::ENXIO) => Ok(false),
+            Err(e) if is_offline(&e) => Ok(false),
             Err(e) => Err(e),
         }
     }
 
     fn missed(&self) -> io::Result<Vec<u64>> {
-        counted(run(self.missed.as_fd(), &mut [], None)?)?;
-        let words = words(&self.kprobes, 0)?;
+        counted(run(self.missed.as_fd(), &[], None)?)?;
+        let words = self.kprobes.get(0)?;
         Ok(words[1..].chunks_exact(3).map(|place| place[2]).collect())
     }
 
-    fn passed(&self, cpu: usize) -> io::Result<Vec<u64>> {
-        counted(run(self.passed.as_fd(), &mut [cpu as u64], None)?)?;
-        let words = words(&self.cpus, cpu)?;
-        Ok(words[1 + KPROBES..].to_vec())
+    /// Counts on another CPU, or this one; never too few.
+    fn look(&self, cpu: usize, last: &mut Option<Last>) -> io::Result<Vec<u64>> {
+        let arguments = [cpu as u64, By::Recorder as u64];
+        counted(run(self.passed.as_fd(), &arguments, None)?)?;
+        let values = Values::of(&self.cpus, cpu)?;
+        if IS_ORDERED {
+            return Ok(values.passed_over(By::Recorder));
+        }
+        let hits_and_runs = values.hits_and_runs();
+        if let Some(last) = last
+            && last.hits_and_runs == hits_and_runs
+        {
+            return Ok(last.passed_over.clone());
+        }
+        let passed_over = match run(self.passed.as_fd(), &arguments, Some(cpu as u32)) {
+            Ok(result) => {
+                counted(result)?;
+                Values::of(&self.cpus, cpu)?.passed_over(By::Recorder)
+            }
+            // Whatever it has stored is seen since it went.
+            Err(e) if is_offline(&e) => values.passed_over(By::Recorder),
+            Err(e) => return Err(e),
+        };
+        *last = Some(Last { hits_and_runs, passed_over: passed_over.clone() });
+        Ok(passed_over)
+    }
+
+    /// Counts by a thread on this CPU. None if it does not come there in time, or at all.
+    fn there(
+        self: &Arc<Self>,
+        cpu: usize,
+        late: &mut Option<Receiver<io::Result<Vec<u64>>>>,
+    ) -> io::Result<Option<Vec<u64>>> {
+        if let Some(one) = late {
+            // It counted too long ago by now; another one is sent when it has gone.
+            match one.try_recv() {
+                Err(TryRecvError::Empty) => return Ok(None),
+                Ok(_) | Err(TryRecvError::Disconnected) => *late = None,
+            }
+        }
+        let source = Arc::clone(self);
+        let count = move || -> io::Result<Vec<u64>> {
+            let arguments = [cpu as u64, By::Thread as u64];
+            counted(run(source.passed.as_fd(), &arguments, None)?)?;
+            Ok(Values::of(&source.cpus, cpu)?.passed_over(By::Thread))
+        };
+        let Some(thread) = on_cpu(cpu, count) else { return Ok(None) };
+        match thread.recv_timeout(PATIENCE) {
+            Ok(counts) => counts.map(Some),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                *late = Some(thread);
+                Ok(None)
+            }
+        }
     }
 }
 
-/// What a CPU has passed over, when it was counted from elsewhere first: `there` counts on the CPU
-/// itself, if this thread may run on it; `again` counts from elsewhere.
-fn confirmed(
-    before: &[u64],
-    first: Vec<u64>,
-    there: impl FnOnce() -> io::Result<Option<Vec<u64>>>,
-    mut again: impl FnMut() -> io::Result<Vec<u64>>,
-) -> io::Result<Vec<u64>> {
-    let has_more = |counts: &[u64]| counts.iter().zip(before).any(|(now, before)| now > before);
-    if !has_more(&first) {
-        return Ok(first);
+/// struct cpu_kprobes: one word, then the runs of each, the hits, and what was passed over by [`By`].
+struct Values(Vec<u64>);
+
+impl Values {
+    fn of(cpus: &Array, cpu: usize) -> io::Result<Self> {
+        cpus.get(cpu).map(Self)
     }
-    if let Some(counts) = there()? {
-        return Ok(counts);
+
+    fn hits_and_runs(&self) -> Vec<u64> {
+        self.0[1..][..2 * KPROBES].to_vec()
     }
-    // It is offline, where nothing is halfway, or this thread is kept away from it: a kprobe is
-    // halfway for less than a microsecond.
-    let mut least = first;
-    for _ in 0..LOOKS {
-        thread::sleep(BETWEEN_LOOKS);
-        least = least.into_iter().zip(again()?).map(|(least, now)| least.min(now)).collect();
+
+    fn passed_over(&self, by: By) -> Vec<u64> {
+        self.0[1 + (2 + by as usize) * KPROBES..][..KPROBES].to_vec()
     }
-    Ok(least)
 }
 
-/// How often a CPU is looked at that this thread may not run on.
-const LOOKS: usize = 4;
-/// Longer than a kprobe is halfway, unless the CPU itself is held up.
-const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
+/// No CPU.
+fn no_cpus() -> libc::cpu_set_t {
+    // SAFETY: all-zero is the empty set.
+    unsafe { std::mem::zeroed() }
+}
 
-/// Works on this CPU; none if this process may not run there, the CPU is offline, or there may be no more
-/// threads (`pids.max`): a recording must not end for that. In a thread of its own: what this one has put on itself it could not quite take back, since the CPUs that it may
-/// have are shown without those that are offline.
-fn on_cpu<T: Send>(cpu: usize, work: impl FnOnce() -> T + Send) -> Option<T> {
-    if cpu >= libc::CPU_SETSIZE as usize {
+const fn has_room_for(cpu: usize) -> bool {
+    cpu < libc::CPU_SETSIZE as usize
+}
+
+/// Whether this thread may run on this CPU.
+fn may_run_on(cpu: usize) -> bool {
+    let mut set = no_cpus();
+    // SAFETY: the kernel writes into the set, whose size is its own.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    if result != 0 || !has_room_for(cpu) {
+        return false;
+    }
+    // SAFETY: the set has room for this CPU.
+    unsafe { libc::CPU_ISSET(cpu, &set) }
+}
+
+/// Works on this CPU, in a thread of its own: what this one has put on itself it could not quite take
+/// back, since the CPUs that it may have are shown without those that are offline. Who receives gets
+/// nothing if the thread may not run there. None if there can be no thread now.
+fn on_cpu<T: Send + 'static>(
+    cpu: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<Receiver<T>> {
+    if !has_room_for(cpu) {
         return None;
     }
-    let there = || {
-        // SAFETY: all-zero is the empty set, and the CPU is one that the set has room for.
-        let set = unsafe {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(cpu, &mut set);
-            set
-        };
+    let mut set = no_cpus();
+    // SAFETY: the set has room for this CPU.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    let (done, receiver) = mpsc::sync_channel(1);
+    let there = move || {
         // SAFETY: the set outlives the call, and the size is its own.
-        let moved = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) == 0 };
-        moved.then(work)
+        if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } == 0 {
+            // Nobody waits any more for one that comes late.
+            let _ = done.send(work());
+        }
     };
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, there).ok()?;
-        thread.join().expect("a thread that does not panic")
-    })
+    thread::Builder::new().spawn(there).is_ok().then_some(receiver)
+}
+
+fn is_offline(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ENXIO)
 }
 
 fn counted(result: u32) -> io::Result<()> {
@@ -266,7 +397,7 @@ fn counted(result: u32) -> io::Result<()> {
 }
 
 /// Runs a program with these arguments, on this CPU if there is one; its result.
-fn run(program: BorrowedFd<'_>, arguments: &mut [u64], cpu: Option<u32>) -> io::Result<u32> {
+fn run(program: BorrowedFd<'_>, arguments: &[u64], cpu: Option<u32>) -> io::Result<u32> {
     // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
     let mut opts: bpf_test_run_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
@@ -284,70 +415,32 @@ fn run(program: BorrowedFd<'_>, arguments: &mut [u64], cpu: Option<u32>) -> io::
     }
 }
 
-/// An element of an array map, as words.
-fn words(map: &MapHandle, at: usize) -> io::Result<Vec<u64>> {
-    let value = map.lookup(&(at as u32).to_ne_bytes(), MapFlags::ANY).map_err(io::Error::other)?;
-    let value = value.ok_or_else(|| io::Error::other("the map has no such element"))?;
-    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight octets"));
-    Ok(value.chunks_exact(8).map(word).collect())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
-
-    const NEVER: fn() -> io::Result<Vec<u64>> = || panic!("nothing asks for that");
-
-    #[test]
-    fn a_cpu_that_has_no_more_than_before_is_not_asked_twice() {
-        let there = || panic!("nothing asks for that");
-        assert_eq!(confirmed(&[2, 5], vec![2, 5], there, NEVER).unwrap(), [2, 5]);
-        let there = || panic!("nothing asks for that");
-        assert_eq!(confirmed(&[2, 5], vec![2, 4], there, NEVER).unwrap(), [2, 4]);
-    }
-
-    /// A hit whose program had not begun yet when it was counted from another CPU. If it were kept,
-    /// the next that is passed over would go unnoticed.
-    #[test]
-    fn a_hit_that_is_halfway_is_not_passed_over() {
-        let there = || Ok(Some(vec![2, 5]));
-        assert_eq!(confirmed(&[2, 5], vec![3, 5], there, NEVER).unwrap(), [2, 5]);
-        let there = || Ok(Some(vec![3, 5]));
-        assert_eq!(confirmed(&[2, 5], vec![3, 5], there, NEVER).unwrap(), [3, 5]);
-    }
-
-    #[test]
-    fn a_cpu_that_nobody_may_run_on_is_looked_at_again() {
-        let mut looks = [vec![3, 6], vec![2, 6], vec![3, 6], vec![2, 7]].into_iter();
-        let again = || Ok(looks.next().expect("as many looks"));
-        assert_eq!(confirmed(&[2, 5], vec![3, 6], || Ok(None), again).unwrap(), [2, 6]);
-        let again = || Err(io::Error::from_raw_os_error(libc::EPERM));
-        assert!(confirmed(&[2], vec![3], || Ok(None), again).is_err());
-    }
-
-    #[test]
-    fn what_was_passed_over_is_the_difference_of_two_counts_on_all_cpus() {
-        let link = || File::open("/dev/null").expect("there is one").into();
-        let watched = |at, hook| Watched { at, hook, is_end: false, _link: link() };
-        let watched = [watched(0, Hook::Egress), watched(2, Hook::ParseHdr)];
-        let before = Counts { missed: vec![1, 0, 7], passed_over: vec![vec![4, 0, 0], vec![0; 3]] };
-        assert_eq!(counts(&watched, &before, &before), [(0, 0), (0, 0)]);
-        let wrong =
-            Counts { passed_over: vec![vec![u64::MAX, 0, 0], vec![0; 3]], ..before.clone() };
-        assert_eq!(counts(&watched, &before, &wrong), [(0, 1), (0, 0)]);
-        assert_eq!(counts(&watched, &wrong, &wrong), [(0, 1), (0, 0)]);
-        let now = Counts { missed: vec![3, 9, 7], passed_over: vec![vec![4, 8, 1], vec![0, 0, 2]] };
-        assert_eq!(counts(&watched, &before, &now), [(2, 0), (0, 3)]);
-    }
 
     #[test]
     fn work_is_done_on_the_cpu_that_was_asked_for() {
         // SAFETY: it has no arguments.
         let cpu = || unsafe { libc::sched_getcpu() };
         let at = cpu() as usize;
-        assert_eq!(on_cpu(at, cpu), Some(at as i32));
-        assert_eq!(on_cpu(usize::MAX, cpu), None);
+        assert!(may_run_on(at));
+        assert_eq!(on_cpu(at, cpu).expect("a thread").recv(), Ok(at as i32));
+        assert!(on_cpu(usize::MAX, cpu).is_none() && !may_run_on(usize::MAX));
+        // There is no such CPU: the thread ends without a word.
+        let nowhere = libc::CPU_SETSIZE as usize - 1;
+        if !may_run_on(nowhere) {
+            assert!(on_cpu(nowhere, cpu).expect("a thread").recv().is_err());
+        }
+    }
+
+    #[test]
+    fn the_values_of_a_cpu_stand_in_the_order_of_the_structure() {
+        let values = Values((0..=4 * KPROBES as u64).collect());
+        assert_eq!(values.hits_and_runs()[0], 1);
+        assert_eq!(values.hits_and_runs().len(), 2 * KPROBES);
+        let first = |by| values.passed_over(by)[0] as usize;
+        assert_eq!((first(By::Recorder), first(By::Thread)), (1 + 2 * KPROBES, 1 + 3 * KPROBES));
+        assert_eq!(values.passed_over(By::Thread).len(), KPROBES);
     }
 }

@@ -31,12 +31,13 @@ use self::{
     warnings::load_error,
 };
 use super::{
-    CaptureError, Filters, capability, clock, filter, function, host,
+    CaptureError, Filters, Setting, capability, clock, filter, function, host,
     interface::Attach,
     kprobes::{self, KPROBES},
     packets::Packets,
     points::{HookSet, POINTS, Point, Target, WRITTEN},
     rest::Timing,
+    shared::OfCpus,
     sight::{LEFT_OUT, NO_FUNCTIONS},
     skips::BothWays,
     snapshot::Snapshots,
@@ -82,7 +83,7 @@ pub(super) struct Loaded {
     /// Which of the two objects it is: `Kprobe`, or one of the others.
     set: HookSet,
     pub buffers: Buffers,
-    pub counters: MapHandle,
+    pub counters: OfCpus,
     /// Processes whose connections are recorded.
     pub pids: MapHandle,
     pub hz: u32,
@@ -114,7 +115,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
     let kernel = Kernel {
         btf: match plan.btf {
             Some(path) => Btf::from_path(path).map_err(|e| CaptureError::Option {
-                option: "--btf",
+                setting: Setting::Btf,
                 value: path.display().to_string(),
                 reason: format!("no type information of a kernel can be read from it: {e}"),
             })?,
@@ -125,6 +126,11 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         own_btf,
         cpus: libbpf_rs::num_possible_cpus().map_err(|e| CaptureError::bpf("count the CPUs", e))?,
     };
+    // Arrays have an element for each CPU that is possible, at the place of its number.
+    let numbers = host::possible_cpus();
+    if host::has_gaps(&numbers) {
+        return Err(CaptureError::CpuNumbers(numbers));
+    }
     let (set, transport) = kernel.choose(plan)?;
     let mut unusable = unusable(plan, set, transport, &kernel);
     let mut refused: Vec<Refused> = Vec::new();
@@ -164,7 +170,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         variables: Variables::of(&object, section)?,
         set,
         buffers,
-        counters: object::map(&object, "counters")?,
+        counters: OfCpus::new(object::map(&object, "counters")?),
         pids: object::map(&object, "pids")?,
         hz: 0,
         own_pid: 0,
@@ -221,6 +227,7 @@ fn prepare(
             ("use_perf", (transport == Transport::Perf).into()),
             ("retransmit_has_error", kernel.says_refused_retransmissions().into()),
             ("defers_by_ms", host::defers_by_ms().into()),
+            ("iterators_lock", (set != HookSet::Kprobe || host::iterators_lock()).into()),
         ],
     );
     let runs_counted = counts_runs(set, kernel);
@@ -251,9 +258,13 @@ fn prepare(
         );
     }
     let sized = |r: libbpf_rs::Result<()>| r.map_err(|e| CaptureError::bpf("size the maps", e));
+    let can_map = host::release() >= MAPPED_SINCE;
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let perf = matches!(name.as_str(), "hook_events" | "lifecycle_events");
+        if !can_map && MAPPED.contains(&name.as_str()) {
+            sized(map.set_map_flags(0))?;
+        }
         let ring = matches!(name.as_str(), "hook_rings" | "lifecycle_ring" | "packet_rings");
         if (perf && transport == Transport::Ring) || (ring && transport == Transport::Perf) {
             sized(map.set_autocreate(false))?;
@@ -263,7 +274,9 @@ fn prepare(
             sized(map.set_max_entries(plan.lifecycle_ring_bytes))?;
         } else if name == "socket_ring" {
             sized(map.set_max_entries(plan.socket_ring_bytes))?;
-        } else if name == "cpu_kprobes" && runs_counted {
+        } else if matches!(name.as_str(), "counters" | "resting") && set == HookSet::Kprobe
+            || name == "cpu_kprobes" && runs_counted
+        {
             sized(map.set_max_entries(kernel.cpus as u32))?;
         } else if name == "pids" && !plan.by_process {
             // Its memory is taken at once: a recording that asks for no processes pays for none.
@@ -311,6 +324,11 @@ fn prepare(
     Ok(open)
 }
 
+/// The arrays of the set `kprobe` that the recorder maps into its memory, if the kernel lets it.
+const MAPPED: [&str; 5] = ["counters", "resting", "kprobes", "cpu_kprobes", "looking"];
+/// Linux, commit fc9702273e2e (BPF_F_MMAPABLE).
+const MAPPED_SINCE: (u32, u32) = (5, 5);
+
 /// Whether the programs of kprobes shall count their runs.
 fn counts_runs(set: HookSet, kernel: &Kernel<'_>) -> bool {
     let by_kernel = kernel.counts_kprobes() && !BothWays::is_asked();
@@ -345,7 +363,7 @@ fn unusable(
             return Some(LEFT_OUT.to_owned());
         }
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
-            return Some("only for --snapshots".to_owned());
+            return Some("only with snapshots".to_owned());
         }
         if let Some(reason) = not_asked_for(point, plan.packets) {
             return Some(reason.to_owned());
@@ -382,10 +400,11 @@ fn unusable(
 fn not_asked_for(point: &Point, packets: Option<&Packets>) -> Option<&'static str> {
     let on = |hooks: [Hook; 2]| point.hooks.iter().any(|hook| hooks.contains(hook));
     if on([Hook::SocketIn, Hook::SocketOut]) && !packets.is_some_and(|p| p.sockets) {
-        return Some("only for --packets");
+        return Some("only with packets of sockets");
     }
     let interfaces = packets.is_some_and(|p| !p.interfaces.is_empty());
-    (on([Hook::InterfaceIn, Hook::InterfaceOut]) && !interfaces).then_some("only for --interface")
+    (on([Hook::InterfaceIn, Hook::InterfaceOut]) && !interfaces)
+        .then_some("only with packets of interfaces")
 }
 
 fn make_rings(
@@ -499,7 +518,7 @@ impl Loaded {
     /// Why packets cannot be recorded, if they cannot.
     pub(super) fn obstacle_to_packets(&self) -> Option<&'static str> {
         matches!(self.buffers, Buffers::Perf { .. })
-            .then_some("packets need BPF ring buffers (Linux 5.8, and not --transport perf)")
+            .then_some("packets need BPF ring buffers (Linux 5.8, and not the transport perf)")
     }
 
     /// An iterator, if this kernel has it.

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use super::CaptureError;
+use super::{CaptureError, Setting};
 
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
@@ -26,6 +26,17 @@ pub(super) fn all() -> BTreeMap<u32, File> {
 
 /// Every namespace that has a process, a name or a mount, by inode number.
 pub(super) fn known() -> BTreeMap<u32, File> {
+    found().into_iter().map(|(inode, (_, ns))| (inode, ns)).collect()
+}
+
+/// Where every namespace is that can be entered. Who has only the path does not keep it alive.
+pub(super) fn places() -> BTreeMap<u32, PathBuf> {
+    let mut found = found();
+    on_a_thread(|| found.retain(|_, (_, ns)| enter(ns).is_ok()));
+    found.into_iter().map(|(inode, (path, _))| (inode, path)).collect()
+}
+
+fn found() -> BTreeMap<u32, (PathBuf, File)> {
     let mut found = BTreeMap::new();
     let mut add = |path: &Path| {
         // Processes end while we look, and `ip netns add` makes its file before it mounts the
@@ -34,7 +45,7 @@ pub(super) fn known() -> BTreeMap<u32, File> {
             && is_namespace(&file)
             && let Ok(meta) = file.metadata()
         {
-            found.entry(meta.ino() as u32).or_insert(file);
+            found.entry(meta.ino() as u32).or_insert_with(|| (path.to_owned(), file));
         }
     };
     add(Path::new("/proc/self/ns/net"));
@@ -94,7 +105,8 @@ pub(super) fn inode(ns: &File) -> io::Result<u32> {
 /// The namespace called `name`, or at the path `name`, with its inode number.
 pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
-    let fault = |reason| CaptureError::Option { option: "--netns", value: name.to_owned(), reason };
+    let fault =
+        |reason| CaptureError::Option { setting: Setting::Netns, value: name.to_owned(), reason };
     let (file, meta) = File::open(&path)
         .and_then(|file| file.metadata().map(|meta| (file, meta)))
         .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
@@ -106,7 +118,7 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
 }
 
 /// Moves the calling thread; to stay where it is takes no privilege.
-fn enter(ns: &File) -> io::Result<()> {
+pub(super) fn enter(ns: &File) -> io::Result<()> {
     let here = fs::metadata("/proc/thread-self/ns/net").ok().map(|meta| meta.ino());
     if here.is_some_and(|inode| ns.metadata().is_ok_and(|meta| meta.ino() == inode)) {
         return Ok(());

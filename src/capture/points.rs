@@ -28,16 +28,6 @@ impl HookSet {
     }
 }
 
-impl std::str::FromStr for HookSet {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
-            format!("{name:?} is no hook set: fentry, kprobe, tracepoint, or auto for the best")
-        })
-    }
-}
-
 /// What a program attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -362,6 +352,8 @@ pub(super) const POINTS: &[Point] = &[
     ),
 ];
 
+/// The program that counts ends of functions that kretprobes have not shown, when a connection is closed.
+pub(super) const ENDS_AT_CLOSE: &str = "ends_at_close";
 /// Programs that make no records but that the recording may need.
 pub(super) const FORK: Target = Target::Tracepoint("sched_process_fork");
 /// The program that notes what an application has written, where no hook is at the function for it.
@@ -379,27 +371,6 @@ mod tests {
         let path = Path::new(env!("OUT_DIR")).join(object);
         let open = ObjectBuilder::default().open_file(path).unwrap();
         open.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
-    }
-
-    /// Kernels before 5.12 refuse a program with any other atomic instruction (bpf/clang.h), and which
-    /// one is made of the C depends on the clang.
-    #[test]
-    fn programs_for_old_kernels_have_no_atomic_instruction_but_the_plain_addition() {
-        const ATOMIC: u8 = 0xc0;
-        const STORE: u8 = 0x03; // BPF_STX
-        const ADD: i32 = 0x00; // without BPF_FETCH
-        let path = Path::new(env!("OUT_DIR")).join("kprobe.bpf.o");
-        let open = ObjectBuilder::default().open_file(path).unwrap();
-        let mut found = 0;
-        for program in open.progs() {
-            for instruction in program.insns() {
-                if instruction.code & 0xe7 == ATOMIC | STORE {
-                    assert_eq!(instruction.imm, ADD, "in {:?}", program.name());
-                    found += 1;
-                }
-            }
-        }
-        assert!(found > 0, "counters are added to");
     }
 
     /// A program that one object lacks is not needed there, but one that both lack is a slip.

@@ -32,6 +32,7 @@ use super::{
     load::{Attached, Loaded},
     netns,
     points::HookSet,
+    shared::{Array, OfCpus},
     sight, walk,
 };
 use crate::{log::NotSeen, schema::Hook};
@@ -49,7 +50,7 @@ enum Source {
 
 /// What dumps are for, as the programs in the kernel know it: `struct looking` of bpf/kprobe.bpf.c.
 struct Looking {
-    map: MapHandle,
+    map: Array,
     tgid: u32,
 }
 
@@ -63,8 +64,10 @@ enum Look {
 
 impl Looking {
     fn set(&self, what: Look) -> Result<(), CaptureError> {
-        let value = [self.tgid.to_ne_bytes(), (what as u32).to_ne_bytes()].concat();
-        self.map.update(&0u32.to_ne_bytes(), &value, MapFlags::ANY).map_err(fault)
+        let mut value = [0; 8];
+        value[..4].copy_from_slice(&self.tgid.to_ne_bytes());
+        value[4..].copy_from_slice(&(what as u32).to_ne_bytes());
+        self.map.set(0, &[u64::from_ne_bytes(value)]).map_err(looking_fault)
     }
 }
 
@@ -102,7 +105,7 @@ impl Alarm {
 pub(super) struct Rest {
     source: Source,
     slots: Slots,
-    counts: MapHandle,
+    counts: OfCpus,
     /// None where the hooks are kprobes.
     alarm: Option<Alarm>,
     /// Held open while there are connections in them, which hold them, too.
@@ -138,8 +141,7 @@ impl Rest {
         }
         let kprobe = attached.set() == HookSet::Kprobe;
         let dumps = if attached.locks { dumps(loaded)? } else { None };
-        // bpf_iter_tcp_seq_show() takes the socket's lock since 5.15.
-        let locked = !kprobe || host::release() >= (5, 15);
+        let locked = !kprobe || host::iterators_lock();
         let source = match (dumps, loaded.iterator("rest").filter(|_| locked)) {
             (Some(dumps), _) => dumps,
             (None, Some(program)) => Source::Iterator(program.attach().map_err(fault)?),
@@ -158,7 +160,7 @@ impl Rest {
         let rest = Self {
             source,
             slots: Slots::new(Timing::of(resolution_ns)),
-            counts: loaded.map("resting")?,
+            counts: OfCpus::new(loaded.map("resting")?),
             alarm,
             namespaces: BTreeMap::new(),
             home: File::open("/proc/self/ns/net").map_err(entering)?,
@@ -332,13 +334,13 @@ pub(super) fn end(
     looking.set(Look::None)
 }
 
-fn read_slots(counts: &MapHandle, slots: &mut Slots) -> Result<(), CaptureError> {
-    let values = counts.lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY);
-    let values = values.map_err(fault)?.expect("an array has its first element");
-    slots.update(values.iter().map(|bytes| {
+fn read_slots(counts: &OfCpus, slots: &mut Slots) -> Result<(), CaptureError> {
+    let values = counts.get().map_err(looking_fault)?;
+    slots.update(values.iter().map(|words| {
         let mut counts = [0; SLOTS];
-        for (count, word) in counts.iter_mut().zip(bytes.chunks_exact(4)) {
-            *count = i32::from_ne_bytes(word.try_into().expect("four bytes"));
+        for (two, word) in counts.chunks_exact_mut(2).zip(words) {
+            let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+            two.copy_from_slice(&[[a, b, c, d], [e, f, g, h]].map(i32::from_ne_bytes));
         }
         counts
     }));
@@ -347,7 +349,7 @@ fn read_slots(counts: &MapHandle, slots: &mut Slots) -> Result<(), CaptureError>
 
 /// None if this kernel has no inet_diag: a first dump finds out.
 fn dumps(loaded: &Loaded) -> Result<Option<Source>, CaptureError> {
-    let looking = Looking { map: loaded.map("looking")?, tgid: loaded.own_pid };
+    let looking = Looking { map: Array::new(loaded.map("looking")?), tgid: loaded.own_pid };
     looking.set(Look::None)?;
     let mut buffer = Vec::new();
     let mut try_it = || Diag::new()?.dump(&mut buffer, |_| io::Result::Ok(()));
@@ -373,7 +375,7 @@ fn dump(diag: &mut Diag, buffer: &mut Vec<u8>, drain: &mut Drain<'_>) -> Result<
 fn run(
     mut iter: Iter,
     begun_ns: u64,
-    counts: &MapHandle,
+    counts: &OfCpus,
     slots: &mut Slots,
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
@@ -416,6 +418,10 @@ fn asking(e: io::Error) -> CaptureError {
 
 fn entering(e: io::Error) -> CaptureError {
     CaptureError::io("enter a network namespace", e)
+}
+
+fn looking_fault(e: io::Error) -> CaptureError {
+    fault(e.into())
 }
 
 fn fault(e: libbpf_rs::Error) -> CaptureError {

@@ -11,12 +11,13 @@ use std::{
 };
 
 use super::{
-    CaptureError, Filters, clock,
+    CaptureError, Filters, Setting, clock,
     command::{self, Running},
     coverage, diag,
     drain::Drain,
     follow::{self, Follower},
     host,
+    listeners::Listeners,
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
@@ -30,15 +31,15 @@ use super::{
     walk,
 };
 use crate::log::{
-    FORMAT_VERSION, LedgerRow, LogError, Manifest, NotSeen, RecordOptions, RecordingWriter,
+    CaptureStat, FORMAT_VERSION, LogError, Manifest, NotSeen, RecordOptions, RecordingWriter,
     WriterOptions,
 };
 use crate::schema::Hook;
-use crate::traffic::Line;
+use crate::views::traffic::Line;
 
 /// How to record.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CaptureOptions {
     /// The recording directory to make.
     pub dir: PathBuf,
     /// Which connections.
@@ -116,7 +117,7 @@ pub enum Notice<'a> {
     Recording,
     /// Once a second.
     Progress(&'a Progress),
-    /// At the interval of [`Options::top`], and at the end: flows of the packets so far, those with
+    /// At the interval of [`CaptureOptions::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
     /// This cannot be seen; before [`Notice::Recording`].
@@ -131,10 +132,10 @@ pub enum Notice<'a> {
     RunsOn(u32),
     /// Processes of the command's tree that are alive after it has ended: ids and names.
     Outlive(&'a [(u32, String)]),
-    /// No connection was recorded. The filters, and how many connections they left out.
-    NothingMatched(&'a str, u64),
+    /// No connection was recorded. How many connections the filters left out.
+    NothingMatched(u64),
     /// So many of the command's connections were still open when it had ended for
-    /// [`Options::linger`].
+    /// [`CaptureOptions::linger`].
     StillOpen(u64),
 }
 
@@ -146,7 +147,7 @@ const LIFECYCLE_RING_BYTES: u32 = 4 << 20;
 const SOCKET_RING_BYTES: u32 = 8 << 20;
 /// With polls twice that: half of it takes the sockets of a poll between two rounds.
 const POLL_RING_BYTES: u32 = 2 * SOCKET_RING_BYTES;
-/// How long an ended command is followed at least, unless [`Options::linger`] is shorter: the last
+/// How long an ended command is followed at least, unless [`CaptureOptions::linger`] is shorter: the last
 /// acknowledgments of closed connections are under way, which `--packets` shows.
 const LAST_SEGMENTS: Duration = Duration::from_millis(200);
 
@@ -163,7 +164,7 @@ const POLITE: Duration = Duration::from_secs(1);
 /// [`CaptureError`] if recording could not begin. One that comes later is in the [`Outcome`]: the
 /// recording ends with it, but a command does not.
 pub fn record(
-    options: &Options,
+    options: &CaptureOptions,
     stop: &AtomicUsize,
     mut notice: impl FnMut(Notice<'_>),
 ) -> Result<Outcome, CaptureError> {
@@ -195,8 +196,8 @@ pub fn record(
     if let Some(packets) = &options.packets
         && let Some(reason) = loaded.obstacle_to_packets()
     {
-        let option = if packets.sockets { "--packets" } else { "--interface" };
-        return Err(CaptureError::Unavailable { option, reason: reason.to_owned() });
+        let setting = if packets.sockets { Setting::Packets } else { Setting::Interface };
+        return Err(CaptureError::Unavailable { setting, reason: reason.to_owned() });
     }
     let attaching_ns = clock::monotonic_ns();
     let mut attached = loaded.attach(by_process, &options.filters)?;
@@ -218,6 +219,16 @@ pub fn record(
     manifest.not_seen.extend(sight::of_modules());
     manifest.not_seen.extend(diag::unknown_fields());
     manifest.not_seen.extend(unread);
+    let only_recorded =
+        by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
+    // Of a listening socket inet_diag does not know the process.
+    let mut listeners = None;
+    if !only_recorded {
+        match Listeners::new(&options.filters)? {
+            Ok(found) => listeners = Some(found),
+            Err(not_seen) => manifest.not_seen.push(not_seen),
+        }
+    }
     // A command's own tree has no connections yet, and is in namespaces of its making.
     let tree_alone = tree_only && options.filters.pids.is_empty();
     let all_interfaces = options.packets.as_ref().is_some_and(|p| p.all_interfaces());
@@ -239,7 +250,7 @@ pub fn record(
     }
     // After the guard, so that its files are closed before they are removed.
     let mut writer = writer?;
-    writer.ledger(&LedgerRow::Clock(started.monotonic_ns, started))?;
+    writer.capture_stat(&CaptureStat::Clock(started.monotonic_ns, started))?;
     let skips = attached.skips.take().unwrap_or_default();
     let mut drain = Drain::new(writer, &loaded.buffers, skips, attaching_ns)?;
     if matches!(polls, Some((_, PollsBy::Netlink))) {
@@ -254,11 +265,12 @@ pub fn record(
     if options.command.is_some() {
         drain.keep_begun();
     }
-    let only_recorded =
-        by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
     let mut poller = polls
         .map(|(snapshots, by)| Poller::new(&loaded, snapshots, by, &options.filters, only_recorded))
         .transpose()?;
+    if let Some(listeners) = &mut listeners {
+        listeners.poll(&mut drain)?;
+    }
     // Nothing else may fail once it runs.
     let mut running = options.command.as_ref().map(start).transpose()?;
     unfinished.begin();
@@ -283,7 +295,7 @@ pub fn record(
     let mut exit_status = None;
     let mut fault = None;
     let mut linger_from = None;
-    let mut accounted = clock::monotonic_ns();
+    let mut counted = clock::monotonic_ns();
     loop {
         let time = poller.as_ref().map_or(PAUSE, |p| p.until_due().min(PAUSE));
         let looked = pass(time, resting.as_mut(), &mut drain, fault.is_none());
@@ -292,13 +304,14 @@ pub fn record(
         if fault.is_none() {
             state.elapsed = elapsed;
         }
-        let due = now - accounted >= 1_000_000_000;
+        let due = now - counted >= 1_000_000_000;
         if fault.is_none() {
             let round = looked
                 .and_then(|()| follower.as_mut().map_or(Ok(()), |f| f.follow(&loaded)))
                 .and_then(|()| poller.as_mut().map_or(Ok(()), |poller| poller.poll(&mut drain)))
+                .and_then(|()| listeners.as_mut().map_or(Ok(()), |l| l.follow(&mut drain)))
                 .and_then(|()| drain.round())
-                .and_then(|()| if due { drain.account(counters) } else { Ok(()) })
+                .and_then(|()| if due { drain.write_stats(counters) } else { Ok(()) })
                 .and_then(|()| {
                     provenance.see(drain.new_namespaces());
                     if !due {
@@ -317,7 +330,7 @@ pub fn record(
                 attached = None;
                 follower = None;
             } else if due {
-                accounted = now;
+                counted = now;
                 update(&mut state, &drain);
                 let slow = poller.as_ref().map_or(0, Poller::slow);
                 if state.slow_polls == 0 && slow > 0 {
@@ -325,6 +338,10 @@ pub fn record(
                 }
                 state.slow_polls = slow;
                 notice(Notice::Progress(&state));
+            }
+            for not_seen in listeners.as_mut().map_or_else(Vec::new, Listeners::news) {
+                notice(Notice::NotSeen(&not_seen));
+                manifest.not_seen.push(not_seen);
             }
             if let Some(lines) = drain.with_top(|top| top.due(now)).flatten() {
                 notice(Notice::Top(&lines));
@@ -391,6 +408,10 @@ pub fn record(
 
     let mut refused = 0;
     let mut close = || -> Result<(), CaptureError> {
+        if let Some(listeners) = &mut listeners {
+            listeners.poll(&mut drain)?;
+            manifest.not_seen.extend(listeners.news());
+        }
         // Values of what is still open, then silence, then the rest of the rings.
         walk::everywhere(&loaded, "account_end", &mut drain)?;
         rest::end(resting.as_mut(), &loaded, &mut drain)?;
@@ -424,9 +445,8 @@ pub fn record(
             fault = Some(e);
         }
     }
-    let filters = options.filters.words();
-    if fault.is_none() && state.connections == 0 && !filters.is_empty() {
-        notice(Notice::NothingMatched(&filters, refused));
+    if fault.is_none() && state.connections == 0 && !options.filters.are_empty() {
+        notice(Notice::NothingMatched(refused));
     }
     Ok(Outcome { progress: state, exit_status, fault })
 }
@@ -470,7 +490,7 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
     state.packets = state.packets.map(|_| packets);
 }
 
-fn manifest(options: &Options, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
+fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {
     let text =
         |argv: &Vec<OsString>| argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let mut host = host::host();

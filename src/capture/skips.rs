@@ -20,7 +20,7 @@ use libbpf_rs::libbpf_sys::{
     bpf_obj_get_info_by_fd, bpf_prog_info,
 };
 
-use super::kprobes::Kprobes;
+use super::kprobes::{Given, Kprobes};
 use crate::schema::Hook;
 
 /// The programs whose omissions are counted.
@@ -93,7 +93,7 @@ impl Skips {
         self.kprobes = Some(kprobes);
     }
 
-    /// Compares what is counted of kprobes with what the kernel says, when they end.
+    /// Compares what is counted of kprobes with what the kernel says, at each count.
     pub(super) fn compare(&mut self, both_ways: BothWays) {
         self.both_ways = Some(both_ways);
     }
@@ -102,16 +102,13 @@ impl Skips {
     /// call of [`Self::since_before`]. What is held here of links would keep them attached: it goes.
     ///
     /// # Errors
-    /// Of bpf(2).
+    /// If two counts were to be compared ([`Self::compare`]), and differ.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        let kernel = self.both_ways.as_ref().map(BothWays::now).transpose()?;
-        self.last = self.since_before()?;
-        if let (Some(both), Some(kprobes), Some(before)) = (&self.both_ways, &self.kprobes, kernel)
-        {
-            both.compare(&before, &kprobes.since_first(), &both.now()?)?;
-        }
+        // No record is made any more, so no ring has to be read between.
+        self.last = self.since_before(&mut || {});
+        let compared = self.both_ways.as_ref().map_or(Ok(()), BothWays::end);
         self.let_go();
-        Ok(())
+        compared
     }
 
     /// Nothing is counted any more: what is held here of links goes.
@@ -132,23 +129,35 @@ impl Skips {
         Ok(())
     }
 
-    /// Hooks that were passed over since the call before, and how often.
+    /// Hooks that were passed over since the call before, and how often. `between` is called now and
+    /// then, so that rings can be read if this takes its time.
     ///
-    /// # Errors
-    /// Of bpf(2).
-    pub(super) fn since_before(&mut self) -> io::Result<Vec<Skip>> {
+    /// A count that cannot be read is no reason to end a recording: something may have been passed over,
+    /// so it is one, and the rows of this time are lossy. The next call counts on from the one before.
+    pub(super) fn since_before(&mut self, between: &mut dyn FnMut()) -> Vec<Skip> {
         let mut skips = std::mem::take(&mut self.last);
         if let Some(kprobes) = &mut self.kprobes {
-            skips.extend(kprobes.since_before()?);
-        }
-        for event in &mut self.events {
-            let now = missed(&event.fds, event.counter)?;
-            let count = now.saturating_sub(std::mem::replace(&mut event.before, now));
-            if count > 0 {
-                skips.push(Skip { hook: event.hook, count, has_ends: event.is_end });
+            if let Some(both) = &mut self.both_ways {
+                both.before();
+            }
+            skips.extend(kprobes.since_before(between));
+            if let Some(both) = &mut self.both_ways {
+                both.compare(&kprobes.given());
             }
         }
-        Ok(skips)
+        skips.extend(self.events.iter_mut().filter_map(Event::since_before));
+        skips
+    }
+}
+
+impl Event {
+    fn since_before(&mut self) -> Option<Skip> {
+        let count = match missed(&self.fds, self.counter) {
+            Ok(now) => now.saturating_sub(std::mem::replace(&mut self.before, now)),
+            Err(_) => 1,
+        };
+        let skip = Skip { hook: self.hook, count, has_ends: self.is_end };
+        (count > 0).then_some(skip)
     }
 }
 
@@ -204,14 +213,27 @@ fn program_misses(fd: BorrowedFd<'_>) -> io::Result<u64> {
     if result == 0 { Ok(info.recursion_misses) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Kprobes that the kernel counts by itself and that we count too: a debug build compares both, if
-/// the environment has [`BothWays::ASKED`].
+/// Kprobes that the kernel counts by itself and that we count too: a debug build compares both at each
+/// count, if the environment has [`BothWays::ASKED`].
 #[derive(Debug)]
 pub(super) struct BothWays {
     /// Program and link of each.
     fds: Vec<[OwnedFd; 2]>,
     /// Before our count began, and after.
-    first: [Vec<(u64, u64)>; 2],
+    first: [Vec<ByKernel>; 2],
+    /// Before our last count.
+    before: Vec<ByKernel>,
+    /// What was compared last, or where both did not agree.
+    result: Result<String, String>,
+}
+
+/// What the kernel says of a kprobe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ByKernel {
+    /// Of its link.
+    missed: u64,
+    /// Of its program.
+    passed_over: u64,
 }
 
 impl BothWays {
@@ -226,50 +248,109 @@ impl BothWays {
     /// # Errors
     /// Of dup(2), and of bpf(2).
     pub(super) fn new(kprobes: impl Iterator<Item = [io::Result<OwnedFd>; 2]>) -> io::Result<Self> {
-        let fds =
+        let fds: Vec<_> =
             kprobes.map(|[program, link]| Ok([program?, link?])).collect::<io::Result<_>>()?;
-        let mut both = Self { fds, first: Default::default() };
-        both.first[0] = both.now()?;
-        Ok(both)
+        let first = now(&fds)?;
+        let result = Ok("never".to_owned());
+        Ok(Self { fds, first: [first, Vec::new()], before: Vec::new(), result })
     }
 
     /// Our count has begun.
     pub(super) fn begun(&mut self) -> io::Result<()> {
-        self.first[1] = self.now()?;
+        self.first[1] = now(&self.fds)?;
         Ok(())
     }
 
-    /// What the kernel says of each: links and programs.
-    fn now(&self) -> io::Result<Vec<(u64, u64)>> {
-        let each = self.fds.iter().map(|[program, link]| {
-            let link =
-                link_of_kprobe(link.as_fd())?.ok_or_else(|| io::Error::other("no kprobe"))?;
-            Ok((link.missed, program_misses(program.as_fd())?))
-        });
-        each.collect()
-    }
-
-    /// Ours, against what the kernel said before and after.
-    fn compare(
-        &self,
-        before: &[(u64, u64)],
-        ours: &[(u64, u64)],
-        after: &[(u64, u64)],
-    ) -> io::Result<()> {
-        let (mut by_kernel, mut passed) = (0, 0);
-        for (i, ours) in ours.iter().enumerate() {
-            let (first, begun, low, high) =
-                (self.first[0][i], self.first[1][i], before[i], after[i]);
-            let links = low.0 - begun.0..=high.0 - first.0;
-            let programs = low.1 - begun.1..=high.1 - first.1;
-            if !links.contains(&ours.0) || !programs.contains(&ours.1) {
-                return Err(io::Error::other(format!(
-                    "kprobe {i}: {links:?} and {programs:?} by the kernel, {ours:?} by us"
-                )));
-            }
-            (by_kernel, passed) = (by_kernel + ours.0, passed + ours.1);
+    /// We are about to count.
+    fn before(&mut self) {
+        match now(&self.fds) {
+            Ok(before) => self.before = before,
+            Err(e) => self.result = Err(e.to_string()),
         }
-        eprintln!("kprobes counted both ways: {} with {by_kernel} and {passed}", ours.len());
+    }
+
+    /// All that was given out until now, against what the kernel said before and says now.
+    fn compare(&mut self, given: &[Given]) {
+        if self.result.is_ok() {
+            self.result = now(&self.fds).map_err(|e| e.to_string()).and_then(|after| {
+                agree([&self.first[0], &self.first[1]], [&self.before, &after], given)
+            });
+        }
+    }
+
+    fn end(&self) -> io::Result<()> {
+        let compared = self.result.as_ref().map_err(|e| io::Error::other(e.clone()))?;
+        eprintln!("kprobes counted both ways: {compared}");
         Ok(())
+    }
+}
+
+/// What the kernel says of each: links and programs.
+fn now(fds: &[[OwnedFd; 2]]) -> io::Result<Vec<ByKernel>> {
+    let each = fds.iter().map(|[program, link]| {
+        let link = link_of_kprobe(link.as_fd())?.ok_or_else(|| io::Error::other("no kprobe"))?;
+        Ok(ByKernel { missed: link.missed, passed_over: program_misses(program.as_fd())? })
+    });
+    each.collect()
+}
+
+/// Whether what was given out of each kprobe is what the kernel has counted: between `first`, before and
+/// after the count began, and `last`, before and after the last one. In words, if it is.
+fn agree(
+    first: [&[ByKernel]; 2],
+    last: [&[ByKernel]; 2],
+    given: &[Given],
+) -> Result<String, String> {
+    let mut sum = ByKernel::default();
+    for (i, given) in given.iter().enumerate() {
+        let least = |of: fn(&ByKernel) -> u64| of(&last[0][i]).saturating_sub(of(&first[1][i]));
+        let most = |of: fn(&ByKernel) -> u64| of(&last[1][i]) - of(&first[0][i]);
+        let links = least(|k| k.missed)..=most(|k| k.missed);
+        let programs = least(|k| k.passed_over)..=most(|k| k.passed_over) + given.unsure;
+        if !links.contains(&given.missed) || !programs.contains(&given.passed_over) {
+            return Err(format!(
+                "kprobe {i}: {links:?} and {programs:?} by the kernel, {given:?} by us"
+            ));
+        }
+        sum.missed += given.missed;
+        sum.passed_over += given.passed_over;
+    }
+    Ok(format!("{} with {} and {}", given.len(), sum.missed, sum.passed_over))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn by_kernel(missed: u64, passed_over: u64) -> ByKernel {
+        ByKernel { missed, passed_over }
+    }
+
+    #[test]
+    fn what_was_given_out_is_compared_with_what_the_kernel_has_counted() {
+        let first: [&[ByKernel]; 2] = [&[by_kernel(1, 2)], &[by_kernel(1, 3)]];
+        let last: [&[ByKernel]; 2] = [&[by_kernel(4, 7)], &[by_kernel(5, 7)]];
+        let given = |missed, passed_over, unsure| [Given { missed, passed_over, unsure }];
+        assert_eq!(agree(first, last, &given(3, 4, 0)), Ok("1 with 3 and 4".to_owned()));
+        assert!(agree(first, last, &given(4, 5, 0)).is_ok(), "the count began between");
+        assert!(agree(first, last, &given(2, 4, 0)).is_err(), "one was not given out");
+        assert!(agree(first, last, &given(3, 3, 0)).is_err());
+        assert!(agree(first, last, &given(3, 6, 0)).is_err(), "one was given out twice");
+        assert!(agree(first, last, &given(3, 6, 1)).is_ok(), "that one may be none");
+        assert!(agree(first, last, &given(3, 3, 1)).is_err(), "too few are never right");
+    }
+
+    /// As for a descriptor that is none of BPF: the recording goes on, and its rows are lossy.
+    #[test]
+    fn what_cannot_be_counted_is_one_that_was_passed_over() {
+        let fd = std::fs::File::open("/dev/null").expect("there is one").into();
+        let (counter, hook) = (Counter::Program, Hook::Egress);
+        let event = Event { fds: vec![fd], counter, hook, is_end: false, before: 7 };
+        let mut skips = Skips { events: vec![event], ..Skips::default() };
+        let skip = Skip { hook, count: 1, has_ends: false };
+        assert_eq!(skips.since_before(&mut || {}), [skip]);
+        assert_eq!(skips.events[0].before, 7, "the next one counts from here");
+        skips.end().expect("nothing is compared");
+        assert_eq!(skips.since_before(&mut || {}), [skip, skip], "the last, and now");
     }
 }

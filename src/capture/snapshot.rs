@@ -7,8 +7,8 @@ mod netlink;
 use std::{fs::File, io, time::Duration};
 
 use self::{iterator::Iterators, netlink::Dumps};
-use super::{CaptureError, Filters, clock, drain::Drain, load::Loaded, netns};
-use crate::log::LedgerRow;
+use super::{CaptureError, Filters, Setting, clock, drain::Drain, load::Loaded, netns};
+use crate::log::CaptureStat;
 
 /// How `--snapshots` polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub enum PollsBy {
 }
 
 impl PollsBy {
+    /// All ways.
+    pub const ALL: &'static [Self] = &[Self::Iterator, Self::Netlink];
+
     /// The name in the command line and the manifest.
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,26 +45,12 @@ impl PollsBy {
     }
 }
 
-impl std::str::FromStr for PollsBy {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "iterator" => Ok(Self::Iterator),
-            "netlink" => Ok(Self::Netlink),
-            _ => {
-                Err(format!("{name:?} is no way to poll: iterator, netlink, or auto for the best"))
-            }
-        }
-    }
-}
-
 impl Snapshots {
     /// The way that is taken.
     pub(super) fn by(&self, loaded: &Loaded) -> Result<PollsBy, CaptureError> {
         match (self.by, loaded.obstacle_to_polls()) {
             (Some(PollsBy::Iterator), Some(reason)) => Err(CaptureError::Option {
-                option: "--snapshots-by",
+                setting: Setting::SnapshotsBy,
                 value: PollsBy::Iterator.name().to_owned(),
                 reason: format!("{reason}; use netlink, or auto"),
             }),
@@ -144,7 +133,7 @@ impl Poller {
         // passed altogether is left out, or a host that cannot keep up would never catch up.
         let missed = late_ns / self.interval_ns;
         if missed > 0 || late_ns > self.interval_ns / 2 {
-            drain.note(&LedgerRow::LatePoll { ts_ns: begun, late_ns, missed })?;
+            drain.note(&CaptureStat::LatePoll { ts_ns: begun, late_ns, missed })?;
         }
         self.next_ns += (missed + 1) * self.interval_ns;
         self.number = self.number.wrapping_add(missed as u32);
@@ -159,7 +148,7 @@ impl Poller {
         let ended = clock::monotonic_ns();
         if (ended - begun) * 100 > self.interval_ns * SLOW_PERCENT {
             self.slow += 1;
-            drain.note(&LedgerRow::SlowPoll { ts_ns: ended, since_ns: begun })?;
+            drain.note(&CaptureStat::SlowPoll { ts_ns: ended, since_ns: begun })?;
         }
         Ok(())
     }

@@ -3,11 +3,11 @@
 
 use std::num::NonZeroU64;
 
-use crate::flows::{Flows, Options, Step};
-use crate::time::ledger::Ledger;
-use crate::time::packets::key;
-use crate::time::{Reorder, SLACK_NS};
-use crate::traffic::{self, Line, Sort};
+use crate::engine::flows::{FlowOptions, Flows, Step};
+use crate::engine::time::packets::key;
+use crate::engine::time::timeline::Timeline;
+use crate::engine::time::{Reorder, SLACK_NS};
+use crate::views::traffic::{self, Line, Sort};
 use crate::wire::Packet;
 
 /// Accounts packets and gives tables of their flows from time to time.
@@ -19,7 +19,7 @@ pub(super) struct Top {
     watermark_ns: u64,
     /// Flows that ended since the table before.
     ended: Vec<Line>,
-    clock: Ledger,
+    clock: Timeline,
     every_ns: NonZeroU64,
     next_ns: u64,
 }
@@ -29,11 +29,11 @@ impl Top {
     /// CLOCK_REALTIME of that moment, in ns.
     pub fn new(every_ns: NonZeroU64, clock: (u64, u64)) -> Self {
         Self {
-            flows: Flows::new(Options::default()),
+            flows: Flows::new(FlowOptions::default()),
             held: Reorder::new(),
             watermark_ns: 0,
             ended: Vec::new(),
-            clock: Ledger::new([clock], []),
+            clock: Timeline::new([clock], []),
             every_ns,
             next_ns: clock.0 + every_ns.get(),
         }

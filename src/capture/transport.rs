@@ -19,23 +19,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All transports.
+    pub const ALL: &'static [Self] = &[Self::Ring, Self::Perf];
+
     /// The name in the command line and the manifest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
             Self::Perf => "perf",
-        }
-    }
-}
-
-impl std::str::FromStr for Transport {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "ring" => Ok(Self::Ring),
-            "perf" => Ok(Self::Perf),
-            _ => Err(format!("{name:?} is no transport: ring, perf, or auto for the best")),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use estats::transform::anonymize::{Key, anonymize};
+use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 
 use super::progress::Progress;
 
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let content = fs::read(&arguments.key).with_context(|| {
         format!("cannot read the key {name} (make one: head -c 32 /dev/urandom > {name})")
     })?;
-    let key = Key::parse(&content).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+    let key = SecretKey::parse(&content).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
     let recording = super::open(&arguments.run)?;
     let bar = Progress::of("anonymizing", std::slice::from_ref(&recording))?;
     let report = anonymize(&recording, &arguments.output, &key)?;

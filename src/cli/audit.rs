@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::audit::Verdict;
+use estats::engine::audit::Verdict;
 use estats::replay::{self, Keep};
 
 use super::{FINDINGS, print_json};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::compare;
+use estats::views::compare;
 
 use super::{FINDINGS, print_json};
 

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use chrono::DateTime;
 use clap::Args;
-use estats::import::Prefix;
-use estats::transform::Report;
-use estats::transform::cut::{Moment, Options, cut};
-use estats::units;
+use estats::recordings::import::Prefix;
+use estats::recordings::transform::TransformReport;
+use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
+use estats::util::units;
 
 use super::print_json;
 use super::progress::Progress;
@@ -29,10 +29,10 @@ pub struct Arguments {
     output: PathBuf,
     /// From this time on: since the beginning (90s, 1500ms), or by the clock (2026-01-01T12:00:00Z)
     #[arg(long, value_name = "T", value_parser = moment)]
-    from: Option<Moment>,
+    from: Option<CutTime>,
     /// Before this time
     #[arg(long, value_name = "T", value_parser = moment)]
-    to: Option<Moment>,
+    to: Option<CutTime>,
     /// This connection, by its conn_id in the tables; may be repeated
     #[arg(long = "conn", value_name = "N")]
     connections: Vec<u64>,
@@ -48,7 +48,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options {
+    let options = CutOptions {
         from: arguments.from,
         to: arguments.to,
         connections: arguments.connections,
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// What a command made.
-pub(super) fn print(report: &Report, output: &Path, json: bool) -> anyhow::Result<()> {
+pub(super) fn print(report: &TransformReport, output: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(report);
     }
@@ -83,7 +83,7 @@ pub(super) fn print(report: &Report, output: &Path, json: bool) -> anyhow::Resul
     Ok(())
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+fn moment(text: &str) -> Result<CutTime, String> {
     let fault = || {
         format!(
             "{text:?} is neither a time since the beginning (90s, 1500ms) nor by the clock (2026-01-01T12:00:00Z)"
@@ -91,8 +91,8 @@ fn moment(text: &str) -> Result<Moment, String> {
     };
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         let ns = time.timestamp_nanos_opt().and_then(|ns| u64::try_from(ns).ok());
-        return ns.map(Moment::Wall).ok_or_else(fault);
+        return ns.map(CutTime::Wall).ok_or_else(fault);
     }
     let duration = units::time(text).map_err(|_| fault())?;
-    u64::try_from(duration.as_nanos()).map(Moment::Since).map_err(|_| fault())
+    u64::try_from(duration.as_nanos()).map(CutTime::Since).map_err(|_| fault())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! `diff`: two recordings against each other.
+//! `diff`: two recordings, or repeats, against each other.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,21 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use estats::diff::{self, Diff};
 use estats::log::Recording;
-use estats::private;
-use estats::replay::Options;
-use estats::report::{self, Extent, Overview, View};
+use estats::replay::ReplayOptions;
+use estats::util::private;
+use estats::views::diff::{self, Diff};
+use estats::views::report::{self, Extent, Overview, View};
 
 use super::print_json;
 use super::replay::cpus;
+
+/// How to see what is not shown.
+const HINTS: diff::DiffHints = diff::DiffHints {
+    numbers: "--all shows them",
+    columns: "--width 0 shows all",
+    repeats: "--against takes them",
+};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Align {
@@ -25,86 +32,218 @@ enum Align {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Notable is what has a large effect (Cliff's delta from 0.474 on), of at \
-                        least 5 %, and an interval without zero if there are six pairs or more to \
-                        make one.\n\n\
-                        Exit status: 0 compared, 2 wrong usage, or nothing to compare.\n\n\
-                        Example: estats-analyze diff cubic bbr --html diff.html")]
+#[command(
+    override_usage = "estats-analyze diff [OPTIONS] A B\n       \
+                      estats-analyze diff [OPTIONS] A1 A2 A3 --against B1 B2 B3\n       \
+                      estats-analyze diff [OPTIONS] --label NAME=A1,A2,A3 --label NAME=B1,B2,B3...",
+    after_help = "CHANGE is (B - A) / A. Notable is what has a large effect (Cliff's delta from 0.474 \
+                  on), of at least 5 % of A (and of at least 0.01 for shares), and an interval \
+                  without zero if there is one. Of two recordings, pairs of connections are \
+                  compared: six make an interval. Of repeats, recordings are compared: two on each \
+                  side make an interval, by Welch's t.\n\n\
+                  Exit status: 0 compared, 2 wrong usage, or nothing to compare.\n\n\
+                  Examples:\n  estats-analyze diff cubic bbr --html diff.html\n  \
+                  estats-analyze diff cubic1 cubic2 cubic3 --against bbr1 bbr2 bbr3\n  \
+                  estats-analyze diff --label before=run1,run2 --label after=run3,run4"
+)]
 pub struct Arguments {
-    /// Directory of the first recording
-    a: PathBuf,
-    /// Directory of the second
-    b: PathBuf,
-    /// How connections are paired
+    /// Directories of two recordings; with --against, of the first side's
+    #[arg(value_name = "RUN", required_unless_present = "label")]
+    runs: Vec<PathBuf>,
+    /// Directories of the second side's recordings
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with = "label")]
+    against: Vec<PathBuf>,
+    /// A side with a name, and its recordings; each side after the first is compared with the first
+    #[arg(long, value_name = "NAME=RUN[,RUN...]", value_parser = parse_label, conflicts_with = "runs")]
+    label: Vec<Group>,
+    /// How connections of two recordings are paired
     #[arg(long, value_enum, default_value = "order")]
     align: Align,
     /// Everything that differs, not only what is notable
     #[arg(long)]
     all: bool,
-    /// As JSON
+    /// As JSON; with --label an array, one comparison for each side after the first
     #[arg(long, conflicts_with = "all")]
     json: bool,
-    /// Also a page: the differences, and plots of both runs one over the other
+    /// Also a page: the differences, and plots of both runs one over the other; of repeats, of the
+    /// first of each side
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// So many pairs have plots, those with the most octets in the first recording
     #[arg(long, default_value_t = Extent::default().top, value_name = "N")]
     top: usize,
+    /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]
+    #[arg(long, value_name = "N")]
+    width: Option<usize>,
+}
+
+/// Recordings of one side.
+#[derive(Clone, Debug)]
+struct Group {
+    label: String,
+    runs: Vec<PathBuf>,
+}
+
+fn parse_label(text: &str) -> Result<Group, String> {
+    let (label, runs) = text.split_once('=').ok_or("a side is NAME=RUN or NAME=RUN,RUN")?;
+    let runs: Vec<PathBuf> = runs.split(',').map(PathBuf::from).collect();
+    if label.is_empty() || runs.iter().any(|run| run.as_os_str().is_empty()) {
+        return Err("a side is NAME=RUN or NAME=RUN,RUN".to_owned());
+    }
+    Ok(Group { label: label.to_owned(), runs })
+}
+
+/// The sides that were asked for: two, or with labels more.
+fn groups(arguments: &Arguments) -> anyhow::Result<Vec<Group>> {
+    let unnamed = |runs: &[PathBuf]| Group { label: String::new(), runs: runs.to_vec() };
+    let groups = match (&arguments.runs[..], &arguments.against[..]) {
+        ([a, b], []) => vec![unnamed(std::slice::from_ref(a)), unnamed(std::slice::from_ref(b))],
+        ([], _) => {
+            // The same name again adds to its side.
+            let mut groups: Vec<Group> = Vec::new();
+            for more in &arguments.label {
+                match groups.iter_mut().find(|group| group.label == more.label) {
+                    Some(group) => group.runs.extend(more.runs.iter().cloned()),
+                    None => groups.push(more.clone()),
+                }
+            }
+            groups
+        }
+        (runs, []) => {
+            return Err(anyhow!(
+                "{} recordings: two are compared with each other; more need --against before the \
+                 second side's, or --label",
+                runs.len()
+            ));
+        }
+        (runs, against) => vec![unnamed(runs), unnamed(against)],
+    };
+    if groups.len() < 2 {
+        return Err(anyhow!("one side alone: a second --label NAME=RUN,... is compared with it"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for run in groups.iter().flat_map(|group| &group.runs) {
+        // The same recording twice is no repeat. By another path it is the same, too.
+        let path = run.canonicalize().unwrap_or_else(|_| run.clone());
+        if !seen.insert(path) && groups.iter().any(|group| group.runs.len() > 1) {
+            return Err(anyhow!("{} is named twice: it is no repeat of itself", run.display()));
+        }
+    }
+    Ok(groups)
+}
+
+/// A side, read.
+struct Side {
+    label: String,
+    names: Vec<String>,
+    recordings: Vec<Recording>,
+    overviews: Vec<Overview>,
+}
+
+impl Side {
+    fn read(group: Group) -> anyhow::Result<Self> {
+        let options = ReplayOptions { threads: cpus(), ..ReplayOptions::default() };
+        let names = group.runs.iter().map(|run| run.display().to_string()).collect();
+        let mut side =
+            Self { label: group.label, names, recordings: Vec::new(), overviews: Vec::new() };
+        for run in &group.runs {
+            let recording = super::open(run)?;
+            side.overviews.push(report::overview(&recording, &options)?);
+            side.recordings.push(recording);
+        }
+        Ok(side)
+    }
+
+    fn as_compared(&self) -> diff::Side<'_> {
+        diff::Side { label: &self.label, names: &self.names, recordings: &self.overviews }
+    }
+
+    /// What it is called in a sentence.
+    fn name(&self) -> String {
+        if self.label.is_empty() { self.names.join(", ") } else { self.label.clone() }
+    }
+
+    fn connections(&self) -> usize {
+        self.overviews.iter().map(|overview| overview.connections.len()).sum()
+    }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let recordings = [super::open(&arguments.a)?, super::open(&arguments.b)?];
-    let options = Options { threads: cpus(), ..Options::default() };
-    let a = report::overview(&recordings[0], &options)?;
-    let b = report::overview(&recordings[1], &options)?;
+    let groups = groups(arguments)?;
+    let has_repeats = groups.iter().any(|group| group.runs.len() > 1);
+    if has_repeats && matches!(arguments.align, Align::Tuple) {
+        return Err(anyhow!(
+            "--align tuple pairs the connections of two recordings, not of repeats"
+        ));
+    }
+    if arguments.html.is_some() && groups.len() > 2 {
+        return Err(anyhow!("--html shows two sides, and here are {}", groups.len()));
+    }
+    let sides: Vec<Side> = groups.into_iter().map(Side::read).collect::<anyhow::Result<_>>()?;
     let align = match arguments.align {
         Align::Order => diff::Align::Order,
         Align::Tuple => diff::Align::Tuple,
     };
-    let diff = diff::diff(&a, &b, align);
-    let names = (arguments.a.display().to_string(), arguments.b.display().to_string());
-    if diff.pairs.is_empty() {
-        return Err(anyhow!(
-            "no connection of {} has a counterpart in {} ({} and {} connections): `summary` shows \
-             both, --align pairs them in another way",
-            names.0,
-            names.1,
-            a.connections.len(),
-            b.connections.len()
-        ));
+    let Some((a, others)) = sides.split_first() else { return Ok(ExitCode::SUCCESS) };
+    let (mut diffs, mut alone) = (Vec::new(), Vec::new());
+    for b in others {
+        let diff = diff::diff(a.as_compared(), b.as_compared(), align);
+        if diff.roles.is_empty() {
+            alone.push(anyhow!(
+                "no connection of {} has a counterpart in {} ({} and {} connections): `summary` \
+                 shows both{}",
+                a.name(),
+                b.name(),
+                a.connections(),
+                b.connections(),
+                if has_repeats { "" } else { ", --align pairs them in another way" }
+            ));
+        } else {
+            diffs.push(diff);
+        }
     }
-    if arguments.json {
-        print_json(&diff)?;
-    } else {
-        let text = diff::render(&diff, (&names.0, &names.1), arguments.all);
-        super::screen().write_all(text.as_bytes())?;
+    // The other sides are worth showing.
+    if diffs.is_empty()
+        && let Some(error) = alone.pop()
+    {
+        return Err(error);
     }
-    if let Some(path) = &arguments.html {
-        page(path, &diff, &recordings, (a, b), names, arguments.top)?;
+    alone.iter().for_each(|error| eprintln!("estats-analyze: {error}"));
+    match (&diffs[..], arguments.json) {
+        ([diff], true) if arguments.label.is_empty() => print_json(diff)?,
+        (diffs, true) => print_json(&diffs)?,
+        (diffs, false) => {
+            let width = super::summary::width(arguments.width);
+            let texts: Vec<String> =
+                diffs.iter().map(|diff| diff::render(diff, arguments.all, width, HINTS)).collect();
+            super::screen().write_all(texts.join("\n").as_bytes())?;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    if let (Some(path), Some(diff), [a, b]) = (&arguments.html, diffs.first(), &sides[..]) {
+        page(path, diff, (a, b), arguments.top)?;
+    }
+    Ok(if alone.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) })
 }
 
-fn page(
-    path: &Path,
-    diff: &Diff,
-    recordings: &[Recording; 2],
-    (a, b): (Overview, Overview),
-    (name_a, name_b): (String, String),
-    top: usize,
-) -> anyhow::Result<()> {
+fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow::Result<()> {
     let extent = Extent { top, ..Extent::default() };
+    let (Some(first_a), Some(first_b)) = (a.overviews.first(), b.overviews.first()) else {
+        return Ok(());
+    };
+    // Of repeats nothing is paired: the page shows the first of each.
+    let aligned = diff::align(&first_a.connections, &first_b.connections, diff.align);
     // The largest of the first that have a counterpart.
-    let order = report::largest(&a, usize::MAX);
-    let pairs = order.iter().filter_map(|id| diff.pairs.iter().find(|pair| pair.a == *id));
+    let order = report::largest(first_a, usize::MAX);
+    let pairs = order.iter().filter_map(|id| aligned.pairs.iter().find(|pair| pair.a == *id));
     let pairs: Vec<_> = pairs.take(top).collect();
     let chosen = |of: fn(&diff::Pair) -> u64| pairs.iter().map(|p| of(p)).collect::<Vec<_>>();
-    let table = diff::table(diff, (&name_a, &name_b));
-    let title = format!("estats: {name_a} against {name_b}");
-    let runs = [
-        report::plot(&recordings[0], a, format!("A {name_a}"), &chosen(|p| p.a), extent)?,
-        report::plot(&recordings[1], b, format!("B {name_b}"), &chosen(|p| p.b), extent)?,
-    ];
+    let table = diff::table(diff);
+    let title = format!("estats: {} against {}", a.name(), b.name());
+    let plot = |side: &Side, first: &Overview, which: &str, chosen: &[u64]| {
+        let label = format!("{which} {}", side.names[0]);
+        report::plot(&side.recordings[0], first.clone(), label, chosen, extent)
+    };
+    let runs = [plot(a, first_a, "A", &chosen(|p| p.a))?, plot(b, first_b, "B", &chosen(|p| p.b))?];
     let views: Vec<_> = pairs.iter().map(|pair| View::of_pair(&runs, pair.a, pair.b)).collect();
     let page = report::page(&title, &runs, &views, Some(&table))?;
     let written = private::create(path).and_then(|mut file| file.write_all(page.as_bytes()));

@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! `export`: a recording in other formats.
 
-use std::io::{BufWriter, Write as _};
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
-use estats::estats::Interval;
-use estats::export::{mlab, operations, table, web10g};
+use estats::engine::estats::Interval;
 use estats::log::Recording;
-use estats::replay::Options;
-use estats::sink::{Format, Plain};
+use estats::output::sink::{Plain, TableFormat};
+use estats::replay::ReplayOptions;
+use estats::util::private;
+use estats::views::export::web10g::vars::{self, Deltas};
+use estats::views::export::{
+    ExportError, mlab, operations, pcapng, perfetto, table, web10g, xplot,
+};
 
 use super::pipe::Pipe;
 use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Tables go to a directory (-o), or one of them (--table) to standard output; all else \
-                  goes to standard output.\n\n\
+    after_help = "Tables go to a directory (-o DIR), or one of them (--table) to standard output. Graphs go to \
+                  a directory. All else goes to standard output, or to a file (-o FILE).\n\n\
                   Examples:\n  \
                   estats-analyze export run1 --format csv --table connections | column -ts,\n  \
                   estats-analyze export run1 --format operations --encoding jsonl | zstd > ops.jsonl.zst\n  \
+                  estats-analyze export run6 --format pcapng -o run6.pcapng && wireshark run6.pcapng\n  \
+                  estats-analyze export run1 --format perfetto -o run1.pftrace    # open it in ui.perfetto.dev\n  \
+                  estats-analyze export run6 --format xplot -o graphs && xplot.org graphs/flow1_a2b_tsg.xpl\n  \
+                  estats-analyze export run1 --format web10g-deltavars --conn 3 --interval 1s\n  \
                   estats-analyze export run1 --format mlab-jsonl | zstd > run1.jsonl.zst"
 )]
 pub struct Arguments {
@@ -33,15 +43,19 @@ pub struct Arguments {
     /// This table, to standard output
     #[arg(long, value_name = "NAME", conflicts_with = "output")]
     table: Option<String>,
-    /// Directory for all tables
-    #[arg(short, long, value_name = "DIR")]
+    /// Directory for all tables and for graphs, file for all else
+    #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// What operations are written as
-    #[arg(long, value_enum, default_value_t = Encoding::Csv)]
-    encoding: Encoding,
-    /// Distance of the rows of the series and of web10g-logger's lines, or `event`
+    /// What operations (csv by default) and web10g-deltavars (text by default) are written as
+    #[arg(long, value_enum)]
+    encoding: Option<Encoding>,
+    /// Distance of the rows of the series, and of the readings of web10g-logger and web10g-deltavars,
+    /// or `event`
     #[arg(long, default_value = "100ms", value_parser = parse_interval)]
     interval: Interval,
+    /// The connection of this conn_id, for web10g-readvars and web10g-deltavars
+    #[arg(long, value_name = "N")]
+    conn: Option<u64>,
 }
 
 /// Formats of tables, of the log, and of other tools.
@@ -55,10 +69,47 @@ pub enum FormatName {
     Jsonl,
     /// The log: a row per operation with time, connection, hook, variable, op and value
     Operations,
+    /// Packets for Wireshark: each with what the kernel knew at that moment as its comment
+    Pcapng,
+    /// Perfetto's trace: connections under their processes, with states, limits, windows and losses on one
+    /// time line
+    Perfetto,
+    /// tcptrace's graphs for xplot, into a directory: three files for each direction of a TCP flow
+    Xplot,
     /// web10g-logger's text: a line per connection and interval, in Web10G's units
     Web10gLogger,
+    /// web10g-readvars' text: the last values of each connection, or of one (--conn)
+    #[value(name = "web10g-readvars")]
+    Web10gReadvars,
+    /// web10g-deltavars' text: what came since the reading before, of one connection (--conn)
+    #[value(name = "web10g-deltavars")]
+    Web10gDeltavars,
     /// M-Lab's tcp-info: a JSON line per snapshot with inet_diag's octets
     MlabJsonl,
+}
+
+impl FormatName {
+    /// The format of tables that it is, as files and as a stream.
+    const fn of_tables(self) -> Option<(TableFormat, Plain)> {
+        match self {
+            Self::Arrow => Some((TableFormat::ARROW, Plain::ArrowStream)),
+            Self::Csv => Some((TableFormat::CSV, Plain::Csv)),
+            Self::Jsonl => Some((TableFormat::JSONL, Plain::Jsonl)),
+            Self::Operations
+            | Self::Pcapng
+            | Self::Perfetto
+            | Self::Xplot
+            | Self::Web10gLogger
+            | Self::Web10gReadvars
+            | Self::Web10gDeltavars
+            | Self::MlabJsonl => None,
+        }
+    }
+
+    /// No text: nothing for a terminal.
+    const fn is_binary(self) -> bool {
+        matches!(self, Self::Pcapng | Self::Perfetto)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,52 +131,146 @@ impl Encoding {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recording = super::open(&arguments.run)?;
-    let options = Options { interval: arguments.interval, ..with_all_cpus() };
-    let (format, stream) = match arguments.format {
-        FormatName::Arrow => (Format::ARROW, Plain::ArrowStream),
-        FormatName::Csv => (Format::CSV, Plain::Csv),
-        FormatName::Jsonl => (Format::JSONL, Plain::Jsonl),
-        other => {
-            anyhow::ensure!(
-                arguments.table.is_none() && arguments.output.is_none(),
-                "--table and -o are for tables: --format arrow, csv or jsonl"
+    let options = ReplayOptions { interval: arguments.interval, ..with_all_cpus() };
+    let shows_one =
+        matches!(arguments.format, FormatName::Web10gReadvars | FormatName::Web10gDeltavars);
+    ensure!(
+        shows_one || arguments.conn.is_none(),
+        "--conn is for web10g-readvars and web10g-deltavars; `cut --conn` makes a recording of one connection"
+    );
+    if let Some((format, stream)) = arguments.format.of_tables() {
+        return tables(arguments, &recording, options, format, stream);
+    }
+    ensure!(arguments.table.is_none(), "--table is for tables: --format arrow, csv or jsonl");
+    let encoded = match arguments.format {
+        FormatName::Operations => true,
+        FormatName::Web10gDeltavars => arguments.encoding == Some(Encoding::Csv),
+        _ => false,
+    };
+    ensure!(
+        encoded || arguments.encoding.is_none(),
+        "--encoding is for operations (csv, jsonl, arrow) and web10g-deltavars (csv)"
+    );
+    if arguments.format == FormatName::Xplot {
+        return graphs(arguments, &recording, &options);
+    }
+    let pipe = Pipe::default();
+    let written = match &arguments.output {
+        Some(path) => {
+            let cannot = |e: io::Error| {
+                anyhow!("cannot write {}: {e}; name another file with -o", path.display())
+            };
+            // A device, a pipe or a link has no place of its own into which a whole file could be put.
+            let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+            if is_other {
+                let file = private::create(path).map_err(cannot)?;
+                stream(arguments, &recording, &options, BufWriter::new(file))
+            } else {
+                let mut file = private::Whole::create(path).map_err(cannot)?;
+                let written = stream(arguments, &recording, &options, BufWriter::new(&mut file));
+                if written.is_ok() {
+                    file.put().map_err(cannot)?;
+                }
+                written
+            }
+        }
+        None => {
+            ensure!(
+                !(arguments.format.is_binary() && io::stdout().is_terminal()),
+                "this format is no text for a terminal: name a file with -o FILE"
             );
-            return to_stdout(&recording, other, arguments.encoding, &options);
+            stream(arguments, &recording, &options, BufWriter::new(pipe.clone()))
         }
     };
+    pipe.exit_code(written)
+}
+
+fn tables(
+    arguments: &Arguments,
+    recording: &Recording,
+    options: ReplayOptions,
+    format: TableFormat,
+    stream: Plain,
+) -> anyhow::Result<ExitCode> {
     match (&arguments.table, &arguments.output) {
         (Some(name), _) => {
             let pipe = Pipe::default();
             let out = BufWriter::new(pipe.clone());
-            pipe.told(table::write(&recording, &options, name, stream, out))
+            pipe.exit_code(table::write(recording, &options, name, stream, out))
         }
         (None, Some(dir)) => {
-            let options = Options { format, output: Some(dir.clone()), ..options };
-            let report = with_bar(&recording, &options)?;
+            let options = ReplayOptions { format, output: Some(dir.clone()), ..options };
+            let report = with_bar(recording, &options)?;
             Ok(exit_code(report.tables.missing()))
         }
-        (None, None) => anyhow::bail!(
+        (None, None) => bail!(
             "name a directory for the tables with -o DIR, or one table with --table NAME for \
              standard output"
         ),
     }
 }
 
-fn to_stdout(
+/// What is a directory of graphs; on standard output the flow that each belongs to.
+fn graphs(
+    arguments: &Arguments,
     recording: &Recording,
-    format: FormatName,
-    encoding: Encoding,
-    options: &Options,
+    options: &ReplayOptions,
 ) -> anyhow::Result<ExitCode> {
-    let pipe = Pipe::default();
-    let mut out = BufWriter::new(pipe.clone());
-    let written = match format {
+    let Some(dir) = &arguments.output else {
+        bail!("name a directory for the graphs with -o DIR");
+    };
+    // Graphs of another export would stand beside these, and nothing would tell them apart.
+    let is_graph = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|ending| ending == "xpl"))
+    };
+    ensure!(
+        !fs::read_dir(dir).is_ok_and(|mut entries| entries.any(is_graph)),
+        "{} has graphs of another export: remove them, or choose another directory with -o",
+        dir.display()
+    );
+    let flows = xplot::write(recording, options, dir).map_err(|e| match e {
+        ExportError::Io(e) => {
+            anyhow!("cannot write to {}: {e}; name another with -o", dir.display())
+        }
+        other => other.into(),
+    })?;
+    let mut screen = super::screen();
+    writeln!(screen, "{} graphs in {}", flows.len() * 6, dir.display())?;
+    for flow in flows {
+        let [a, b] = &flow.ends;
+        let name = format!("flow{}_*.xpl", flow.flow);
+        let conn = flow.conn_id.map_or_else(|| "-".to_owned(), |id| format!("conn {id}"));
+        let [sent, back] = flow.segments;
+        writeln!(screen, "{name:16} {conn:10} a {a}  b {b}  data segments {sent} a2b, {back} b2a")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is one file.
+fn stream(
+    arguments: &Arguments,
+    recording: &Recording,
+    options: &ReplayOptions,
+    mut out: impl Write,
+) -> Result<(), ExportError> {
+    let conn = arguments.conn;
+    match arguments.format {
         FormatName::MlabJsonl => mlab::write(recording, &mut out).map(drop),
         FormatName::Operations => {
-            operations::write(recording, encoding.plain(), &mut out).map(drop)
+            let plain = arguments.encoding.unwrap_or(Encoding::Csv).plain();
+            operations::write(recording, plain, &mut out).map(drop)
         }
+        FormatName::Pcapng => pcapng::write(recording, options, &mut out).map(drop),
+        FormatName::Perfetto => perfetto::write(recording, options, &mut out),
         FormatName::Web10gLogger => web10g::write(recording, options, &mut out),
-        FormatName::Arrow | FormatName::Csv | FormatName::Jsonl => unreachable!("tables"),
-    };
-    pipe.told(written.and_then(|()| Ok(out.flush()?)))
+        FormatName::Web10gReadvars => vars::read(recording, options, conn, &mut out),
+        FormatName::Web10gDeltavars => {
+            let deltas = arguments.encoding.map_or(Deltas::Text, |_| Deltas::Csv);
+            vars::deltas(recording, options, conn, deltas, &mut out)
+        }
+        FormatName::Arrow | FormatName::Csv | FormatName::Jsonl | FormatName::Xplot => {
+            unreachable!("directories")
+        }
+    }?;
+    Ok(out.flush()?)
 }

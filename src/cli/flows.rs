@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use estats::replay::{Options, clocks};
-use estats::traffic::{self, Sort};
-use estats::units;
+use estats::replay::{ReplayOptions, clocks};
+use estats::util::units;
+use estats::views::traffic::{self, Sort};
 
 use super::{print_json, replay};
 
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "{} has no packets: record with --packets or --interface, or import a capture",
         arguments.run.display()
     );
-    let mut options = Options { threads: replay::cpus(), ..Options::default() };
+    let mut options = ReplayOptions { threads: replay::cpus(), ..ReplayOptions::default() };
     options.flows.interval = arguments.interval;
     let mut lines = traffic::recording(&recording, &options)?;
     let by = match arguments.sort {
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 writeln!(out, "{}.{millis:03}", traffic::wall(Some(us)))?;
             }
             let render = if arguments.connections { traffic::list } else { traffic::table };
-            out.write_all(render(part, arguments.top).as_bytes())?;
+            out.write_all(render(part, arguments.top, "--top").as_bytes())?;
         }
     }
     Ok(replay::exit_code(clocks(&recording)?.lost()))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::import::{Options, Prefix, Report, import};
+use estats::recordings::import::{ImportOptions, ImportReport, Prefix, import};
 
 use super::progress::Progress;
 use super::{LOST, print_json};
@@ -39,7 +39,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { local, payload, inner, .. } = arguments;
-    let options = Options { local, payload, inner, ..Options::default() };
+    let options = ImportOptions { local, payload, inner, ..ImportOptions::default() };
     let is_standard_input = arguments.file.as_os_str() == "-";
     let file = if is_standard_input { "/dev/stdin".into() } else { arguments.file };
     let bar = Progress::counting("importing", options.read.clone());
@@ -79,7 +79,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn recorded_end(report: &Report) -> String {
+fn recorded_end(report: &ImportReport) -> String {
     let import = &report.import;
     let addresses = match &import.local[..] {
         [] => String::new(),
@@ -98,7 +98,7 @@ fn recorded_end(report: &Report) -> String {
 }
 
 /// Says what there was, where nothing of it became a row.
-fn nothing(report: &Report) {
+fn nothing(report: &ImportReport) {
     let import = &report.import;
     let there: Vec<_> = import.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
     let there = match &there[..] {
@@ -112,7 +112,7 @@ fn packets(n: u64) -> String {
     format!("{n} packet{}", if n == 1 { "" } else { "s" })
 }
 
-fn warn(report: &Report) {
+fn warn(report: &ImportReport) {
     let import = &report.import;
     for (reason, n) in &import.left_out {
         eprintln!("estats-analyze: {} left out: {reason}", packets(*n));

@@ -6,20 +6,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
-use estats::import::link_type_name;
 use estats::log::{
-    ClockSample, Import, Lacking, LedgerRow, Manifest, NotSeen, PacketRow, Recording,
+    CaptureStat, ClockSample, Import, Lacking, Manifest, NotSeen, PacketRow, Recording,
 };
+use estats::recordings::import::link_type_name;
 use estats::replay::TablesManifest;
 use estats::replay::default_dir;
-use estats::visible::visible;
+use estats::util::visible::visible;
 use estats::wire::Event;
 
 use super::{print_json, screen};
 
 /// What the totals say, or what the streams show where there are none.
 #[derive(Default)]
-struct Account {
+struct RecordingTotals {
     duration_ns: u64,
     connections: u64,
     records: u64,
@@ -33,7 +33,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         print_json(manifest)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let account = account(&recording)?;
+    let totals = totals(&recording)?;
     let host = &manifest.host;
     let mut lines = vec![
         ("recording", manifest.recording.clone()),
@@ -42,13 +42,13 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("kernel", format!("{} {}", host.kernel_release, host.kernel_version)),
         ("command", command(manifest)),
         ("begun", wall(manifest.started)),
-        ("duration", format!("{:.3} s", account.duration_ns as f64 / 1e9)),
+        ("duration", format!("{:.3} s", totals.duration_ns as f64 / 1e9)),
         ("closed", closed(manifest).to_owned()),
         ("hook set", manifest.hook_set.clone()),
         ("variables", coverage(manifest)),
-        ("connections", account.connections.to_string()),
-        ("records", account.records.to_string()),
-        ("lost", account.lost.to_string()),
+        ("connections", totals.connections.to_string()),
+        ("records", totals.records.to_string()),
+        ("lost", totals.lost.to_string()),
     ];
     if let Some(ns) = host.time_offset_ns {
         let seconds = ns as f64 / 1e9;
@@ -134,51 +134,51 @@ fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-fn account(recording: &Recording) -> anyhow::Result<Account> {
+fn totals(recording: &Recording) -> anyhow::Result<RecordingTotals> {
     let manifest = recording.manifest();
     if let Some(totals) = &manifest.totals {
-        return Ok(Account {
+        return Ok(RecordingTotals {
             duration_ns: totals.duration_ns,
             connections: totals.connections,
             records: sum(totals.per_cpu.iter().map(|cpu| cpu.logged)),
             lost: sum(totals.per_cpu.iter().map(|cpu| cpu.lost())),
         });
     }
-    let mut account = Account::default();
+    let mut totals = RecordingTotals::default();
     let mut last = manifest.started.monotonic_ns;
     for row in recording.lifecycles() {
         let row = row?;
         last = last.max(row.header.ts_ns);
         match row.event {
-            Event::Open | Event::Baseline => account.connections += 1,
+            Event::Open | Event::Baseline => totals.connections += 1,
             Event::Close | Event::End | Event::Drain | Event::Over => {}
         }
-        account.records += u64::from(row.event != Event::Drain);
+        totals.records += u64::from(row.event != Event::Drain);
     }
     for batch in recording.hooks(std::num::NonZeroUsize::MIN) {
         let batch = batch?;
         for i in 0..batch.len() {
             let header = batch.header(i);
             last = last.max(header.ts_ns);
-            account.records += u64::from(header.hook != estats::schema::Hook::Drain);
+            totals.records += u64::from(header.hook != estats::schema::Hook::Drain);
         }
     }
     for row in recording.packets() {
         match row? {
             PacketRow::Packet(packet) => {
                 last = last.max(packet.ts_ns);
-                account.records += 1;
+                totals.records += 1;
             }
             PacketRow::Drained(ts_ns) => last = last.max(ts_ns),
         }
     }
-    for row in recording.ledger() {
-        if let LedgerRow::Loss { lost, .. } = row? {
-            account.lost = account.lost.saturating_add(lost);
+    for row in recording.capture_stats() {
+        if let CaptureStat::Loss { lost, .. } = row? {
+            totals.lost = totals.lost.saturating_add(lost);
         }
     }
-    account.duration_ns = last.saturating_sub(manifest.started.monotonic_ns);
-    Ok(account)
+    totals.duration_ns = last.saturating_sub(manifest.started.monotonic_ns);
+    Ok(totals)
 }
 
 fn command(manifest: &Manifest) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use estats::transform::merge::merge;
+use estats::recordings::transform::merge::merge;
 
 use super::progress::Progress;
 

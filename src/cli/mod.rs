@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The commands of `estats-analyze`.
 
+mod advice;
 mod anonymize;
 mod audit;
+mod choice;
 mod compare;
 mod cut;
 mod diff;
+mod explain;
 mod export;
 mod flows;
 mod import;
@@ -28,9 +31,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::{LogError, Recording};
-use estats::replay::{self as replaying, ReplayError};
-use estats::transform::TransformError;
-use estats::visible::{self, Screen};
+use estats::replay as replaying;
+use estats::util::visible::{self, Screen};
+
+pub use explain::explain;
 
 /// Something was found.
 const FINDINGS: u8 = 1;
@@ -48,7 +52,6 @@ const LOST: u8 = 3;
 #[command(
     name = "estats-analyze",
     version,
-    args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
     after_help = "Example: estats-analyze run1"
 )]
@@ -100,7 +103,7 @@ enum Command {
     Flows(flows::Arguments),
     /// Compare every connection with the kernel's own account of it
     Audit(audit::Arguments),
-    /// Compare two recordings, connection by connection: what differs, and how surely
+    /// Compare two recordings, connection by connection, or repeats: what differs, and how surely
     Diff(diff::Arguments),
     /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
     Compare(compare::Arguments),
@@ -136,7 +139,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     progress::set_quiet(arguments.quiet);
     let code = match command(arguments) {
         Err(e) if is_damage(&e) => {
-            eprintln!("estats-analyze: {}", visible::lines(&e.to_string()));
+            eprintln!("estats-analyze: {}", visible::lines(&explain(&e)));
             return Ok(ExitCode::from(LOST));
         }
         code => code?,
@@ -148,13 +151,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// Whether a frame could not be read that nothing counts as missing.
 fn is_damage(error: &anyhow::Error) -> bool {
-    let of = |e: &LogError| matches!(e, LogError::Corrupt { .. });
-    let log = error.chain().find_map(|e| e.downcast_ref::<LogError>());
-    let replay = error.downcast_ref::<ReplayError>();
-    let transform = error.downcast_ref::<TransformError>();
-    log.is_some_and(of)
-        || matches!(replay, Some(ReplayError::Log(e)) if of(e))
-        || matches!(transform, Some(TransformError::Log(e)) if of(e))
+    matches!(explain::log_error(error), Some(LogError::Corrupt { .. }))
 }
 
 /// A recording was opened that is not whole, or lost records.
@@ -181,6 +178,10 @@ fn open(run: &Path) -> anyhow::Result<Recording> {
 }
 
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // Not left to clap, for which --quiet before a command would be in conflict with it, too.
+    if let (Some(_), Some(run)) = (&arguments.command, &arguments.run) {
+        anyhow::bail!("{}: a command stands before its recording", run.display());
+    }
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),
         (Some(Command::Cut(arguments)), _) => cut::run(arguments),

@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use estats::export::ExportError;
+use estats::views::export::ExportError;
 
 /// Standard output that remembers whether its reader has gone: libraries on the way make texts of
 /// errors, and that one is none.
@@ -17,7 +17,7 @@ pub struct Pipe {
 
 impl Pipe {
     /// The exit status, no matter what writing to a closed pipe was called.
-    pub fn told(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
+    pub fn exit_code(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
         match written {
             Err(_) if self.is_closed.get() => Ok(ExitCode::SUCCESS),
             Err(e) => Err(e.into()),

@@ -9,14 +9,14 @@ use std::sync::atomic::Ordering;
 use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
-use estats::estats::{Interval, RuleOptions};
-use estats::flows::Timeouts;
+use estats::engine::estats::{Interval, RuleOptions};
+use estats::engine::flows::Timeouts;
 use estats::log::Recording;
+use estats::output::sink::{Partition, TableFormat};
+use estats::output::tables::tables_version;
 use estats::replay::TablesManifest;
-use estats::replay::{Options, Report, default_dir, replay};
-use estats::sink::{Format, Partition};
-use estats::tables::tables_version;
-use estats::units;
+use estats::replay::{ReplayOptions, ReplayReport, default_dir, replay};
+use estats::util::units;
 
 use super::progress::Progress;
 use super::{LOST, print_json};
@@ -73,12 +73,12 @@ pub enum FormatName {
 }
 
 impl FormatName {
-    pub const fn format(self) -> Format {
+    pub const fn format(self) -> TableFormat {
         match self {
-            Self::Parquet => Format::Parquet,
-            Self::Arrow => Format::ARROW,
-            Self::Csv => Format::CSV,
-            Self::Jsonl => Format::JSONL,
+            Self::Parquet => TableFormat::Parquet,
+            Self::Arrow => TableFormat::ARROW,
+            Self::Csv => TableFormat::CSV,
+            Self::Jsonl => TableFormat::JSONL,
         }
     }
 }
@@ -105,12 +105,12 @@ pub struct Tables {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options {
+    let options = ReplayOptions {
         output: arguments.output.clone(),
         interval: arguments.interval,
         threads: arguments.threads.unwrap_or_else(cpus),
         rules: RuleOptions { latency_limit_us: arguments.latency_limit_us },
-        flows: estats::flows::Options {
+        flows: estats::engine::flows::FlowOptions {
             timeouts: Timeouts {
                 answered_ns: arguments.flow_timeout.get(),
                 unanswered_ns: arguments.flow_timeout_unanswered.get(),
@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         },
         format: arguments.format.format(),
         partitions: arguments.partition.iter().map(|p| p.partition()).collect(),
-        ..Options::default()
+        ..ReplayOptions::default()
     };
     let report = with_bar(&super::open(&arguments.run)?, &options)?;
     warn(&report);
@@ -148,7 +148,7 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) if tables.tables_version != tables_version() => {
             "the tables are of another version"
         }
-        Some(tables) if tables.format != Format::Parquet.name() => "the tables are no Parquet",
+        Some(tables) if tables.format != TableFormat::Parquet.name() => "the tables are no Parquet",
         Some(tables) if tables.recording != recording.manifest().recording => {
             "the tables are of another recording"
         }
@@ -196,7 +196,7 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
 }
 
 /// Replays, with a bar on a terminal.
-pub fn with_bar(recording: &Recording, options: &Options) -> anyhow::Result<Report> {
+pub fn with_bar(recording: &Recording, options: &ReplayOptions) -> anyhow::Result<ReplayReport> {
     let bar = Progress::of("replaying", std::slice::from_ref(recording))?;
     let report = replay(recording, options)?;
     drop(bar);
@@ -204,8 +204,8 @@ pub fn with_bar(recording: &Recording, options: &Options) -> anyhow::Result<Repo
 }
 
 /// A replay with all CPUs.
-pub fn with_all_cpus() -> Options {
-    Options { threads: cpus(), ..Options::default() }
+pub fn with_all_cpus() -> ReplayOptions {
+    ReplayOptions { threads: cpus(), ..ReplayOptions::default() }
 }
 
 pub fn exit_code(lost: u64) -> ExitCode {
@@ -217,7 +217,7 @@ fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-fn warn(report: &Report) {
+fn warn(report: &ReplayReport) {
     let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
     if report.without_row.is_none() {
         eprintln!("estats-analyze: how many connections have no row is not known");

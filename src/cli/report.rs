@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use estats::private;
-use estats::replay::Options;
-use estats::report::{self, Extent, View};
+use estats::replay::ReplayOptions;
+use estats::util::private;
+use estats::views::report::{self, Extent, View};
 
 use super::replay::{cpus, exit_code};
 
@@ -33,7 +33,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recording = super::open(&arguments.run)?;
     let extent = Extent { top: arguments.top, stretches: arguments.stretches };
-    let options = Options { threads: cpus(), ..Options::default() };
+    let options = ReplayOptions { threads: cpus(), ..ReplayOptions::default() };
     let overview = report::overview(&recording, &options)?;
     let lost = overview.lost;
     let chosen = report::largest(&overview, extent.top);

@@ -6,19 +6,21 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use estats::export::epping::{self, Selection};
-use estats::replay::Options;
-use estats::rtt::sampling::{Limit, Policy, RttType};
-use estats::rtt::{Method, aggregate};
-use estats::three_ways;
+use estats::engine::rtt::sampling::{Policy, RttType, SampleSpacing};
+use estats::engine::rtt::{Method, aggregate};
+use estats::replay::ReplayOptions;
+use estats::views::export::epping::{self, Selection};
+use estats::views::three_ways;
 
+use super::choice::{Choice, by_name, names};
 use super::pipe::Pipe;
 use super::{print_json, replay};
 
 /// Formats of ePPing and pping.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum RttFormat {
     /// A line per event for people
     Standard,
     /// ePPing's events as one array
@@ -48,15 +50,15 @@ pub struct Arguments {
     run: PathBuf,
     /// The format
     #[arg(short = 'F', long, value_enum, default_value = "standard")]
-    format: Format,
+    format: RttFormat,
     /// TCP by timestamps
     #[arg(short = 'T', long)]
     tcp: bool,
     /// ICMP and ICMPv6 echo
     #[arg(short = 'C', long)]
     icmp: bool,
-    /// A method by its name in rtt.parquet (tcp_sequence, quic_spin, dns ...); may be repeated
-    #[arg(long, value_name = "NAME", value_parser = parse_method)]
+    /// A method by its name in rtt.parquet; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = method())]
     method: Vec<Method>,
     /// Keep samples of a flow at least so far apart; 0 keeps all
     #[arg(short, long, value_name = "MS", default_value_t = 0.0)]
@@ -96,9 +98,17 @@ pub struct Arguments {
     json: bool,
 }
 
-fn parse_method(name: &str) -> Result<Method, String> {
-    let names = || Method::ALL.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
-    Method::by_name(name).ok_or_else(|| format!("no method has this name: there are {}", names()))
+fn method() -> impl TypedValueParser<Value = Method> {
+    PossibleValuesParser::new(names::<Method>().collect::<Vec<_>>())
+        .map(|name| by_name(&name).expect("clap lets only these names pass"))
+}
+
+impl Choice for Method {
+    const ALL: &'static [Self] = Method::ALL;
+
+    fn name(self) -> &'static str {
+        Method::name(self)
+    }
 }
 
 impl Arguments {
@@ -115,27 +125,30 @@ impl Arguments {
             Type::Smoothed => RttType::Smoothed,
         };
         let limit = match self.rtt_rate {
-            Some(factor) => Some(Limit::Rtt(factor, rtt_type)),
-            None => (self.rate_limit > 0.0).then_some(Limit::Time((self.rate_limit * 1e6) as u64)),
+            Some(factor) => Some(SampleSpacing::Rtt(factor, rtt_type)),
+            None => (self.rate_limit > 0.0)
+                .then_some(SampleSpacing::Time((self.rate_limit * 1e6) as u64)),
         };
         let seconds = |s: u64| NonZeroU64::new(s.saturating_mul(1_000_000_000));
         Selection {
             methods,
             format: match self.format {
-                Format::Standard => epping::Format::Standard,
-                Format::Json => epping::Format::Json,
-                Format::Jsonl => epping::Format::Jsonl,
-                Format::Ppviz => epping::Format::Ppviz,
-                Format::Pping => epping::Format::Pping,
+                RttFormat::Standard => epping::EppingFormat::Standard,
+                RttFormat::Json => epping::EppingFormat::Json,
+                RttFormat::Jsonl => epping::EppingFormat::Jsonl,
+                RttFormat::Ppviz => epping::EppingFormat::Ppviz,
+                RttFormat::Pping => epping::EppingFormat::Pping,
             },
             include_local: self.include_local,
             policy: limit.map(|limit| Policy { limit, burst: self.burst }),
-            aggregate: self.aggregate.and_then(seconds).map(|interval_ns| aggregate::Options {
-                interval_ns,
-                prefix_v4: self.aggregate_subnets_v4,
-                prefix_v6: self.aggregate_subnets_v6,
-                reverse: self.aggregate_reverse,
-                include_syn: self.include_syn,
+            aggregate: self.aggregate.and_then(seconds).map(|interval_ns| {
+                aggregate::AggregateOptions {
+                    interval_ns,
+                    prefix_v4: self.aggregate_subnets_v4,
+                    prefix_v6: self.aggregate_subnets_v6,
+                    reverse: self.aggregate_reverse,
+                    include_syn: self.include_syn,
+                }
             }),
         }
     }
@@ -143,7 +156,7 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recording = super::open(&arguments.run)?;
-    let mut options = Options { threads: replay::cpus(), ..Options::default() };
+    let mut options = ReplayOptions { threads: replay::cpus(), ..ReplayOptions::default() };
     options.rtt.include_syn = arguments.include_syn;
     if arguments.compare {
         let compared = three_ways::compare(&recording, options)?;
@@ -157,5 +170,5 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pipe = Pipe::default();
     let mut out = BufWriter::new(pipe.clone());
     let written = epping::write(&recording, &options, &arguments.selection(), &mut out);
-    pipe.told(written.and_then(|()| Ok(out.flush()?)))
+    pipe.exit_code(written.and_then(|()| Ok(out.flush()?)))
 }

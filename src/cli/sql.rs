@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     use std::io::Write as _;
     use std::path::Path;
 
-    use estats::query::{Run, sql};
+    use estats::views::query::{Run, sql};
 
     let (recordings, statement) = match &arguments.words[..] {
         [recordings @ .., statement] if !recordings.is_empty() => (recordings, statement),

@@ -8,13 +8,20 @@ use std::process::ExitCode;
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use estats::summary::{self, Condition, Groups, Key, Line, Text, View};
-use estats::visible;
+use estats::util::visible;
+use estats::views::summary::{self, Condition, Groups, Hints, Line, Rated, SummaryKey, Text, View};
 
 use super::{info, print_json, replay, screen};
 
 /// What is shown if nothing else is asked for.
 const TOP: usize = 50;
+
+/// How to see what is not shown.
+const HINTS: Hints = Hints {
+    connections: "--top N shows more, --json all",
+    groups: "--top N shows more",
+    columns: "--width 0 shows all",
+};
 
 /// Arguments of `summary`.
 #[derive(Debug, clap::Args)]
@@ -31,9 +38,10 @@ pub struct Arguments {
     /// Show so many connections or groups, 0 for all [default: the 50 with the most payload]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Order: the largest numbers first, texts by the alphabet
-    #[arg(long, value_name = "KEY", value_parser = Key::parse)]
-    sort: Option<Key>,
+    /// Order: the largest numbers first, texts by the alphabet. Groups are sorted by the sums of counts
+    /// and bytes, and by the medians of the rest
+    #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
+    sort: Option<SummaryKey>,
     /// The opposite order; what is not known stays at the end
     #[arg(long, requires = "sort")]
     reverse: bool,
@@ -42,9 +50,9 @@ pub struct Arguments {
     condition: Option<Condition>,
     /// A row for each value of the key (remote, port, process, cgroup, container, ...) in place of
     /// each connection
-    #[arg(long, value_name = "KEY", value_parser = Key::parse, conflicts_with = "sort")]
-    group: Option<Key>,
-    /// Characters in a line, 0 for any number [default: those of the terminal]
+    #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
+    group: Option<SummaryKey>,
+    /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]
     #[arg(long, value_name = "N")]
     width: Option<usize>,
     /// Whether to use colours
@@ -69,7 +77,7 @@ fn long_help() -> String {
         text.push_str(&format!("  {:<14} {}\n", key.name, key.meaning));
     }
     text.push_str(
-        "\nConditions:\n  KEY < <= = != >= > VALUE, for texts also KEY ~ PART; joined by and, or, not and\n  \
+        "\nConditions:\n  KEY < <= = != >= > VALUE, for texts also KEY ~ PART, KEY is [not] null; joined by and, or, not and\n  \
          parentheses. Times need a unit (us, ms, s, min, h), shares may have one (1%), bytes and\n  \
          rates may have a prefix (10MB, 1MiB, 10Mbit/s). A value that is not known matches nothing.\n\n\
          Examples:\n  estats-analyze summary run1 --sort retransmitted --top 10\n  \
@@ -98,12 +106,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(key) = arguments.sort {
         order.sort_by(|a, b| key.compare(a, b, arguments.reverse));
     }
-    let view = View { top, width: width(arguments.width) };
-    let groups = arguments.group.map(|key| Groups::of(&order, key));
+    let view = View { top, width: width(arguments.width), sort: arguments.sort, hints: HINTS };
+    let groups = match (arguments.group, arguments.sort) {
+        (Some(key), Some(sort)) => {
+            let groups = Groups::sorted(&order, key, sort, arguments.reverse);
+            Some(groups.map_err(anyhow::Error::msg)?)
+        }
+        (Some(key), None) => Some(Groups::of(&order, key)),
+        (None, _) => None,
+    };
     if arguments.json {
         match groups {
             Some(groups) => print_json(&groups.groups.iter().take(top).collect::<Vec<_>>())?,
-            None => print_json(&order.iter().take(top).collect::<Vec<_>>())?,
+            None => {
+                let lines = order.iter().take(top).map(|line| Rated::from(*line));
+                print_json(&lines.collect::<Vec<_>>())?;
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -114,6 +132,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.condition.is_some() {
         writeln!(screen(), "{} of {} connections match", matching.len(), lines.len())?;
     }
+    print_not_taken(&tables.dir)?;
     writeln!(screen(), "{}", tables.manifest.audit)?;
     info::print_not_seen(&arguments.run)?;
     Ok(ExitCode::SUCCESS)
@@ -126,22 +145,36 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn print_all(run: &Path) -> anyhow::Result<replay::Tables> {
     let tables = replay::ensure_tables(run)?;
     let lines = summary::read(&tables.dir)?;
-    let view = View { top: TOP, width: width(None) };
+    let view = View { top: TOP, width: width(None), sort: None, hints: HINTS };
     print(summary::connections(&summary::chosen(&lines, TOP), view), Color::Auto)?;
+    print_not_taken(&tables.dir)?;
     writeln!(screen(), "{}", tables.manifest.audit)?;
     info::print_not_seen(run)?;
     Ok(tables)
 }
 
+/// Says whether connections could not get in.
+fn print_not_taken(tables: &Path) -> anyhow::Result<()> {
+    for line in summary::not_taken(tables)? {
+        writeln!(screen(), "{line}")?;
+    }
+    Ok(())
+}
+
 /// None where a line may have any length: in a file, or another program's input.
-fn width(asked: Option<usize>) -> Option<usize> {
+pub fn width(asked: Option<usize>) -> Option<usize> {
     match asked {
         Some(0) => None,
         Some(width) => Some(width),
-        None => {
+        // As ps(1) does it: what a person exported goes before what the terminal says.
+        None => columns().or_else(|| {
             terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
-        }
+        }),
     }
+}
+
+fn columns() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|&width| width > 0)
 }
 
 fn print(text: Text, color: Color) -> io::Result<()> {

@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use estats::manual;
+use estats::views::manual;
 
 use super::print_json;
 

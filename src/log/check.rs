@@ -21,6 +21,8 @@ pub struct Marks {
     /// The first that is later than `first`.
     pub second: Option<u64>,
     pub last: Option<u64>,
+    /// The largest that came before `last` and is earlier.
+    pub before_last: Option<u64>,
     /// The smallest, which is not the first where marks go back.
     pub least: Option<u64>,
     /// The smallest time of a record.
@@ -35,7 +37,9 @@ impl Marks {
         if ts_ns > first {
             self.second.get_or_insert(ts_ns);
         }
-        self.last = self.last.max(Some(ts_ns));
+        if self.last.is_none_or(|last| ts_ns > last) {
+            self.before_last = self.last.replace(ts_ns);
+        }
         self.least = Some(self.least.map_or(ts_ns, |least| least.min(ts_ns)));
     }
 

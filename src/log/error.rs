@@ -10,16 +10,14 @@ use arrow::error::ArrowError;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The output directory holds something already.
-    #[error("output exists: {0} is not an empty directory; remove it or choose another with -o")]
+    #[error("output exists: {0} is not an empty directory")]
     OutputExists(PathBuf),
     /// No space is left on the device, or the quota is used up.
     #[error(
         "disk full: cannot write {path}: {source}; {}", if *.made {
-            "free some space, or choose another directory with -o, and run it again. What is there is \
-             unfinished"
+            "what is there is unfinished"
         } else {
-            "free some space, or bound the recording with --max-size. The recording is readable up to \
-             the last second"
+            "the recording is readable up to the last second"
         }
     )]
     DiskFull {

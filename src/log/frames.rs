@@ -6,7 +6,6 @@
 //! that frame alone.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -22,10 +21,14 @@ use super::LogError;
 use super::batch::{HookBatch, HookNames};
 use super::frame::{End, FrameAt, MAX_FRAME, What, decompress, is_skippable, u32_at, walk};
 use super::index::{decode_seek_table, ends_with_seek_table, seek_table_len};
+use super::source::{Bytes, Files};
 
 /// Where the frames of one segment are.
 #[derive(Debug)]
 pub struct SegmentMap {
+    files: Files,
+    name: String,
+    /// How errors name it.
     pub path: PathBuf,
     pub frames: Vec<FrameAt>,
     pub end: End,
@@ -42,15 +45,11 @@ pub struct SegmentMap {
 
 impl SegmentMap {
     /// Finds the frames: by the seek table where it is whole, or else one after the other.
-    pub fn open(path: PathBuf, read: Arc<AtomicU64>) -> Result<Self, LogError> {
-        // Before opening it: that of a pipe would wait for a writer.
-        let is_file = fs::metadata(&path).map_err(|e| LogError::io("read", &path, e))?.is_file();
-        if !is_file {
-            return Err(LogError::NotAFile(path));
-        }
+    pub fn open(files: &Files, name: String, read: Arc<AtomicU64>) -> Result<Self, LogError> {
+        let path = files.path(&name);
+        let mut file = files.open(&name)?;
         let scan = || {
-            let mut file = File::open(&path)?;
-            let bytes = file.metadata()?.len();
+            let bytes = file.seek(SeekFrom::End(0))?;
             let mut tail = Vec::new();
             file.seek(SeekFrom::Start(bytes.saturating_sub(16)))?;
             (&mut file).take(16).read_to_end(&mut tail)?;
@@ -70,7 +69,8 @@ impl SegmentMap {
         };
         let (frames, end, bytes, closed, listed) =
             scan().map_err(|e| LogError::io("read", &path, e))?;
-        Ok(Self { path, frames, end, bytes, closed, listed, damaged: BTreeSet::new(), read })
+        let (files, damaged) = (files.clone(), BTreeSet::new());
+        Ok(Self { files, name, path, frames, end, bytes, closed, listed, damaged, read })
     }
 
     /// End of the last whole frame.
@@ -85,7 +85,7 @@ impl SegmentMap {
 }
 
 fn by_seek_table(
-    file: &mut File,
+    file: &mut dyn Bytes,
     bytes: u64,
     tail: &[u8],
 ) -> std::io::Result<Option<Vec<FrameAt>>> {
@@ -119,7 +119,7 @@ fn by_seek_table(
 /// Reads frames of one segment in any order.
 pub struct Frames {
     pub map: Arc<SegmentMap>,
-    file: File,
+    file: Box<dyn Bytes>,
     zstd: zstd::bulk::Decompressor<'static>,
     decoder: StreamDecoder,
     /// Names in the dictionaries of a segment of hook records, made when first needed.
@@ -132,8 +132,9 @@ pub struct Frames {
 
 impl Frames {
     pub fn open(map: Arc<SegmentMap>) -> Result<Self, LogError> {
-        let open = || Ok((File::open(&map.path)?, zstd::bulk::Decompressor::new()?));
-        let (file, zstd) = open().map_err(|e| LogError::io("read", &map.path, e))?;
+        let file = map.files.open(&map.name)?;
+        let zstd = zstd::bulk::Decompressor::new();
+        let zstd = zstd.map_err(|e| LogError::io("read", &map.path, e))?;
         Ok(Self {
             map,
             file,

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! manifest.json: what was recorded, where, how, and the account at the end.
+//! manifest.json: what was recorded, where, how, and the totals at the end.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::source::Files;
 use super::{FORMAT_VERSION, LogError, Namespace};
-use crate::private;
 use crate::schema::counting::Recount;
 use crate::schema::{Hook, Quality, Var};
+use crate::util::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
@@ -71,7 +72,7 @@ pub struct Manifest {
     /// The segments as they were when the last was ended; empty while recording.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentEntry>,
-    /// The account at the end. Absent: the recording was not closed cleanly.
+    /// The totals at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
 }
 
@@ -316,7 +317,7 @@ pub struct ClockSample {
     pub tai_ns: u64,
 }
 
-/// The account of a closed recording.
+/// The totals of a closed recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
@@ -352,7 +353,7 @@ pub struct Lacking {
     pub dropped_operations: u64,
 }
 
-/// The account of one CPU: emitted = logged + lost + left out.
+/// The totals of one CPU: emitted = logged + lost + left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CpuTotals {
@@ -424,23 +425,26 @@ impl Manifest {
         }
     }
 
-    /// Reads the manifest of the recording in `dir`.
+    /// Reads the manifest of a recording.
     ///
     /// # Errors
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
-    pub(super) fn read(dir: &Path) -> Result<Self, LogError> {
-        let path = dir.join(FILE_NAME);
-        let fault = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                LogError::NotARecording(dir.to_owned())
-            }
-            _ => LogError::io("read", &path, e),
+    pub(super) fn read(files: &Files) -> Result<Self, LogError> {
+        let path = files.path(FILE_NAME);
+        let absent = |e: &io::Error| {
+            matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         };
-        let metadata = fs::metadata(&path).map_err(fault)?;
-        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        let file = files.open(FILE_NAME).map_err(|e| match e {
+            LogError::Io { source, .. } if absent(&source) => {
+                LogError::NotARecording(files.name().to_owned())
+            }
+            e => e,
+        })?;
+        let mut text = Vec::new();
+        let read = file.take(MAX_BYTES + 1).read_to_end(&mut text);
+        if read.map_err(|e| LogError::io("read", &path, e))? as u64 > MAX_BYTES {
             return Err(LogError::NotAFile(path));
         }
-        let text = fs::read(&path).map_err(fault)?;
         // The version first and alone: another version's fields need not fit.
         #[derive(Deserialize)]
         struct Version {
@@ -473,17 +477,15 @@ impl Manifest {
     /// Writes it so that at every moment the old or the new manifest is there whole.
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
-        let partial = dir.join("manifest.json.tmp");
         // What is written beside it has this build's format, whatever the caller filled in.
         let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
         let write = || {
-            let mut file = private::replace(&partial)?;
+            let mut file = private::Whole::create(&path)?;
             file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
+            file.put()?;
             sync_directory(dir)
         };
         write().map_err(|e| LogError::io("write", &path, e))

@@ -13,7 +13,7 @@ use arrow::datatypes::{ArrowPrimitiveType, Int8Type};
 use arrow::error::ArrowError;
 
 use super::builder::Span;
-use super::ledger::Names;
+use super::capture_stats::Names;
 use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
 use crate::wire::{Checksum, Direction, HEADER_MAX, NO_CPU, Packet};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Reading a recording.
 
-use std::fs;
+use std::io::{Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -10,23 +10,24 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::RecordBatch;
 
 use super::batch::HookBatch;
+use super::capture_stats::{self, RawCaptureStat};
 use super::frames::{SegmentMap, at_segment};
-use super::ledger::{self, RawRow};
 use super::packets::{self, PacketRow};
 use super::parallel::{Parallel, jobs};
 use super::report::VerifyReport;
 use super::rows;
 use super::sockets::{self, SocketRow};
+use super::source::{Directory, Files, Source};
 use super::stream::Stream;
 use super::survey::{self, Survey};
 use super::verify;
-use super::{LedgerRow, LogError, Manifest};
+use super::{CaptureStat, LogError, Manifest};
 use crate::wire::{Lifecycle, Snapshot};
 
 /// A recording, open for reading.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    dir: PathBuf,
+    files: Files,
     manifest: Manifest,
     /// Bytes read by this and its clones; nobody's result depends on it.
     read: Arc<AtomicU64>,
@@ -50,9 +51,22 @@ impl Recording {
     /// # Errors
     /// [`LogError::NotARecording`], [`LogError::UnknownVersion`], [`LogError::Manifest`], or I/O.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
-        let manifest = Manifest::read(dir)?;
+        Self::from_source(dir, Directory::new(dir))
+    }
+
+    /// Opens a recording whose files come from elsewhere. `name` stands for the directory: errors call the
+    /// recording so, and it is where tables go by default.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_source(
+        name: impl Into<PathBuf>,
+        source: impl Source + 'static,
+    ) -> Result<Self, LogError> {
+        let files = Files::new(Arc::new(source), name.into());
+        let manifest = Manifest::read(&files)?;
         let (read, survey) = (Arc::default(), Arc::default());
-        Ok(Self { dir: dir.to_owned(), manifest, read, survey })
+        Ok(Self { files, manifest, read, survey })
     }
 
     /// What was recorded, where and how.
@@ -80,22 +94,27 @@ impl Recording {
     /// Bytes of all segments.
     ///
     /// # Errors
-    /// If the directory cannot be read.
+    /// If a file cannot be read.
     pub fn bytes(&self) -> Result<u64, LogError> {
         let mut bytes = 0;
         for stream in Stream::ALL {
             for number in self.segments(stream)? {
-                let path = self.dir.join(stream.file_name(number));
-                let fault = |e| LogError::io("read", &path, e);
-                bytes += fs::metadata(&path).map_err(fault)?.len();
+                let name = stream.file_name(number);
+                let fault = |e| LogError::io("read", &self.files.path(&name), e);
+                bytes += self.files.open(&name)?.seek(SeekFrom::End(0)).map_err(fault)?;
             }
         }
         Ok(bytes)
     }
 
-    /// The directory.
+    /// The directory, or the name that was given to another source.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.files.name()
+    }
+
+    /// The files, for what reads more than frames of them.
+    pub(super) const fn files(&self) -> &Files {
+        &self.files
     }
 
     /// The hook records of all segments, frame by frame in the order of the files. Frames are read
@@ -125,18 +144,24 @@ impl Recording {
         self.rows(Stream::Packets, packets::decode).filter_map(Result::transpose)
     }
 
-    /// The ledger. Errors and cuts as for [`Self::hooks`]; rows of unknown kinds are left out.
-    pub fn ledger(&self) -> impl Iterator<Item = Result<LedgerRow, LogError>> + use<> {
-        self.rows(Stream::Ledger, ledger::decode).filter_map(|row| match row {
-            Ok(RawRow::Row(row)) => Some(Ok(row)),
-            Ok(RawRow::DroppedRows(_) | RawRow::SnapshotsDrained(_) | RawRow::Unknown) => None,
+    /// What the recorder counted of itself (the stream `ledger`). Errors and cuts as for [`Self::hooks`]; rows of unknown kinds are left out.
+    pub fn capture_stats(&self) -> impl Iterator<Item = Result<CaptureStat, LogError>> + use<> {
+        self.rows(Stream::Ledger, capture_stats::decode).filter_map(|row| match row {
+            Ok(RawCaptureStat::Row(row)) => Some(Ok(row)),
+            Ok(
+                RawCaptureStat::DroppedRows(_)
+                | RawCaptureStat::SnapshotsDrained(_)
+                | RawCaptureStat::Unknown,
+            ) => None,
             Err(e) => Some(Err(e)),
         })
     }
 
-    /// The ledger with the rows that only its account needs.
-    pub(crate) fn raw_ledger(&self) -> impl Iterator<Item = Result<RawRow, LogError>> + use<> {
-        self.rows(Stream::Ledger, ledger::decode)
+    /// The same with the rows that only the count of sequence numbers needs.
+    pub(crate) fn raw_capture_stats(
+        &self,
+    ) -> impl Iterator<Item = Result<RawCaptureStat, LogError>> + use<> {
+        self.rows(Stream::Ledger, capture_stats::decode)
     }
 
     /// Number of the first segment of hook records that is there.
@@ -158,12 +183,12 @@ impl Recording {
     /// Records that were in segments which a bound of the recording's size removed.
     ///
     /// # Errors
-    /// As [`Self::ledger`], and if the directory cannot be read.
+    /// As [`Self::capture_stats`], and if the directory cannot be read.
     pub fn removed_records(&self) -> Result<u64, LogError> {
         let present = self.segments(Stream::Hooks)?;
         let mut removed = 0;
-        for row in self.rows(Stream::Ledger, ledger::decode) {
-            if let RawRow::DroppedRows(rows) = row?
+        for row in self.rows(Stream::Ledger, capture_stats::decode) {
+            if let RawCaptureStat::DroppedRows(rows) = row?
                 // A crash between the entry and the removal leaves the segment in place.
                 && present.binary_search(&rows.segment).is_err()
             {
@@ -182,7 +207,7 @@ impl Recording {
         let mut found = Vec::new();
         for stream in Stream::ALL {
             for number in self.segments(stream)? {
-                let segment = self.open_segment(self.dir.join(stream.file_name(number)))?;
+                let segment = self.open_segment(stream.file_name(number))?;
                 if !segment.closed {
                     let (path, offset) = (segment.path.clone(), segment.whole());
                     let leftover = segment.bytes - offset;
@@ -203,27 +228,23 @@ impl Recording {
 
     /// The numbers of a stream's segments, in ascending order.
     pub(super) fn segments(&self, stream: Stream) -> Result<Vec<u32>, LogError> {
-        let fault = |e| LogError::io("read", &self.dir, e);
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(fault)? {
-            let name = entry.map_err(fault)?.file_name();
-            numbers.extend(name.to_str().and_then(|name| stream.segment(name)));
-        }
+        let names = self.files.names()?;
+        let mut numbers: Vec<_> = names.iter().filter_map(|name| stream.segment(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
 
     /// A segment whose frames are counted as they are read.
-    pub(super) fn open_segment(&self, path: PathBuf) -> Result<Arc<SegmentMap>, LogError> {
-        Ok(Arc::new(SegmentMap::open(path, self.read.clone())?))
+    pub(super) fn open_segment(&self, name: String) -> Result<Arc<SegmentMap>, LogError> {
+        Ok(Arc::new(SegmentMap::open(&self.files, name, self.read.clone())?))
     }
 
     /// The segments of a stream, in the order in which they are to be read.
     fn open_stream(&self, stream: Stream) -> Result<Vec<Arc<SegmentMap>>, LogError> {
         let survey = self.survey()?;
         let open = |number: &u32| {
-            let path = self.dir.join(stream.file_name(*number));
-            let mut map = SegmentMap::open(path, self.read.clone())?;
+            let name = stream.file_name(*number);
+            let mut map = SegmentMap::open(&self.files, name, self.read.clone())?;
             map.damaged = survey.damaged(stream, *number);
             Ok(Arc::new(map))
         };

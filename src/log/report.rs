@@ -129,7 +129,9 @@ pub enum Finding {
         count: u64,
     },
     /// Numbers of a CPU are neither logged nor lost.
-    Account {
+    // The name that readers of `verify --json` know.
+    #[serde(rename = "account")]
+    SequenceNumbers {
         /// The CPU.
         cpu: u16,
         /// Which sum is wrong, with its numbers.
@@ -170,7 +172,7 @@ impl Finding {
             | Self::Misplaced { file, .. }
             | Self::MissingSegment { file }
             | Self::MissingSegments { file, .. } => Some(file),
-            Self::NotClosed | Self::Duplicates { .. } | Self::Account { .. } => None,
+            Self::NotClosed | Self::Duplicates { .. } | Self::SequenceNumbers { .. } => None,
         }
     }
 }
@@ -199,7 +201,7 @@ impl fmt::Display for Finding {
             Self::Duplicates { cpu, count } => {
                 write!(f, "CPU {cpu}: {count} sequence numbers stand more than once")
             }
-            Self::Account { cpu, reason } => write!(f, "CPU {cpu}: {reason}"),
+            Self::SequenceNumbers { cpu, reason } => write!(f, "CPU {cpu}: {reason}"),
         }
     }
 }
@@ -255,7 +257,7 @@ impl fmt::Display for CpuReport {
         }
         write!(f, "{} logged, {} lost", self.logged, self.lost)?;
         if self.removed > 0 {
-            write!(f, ", {} removed by --max-size", self.removed)?;
+            write!(f, ", {} removed to bound the size", self.removed)?;
         }
         if self.left_out > 0 {
             write!(f, ", {} left out", self.left_out)?;

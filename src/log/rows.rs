@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 
 use super::address;
 use super::builder::{HeaderColumns, Span};
-use super::ledger::Names;
+use super::capture_stats::Names;
 use super::stream::{EVENTS, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle};

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt16Array, UInt64Array};
 
 use super::batch::{HookBatch, HookNames, unknown_rows};
+use super::capture_stats::{self, DroppedRows, Names, RawCaptureStat};
 use super::check::{Checked, Marks, Piece, check};
-use super::ledger::{self, DroppedRows, Names, RawRow};
 use super::ranges::Ranges;
 use super::reader::Recording;
 use super::report::{FileReport, Finding};
 use super::sockets::SocketRow;
 use super::stream::{Stream, column, hook_by_name};
-use super::{LedgerRow, LogError, rows};
+use super::{CaptureStat, LogError, rows};
 use crate::schema::Hook;
 use crate::wire::{Event, NO_CPU};
 
@@ -25,7 +25,7 @@ const RECENT: usize = 1024;
 
 /// What one stream says about one CPU.
 #[derive(Debug, Default)]
-struct Seen {
+struct CpuSequence {
     numbers: Ranges,
     /// Largest time and number of the last frames.
     recent: VecDeque<(u64, u64)>,
@@ -33,7 +33,7 @@ struct Seen {
     in_frame: bool,
 }
 
-impl Seen {
+impl CpuSequence {
     fn row(&mut self, ts: u64, seq: u64) {
         self.numbers.insert(seq, ts);
         match self.recent.back_mut() {
@@ -65,7 +65,7 @@ pub struct SegmentScan {
     pub names: Option<(String, u32)>,
     /// Time of the last marker.
     pub drained_ns: u64,
-    cpus: BTreeMap<u16, Seen>,
+    cpus: BTreeMap<u16, CpuSequence>,
     /// Numbers that stood in a frame before, by CPU: their frame is not read.
     twice: BTreeMap<u16, u64>,
     /// Frames that are not to be read.
@@ -188,7 +188,7 @@ impl StreamScan {
 
 /// What the ledger says.
 #[derive(Debug, Default)]
-pub struct LedgerScan {
+pub struct CaptureStatsScan {
     /// Records lost, by CPU and hook.
     pub lost: BTreeMap<(u16, &'static str), u64>,
     /// Records left out when the recording was made from another, by CPU.
@@ -205,47 +205,47 @@ pub struct LedgerScan {
     pub missing: u64,
 }
 
-impl LedgerScan {
-    pub fn row(&mut self, row: &RawRow) {
+impl CaptureStatsScan {
+    pub fn row(&mut self, row: &RawCaptureStat) {
         match row {
-            RawRow::Row(LedgerRow::Loss { cpu, lost, hook, .. }) => {
+            RawCaptureStat::Row(CaptureStat::Loss { cpu, lost, hook, .. }) => {
                 let sum = self.lost.entry((*cpu, hook.name())).or_default();
                 *sum = sum.saturating_add(*lost);
             }
-            RawRow::Row(LedgerRow::Emitted { ts_ns, cpu, emitted }) => {
+            RawCaptureStat::Row(CaptureStat::Emitted { ts_ns, cpu, emitted }) => {
                 let last = self.emitted.entry(*cpu).or_default();
                 *last = (*last).max((*ts_ns, *emitted));
             }
-            RawRow::Row(LedgerRow::Dropped { segment, .. }) => {
+            RawCaptureStat::Row(CaptureStat::Dropped { segment, .. }) => {
                 self.removed.insert(*segment);
             }
-            RawRow::Row(LedgerRow::LeftOut { cpu, count, .. }) => {
+            RawCaptureStat::Row(CaptureStat::LeftOut { cpu, count, .. }) => {
                 let sum = self.left_out.entry(*cpu).or_default();
                 *sum = sum.saturating_add(*count);
             }
-            RawRow::Row(LedgerRow::Missing { count, .. }) => {
+            RawCaptureStat::Row(CaptureStat::Missing { count, .. }) => {
                 self.missing = self.missing.saturating_add(*count);
             }
-            RawRow::DroppedRows(rows) => self.removed_rows.push(*rows),
-            RawRow::SnapshotsDrained(ts_ns) => {
+            RawCaptureStat::DroppedRows(rows) => self.removed_rows.push(*rows),
+            RawCaptureStat::SnapshotsDrained(ts_ns) => {
                 self.snapshots_drained_ns = self.snapshots_drained_ns.max(*ts_ns);
             }
-            RawRow::Row(LedgerRow::Clock(ts_ns, _)) => {
+            RawCaptureStat::Row(CaptureStat::Clock(ts_ns, _)) => {
                 let (first, last) = self.clocks.unwrap_or((*ts_ns, *ts_ns));
                 self.clocks = Some((first.min(*ts_ns), last.max(*ts_ns)));
             }
-            RawRow::Row(
-                LedgerRow::RingFill { .. }
-                | LedgerRow::MapFailure { .. }
-                | LedgerRow::LateDrain { .. }
-                | LedgerRow::Skipped { .. }
-                | LedgerRow::LatePoll { .. }
-                | LedgerRow::SlowPoll { .. }
-                | LedgerRow::NotIp { .. }
-                | LedgerRow::Malformed { .. }
-                | LedgerRow::Lacking { .. },
+            RawCaptureStat::Row(
+                CaptureStat::RingFill { .. }
+                | CaptureStat::MapFailure { .. }
+                | CaptureStat::LateDrain { .. }
+                | CaptureStat::Skipped { .. }
+                | CaptureStat::LatePoll { .. }
+                | CaptureStat::SlowPoll { .. }
+                | CaptureStat::NotIp { .. }
+                | CaptureStat::Malformed { .. }
+                | CaptureStat::Lacking { .. },
             )
-            | RawRow::Unknown => {}
+            | RawCaptureStat::Unknown => {}
         }
     }
 
@@ -272,8 +272,8 @@ pub struct Scan {
     pub unknown: u64,
     /// Hooks, connections, packets and sockets.
     pub streams: [StreamScan; 4],
-    pub ledger: LedgerScan,
-    /// Its segment, whose marks are clock samples: each ends an account.
+    pub stats: CaptureStatsScan,
+    /// Its segment, whose marks are clock samples: each ends a count.
     pub ledger_segment: Option<SegmentScan>,
     /// Lifecycle records that begin a connection.
     pub begun: u64,
@@ -290,21 +290,21 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
         unknown: 0,
         streams: [Stream::Hooks, Stream::Connections, Stream::Packets, Stream::Sockets]
             .map(|stream| StreamScan { stream, segments: Vec::new() }),
-        ledger: LedgerScan::default(),
+        stats: CaptureStatsScan::default(),
         ledger_segment: None,
         begun: 0,
     };
-    let (mut unknown, mut ledger) = (0, LedgerScan::default());
+    let (mut unknown, mut stats) = (0, CaptureStatsScan::default());
     for number in recording.segments(Stream::Ledger)? {
         let mut segment = SegmentScan::new(number);
         let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
             let mut marks = Marks::default();
-            for row in ledger::decode(batch)? {
-                unknown += u64::from(row == RawRow::Unknown);
-                if let RawRow::Row(LedgerRow::Clock(ts_ns, _)) = &row {
+            for row in capture_stats::decode(batch)? {
+                unknown += u64::from(row == RawCaptureStat::Unknown);
+                if let RawCaptureStat::Row(CaptureStat::Clock(ts_ns, _)) = &row {
                     marks.add(*ts_ns);
                 }
-                ledger.row(&row);
+                stats.row(&row);
             }
             Ok(marks)
         })?;
@@ -344,7 +344,7 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
             scan.streams[i].segments.push(segment);
         }
     }
-    (scan.unknown, scan.ledger, scan.begun) = (unknown, ledger, begun);
+    (scan.unknown, scan.stats, scan.begun) = (unknown, stats, begun);
     Ok(scan)
 }
 
@@ -352,11 +352,11 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn ledger(recording: &Recording) -> Result<Option<LedgerScan>, LogError> {
-    let mut scan = LedgerScan::default();
+pub fn stats(recording: &Recording) -> Result<Option<CaptureStatsScan>, LogError> {
+    let mut scan = CaptureStatsScan::default();
     for number in recording.segments(Stream::Ledger)? {
         let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
-            ledger::decode(batch)?.iter().for_each(|row| scan.row(row));
+            capture_stats::decode(batch)?.iter().for_each(|row| scan.row(row));
             Ok(Marks::default())
         })?;
         if !checked.findings.is_empty() {
@@ -373,7 +373,7 @@ fn segment_of(
     visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
 ) -> Result<Checked, LogError> {
     let name = stream.file_name(number);
-    check(recording.open_segment(recording.dir().join(&name))?, &name, visit)
+    check(recording.open_segment(name.clone())?, &name, visit)
 }
 
 impl Scan {
@@ -393,9 +393,9 @@ impl Scan {
 
     /// All CPUs of which anything is said in the files.
     pub fn cpus(&self) -> BTreeSet<u16> {
-        let mut cpus: BTreeSet<u16> = self.ledger.emitted.keys().copied().collect();
-        cpus.extend(self.ledger.lost.keys().map(|(cpu, _)| cpu));
-        cpus.extend(self.ledger.left_out.keys());
+        let mut cpus: BTreeSet<u16> = self.stats.emitted.keys().copied().collect();
+        cpus.extend(self.stats.lost.keys().map(|(cpu, _)| cpu));
+        cpus.extend(self.stats.left_out.keys());
         self.streams.iter().for_each(|s| cpus.extend(s.cpus()));
         cpus
     }

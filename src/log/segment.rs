@@ -16,7 +16,7 @@ use super::frame::{Compressor, content_checksum};
 use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
 use super::manifest::SegmentEntry;
 use super::stream::{Stream, identified};
-use crate::private;
+use crate::util::private;
 
 /// Writes batches as frames, each with one write, and the end of a closed file.
 pub struct Segment {
@@ -183,7 +183,10 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(entry.bytes, bytes.len() as u64);
         assert_eq!(entry.crc32, super::super::crc::crc32(&bytes));
-        let map = super::super::frames::SegmentMap::open(path, Default::default()).unwrap();
+        let source = super::super::source::Directory::new(dir.path());
+        let files = super::super::source::Files::new(std::sync::Arc::new(source), "".into());
+        let name = Stream::Ledger.file_name(0);
+        let map = super::super::frames::SegmentMap::open(&files, name, Default::default()).unwrap();
         let broken = |f: &super::super::frame::FrameAt| {
             matches!(f.what, super::super::frame::What::Broken(_))
         };

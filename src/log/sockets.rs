@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use super::address;
 use super::builder::{HeaderColumns, Span};
-use super::ledger::Names;
+use super::capture_stats::Names;
 use super::stream::{Stream, WHYS, column, dictionary, field, hook_by_name};
 use crate::schema::{Hook, SocketField, SocketType, Why};
 use crate::wire::{Header, NO_CPU, Snapshot, SocketValues};

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use super::FORMAT_VERSION;
-use super::ledger::{KINDS, Ring};
+use super::capture_stats::{KINDS, Ring};
 use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::{Direction, Event, HEADER_MAX};
 

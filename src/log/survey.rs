@@ -8,25 +8,25 @@
 //! marks around it: everything made before a mark, but for the slack, stands before it, and nothing
 //! behind a hole's second mark can have been meant for it.
 
-mod account;
+mod losses;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
+use super::capture_stats::Ring;
 use super::crc::crc32_on;
-use super::ledger::Ring;
 use super::manifest::SegmentEntry;
 use super::reader::Recording;
 use super::report::Finding;
 use super::scan::{self, SegmentScan, scan};
+use super::source::Files;
 use super::stream::Stream;
-use super::{LedgerRow, LogError, Manifest};
+use super::{CaptureStat, LogError, Manifest};
 
 pub use place::place;
 
@@ -78,7 +78,7 @@ pub struct Survey {
     /// Connections whose beginning is not there, if that is known.
     pub connections: Option<u64>,
     /// Losses that the totals have and the ledger has not.
-    pub(crate) restored: Vec<LedgerRow>,
+    pub(crate) restored: Vec<CaptureStat>,
     /// Logged records that are missing, by CPU.
     pub(crate) missing_on: BTreeMap<u16, u64>,
     /// The segments to be read of each stream, in this order.
@@ -184,7 +184,7 @@ struct Found {
 pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     let manifest = recording.manifest();
     let found = files(recording)?;
-    let fingerprint = fingerprint(recording.dir(), &found)?;
+    let fingerprint = fingerprint(recording.files(), &found)?;
     let dir = recording.dir().to_owned();
     if let Some(carried) = proof(recording, &found)? {
         let order = Stream::ALL.map(|stream| {
@@ -214,8 +214,8 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     let damaged = all.chain(of(Stream::Ledger, scan.ledger_segment.as_slice())).collect();
     let mut survey = Survey { dir, findings, order, damaged, fingerprint, ..Survey::default() };
     survey.unfinished = unfinished(manifest);
-    survey.carried = scan.ledger.missing;
-    account::account(recording, &scan, &mut survey)?;
+    survey.carried = scan.stats.missing;
+    losses::find(recording, &scan, &mut survey)?;
     Ok(survey)
 }
 
@@ -238,21 +238,16 @@ fn files(recording: &Recording) -> Result<Vec<Found>, LogError> {
     let mut chunk = vec![0; 1 << 18];
     for stream in Stream::ALL {
         for number in recording.segments(stream)? {
-            let path = recording.dir().join(stream.file_name(number));
-            let (bytes, crc32) = crc_of(&path, &mut chunk)?;
+            let name = stream.file_name(number);
+            let (bytes, crc32) = crc_of(recording.files(), &name, &mut chunk)?;
             found.push(Found { stream, number, bytes, crc32 });
         }
     }
     Ok(found)
 }
 
-fn crc_of(path: &Path, chunk: &mut [u8]) -> Result<(u64, u32), LogError> {
-    let fault = |e| LogError::io("read", path, e);
-    // Before opening it: that of a pipe would wait for a writer, and a device has no end.
-    if !fs::metadata(path).map_err(fault)?.is_file() {
-        return Err(LogError::NotAFile(path.to_owned()));
-    }
-    let mut file = File::open(path).map_err(fault)?;
+fn crc_of(files: &Files, name: &str, chunk: &mut [u8]) -> Result<(u64, u32), LogError> {
+    let mut file = files.open(name)?;
     let (mut bytes, mut crc) = (0, 0);
     loop {
         match file.read(chunk) {
@@ -262,14 +257,16 @@ fn crc_of(path: &Path, chunk: &mut [u8]) -> Result<(u64, u32), LogError> {
                 crc = crc32_on(crc, &chunk[..n]);
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(fault(e)),
+            Err(e) => return Err(LogError::io("read", &files.path(name), e)),
         }
     }
 }
 
-fn fingerprint(dir: &Path, found: &[Found]) -> Result<String, LogError> {
-    let path = dir.join(super::manifest::FILE_NAME);
-    let manifest = fs::read(&path).map_err(|e| LogError::io("read", &path, e))?;
+fn fingerprint(files: &Files, found: &[Found]) -> Result<String, LogError> {
+    let name = super::manifest::FILE_NAME;
+    let mut manifest = Vec::new();
+    let fault = |e| LogError::io("read", &files.path(name), e);
+    files.open(name)?.read_to_end(&mut manifest).map_err(fault)?;
     let mut hash = Sha256::new();
     hash.update((manifest.len() as u64).to_le_bytes());
     hash.update(&manifest);
@@ -282,8 +279,8 @@ fn fingerprint(dir: &Path, found: &[Found]) -> Result<String, LogError> {
     Ok(format!("sha256:{hex}"))
 }
 
-/// Whether the files are those that were written when the recording was closed, all of them, with an
-/// account that adds up: then the reader has what the writer counted. Gives the records that were
+/// Whether the files are those that were written when the recording was closed, all of them, with a
+/// count that adds up: then the reader has what the writer counted. Gives the records that were
 /// missing from what it was made of.
 fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError> {
     let manifest = recording.manifest();
@@ -301,17 +298,17 @@ fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError
     if !adds_up || !is_all || !found.iter().all(is_listed) {
         return Ok(None);
     }
-    let Some(ledger) = scan::ledger(recording)? else { return Ok(None) };
+    let Some(stats) = scan::stats(recording)? else { return Ok(None) };
     // A list that lacks a segment was not written by the recorder.
     let numbers = |stream: Stream| {
         let of = found.iter().filter(move |f| f.stream == stream);
         of.map(|f| f.number).collect::<BTreeSet<u32>>()
     };
-    let last = found.iter().map(|f| f.number).chain(ledger.removed.iter().copied()).max();
+    let last = found.iter().map(|f| f.number).chain(stats.removed.iter().copied()).max();
     let last = last.unwrap_or(0);
     let has_all = |stream: Stream, first: u32| {
         let there = numbers(stream);
-        let gone = ledger.removed.iter().filter(|n| **n >= first && !there.contains(n)).count();
+        let gone = stats.removed.iter().filter(|n| **n >= first && !there.contains(n)).count();
         let expected = u64::from(last) + 1 - u64::from(first.min(last));
         there.range(first..).count() as u64 + gone as u64 >= expected
     };
@@ -327,13 +324,13 @@ fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError
     let of_records = manifest.segments.iter().filter(|s| s.stream != Stream::Ledger.name());
     let rows = of_records.fold(0, |sum: u64, s| sum.saturating_add(s.rows));
     let present: Vec<u32> = numbers(Stream::Hooks).into_iter().collect();
-    let removed = |cpu: u16| ledger.removed_rows(cpu, &present);
+    let removed = |cpu: u16| stats.removed_rows(cpu, &present);
     let logged = totals
         .per_cpu
         .iter()
         .fold(0, |sum: u64, cpu| sum.saturating_add(cpu.logged.saturating_sub(removed(cpu.cpu))));
-    let has_account = rows == 0 || !totals.per_cpu.is_empty();
-    Ok((has_streams && rows >= logged && has_account).then_some(ledger.missing))
+    let has_totals = rows == 0 || !totals.per_cpu.is_empty();
+    Ok((has_streams && rows >= logged && has_totals).then_some(stats.missing))
 }
 
 /// The list of segments by stream and number.

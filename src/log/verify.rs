@@ -23,22 +23,22 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
     let present = recording.segments(Stream::Hooks)?;
     let placed = survey::place(recording, &mut scan)?;
     report.unknown = scan.unknown;
-    report.carried = scan.ledger.missing;
+    report.carried = scan.stats.missing;
     report.files = std::mem::take(&mut scan.files);
     report.findings.extend(std::mem::take(&mut scan.findings));
     report.findings.extend(placed);
     survey::changed(recording, &mut report.findings)?;
-    Account { recording, scan, present }.settle(&mut report);
+    SequenceCheck { recording, scan, present }.settle(&mut report);
     Ok(report)
 }
 
-struct Account<'a> {
+struct SequenceCheck<'a> {
     recording: &'a Recording,
     scan: Scan,
     present: Vec<u32>,
 }
 
-impl Account<'_> {
+impl SequenceCheck<'_> {
     fn settle(&self, report: &mut VerifyReport) {
         let manifest = self.recording.manifest();
         let mut cpus = self.scan.cpus();
@@ -49,9 +49,9 @@ impl Account<'_> {
             let mut line = CpuReport {
                 cpu,
                 logged: numbers.count(),
-                lost: self.scan.ledger.lost_on(cpu),
-                removed: self.scan.ledger.removed_rows(cpu, &self.present),
-                left_out: self.scan.ledger.left_out.get(&cpu).copied().unwrap_or(0),
+                lost: self.scan.stats.lost_on(cpu),
+                removed: self.scan.stats.removed_rows(cpu, &self.present),
+                left_out: self.scan.stats.left_out.get(&cpu).copied().unwrap_or(0),
                 ..CpuReport::default()
             };
             let reasons = if report.closed {
@@ -68,7 +68,7 @@ impl Account<'_> {
                 report.findings.push(Finding::Duplicates { cpu, count });
             }
             let reasons = reasons.into_iter();
-            report.findings.extend(reasons.map(|reason| Finding::Account { cpu, reason }));
+            report.findings.extend(reasons.map(|reason| Finding::SequenceNumbers { cpu, reason }));
             report.cpus.push(line);
         }
         if !report.closed {
@@ -122,7 +122,7 @@ impl Account<'_> {
 
     /// Against the ledger's last word, as far as everything of that time has been written.
     fn unclosed(&self, line: &mut CpuReport, numbers: &Ranges) -> Vec<String> {
-        let ledger = &self.scan.ledger;
+        let ledger = &self.scan.stats;
         let Some((ts_ns, emitted)) = ledger.emitted.get(&line.cpu).copied() else {
             line.emitted = (line.logged > 0).then(|| numbers.end());
             return Vec::new();

@@ -10,15 +10,15 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::builder::{HookBuilder, Span};
-use super::ledger::{DroppedRows, LedgerBuilder, RawRow};
+use super::capture_stats::{CaptureStatsBuilder, DroppedRows, RawCaptureStat};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
 use super::sockets::SocketBuilder;
 use super::stream::Stream;
-use super::{LedgerRow, LogError, Manifest, SegmentEntry};
-use crate::private;
+use super::{CaptureStat, LogError, Manifest, SegmentEntry};
 use crate::schema::Hook;
+use crate::util::private;
 use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
 /// How the recording is divided and bounded.
@@ -96,7 +96,7 @@ pub struct RecordingWriter {
     now_ns: u64,
     hooks: Pending<HookBuilder>,
     connections: Pending<LifecycleBuilder>,
-    ledger: Pending<LedgerBuilder>,
+    ledger: Pending<CaptureStatsBuilder>,
     /// Of a recording that has packets, or from the first of them on.
     packets: Option<Pending<PacketBuilder>>,
     sockets: Pending<SocketBuilder>,
@@ -326,7 +326,7 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// As [`Self::hook`].
-    pub fn ledger(&mut self, row: &LedgerRow) -> Result<(), LogError> {
+    pub fn capture_stat(&mut self, row: &CaptureStat) -> Result<(), LogError> {
         self.ledger.builder.push(row);
         self.ledger.since_ns.get_or_insert(self.now_ns);
         if self.ledger.builder.rows() >= BATCH {
@@ -336,12 +336,12 @@ impl RecordingWriter {
     }
 
     /// Adds a row to the ledger as another recording has it.
-    pub(crate) fn raw_ledger(&mut self, row: &RawRow) -> Result<(), LogError> {
+    pub(crate) fn raw_capture_stat(&mut self, row: &RawCaptureStat) -> Result<(), LogError> {
         match row {
-            RawRow::Row(row) => return self.ledger(row),
-            RawRow::DroppedRows(row) => self.ledger.builder.push_dropped(row),
+            RawCaptureStat::Row(row) => return self.capture_stat(row),
+            RawCaptureStat::DroppedRows(row) => self.ledger.builder.push_dropped(row),
             // The writer marks for itself.
-            RawRow::SnapshotsDrained(_) | RawRow::Unknown => return Ok(()),
+            RawCaptureStat::SnapshotsDrained(_) | RawCaptureStat::Unknown => return Ok(()),
         }
         self.ledger.since_ns.get_or_insert(self.now_ns);
         Ok(())
@@ -460,7 +460,7 @@ impl RecordingWriter {
         self.flush_sockets()?;
         self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
         self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
-        self.ledger.flush(Stream::Ledger, LedgerBuilder::take)?;
+        self.ledger.flush(Stream::Ledger, CaptureStatsBuilder::take)?;
         let mut segments: Vec<_> =
             self.closed.into_iter().flat_map(|c| c.entries).map(|(_, entry)| entry).collect();
         segments.push(self.hooks.segment.finish()?);
@@ -490,7 +490,7 @@ impl RecordingWriter {
     }
 
     fn flush_ledger(&mut self) -> Result<(), LogError> {
-        self.ledger.flush(Stream::Ledger, LedgerBuilder::take)
+        self.ledger.flush(Stream::Ledger, CaptureStatsBuilder::take)
     }
 
     fn flush_packets(&mut self) -> Result<(), LogError> {
@@ -537,7 +537,7 @@ impl RecordingWriter {
         while self.bytes_written() > max {
             let Some(oldest) = self.closed.pop_front() else { return Ok(()) };
             let ts_ns = self.now_ns;
-            self.ledger(&LedgerRow::Dropped { ts_ns, segment: oldest.number })?;
+            self.capture_stat(&CaptureStat::Dropped { ts_ns, segment: oldest.number })?;
             for (cpu, rows) in oldest.rows.iter() {
                 let row = DroppedRows { ts_ns, segment: oldest.number, cpu, rows };
                 self.ledger.builder.push_dropped(&row);

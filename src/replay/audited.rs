@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{Options, ReplayError, clocks, run};
-use crate::audit::{Auditor, Comparison, Counts, Verdict};
-use crate::estats::{ConnectionRows, Ended, Polled, Sample};
-use crate::flows::Account;
+use super::{ReplayError, ReplayOptions, clocks, run};
+use crate::engine::audit::{AuditCounts, Auditor, Comparison, Verdict};
+use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
+use crate::engine::flows::PacketTotals;
+use crate::engine::rows::Output;
 use crate::log::Recording;
-use crate::rows::Output;
 
 /// What the audit of a recording found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Audited {
     /// All results.
-    pub counts: Counts,
+    pub counts: AuditCounts,
     /// Connections with comparisons that were asked for, in order of their numbers.
     pub connections: Vec<AuditedConnection>,
 }
@@ -88,8 +88,13 @@ impl ConnectionRows for Collector {
 }
 
 impl Output for Collector {
-    fn packets(&mut self, conn_id: u64, account: &Account, lost: u64) -> Result<(), ReplayError> {
-        self.auditor.packets(conn_id, account, lost);
+    fn packets(
+        &mut self,
+        conn_id: u64,
+        totals: &PacketTotals,
+        lost: u64,
+    ) -> Result<(), ReplayError> {
+        self.auditor.packets(conn_id, totals, lost);
         Ok(())
     }
 }
@@ -99,10 +104,11 @@ impl Output for Collector {
 /// # Errors
 /// Those of replaying.
 pub fn audit(recording: &Recording, keep: Keep) -> Result<Audited, ReplayError> {
-    let ledger = clocks(recording)?;
+    let timeline = clocks(recording)?;
     let auditor = Auditor::new(recording.manifest());
     let collector = Collector { auditor, keep, connections: Vec::new() };
-    let done = run::<_, ReplayError>(recording, &ledger, &Options::default(), collector)?.output;
+    let done =
+        run::<_, ReplayError>(recording, &timeline, &ReplayOptions::default(), collector)?.output;
     let mut connections = done.connections;
     connections.sort_unstable_by_key(|c| c.conn_id);
     Ok(Audited { counts: done.auditor.counts(), connections })

@@ -3,19 +3,19 @@
 //!
 //! Both have streams of their own, in their own order. Each is given on before the first record that
 //! comes after it: a snapshot while its connection lives, so that it is found; a packet, so that the
-//! account of packets at the end of a connection is that of this moment.
+//! totals of packets at the end of a connection are that of this moment.
 
 use std::collections::VecDeque;
 
-use crate::estats::Engine;
-use crate::flows::{self, Account, Flow, Flows, Seen, Span, Step, Timeouts};
-use crate::packets::{PacketCounts, Tracker};
-use crate::rows::{FlowRow, Output, PacketSeen, RttSample};
-use crate::rtt::{self, FlowRtt, Way};
-use crate::schema::{Hook, Var};
-use crate::time::ledger::{Ledger, Of};
-use crate::time::order::Consumer;
-use crate::time::{Key, key, packets};
+use crate::engine::estats::Engine;
+use crate::engine::flows::{self, Flow, FlowPacket, Flows, PacketTotals, Span, Step, Timeouts};
+use crate::engine::packets::{PacketCounts, Tracker};
+use crate::engine::rows::{FlowRow, Output, PacketSeen, RttSample};
+use crate::engine::rtt::{self, FlowRtt, Way};
+use crate::engine::time::order::Consumer;
+use crate::engine::time::timeline::{Of, Timeline};
+use crate::engine::time::{OrderKey, key, packets};
+use crate::schema::{Hook, Var, Why};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// How long a sample of RTT waits for its connection: that of a handshake comes before the child
@@ -25,7 +25,7 @@ const OWNER_NS: u64 = 100_000_000;
 /// Takes the records in their order, and puts between them what comes beside.
 pub(super) struct Beside<'a, O, S, P> {
     engine: Engine<'a, O>,
-    ledger: &'a Ledger,
+    timeline: &'a Timeline,
     /// When flows are over that do not end by themselves.
     timeouts: Timeouts,
     snapshots: S,
@@ -37,7 +37,7 @@ pub(super) struct Beside<'a, O, S, P> {
     tracker: Option<Tracker>,
     /// Matching, by the slot of the flow.
     rtt: Vec<Option<Box<FlowRtt>>>,
-    rtt_options: rtt::Options,
+    rtt_options: rtt::RttOptions,
     /// What a packet answers, on its way.
     answers: Vec<rtt::Sample>,
     /// Samples of RTT, by their time, with the slot of their flow.
@@ -60,17 +60,17 @@ where
 {
     pub fn new(
         engine: Engine<'a, O>,
-        ledger: &'a Ledger,
+        timeline: &'a Timeline,
         mut snapshots: S,
         mut packets: P,
-        (options, rtt_options): (flows::Options, rtt::Options),
+        (options, rtt_options): (flows::FlowOptions, rtt::RttOptions),
         tracker: Option<Tracker>,
     ) -> Result<Self, E> {
         let next_snapshot = snapshots.next().transpose()?;
         let next_packet = packets.next().transpose()?;
         Ok(Self {
             engine,
-            ledger,
+            timeline,
             timeouts: options.timeouts,
             snapshots,
             packets,
@@ -92,16 +92,21 @@ where
     }
 
     /// Gives on what comes before a record, or all of it.
-    fn before(&mut self, limit: Option<Key>) -> Result<(), E> {
+    fn before(&mut self, limit: Option<OrderKey>) -> Result<(), E> {
         loop {
-            let due = |at: Key| limit.is_none_or(|limit| at < limit);
+            let due = |at: OrderKey| limit.is_none_or(|limit| at < limit);
             let snapshot = self.next_snapshot.as_ref().map(|s| key(&s.header));
             let packet = self.next_packet.as_ref().map(|(p, _)| packets::key(p));
             match (snapshot.filter(|&at| due(at)), packet.filter(|&at| due(at))) {
                 (None, None) => return Ok(()),
                 (Some(s), p) if p.is_none_or(|p| s <= p) => {
-                    if let Some(row) = self.next_snapshot.take() {
-                        self.engine.snapshot(&row)?;
+                    match self.next_snapshot.take() {
+                        // Its cookie is the kernel's, and those of kprobes' connections are not.
+                        Some(row) if row.why == Why::Listener => {
+                            self.engine.output().listener(&row)?;
+                        }
+                        Some(row) => self.engine.snapshot(&row)?,
+                        None => {}
                     }
                     self.next_snapshot = self.snapshots.next().transpose()?;
                 }
@@ -123,7 +128,7 @@ where
                 Step::Packet(seen) => self.seen(&seen)?,
                 Step::Interval { slot, span } => {
                     if let Some(flow) = self.flows.flow(slot) {
-                        let row = flow_row(self.ledger, &self.timeouts, (flow, &span), false);
+                        let row = flow_row(self.timeline, &self.timeouts, (flow, &span), false);
                         self.engine.output().flow(&row)?;
                     }
                 }
@@ -134,24 +139,27 @@ where
     }
 
     /// A packet, in the order of its flow's packets, counted once.
-    fn seen(&mut self, seen: &Seen) -> Result<(), E> {
-        let Seen { packet, late, .. } = seen;
+    fn seen(&mut self, seen: &FlowPacket) -> Result<(), E> {
+        let FlowPacket { packet, late, .. } = seen;
         self.match_rtt(seen)?;
         self.give_samples(packet.ts_ns)?;
         // Whether one of its ends is this host's, an interface cannot say.
         if let Some(tracker) = &mut self.tracker
             && packet.hook.is_at_an_end()
         {
-            let mut linked =
-                Linked { ledger: self.ledger, engine: &mut self.engine, flows: &mut self.flows };
+            let mut linked = Linked {
+                timeline: self.timeline,
+                engine: &mut self.engine,
+                flows: &mut self.flows,
+            };
             tracker.packet(&mut linked, packet, *late)?;
         }
         Ok(())
     }
 
     /// Looks for what a packet answers.
-    fn match_rtt(&mut self, seen: &Seen) -> Result<(), E> {
-        let Seen { slot, forward, packet, .. } = seen;
+    fn match_rtt(&mut self, seen: &FlowPacket) -> Result<(), E> {
+        let FlowPacket { slot, forward, packet, .. } = seen;
         let index = *slot as usize;
         if self.rtt.len() <= index {
             self.rtt.resize_with(index + 1, || None);
@@ -192,7 +200,7 @@ where
                 }
             }
         }
-        let row = flow_row(self.ledger, &self.timeouts, (flow, span), true);
+        let row = flow_row(self.timeline, &self.timeouts, (flow, span), true);
         Ok(self.engine.output().flow(&row)?)
     }
 
@@ -219,9 +227,9 @@ where
         let tracked = match self.tracker.take() {
             None => None,
             Some(tracker) => {
-                let (ledger, engine) = (self.ledger, &mut self.engine);
+                let (timeline, engine) = (self.timeline, &mut self.engine);
                 let flows = &mut self.flows;
-                Some(tracker.finish(&mut Linked { ledger, engine, flows })?)
+                Some(tracker.finish(&mut Linked { timeline, engine, flows })?)
             }
         };
         self.give_samples(u64::MAX)?;
@@ -238,19 +246,19 @@ where
 
 /// A row of a flow, with the losses of its time.
 fn flow_row<'f>(
-    ledger: &Ledger,
+    timeline: &Timeline,
     timeouts: &Timeouts,
     (flow, span): (&'f Flow, &'f Span),
     ended: bool,
 ) -> FlowRow<'f> {
     let (from_ns, to_ns) = flow.reach(timeouts);
-    let lost_packets = ledger.lost_between(Of::Packets, from_ns, to_ns);
+    let lost_packets = timeline.lost_between(Of::Packets, from_ns, to_ns);
     FlowRow { flow, span, ended, lost_packets }
 }
 
 /// The engine, and the flows, which learn of connections what the engine learns.
 struct Linked<'e, 'a, O> {
-    ledger: &'a Ledger,
+    timeline: &'a Timeline,
     engine: &'e mut Engine<'a, O>,
     flows: &'e mut Flows,
 }
@@ -258,9 +266,9 @@ struct Linked<'e, 'a, O> {
 impl<O: Output> Linked<'_, '_, O> {
     /// What packets say of a connection that is about to end, with how many were lost from their first
     /// to `end_ns`.
-    fn account(&mut self, conn_id: u64, account: &Account, end_ns: u64) -> Result<(), O::Error> {
-        let lost = self.ledger.lost_between(Of::Packets, account.first_ns, end_ns);
-        self.engine.output().packets(conn_id, account, lost)
+    fn totals(&mut self, conn_id: u64, totals: &PacketTotals, end_ns: u64) -> Result<(), O::Error> {
+        let lost = self.timeline.lost_between(Of::Packets, totals.first_ns, end_ns);
+        self.engine.output().packets(conn_id, totals, lost)
     }
 }
 
@@ -283,10 +291,10 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), O::Error> {
         self.engine.lifecycle(record, late)?;
         let Some(conn_id) = self.engine.conn_id(&record.header) else { return Ok(()) };
-        let account = self.flows.lifecycle(conn_id, record);
-        match (record.event, account) {
-            (Event::Close | Event::End, Some(account)) => {
-                self.account(conn_id, &account, record.header.ts_ns)
+        let totals = self.flows.lifecycle(conn_id, record);
+        match (record.event, totals) {
+            (Event::Close | Event::End, Some(totals)) => {
+                self.totals(conn_id, &totals, record.header.ts_ns)
             }
             (Event::Close | Event::End, None)
             | (Event::Open | Event::Baseline | Event::Drain | Event::Over, _) => Ok(()),
@@ -322,17 +330,17 @@ where
         late: bool,
     ) -> Result<(), E> {
         self.before(Some(key(header)))?;
-        let (ledger, engine) = (self.ledger, &mut self.engine);
+        let (timeline, engine) = (self.timeline, &mut self.engine);
         let flows = &mut self.flows;
-        Ok(Linked { ledger, engine, flows }.hook(header, ops, late)?)
+        Ok(Linked { timeline, engine, flows }.hook(header, ops, late)?)
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
         self.before(Some(key(&record.header)))?;
         self.reached_packets(record.header.ts_ns)?;
-        let (ledger, engine) = (self.ledger, &mut self.engine);
+        let (timeline, engine) = (self.timeline, &mut self.engine);
         let flows = &mut self.flows;
-        Ok(Linked { ledger, engine, flows }.lifecycle(record, late)?)
+        Ok(Linked { timeline, engine, flows }.lifecycle(record, late)?)
     }
 
     fn missed(&mut self, header: &Header, packets: u64) {

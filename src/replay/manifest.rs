@@ -7,9 +7,9 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Counts;
-use crate::private;
-use crate::sink::{FileEntry, Format, MANIFEST, SinkError};
+use crate::engine::audit::AuditCounts;
+use crate::output::sink::{FileEntry, MANIFEST, SinkError, TableFormat};
+use crate::util::private;
 
 /// The list of the tables, written when all of them are whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +47,13 @@ pub struct TablesManifest {
     pub files: Vec<FileEntry>,
     /// What the audit found.
     #[serde(default)]
-    pub audit: Counts,
+    pub audit: AuditCounts,
     /// What two people compare who replayed the same recording.
     pub digest: String,
 }
 
 fn parquet() -> String {
-    Format::Parquet.name().to_owned()
+    TableFormat::Parquet.name().to_owned()
 }
 
 impl TablesManifest {
@@ -96,15 +96,17 @@ impl TablesManifest {
     /// # Errors
     /// [`SinkError::Io`], [`SinkError::Manifest`].
     pub fn write(&self, path: &Path) -> Result<(), SinkError> {
-        let partial = path.with_extension("json.tmp");
         if let Some(parent) = path.parent() {
             private::create_dir(parent).map_err(|e| SinkError::io("create", parent, e))?;
         }
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|source| SinkError::Manifest { path: path.to_owned(), source })?;
         text.push(b'\n');
-        let written = private::replace(&partial).and_then(|mut file| file.write_all(&text));
-        written.map_err(|e| SinkError::io("write", &partial, e))?;
-        fs::rename(&partial, path).map_err(|e| SinkError::io("write", path, e))
+        let write = || {
+            let mut file = private::Whole::create(path)?;
+            file.write_all(&text)?;
+            file.put()
+        };
+        write().map_err(|e| SinkError::io("write", path, e))
     }
 }

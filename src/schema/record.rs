@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The wire records: what crosses the rings. From this one list follow the members of the structures in
-//! `bpf/records.h`, asserts that they are where they are here, and how the bytes are read.
+//! `bpf/records.h`, asserts that C has the same offsets and sizes, and how the bytes are read.
 //!
 //! Plain integers with explicit padding, in the byte order of the machine. The structures are
 //! `repr(C)`, so rustc lays them out as clang does; a gap between members does not compile.
 
 use core::mem::{offset_of, size_of};
+
+/// Bits of the number of a record, of those of `emitted` in `struct cpu_counters` (bpf/records.h). The others
+/// are used by the programs for Linux before 5.12 (bpf/number.bpf.h).
+pub const NUMBER_BITS: u32 = 48;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,14 @@ impl RecordKind {
         }
     }
 }
+
+const _: () = {
+    let mut i = 0;
+    while i < RecordKind::ALL.len() {
+        assert!(RecordKind::ALL[i] as usize == i + 1, "all kinds in the order of their codes");
+        i += 1;
+    }
+};
 
 /// The type of a member.
 pub trait Member: Sized {
@@ -188,7 +200,7 @@ records! {
         /// Operations that follow, or bytes of a packet.
         count: u16,
     }
-    /// An operation: so many as the head says follow it.
+    /// An operation. As many as the head states follow the head.
     operation OperationRecord {
         /// The operand.
         value: u64,
@@ -203,7 +215,8 @@ records! {
     lifecycle_record LifecycleRecord {
         /// The head.
         hdr: RecordHeader,
-        /// CLOCK_MONOTONIC in nanoseconds at which its row begins.
+        /// CLOCK_MONOTONIC in nanoseconds at which the connection began (connect, or the child's creation);
+        /// the time of the baseline for one that began before the recording.
         start_ns: u64,
         /// Id of the cgroup of its socket.
         cgroup_id: u64,
@@ -211,17 +224,18 @@ records! {
         local_addr: [u8; 16],
         /// Likewise.
         remote_addr: [u8; 16],
-        /// Name of the thread that opened it.
+        /// The owner's command name.
         comm: Name,
         /// Name of the congestion control.
         congestion: Name,
         /// Inode number of the network namespace.
         netns: u32,
-        /// Process.
+        /// Thread group id of the owner; for accepted connections the listener's until they are used. 0 if
+        /// unknown.
         pid: u32,
-        /// Owner.
+        /// The socket's user id.
         uid: u32,
-        /// The socket's error.
+        /// `sk->sk_err` at the event, as a positive errno (0, ECONNRESET, ETIMEDOUT, ...).
         sk_err: u32,
         /// AF_INET (2) or AF_INET6 (10), as the socket has it.
         family: u16,
@@ -231,17 +245,18 @@ records! {
         remote_port: u16,
         /// Code of an `Event`.
         event: u8,
-        /// State of the kernel before it.
+        /// Kernel state (TCP_ESTABLISHED = 1 ...) before the event.
         old_state: u8,
-        /// State of the kernel after it.
+        /// Kernel state after it.
         new_state: u8,
-        /// Who opened it.
+        /// 1 if the local end went through SYN-SENT, 2 if not, 0 if unknown.
         active: u8,
-        /// Whether it reached ESTABLISHED.
+        /// 1 if it reached ESTABLISHED.
         established: u8,
-        /// Whose FIN was first.
+        /// Whose FIN came first: 0 nobody's so far, 1 ours, 2 the peer's.
         first_fin: u8,
-        /// Token of the MPTCP connection; 0: plain TCP.
+        /// Token (RFC 8684, section 2.2) of the Multipath TCP connection that this one is a subflow of; 0 for
+        /// plain TCP, and as long as the peer has not agreed.
         mptcp: u32,
     }
     /// What a snapshot of a socket has before its fields: those are in `src/schema/socket.rs`.

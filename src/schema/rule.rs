@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The rules by which derived variables follow from others: one stanza per rule, with all that is known
-//! of it without running it. When and how a rule runs is one arm in `src/estats/rules.rs`.
+//! The rules by which derived variables follow from others: one stanza per rule, with everything about it
+//! except how it runs. When and how a rule runs is one arm in `src/engine/estats/rules.rs`.
 
 use core::fmt;
 
 use super::{Basis, Gap, Var};
 
-/// Without what the result of a rule is not known.
+/// What must be known before the result of a rule is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing: it is always known.
@@ -33,10 +33,10 @@ impl Needs {
     }
 }
 
-/// One rule, whole, but for how it runs.
+/// Everything about one rule except how it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleDef {
-    /// Without what its result is not known.
+    /// What must be known before its result is known.
     pub needs: Needs,
     /// The value before anything happened; none if it is not known then.
     pub initial: Option<u64>,
@@ -48,9 +48,9 @@ pub struct RuleDef {
     pub grows: bool,
     /// Whether it can differ from row to row of one connection.
     pub varies: bool,
-    /// Whether it says more than what it follows from does in other terms.
+    /// False if it only restates its source in other terms.
     pub own: bool,
-    /// The variable of which every set is an event here: stated again, it would count twice.
+    /// Replaying a set of this variable twice changes the result.
     pub each_set: Option<Var>,
 }
 
@@ -179,7 +179,7 @@ rules! {
         needs: Needs::Both(step, of), initial: Some(0), basis: Basis::Recording, gap: Gap::Unknown,
         grows: true, varies: true, own: true, each_set: Some(step),
     }
-    /// The same: how many there were.
+    /// How many first values of one variable after a step of the other there were.
     FirstAfterCount(step: Var, of: Var) "how many first {of} after a step of {step} there were" {
         needs: Needs::Both(step, of), initial: Some(0), basis: Basis::Recording, gap: Gap::Unknown,
         grows: true, varies: true, own: true, each_set: Some(step),

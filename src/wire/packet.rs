@@ -192,7 +192,7 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     let mac = |at: usize| data[at..at + 6].try_into().expect("six bytes");
     let len = head.wire_len;
     // A tag that the interface has taken off, or will put on, is of the wire like any other.
-    let wire_len = len + if beside.is_some() { TAG } else { 0 };
+    let wire_len = len.saturating_add(if beside.is_some() { TAG } else { 0 });
     let mut packet = Packet {
         seq,
         cpu,

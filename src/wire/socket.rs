@@ -13,34 +13,36 @@ const KIND: u8 = RecordKind::Socket as u8;
 /// The values of a snapshot's fields.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SocketValues {
-    /// Bit per field: whether there is a value.
-    present: u128,
+    /// A bit per field: whether there is a value.
+    present: [u128; 2],
     values: [u64; SocketField::COUNT],
 }
 
 impl Default for SocketValues {
     fn default() -> Self {
-        Self { present: 0, values: [0; SocketField::COUNT] }
+        Self { present: [0; 2], values: [0; SocketField::COUNT] }
     }
 }
 
 impl SocketValues {
     /// The value; `None` where the kernel or the socket has no such field.
     pub const fn get(&self, field: SocketField) -> Option<u64> {
-        if self.present >> field.index() & 1 == 1 { Some(self.values[field.index()]) } else { None }
+        let i = field.index();
+        if self.present[i / 128] >> (i % 128) & 1 == 1 { Some(self.values[i]) } else { None }
     }
 
     /// Sets or takes away a value.
     pub const fn set(&mut self, field: SocketField, value: Option<u64>) {
-        let bit = 1 << field.index();
+        let present = &mut self.present[field.index() / 128];
+        let bit = 1 << (field.index() % 128);
         match value {
             Some(value) => {
                 self.values[field.index()] = value;
-                self.present |= bit;
+                *present |= bit;
             }
             None => {
                 self.values[field.index()] = 0;
-                self.present &= !bit;
+                *present &= !bit;
             }
         }
     }

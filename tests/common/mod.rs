@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod hostile;
+pub mod transfers;
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -14,10 +16,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use estats::log::{
-    ClockSample, CpuTotals, Host, LedgerRow, Manifest, RecordOptions, RecordingWriter, Totals,
+    CaptureStat, ClockSample, CpuTotals, Host, Manifest, RecordOptions, RecordingWriter, Totals,
     VariableStatus, WriterOptions,
 };
-use estats::replay::{Options, Report};
+use estats::replay::{ReplayOptions, ReplayReport};
 use estats::schema::{Hook, Op, Quality, SocketField, Var, Why};
 use estats::wire::{
     Direction, Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues,
@@ -34,11 +36,15 @@ pub fn threads(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
 }
 
-pub fn options(n: usize, output: &Path) -> Options {
-    Options { output: Some(output.to_owned()), threads: threads(n), ..Options::default() }
+pub fn options(n: usize, output: &Path) -> ReplayOptions {
+    ReplayOptions {
+        output: Some(output.to_owned()),
+        threads: threads(n),
+        ..ReplayOptions::default()
+    }
 }
 
-pub fn replay(run: &Path, options: &Options) -> Report {
+pub fn replay(run: &Path, options: &ReplayOptions) -> ReplayReport {
     let recording = estats::log::Recording::open(run).expect("a recording");
     estats::replay::replay(&recording, options).expect("replay")
 }
@@ -70,6 +76,18 @@ pub fn clock(monotonic_ns: u64) -> ClockSample {
     ClockSample { monotonic_ns, realtime_ns, tai_ns: realtime_ns + 37_000_000_000 }
 }
 
+/// A listening socket of backlog 1: how many wait, its drops, and what its namespace counted.
+const fn listener(waiting: u64, drops: u64, overflows: u64) -> [(SocketField, u64); 6] {
+    [
+        (SocketField::rqueue, waiting),
+        (SocketField::wqueue, 1),
+        (SocketField::skmem_drops, drops),
+        (SocketField::uid, 33),
+        (SocketField::ListenOverflows, overflows),
+        (SocketField::ListenDrops, overflows + 1),
+    ]
+}
+
 /// Writes records with running sequence numbers, all on CPU 0.
 struct Script {
     writer: RecordingWriter,
@@ -99,20 +117,24 @@ impl Script {
 
     /// A snapshot of the socket of which only these fields are known.
     fn snapshot(&mut self, ms: u64, cookie: u64, why: Why, fields: &[(SocketField, u64)]) {
-        let hook = if why == Why::Poll { Hook::Poll } else { Hook::SetState };
+        let is_poll = matches!(why, Why::Poll | Why::Listener);
+        let hook = if is_poll { Hook::Poll } else { Hook::SetState };
         let mut values = SocketValues::default();
         fields.iter().for_each(|&(field, value)| values.set(field, Some(value)));
         let mut remote_addr = [0; 16];
-        remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+        if why != Why::Listener {
+            remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+        }
         let row = Snapshot {
             header: self.header(T0 + ms * MS, cookie, hook),
             why,
-            poll: (why == Why::Poll).then_some(4),
+            // Listening sockets are polled every millisecond here, all sockets once.
+            poll: is_poll.then_some(if why == Why::Listener { ms as u32 } else { 4 }),
             family: 2,
             local_addr: [0; 16],
             remote_addr,
             local_port: 40_000 + cookie as u16,
-            remote_port: 443,
+            remote_port: if why == Why::Listener { 0 } else { 443 },
             netns: 4_026_531_840,
             congestion: "cubic".into(),
             ulp: String::new(),
@@ -145,7 +167,9 @@ impl Script {
 
     fn marker(&mut self, ms: u64) {
         self.writer.drained(T0 + ms * MS).expect("marker");
-        self.writer.ledger(&LedgerRow::Clock(T0 + ms * MS, clock(T0 + ms * MS))).expect("clock");
+        self.writer
+            .capture_stat(&CaptureStat::Clock(T0 + ms * MS, clock(T0 + ms * MS)))
+            .expect("clock");
     }
 }
 
@@ -273,6 +297,10 @@ pub fn synthetic(dir: &Path, short: u64) {
     }
     s.snapshot(635, 1, Why::Poll, &[(SocketField::tcpi_pacing_rate, u64::MAX)]);
     s.snapshot(635, 77, Why::Poll, &[(SocketField::mark, 7)]);
+    // Of two listening sockets one is full at its second poll, and its drops wrap; the other is seen once.
+    s.snapshot(636, 55, Why::Listener, &listener(0, u64::from(u32::MAX), 17));
+    s.snapshot(636, 56, Why::Listener, &listener(0, 0, 17));
+    s.snapshot(637, 55, Why::Listener, &listener(2, 3, 19));
     s.lifecycle(640, 4, Event::Open, |_| {});
     s.hook(Hook::SetState, 640, 4, &[set(Var::State, 3)]);
     s.hook(Hook::SetState, 641, 4, &[set(Var::State, 1), set(Var::SegsOut, 1)]);
@@ -309,14 +337,14 @@ pub fn synthetic(dir: &Path, short: u64) {
     s.hook(Hook::Egress, end + 1, 5, &[set(Var::SegsOut, 1)]);
     s.lifecycle(end + 20, 6, Event::Open, |_| {});
     s.lifecycle(end + 60, 6, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
-    let loss = LedgerRow::Loss {
+    let loss = CaptureStat::Loss {
         ts_ns: T0 + (end + 70) * MS,
         cpu: 0,
         hook: Hook::Egress,
         lost: 3,
         since_ns: T0 + (end + 50) * MS,
     };
-    s.writer.ledger(&loss).expect("loss");
+    s.writer.capture_stat(&loss).expect("loss");
     s.lifecycle(end + 80, 5, Event::End, |l| (l.old_state, l.new_state) = (1, 1));
     s.hook(Hook::Sweep, end + 80, 5, &[set(Var::SegsOut, 2)]);
     s.marker(end + 100);
@@ -349,8 +377,8 @@ pub fn skipped(dir: &Path) {
         s.lifecycle(begin + 100, cookie, Event::Close, |l| (l.old_state, l.new_state) = (1, 7));
     }
     let (ts_ns, since_ns) = (T0 + 200 * MS, T0 + 50 * MS);
-    let row = LedgerRow::Skipped { ts_ns, hook: Hook::CongState, count: 2, since_ns };
-    s.writer.ledger(&row).expect("skipped");
+    let row = CaptureStat::Skipped { ts_ns, hook: Hook::CongState, count: 2, since_ns };
+    s.writer.capture_stat(&row).expect("skipped");
     s.marker(700);
     let manifest = s.closed(manifest(), &[]);
     s.writer.finish(&manifest).expect("finish");
@@ -488,7 +516,9 @@ pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
     s.packet(packet(51, Hook::SocketOut, (1101, 901), RST, 0));
     if let Some(hook) = lost {
         let (ts_ns, since_ns) = (T0 + 40 * MS, T0 + 20 * MS);
-        s.writer.ledger(&LedgerRow::Loss { ts_ns, cpu: 0, hook, lost: 5, since_ns }).expect("loss");
+        s.writer
+            .capture_stat(&CaptureStat::Loss { ts_ns, cpu: 0, hook, lost: 5, since_ns })
+            .expect("loss");
     }
     s.marker(300);
     let lost: Vec<_> = lost.into_iter().map(|hook| (hook, 5)).collect();

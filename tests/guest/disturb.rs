@@ -62,30 +62,48 @@ const UPLOADS: usize = 40;
 /// Longer than from one account of the recorder to the next.
 const APART: Duration = Duration::from_millis(1300);
 
-/// Records while others' programs run, first a kprobe's and then a tracepoint's.
+/// The phase with a kprobe of others.
+pub const A_KPROBE: &str = "a kprobe";
+
+/// What attaches a program of others.
+type Attach = fn() -> io::Result<OwnedFd>;
+
+/// Whose programs run, and whether softirqs interrupt them. Nobody's come first: what is passed over then
+/// was not given reason to. On arm64 a kprobe is a breakpoint (BRK), whose handler runs with interrupts
+/// off: nothing interrupts its program.
+fn disturbers() -> Vec<(&'static str, Option<Attach>)> {
+    let mut all: Vec<(_, Option<Attach>)> = vec![("nobody", None)];
+    if cfg!(target_arch = "x86_64") {
+        all.push((A_KPROBE, Some(kprobe as Attach)));
+    }
+    all.push(("a tracepoint", Some(tracepoint as Attach)));
+    all
+}
+
+/// Records while nobody's programs run, and then others'.
 pub fn record(out: &FilePath) -> Disturbed {
     let under = ["dash", "-c", &format!("{BOTH_WAYS}=1 exec \"$@\""), "dash"].map(str::to_owned);
     let recorder = Recorder::start_under(&under, out, SET);
     let path = Path::new(PATH);
-    let phases =
-        [("a kprobe", kprobe as fn() -> io::Result<OwnedFd>), ("a tracepoint", tracepoint)];
-    let phases = phases.map(|(by, attach)| {
+    let phases = disturbers().into_iter().map(|(by, attach)| {
         let flow = Flow::between(
             (&path.client, Options::default()),
             (&path.server, Options::default()),
             path.server_address(Family::V4),
         );
         let since_ns = monotonic_ns();
-        let failure = match attach() {
+        // A little now and then: many packets at once would be left to ksoftirqd, which is a task and
+        // interrupts nobody.
+        let uploads = || {
+            for _ in 0..UPLOADS {
+                flow.upload(2000);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        let failure = match attach.map(|attach| attach()).transpose() {
+            // The event stays as long as the uploads take.
             Ok(_event) => {
-                // A little now and then: many packets at once would be left to ksoftirqd, which is a
-                // task and interrupts nobody.
-                burning(|| {
-                    for _ in 0..UPLOADS {
-                        flow.upload(2000);
-                        std::thread::sleep(Duration::from_millis(10));
-                    }
-                });
+                burning(uploads);
                 None
             }
             Err(e) => Some(e.to_string()),
@@ -101,9 +119,11 @@ pub fn record(out: &FilePath) -> Disturbed {
             server_info: Vec::new(),
             client_private: Vec::new(),
         };
-        Phase { by: by.to_owned(), failure, since_ns, until_ns, flow }
+        let disturbs = attach.is_some();
+        Phase { by: by.to_owned(), disturbs, failure, since_ns, until_ns, flow }
     });
-    Disturbed { recorded: recorder.stop(String::new()), phases: phases.into() }
+    let phases = phases.collect();
+    Disturbed { recorded: recorder.stop(String::new()), phases }
 }
 
 /// Works while every processor makes the system call.

@@ -52,9 +52,11 @@ pub struct FlowFacts {
 pub struct CraftedFacts {
     /// Name of the script.
     pub script: String,
+    /// How often it was carried out.
+    pub tries: u32,
     /// Why it could not be carried out.
     pub failure: Option<String>,
-    /// Its connections.
+    /// Its connections, of the last time.
     pub connections: Vec<CraftedConnection>,
 }
 
@@ -98,6 +100,8 @@ pub struct Disturbed {
 pub struct Phase {
     /// Where they ran.
     pub by: String,
+    /// There were any.
+    pub disturbs: bool,
     /// Why they could not.
     pub failure: Option<String>,
     /// Before the first of them, CLOCK_MONOTONIC in ns.

@@ -13,6 +13,7 @@
 mod support;
 
 mod agreement;
+mod boot;
 mod capabilities;
 mod connection;
 mod coverage;

@@ -2,11 +2,13 @@
 //! Every recording of a guest against what its kernel said, and against the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use estats::schema::Var;
 
 use crate::agreement;
 use crate::connection;
+use crate::disturb;
 use crate::facts::{CraftedConnection, CraftedFacts, Disturbed, Facts, FlowFacts, Output};
 use crate::outcome::{Outcome, Verdict, one};
 use crate::results::{Check, Results};
@@ -281,7 +283,17 @@ fn count(recording: &Recording, output: &Output) -> Outcome {
         })
         .sum();
     let expected = scenarios + crafted;
-    let found = recording.connections.len();
+    // Those of a script's earlier tries are to the same peer, and nothing is demanded of them.
+    let repeated: Vec<_> = output.crafted.iter().filter(|facts| facts.tries > 1).collect();
+    let is_of_earlier_try = |(local, remote): (SocketAddr, SocketAddr)| {
+        repeated.iter().any(|facts| {
+            let mut last = facts.connections.iter();
+            last.clone().any(|c| c.remote.ip() == remote.ip() || c.remote.ip() == local.ip())
+                && !last.any(|c| (c.local, c.remote) == (local, remote))
+        })
+    };
+    let of_last_tries = recording.connections.iter().filter(|c| !is_of_earlier_try(c.ends));
+    let found = of_last_tries.count();
     one(found == expected, || format!("{found} rows, {expected} expected"))
 }
 
@@ -315,6 +327,10 @@ fn kprobes_counted(recording: &Recording) -> Outcome {
 /// 8 to 42 were met.
 const PASSED_OVER: i64 = 3;
 
+/// At most, of the same uploads while nobody's program runs. None was met, on Linux 5.10 and 6.1; the recorder
+/// itself makes a few calls that pass kprobes over.
+const BY_NOBODY: i64 = PASSED_OVER - 1;
+
 /// Softirqs interrupt a slow program on a busy processor again and again, and each loses its kprobes.
 /// The recorder has to count them in the ledger, and the row of that connection has to be lossy.
 fn passed_over(disturbed: &Disturbed, recording: &Recording) -> Outcome {
@@ -337,7 +353,10 @@ fn passed_over(disturbed: &Disturbed, recording: &Recording) -> Outcome {
     if recording.counts_kprobes {
         let numbers = [kprobes, missed, passed_over];
         println!("kprobes, missed, passed over: {numbers:?}");
-        let counted = kprobes > Some(0) && missed > Some(0) && passed_over.is_some();
+        // Only a kprobe that is interrupted makes the kernel miss one.
+        let by_kprobe = disturbed.phases.iter().any(|phase| phase.by == disturb::A_KPROBE);
+        let has_missed = missed > Some(0) || !by_kprobe;
+        let counted = kprobes > Some(0) && has_missed && passed_over.is_some();
         let fine = counted && (passed_over > Some(0) || runs_beside);
         check(fine, format!("not counted both ways: {numbers:?}"));
     }
@@ -348,6 +367,11 @@ fn passed_over(disturbed: &Disturbed, recording: &Recording) -> Outcome {
         let skips = recording.skips.iter().filter(|(ts_ns, _)| then.contains(ts_ns));
         let count: i64 = skips.map(|(_, count)| count).sum();
         println!("{count} passed over for {by}");
+        if !phase.disturbs {
+            let why = format!("{by}: {count} passed over, {BY_NOBODY} at most are expected");
+            check(count <= BY_NOBODY, why);
+            continue;
+        }
         if runs_beside && by.contains("tracepoint") {
             continue;
         }

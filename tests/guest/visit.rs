@@ -46,6 +46,15 @@ pub fn enter() -> Option<MutexGuard<'static, ()>> {
     gate::enter(SUITE, Needs { programs: PROGRAMS, ..Needs::PROGRAMS })
 }
 
+/// The same for a test that has to boot a guest.
+pub fn enter_to_boot() -> Option<MutexGuard<'static, ()>> {
+    if std::env::var(WANTED).is_ok_and(|v| v == "again") {
+        gate::skip(SUITE, format!("{WANTED}=again"));
+        return None;
+    }
+    enter()
+}
+
 /// The guest with this kernel that carries out all scenarios.
 pub fn to(series: &'static str) -> &'static Visit {
     static VISITS: Visits<Output> = Visits::new("inside::inside", "guest");
@@ -127,17 +136,20 @@ impl<T: DeserializeOwned> Visits<T> {
         command.arg("--file").arg(&this).arg("--out").arg(&dir).arg(series).arg(&this);
         command.args(["--ignored", "--exact", self.test, "--nocapture"]);
         let output = command.output().expect("scripts/guest/run.sh can be started");
-        let console = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let errors = String::from_utf8_lossy(&output.stderr);
+        starts_again(&errors).for_each(|line| gate::note(&format!("{SUITE}: {line}")));
+        let console = format!("{}{errors}", String::from_utf8_lossy(&output.stdout));
         if !output.status.success() {
             return Err(format!("{}\n{console}", output.status));
         }
         print!("{console}");
         read(series, dir)
     }
+}
+
+/// The lines of run.sh that say that a guest was started again.
+pub fn starts_again(errors: &str) -> impl Iterator<Item = &str> {
+    errors.lines().filter(|line| line.starts_with("run.sh: ") && line.contains("started again"))
 }
 
 fn read<T: DeserializeOwned>(series: &'static str, dir: PathBuf) -> Result<Visit<T>, String> {

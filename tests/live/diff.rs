@@ -79,15 +79,15 @@ fn cubic_against_bbr() {
         for (name, sign) in [("limited_cc_rate", 1.0), ("SndLimTimePace", 1.0), ("SlowStart", -1.0)]
         {
             let contrast = number(name);
-            assert_eq!(contrast["n"], 6, "{name}: {contrast}");
+            assert_eq!(contrast["n_a"], 6, "{name}: {contrast}");
             assert_eq!(contrast["notable"], true, "{name}: {contrast}");
             assert_eq!(contrast["cliffs_delta"].as_f64(), Some(sign), "{name}: {contrast}");
             let end =
                 |i: usize| contrast["interval"][i].as_f64().expect("an interval of six pairs");
             assert!(end(0) * sign > 0.0 && end(1) * sign > 0.0, "{name}: {contrast}");
         }
-        for name in ["goodput", "SegsRetrans", "CurCwnd"] {
-            assert_eq!(number(name)["n"], 6, "{name}");
+        for name in ["rate", "SegsRetrans", "CurCwnd"] {
+            assert_eq!(number(name)["n_a"], 6, "{name}");
         }
         // What was asked of both is the same.
         let acked = number("HCThruOctetsAcked");

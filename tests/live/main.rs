@@ -16,6 +16,7 @@ mod command;
 mod crafted;
 mod diff;
 mod ends;
+mod lab;
 mod path;
 mod recording;
 mod rest;

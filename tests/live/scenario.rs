@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::Location;
 use std::path::Path;
 
-use estats::limits::Limit;
+use estats::engine::limits::LimitCause;
 
 use crate::recording::{Connection, Recorder, Recording};
 use crate::support::audit;
@@ -177,7 +177,7 @@ impl Measured {
                 other => panic!("{column}: {other:?}"),
             };
             let share = |column: &str| known(column).unwrap_or_else(|| panic!("{column} is NULL"));
-            let shares = Limit::ALL.map(|limit| known(&format!("limited_{}", limit.name())));
+            let shares = LimitCause::ALL.map(|limit| known(limit.column()));
             let sum: f64 = shares.iter().flatten().sum();
             assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
             let idle = 1.0 - share("busy_share");

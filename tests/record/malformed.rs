@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use estats::log::{LedgerRow, PacketRow, Recording};
+use estats::log::{CaptureStat, PacketRow, Recording};
 use estats::schema::Hook;
 use estats::wire::{Direction, Packet, is_extension};
 
@@ -21,8 +21,8 @@ const WIRE: &str = "wire0";
 /// Malformed packets by hook, as the ledger has them.
 fn malformed(dir: &Path) -> BTreeMap<&'static str, u64> {
     let mut sums = BTreeMap::new();
-    for row in Recording::open(dir).expect("a recording").ledger() {
-        if let LedgerRow::Malformed { hook, count, .. } = row.expect("a row") {
+    for row in Recording::open(dir).expect("a recording").capture_stats() {
+        if let CaptureStat::Malformed { hook, count, .. } = row.expect("a row") {
             *sums.entry(hook.name()).or_default() += count;
         }
     }

@@ -58,6 +58,8 @@ const TRIES: usize = 3;
 const REPEATS: usize = 4;
 /// The tests that were carried out again.
 static REPEATED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Other lines for the end.
+static NOTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Carries out a test of `suite` that records, in its turn; `None` as in [`enter`].
 ///
@@ -107,6 +109,12 @@ pub fn skip(suite: &'static str, reason: String) {
     *SKIPPED.lock().expect("nothing panics with it").entry((suite, reason)).or_default() += 1;
 }
 
+/// Has this line written when the process ends, of a test that passes too.
+pub fn note(line: &str) {
+    at_end();
+    NOTED.lock().expect("nothing panics with it").push(line.to_owned());
+}
+
 /// Has [`report`] run when the process ends.
 fn at_end() {
     static REPORT: Once = Once::new();
@@ -124,6 +132,9 @@ extern "C" fn report() {
     }
     for test in REPEATED.lock().iter().flat_map(|repeated| repeated.iter()) {
         write(&format!("{test} was carried out again: the kernel did not run a program\n"));
+    }
+    for line in NOTED.lock().iter().flat_map(|noted| noted.iter()) {
+        write(&format!("{line}\n"));
     }
 }
 

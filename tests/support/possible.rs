@@ -8,10 +8,10 @@ use std::path::Path;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use estats::estats::ORDERED;
-use estats::limits::Limit;
+use estats::engine::estats::ORDERED;
+use estats::engine::limits::LimitCause;
+use estats::output::tables::{Bounds, Qualities, specs};
 use estats::schema::{Gap, Kind, Var};
-use estats::tables::{Bounds, Qualities, specs};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// What a minimum is before the first value, in RFC 4898 and in the kernel.
@@ -91,8 +91,21 @@ pub fn look(tables: &Path) -> Found {
     found
 }
 
+const STATES: [&str; 8] = [
+    "syn_sent",
+    "syn_received",
+    "established",
+    "fin_wait1",
+    "fin_wait2",
+    "close_wait",
+    "last_ack",
+    "closing",
+];
+
 fn connections(batch: &RecordBatch, found: &mut Found) {
-    let shares = Limit::ALL.map(|limit| numbers(batch, &format!("limited_{}", limit.name())));
+    let shares = LimitCause::ALL.map(|limit| numbers(batch, limit.column()));
+    let states = STATES.map(|state| numbers(batch, &format!("{state}_ns")));
+    let [begin, end] = ["begin_ns", "end_ns"].map(|name| numbers(batch, name));
     let completeness = texts(batch, "completeness");
     let marks = [texts(batch, "discarded"), texts(batch, "silent_hooks")];
     for row in 0..batch.num_rows() {
@@ -101,6 +114,15 @@ fn connections(batch: &RecordBatch, found: &mut Found) {
         let known = shares.iter().filter(|share| share[row].is_some()).count();
         if sum > 1.0 + 1e-9 || (known > 1 && sum < 1.0 - 1e-9) {
             found.impossible.push(format!("connections row {row}: the shares' sum is {sum}"));
+        }
+        let life = end[row].zip(begin[row]).map(|(end, begin)| end - begin).unwrap_or_default();
+        let sum: f64 = states.iter().filter_map(|ns| ns[row]).sum();
+        let all_known = states.iter().all(|ns| ns[row].is_some());
+        // Whole nanoseconds, read as numbers that hold 2^53 of them.
+        if sum > life + 1e3 || (all_known && sum < life - 1e3) {
+            found
+                .impossible
+                .push(format!("connections row {row}: {sum} ns in states of {life} ns"));
         }
         let marked = marks.iter().any(|mark| mark[row].is_some());
         found.marked += usize::from(marked);

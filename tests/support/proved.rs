@@ -26,7 +26,7 @@ const fn proof(
 
 const CRAFTED: &str = "tests/live/crafted.rs";
 const PATH: &str = "tests/live/path.rs";
-const REFERENCE: &str = "tests/reference/proofs.rs";
+const REFERENCE: &str = "tests/offline/reference/proofs.rs";
 const GUEST: &str = "tests/guest/main.rs";
 
 /// The list.

@@ -376,6 +376,12 @@ impl Stream {
         set(self.0.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &rate.to_ne_bytes());
     }
 
+    /// TCP_CORK: less than a segment waits until this is off again, or for 200 ms.
+    pub fn cork(&self, on: bool) {
+        let value = i32::from(on).to_ne_bytes();
+        set(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, &value);
+    }
+
     /// TCP_USER_TIMEOUT: so long may data stay without an acknowledgment.
     pub fn user_timeout(&self, milliseconds: u32) {
         let option = libc::TCP_USER_TIMEOUT;

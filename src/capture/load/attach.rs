@@ -11,12 +11,12 @@ use libbpf_rs::{Link, ProgramMut};
 use super::{Loaded, OWN_DATAGRAMS, object};
 use crate::{
     capture::{
-        CaptureError, Filters, HookSet, capability,
+        CaptureError, Filters, HookSet, Setting, capability,
         cgroup::{self, Hierarchy},
         foreign,
         kprobes::{self, Kprobe, Kprobes},
         packets::Packets,
-        points::{FORK, POINTS, Point, Target, WRITTEN},
+        points::{ENDS_AT_CLOSE, FORK, POINTS, Point, Target, WRITTEN},
         skips::{BothWays, Skips},
     },
     log::{HookStatus, NotSeen},
@@ -26,7 +26,7 @@ use crate::{
 /// Attached hooks. Dropping it detaches them.
 pub(in crate::capture) struct Attached {
     links: Vec<Held>,
-    /// Counts what the kernel does not run of them; who keeps the account takes it.
+    /// Counts what the kernel does not run of them; who writes the statistics takes it.
     pub skips: Option<Skips>,
     /// Kprobes that the kernel passes over are counted by nobody.
     kprobes_uncounted: bool,
@@ -80,20 +80,20 @@ impl Attached {
         without: &[Hook],
     ) -> Result<(), CaptureError> {
         let asked = [
-            ("--packets", packets.sockets, [Hook::SocketIn, Hook::SocketOut]),
+            (Setting::Packets, packets.sockets, [Hook::SocketIn, Hook::SocketOut]),
             (
-                "--interface",
+                Setting::Interface,
                 !packets.interfaces.is_empty(),
                 [Hook::InterfaceIn, Hook::InterfaceOut],
             ),
         ];
-        for (option, _, hooks) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
+        for (setting, _, hooks) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
             let missing = hooks.iter().find(|h| !without.contains(h) && !self.hooks.contains(h));
             if let Some(hook) = missing {
                 let status = self.status.iter().find(|s| s.hook == hook.name());
                 let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
                 let reason = format!("no hook {hook}: {reason}");
-                return Err(CaptureError::Unavailable { option, reason });
+                return Err(CaptureError::Unavailable { setting, reason });
             }
         }
         Ok(())
@@ -103,7 +103,7 @@ impl Attached {
     pub(in crate::capture) fn set(&self) -> HookSet {
         match self.loaded_as {
             HookSet::Kprobe => HookSet::Kprobe,
-            _ if self.functions => HookSet::Fentry,
+            HookSet::Fentry | HookSet::Tracepoint if self.functions => HookSet::Fentry,
             HookSet::Fentry | HookSet::Tracepoint => HookSet::Tracepoint,
         }
     }
@@ -139,7 +139,7 @@ impl Loaded {
         }
         if let Some(program) = self.program(OWN_DATAGRAMS).filter(|p| p.autoload()) {
             let link = attach_program(&program, Target::Cgroup, root);
-            let fault = |reason| CaptureError::Unavailable { option: "--packets", reason };
+            let fault = |reason| CaptureError::Unavailable { setting: Setting::Packets, reason };
             attached.links.extend(link.map_err(fault)?.map(|link| Held::beside(&program, link)));
         }
         let mut points = POINTS.iter().enumerate().filter(|(_, point)| point.is_in(self.set));
@@ -159,6 +159,11 @@ impl Loaded {
         // Before the first connection, and after all kprobes.
         self.count_skips(&mut attached)?;
         // Programs at one tracepoint run in the order in which they came.
+        if let Some(program) = self.program(ENDS_AT_CLOSE) {
+            let fault = |e| CaptureError::bpf("count ends of functions that were not seen", e);
+            let link = program.attach().map_err(fault)?;
+            attached.links.push(Held::beside(&program, link));
+        }
         self.attach_account("account_close", &mut attached);
         self.attach_point(first.0, first.1, root, &mut attached);
         self.attach_account("account_open", &mut attached);
@@ -197,11 +202,13 @@ impl Loaded {
         for held in &attached.links {
             let Some(hook) = held.hook else { continue };
             let link = held.link.as_fd();
+            let counts_missed = !self.sleeps(&held.program, hook);
             if let Some(at) = number(&held.program) {
-                let is_end = self.is_end(&held.program);
-                kprobes.push((Kprobe { number: at + 1, hook, is_end, link }, &*held.program));
+                let is_end = self.is_end(&held.program) && counts_missed;
+                let kprobe = Kprobe { number: at + 1, hook, is_end, counts_missed, link };
+                kprobes.push((kprobe, &*held.program));
             }
-            if !self.runs_counted {
+            if !self.runs_counted && counts_missed {
                 skips.watch_link(link, hook).map_err(fault)?;
             }
         }
@@ -215,15 +222,27 @@ impl Loaded {
             }
             for (name, _) in point.programs {
                 if self.runs_counted && number(name).is_some() {
-                    continue; // counted above
+                    continue;
                 }
                 // None where only the other object needs one.
                 let programs: Vec<_> = self.programs(name).collect();
-                skips.watch(&programs, point.hooks[0], self.is_end(name)).map_err(fault)?;
+                let hook = point.hooks[0];
+                let is_end = self.is_end(name) && !self.sleeps(name, hook);
+                skips.watch(&programs, hook, is_end).map_err(fault)?;
             }
         }
+        let ends: Vec<_> = self.programs(ENDS_AT_CLOSE).collect();
+        skips.watch(&ends, Hook::SetState, false).map_err(fault)?;
         attached.skips = Some(skips);
         Ok(())
+    }
+
+    /// Whether the program is at the end of a function that sleeps: tcp_sendmsg_locked(). What the kernel
+    /// has no place for at this end is no omission of a recorded connection, so the kernel's count of
+    /// that is left out. The programs notice those of recorded connections (bpf/ends.bpf.h), whether
+    /// they were counted here or not.
+    fn sleeps(&self, program: &str, hook: Hook) -> bool {
+        hook == Hook::Sendmsg && self.is_end(program)
     }
 
     /// A kretprobe.
@@ -320,11 +339,11 @@ fn are_uncounted(attached: bool, by_kernel: bool, by_us: bool) -> bool {
 fn place_for_cgroups(filters: &Filters) -> Result<&'static Hierarchy, String> {
     let found = cgroup::hierarchy().map_err(str::to_owned)?;
     match found.part {
-        // What --cgroup names was looked up in this part.
+        // What a filter names was looked up in this part.
         Some(id) if filters.cgroups.is_empty() => Err(format!(
             "cgroup programs would see only the sockets of cgroup {id}, which is the root of this \
              cgroup namespace and not the host's; with CAP_DAC_READ_SEARCH the host's can be had, \
-             and with --cgroup / only this one is recorded"
+             and with the cgroup / as a filter only this one is recorded"
         )),
         Some(_) | None => Ok(found),
     }

@@ -55,11 +55,8 @@ fn instead(name: &str) -> Result<Option<Vec<u8>>, CaptureError> {
 
 fn read(directory: &Path, name: &str) -> Result<Vec<u8>, CaptureError> {
     let path = directory.join(format!("{name}.bpf.o"));
-    std::fs::read(&path).map_err(|e| CaptureError::Option {
-        option: INSTEAD,
-        value: path.display().to_string(),
-        reason: e.to_string(),
-    })
+    std::fs::read(&path)
+        .map_err(|e| CaptureError::io(format!("read {} of {INSTEAD}", path.display()), e))
 }
 
 /// The variables of one section: offset and size in octets by name.
@@ -142,7 +139,7 @@ impl Variables {
         Ok(Self { map: map(object, ".bss")?, section })
     }
 
-    /// Sets one. No program writes them.
+    /// Sets one. All are written at once, so no program may write any of them.
     pub(super) fn set(&self, name: &str, value: u64) -> Result<(), CaptureError> {
         let fault = |e| CaptureError::bpf("set the recorder's variables", e);
         let key = 0u32.to_ne_bytes();
@@ -170,12 +167,23 @@ mod tests {
         }
     }
 
+    /// The recorder reads all of them, changes one and writes them back: a program's change between would
+    /// be lost. What a program changes has a map of its own.
+    #[test]
+    fn the_recorder_alone_writes_the_variables() {
+        for set in [HookSet::Fentry, HookSet::Kprobe] {
+            let open = open(set, None).expect("the object can be read");
+            let names: Vec<_> = Section::of(&open, ".bss").0.into_keys().collect();
+            assert_eq!(names, ["alive_ns", "hooked", "hz", "over"], "{set:?}");
+        }
+    }
+
     #[test]
     fn a_directory_without_the_object_is_an_error_and_not_the_embedded_object() {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("estats.bpf.o"), b"\x7fELF").expect("it is ours");
         assert_eq!(read(directory.path(), "estats").expect("it is there"), b"\x7fELF");
         let error = read(directory.path(), "kprobe").expect_err("it is not there").to_string();
-        assert!(error.starts_with(INSTEAD) && error.contains("kprobe.bpf.o"), "{error}");
+        assert!(error.contains(INSTEAD) && error.contains("kprobe.bpf.o"), "{error}");
     }
 }

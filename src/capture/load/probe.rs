@@ -42,7 +42,7 @@ fn unknown(what: String) -> CaptureError {
     CaptureError::io(ACTION, io::Error::other(what))
 }
 
-fn listen(probes: &MapHandle) -> Result<(Probed, clock::Seen), CaptureError> {
+fn listen(probes: &MapHandle) -> Result<(Probed, clock::ClockReading), CaptureError> {
     let before_ns = clock::own_ns();
     // Loopback is down in a fresh network namespace.
     let listener = TcpListener::bind("127.0.0.1:0").or_else(|_| TcpListener::bind("0.0.0.0:0"));
@@ -55,5 +55,5 @@ fn listen(probes: &MapHandle) -> Result<(Probed, clock::Seen), CaptureError> {
     let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().expect("four"));
     let host_ns = u64::from_ne_bytes(octets[8..16].try_into().expect("eight"));
     let probed = Probed { hz: word(0), own_pid: word(4) };
-    Ok((probed, clock::Seen { before_ns, host_ns, after_ns }))
+    Ok((probed, clock::ClockReading { before_ns, host_ns, after_ns }))
 }

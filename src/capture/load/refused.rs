@@ -5,14 +5,18 @@ use libbpf_rs::{OpenObject, ProgramType};
 
 use super::warnings;
 use crate::{
-    capture::{capability, points::POINTS},
+    capture::{
+        capability,
+        points::{ENDS_AT_CLOSE, POINTS},
+    },
     log::NotSeen,
     schema::{Hook, Var},
 };
 
 /// Programs without which there is no recording: connections begin and end there, their memory is
 /// given back, and the recorder learns the clocks and follows processes.
-const NEEDED: [&str; 5] = ["set_state", "destroy", "probe_kernel", "process_fork", "process_exit"];
+const NEEDED: [&str; 6] =
+    ["set_state", ENDS_AT_CLOSE, "destroy", "probe_kernel", "process_fork", "process_exit"];
 
 /// A program that the kernel's verifier refused, or that libbpf could not fit to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

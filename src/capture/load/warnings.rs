@@ -69,6 +69,7 @@ pub(super) fn forget() {
 }
 
 /// Why the programs could not be loaded.
+#[allow(clippy::wildcard_enum_match_arm, reason = "libbpf-rs adds kinds; all others are one to us")]
 pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
     match source.kind() {
         libbpf_rs::ErrorKind::PermissionDenied if capability::are_of_a_user_namespace() => {

@@ -21,8 +21,8 @@ use crate::{
 
 /// What is missing of namespaces that cannot be entered.
 const MISSING: &str = "connections open before the recording, last values of those open at its end, \
-                       changes after a connection's last hook, polls of --snapshots and packets of \
-                       --interface all";
+                       changes after a connection's last hook, snapshots, and packets of all \
+                       interfaces";
 
 /// Numbers that a sentence lists.
 const LISTED: usize = 8;

@@ -25,7 +25,6 @@ pub(super) struct Dumps {
     /// For --changed-only: what was last sent of each socket, by cookie.
     sent: Option<FxHashMap<u64, Sent>>,
     buffer: Vec<u8>,
-    rows: u64,
 }
 
 struct Sent {
@@ -43,7 +42,6 @@ impl Dumps {
             sample: snapshots.sample,
             sent: snapshots.changed_only.then(FxHashMap::default),
             buffer: Vec::new(),
-            rows: 0,
         }
     }
 
@@ -63,7 +61,7 @@ impl Dumps {
     pub(super) fn poll(&mut self, number: u32, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
         // Which of the sockets are recorded connections, the drain knows from their openings.
         drain.round()?;
-        let Self { namespaces, filters, only_recorded, sample, sent, buffer, rows } = self;
+        let Self { namespaces, filters, only_recorded, sample, sent, buffer } = self;
         for (inode, diag) in namespaces {
             diag.dump(buffer, |mut snapshot| -> Result<(), Failure> {
                 let cookie = snapshot.header.cookie;
@@ -81,8 +79,6 @@ impl Dumps {
                             return Ok(());
                         }
                     }
-                    snapshot.header.seq = *rows;
-                    *rows += 1;
                     drain.polled(snapshot)?;
                 }
                 Ok(())

@@ -7,7 +7,7 @@ use super::super::check::{Hole, Piece};
 use super::super::ranges::Ranges;
 use super::super::reader::Recording;
 use super::super::report::Finding;
-use super::super::scan::{LedgerScan, Scan, SegmentScan, StreamScan};
+use super::super::scan::{CaptureStatsScan, Scan, SegmentScan, StreamScan};
 use super::super::stream::Stream;
 use super::super::{LogError, Manifest};
 use super::SLACK_NS;
@@ -25,7 +25,7 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
     let is_own = |s: &SegmentScan| s.names.as_ref().is_some_and(|n| n.0 == manifest.recording);
     // Somebody may have given the recording another UUID: then no segment has it.
     let is_named = all.clone().any(is_own);
-    let removed = scan.ledger.removed.clone();
+    let removed = scan.stats.removed.clone();
     for stream in &mut scan.streams {
         let name = stream.stream;
         let mut misplaced = |segment: &SegmentScan, reason: &str| {
@@ -83,7 +83,7 @@ fn ledger(
     };
     Ok(reason.map(|reason| {
         scan.ledger_segment = None;
-        scan.ledger = LedgerScan::default();
+        scan.stats = CaptureStatsScan::default();
         Finding::Misplaced { file, reason }
     }))
 }
@@ -92,7 +92,7 @@ fn ledger(
 fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
     let totals = manifest.totals.as_ref()?;
     let of = |cpu: u16| totals.per_cpu.iter().find(|t| t.cpu == cpu);
-    let ledger = &scan.ledger;
+    let ledger = &scan.stats;
     for (cpu, (_, emitted)) in &ledger.emitted {
         let given_out = of(*cpu).map_or(0, |t| t.emitted);
         if *emitted > given_out {
@@ -197,7 +197,7 @@ fn expected(recording: &Recording, scan: &Scan) -> Result<BTreeSet<u32>, LogErro
         last = last.max(recording.segments(stream)?.last().copied().unwrap_or(0));
     }
     let listed = recording.manifest().segments.iter().map(|s| s.number);
-    last = listed.chain(scan.ledger.removed.iter().copied()).fold(last, u32::max);
+    last = listed.chain(scan.stats.removed.iter().copied()).fold(last, u32::max);
     // A number that is not believed costs no memory: nobody writes that many segments.
     Ok((0..=last.min(1 << 20)).collect())
 }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Errors of the library in words of `estats-analyze`: with the flags that help.
+
+use estats::log::LogError;
+use estats::output::sink::SinkError;
+use estats::recordings::import::ImportError;
+use estats::recordings::transform::TransformError;
+use estats::replay::ReplayError;
+use estats::views::compare::CompareError;
+use estats::views::export::ExportError;
+
+use super::advice;
+
+/// The error of a replay that is behind another.
+fn replay_error(error: &anyhow::Error) -> Option<&ReplayError> {
+    let of_export = || match error.downcast_ref()? {
+        ExportError::Replay(e) => Some(e),
+        _ => None,
+    };
+    let of_compare = || match error.downcast_ref()? {
+        CompareError::Replay(e) => Some(e),
+        CompareError::Dump(_) => None,
+    };
+    error.downcast_ref().or_else(of_export).or_else(of_compare)
+}
+
+/// The fault of a recording's files that is behind an error. The errors around it are transparent, so
+/// the chain of sources does not have it.
+pub fn log_error(error: &anyhow::Error) -> Option<&LogError> {
+    let of_replay = || match replay_error(error)? {
+        ReplayError::Log(e) => Some(e),
+        ReplayError::Sink(_) => None,
+    };
+    let of_transform = || match error.downcast_ref()? {
+        TransformError::Log(e) => Some(e),
+        _ => None,
+    };
+    let of_import = || match error.downcast_ref()? {
+        ImportError::Log(e) => Some(e),
+        _ => None,
+    };
+    let of_export = || match error.downcast_ref()? {
+        ExportError::Log(e) => Some(e),
+        _ => None,
+    };
+    let in_chain = || error.chain().find_map(|e| e.downcast_ref::<LogError>());
+    in_chain().or_else(of_replay).or_else(of_transform).or_else(of_import).or_else(of_export)
+}
+
+/// The fault of the tables' files that is behind an error.
+fn sink_error(error: &anyhow::Error) -> Option<&SinkError> {
+    let of_replay = || match replay_error(error)? {
+        ReplayError::Sink(e) => Some(e),
+        ReplayError::Log(_) => None,
+    };
+    error.downcast_ref().or_else(of_replay)
+}
+
+/// What is wrong, and what to do about it.
+pub fn explain(error: &anyhow::Error) -> String {
+    advice::with(error, advice(error))
+}
+
+fn advice(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(e) = log_error(error) {
+        return advice::log(e);
+    }
+    if let Some(SinkError::Io { .. }) = sink_error(error) {
+        return Some("-o chooses another directory");
+    }
+    match error.downcast_ref() {
+        Some(ExportError::NoSnapshots) => {
+            return Some("record with --snapshots, or with a newer estats-record");
+        }
+        Some(ExportError::NoPackets) => {
+            return Some("record with --packets, or import a capture");
+        }
+        Some(ExportError::Connections { .. }) => {
+            return Some("name its conn_id of the table connections with --conn");
+        }
+        _ => {}
+    }
+    match error.downcast_ref()? {
+        TransformError::NoSuchTime { .. } => Some("see --from and --to"),
+        TransformError::OtherEnds(_) => Some("import-pcap --local names it"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use estats::recordings::transform::NoTime;
+
+    use super::*;
+
+    fn full() -> LogError {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        LogError::DiskFull { made: false, path: "ledger".into(), source }
+    }
+
+    /// The advice is one that an import can follow.
+    #[test]
+    fn an_import_onto_a_full_disk() {
+        let said = explain(&ImportError::from(full()).into());
+        assert!(said.starts_with("disk full: ") && said.contains("unfinished"), "{said}");
+        assert!(!said.contains("--max-size") && said.contains("-o"), "{said}");
+    }
+
+    #[test]
+    fn a_fault_of_files_is_found_behind_every_error() {
+        let errors: [anyhow::Error; 7] = [
+            full().into(),
+            ReplayError::from(full()).into(),
+            TransformError::from(full()).into(),
+            ImportError::from(full()).into(),
+            ExportError::from(full()).into(),
+            ExportError::from(ReplayError::from(full())).into(),
+            CompareError::from(ReplayError::from(full())).into(),
+        ];
+        for error in errors {
+            assert!(log_error(&error).is_some(), "{error:?}");
+            assert!(explain(&error).contains("free some space"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn flags_that_help_are_named() {
+        let time = |part| TransformError::NoSuchTime { part, began: "then".into(), lasts_s: 1.0 };
+        let source = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let sink = || SinkError::Io { action: "write", path: "t".into(), source: source() };
+        let errors: [(anyhow::Error, &str); 9] = [
+            (LogError::OutputExists("run".into()).into(), "remove it or choose another with -o"),
+            (sink().into(), "; -o chooses another directory"),
+            (ReplayError::from(sink()).into(), "; -o chooses another directory"),
+            (ExportError::NoSnapshots.into(), "of sockets; record with --snapshots"),
+            (ExportError::Connections { connections: 2 }.into(), "one; name its conn_id"),
+            (ExportError::NoPackets.into(), "no packets; record with --packets, or import"),
+            (time(NoTime::AfterEnd).into(), "after the end: the recording begins at"),
+            (time(NoTime::Empty).into(), "--from and --to"),
+            (TransformError::OtherEnds("a and b".into()).into(), "import-pcap --local"),
+        ];
+        for (error, words) in errors {
+            assert!(explain(&error).contains(words), "{}", explain(&error));
+        }
+    }
+}

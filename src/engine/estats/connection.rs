@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! A connection as long as it lives.
+
+use super::peers;
+use super::rules::RowContext;
+use super::silent::{Heard, Silent};
+use super::states::States;
+use super::witness::Received;
+use super::{Bits, ConnectionKey, Plan, Slot};
+use crate::engine::identity::Identity;
+use crate::engine::limits::Limits;
+use crate::engine::time::timeline::{Of, Timeline};
+use crate::schema::Hook;
+
+/// How the beginning of a connection was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Not: an operation came first.
+    Unseen,
+    /// As it happened.
+    Open,
+    /// By the baseline of what was open before the recording.
+    Baseline,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) conn_id: u64,
+    pub(super) key: ConnectionKey,
+    pub(super) slot: Slot,
+    pub(super) identity: Identity,
+    pub(super) limits: Limits,
+    pub(super) states: States,
+    /// As its peer finds it.
+    pub(super) peer_ends: Option<peers::Ends>,
+    pub(super) first_ns: u64,
+    pub(super) begin: Begin,
+    /// What the kernel counted before the first record is in the values.
+    pub(super) has_baseline: bool,
+    pub(super) late_records: u64,
+    pub(super) heard: Heard,
+    /// Variables that follow from what the capture has cut.
+    pub(super) unread: Bits,
+    /// What the recording lacks of it, as others show: packets, segments, its end.
+    pub(super) missed: u64,
+    pub(super) received: Received,
+    /// Time of its last record.
+    pub(super) last_ns: u64,
+    /// Time of the record before that.
+    pub(super) before_last_ns: u64,
+    /// Something came since the last row of the series.
+    pub(super) dirty: bool,
+    /// Time of its last row in the series.
+    pub(super) sampled_ns: Option<u64>,
+    /// It ended at this time of the total order; the row is made when time goes on.
+    pub(super) ends: Option<Closing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) at_ns: u64,
+    pub(super) ended_after: bool,
+    /// The socket is gone too: its key need not be kept.
+    pub(super) gone: bool,
+}
+
+impl Connection {
+    /// Whether the record has the values of a connection that was open before the recording, or before
+    /// it was recorded: the first record, of whatever hook. A record of the iterator shows that itself,
+    /// where the lifecycle record was lost. Packets know nothing of what was before.
+    pub(super) fn is_baseline(&self, hook: Hook) -> bool {
+        let is_first = match self.begin {
+            Begin::Open => false,
+            Begin::Baseline => !hook.is_packet(),
+            Begin::Unseen => hook == Hook::Baseline,
+        };
+        is_first && !self.has_baseline
+    }
+
+    pub(super) fn begin_ns(&self) -> u64 {
+        match (self.identity.start_ns(), self.begin) {
+            (None, Begin::Unseen | Begin::Open | Begin::Baseline) => self.first_ns,
+            (Some(start), Begin::Open) => start,
+            (Some(start), Begin::Unseen | Begin::Baseline) => start.min(self.first_ns),
+        }
+    }
+
+    /// None if nothing says when it began: that of its first record is not that.
+    pub(super) fn seen_begin_ns(&self) -> Option<u64> {
+        let is_unseen = self.begin == Begin::Unseen && self.identity.start_ns().is_none();
+        (!is_unseen).then(|| self.begin_ns())
+    }
+
+    pub(super) fn begun_before(&self) -> bool {
+        self.begin != Begin::Open
+    }
+
+    pub(super) fn ends_of(&self) -> Option<peers::Ends> {
+        let known = self.identity.lifecycle()?;
+        peers::ends_of(&self.slot, known.local_port, known.remote_port)
+    }
+
+    /// Records lost on any CPU up to now, and those of its own that are known to be missing.
+    pub(super) fn lost(&self, timeline: &Timeline, of: Of, now_ns: u64) -> u64 {
+        // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
+        // of packets only says that no SYN was.
+        let is_seen = match self.begin {
+            Begin::Open => true,
+            Begin::Baseline => of != Of::Packets,
+            Begin::Unseen => false,
+        };
+        let from_ns = if is_seen { self.begin_ns() } else { 0 };
+        timeline.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
+    }
+
+    /// What a row at this time needs to know besides the values.
+    pub(super) fn context<'a>(
+        &'a self,
+        plan: &Plan,
+        timeline: &'a Timeline,
+        of: Of,
+        now_ns: u64,
+    ) -> RowContext<'a> {
+        let lost = self.lost(timeline, of, now_ns);
+        // What no hook saw is in `missed`, and is no missing record.
+        let records_missing =
+            self.begin == Begin::Unseen || self.late_records > 0 || lost > self.missed;
+        // A hook whose records are missing was not silent.
+        let silent = if records_missing {
+            Silent::default()
+        } else {
+            self.heard.silent(plan.attached(), &self.slot)
+        };
+        // What cannot be shows that something was missed.
+        let lossy = records_missing || lost > 0 || self.slot.discards() > 0;
+        RowContext {
+            conn_id: self.conn_id,
+            now_ns,
+            begin_ns: self.begin_ns(),
+            begun_before: self.begun_before(),
+            lossy,
+            silent,
+            identity: &self.identity,
+            timeline,
+        }
+    }
+}

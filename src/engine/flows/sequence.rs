@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Sequence space of one direction: what of it was seen before.
+
+use crate::engine::packets::{after, before};
+
+/// Gaps that are remembered at most; of more, the oldest is forgotten, and what fills it later
+/// counts as retransmitted.
+const MAX_GAPS: usize = 64;
+
+/// How a segment stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All of it is beyond what was seen so far, or it takes no sequence space.
+    Next,
+    /// So many octets of it were seen before.
+    Again(u32),
+    /// It stands before what was seen, and was not seen: it was overtaken, or what the network lost
+    /// was sent again.
+    Late,
+}
+
+/// The sequence space that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {
+    /// The end of it.
+    next: Option<u32>,
+    /// What is missing before.
+    gaps: Vec<(u32, u32)>,
+}
+
+impl Sequence {
+    /// The end of what was seen.
+    pub const fn next(&self) -> Option<u32> {
+        self.next
+    }
+
+    /// Takes in sequence space from `seq`.
+    pub fn take(&mut self, seq: u32, len: u32) -> Place {
+        let end = seq.wrapping_add(len);
+        let Some(next) = self.next else {
+            // Without data it says what comes next all the same.
+            self.next = Some(end);
+            return Place::Next;
+        };
+        if len == 0 {
+            return Place::Next;
+        }
+        if !before(seq, next) {
+            if seq != next {
+                if self.gaps.len() == MAX_GAPS {
+                    self.gaps.remove(0);
+                }
+                self.gaps.push((next, seq));
+            }
+            self.next = Some(end);
+            return Place::Next;
+        }
+        let old_end = if after(end, next) { next } else { end };
+        let filled = self.fill(seq, old_end);
+        if after(end, next) {
+            self.next = Some(end);
+        }
+        match old_end.wrapping_sub(seq) - filled {
+            0 => Place::Late,
+            again => Place::Again(again),
+        }
+    }
+
+    /// Takes a stretch out of the gaps; says how much of it was in them.
+    fn fill(&mut self, seq: u32, end: u32) -> u32 {
+        let mut filled = 0;
+        let mut at = 0;
+        while let Some(&(start, stop)) = self.gaps.get(at) {
+            let from = if after(seq, start) { seq } else { start };
+            let to = if before(end, stop) { end } else { stop };
+            if !before(from, to) {
+                at += 1;
+                continue;
+            }
+            filled += to.wrapping_sub(from);
+            let left = [(start, from), (to, stop)];
+            let rest = left.into_iter().filter(|(a, b)| a != b);
+            let kept = rest.clone().count();
+            self.gaps.splice(at..=at, rest);
+            at += kept;
+        }
+        filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_before_and_what_was_not() {
+        let mut s = Sequence::default();
+        assert_eq!(s.take(0xffff_ff00, 0x100), Place::Next);
+        assert_eq!(s.take(0, 0), Place::Next, "an ACK");
+        assert_eq!(s.take(100, 100), Place::Next, "0..100 is missing");
+        assert_eq!(s.take(100, 100), Place::Again(100));
+        assert_eq!(s.take(20, 30), Place::Late);
+        assert_eq!(s.take(0, 100), Place::Again(30));
+        assert_eq!(s.take(0, 100), Place::Again(100), "no gap is left");
+        assert_eq!(s.take(150, 100), Place::Again(50), "and 50 new octets");
+        assert_eq!(s.next(), Some(250));
+        assert_eq!(s.take(0xffff_fff0, 0x10), Place::Again(0x10));
+    }
+
+    #[test]
+    fn the_gaps_kept_are_bounded() {
+        let mut s = Sequence::default();
+        for i in 0..1_000 {
+            s.take(i * 20, 10);
+        }
+        assert_eq!(s.gaps.len(), MAX_GAPS);
+        assert_eq!(s.take(999 * 20 - 10, 10), Place::Late);
+        assert_eq!(s.take(10, 10), Place::Again(10), "forgotten");
+    }
+}

@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Why a connection was not faster: what limited its sender, and for how long, and how long it
+//! repaired losses. Pure: fed the values in force after each record, and what the kernel says.
+//!
+//! What is counted is what the sender waited for ([`SenderState`], in `limits/state.rs`); of these a row
+//! makes causes ([`LimitCause`]), with what is known when the connection is over: whether the application
+//! set the pace itself, how long the send buffer was full, how slow the peer's application read.
+//!
+//! With the transmit loop's hooks Limstate is in force from the loop on ([`Basis::Loop`]). Elsewhere
+//! it is found before each received segment, by the loop's own tests on what the loop left
+//! ([`Basis::Segment`]), so it is of the time before that segment. A log without Limstate has the
+//! gauges that these tests read ([`Basis::Gauges`]).
+//!
+//! Time is counted in three steps. It is undecided until a received segment (or something that
+//! leaves no doubt) says what was waited for; decided, until data is acknowledged; then it is final.
+//! For only then is it known that no timeouts followed each other, which makes all of it the path's.
+
+mod buffer;
+mod cause;
+mod reader;
+mod state;
+
+use std::ops::RangeInclusive;
+
+use crate::schema::{SocketField, Var};
+use crate::wire::SocketValues;
+
+use buffer::Buffer;
+pub use cause::LimitCause;
+use reader::Reader;
+use state::Gauges;
+pub use state::{GAUGES, SenderState};
+
+/// RFC 4898 numbers of the states that follow the handshake, established to closing.
+const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
+/// tcpEStatsStackInRecovery dataRecovery.
+const DATA_RECOVERY: u64 = 3;
+/// The slow values are read this often unless `--resolution` says otherwise. Readings closer
+/// together than that may be older than the record that they stand in.
+const RESOLUTION_NS: u64 = 1_000_000;
+/// So many timeouts in a row, of the same data, are a path that carries nothing: what the first one
+/// sent again was not answered either. A single one repairs a loss.
+const DEAD_AFTER: u64 = 2;
+
+/// Where the times come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Limstate, set at the end of each transmit loop.
+    Loop,
+    /// Limstate, found before each received segment.
+    Segment,
+    /// The gauges that decide it.
+    Gauges,
+}
+
+/// A record, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation {
+    /// CLOCK_MONOTONIC.
+    pub ts_ns: u64,
+    /// A received segment, before it is processed.
+    pub received: bool,
+    /// It had an operation on a value that is read at most every [`RESOLUTION_NS`].
+    pub slow_read: bool,
+}
+
+/// Nanoseconds by [`SenderState`].
+pub type Times = [u64; SenderState::ALL.len()];
+
+/// Times of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    basis: Basis,
+    /// Final, up to `final_ns`.
+    ns: Times,
+    final_ns: Option<u64>,
+    /// Decided, from there up to `decided_ns`.
+    held: Times,
+    decided_ns: Option<u64>,
+    /// What was decided otherwise before timeouts made it the path's.
+    dead: Times,
+    /// As last decided.
+    state: Option<SenderState>,
+    /// What the queue said before a received segment, for a time in which it was not read.
+    settled: Option<SenderState>,
+    /// In force since the record before.
+    limstate: Option<u64>,
+    /// When the slow values were last read.
+    slow_ns: Option<u64>,
+    established: bool,
+    una: Option<u64>,
+    /// The most timeouts in a row since data was last acknowledged.
+    timeouts: u64,
+    buffer: Buffer,
+    kernel: KernelReadings,
+    reader: Reader,
+    recoveries: u64,
+    recovery_ns: u64,
+    recovery_since: Option<u64>,
+}
+
+/// What the kernel says of the socket.
+#[derive(Clone, Copy, Debug, Default)]
+struct KernelReadings {
+    /// tcpi_sndbuf_limited of the first reading, or 0 at the connection's beginning; microseconds.
+    sndbuf_from_us: Option<u64>,
+    sndbuf_us: Option<u64>,
+    /// What the send buffer may hold, at most (skmem_sndbuf): it only grows.
+    sndbuf: Option<u64>,
+    /// Whether the application's own pace was in force at the last kernel.
+    capped: Option<bool>,
+    /// Of the time that was paced, up to the last reading, what that pace took.
+    capped_ns: u64,
+    paced_ns: u64,
+}
+
+impl Limits {
+    /// Of a connection of which nothing was seen.
+    pub fn new(basis: Basis) -> Self {
+        Self {
+            basis,
+            ns: Times::default(),
+            final_ns: None,
+            held: Times::default(),
+            dead: Times::default(),
+            decided_ns: None,
+            state: None,
+            settled: None,
+            limstate: None,
+            slow_ns: None,
+            established: false,
+            una: None,
+            timeouts: 0,
+            buffer: Buffer::new(),
+            kernel: KernelReadings::default(),
+            reader: Reader::default(),
+            recoveries: 0,
+            recovery_ns: 0,
+            recovery_since: None,
+        }
+    }
+
+    /// The connection begins, and is not established. Not called where the beginning was not seen.
+    pub fn begin(&mut self, ts_ns: u64) {
+        self.kernel.sndbuf_from_us.get_or_insert(0);
+        if self.decided_ns.is_none() && !self.established {
+            (self.decided_ns, self.final_ns) = (Some(ts_ns), Some(ts_ns));
+            self.state = Some(SenderState::Startup);
+        }
+    }
+
+    /// The connection is established.
+    pub fn establish(&mut self, ts_ns: u64) {
+        if self.established {
+            return;
+        }
+        self.established = true;
+        if self.state == Some(SenderState::Startup) {
+            self.decide(ts_ns, SenderState::Startup);
+            self.settle();
+            // Until something says more: it has sent nothing.
+            self.state = Some(SenderState::Idle);
+        }
+    }
+
+    /// Takes the values in force at the end of a record.
+    pub fn record(&mut self, record: &Observation, values: &impl Fn(Var) -> Option<u64>) {
+        let Observation { ts_ns, .. } = *record;
+        if values(Var::State).is_some_and(|state| SYNCHRONISED.contains(&state)) {
+            self.establish(ts_ns);
+        }
+        self.recovery(ts_ns, values(Var::InRecovery) == Some(DATA_RECOVERY));
+        if self.state != Some(SenderState::Startup) {
+            self.waits(record, values);
+        }
+        self.limstate = values(Var::Limstate);
+    }
+
+    fn recovery(&mut self, ts_ns: u64, recovering: bool) {
+        match (self.recovery_since, recovering) {
+            (None, true) => {
+                self.recoveries += 1;
+                self.recovery_since = Some(ts_ns);
+            }
+            (Some(since), false) => {
+                self.recovery_ns += ts_ns.saturating_sub(since);
+                self.recovery_since = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    /// What the sender waited for until this record.
+    fn waits(&mut self, record: &Observation, values: &impl Fn(Var) -> Option<u64>) {
+        let Observation { ts_ns, .. } = *record;
+        let fresh = record.slow_read
+            || self.slow_ns.is_none_or(|read| ts_ns.saturating_sub(read) >= RESOLUTION_NS);
+        if fresh {
+            self.slow_ns = Some(ts_ns);
+        }
+        let gauges = Gauges::of(values);
+        self.reader.record(ts_ns, fresh, values);
+        if self.decided_ns.is_none() {
+            // What was before the first value is not known, and no part of the whole.
+            let known = match self.basis {
+                Basis::Loop | Basis::Segment => values(Var::Limstate).is_some(),
+                Basis::Gauges => gauges.by_tests().is_some(),
+            };
+            if known {
+                (self.decided_ns, self.final_ns) = (Some(ts_ns), Some(ts_ns));
+                (self.una, self.state) = (values(Var::SndUna), gauges.by_tests());
+                self.settled = gauges.of_queue();
+                if values(Var::Limstate) == Some(state::STARTUP) && !self.established {
+                    self.state = Some(SenderState::Startup);
+                }
+            }
+            return;
+        }
+        self.acknowledged(values);
+        let at_rest = fresh && gauges.is_at_rest();
+        if let Some(octets) = gauges.in_buffer().filter(|_| fresh) {
+            self.buffer.holds(octets);
+        }
+        // A loop only takes from the queue, and counts the segment on its way out as waiting: what
+        // was read before a segment came is what the loop before has left.
+        let state = if record.received {
+            if fresh {
+                self.settled = gauges.of_queue().or(self.settled);
+            }
+            self.before_segment(&gauges, fresh, values(Var::Limstate))
+        } else if at_rest && self.may_rest() {
+            Some(self.at_rest(&gauges))
+        } else {
+            self.after_loop(&gauges, values(Var::Limstate))
+        };
+        if let Some(state) = state {
+            self.decide(ts_ns, state);
+        }
+        if at_rest {
+            self.settle();
+        }
+    }
+
+    /// New data has been acknowledged: what was decided before this record is final.
+    fn acknowledged(&mut self, values: &impl Fn(Var) -> Option<u64>) {
+        let una = values(Var::SndUna);
+        let timeouts = values(Var::CurTimeoutCount).unwrap_or(0);
+        if una != self.una || (self.timeouts > 0 && timeouts == 0) {
+            self.una = una;
+            self.settle();
+        }
+        self.timeouts = self.timeouts.max(timeouts);
+    }
+
+    /// What was waited for, as a segment that has just come finds it.
+    fn before_segment(
+        &self,
+        gauges: &Gauges,
+        fresh: bool,
+        now: Option<u64>,
+    ) -> Option<SenderState> {
+        let limstate = match self.basis {
+            Basis::Loop => self.limstate,
+            Basis::Segment => now,
+            Basis::Gauges if fresh => return gauges.by_tests().or(self.state),
+            Basis::Gauges => return self.state,
+        };
+        let of_queue = if fresh { gauges.of_queue() } else { self.settled };
+        state::of_limstate(limstate?, gauges, of_queue)
+    }
+
+    /// Nothing is under way at a record that is no received segment, and no loop has given a reason.
+    fn may_rest(&self) -> bool {
+        match self.basis {
+            Basis::Loop => matches!(self.limstate, None | Some(state::SENDER | state::STARTUP)),
+            Basis::Segment | Basis::Gauges => true,
+        }
+    }
+
+    /// What was waited for until then. At a slow pace all that was sent may be acknowledged before
+    /// the timer lets more go.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other state is itself")]
+    fn at_rest(&self, gauges: &Gauges) -> SenderState {
+        let waited = matches!(self.settled, Some(SenderState::Host | SenderState::Nagle));
+        match gauges.at_rest() {
+            SenderState::Idle if self.state == Some(SenderState::Paced) && waited => {
+                SenderState::Paced
+            }
+            state => state,
+        }
+    }
+
+    /// What the loop before has left leaves no doubt, or another loop has changed it.
+    fn after_loop(&self, gauges: &Gauges, now: Option<u64>) -> Option<SenderState> {
+        if self.basis != Basis::Loop {
+            return None;
+        }
+        match self.limstate? {
+            state::SENDER | state::STARTUP if now == self.limstate => None,
+            limstate => {
+                state::of_limstate(limstate, gauges, self.settled.or(Some(SenderState::Idle)))
+            }
+        }
+    }
+
+    /// Decides all time up to this.
+    fn decide(&mut self, ts_ns: u64, state: SenderState) {
+        if let Some(since) = self.decided_ns {
+            let ns = ts_ns.saturating_sub(since);
+            self.held[state as usize] += ns;
+            if state == SenderState::Waiting {
+                self.buffer.waited(ns);
+            }
+            self.decided_ns = Some(ts_ns.max(since));
+        }
+        self.state = Some(state);
+    }
+
+    /// What is decided is final: of the path, if timeouts followed each other in it.
+    fn settle(&mut self) {
+        if self.timeouts >= DEAD_AFTER {
+            self.ns[SenderState::PathDead as usize] += self.held.iter().sum::<u64>();
+            self.dead.iter_mut().zip(self.held).for_each(|(dead, held)| *dead += held);
+            let paced = &mut self.kernel.paced_ns;
+            *paced = paced.saturating_sub(self.held[SenderState::Paced as usize]);
+        } else {
+            self.ns.iter_mut().zip(self.held).for_each(|(ns, held)| *ns += held);
+        }
+        self.held = Times::default();
+        self.final_ns = self.decided_ns;
+        self.timeouts = 0;
+    }
+
+    /// What the kernel says of the socket at this time.
+    pub fn kernel_values(&mut self, values: &SocketValues) {
+        let paced_ns = self.total(SenderState::Paced);
+        let kernel = &mut self.kernel;
+        if let Some(us) = values.get(SocketField::tcpi_sndbuf_limited) {
+            kernel.sndbuf_from_us.get_or_insert(us);
+            kernel.sndbuf_us = Some(us);
+        }
+        kernel.sndbuf = kernel.sndbuf.max(values.get(SocketField::skmem_sndbuf));
+        // The pace in force is the least of the congestion control's and the application's
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL is no limit.
+        let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
+            values.get(SocketField::tcpi_pacing_rate).is_some_and(|rate| rate >= cap)
+        });
+        if capped {
+            kernel.capped_ns += paced_ns.saturating_sub(kernel.paced_ns);
+        }
+        kernel.paced_ns = paced_ns;
+        kernel.capped = Some(capped);
+    }
+
+    /// The connection is over, with these final values.
+    pub fn end(&mut self, ts_ns: u64, values: &impl Fn(Var) -> Option<u64>) {
+        if self.state != Some(SenderState::Startup) && self.decided_ns.is_some() {
+            self.acknowledged(values);
+            let gauges = Gauges::of(values);
+            // Without the loop's hooks Limstate is as old as the last segment.
+            let state = match gauges.of_queue() {
+                Some(state @ (SenderState::Idle | SenderState::Waiting))
+                    if self.basis == Basis::Segment =>
+                {
+                    Some(state)
+                }
+                _ => self.before_segment(&gauges, true, values(Var::Limstate)),
+            };
+            self.state = state.or(self.state);
+        }
+        if let Some(state) = self.state {
+            self.decide(ts_ns, state);
+        }
+        self.settle();
+        self.read_until(ts_ns);
+        if let Some(since) = self.recovery_since.take() {
+            self.recovery_ns += ts_ns.saturating_sub(since);
+        }
+    }
+
+    fn total(&self, state: SenderState) -> u64 {
+        self.ns[state as usize] + self.held[state as usize]
+    }
+
+    /// Final nanoseconds, by what was waited for; those up to [`Limits::counted_until`].
+    pub const fn ns(&self) -> &Times {
+        &self.ns
+    }
+
+    /// Everything before this time is final.
+    pub const fn counted_until(&self) -> Option<u64> {
+        self.final_ns
+    }
+
+    /// Whether so long a life is counted, to a hundredth or the kernel's millisecond: the first words
+    /// of a limit come somewhat after ESTABLISHED.
+    pub fn covers(&self, life_ns: u64) -> bool {
+        let total: u64 = self.ns.iter().sum();
+        let missing = life_ns.saturating_sub(total);
+        missing <= RESOLUTION_NS || missing <= life_ns / 100
+    }
+
+    /// How long this end's own application was behind with reading: more was unread than the window
+    /// still offered.
+    pub const fn reader_behind_ns(&self) -> u64 {
+        self.reader.behind_ns()
+    }
+
+    /// Counts the same up to this time.
+    pub fn read_until(&mut self, ts_ns: u64) {
+        self.reader.until(ts_ns);
+    }
+
+    /// Whether time of which a part had this cause became the path's: how much of that part did is not
+    /// known.
+    pub const fn is_partly_dead(&self, part: LimitCause) -> bool {
+        let state = match part {
+            LimitCause::SendBuffer => SenderState::Waiting,
+            LimitCause::AppRate => SenderState::Paced,
+            LimitCause::ReceiverApp => SenderState::Receiver,
+            LimitCause::Startup
+            | LimitCause::Application
+            | LimitCause::Nagle
+            | LimitCause::CcRate
+            | LimitCause::Network
+            | LimitCause::Receiver
+            | LimitCause::Host
+            | LimitCause::PathDead => return false,
+        };
+        self.dead[state as usize] > 0
+    }
+
+    /// The causes of times by state: `ns` may be those of a part of the connection's life.
+    /// `reader_behind_ns` is the peer's, where it was recorded too.
+    pub fn causes(
+        &self,
+        ns: &Times,
+        reader_behind_ns: Option<u64>,
+    ) -> [f64; LimitCause::ALL.len()] {
+        let of = |state: SenderState| ns[state as usize] as f64;
+        // Of the whole life the parts are known; within a part of it they are taken as even.
+        // A part may hold time that became the path's; how much is not known. At most all of it.
+        let part = |part: u64, state: SenderState| match self.total(state) {
+            0 => 0.0,
+            whole => {
+                let part = part.saturating_sub(self.dead[state as usize]).min(whole);
+                part as f64 / whole as f64 * of(state)
+            }
+        };
+        let send_buffer = part(self.sndbuf_ns().unwrap_or(0), SenderState::Waiting);
+        let app_rate = part(self.capped_ns(), SenderState::Paced);
+        let receiver_app = part(reader_behind_ns.unwrap_or(0), SenderState::Receiver);
+        LimitCause::ALL.map(|limit| match limit {
+            LimitCause::Startup => of(SenderState::Startup),
+            LimitCause::Application => {
+                of(SenderState::Idle) + of(SenderState::Waiting) - send_buffer
+            }
+            LimitCause::SendBuffer => send_buffer,
+            LimitCause::Nagle => of(SenderState::Nagle),
+            LimitCause::AppRate => app_rate,
+            LimitCause::CcRate => of(SenderState::Paced) - app_rate,
+            LimitCause::Network => of(SenderState::Network),
+            LimitCause::Receiver => of(SenderState::Receiver) - receiver_app,
+            LimitCause::ReceiverApp => receiver_app,
+            LimitCause::Host => of(SenderState::Host),
+            LimitCause::PathDead => of(SenderState::PathDead),
+        })
+    }
+
+    /// How long the application waited for room: by the kernel's clock, or by how full the buffer was.
+    fn sndbuf_ns(&self) -> Option<u64> {
+        let kernel = &self.kernel;
+        let clock = kernel.sndbuf_us.zip(kernel.sndbuf_from_us);
+        let clock = clock.map(|(us, from)| us.saturating_sub(from).saturating_mul(1_000));
+        let full = kernel.sndbuf.map(|sndbuf| self.buffer.full_ns(sndbuf));
+        clock.max(full)
+    }
+
+    fn capped_ns(&self) -> u64 {
+        let since = self.total(SenderState::Paced).saturating_sub(self.kernel.paced_ns);
+        let last = if self.kernel.capped == Some(true) { since } else { 0 };
+        self.kernel.capped_ns + last
+    }
+
+    /// Whether the log can tell this cause from the one that it stands in else.
+    pub fn tells(
+        &self,
+        limit: LimitCause,
+        peer_recorded: bool,
+        known: &impl Fn(Var) -> bool,
+    ) -> bool {
+        let decides = self.decides(known);
+        match limit {
+            LimitCause::Startup => true,
+            LimitCause::Application
+            | LimitCause::Network
+            | LimitCause::Receiver
+            | LimitCause::Host => decides,
+            LimitCause::SendBuffer => decides && self.sndbuf_ns().is_some(),
+            LimitCause::Nagle => decides && known(Var::Nagle),
+            LimitCause::CcRate => decides && self.basis != Basis::Gauges,
+            LimitCause::AppRate => {
+                decides && self.basis != Basis::Gauges && self.kernel.capped.is_some()
+            }
+            LimitCause::ReceiverApp => decides && peer_recorded,
+            LimitCause::PathDead => decides && known(Var::CurTimeoutCount),
+        }
+    }
+
+    /// Whether anything but the startup is known.
+    fn decides(&self, known: &impl Fn(Var) -> bool) -> bool {
+        match self.basis {
+            Basis::Loop | Basis::Segment => known(Var::CurAppWQueue),
+            Basis::Gauges => GAUGES.iter().all(|&var| known(var)),
+        }
+    }
+
+    /// What the sender waited for when this was last decided; none before the first value.
+    pub const fn state(&self) -> Option<SenderState> {
+        self.state
+    }
+
+    /// Up to which time that is decided. What was decided is not final before [`Limits::counted_until`]
+    /// has reached it.
+    pub const fn decided_until(&self) -> Option<u64> {
+        self.decided_ns
+    }
+
+    /// Stays in recovery so far.
+    pub const fn recoveries(&self) -> u64 {
+        self.recoveries
+    }
+
+    /// Time in them; the one now running is counted when it is over.
+    pub const fn recovery_ns(&self) -> u64 {
+        self.recovery_ns
+    }
+
+    /// Where the times come from.
+    pub const fn basis(&self) -> Basis {
+        self.basis
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Segments that stand twice in a capture.
+//!
+//! A mirror, or a capture of two interfaces, gives a packet again. The copy would be a retransmission
+//! if it were taken for a packet: but a sender gives that a new IP identification
+//! (tcp_retransmit_skb() sends by __ip_queue_xmit() of Linux 6.18, which takes the next number of
+//! ip_select_ident_segs()). Without an identification only time tells, and not for sure.
+
+use std::collections::VecDeque;
+use std::hash::{Hash as _, Hasher as _};
+
+use rustc_hash::FxHasher;
+
+use crate::engine::packets::segment::Segment;
+
+/// Copies come no later: a sender uses an identification again after 65536 packets.
+const SAME_NS: u64 = 100_000_000;
+/// Without an identification: an end sends the same octets again after a round trip at the earliest.
+const ALIKE_NS: u64 = 1_000_000;
+/// Segments that are remembered of a connection, at most: 6 KiB.
+const MOST: usize = 128;
+
+/// What a segment is to one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The same packet: its identification is the same.
+    Same,
+    /// All that shows is the same, but the packets have no identification.
+    Alike,
+}
+
+/// The last segments of a connection, both ways.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    segments: VecDeque<Fingerprint>,
+    /// An end, received and sent, gives different packets one identification: it is none.
+    is_constant: [bool; 2],
+}
+
+/// A segment, as far as copies are the same.
+#[derive(Clone, Copy, Debug)]
+struct Fingerprint {
+    ts_ns: u64,
+    hash: u64,
+    /// SEQ, ACK and octets of payload: not the same in all segments of an end.
+    place: (u32, u32, u32),
+    id: Option<u32>,
+    sent: bool,
+}
+
+impl Recent {
+    /// Looks for the segment among those before it, and remembers it.
+    pub(super) fn see(&mut self, s: &Segment, sent: bool) -> Option<Again> {
+        let named = s.ip_id.filter(|id| *id != 0);
+        let place = (s.seq, s.ack_seq, s.payload);
+        if named.is_some() {
+            let other =
+                |old: &Fingerprint| old.sent == sent && old.id == named && old.place != place;
+            self.is_constant[usize::from(sent)] |= self.segments.iter().any(other);
+        }
+        let id = named.filter(|_| !self.is_constant[usize::from(sent)]);
+        // Pure ACKs without an identification may well be the same: they are duplicate ACKs.
+        if id.is_none() && s.end() == s.seq {
+            return None;
+        }
+        let mut hasher = FxHasher::default();
+        (sent, id, s.seq, s.payload, [s.fin, s.syn, s.rst, s.ack]).hash(&mut hasher);
+        if id.is_none() {
+            (s.ack_seq, s.window, s.checksum, s.ece, s.cwr).hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        let is_old = |old: &mut Fingerprint| s.ts_ns.abs_diff(old.ts_ns) > SAME_NS;
+        while self.segments.pop_front_if(is_old).is_some() {}
+        let (within, again) =
+            if id.is_some() { (SAME_NS, Again::Same) } else { (ALIKE_NS, Again::Alike) };
+        let is_it = |old: &Fingerprint| old.hash == hash && s.ts_ns.abs_diff(old.ts_ns) <= within;
+        let is_there = self.segments.iter().any(is_it);
+        if self.segments.len() == MOST {
+            self.segments.pop_front();
+        }
+        self.segments.push_back(Fingerprint { ts_ns: s.ts_ns, hash, place, id: named, sent });
+        is_there.then_some(again)
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! All rows of a replay: those of connections, which the engine makes, and those that packets make
+//! beside it.
+
+use crate::engine::estats::{Completeness, ConnectionRows};
+use crate::engine::flows::{self, PacketTotals};
+use crate::engine::rtt;
+use crate::wire::{Packet, Snapshot};
+
+/// A flow, at its end, or after an interval in which something came.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowRow<'a> {
+    /// The flow.
+    pub flow: &'a flows::Flow,
+    /// What this row tells: each packet stands in one row.
+    pub span: &'a flows::Span,
+    /// It is over.
+    pub ended: bool,
+    /// Packets lost on any CPU while it lived: some may have been its own.
+    pub lost_packets: u64,
+}
+
+impl FlowRow<'_> {
+    /// Its beginning was not seen; of protocols without one, the first packet is.
+    pub fn begun_before(&self) -> bool {
+        self.flow.begun_before()
+    }
+
+    /// It did not end while it was recorded.
+    pub fn ended_after(&self) -> bool {
+        self.flow.closing == Some(flows::Closing::EndOfRecording)
+    }
+
+    /// How much the row tells.
+    pub fn completeness(&self) -> Completeness {
+        if self.lost_packets > 0 || self.flow.late > 0 || self.flow.copies > 0 {
+            Completeness::Lossy
+        } else if self.begun_before() {
+            Completeness::BegunBefore
+        } else if self.ended_after() {
+            Completeness::EndedAfter
+        } else {
+            Completeness::Complete
+        }
+    }
+}
+
+/// A packet with its flow. Each comes once.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketSeen<'a> {
+    /// The packet.
+    pub packet: &'a Packet,
+    /// From the flow's first end to its second.
+    pub forward: bool,
+    /// Its flow, which has counted it.
+    pub flow: &'a flows::Flow,
+    /// What it answers. They come again as [`Output::rtt`], when their connection is known.
+    pub answers: &'a [rtt::Sample],
+}
+
+/// A sample of passive RTT: the time from a packet to the first that answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RttSample {
+    /// Number of the connection, for a flow that is one.
+    pub conn_id: Option<u64>,
+    /// Number of the flow.
+    pub flow: u64,
+    /// Time of the flow's first packet.
+    pub begin_ns: u64,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The ends of the flow; [`rtt::Way::Forth`] is from the first to the second.
+    pub ends: flows::Ends,
+    /// The sample.
+    pub sample: rtt::Sample,
+}
+
+/// Takes all rows.
+pub trait Output: ConnectionRows {
+    /// A flow is over, or an interval of it. In order of the end; that of an interval comes
+    /// when the next packet does.
+    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), Self::Error> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// A packet. In their order.
+    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), Self::Error> {
+        let _ = seen;
+        Ok(())
+    }
+
+    /// A poll of a listening socket. In order of time.
+    fn listener(&mut self, snapshot: &Snapshot) -> Result<(), Self::Error> {
+        let _ = snapshot;
+        Ok(())
+    }
+
+    /// A sample of passive RTT. In order of time.
+    fn rtt(&mut self, sample: &RttSample) -> Result<(), Self::Error> {
+        let _ = sample;
+        Ok(())
+    }
+
+    /// What packets say of a connection at its end, and how many were lost on any CPU meanwhile.
+    /// Comes before the end.
+    fn packets(
+        &mut self,
+        conn_id: u64,
+        totals: &PacketTotals,
+        lost: u64,
+    ) -> Result<(), Self::Error> {
+        let _ = (conn_id, totals, lost);
+        Ok(())
+    }
+}

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! The output tables: rows in, Arrow batches out. Pure: where the batches go is the sink's matter.
+//!
+//! Every table begins with `conn_id` and `recording`. Rows of final tables come in the order in which
+//! connections end (ties by `conn_id`), those of the series by time (ties by `conn_id`): both are the
+//! order in which replay knows them, so no table is ever held in memory.
+
+mod audit;
+mod columns;
+mod connections;
+pub(crate) mod figures;
+mod flows;
+mod ledger;
+mod listeners;
+pub(crate) mod operations;
+mod rtt;
+mod rtt_aggregate;
+mod series;
+mod sockets;
+mod states;
+mod variables;
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::audit::{AuditCounts, Auditor};
+use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
+use crate::engine::flows::PacketTotals;
+use crate::engine::rows::{FlowRow, Output, PacketSeen, RttSample};
+use crate::engine::rtt::aggregate::{self, Aggregator};
+use crate::engine::time::timeline::Timeline;
+use crate::log::{CaptureStat, Manifest};
+use crate::schema::{Apply, Table, Var};
+use crate::wire::Snapshot;
+
+pub use columns::{Bounds, ColumnKind, ColumnSpec};
+pub use figures::{FigureSource, Figures, Shares, percent};
+
+use columns::TableBuilder;
+
+/// Rows of a batch: a multiple of 1024, since the bytes of Parquet depend on the sizes of the writes.
+pub const BATCH_ROWS: usize = 8192;
+
+/// Raised when the same log gives other values, or other bytes, in the same columns, and nothing in the schema
+/// shows it: what a rule does was corrected (`src/engine/estats/rules.rs`), or the files are written otherwise.
+const RULES: u32 = 8;
+
+/// Version of the tables: of their columns with all that is stated of them, of the facts of the rules by which
+/// they are filled, and of [`RULES`]. Tables with another are made again.
+pub fn tables_version() -> u32 {
+    let mut hash = Sha256::new();
+    hash.update(RULES.to_le_bytes());
+    hash.update(BATCH_ROWS.to_le_bytes());
+    for var in Var::ALL {
+        hash.update(format!("{:?}\n", var.def().apply));
+        if let Apply::Derived(rule) = var.def().apply {
+            hash.update(format!("{:?}\n", rule.def()));
+        }
+    }
+    for spec in specs(&Qualities::default()) {
+        hash.update(format!("{} {}\n", spec.name, spec.doc));
+        for field in spec.schema().fields() {
+            // Sorted: Arrow keeps it in a hash map.
+            let metadata: BTreeMap<_, _> = field.metadata().iter().collect();
+            hash.update(format!("{} {} {metadata:?}\n", field.name(), field.data_type()));
+        }
+    }
+    let digest = hash.finalize();
+    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// An output table: name of its file, what a row is, and its columns.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// Name, and stem of the file.
+    pub name: &'static str,
+    /// What it holds.
+    pub doc: &'static str,
+    /// Its columns in order.
+    pub columns: Vec<ColumnSpec>,
+}
+
+impl TableSpec {
+    /// The Arrow schema, with unit, RFC object, meaning and quality as field metadata.
+    pub fn schema(&self) -> SchemaRef {
+        columns::schema(&self.columns)
+    }
+}
+
+/// How well a recording covers the variables, for the columns' metadata.
+#[derive(Clone, Debug, Default)]
+pub struct Qualities(Vec<(String, String)>);
+
+impl Qualities {
+    /// As the manifest of a recording has it.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self(manifest.variables.iter().map(|v| (v.name.clone(), v.quality.clone())).collect())
+    }
+
+    fn get(&self, var: Var) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == var.name()).map(|(_, quality)| quality.as_str())
+    }
+}
+
+/// The tables in the order of their numbers: who fills them, how many they are, and their specs.
+macro_rules! tables {
+    ($($id:ident, $count:expr, $specs:expr;)*) => {
+        /// Tables that are filled together.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Id {
+            $($id,)*
+        }
+
+        impl Id {
+            const COUNTS: &[usize] = &[$($count,)*];
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$id,)*];
+        }
+
+        /// All output tables, in the order in which [`Tables`] numbers them.
+        pub fn specs(qualities: &Qualities) -> Vec<TableSpec> {
+            let groups: &[fn(&Qualities) -> Vec<TableSpec>] = &[$($specs,)*];
+            groups.iter().flat_map(|specs| specs(qualities)).collect()
+        }
+    };
+}
+
+tables! {
+    Connections, 1, |_| vec![connections::spec()];
+    Variables, 1 + Table::ALL.len(), variables::specs;
+    Series, 1, |qualities| vec![series::spec(qualities)];
+    Ledger, 1, |_| vec![ledger::spec()];
+    Sockets, 1, |_| vec![sockets::spec()];
+    Audit, 1, |_| vec![audit::spec()];
+    Flows, 1, |_| vec![flows::spec()];
+    Rtt, 1, |_| vec![rtt::spec()];
+    RttAggregate, 1, |_| vec![rtt_aggregate::spec()];
+    Listeners, listeners::COUNT, |_| listeners::specs();
+}
+
+impl Id {
+    /// The number of its first table.
+    const fn first(self) -> usize {
+        let (mut sum, mut i) = (0, 0);
+        while i < self as usize {
+            sum += Self::COUNTS[i];
+            i += 1;
+        }
+        sum
+    }
+
+    /// The numbers of its tables.
+    const fn numbers(self) -> std::ops::Range<usize> {
+        let first = self.first();
+        first..first + Self::COUNTS[self as usize]
+    }
+}
+
+/// Takes finished batches, by the number of the table in [`specs`].
+pub trait Batches {
+    /// What can go wrong.
+    type Error;
+    /// A batch of [`BATCH_ROWS`] rows, or the last of its table.
+    fn batch(&mut self, table: usize, batch: RecordBatch) -> Result<(), Self::Error>;
+}
+
+/// Makes the rows of all tables.
+#[derive(Debug)]
+pub struct Tables<'a, B> {
+    recording: String,
+    /// Connections come from packets: their cookies are numbers of replay, owners unknown.
+    from_packets: bool,
+    figures: FigureSource,
+    timeline: &'a Timeline,
+    /// By the number of the table.
+    builders: Vec<TableBuilder>,
+    auditor: Auditor,
+    aggregator: Aggregator,
+    listeners: listeners::Listeners,
+    /// Connections of which a value of the variable was discarded.
+    discarded: BTreeMap<Var, u64>,
+    batches: B,
+}
+
+impl<'a, B: Batches> Tables<'a, B> {
+    /// Empty tables of a recording.
+    pub fn new(
+        manifest: &Manifest,
+        timeline: &'a Timeline,
+        aggregate: aggregate::AggregateOptions,
+        batches: B,
+    ) -> Self {
+        Self {
+            recording: manifest.recording.clone(),
+            from_packets: manifest.is_of_packets(),
+            figures: FigureSource::of(manifest),
+            timeline,
+            builders: specs(&Qualities::of(manifest)).iter().map(TableBuilder::new).collect(),
+            auditor: Auditor::new(manifest),
+            aggregator: Aggregator::new(aggregate),
+            listeners: listeners::Listeners::default(),
+            discarded: BTreeMap::new(),
+            batches,
+        }
+    }
+
+    /// What the audit has found so far.
+    pub const fn audited(&self) -> AuditCounts {
+        self.auditor.counts()
+    }
+
+    /// Values that cannot be, by table and column: they stand nowhere else.
+    pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
+        // What is discarded of the others becomes rows of the ledger.
+        let others = self.builders.iter().enumerate().filter(|(n, _)| *n != Id::Ledger.first());
+        others.flat_map(|(_, builder)| {
+            let columns = builder.discarded();
+            columns.map(move |(column, n)| (format!("{}.{column}", builder.name()), n))
+        })
+    }
+
+    /// Adds the ledger table and gives out what is left of the others.
+    ///
+    /// # Errors
+    /// Those of the ledger's rows and of the batches' taker.
+    pub fn finish<E>(mut self, rows: impl Iterator<Item = Result<CaptureStat, E>>) -> Result<B, E>
+    where
+        E: From<B::Error>,
+    {
+        let table = &mut self.builders[Id::Listeners.first()];
+        self.listeners.rows(table, &self.recording, self.timeline);
+        for row in rows {
+            let table = &mut self.builders[Id::Ledger.first()];
+            ledger::push(table, &self.recording, self.timeline, &row?);
+            self.full(Id::Ledger)?;
+        }
+        let variables = self.discarded.iter().map(|(var, n)| (var.name().to_owned(), *n));
+        let discarded: Vec<_> = variables.chain(self.outside()).collect();
+        for (name, n) in discarded {
+            let table = &mut self.builders[Id::Ledger.first()];
+            ledger::push_discarded(table, &self.recording, &name, n);
+        }
+        if let Some(interval) = self.aggregator.take() {
+            self.interval(&interval)?;
+        }
+        for (n, builder) in self.builders.iter_mut().enumerate() {
+            give(&mut self.batches, n, builder, 1)?;
+        }
+        Ok(self.batches)
+    }
+}
+
+impl<B: Batches> Tables<'_, B> {
+    /// Gives out what is a batch by now.
+    fn full(&mut self, id: Id) -> Result<(), B::Error> {
+        for n in id.numbers() {
+            give(&mut self.batches, n, &mut self.builders[n], BATCH_ROWS)?;
+        }
+        Ok(())
+    }
+
+    /// An interval of RTTs by prefix is over.
+    fn interval(&mut self, interval: &aggregate::Interval) -> Result<(), B::Error> {
+        let n = Id::RttAggregate.first();
+        let (batches, table) = (&mut self.batches, &mut self.builders[n]);
+        rtt_aggregate::rows(interval, &self.recording, self.timeline, table, |table| {
+            give(batches, n, table, BATCH_ROWS)
+        })
+    }
+}
+
+/// Gives out a batch once it has so many rows.
+fn give<B: Batches>(
+    batches: &mut B,
+    table: usize,
+    builder: &mut TableBuilder,
+    at: usize,
+) -> Result<(), B::Error> {
+    if builder.rows() >= at { batches.batch(table, builder.take()) } else { Ok(()) }
+}
+
+impl<B: Batches> ConnectionRows for Tables<'_, B> {
+    type Error = B::Error;
+
+    fn ended(&mut self, ended: &Ended<'_>) -> Result<(), B::Error> {
+        for var in ended.row.discarded().iter() {
+            *self.discarded.entry(var).or_default() += 1;
+        }
+        let kernel = !self.from_packets;
+        let figures = self.figures.of_ended(ended, self.auditor.kernel_values(ended.conn_id));
+        let table = &mut self.builders[Id::Connections.first()];
+        connections::push(table, &self.recording, self.timeline, ended, kernel, &figures);
+        self.full(Id::Connections)?;
+        for table in &mut self.builders[Id::Variables.numbers()] {
+            variables::push(table, &self.recording, ended);
+        }
+        self.full(Id::Variables)?;
+        for comparison in self.auditor.ended(ended) {
+            let table = &mut self.builders[Id::Audit.first()];
+            audit::push(table, &self.recording, ended.conn_id, &comparison);
+            self.full(Id::Audit)?;
+        }
+        Ok(())
+    }
+
+    fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), B::Error> {
+        let table = &mut self.builders[Id::Series.first()];
+        series::push(table, &self.recording, self.timeline, sample);
+        self.full(Id::Series)
+    }
+
+    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), B::Error> {
+        self.auditor.polled(polled);
+        let table = &mut self.builders[Id::Sockets.first()];
+        sockets::push(table, &self.recording, self.timeline, polled);
+        self.full(Id::Sockets)
+    }
+}
+
+impl<B: Batches> Output for Tables<'_, B> {
+    fn packets(&mut self, conn_id: u64, totals: &PacketTotals, lost: u64) -> Result<(), B::Error> {
+        self.auditor.packets(conn_id, totals, lost);
+        Ok(())
+    }
+
+    fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), B::Error> {
+        let kernel = !self.from_packets;
+        let table = &mut self.builders[Id::Flows.first()];
+        flows::push(table, &self.recording, self.timeline, row, kernel);
+        self.full(Id::Flows)
+    }
+
+    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), B::Error> {
+        if let Some(interval) = self.aggregator.reached(seen.packet.ts_ns) {
+            self.interval(&interval)?;
+        }
+        self.aggregator.packet(seen.packet);
+        for s in seen.answers {
+            self.aggregator.rtt(seen.packet, s);
+        }
+        Ok(())
+    }
+
+    fn listener(&mut self, snapshot: &Snapshot) -> Result<(), B::Error> {
+        self.listeners.polled(snapshot);
+        let table = &mut self.builders[Id::Listeners.first() + 1];
+        listeners::push(table, &self.recording, self.timeline, snapshot);
+        self.full(Id::Listeners)
+    }
+
+    fn rtt(&mut self, sample: &RttSample) -> Result<(), B::Error> {
+        let table = &mut self.builders[Id::Rtt.first()];
+        rtt::push(table, &self.recording, self.timeline, sample);
+        self.full(Id::Rtt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_of_the_list_has_as_many_tables_as_it_states() {
+        let specs = specs(&Qualities::default());
+        let named = |id: Id| specs[id.numbers()].iter().map(|s| s.name).collect::<Vec<_>>();
+        assert_eq!(specs.len(), Id::ALL.iter().map(|id| id.numbers().len()).sum::<usize>());
+        assert_eq!(named(Id::Connections), ["connections"]);
+        assert_eq!(named(Id::Variables)[0], "estats");
+        let of_rfc = Table::ALL.iter().map(|table| table.name());
+        assert_eq!(named(Id::Variables)[1..], of_rfc.collect::<Vec<_>>());
+        assert_eq!(named(Id::Listeners), ["listeners", "listener_series"], "the last");
+    }
+
+    #[test]
+    fn the_version_is_the_same_every_time() {
+        assert_eq!(tables_version(), tables_version());
+    }
+
+    #[test]
+    fn every_table_begins_with_its_keys_and_no_name_comes_twice() {
+        for spec in specs(&Qualities::default()) {
+            let names: Vec<_> = spec.columns.iter().map(|c| c.name).collect();
+            // These belong to no connection.
+            let none =
+                ["ledger", "rtt_aggregate", "listeners", "listener_series"].contains(&spec.name);
+            let keys = if none { &names[..1] } else { &names[..2] };
+            assert_eq!(keys.last(), Some(&"recording"), "{}", spec.name);
+            // Some readers (DuckDB, Spark) do not tell upper from lower case.
+            let mut lower: Vec<_> = names.iter().map(|n| n.to_lowercase()).collect();
+            lower.sort_unstable();
+            lower.dedup();
+            assert_eq!(lower.len(), names.len(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn every_variable_stands_in_estats_and_in_its_own_table() {
+        let specs = specs(&Qualities::default());
+        for &var in Var::ALL {
+            for name in ["estats", var.def().table.name()] {
+                let spec = specs.iter().find(|s| s.name == name).unwrap();
+                assert!(spec.columns.iter().any(|c| c.name == var.name()), "{}", var.name());
+            }
+        }
+        assert_eq!(specs[Id::Variables.first()].columns.len(), 5 + Var::COUNT);
+    }
+}

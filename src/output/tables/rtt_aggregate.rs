@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! rtt_aggregate.parquet: RTTs and traffic by prefix and interval.
+
+use super::TableSpec;
+use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
+use crate::engine::rtt::Method;
+use crate::engine::rtt::aggregate::{Count, Global, Interval, PrefixStats, Rtts};
+use crate::engine::time::timeline::Timeline;
+use crate::util::base64;
+
+pub(super) fn spec() -> TableSpec {
+    let c = ColumnSpec::new;
+    let packets = |name, doc| c(name, K::Int64, "packets", doc);
+    let octets = |name, doc| c(name, K::Int64, "octets", doc);
+    let ns = |name, doc| c(name, K::Int64, "ns", doc);
+    TableSpec {
+        name: "rtt_aggregate",
+        doc: "RTTs and traffic by interval and address prefix (IPv4 /24, IPv6 /48; intervals of 10 s by CLOCK_MONOTONIC). Three sorts of rows: with prefix and method, RTTs of which the answer came from the prefix; with a prefix alone, its traffic; with neither, that of all. What a sort of row does not have is NULL.",
+        columns: vec![
+            c("recording", K::Text, "", "UUID of the recording."),
+            c("ts_ns", K::Int64, "ns", "End of the interval, CLOCK_MONOTONIC."),
+            c("ts", K::Time, "", "The same in wall-clock time."),
+            c("ip_prefix", K::Text, "", "Address and length."),
+            c("method", K::Text, "", "As in rtt."),
+            c("count_rtt", K::Int64, "", "RTTs."),
+            ns("min_rtt_ns", "The least."),
+            c("mean_rtt_ns", K::Float64, "ns", "The arithmetic mean."),
+            ns("median_rtt_ns", "The median, to a hundredth."),
+            ns("p95_rtt_ns", "Of 95 % the greatest, to a hundredth."),
+            ns("max_rtt_ns", "The greatest."),
+            c(
+                "histogram",
+                K::Text,
+                "",
+                "HdrHistogram of microseconds with two digits: its V2 encoding in base64.",
+            ),
+            packets("rx_tcp_ts_packets", "From the prefix: TCP with timestamps."),
+            octets("rx_tcp_ts_bytes", "The same, with link headers where there are some."),
+            packets("rx_tcp_no_ts_packets", "TCP without timestamps, SYN and SYN-ACK."),
+            octets("rx_tcp_no_ts_bytes", "The same."),
+            packets("rx_other_packets", "Other protocols."),
+            octets("rx_other_bytes", "The same."),
+            packets("tx_tcp_ts_packets", "To the prefix, likewise."),
+            octets("tx_tcp_ts_bytes", "The same."),
+            packets("tx_tcp_no_ts_packets", "The same."),
+            octets("tx_tcp_no_ts_bytes", "The same."),
+            packets("tx_other_packets", "The same."),
+            octets("tx_other_bytes", "The same."),
+            packets("tcp_packets", "Of all: TCP."),
+            octets("tcp_bytes", "The same."),
+            packets("udp_packets", "UDP."),
+            octets("udp_bytes", "The same."),
+            packets("icmp_packets", "ICMP."),
+            octets("icmp_bytes", "The same."),
+            packets("icmpv6_packets", "ICMPv6."),
+            octets("icmpv6_bytes", "The same."),
+            packets("other_packets", "All other protocols."),
+            packets("not_ect_packets", "ECN field 00."),
+            packets("ect1_packets", "ECN field 01."),
+            packets("ect0_packets", "ECN field 10."),
+            packets("ce_packets", "ECN field 11."),
+            c(
+                "no_room",
+                K::Int64,
+                "",
+                "Counts whose prefix was more than 16384 of the interval: they are in the prefix of length 0.",
+            ),
+        ],
+    }
+}
+
+const RTT: usize = 7;
+const TRAFFIC: usize = 12;
+const GLOBAL: usize = 14;
+
+/// The rows of an interval, each given out by `push`.
+pub(super) fn rows<E>(
+    interval: &Interval,
+    recording: &str,
+    clock: &Timeline,
+    table: &mut TableBuilder,
+    mut full: impl FnMut(&mut TableBuilder) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut row = |prefix: Option<&str>, method: Option<Method>, cells: Vec<Cell<'_>>| {
+        let lead = [
+            Cell::from(recording),
+            Cell::from(interval.end_ns),
+            Cell::int(clock.wall_us(interval.end_ns)),
+            Cell::text(prefix),
+            Cell::text(method.map(Method::name)),
+        ];
+        table.push(lead.into_iter().chain(cells));
+        full(table)
+    };
+    let nulls = |n: usize| vec![Cell::Null; n];
+    for (prefix, stats) in &interval.prefixes {
+        let prefix = prefix.to_string();
+        row(Some(&prefix), None, [nulls(RTT), traffic(stats), nulls(GLOBAL)].concat())?;
+        for (method, rtts) in &stats.rtts {
+            let cells = [rtt_cells(rtts), nulls(TRAFFIC), nulls(GLOBAL)].concat();
+            row(Some(&prefix), Some(*method), cells)?;
+        }
+    }
+    row(None, None, [nulls(RTT), nulls(TRAFFIC), global(&interval.global)].concat())
+}
+
+fn rtt_cells(rtts: &Rtts) -> Vec<Cell<'static>> {
+    let mut histogram = String::new();
+    base64::encode(&rtts.encoded(), &mut histogram);
+    vec![
+        Cell::from(rtts.count),
+        Cell::from(rtts.min_ns),
+        Cell::Float(rtts.mean_ns()),
+        Cell::from(rtts.quantile_ns(0.5)),
+        Cell::from(rtts.quantile_ns(0.95)),
+        Cell::from(rtts.max_ns),
+        Cell::Text(histogram.into()),
+    ]
+}
+
+fn pairs(counts: &[Count]) -> Vec<Cell<'static>> {
+    counts.iter().flat_map(|c| [Cell::from(c.packets), Cell::from(c.bytes)]).collect()
+}
+
+fn traffic(stats: &PrefixStats) -> Vec<Cell<'static>> {
+    let all = [stats.rx, stats.tx].map(|t| pairs(&[t.tcp_ts, t.tcp_no_ts, t.other]));
+    all.concat()
+}
+
+fn global(g: &Global) -> Vec<Cell<'static>> {
+    let mut cells = pairs(&[g.tcp, g.udp, g.icmp, g.icmpv6]);
+    cells.push(Cell::from(g.other.values().sum::<u64>()));
+    cells.extend(g.ecn.map(Cell::from));
+    cells.push(Cell::from(g.no_room));
+    cells
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Files and directories that only their owner reads: recordings and tables hold command lines,
+//! addresses and names.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Makes a directory with those above it that are missing, for its owner alone (0700). One that is
+/// there stays as it is.
+///
+/// # Errors
+/// As [`fs::create_dir_all`].
+pub fn create_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Makes a file that must not be there, for its owner alone (0600). A symbolic link with its name
+/// counts as being there (`O_EXCL`): whoever else may write to the directory cannot have another file
+/// written over.
+///
+/// # Errors
+/// As [`OpenOptions::open`].
+pub fn create_new(path: &Path) -> io::Result<File> {
+    options().create_new(true).open(path)
+}
+
+/// The same in the place of an older file or symbolic link, which is removed.
+///
+/// # Errors
+/// As [`OpenOptions::open`], or [`fs::remove_file`].
+pub fn replace(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => fs::remove_file(path)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    create_new(path)
+}
+
+/// A file that is under its name whole, or not at all: it is written beside it, for its owner alone, and what
+/// was there stays until [`Whole::put`].
+#[derive(Debug)]
+pub struct Whole {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    is_put: bool,
+}
+
+impl Whole {
+    /// Begins to write what is to be at `path`.
+    ///
+    /// # Errors
+    /// As [`replace`].
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = PathBuf::from(beside);
+        let file = replace(&beside)?;
+        Ok(Self { path: path.to_owned(), beside, file, is_put: false })
+    }
+
+    /// Puts it into its place, when all of it is on the disk.
+    ///
+    /// # Errors
+    /// As [`File::sync_all`] and [`fs::rename`].
+    pub fn put(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.beside, &self.path)?;
+        self.is_put = true;
+        Ok(())
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Whole {
+    /// What was not put into its place goes.
+    fn drop(&mut self) {
+        if !self.is_put {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+/// Opens a file that the user named, to be written anew: one that is made is its owner's alone.
+///
+/// # Errors
+/// As [`OpenOptions::open`].
+pub fn create(path: &Path) -> io::Result<File> {
+    options().create(true).truncate(true).open(path)
+}
+
+/// Opens a file that [`create_new`] or [`replace`] made, to be written on. Whatever else has come in its
+/// place is refused.
+///
+/// # Errors
+/// As [`OpenOptions::open`].
+pub fn append(path: &Path) -> io::Result<File> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        let what = format!("{} is no longer the file that was made", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    OpenOptions::new().append(true).open(path)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_are_not_followed_and_modes_are_the_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let (precious, link) = (dir.path().join("precious"), dir.path().join("link"));
+        fs::write(&precious, "data").unwrap();
+        symlink(&precious, &link).unwrap();
+        assert_eq!(create_new(&link).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let file = replace(&link).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "data");
+        let deep = dir.path().join("a/b");
+        create_dir(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o777, 0o700);
+        create_dir(&deep).unwrap();
+        assert!(replace(&deep).is_err(), "a directory is no file");
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let mut file = Whole::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        let mut file = Whole::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.put().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Recordings made of recordings: they verify, replay, and say what they lack.
+
+mod anonymize;
+mod carried;
+mod cut;
+mod merge;
+mod source;
