@@ -74,11 +74,10 @@ impl Follower {
             return Ok(None);
         }
         let mut programs = Vec::new();
-        for (name, hook, direction) in [
-            ("interface_in", Hook::InterfaceIn, Direction::In),
-            ("interface_out", Hook::InterfaceOut, Direction::Out),
-        ] {
-            let program = loaded.program(name).filter(|_| loaded.has(hook));
+        for (hook, direction) in
+            [(Hook::InterfaceIn, Direction::In), (Hook::InterfaceOut, Direction::Out)]
+        {
+            let program = loaded.program(hook.name()).filter(|_| loaded.has(hook));
             if let Some(program) = program {
                 programs.push((program.as_fd().try_clone_to_owned().map_err(fault)?, direction));
             }

@@ -43,7 +43,7 @@ use super::{
     snapshot::Snapshots,
     transport::{Buffers, Transport, page_bytes},
 };
-use crate::schema::Hook;
+use crate::schema::{Hook, Place};
 
 /// What the loader must know.
 #[derive(Clone, Debug)]
@@ -398,13 +398,12 @@ fn unusable(
 
 /// Why a place of packets is not used, if it is one that is not.
 fn not_asked_for(point: &Point, packets: Option<&Packets>) -> Option<&'static str> {
-    let on = |hooks: [Hook; 2]| point.hooks.iter().any(|hook| hooks.contains(hook));
-    if on([Hook::SocketIn, Hook::SocketOut]) && !packets.is_some_and(|p| p.sockets) {
+    let is_at = |place| Hook::at(place).any(|hook| point.hooks.contains(&hook));
+    if is_at(Place::Socket) && !packets.is_some_and(|p| p.sockets) {
         return Some("only with packets of sockets");
     }
     let interfaces = packets.is_some_and(|p| !p.interfaces.is_empty());
-    (on([Hook::InterfaceIn, Hook::InterfaceOut]) && !interfaces)
-        .then_some("only with packets of interfaces")
+    (is_at(Place::Interface) && !interfaces).then_some("only with packets of interfaces")
 }
 
 fn make_rings(

@@ -178,6 +178,15 @@ impl Hook {
         }
     }
 
+    /// The hooks that see packets at this place.
+    pub fn at(place: Place) -> impl Iterator<Item = Self> {
+        let is_there = move |hook: &Self| match hook.kind() {
+            Packet(at, _) => at == place,
+            Received | Sent | Event | Mark | Fact | Poll => false,
+        };
+        Self::ALL.iter().copied().filter(is_there)
+    }
+
     /// Whether its records are packets, and not of a connection.
     pub const fn is_packet(self) -> bool {
         match self.kind() {

@@ -20,7 +20,7 @@ use crate::{
         skips::{BothWays, Skips},
     },
     log::{HookStatus, NotSeen},
-    schema::Hook,
+    schema::{Hook, Place},
 };
 
 /// Attached hooks. Dropping it detaches them.
@@ -80,15 +80,12 @@ impl Attached {
         without: &[Hook],
     ) -> Result<(), CaptureError> {
         let asked = [
-            (Setting::Packets, packets.sockets, [Hook::SocketIn, Hook::SocketOut]),
-            (
-                Setting::Interface,
-                !packets.interfaces.is_empty(),
-                [Hook::InterfaceIn, Hook::InterfaceOut],
-            ),
+            (Setting::Packets, packets.sockets, Place::Socket),
+            (Setting::Interface, !packets.interfaces.is_empty(), Place::Interface),
         ];
-        for (setting, _, hooks) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
-            let missing = hooks.iter().find(|h| !without.contains(h) && !self.hooks.contains(h));
+        for (setting, _, place) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
+            let missing =
+                Hook::at(place).find(|h| !without.contains(h) && !self.hooks.contains(h));
             if let Some(hook) = missing {
                 let status = self.status.iter().find(|s| s.hook == hook.name());
                 let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
