@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+# A user needs `make demo`, a developer `make check` and `make test`; `make help` lists the rest.
 # Everything runs as an ordinary user except what needs BPF, which says so.
 
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup setup-demo build release demo check test lint advisories analyzer notebooks spark docs man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release demo check test lint advisories analyzer notebooks spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -59,7 +59,7 @@ analyzer: setup
 
 ANALYZE = $(or $(CARGO_TARGET_DIR),target)/debug/estats-analyze
 
-notebooks: analyzer ## run the notebooks and every snippet of the README, with the Python packages they pin
+notebooks: analyzer ## run the notebooks and every snippet of the README and the manual, with the Python packages they pin
 	sh scripts/notebooks.sh $(ANALYZE)
 
 spark: analyzer ## recordings of several hosts through Apache Spark (456 MB to download; ESTATS_SPARK=0 leaves it out)
@@ -78,6 +78,13 @@ advisories: ## what RustSec knows against the packages in use; needs cargo-deny 
 
 docs: ## renew the generated documents (docs/variables.md, tables.md, sockets.md, validation.md)
 	BLESS=1 $(CARGO) test $(WITHOUT_SQL) --test offline -- docs:: reference::
+
+# Its structure and its links are tested without it (tests/offline/docs/pages.rs), so only this command needs mdBook.
+MDBOOK = $(or $(CARGO_TARGET_DIR),target)/mdbook
+
+book: ## the manual (docs/) as HTML in target/book; installs mdBook into target/mdbook, some minutes, the first time
+	[ -x $(MDBOOK)/bin/mdbook ] || CARGO_TARGET_DIR=$(MDBOOK)/target $(CARGO) install mdbook --version 0.5.4 --locked --no-default-features --features search --root $(MDBOOK)
+	sh scripts/book.sh $(MDBOOK)/bin/mdbook
 
 man: ## man pages of both programs, from their flags, into target/man
 	$(CARGO) run -q --no-default-features --features record --bin estats-analyze -- man target/man
