@@ -225,7 +225,7 @@ fn a_window_that_nobody_empties_is_the_receiver_s_application() {
     assert_eq!(sender.why.limited_by, Some("receiver_app"), "{sender:?}");
 }
 
-/// What the README and the report say of the bundled recording.
+/// What docs/limits.md and the report say of the bundled recording.
 #[test]
 fn the_lossy_upload_was_limited_by_the_network() {
     let lines = lines(&recording("loss"));

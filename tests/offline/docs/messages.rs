@@ -17,7 +17,23 @@ const BEGINNINGS: [&str; 8] = [
 ];
 
 /// Sources in which every sentence is a message, wherever it stands.
-const OF_MESSAGES: [&str; 13] = [
+const OF_MESSAGES: [&str; 29] = [
+    "bin/record.rs",
+    "lib.rs",
+    "cli/compare.rs",
+    "recordings/transform.rs",
+    "recordings/transform/select.rs",
+    "recordings/transform/merge.rs",
+    "recordings/transform/merge/compatible.rs",
+    "recordings/transform/anonymize.rs",
+    "views/summary/condition.rs",
+    "cli/cut.rs",
+    "util/units.rs",
+    "capture/cgroup.rs",
+    "capture/function.rs",
+    "capture/netns.rs",
+    "capture/load/attach.rs",
+    "capture/load/kernel.rs",
     "cli/advice.rs",
     "cli/explain.rs",
     "cli/import.rs",
@@ -34,8 +50,15 @@ const OF_MESSAGES: [&str; 13] = [
 ];
 
 /// Texts of these sources that no user sees: of a report, of a test of the recorder itself, of `--help`.
-const NOT_SEEN: [&str; 4] =
-    ["records lost", "missing hook", "kprobes counted both ways", "Example: "];
+const NOT_SEEN: [&str; 7] = [
+    "records lost",
+    "missing hook",
+    "kprobes counted both ways",
+    "Example",
+    "FILE is recognised",
+    "not needed: ",
+    "Rows of connections that were open",
+];
 
 /// Words of a sentence.
 const SENTENCE: usize = 5;
