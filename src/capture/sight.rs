@@ -57,10 +57,11 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             NotSeen {
                 by: "hooks".to_owned(),
                 what: format!(
-                    "{} of {} variables cannot be recorded, without the hook{plural} {}: {reason}",
+                    "{} of {} variables cannot be recorded because the hook{plural} {} {} missing: {reason}",
                     variables.len(),
                     Var::ALL.len(),
-                    hooks.join(", ")
+                    hooks.join(", "),
+                    if hooks.len() == 1 { "is" } else { "are" }
                 ),
                 variables,
             }

@@ -342,7 +342,7 @@ mod tests {
 
     /// As for a descriptor that is none of BPF: the recording goes on, and its rows are lossy.
     #[test]
-    fn what_cannot_be_counted_is_one_that_was_passed_over() {
+    fn an_unreadable_count_is_recorded_as_one_skip() {
         let fd = std::fs::File::open("/dev/null").expect("there is one").into();
         let (counter, hook) = (Counter::Program, Hook::Egress);
         let event = Event { fds: vec![fd], counter, hook, is_end: false, before: 7 };

@@ -26,10 +26,10 @@ pub struct Arguments {
     /// taken, as its packets show]
     #[arg(long, value_name = "ADDR|CIDR")]
     local: Vec<Prefix>,
-    /// Keep so many bytes of the payload of each packet
+    /// Keep this many bytes of the payload of each packet
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     payload: usize,
-    /// Take the packets inside of GRE, IPIP, 6in4, VXLAN and the like in place of the tunnel's
+    /// Decapsulate GRE, IPIP, 6in4, VXLAN and others: import the inner packets
     #[arg(long)]
     inner: bool,
     /// What was imported, as JSON
@@ -103,7 +103,7 @@ fn nothing(report: &ImportReport) {
     let there: Vec<_> = import.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
     let there = match &there[..] {
         [] => "it has no packets".to_owned(),
-        some => format!("it has only {}", some.join(", ")),
+        some => format!("it contains only {}", some.join(", ")),
     };
     eprintln!("estats-analyze: no packet of {} was imported: {there}", import.file);
 }

@@ -32,13 +32,13 @@ pub struct Arguments {
     /// Distance of the rows of the series (10us, 100ms, 1s), or `event` for a row per hook record
     #[arg(long, default_value = "100ms", value_parser = parse_interval)]
     interval: Interval,
-    /// Flows in rows of intervals of this length (1s, 100ms) [default: one for each flow and way]
+    /// Split each flow into rows of this length (1s, 100ms) [default: one row per flow and direction]
     #[arg(long, value_name = "DURATION", value_parser = super::flows::interval)]
     flow_interval: Option<NonZeroU64>,
-    /// Idle time after which a flow that was answered is over
+    /// Idle timeout of a bidirectional flow
     #[arg(long, default_value = "300s", value_name = "DURATION", value_parser = super::flows::interval)]
     flow_timeout: NonZeroU64,
-    /// The same for one that was not, and for ICMP
+    /// Idle timeout of a one-way flow, and of ICMP
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::flows::interval)]
     flow_timeout_unanswered: NonZeroU64,
     /// Threads [default: all CPUs]; the bytes written do not depend on it
@@ -47,14 +47,14 @@ pub struct Arguments {
     /// RTT samples up to this count in NormalRttm, larger ones in HighRttm; 0: neither
     #[arg(long, default_value_t = 0, value_name = "US")]
     latency_limit_us: u64,
-    /// What the tables are written as; others than parquet go to RUN/tables-FORMAT by default
+    /// Format of the tables; formats other than parquet go to RUN/tables-FORMAT by default
     #[arg(long, value_enum, default_value_t = FormatName::Parquet)]
     format: FormatName,
     /// Hive partitions for many recordings: TABLE/host=NAME/date=YYYY-MM-DD/RECORDING.parquet, by
     /// the host and the day (UTC) on which the recording began
     #[arg(long, value_enum, value_name = "host,date", value_delimiter = ',', requires = "output")]
     partition: Vec<PartitionName>,
-    /// What was written, as JSON
+    /// Print what was written, as JSON
     #[arg(long)]
     json: bool,
 }
@@ -267,10 +267,10 @@ fn warn(report: &ReplayReport) {
         ),
         (
             packets.went_on,
-            "packet came after the end of its connection, which was reset and went on all the same: \
-             it is in no row, and that row is marked lossy",
-            "packets came after the end of their connection, which was reset and went on all the \
-             same: they are in no row, and those rows are marked lossy",
+            "packet came after its connection had ended with a reset: it is in no row, and the \
+             connection's row is marked lossy",
+            "packets came after their connection had ended with a reset: they are in no row, and the \
+             connection's row is marked lossy",
         ),
         (
             packets.wrong_checksum,

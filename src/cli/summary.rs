@@ -35,7 +35,7 @@ const HINTS: Hints = Hints {
 pub struct Arguments {
     /// Directory of a recording
     run: PathBuf,
-    /// Show so many connections or groups, 0 for all [default: the 50 with the most payload]
+    /// Show N connections or groups, 0 for all [default: the 50 with the most payload]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Order: the largest numbers first, texts by the alphabet. Groups are sorted by the sums of counts
@@ -48,8 +48,7 @@ pub struct Arguments {
     /// Only connections that match this condition
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<Condition>,
-    /// A row for each value of the key (remote, port, process, cgroup, container, ...) in place of
-    /// each connection
+    /// Group connections by this key (remote, port, process, cgroup, container, ...): one row per value
     #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
     group: Option<SummaryKey>,
     /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]

@@ -187,7 +187,7 @@ impl fmt::Display for Finding {
                 write!(f, "{file} has no end: it stops after the frame that ends at byte {offset}")
             }
             Self::Truncated { file, offset, leftover } => {
-                write!(f, "{file} is cut: {leftover} bytes after byte {offset} are no whole frame")
+                write!(f, "{file} is cut: {leftover} bytes after byte {offset} are not a whole frame")
             }
             Self::Corrupt { file, frame, offset, reason } => {
                 write!(f, "{file} is corrupt in frame {frame} at byte {offset}: {reason}")
@@ -199,7 +199,7 @@ impl fmt::Display for Finding {
                 write!(f, "{file} to {last} are missing")
             }
             Self::Duplicates { cpu, count } => {
-                write!(f, "CPU {cpu}: {count} sequence numbers stand more than once")
+                write!(f, "CPU {cpu}: {count} sequence numbers occur more than once")
             }
             Self::SequenceNumbers { cpu, reason } => write!(f, "CPU {cpu}: {reason}"),
         }

@@ -121,8 +121,8 @@ impl fmt::Display for Survey {
             None if findings.is_empty() && self.missing.is_empty() => {
                 return write!(
                     f,
-                    "{dir} was made of a recording that was not whole; rows that missing records may \
-                     belong to are marked lossy"
+                    "{dir} was made from an incomplete recording; rows that may lack records are marked \
+                     lossy"
                 );
             }
             None => write!(f, "{dir} is not whole")?,
@@ -139,7 +139,7 @@ impl fmt::Display for Survey {
                 write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
             }
             Some(Unfinished::Original) => {
-                write!(f, "{dir} was made of a recording that was not closed")?;
+                write!(f, "{dir} was made from a recording that was not closed")?;
             }
         }
         if let [first, rest @ ..] = &findings[..] {

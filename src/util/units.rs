@@ -16,7 +16,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn no_duration(text: &str) -> String {
-    format!("{text:?} is no duration: write 500ms, 30s, 10m or 2h")
+    format!("{text:?} is not a duration: write 500ms, 30s, 10m or 2h")
 }
 
 /// Parses a duration that may be 0, then also without a unit.
@@ -45,7 +45,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
 /// A sentence that says what would be right.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
-    let fault = || format!("{text:?} is no size: write 64K, 256M or 1G");
+    let fault = || format!("{text:?} is not a size: write 64K, 256M or 1G");
     let n: u64 = number.parse().map_err(|_| fault())?;
     let factor = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
         "" => 1,

@@ -41,7 +41,7 @@ fn a_cut_from_the_beginning_is_the_whole() {
 }
 
 #[test]
-fn a_cut_of_nothing_is_refused_in_a_sentence() {
+fn an_empty_cut_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (source, part) = (testdata("clean-path/run"), dir.path().join("part"));
     for (options, word) in [

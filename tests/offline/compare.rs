@@ -150,7 +150,7 @@ fn a_value_that_nothing_explains_is_named_and_makes_the_exit_status_1() {
 }
 
 #[test]
-fn a_relation_that_does_not_hold_is_no_excuse() {
+fn a_violated_relation_is_reported_as_differs() {
     for (table, name, value) in [
         // More than the floors of 50 samples can take, other than the MSS less 12, fewer segments
         // than transitions, a sum that is not ours.
@@ -216,9 +216,9 @@ fn what_cannot_be_compared_is_exit_status_2_and_one_sentence() {
     other["laddr"] = json!("10.0.0.77");
     for (reference, says) in [
         (other.to_string(), "none of the 1 connections"),
-        ("garbage".to_owned(), "is no reference"),
+        ("garbage".to_owned(), "is not in a known reference format"),
         ("[{\"laddr\":".to_owned(), "reference: line 1, column 10: EOF while parsing a value\n"),
-        (String::new(), "has no connection"),
+        (String::new(), "contains no connections"),
     ] {
         let output = compare(&r.run, &reference, &["--json"]);
         let said = text(&output.stderr);

@@ -211,7 +211,7 @@ fn what_cannot_be_compared_is_refused_in_a_sentence() {
     for (arguments, part) in [
         (&["a", "b", "c"][..], "--against"),
         (&["a"], "--against"),
-        (&["--label", "before=a"], "one side alone"),
+        (&["--label", "before=a"], "one --label given"),
         (&["--label", "before"], "NAME=RUN"),
         (&["--label", "=a"], "NAME=RUN"),
         (&["a", "a", "--against", "b"], "no repeat of itself"),

@@ -349,7 +349,7 @@ fn a_flow_is_of_the_connection_that_its_syn_opened() {
 }
 
 #[test]
-fn packets_after_the_end_are_told_of() {
+fn packets_after_the_end_are_reported() {
     use common::capture::{ACK, RST, SYN, Tcp};
     const A: (&str, u16) = ("192.0.2.1", 40_000);
     const B: (&str, u16) = ("198.51.100.2", 80);

@@ -413,7 +413,7 @@ proptest! {
 
     /// Whatever the bytes are: what can be read is a recording that verifies and replays.
     #[test]
-    fn damage_is_no_panic(
+    fn damaged_captures_do_not_panic(
         kind in 0..4_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         cut in any::<prop::sample::Index>(),

@@ -219,7 +219,7 @@ fn a_blackout_is_a_dead_path() {
 
 /// A reader that sleeps, whose end is in the recording too.
 #[test]
-fn a_window_that_nobody_empties_is_the_receiver_s_application() {
+fn an_unread_receive_buffer_counts_as_receiver_app() {
     let all = lines(&recording("zero-window"));
     let sender = all.iter().find(|line| line.octets_sent > Some(100_000)).expect("a sender");
     assert_eq!(sender.why.limited_by, Some("receiver_app"), "{sender:?}");
@@ -244,7 +244,7 @@ fn the_lossy_upload_was_limited_by_the_network() {
 
 /// A capture does not tell what an application had not written yet.
 #[test]
-fn packets_tell_nothing_of_limits() {
+fn recordings_of_packets_have_no_limits() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     let capture =

@@ -261,7 +261,7 @@ fn a_bounded_recording_keeps_the_newest_and_its_account() {
 }
 
 #[test]
-fn what_is_no_recording_is_told_apart() {
+fn other_directories_are_not_recordings() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Recording::open(dir.path());
     assert!(matches!(open(), Err(LogError::NotARecording(_))));

@@ -336,7 +336,7 @@ fn a_beginning_that_was_not_seen() {
 }
 
 #[test]
-fn what_the_capture_lacks_shows() {
+fn gaps_in_a_capture_mark_rows_lossy() {
     let mut s = Script::default();
     s.connect();
     s.out(1001, 5001, ACK, 100);

@@ -266,7 +266,7 @@ fn a_hook_that_was_silent_takes_what_it_alone_sees() {
 
 /// Octets that the kernel received in order, and no hook saw.
 #[test]
-fn fewer_octets_than_the_kernel_received_is_no_count() {
+fn an_undercount_of_received_bytes_is_replaced_by_the_kernels() {
     let mut left_out = 0;
     let run = Changed::of("loss", WriterOptions::default(), |_, ops| {
         ops.retain(|op| {

@@ -302,7 +302,7 @@ fn what_is_made_of_a_damaged_recording_is_marked() {
             let survey = recording.survey().unwrap();
             assert!(!survey.is_whole(), "{made} of {damaged}");
             let sentence = survey.to_string();
-            assert!(sentence.contains("was made of a recording that was not whole"), "{sentence}");
+            assert!(sentence.contains("was made from an incomplete recording"), "{sentence}");
             let found = rows(&run).unwrap();
             if made == "all" {
                 found.must_be_right(&whole.rows, &format!("{made} of {damaged}"));

@@ -69,7 +69,7 @@ fn what_a_command_has_queued_when_it_ends_is_followed() {
 }
 
 #[test]
-fn a_connection_is_not_followed_for_ever_and_the_row_says_so() {
+fn linger_ends_and_the_row_is_ended_after() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("linger-end");
     let listener = listen_narrow(&netns);

@@ -119,7 +119,7 @@ fn exists((kind, id): (&str, u32)) -> bool {
 }
 
 #[test]
-fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
+fn kill_9_loses_at_most_one_second_and_leaves_no_bpf_objects() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("killed");
     let listener = listen(&netns);
@@ -166,7 +166,7 @@ fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
 }
 
 #[test]
-fn a_recorder_that_was_stopped_goes_on_with_an_even_account() {
+fn a_recorder_stopped_by_sigstop_accounts_for_every_record() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // With each change sent at once, what was lost at last would not come again by itself.
     for resolution in ["1ms", "1us"] {

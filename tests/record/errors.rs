@@ -47,7 +47,7 @@ fn an_output_that_exists_is_left_alone() {
 }
 
 #[test]
-fn without_privilege_it_says_what_it_needs() {
+fn without_privilege_the_error_names_missing_capabilities() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv", "unshare"], ..Needs::BPF })
     else {
         return;
@@ -170,7 +170,7 @@ fn type_information_can_come_from_a_file() {
 }
 
 #[test]
-fn a_place_without_sysfs_is_told_from_a_kernel_without_btf() {
+fn missing_sysfs_and_missing_btf_give_different_errors() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["unshare"], ..Needs::BPF }) else {
         return;
     };

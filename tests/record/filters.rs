@@ -27,7 +27,7 @@ fn both(client: SocketAddr, server: SocketAddr) -> [(SocketAddr, SocketAddr); 2]
 }
 
 #[test]
-fn port_is_of_either_end_and_of_nothing_else() {
+fn port_filter_matches_local_or_remote_port() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("port");
     let (wanted, other) = (listen(&netns), listen(&netns));
@@ -397,7 +397,7 @@ fn pid_of_a_worker_finds_the_connections_that_it_uses() {
 }
 
 #[test]
-fn comm_is_the_name_of_who_opens_or_listens() {
+fn comm_filter_matches_the_opener_or_listener() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("comm");
     let [wanted, other] = [(); 2].map(|()| listen(&netns));

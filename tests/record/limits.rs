@@ -163,7 +163,7 @@ fn a_full_disk_ends_the_recording_with_a_sentence_and_what_is_written_is_readabl
 }
 
 #[test]
-fn a_full_disk_does_not_take_the_command_along() {
+fn the_command_survives_a_full_disk() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("full-cmd");
     let flood = Flood::start(&netns);

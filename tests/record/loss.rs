@@ -28,7 +28,7 @@ const KERNEL_COUNTERS: [(&str, &str); 7] = [
 ];
 
 #[test]
-fn a_ring_far_too_small_loses_records_but_no_truth() {
+fn an_undersized_ring_marks_rows_lossy_and_keeps_values_correct() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("small");
     let recorder = Recorder::start(&["--netns", netns.name(), "--ring", "4096"]);
@@ -76,7 +76,7 @@ fn a_ring_far_too_small_loses_records_but_no_truth() {
             }
             assert_eq!(row.identity.get("limited_by"), None);
             trust::says(
-                "a ring far too small: most records are lost",
+                "an undersized ring: most records are lost",
                 &format!(
                     "completeness {}, exit status 3; SegsOut and the kernel's other counters right, as the record of the end was not lost; extremes, times and limited_by NULL, counts of events at least so many and never 0",
                     row.completeness()
@@ -107,7 +107,7 @@ fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
 
 /// Hardly any CPU, and rings that are full whenever it looks: what it reads in a round is bounded.
 #[test]
-fn a_recorder_without_time_ends_with_an_even_account() {
+fn a_starved_recorder_accounts_for_every_record() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("starved");
     let recorder =

@@ -472,7 +472,7 @@ fn sent_to(finished: &Finished, port: &str) -> usize {
 }
 
 #[test]
-fn a_router_forwards_what_no_socket_sees() {
+fn forwarded_packets_appear_only_at_interfaces() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let (left, router, right) = (Netns::new("left"), Netns::new("router"), Netns::new("right"));
     let recorder = Recorder::start(&["--packets", "--interface", "all", "--netns", router.name()]);

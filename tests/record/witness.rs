@@ -93,7 +93,7 @@ fn data_that_no_hook_saw_is_counted_and_its_row_is_lossy() {
 }
 
 #[test]
-fn data_that_left_unseen_makes_its_row_lossy() {
+fn unseen_sent_data_marks_the_row_lossy() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("unsent");
     let listener = listen(&netns);

@@ -101,18 +101,18 @@ impl Refused {
             }
             (0, 0) if hooks == [Hook::Poll] => "snapshots are taken by inet_diag".into(),
             (0, 0) if name.starts_with("account_") => {
-                "there is no kernel's account for audit to compare with".into()
+                "audit has no tcp_info to compare with".into()
             }
             (0, 0) if hooks.contains(&Hook::Baseline) => {
                 "connections that are open already are not recorded".into()
             }
             (0, 0) if hooks.contains(&Hook::Sweep) => {
-                "open connections have no final values".into()
+                "final values of open connections are missing".into()
             }
             (0, 0) if self.program.ends_with(super::AGAIN) => {
                 "events that the kernel skips for its first program are missing".into()
             }
-            (0, 0) => "no variable is worse for it".into(),
+            (0, 0) => "no variable is affected".into(),
             (0, n) => format!("{n} variables are less exact"),
             (n, 0) => format!("{n} variables are missing"),
             (n, m) => format!("{n} variables are missing, {m} less exact"),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_look_leaves_is_no_reason_for_another() {
+    fn connections_left_by_a_read_do_not_trigger_another() {
         let mut slots = Slots::new(Timing { rest_ns: 500, shift: 8 });
         slots.update([self::slots(&[(5, 1)])].into_iter());
         let due = slots.due_ns(102 << 8).unwrap();

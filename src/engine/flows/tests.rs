@@ -196,7 +196,7 @@ fn a_capture_of_several_interfaces_shows_a_packet_once() {
 }
 
 #[test]
-fn what_is_sent_again_is_another_packet_at_every_point() {
+fn a_retransmission_is_a_separate_packet_at_every_point() {
     let mut run = Run::new();
     // Byte for byte the same, and both sightings at the socket before those at the interface.
     let out = tcp(true, 100, 1, ACK, 100);
@@ -269,7 +269,7 @@ fn what_is_forwarded_has_a_flow_at_each_interface() {
 }
 
 #[test]
-fn network_namespaces_are_worlds_apart() {
+fn flows_of_different_namespaces_do_not_mix() {
     let mut run = Run::new();
     let out = tcp(true, 100, 1, ACK, 100);
     run.see(out.clone());

@@ -97,8 +97,8 @@ pub enum DumpError {
     },
     /// It is none of the known forms.
     #[error(
-        "{path} is no reference: it begins with {begin:?}; give the JSON of a Web10G kernel's \
-         tables, or what web10g-logger or web10g-readvars printed"
+        "{path} is not in a known reference format: it begins with {begin:?}; give the JSON of a Web10G \
+         kernel's tables, or what web10g-logger or web10g-readvars printed"
     )]
     Unknown {
         /// The file.
@@ -117,7 +117,7 @@ pub enum DumpError {
         what: String,
     },
     /// It has no connection.
-    #[error("{path} has no connection: was it written while there were any?")]
+    #[error("{path} contains no connections")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_said_so() {
         let said = error("PK\u{3}\u{4}\nxyz");
-        assert!(said.contains("is no reference: it begins with \"PK"), "{said}");
+        assert!(said.contains("is not in a known reference format: it begins with \"PK"), "{said}");
         assert!(error(" \n").contains("no connection"));
     }
 }

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_it_was_is_not_compared() {
+    fn identity_columns_are_not_compared() {
         let names: Vec<_> = quantities().map(|q| q.name).collect();
         for name in ["SegsRetrans", "CurCwnd", "HCDataOctetsOut", "SndLimTimeCwnd", "MinRTT"] {
             assert!(names.contains(&name), "{name}");

@@ -258,7 +258,7 @@ fn what_is_not_read_is_named_and_nothing_at_all_is_exit_status_1() {
         let frames = [Frame::new(T, bytes.clone()), Frame::new(T + 1_000_000_000, bytes.clone())];
         let import = imported(&pcap(LITTLE, false, link_type, &frames));
         assert_eq!(import.codes[0], Some(1), "{name}");
-        let said = format!("no packet of capture was imported: it has only 2 {name}\n");
+        let said = format!("no packet of capture was imported: it contains only 2 {name}\n");
         assert!(import.said.contains(&said), "{name}: {}", import.said);
         // Beside others that are read it is no failure.
         if link_type == 1 {

@@ -175,7 +175,7 @@ fn what_a_cut_option_would_have_said_is_not_known_and_nothing_else_changes() {
             trust::says(
                 "a capture cut inside the options of TCP (`tcpdump -s 96` of IPv6)",
                 &format!(
-                    "segments count as ever; {} are NULL where a SACK option may have been cut, with \
+                    "segments are counted as usual; {} are NULL where a SACK option may have been cut, with \
                      one sentence on stderr, and the row is lossy",
                     nulls[&(96 - tcp - 20)]
                         .iter()

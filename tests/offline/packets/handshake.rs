@@ -52,7 +52,7 @@ fn came_to(what: &str, s: &Script, expected: [Option<u64>; 3]) {
 }
 
 #[test]
-fn who_did_without_an_option() {
+fn options_that_one_end_did_not_offer_are_marked() {
     const SELF: Option<u64> = Some(2);
     const PEER: Option<u64> = Some(3);
     const BOTH: Option<u64> = Some(1);

@@ -40,7 +40,7 @@ fn objects(lines: &[String]) -> Vec<Value> {
 }
 
 #[test]
-fn formats_tell_the_same() {
+fn all_formats_have_the_same_samples() {
     let run = Run::of("b_loss/A.pcap.zst");
     let events = objects(&run.lines(&["-F", "jsonl"]));
     let array: Vec<Value> = serde_json::from_str(&run.rtt(&["-F", "json"])).expect("one array");
@@ -86,7 +86,7 @@ fn formats_tell_the_same() {
 }
 
 #[test]
-fn what_the_recorded_end_took_itself_is_told_apart() {
+fn local_response_times_are_excluded_by_default() {
     // The server's end of requests and responses: the client waits for it.
     let run = Run::of("h_rr/B.pcap.zst");
     let outside = objects(&run.lines(&["-F", "jsonl"]));

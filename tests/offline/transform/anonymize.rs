@@ -185,7 +185,7 @@ fn the_name_of_a_capture_and_its_ends_go() {
 
 /// MPTCP's tokens are replaced as elsewhere, and what nobody can read is left out.
 #[test]
-fn what_netlink_says_of_a_subflow_names_nobody() {
+fn netlink_attributes_of_subflows_are_anonymised() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (run, out) = (dir.path().join("run"), dir.path().join("out"));
     subflow(&run);

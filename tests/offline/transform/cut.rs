@@ -25,7 +25,7 @@ fn since(ms: u64) -> Option<CutTime> {
 }
 
 #[test]
-fn the_whole_is_the_same() {
+fn a_cut_of_everything_equals_the_original() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut runs = all_golden();
     let written = dir.path().join("synthetic");
@@ -206,7 +206,7 @@ fn a_capture_is_cut_by_connection() {
 }
 
 #[test]
-fn what_cannot_be_is_said_and_nothing_is_written() {
+fn an_impossible_cut_is_refused_and_writes_nothing() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = golden("clean-path");
     let out = dir.path().join("out");
@@ -226,7 +226,7 @@ fn what_cannot_be_is_said_and_nothing_is_written() {
 }
 
 #[test]
-fn the_account_of_a_cut_is_checked() {
+fn verify_checks_the_totals_of_a_cut() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let part = dir.path().join("part");
     let run = bounded(dir.path(), None);

@@ -134,7 +134,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// A frame that cannot be read although the list has the bytes of its file is an error.
 #[test]
-fn a_frame_that_nothing_accounts_for_is_no_silence() {
+fn an_unaccounted_frame_is_reported() {
     let whole = Whole::new();
     let path = whole.run().join("hooks-000001.arrows.zst");
     let mut bytes = fs::read(&path).unwrap();

@@ -151,7 +151,7 @@ fn segments_that_do_not_belong() {
         assert_eq!(seen.live(end.local, end.remote)[0].completeness(), row.completeness());
     }
     let says = format!(
-        "{}, and equal to the kernel; where a capture cannot tell from what it lacks: {}",
+        "{}, and equal to the kernel; {} where the capture could also have lost the segment",
         row.completeness(),
         captured.completeness()
     );

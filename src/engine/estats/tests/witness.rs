@@ -163,7 +163,7 @@ fn what_the_recorder_found_missing_is_a_loss_of_that_connection_alone() {
 }
 
 #[test]
-fn a_socket_that_is_gone_without_its_close_lacks_it() {
+fn a_missing_close_record_marks_the_row_lossy() {
     let mut items = opened(100);
     items.push(H(hook(Hook::Destroy, 50, 7, &[set(Var::State, 12)])));
     let (out, counts) = run(items);

@@ -45,7 +45,7 @@ fn how_tcp_flows_begin_and_end() {
 }
 
 #[test]
-fn leftovers_that_no_socket_got_are_of_the_flow_that_was_closed() {
+fn late_packets_after_close_belong_to_the_closed_flow() {
     let mut run = Run::new();
     // One that a firewall drops is not: the socket's flow is what the socket got.
     run.see(at_interface(&tcp(false, 901, 101, ACK, 10), 2, None));

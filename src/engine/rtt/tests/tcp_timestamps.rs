@@ -78,7 +78,7 @@ fn a_handshake_counts_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_repeated_syn_is_told_by_its_value() {
+fn a_retransmitted_syn_is_recognised_by_its_tsval() {
     let options = RttOptions { include_syn: true, ..RttOptions::default() };
     let mut s = Script::new(TCP, (40_000, 80), options);
     s.segment(0, Way::Forth, &Tcp { flags: SYN, ..ack(10, 0) });
@@ -88,7 +88,7 @@ fn a_repeated_syn_is_told_by_its_value() {
 }
 
 #[test]
-fn what_is_sent_again_or_late_with_an_old_value_is_not_stamped() {
+fn retransmissions_with_an_old_tsval_give_no_sample() {
     let mut s = begun(10);
     s.segment(100, Way::Forth, &data(12, 0));
     s.segment(110, Way::Forth, &data(11, 0));

@@ -103,7 +103,7 @@ fn cases_go_by_our_values() {
 }
 
 #[test]
-fn what_is_not_exact_here_is_never_silently_equal() {
+fn inexact_values_are_never_classed_exact() {
     use Var::*;
     let judge = |quality, theirs| {
         judge_with(SegsIn, &[(SegsIn, 7)], &[(SegsIn, theirs)], &coverage(quality), None)
