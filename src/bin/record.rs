@@ -376,9 +376,9 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
-        Notice::NoInterface(name) => say(&format!(
-            "interface {name} does not exist yet; recording starts when it appears\n"
-        )),
+        Notice::NoInterface(name) => {
+            say(&format!("interface {name} does not exist yet; recording starts when it appears\n"))
+        }
         Notice::Stopped(e) => {
             say(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
         }

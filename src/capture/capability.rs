@@ -65,7 +65,7 @@ impl Capability {
                 Some("network namespaces that only processes of others lead to are not found")
             }
             Self::DacReadSearch => Some(
-                "cgroups have no paths, and in a cgroup namespace of its own there are no hooks at \
+                "paths of cgroups are not known, and in a separate cgroup namespace there are no hooks at \
                  cgroups",
             ),
             Self::SysResource => memory_is_locked()

@@ -112,7 +112,7 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
         .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
     // Of any other file the inode number is some namespace's by chance at best.
     if !is_namespace(&file) {
-        return Err(fault(format!("{} is no network namespace", path.display())));
+        return Err(fault(format!("{} is not a network namespace", path.display())));
     }
     Ok((meta.ino() as u32, file))
 }

@@ -180,7 +180,10 @@ fn open(run: &Path) -> anyhow::Result<Recording> {
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Not left to clap, for which --quiet before a command would be in conflict with it, too.
     if let (Some(_), Some(run)) = (&arguments.command, &arguments.run) {
-        anyhow::bail!("put the command before the recording: estats-analyze COMMAND {}", run.display());
+        anyhow::bail!(
+            "put the command before the recording: estats-analyze COMMAND {}",
+            run.display()
+        );
     }
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),

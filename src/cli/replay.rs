@@ -148,7 +148,9 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) if tables.tables_version != tables_version() => {
             "the tables are of another version"
         }
-        Some(tables) if tables.format != TableFormat::Parquet.name() => "the tables are no Parquet",
+        Some(tables) if tables.format != TableFormat::Parquet.name() => {
+            "the tables are not Parquet"
+        }
         Some(tables) if tables.recording != recording.manifest().recording => {
             "the tables are of another recording"
         }
@@ -177,8 +179,8 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
                     "estats-analyze: {}, as the replay reported: rows are marked lossy",
                     counted(
                         n,
-                        "packet is missing, stands twice, came after the end or is cut",
-                        "packets are missing, stand twice, came after the end or are cut"
+                        "packet is missing, is in the capture twice, came after the end or is cut",
+                        "packets are missing, are in the capture twice, came after the end or are cut"
                     )
                 );
             }
@@ -220,7 +222,7 @@ fn counted(n: u64, one: &str, many: &str) -> String {
 fn warn(report: &ReplayReport) {
     let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
     if report.without_row.is_none() {
-        eprintln!("estats-analyze: how many connections have no row is not known");
+        eprintln!("estats-analyze: the number of connections without a row is not known");
     }
     for (n, one, many) in [
         (
@@ -240,15 +242,15 @@ fn warn(report: &ReplayReport) {
         ),
         (
             report.tables.discarded,
-            "value cannot be and was discarded: it is NULL, its row is marked lossy",
-            "values cannot be and were discarded: they are NULL, their rows are marked lossy",
+            "impossible value was discarded: it is NULL, its row is marked lossy",
+            "impossible values were discarded: they are NULL, their rows are marked lossy",
         ),
         (
             counts.silent,
-            "connection has a hook that saw nothing although there was something to see: what it \
-             alone gives is NULL, its row is marked lossy",
-            "connections have a hook that saw nothing although there was something to see: what it \
-             alone gives is NULL, their rows are marked lossy",
+            "connection has a hook that saw nothing although its counters changed: variables that \
+             only this hook gives are NULL, its row is marked lossy",
+            "connections have a hook that saw nothing although their counters changed: variables \
+             that only this hook gives are NULL, their rows are marked lossy",
         ),
         (
             counts.without_cookie,
@@ -262,8 +264,8 @@ fn warn(report: &ReplayReport) {
         ),
         (
             packets.twice,
-            "packet stands twice in the capture: the row it belongs to is marked lossy",
-            "packets stand twice in the capture: rows they belong to are marked lossy",
+            "packet is in the capture twice: the row it belongs to is marked lossy",
+            "packets are in the capture twice: rows they belong to are marked lossy",
         ),
         (
             packets.went_on,
@@ -279,15 +281,15 @@ fn warn(report: &ReplayReport) {
         ),
         (
             packets.unreadable,
-            "packet of TCP has no whole header (a fragment, or cut by the capture) and was left out",
-            "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
+            "packet of TCP has an incomplete header (a fragment, or cut by the capture) and was left out",
+            "packets of TCP have incomplete headers (fragments, or cut by the capture) and were left out",
         ),
         (
             packets.options_cut,
-            "header of TCP is cut inside its options by the capture: what the options may have said \
-             is not known, and a row that needs it is marked lossy",
-            "headers of TCP are cut inside their options by the capture: what the options may have \
-             said is not known, and rows that need it are marked lossy",
+            "header of TCP is cut inside its options by the capture: these options are not known, \
+             and a row that needs them is marked lossy",
+            "headers of TCP are cut inside their options by the capture: these options are not \
+             known, and rows that need them are marked lossy",
         ),
         (
             packets.by_opener,

@@ -272,7 +272,7 @@ fn judge(
     let (verdict, reason) = match (left, right, why) {
         (_, _, Some(why)) => (Verdict::NotComparable, why),
         (None, _, None) => (Verdict::NotComparable, "not recorded"),
-        (_, None, None) => (Verdict::NotComparable, "this kernel does not say"),
+        (_, None, None) => (Verdict::NotComparable, "this kernel's tcp_info does not have it"),
         (Some(l), Some(r), None) if !bound.holds(l, r) => (Verdict::Differs, ""),
         (Some(l), Some(r), None) if bound == Bound::Equal || (bound == Bound::Taken && l == r) => {
             (Verdict::Equal, "")

@@ -158,7 +158,7 @@ impl Header {
             return Err("the frame needs a zstd dictionary or a newer zstd");
         }
         let size_len = match (descriptor >> 6, single_segment) {
-            (0, false) => return Err("the frame does not tell its content's size"),
+            (0, false) => return Err("the frame does not have its content's size"),
             (0, true) => 1,
             (1, _) => 2,
             (2, _) => 4,
@@ -336,7 +336,7 @@ impl<R: Read + Seek> Walk<R> {
             return Ok(if self.skip(len)? { Step::Frame(What::Skippable) } else { Step::Cut });
         }
         if magic != ZSTD_MAGIC {
-            return Ok(Step::NotAFrame("there is no magic number of a frame"));
+            return Ok(Step::NotAFrame("no frame begins here: the magic number is wrong"));
         }
         let header = match Header::parse(&start) {
             Ok(header) => header,
@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn something_else_is_not_a_frame() {
-        let text = b"a text that is no frame";
+        let text = b"a text that is not a frame";
         let (frames, end) = walk(Cursor::new(text)).unwrap();
         let [FrameAt { offset: 0, len, what: What::Broken(_) }] = frames[..] else {
             panic!("{frames:?}");

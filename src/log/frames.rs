@@ -168,7 +168,7 @@ impl Frames {
         match self.map.frames.get(frame).map(|f| f.what) {
             Some(What::Content(_)) => {}
             Some(What::Broken(reason)) => return Err(corrupt(reason)),
-            Some(What::Skippable) | None => return Err(corrupt("there is no frame")),
+            Some(What::Skippable) | None => return Err(corrupt("no frame begins here")),
         }
         self.load(frame)?;
         decompress(&mut self.zstd, &self.compressed)

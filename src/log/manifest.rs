@@ -453,7 +453,8 @@ impl Manifest {
         let fault = |source| LogError::Manifest { path: path.clone(), source };
         // A list would be taken for the fields in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
-            let no_object = <serde_json::Error as serde::de::Error>::custom("it is no JSON object");
+            let no_object =
+                <serde_json::Error as serde::de::Error>::custom("it is not a JSON object");
             return Err(fault(no_object));
         }
         let found = serde_json::from_slice::<Version>(&text).map_err(fault)?.format_version;
@@ -468,7 +469,7 @@ impl Manifest {
         manifest.doubt_earlier_counting();
         // Files are named by it.
         if !manifest.recording.is_empty() && uuid::Uuid::try_parse(&manifest.recording).is_err() {
-            let no_uuid = format!("recording is no UUID: {:?}", manifest.recording);
+            let no_uuid = format!("recording is not a UUID: {:?}", manifest.recording);
             return Err(fault(serde::de::Error::custom(no_uuid)));
         }
         Ok(manifest)

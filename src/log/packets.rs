@@ -195,7 +195,10 @@ fn address(bytes: &[u8], version: u8) -> Result<IpAddr, String> {
     let bytes: [u8; 16] = bytes.try_into().map_err(|_| "an address of another length")?;
     let v6 = Ipv6Addr::from(bytes);
     match version {
-        4 => v6.to_ipv4_mapped().map(IpAddr::V4).ok_or_else(|| format!("{v6} is no IPv4 address")),
+        4 => v6
+            .to_ipv4_mapped()
+            .map(IpAddr::V4)
+            .ok_or_else(|| format!("{v6} is not an IPv4 address")),
         6 => Ok(IpAddr::V6(v6)),
         other => Err(format!("IP version {other}")),
     }

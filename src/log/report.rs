@@ -187,7 +187,10 @@ impl fmt::Display for Finding {
                 write!(f, "{file} has no end: it stops after the frame that ends at byte {offset}")
             }
             Self::Truncated { file, offset, leftover } => {
-                write!(f, "{file} is cut: {leftover} bytes after byte {offset} are not a whole frame")
+                write!(
+                    f,
+                    "{file} is cut: {leftover} bytes after byte {offset} are not a whole frame"
+                )
             }
             Self::Corrupt { file, frame, offset, reason } => {
                 write!(f, "{file} is corrupt in frame {frame} at byte {offset}: {reason}")
@@ -237,7 +240,7 @@ impl fmt::Display for VerifyReport {
         }
         match (self.findings.len(), self.lost()) {
             (0, _) if self.carried > 0 => f.write_str(
-                "ok: undamaged, but made of a recording that was not whole: what was missing from it \
+                "ok: undamaged, but made from an incomplete recording: what was missing from it \
                  is missing here too",
             ),
             (0, 0) => f.write_str("ok: complete and undamaged"),

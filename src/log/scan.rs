@@ -131,7 +131,7 @@ impl SegmentScan {
         }
         match again {
             0 => Ok(()),
-            n => Err(format!("{n} of its sequence numbers stand more than once")),
+            n => Err(format!("{n} of its sequence numbers occur more than once")),
         }
     }
 

@@ -66,7 +66,7 @@ pub enum ImportError {
     },
     /// It is something else.
     #[error(
-        "{path} is no capture: it begins with {}; pcap and pcapng files are read, plain, in gzip \
+        "{path} is not a capture: it begins with {}; pcap and pcapng files are read, plain, in gzip \
          or in zstd", if .begins.is_empty() { "nothing" } else { .begins }
     )]
     NotACapture {
@@ -111,7 +111,7 @@ const MARK_NS: u64 = 1_000_000_000;
 /// Makes a recording in `dir` of the capture at `path`.
 ///
 /// # Errors
-/// [`ImportError`]; nothing is written if the file is no capture.
+/// [`ImportError`]; nothing is written if the file is not a capture.
 pub fn import(
     path: &Path,
     dir: &Path,
@@ -326,7 +326,7 @@ fn variables() -> Vec<VariableStatus> {
     let status = |var: &Var| {
         let (quality, reason) = match var.def().packets {
             Some(from) => (from.quality, from.how),
-            None => (Quality::Missing, "packets do not tell"),
+            None => (Quality::Missing, "packets do not show it"),
         };
         VariableStatus {
             name: var.name().to_owned(),

@@ -162,7 +162,7 @@ macro_rules! records {
 
             const _: () = assert!(
                 size_of::<$name>() == 0 $( + size_of::<$ty>() )+,
-                concat!(stringify!($c), " has padding that is no member")
+                concat!(stringify!($c), " has padding that is not a member")
             );
         )+
 

@@ -146,7 +146,7 @@ mod tests {
         create_dir(&deep).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o777, 0o700);
         create_dir(&deep).unwrap();
-        assert!(replace(&deep).is_err(), "a directory is no file");
+        assert!(replace(&deep).is_err(), "a directory is not a file");
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub struct Comparison {
     pub only_reference: Vec<Unmatched>,
     /// Faults of the reference that were seen, by the first variable that has them.
     pub faults: Vec<FaultSeen>,
-    /// Names in the reference's file that are no variables.
+    /// Names in the reference's file that are not variables.
     pub unknown_names: Vec<String>,
 }
 

@@ -109,7 +109,7 @@ fn describe(var: Var) -> Description {
         basis: var.basis().name(),
         with_losses: match var.gap() {
             Gap::Whole => "known",
-            Gap::AtLeast => "at least so much, NULL in place of 0",
+            Gap::AtLeast => "a lower bound; NULL in place of 0",
             Gap::Unknown => "NULL",
         },
         unset: def.unset,

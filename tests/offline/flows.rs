@@ -372,7 +372,10 @@ fn packets_after_the_end_are_reported() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("2 packets came after the end of their connection"), "{said}");
+    assert!(
+        said.contains("2 packets came after their connection had ended with a reset"),
+        "{said}"
+    );
     trust::says(
         "a capture in which a connection goes on after its reset",
         &format!("the row is lossy; \"{}\"", said.trim().trim_start_matches("estats-analyze: ")),

@@ -328,7 +328,10 @@ fn what_is_no_capture_is_refused_and_nothing_is_written() {
     ] {
         let error =
             try_import(bytes, &ImportOptions::default(), dir.path()).unwrap_err().to_string();
-        assert!(error.contains("is no capture: it begins with") && error.contains(what), "{error}");
+        assert!(
+            error.contains("is not a capture: it begins with") && error.contains(what),
+            "{error}"
+        );
         assert!(!dir.path().join("run").exists());
     }
     let missing =
@@ -394,15 +397,15 @@ fn the_command() {
     let (code, out, err) = analyze("whole", "run1");
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("3 of 3 packets of whole (pcap) in run1"), "{out}");
-    assert!(out.contains("recorded end: the opener's of each connection"), "{out}");
+    assert!(out.contains("recorded end: the opening end of each connection"), "{out}");
 
     let (code, _, err) = analyze("cut", "run2");
     assert_eq!(code, Some(3), "done, but the capture lost data");
-    assert!(err.contains("cut is not whole: it ends inside the block at byte"), "{err}");
+    assert!(err.contains("cut is incomplete: it ends inside the block at byte"), "{err}");
 
     let (code, _, err) = analyze("other", "run3");
     assert_eq!(code, Some(2));
-    assert!(err.contains("other is no capture"), "{err}");
+    assert!(err.contains("other is not a capture"), "{err}");
     let (code, _, err) = analyze("whole", "run1");
     assert_eq!(code, Some(2));
     assert!(err.contains("output exists"), "{err}");

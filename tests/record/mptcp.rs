@@ -92,7 +92,7 @@ impl Paths {
 fn read_number(mut out: impl BufRead) -> u64 {
     let mut line = String::new();
     out.read_line(&mut line).expect("a line");
-    line.trim().parse().unwrap_or_else(|_| panic!("{line:?} is no number"))
+    line.trim().parse().unwrap_or_else(|_| panic!("{line:?} is not a number"))
 }
 
 fn locals(rows: &[Connection]) -> BTreeSet<String> {

@@ -50,7 +50,8 @@ fn listen(probes: &MapHandle) -> Result<(Probed, clock::ClockReading), CaptureEr
     let at = listener.and_then(|l| l.local_addr()).map_err(|e| CaptureError::io(ACTION, e))?;
     let found = probes.lookup(&at.port().to_ne_bytes(), MapFlags::ANY);
     let found = found.map_err(|e| CaptureError::bpf(ACTION, e))?;
-    let octets = found.ok_or_else(|| unknown(format!("nobody saw us listen at {at}")))?;
+    let octets =
+        found.ok_or_else(|| unknown(format!("no hook saw the listening socket at {at}")))?;
     // struct probed of bpf/process.bpf.c
     let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().expect("four"));
     let host_ns = u64::from_ne_bytes(octets[8..16].try_into().expect("eight"));

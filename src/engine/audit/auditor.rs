@@ -47,7 +47,7 @@ impl AuditCounts {
 impl std::fmt::Display for AuditCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.connections == 0 {
-            return f.write_str("audit: no connection has the kernel's own account beside it");
+            return f.write_str("audit: no connection was recorded with tcp_info");
         }
         write!(
             f,

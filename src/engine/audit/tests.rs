@@ -74,7 +74,7 @@ fn what_cannot_be_compared_says_why() {
     let sent = |var| if var == Var::CurRwinSent { Some(1) } else { row(var) };
     assert_eq!(
         verdict("CurRwinSent", &sent, WHOLE, "exact"),
-        (Verdict::NotComparable, "this kernel does not say")
+        (Verdict::NotComparable, "this kernel's tcp_info does not have it")
     );
     let refused = Scope { established: false, ..WHOLE };
     assert_eq!(

@@ -96,7 +96,7 @@ impl fmt::Display for Figures {
 const APART: f64 = 0.1;
 
 impl Figures {
-    /// The kernel's own account of the same life, and where the two differ.
+    /// The kernel's own shares (tcp_info) of the same life, and where the two differ.
     fn by_the_kernel(&self) -> Option<String> {
         let busy = self.busy_share?;
         let (window, buffer) = (self.rwnd_limited_share?, self.sndbuf_limited_share?);

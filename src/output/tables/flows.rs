@@ -75,7 +75,13 @@ pub(super) fn spec() -> TableSpec {
             c("icmp_id", K::Int32, "", "Identifier of an ICMP echo.").within(0, 65_535),
             c("src_mac", K::Text, "", "Source link address of the last packet that had one."),
             c("dst_mac", K::Text, "", "Destination link address of the last packet that had one."),
-            c("vlan", K::Int32, "", "Id of the outermost VLAN tag of the last packet that had one.").within(0, 4095),
+            c(
+                "vlan",
+                K::Int32,
+                "",
+                "Id of the outermost VLAN tag of the last packet that had one.",
+            )
+            .within(0, 4095),
             c("begin_ns", K::Int64, "ns", "First packet of the flow, either way, CLOCK_MONOTONIC."),
             c("begin_ts", K::Time, "", "The same in wall-clock time."),
             c(
@@ -111,7 +117,12 @@ pub(super) fn spec() -> TableSpec {
                 "packets",
                 "Packets. A super-packet counts once, and so does a datagram that its socket sent or received whole.",
             ),
-            c("segments", K::Int64, "segments", "Segments in these packets, as the host counts them."),
+            c(
+                "segments",
+                K::Int64,
+                "segments",
+                "Segments in these packets, as the host counts them.",
+            ),
             c("data_segments", K::Int64, "segments", "Segments of packets with payload."),
             c("l2_packets", K::Int64, "packets", "Packets or fragments that an interface saw."),
             c(
@@ -133,7 +144,12 @@ pub(super) fn spec() -> TableSpec {
                 "segments",
                 "TCP segments with sequence space that was seen before, without keepalives; NULL for other protocols.",
             ),
-            c("retransmitted_bytes", K::Int64, "octets", "Octets of the sequence space that was seen before."),
+            c(
+                "retransmitted_bytes",
+                K::Int64,
+                "octets",
+                "Octets of the sequence space that was seen before.",
+            ),
             c(
                 "out_of_order_segments",
                 K::Int64,

@@ -51,7 +51,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Packets that the capturing program dropped; none if it does not say.
+    /// Packets that the capturing program dropped; none if the capture does not state it.
     pub fn dropped(&self) -> Option<u64> {
         let between = Some(self.dropped_between).filter(|n| *n > 0);
         // Statistics have those, too.
@@ -67,7 +67,7 @@ const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// Reads the file and gives every frame to `visit`.
 ///
 /// # Errors
-/// If the file is no capture or cannot be opened, or what `visit` says. A file that ends too early
+/// If the file is not a capture or cannot be opened, and the errors of `visit`. A file that ends too early
 /// or is damaged further on is no error: [`Capture::truncated`] says where.
 pub fn read(
     source: &Source,

@@ -46,7 +46,8 @@ impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fault = || format!("{text:?} is no address like 192.0.2.1 or prefix like 192.0.2.0/24");
+        let fault =
+            || format!("{text:?} is not an address like 192.0.2.1 or a prefix like 192.0.2.0/24");
         let (addr, bits) = match text.split_once('/') {
             Some((addr, bits)) => (addr, Some(bits.parse::<u8>().map_err(|_| fault())?)),
             None => (text, None),

@@ -80,7 +80,7 @@ pub struct Dump {
     pub form: Form,
     /// Its connections; of one that was read several times, the last reading.
     pub rows: Vec<DumpRow>,
-    /// Names that are no variables.
+    /// Names that are not variables.
     pub unknown_names: Vec<String>,
 }
 
@@ -132,7 +132,7 @@ impl Dump {
     ///
     /// # Errors
     /// [`DumpError`], with the place.
-    #[allow(clippy::disallowed_methods, reason = "reads the reference, which is no recording")]
+    #[allow(clippy::disallowed_methods, reason = "reads the reference, which is not a recording")]
     pub fn read(path: &Path) -> Result<Self, DumpError> {
         let text =
             fs::read(path).map_err(|source| DumpError::Io { path: path.to_owned(), source })?;
@@ -224,8 +224,9 @@ impl Names {
 fn endpoint(address: &str, port: u64) -> Result<SocketAddr, String> {
     // A scope ("fe80::1%eth0") is the host's business.
     let bare = address.split('%').next().unwrap_or(address);
-    let ip: std::net::IpAddr = bare.parse().map_err(|_| format!("{address:?} is no IP address"))?;
-    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+    let ip: std::net::IpAddr =
+        bare.parse().map_err(|_| format!("{address:?} is not an IP address"))?;
+    let port = u16::try_from(port).map_err(|_| format!("{port} is not a port"))?;
     Ok(SocketAddr::new(ip.to_canonical(), port))
 }
 
@@ -291,7 +292,7 @@ mod tests {
         let said = error(&format!("{{\"A\":[{ROW},{cut}]}}"));
         assert!(said.starts_with("ref: A[1]: ") && said.contains("lport"), "{said}");
         let said = error(&ROW.replace("10.0.0.2", "here"));
-        assert!(said.contains("\"here\" is no IP address"), "{said}");
+        assert!(said.contains("\"here\" is not an IP address"), "{said}");
         let said = error(&ROW.replace("\"SegsOut\":5", "\"SegsOut\":\"5\""));
         assert!(said.contains("SegsOut"), "{said}");
         assert!(error("{\"A\":[]}").contains("no connection"));

@@ -104,7 +104,7 @@ impl Coverage {
     fn doubt(&self, vars: impl Iterator<Item = Var>) -> Option<(Var, Doubt, &str)> {
         vars.filter_map(|var| {
             let Cover { quality, reason, .. } = &self.0[var.index()];
-            let reason = reason.as_deref().unwrap_or("the manifest does not say why");
+            let reason = reason.as_deref().unwrap_or("the manifest does not have the reason");
             match quality {
                 Some(Quality::Exact | Quality::Constant) => None,
                 Some(Quality::Sampled) => Some((var, Doubt::Sampled, reason)),
@@ -123,7 +123,7 @@ impl Coverage {
         match (quality, reason) {
             (Some(Quality::Missing), Some(reason)) => reason,
             (Some(Quality::Missing), None) => "the recording cannot have it",
-            _ => "nothing in the recording says it",
+            _ => "the recording does not have it",
         }
     }
 }

@@ -121,7 +121,7 @@ pub fn relation_text(name: &str, relation: &Relation) -> String {
                 Signal::RoundTrip => "SampleRTT / 1000, rounded down,",
             };
             format!(
-                "the sum of {what} at each timeout and at as many recoveries as FastRetran there says, those that an ACK began"
+                "the sum of {what} at each timeout and at FastRetran recoveries (the reference's number), those that an ACK began"
             )
         }
         How::NotBeforeReceived(slack) => {

@@ -300,7 +300,7 @@ fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
     let digits = |c: char| c.is_ascii_digit() || "+-.".contains(c);
     let end = text.find(|c| !digits(c)).unwrap_or(text.len());
     let (digits, suffix) = text.split_at(end);
-    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is not a number"))?;
     let units = match unit {
         Unit::Count => "k, M, G, or no unit",
         Unit::Bytes => "B, kB, MB, GB, KiB, MiB, GiB",
@@ -310,7 +310,7 @@ fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
     };
     match factor(unit, suffix) {
         Some(Factor::Ten(exponent)) => {
-            format!("{digits}e{exponent}").parse().map_err(|_| format!("`{text}` is no number"))
+            format!("{digits}e{exponent}").parse().map_err(|_| format!("`{text}` is not a number"))
         }
         Some(Factor::Other(factor)) => Ok(number * factor),
         None => Err(format!("`{text}` needs one of the units {units}")),
@@ -404,7 +404,7 @@ mod tests {
             ("speed > 1", "there is no `speed`; there are id, connections, bytes"),
             ("rtt 5", "`rtt` needs one of <"),
             ("rtt > 5", "`rtt`: `5` needs one of the units us, ms"),
-            ("rtt > fast", "`fast` is no number"),
+            ("rtt > fast", "`fast` is not a number"),
             ("rtt is 3", "needs null or not null"),
             ("rtt >", "`rtt` has no value"),
             ("rtt ~ 5ms", "`~` is for texts"),

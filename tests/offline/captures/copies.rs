@@ -131,7 +131,7 @@ fn a_mirrors_copies_of_acknowledgments_mark_the_row_and_the_flow() {
     assert_eq!((all, mark.as_str()), (vec!["20".to_owned(), "10".to_owned()], "lossy"));
     assert_eq!(flows, ["lossy"; 2]);
     assert_eq!(import.codes, [Some(3); 2], "{}", import.said);
-    assert!(import.said.contains("10 packets of TCP stand twice"), "{}", import.said);
+    assert!(import.said.contains("10 packets of TCP are in the capture twice"), "{}", import.said);
     // Most of them are a mirror's; duplicate ACKs now and then are the peer's.
     assert_eq!(of(&|i| u64::from(i < 6)).1, "lossy");
     assert_eq!(of(&|i| u64::from(i < 5)).1, "begun_before");
@@ -152,11 +152,12 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
         (0..20).flat_map(|i| both(i).into_iter().take(1 + usize::from(twice))).collect::<Vec<_>>()
     };
     let import = imported(&simple(&frames(true)));
-    assert!(import.said.contains("20 packets of TCP stand twice"), "{}", import.said);
+    assert!(import.said.contains("20 packets of TCP are in the capture twice"), "{}", import.said);
     assert_eq!(import.codes, [Some(3); 2]);
     let import = imported(&simple(&frames(false)));
-    assert!(!import.said.contains("stand twice"), "{}", import.said);
-    let sentence = twice.said.lines().find(|l| l.contains("stand twice")).expect("said");
+    assert!(!import.said.contains("are in the capture twice"), "{}", import.said);
+    let sentence =
+        twice.said.lines().find(|l| l.contains("are in the capture twice")).expect("said");
     let sentence =
         sentence.trim_start_matches("estats-analyze: ").trim_start_matches(char::is_numeric);
     trust::says(
@@ -219,7 +220,7 @@ fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
         let import = imported_with(&bytes, &["--local", "192.0.2.1"]);
         assert_eq!(values(&import.variables(), &columns), values(&expected, &columns), "{what}");
         assert_eq!(import.connection()["completeness"], "lossy", "{what}: {}", import.said);
-        assert!(import.said.contains("stand twice in the capture"), "{}", import.said);
+        assert!(import.said.contains("are in the capture twice"), "{}", import.said);
         assert_eq!(import.codes[1], Some(3), "{what}: rows lack something");
         if what == "late" {
             trust::says(
@@ -252,7 +253,7 @@ fn what_an_end_or_the_network_repeats_stays() {
     });
     let import = imported(&bytes);
     assert_eq!(values(&import.variables(), &["SegsIn", "SegsRetrans"]), ["4", "0"]);
-    let said = "1 packet stands twice in the capture: the row it belongs to is marked lossy";
+    let said = "1 packet is in the capture twice: the row it belongs to is marked lossy";
     assert!(import.said.contains(said), "{}", import.said);
     assert_eq!(import.codes, [Some(0), Some(3)]);
     // One that never stops repeating itself, with all bytes the same.

@@ -189,7 +189,7 @@ fn what_cannot_be_one_recording_is_refused() {
         let said = said(edit);
         assert!(said.contains(words), "{said}");
         let advised =
-            said.contains("replay each for itself") || said.contains("cut the original once");
+            said.contains("replay each of them") || said.contains("cut the original once");
         assert!(advised, "{said}");
     }
     assert!(merge(&[open(&runs[0])], &out).unwrap_err().to_string().contains("two or more"));

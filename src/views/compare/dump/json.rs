@@ -92,7 +92,9 @@ fn row(
             match (number, value) {
                 (Some(number), _) => row.values.set(var, number),
                 (None, Value::Null) => {}
-                (None, _) => return Err(fault(format!("{name} is {value}, which is no integer"))),
+                (None, _) => {
+                    return Err(fault(format!("{name} is {value}, which is not an integer")));
+                }
             }
         }
     }
