@@ -464,8 +464,8 @@ fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// A recording goes on though nobody listens: a closed standard error is no reason to panic, as
-/// `eprintln!` does.
+/// Writes to standard error. A closed standard error does not end the recording, as a panic of
+/// `eprintln!` would.
 fn say(text: &str) {
     // Of escape sequences only our own, which takes the status line away.
     let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));

@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a command made.
+/// Prints what a command made.
 pub(super) fn print(report: &TransformReport, output: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(report);

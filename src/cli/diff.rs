@@ -158,7 +158,7 @@ impl Side {
         diff::Side { label: &self.label, names: &self.names, recordings: &self.overviews }
     }
 
-    /// What it is called in a sentence.
+    /// Its name in a sentence.
     fn name(&self) -> String {
         if self.label.is_empty() { self.names.join(", ") } else { self.label.clone() }
     }

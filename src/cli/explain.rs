@@ -56,7 +56,7 @@ fn sink_error(error: &anyhow::Error) -> Option<&SinkError> {
     error.downcast_ref().or_else(of_replay)
 }
 
-/// What is wrong, and what to do about it.
+/// The error, and what to do about it.
 pub fn explain(error: &anyhow::Error) -> String {
     advice::with(error, advice(error))
 }

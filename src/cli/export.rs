@@ -210,7 +210,7 @@ fn tables(
     }
 }
 
-/// What is a directory of graphs; on standard output the flow that each belongs to.
+/// Writes a directory of graphs; standard output has the flow of each.
 fn graphs(
     arguments: &Arguments,
     recording: &Recording,
@@ -246,7 +246,7 @@ fn graphs(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is one file.
+/// Writes a format that is one file.
 fn stream(
     arguments: &Arguments,
     recording: &Recording,

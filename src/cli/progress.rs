@@ -27,10 +27,10 @@ pub struct Progress {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is counted.
+/// The quantity that is counted.
 #[derive(Clone, Copy)]
 enum Unit {
-    /// Of so many.
+    /// Of this number of bytes.
     BytesOf(u64),
     Bytes,
     Things,
@@ -52,7 +52,7 @@ impl Progress {
         Self::start(doing, Unit::Bytes, vec![recording.bytes_read()])
     }
 
-    /// Something that nobody knows the end of.
+    /// A bar for something of unknown length.
     pub fn counting(doing: &'static str, read: Arc<AtomicU64>) -> Self {
         Self::start(doing, Unit::Things, vec![read])
     }

@@ -59,7 +59,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What tables can be.
+/// Formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
     /// Parquet, as every command of this program reads it
@@ -138,7 +138,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(report.tables.missing()))
 }
 
-/// The tables of a recording; replayed first, and saying so, where they are missing or old.
+/// The tables of a recording. If they are missing or old, the recording is replayed first, with a line
+/// on stderr.
 pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
     let recording = super::open(run)?;
     let dir = default_dir(run);

@@ -13,7 +13,7 @@ use estats::views::summary::{self, Condition, Groups, Hints, Line, Rated, Summar
 
 use super::{info, print_json, replay, screen};
 
-/// What is shown if nothing else is asked for.
+/// Connections that are shown by default.
 const TOP: usize = 50;
 
 /// How to see what is not shown.
@@ -137,7 +137,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `estats-analyze RUN` shows of a recording, after it was replayed if it had to be.
+/// Prints the output of `estats-analyze RUN`: replays the recording first if its tables are missing or
+/// old.
 ///
 /// # Errors
 /// As [`run`].
@@ -152,7 +153,7 @@ pub fn print_all(run: &Path) -> anyhow::Result<replay::Tables> {
     Ok(tables)
 }
 
-/// Says whether connections could not get in.
+/// Prints a line if listening sockets did not accept connections.
 fn print_not_taken(tables: &Path) -> anyhow::Result<()> {
     for line in summary::not_taken(tables)? {
         writeln!(screen(), "{line}")?;

@@ -53,7 +53,7 @@ const RETIRED: u32 = u32::MAX;
 pub struct Engine<'a, O> {
     plan: &'a Plan,
     timeline: &'a Timeline,
-    /// Whose losses its rows suffer.
+    /// The kind of losses that marks its rows.
     losses: Of,
     interval: Interval,
     output: O,
@@ -232,7 +232,8 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         })
     }
 
-    /// The end of a connection, for the other end's row; what the other end says for this one's.
+    /// The end of a connection: its part is kept for the other end's row. Gives the other end's part for
+    /// this row.
     fn part(&mut self, connection: &Connection) -> Option<u64> {
         let ends = connection.ends_of();
         if let Some(before) = connection.peer_ends.filter(|before| Some(*before) != ends) {

@@ -111,7 +111,7 @@ impl Identity {
         self.known.as_deref()
     }
 
-    /// CLOCK_MONOTONIC at which the connection began, if a lifecycle record says.
+    /// CLOCK_MONOTONIC at which the connection began, if a lifecycle record has it.
     pub fn start_ns(&self) -> Option<u64> {
         self.lifecycle().map(|l| l.start_ns).filter(|&ns| ns != 0)
     }

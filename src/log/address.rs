@@ -17,7 +17,7 @@ pub fn to_text(family: u16, addr: &[u8; 16]) -> String {
     }
 }
 
-/// The bytes of the wire; `None` if the text is no address.
+/// The bytes of the wire; `None` if the text is not an address.
 pub fn from_text(text: &str) -> Option<[u8; 16]> {
     if text.is_empty() {
         return Some([0; 16]);

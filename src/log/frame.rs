@@ -50,7 +50,7 @@ pub const fn is_skippable(magic: u32) -> bool {
     magic & !0xf == SKIPPABLE_MAGIC
 }
 
-/// Length of the content, as a frame tells it.
+/// Length of the content, by the frame's header.
 pub fn content_len(frame: &[u8]) -> Option<u64> {
     Header::parse(frame).ok().map(|header| header.content_len)
 }
@@ -92,14 +92,14 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
-/// What stands somewhere in a file.
+/// A part of a file, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A zstd frame with a content of this length.
     Content(u64),
     /// A skippable frame.
     Skippable,
-    /// Bytes that are no frame: damage.
+    /// Bytes that are not a frame: damage.
     Broken(&'static str),
 }
 
@@ -110,7 +110,7 @@ pub struct FrameAt {
     pub offset: u64,
     /// Its length in the file.
     pub len: u64,
-    /// What it is.
+    /// Its kind.
     pub what: What,
 }
 
@@ -138,7 +138,7 @@ pub enum End {
     },
 }
 
-/// What a frame says of itself (RFC 8878, 3.1.1.1).
+/// The header of a frame (RFC 8878, 3.1.1.1).
 struct Header {
     len: u64,
     content_len: u64,
@@ -176,8 +176,8 @@ impl Header {
     }
 }
 
-/// Finds the frames of a file by their headers and block headers, without decompressing. Behind
-/// bytes that are no frame it goes on with the next frame that proves itself by its checksum.
+/// Finds the frames of a file by their headers and block headers, without decompressing. After bytes
+/// that are not a frame it continues with the next frame whose checksum is right.
 ///
 /// # Errors
 /// Only those of reading; damage is in [`What::Broken`] and [`End`].

@@ -40,7 +40,7 @@ pub struct NamespaceInterface {
     pub qdisc: Option<String>,
     /// Octets that a packet may have before it is segmented.
     pub gso_max_bytes: Option<u32>,
-    /// What it does to packets by itself, as `ethtool -k` names it; absent where it does not say.
+    /// Its offloads, by the names of `ethtool -k`; absent if the device does not report them.
     pub offloads: BTreeMap<String, bool>,
 }
 

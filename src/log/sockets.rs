@@ -126,7 +126,7 @@ impl Column {
     }
 }
 
-/// The numbers that say which socket it is: family, ports, namespace.
+/// The numbers that identify a socket: family, ports, namespace.
 fn identity(s: &Snapshot) -> [u64; 4] {
     [s.family.into(), s.local_port.into(), s.remote_port.into(), s.netns.into()]
 }
@@ -226,7 +226,7 @@ impl SocketBuilder {
         self.before.insert(key, sums);
     }
 
-    /// A row that only says that the rings have been read up to this time.
+    /// A row that only marks that the rings have been read up to this time.
     pub fn push_marker(&mut self, header: &Header) {
         self.span.include(header.ts_ns);
         self.header.push(header);
@@ -280,7 +280,7 @@ pub(super) enum SocketRow {
     Snapshot(Snapshot),
     /// Every record made before this time stands before it.
     Marker,
-    /// Of a hook or reason that this build does not know. Its differences count all the same.
+    /// A row with a hook or reason that this build does not know. Its differences still count.
     Unknown,
 }
 

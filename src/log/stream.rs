@@ -81,7 +81,7 @@ impl Stream {
     }
 }
 
-/// Keys of the schema's metadata that tell which file it is.
+/// Keys of the schema's metadata that identify the file.
 pub const RECORDING: &str = "estats.recording";
 pub const SEGMENT: &str = "estats.segment";
 
@@ -121,8 +121,8 @@ fn names(names: impl Iterator<Item = &'static str>) -> ArrayRef {
 
 /// A dictionary column over one of the static dictionaries.
 ///
-/// The same values array every time: Arrow's writer then sees at once that the dictionary has been
-/// sent. (One built row by row would grow, and be sent again, with each new name.)
+/// The values array is the same every time, so Arrow's writer knows that the dictionary was already
+/// written. (A dictionary built row by row would grow, and be written again, with each new name.)
 pub fn dictionary<K: ArrowDictionaryKeyType>(
     keys: PrimitiveArray<K>,
     values: &LazyLock<ArrayRef>,

@@ -193,7 +193,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}{PARTIAL}", std::process::id()))
 }
 
-/// What others that were killed have left beside a table.
+/// Removes files that killed programs have left beside a table.
 fn remove_partial(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let begins = format!(".{name}.");

@@ -77,7 +77,7 @@ pub fn tables_version() -> u32 {
 pub struct TableSpec {
     /// Name, and stem of the file.
     pub name: &'static str,
-    /// What it holds.
+    /// Its contents, for documents and metadata.
     pub doc: &'static str,
     /// Its columns in order.
     pub columns: Vec<ColumnSpec>,
@@ -161,7 +161,7 @@ impl Id {
 
 /// Takes finished batches, by the number of the table in [`specs`].
 pub trait Batches {
-    /// What can go wrong.
+    /// The error of the consumer.
     type Error;
     /// A batch of [`BATCH_ROWS`] rows, or the last of its table.
     fn batch(&mut self, table: usize, batch: RecordBatch) -> Result<(), Self::Error>;
@@ -207,7 +207,7 @@ impl<'a, B: Batches> Tables<'a, B> {
         }
     }
 
-    /// What the audit has found so far.
+    /// The results of the audit so far.
     pub const fn audited(&self) -> AuditCounts {
         self.auditor.counts()
     }
@@ -272,7 +272,7 @@ impl<B: Batches> Tables<'_, B> {
     }
 }
 
-/// Gives out a batch once it has so many rows.
+/// Gives out a batch once it has `at` rows.
 fn give<B: Batches>(
     batches: &mut B,
     table: usize,

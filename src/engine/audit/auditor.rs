@@ -25,7 +25,7 @@ pub struct AuditCounts {
     pub bounded: u64,
     /// Neither.
     pub differs: u64,
-    /// Nothing can be said, for a reason.
+    /// Relations that could not be compared.
     pub not_comparable: u64,
 }
 
@@ -76,7 +76,7 @@ pub struct Auditor {
     /// Timeouts that the kernel counted before ESTABLISHED, by number of the connection; only of
     /// those that had any.
     begun_with: BTreeMap<u64, u64>,
-    /// What packets say of them, and how many were lost.
+    /// Totals of the packets of each connection, and how many packets were lost.
     packets: BTreeMap<u64, (PacketTotals, u64)>,
     counts: AuditCounts,
 }
@@ -128,12 +128,12 @@ impl Auditor {
         self.closing.get(&conn_id).map(|(_, values)| values)
     }
 
-    /// Takes what packets say of a connection at its end.
+    /// Takes the totals of a connection's packets at its end.
     pub fn packets(&mut self, conn_id: u64, totals: &PacketTotals, lost: u64) {
         self.packets.insert(conn_id, (*totals, lost));
     }
 
-    /// Compares a connection that is over; nothing if the kernel's account is not there.
+    /// Compares a connection that is over; nothing if the kernel's values were not recorded.
     pub fn ended(&mut self, ended: &Ended<'_>) -> Vec<Comparison> {
         let packets = self.packets.remove(&ended.conn_id);
         // A child begins with the timeouts of its SYN-ACK (tcp_create_openreq_child(), Linux 6.7).

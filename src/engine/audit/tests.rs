@@ -222,7 +222,7 @@ fn what_is_the_listeners_and_what_is_no_sockets() {
     assert_eq!(witnessed(Var::SegsOut, &PacketTotals { sent, ..totals() }), Some(1000));
 }
 
-/// What packets say of a variable.
+/// The value of a variable from packets.
 fn witnessed(of: Var, totals: &PacketTotals) -> Option<i64> {
     let mut found = Vec::new();
     witness::hear(&mut found, totals, |var| (var == of).then_some(1000), |_| true);

@@ -35,13 +35,13 @@ pub(super) struct Connection {
     pub(super) peer_ends: Option<peers::Ends>,
     pub(super) first_ns: u64,
     pub(super) begin: Begin,
-    /// What the kernel counted before the first record is in the values.
+    /// The values contain what the kernel counted before the first record.
     pub(super) has_baseline: bool,
     pub(super) late_records: u64,
     pub(super) heard: Heard,
     /// Variables that follow from what the capture has cut.
     pub(super) unread: Bits,
-    /// What the recording lacks of it, as others show: packets, segments, its end.
+    /// Packets, segments, or its end that the recording lacks, as other records show.
     pub(super) missed: u64,
     pub(super) received: Received,
     /// Time of its last record.
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// None if nothing says when it began: that of its first record is not that.
+    /// When it began; none if no record shows it. The time of its first record is not its beginning.
     pub(super) fn seen_begin_ns(&self) -> Option<u64> {
         let is_unseen = self.begin == Begin::Unseen && self.identity.start_ns().is_none();
         (!is_unseen).then(|| self.begin_ns())
@@ -113,7 +113,7 @@ impl Connection {
         timeline.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 
-    /// What a row at this time needs to know besides the values.
+    /// The facts that a row at this time needs besides the values.
     pub(super) fn context<'a>(
         &'a self,
         plan: &Plan,

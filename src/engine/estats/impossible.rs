@@ -40,8 +40,9 @@ const TICK_US: u64 = 20_000;
 /// IP carries no larger segment.
 const MAX_SEGMENT: u64 = u16::MAX as u64;
 
-/// Discards what cannot be in a row of final values, of a connection that lived so long. `recounted`
-/// are the variables that the recorder's programs did not count as they mean: they prove nothing.
+/// Discards impossible values from a row of final values of a connection that lived for `life_us`.
+/// `recounted` are the variables that the recorder's programs counted wrongly: they prove nothing
+/// about others.
 pub(super) fn discard(
     row: &mut Row,
     begun_before: bool,

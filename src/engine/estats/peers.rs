@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::Slot;
 use crate::schema::Var;
 
-/// Ends of connections that are over are kept for the other end's row, so many of them.
+/// How many ended connections are kept for the rows of their other ends.
 const KEPT: usize = 4096;
 
 /// Initial sequence numbers sent and received, local and remote port.
@@ -21,7 +21,7 @@ pub(super) type Ends = (u64, u64, u64, u64);
 pub(super) enum Peer {
     /// In this slot.
     Live(u32),
-    /// Over, with so much time in which its application was behind with reading.
+    /// Over, with the time in which its application was behind with reading.
     Over(u64),
 }
 
@@ -38,7 +38,7 @@ pub(super) fn ends_of(slot: &Slot, local_port: u16, remote_port: u16) -> Option<
 }
 
 impl Peers {
-    /// A connection has these ends now; those that it had before are nobody's.
+    /// A connection has these ends now; those that it had before no longer find it.
     pub(super) fn live(&mut self, before: Option<Ends>, ends: Ends, index: u32) {
         if let Some(before) = before.filter(|before| *before != ends)
             && self.ends.get(&before) == Some(&Peer::Live(index))

@@ -24,7 +24,7 @@ pub(super) const PEER_FINISHED: RangeInclusive<u64> = 8..=11;
 const NS_PER_US: u64 = 1_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// What a row needs to know besides the values.
+/// The facts that a row needs besides the values.
 #[derive(Clone, Copy, Debug)]
 pub struct RowContext<'a> {
     /// Number of the connection.
@@ -45,7 +45,7 @@ pub struct RowContext<'a> {
     pub timeline: &'a Timeline,
 }
 
-/// When a rule runs, as its arm in [`visit`] says.
+/// When a rule runs; its arm in [`visit`] states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Runs {
     /// At each operation on one of these, in the order of the record.
@@ -92,7 +92,7 @@ struct How<O, E, R> {
     row: R,
 }
 
-/// What rules do that do nothing of their own at a moment.
+/// Does nothing: for rules that have no action at this moment.
 type NoOperation = fn(&mut Operation<'_>);
 type NoRecordEnd = fn(&mut RecordEnd<'_>);
 type Kept = fn(&MakeRow<'_>) -> Option<u64>;
@@ -314,7 +314,7 @@ pub(super) struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// An operation that leaves the value as it was (add 0) is no step of a counter.
+    /// An operation that leaves the value as it was (add 0) is not a step of a counter.
     fn is_step(&self) -> bool {
         self.before != Some(self.after)
     }

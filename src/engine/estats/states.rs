@@ -28,13 +28,13 @@ pub struct States {
     /// The state in force, and since when.
     now: Option<(u64, u64)>,
     ns: [u64; STATES],
-    /// Bit per state: it was entered while somebody looked.
+    /// Bit per state: its beginning was recorded.
     entered: u8,
     /// The latest state that is one of these.
     last: Option<u64>,
 }
 
-/// What the row knows beside the states.
+/// Facts of the row beside the states.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     /// CLOCK_MONOTONIC of its beginning.
@@ -45,7 +45,7 @@ pub struct Life {
     pub begun_before: bool,
     /// It was open when the recording ended.
     pub ended_after: bool,
-    /// Who opened it.
+    /// The end that opened it.
     pub opened_by: End,
     /// A kernel's hooks saw it, and not a capture's packets.
     pub kernel: bool,

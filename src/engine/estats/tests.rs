@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The engine: how connections begin and end, and what the rows say of it.
+//! The engine: how connections begin and end, and what their rows contain.
 
 use std::num::NonZeroU64;
 

@@ -26,7 +26,7 @@ pub struct Table {
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<u32>,
     idle: Idle,
-    /// Flows so far.
+    /// Number of flows so far.
     number: u64,
 }
 

@@ -29,7 +29,7 @@ impl Buffer {
         Self { peak: 0, ns: [0; CLASSES] }
     }
 
-    /// So many octets are in it: sent and not acknowledged, and not sent.
+    /// Sets how many octets are in it: those not sent, and those not acknowledged.
     pub(super) fn holds(&mut self, octets: u64) {
         self.peak = if octets < self.peak / 3 * 2 { octets } else { self.peak.max(octets) };
     }
@@ -39,8 +39,8 @@ impl Buffer {
         self.ns[class(self.peak)] += ns;
     }
 
-    /// How long it was full, if it may hold so much. Of what it holds up to a tenth is the kernel's
-    /// own: a segment's structures.
+    /// How long it was full, if it may hold `sndbuf` octets. Up to a tenth of this is the kernel's own:
+    /// the structures of segments.
     pub(super) fn full_ns(&self, sndbuf: u64) -> u64 {
         self.ns[class(sndbuf - sndbuf / 10)..].iter().sum()
     }

@@ -16,7 +16,7 @@ fn sent(ms: u64) -> Observation {
     Observation { slow_read: true, ..record(ms) }
 }
 
-/// What the socket shows; windows of 10 and 60 segments of 1000 octets.
+/// The values of the socket; windows of 10 and 60 segments of 1000 octets.
 #[derive(Clone, Copy)]
 struct Socket {
     limstate: Option<u64>,

@@ -22,7 +22,7 @@ use crate::wire::Operation;
 pub struct Closed {
     /// State before; none if it is only known that another took its place.
     pub from: Option<TcpState>,
-    /// What the kernel would have had in sk_err.
+    /// The value that sk_err would have had.
     pub errno: u32,
 }
 
@@ -33,7 +33,7 @@ pub struct Connection {
     pub established: bool,
     /// 1 we opened it, 2 the peer, 0 not seen.
     pub active: u8,
-    /// 0 nobody's FIN so far, 1 ours came first, 2 the peer's.
+    /// Whose FIN came first: 0 none so far, 1 ours, 2 the peer's.
     pub first_fin: u8,
     pub start_ns: u64,
     pub closed: Option<Closed>,
@@ -49,10 +49,10 @@ pub struct Connection {
     pub ops: Vec<Operation>,
     /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
     leaving: bool,
-    /// What came after our FIN, while it is open whether the socket took it: it did unless it was
-    /// closed, which shows in our answer.
+    /// Segments that came after our FIN, while it is not known whether the socket accepted them. It did
+    /// unless it was closed; our answer shows which.
     held: Vec<Segment>,
-    /// What we sent in FIN_WAIT2 is of the socket.
+    /// Our segments in FIN_WAIT2 were sent by the socket.
     open_fin_wait2: bool,
     /// A packet of ours had an IP identification.
     identified: bool,
@@ -280,7 +280,7 @@ impl Connection {
         self.snd_nxt == Some(seq) || self.iss.is_some_and(|iss| seq == iss.wrapping_add(1))
     }
 
-    /// What the peer was seen to send in order: the number of its next octet.
+    /// The number of the peer's next octet, after those that were seen in order.
     pub const fn rcv_nxt(&self) -> Option<u32> {
         self.rcv_nxt
     }
@@ -407,7 +407,7 @@ impl Connection {
         self.close(Some(TcpState::FinWait1), 0);
     }
 
-    /// What was held back is of the socket.
+    /// Accepts the segments that were held back: they are the socket's.
     pub fn settle(&mut self) {
         for segment in std::mem::take(&mut self.held) {
             self.take_in(&segment);

@@ -9,7 +9,7 @@ use super::state::Offer;
 pub struct Request {
     /// The peer's initial sequence number.
     pub irs: u32,
-    /// What its SYN said; none if that was not seen.
+    /// The options of its SYN; none if the SYN was not seen.
     pub theirs: Option<Offer>,
     /// Payload in the SYN that we took (fast open), with the SYN itself.
     pub taken: u32,

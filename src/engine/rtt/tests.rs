@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What all matchers have in common; each has its own tests below.
+//! Tests of what all matchers have in common; each has its own tests below.
 
 mod dns;
 mod icmp_echo;

@@ -218,8 +218,8 @@ fn push(found: &mut Vec<Stretch>, stretch: Stretch) {
 }
 
 /// The same of the ledger, where each count ends with a clock sample. Counts overlap by the time in
-/// which counters are read: the one behind a sample begins before this sample, and after the sample
-/// before it. So the last sample before a hole does not say when the hole begins: the last but one does.
+/// which counters are read: the count after a sample begins before this sample, and after the sample
+/// before it. So a hole begins at the last sample but one before it, and not at the last sample.
 fn ledger_stretches(ledger: Option<&SegmentScan>, is_closed: bool) -> Vec<Stretch> {
     let Some(ledger) = ledger else { return vec![Stretch::ALL] };
     let pieces = pieces(std::iter::once(ledger), !is_closed);
@@ -255,7 +255,7 @@ struct Unexplained {
 }
 
 impl Unexplained {
-    /// At most so many in a hole.
+    /// At most this many in a hole.
     fn within(&self, hole: &Stretch) -> u64 {
         let of = self.gaps.iter().filter(|gap| hole.meets(gap));
         of.fold(0, |sum: u64, gap| sum.saturating_add(gap.end - gap.start)).min(self.count)

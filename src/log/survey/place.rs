@@ -88,7 +88,7 @@ fn ledger(
     }))
 }
 
-/// What a ledger says that cannot be of the recording with these totals.
+/// A contradiction between the ledger and these totals of the recording.
 fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
     let totals = manifest.totals.as_ref()?;
     let of = |cpu: u16| totals.per_cpu.iter().find(|t| t.cpu == cpu);
@@ -129,9 +129,9 @@ fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
 /// A segment and the time from which on frames of its stream are not in their order: marks that go
 /// back, or a frame of which all was made long before a mark that stands before it.
 ///
-/// One record that comes late is no such thing: its program was interrupted for longer than the slack
-/// between reading the clock and handing the record over, as on a virtual CPU that does not get its
-/// time. Replay marks its connection.
+/// A single record that comes late is not disorder: its program was interrupted for longer than the
+/// slack between reading the clock and handing the record over, as on a virtual CPU that does not get
+/// its time. Replay marks its connection.
 pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
     // What comes late of packets and snapshots is put in order where it is read.
     let is_ordered = matches!(stream.stream, Stream::Hooks | Stream::Connections);

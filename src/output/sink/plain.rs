@@ -18,7 +18,7 @@ use arrow::json;
 
 use crate::util::visible::cell;
 
-/// What tables are written as, besides Parquet.
+/// Formats in which tables are written, besides Parquet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
     /// Arrow's IPC file.

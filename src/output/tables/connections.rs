@@ -129,7 +129,8 @@ pub(super) fn spec() -> TableSpec {
     spec
 }
 
-/// Adds the row of a connection; what only a `kernel` can say is NULL where none was asked.
+/// Adds the row of a connection. Columns that only a recording with a `kernel` can have are NULL without
+/// one.
 pub(super) fn push(
     table: &mut TableBuilder,
     recording: &str,

@@ -46,7 +46,7 @@ fn by_name<S: Serializer>(limited: &Shares, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_map(LimitCause::ALL.iter().map(|limit| limit.name()).zip(limited))
 }
 
-/// One line for a person: what is worth saying of a sender, the largest share first.
+/// One line for a person: the important figures of a sender, the largest share first.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = Vec::new();
@@ -157,19 +157,19 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// What a recording is able to say.
+/// The figures that a recording can have.
 #[derive(Clone, Debug)]
 pub struct FigureSource {
     qualities: Qualities,
 }
 
 impl FigureSource {
-    /// Of a recording.
+    /// The figures that this recording can have.
     pub fn of(manifest: &Manifest) -> Self {
         Self { qualities: Qualities::of(manifest) }
     }
 
-    /// The figures of a connection that is over; `kernel` is the kernel's account of its end.
+    /// The figures of a connection that is over; `kernel` has the kernel's values at its end.
     pub fn of_ended(&self, ended: &Ended<'_>, kernel: Option<&SocketValues>) -> Figures {
         let (limits, row) = (ended.limits, ended.row);
         // A gauge may be known of the recording and not of a connection that came to nothing.
@@ -239,7 +239,7 @@ impl FigureSource {
     }
 }
 
-/// Shares of its life by [`LimitCause`]; none is what the recording cannot tell.
+/// Shares of its life by [`LimitCause`]; none if the recording cannot give the share.
 pub type Shares = [Option<f64>; LimitCause::ALL.len()];
 
 fn tells(ended: &Ended<'_>, limit: LimitCause, known: &impl Fn(Var) -> bool) -> bool {

@@ -169,7 +169,7 @@ pub(super) fn spec() -> TableSpec {
     }
 }
 
-/// Adds the rows of a flow; what only a `kernel` can say is NULL where none was asked.
+/// Adds the rows of a flow. Columns that only a recording with a `kernel` can have are NULL without one.
 pub(super) fn push(
     table: &mut TableBuilder,
     recording: &str,

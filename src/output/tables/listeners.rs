@@ -129,7 +129,7 @@ fn series() -> TableSpec {
     }
 }
 
-/// What a counter's difference means.
+/// The meaning of a counter's difference.
 fn doc(name: &str) -> &'static str {
     // Once per process: descriptions live as long as it.
     static DOCS: std::sync::LazyLock<Vec<(&'static str, String)>> =
@@ -140,7 +140,7 @@ fn doc(name: &str) -> &'static str {
     DOCS.iter().find(|(of, _)| *of == name).map_or("", |(_, doc)| doc)
 }
 
-/// What was seen of one listening socket.
+/// The polls of one listening socket.
 #[derive(Debug)]
 struct Seen {
     /// The first poll that saw it.
@@ -152,14 +152,14 @@ struct Seen {
     full: u64,
 }
 
-/// What a namespace counted.
+/// The counters of a namespace.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     first: Counters,
     last: Counters,
     /// Number of the first poll.
     poll: Option<u32>,
-    /// There was another one: a difference says something.
+    /// There was a second poll, so the difference has a meaning.
     again: bool,
 }
 

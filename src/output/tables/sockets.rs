@@ -192,7 +192,8 @@ mod tests {
         AGES.map(|field| has_value(snapshot, field, life_ms))
     }
 
-    /// What inet_diag has of a socket that never sent, on a host that is up for one minute, and for ten.
+    /// The values of inet_diag for a socket that never sent, on a host that is up for one minute, and
+    /// for ten.
     #[test]
     fn the_age_of_what_has_not_happened_is_no_value() {
         const CLOSE: u64 = 7;

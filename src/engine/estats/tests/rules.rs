@@ -459,8 +459,8 @@ fn the_last_soft_error_is_none_where_none_was_missed() {
     check(&[&[set(Var::State, 5), (Var::SegsOut, Op::Missed, 1)]], &[(reason, None)]);
 }
 
-/// What the programs of an earlier recorder counted otherwise than it means proves nothing: a Reno sender
-/// had two slow starts for each ACK there.
+/// A variable that programs of an earlier recorder counted wrongly proves nothing: they counted two slow
+/// starts for each ACK of a Reno sender.
 #[test]
 fn counts_of_an_earlier_recorder_are_not_held_against_each_other() {
     let covered = Var::ALL.iter().copied().collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the connection itself says of events that no hook saw.
+//! Events that no hook saw, shown by the connection's own counters.
 
 use super::*;
 
@@ -195,7 +195,8 @@ fn a_segment_that_the_ledger_counts_is_not_counted_twice() {
     assert_eq!(counts.missed, 0);
 }
 
-/// Without the hook of sent segments, what it alone shows says nothing of the other hooks.
+/// Without the hook of sent segments, the missing values of this hook prove nothing about the other
+/// hooks.
 #[test]
 fn a_hook_that_is_not_attached_is_no_evidence() {
     let counters = |segs_out| {

@@ -19,7 +19,7 @@ const PAWS_WRAP_NS: u64 = 2_147_000_000_000;
 const LEAST_REPLAY: u32 = 204;
 const MOST_REPLAY: u32 = 120_000_000;
 
-/// What becomes of a segment by its timestamp (RFC 7323, section 5).
+/// How a segment is treated because of its timestamp (RFC 7323, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Paws {
     Passed,
@@ -28,8 +28,8 @@ enum Paws {
     Unknown,
 }
 
-/// What is checked before the socket is looked for is no longer (CHECKSUM_BREAK of Linux 6.18,
-/// skb_checksum_init() in tcp_v4_rcv()).
+/// The checksum is verified before the socket lookup up to this length only (CHECKSUM_BREAK of Linux
+/// 6.18, skb_checksum_init() in tcp_v4_rcv()).
 const CHECKED_FIRST: u32 = 76;
 
 /// Segments held back at most: what comes while our answer is under way.
@@ -89,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// tcp_segs_in(), and what the header says.
+    /// tcp_segs_in(), and counts by the header.
     pub(super) fn count_in(&mut self, s: &Segment) {
         let count = self.counted(s, Agreed::receive_mss, &[Var::SegsIn, Var::DataSegsIn]);
         self.segs_in += count;

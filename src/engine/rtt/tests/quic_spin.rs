@@ -142,9 +142,9 @@ proptest! {
     }
 }
 
-/// Random values are no edges (RFC 9000 lets an end send them that does not spin). Of a few sequences
-/// many packets pass for edges, so what is bounded is their share over a hundred, always the same: 8 in
-/// 1000 when it was written.
+/// Random values are not edges (RFC 9000 lets an end that does not spin send them). In a few sequences
+/// many packets look like edges, so their share over a hundred sequences is bounded. The sequences are
+/// always the same: 8 in 1000 when it was written.
 #[test]
 fn noise_gives_next_to_nothing() {
     const FLOWS: u64 = 100;

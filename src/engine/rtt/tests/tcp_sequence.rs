@@ -203,7 +203,7 @@ impl Path {
     }
 }
 
-/// Sends so many segments from `iss`, in sequence space relative to which everything else is.
+/// Sends this many segments from `iss`. All other numbers are relative to it.
 fn transfer(segments: u32, iss: u32, sack: bool, dice: Vec<u8>) -> Script {
     let mut script = Script::tcp();
     let mut path = Path { events: BinaryHeap::new(), count: 0, dice, rolled: 0 };

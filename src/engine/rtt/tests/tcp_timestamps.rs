@@ -177,7 +177,8 @@ impl Epping {
 }
 
 proptest! {
-    /// Whatever is sent, lost, repeated or reordered: what ePPing would say of the same packets.
+    /// Whatever is sent, lost, repeated or reordered: the samples are those of ePPing for the same
+    /// packets.
     #[test]
     fn epping_says_the_same(
         start in any::<u32>(),

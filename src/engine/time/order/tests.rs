@@ -19,7 +19,7 @@ impl HookRecords for Vec<HookRecord> {
 
 type Streams = (Vec<HookRecord>, Vec<Lifecycle>);
 
-/// What came, in its order: time, sequence number and whether late.
+/// The records in their order: time, sequence number and whether late.
 #[derive(Default)]
 struct Output(Vec<(u64, u64, bool)>, u64);
 
