@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Which kernels have what a stanza reads. Said for readers: whether the running kernel has it, its
-//! type information decides, since stable releases and distributions take fields of later ones.
+//! Which kernels have what a stanza reads. This is documentation. The type information of the running
+//! kernel decides whether it has a field, since stable releases and distributions take fields of later
+//! ones.
 
 use core::fmt;
 

@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::{Basis, Gap, Var};
 
-/// What must be known before the result of a rule is known.
+/// The inputs that must be known before the result of a rule is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing: it is always known.
@@ -36,13 +36,13 @@ impl Needs {
 /// Everything about one rule except how it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleDef {
-    /// What must be known before its result is known.
+    /// The inputs that must be known before its result is known.
     pub needs: Needs,
     /// The value before anything happened; none if it is not known then.
     pub initial: Option<u64>,
     /// Since when it counts.
     pub basis: Basis,
-    /// What is left of it when records are missing.
+    /// How it is affected when records are missing.
     pub gap: Gap,
     /// Whether it never falls during a connection; in sequence space, modulo 2^32.
     pub grows: bool,

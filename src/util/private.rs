@@ -88,7 +88,7 @@ impl Write for Whole {
 }
 
 impl Drop for Whole {
-    /// What was not put into its place goes.
+    /// Removes the file if it was not renamed to its final name.
     fn drop(&mut self) {
         if !self.is_put {
             let _ = fs::remove_file(&self.beside);

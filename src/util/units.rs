@@ -10,7 +10,7 @@ fn split(text: &str) -> (&str, &str) {
 /// Parses a duration with a unit of us, ms, s, m or h; not 0.
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn duration(text: &str) -> Result<Duration, String> {
     time(text).ok().filter(|d| !d.is_zero()).ok_or_else(|| no_duration(text))
 }
@@ -22,7 +22,7 @@ fn no_duration(text: &str) -> String {
 /// Parses a duration that may be 0, then also without a unit.
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let fault = || no_duration(text);
@@ -42,7 +42,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
 /// Parses a size in bytes with an optional unit of K, M or G (powers of 1024).
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let fault = || format!("{text:?} is not a size: write 64K, 256M or 1G");

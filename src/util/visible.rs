@@ -54,12 +54,12 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, &[]).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// A text of lines, likewise: their ends and tabs stay.
+/// The same for a text of several lines: line ends and tabs stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n', '\t']).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// JSON, likewise: what its writer has left of such characters is in texts, where `\u` says the same.
+/// The same for JSON: such characters are only in strings, where `\u` means the same.
 pub fn json(text: &str) -> Cow<'_, str> {
     let hidden = |c: char| is_hidden(c) && c != '\n';
     if !text.contains(hidden) {

@@ -43,7 +43,7 @@ pub struct Line {
     pub local: Option<String>,
     /// Remote address and port.
     pub remote: Option<String>,
-    /// Who opened it.
+    /// The end that opened it.
     pub opened_by: Option<String>,
     /// Command name and process id of the owner.
     pub owner: Option<String>,
@@ -63,7 +63,7 @@ pub struct Line {
     pub min_rtt_us: Option<i64>,
     /// Smoothed RTT at the end in microseconds.
     pub smoothed_rtt_us: Option<i64>,
-    /// Who closed it.
+    /// The end that closed it.
     pub closed_by: Option<String>,
     /// How it ended.
     pub close_reason: Option<String>,
@@ -103,7 +103,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Of a connection that is over.
+    /// The line of a connection that is over.
     pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
         let (identity, known) = (ended.identity, ended.identity.lifecycle());
         let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
@@ -175,8 +175,8 @@ impl Line {
         self.per_second(Some(self.octets_acked?.max(self.octets_received?)))
     }
 
-    /// The port of the end that listened: the one by which a service is known. Of a connection of which
-    /// nobody saw who opened it, the smaller one.
+    /// The port of the end that listened: the one by which a service is known. If it was not seen which
+    /// end opened the connection, the smaller port.
     pub fn service_port(&self) -> Option<u16> {
         match self.opened_by.as_deref() {
             Some("local") => self.remote_port,

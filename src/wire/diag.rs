@@ -247,13 +247,13 @@ fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
     })
 }
 
-/// Reads a message about a TCP socket: what follows the netlink header. `None` for one without
-/// `struct tcp_info`: a request or time-wait socket, which is no connection here.
+/// Reads a message about a TCP socket, without the netlink header. `None` for a message without `struct
+/// tcp_info`: a request or time-wait socket, which is not a connection here.
 ///
 /// `last` is the layout that this kernel has, by its type information.
 ///
-/// Time, number of the poll, sequence number and namespace are the caller's to say. `priority` is
-/// never there: inet_diag has it only where the socket has no class (`class_id`).
+/// The caller sets time, number of the poll, sequence number and namespace. `priority` is never there:
+/// inet_diag has it only where the socket has no class (`class_id`).
 pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
     let message = b.get(..MESSAGE)?;
     let mut values = SocketValues::default();

@@ -23,8 +23,8 @@ const TCP_HEADER: usize = 20;
 const V4_CHECKSUM: usize = 10;
 const TCP_CHECKSUM: usize = 16;
 
-/// Of so many checksums of a sender one may be wrong, where wrong ones are believed: a link that
-/// damages more carries no TCP.
+/// Wrong checksums are believed if at most one of this many of a sender is wrong: no TCP works on a link
+/// that damages more.
 const ONE_OF: u64 = 4;
 
 /// Longer packets than an Ethernet carries may have been merged by the interface.
@@ -38,7 +38,7 @@ pub struct Fits {
 }
 
 impl Fits {
-    /// Of a packet whose bytes from IP on are these; what follows IP begins at `transport`.
+    /// The state of a packet with these bytes from IP on; the transport header begins at `transport`.
     pub fn of(bytes: &[u8], packet: &Packet, transport: usize) -> Self {
         Self { ip: fits_ip(bytes), tcp: fits_tcp(bytes, packet, transport) }
     }
@@ -83,7 +83,7 @@ fn fits_tcp(bytes: &[u8], packet: &Packet, transport: usize) -> Option<bool> {
     Some(unfinished || folded(pseudo + sum(segment)) == 0xffff)
 }
 
-/// Of the 16-bit words (RFC 1071).
+/// The sum of the 16-bit words (RFC 1071).
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();
     let last = rest.first().map_or(0, |octet| u64::from(*octet) << 8);
@@ -97,7 +97,8 @@ fn folded(mut sum: u64) -> u16 {
     sum as u16
 }
 
-/// Whose checksums are alike: a sender's packets, those that may have been merged apart.
+/// Packets whose checksums are treated alike: those of a sender, with packets that may have been merged
+/// kept separate.
 type SenderClass = (IpAddr, bool, u8);
 
 fn kind(packet: &Packet, which: Checksum) -> SenderClass {

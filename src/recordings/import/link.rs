@@ -37,7 +37,7 @@ pub struct Look {
 #[derive(Debug)]
 pub struct Digest {
     pub packet: Packet,
-    /// What was looked into, outermost first.
+    /// The layers that were removed, outermost first.
     pub within: Vec<&'static str>,
     /// It is a tunnel's, and what that carries was not looked into, or could not be: why.
     pub tunnel: Option<String>,
@@ -51,7 +51,7 @@ const DEEPEST: usize = 4;
 /// No datagram in fragments is longer (RFC 791, 3.1).
 const LONGEST: usize = 0xffff;
 
-/// The part of a frame that is IP, and what the link header says.
+/// The part of a frame that is IP, and the facts of the link header.
 struct Ip<'a> {
     rest: Rest<'a>,
     way: Way,
@@ -182,8 +182,8 @@ fn link<'a>(frame: &Frame<'a>) -> Result<Ip<'a>, String> {
 /// ARPHRD_LOOPBACK of Linux.
 const LOOPBACK: u16 = 772;
 
-/// Packet types of Linux' cooked captures: to us, broadcast, multicast, to another host, by us. Of
-/// loopback libpcap leaves out what was sent and keeps it as received, so that both ends' packets
+/// Packet types of Linux' cooked captures: to us, broadcast, multicast, to another host, by us. On
+/// loopback, libpcap leaves out sent packets and keeps received ones, so that the packets of both ends
 /// look alike.
 const fn cooked(kind: u16, hardware: u16) -> Direction {
     match kind {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recording that names nobody: addresses by Crypto-PAn, names by keyed digests, no payload.
+//! An anonymised recording: addresses by Crypto-PAn, names by keyed digests, no payload.
 //!
-//! Times, sizes, ports, numbers and the order of everything stay: the tables are the same but for what
-//! names somebody. docs/log-format.md lists what is replaced and what is kept, and why.
+//! Times, sizes, ports, numbers and the order of everything stay: the tables are the same except for
+//! names and addresses. docs/log-format.md lists what is replaced and what is kept, and why.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -32,7 +32,7 @@ impl SecretKey {
     /// A key from the content of its file: 32 bytes, or 64 hexadecimal digits.
     ///
     /// # Errors
-    /// A sentence that says how to make one.
+    /// A sentence with a way to make one.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
         if let Ok(key) = <[u8; KEY]>::try_from(content) {
             return Ok(Self(key));
@@ -47,7 +47,7 @@ impl SecretKey {
     }
 }
 
-/// Makes a recording in `dir` of another, without what names somebody.
+/// Makes an anonymised copy of a recording in `dir`.
 ///
 /// # Errors
 /// [`TransformError`].
@@ -84,7 +84,7 @@ pub fn anonymize(
 /// The option that stands for every interface.
 const ALL: &str = "all";
 
-/// What stands in the place of what names somebody.
+/// The replacements of names and addresses.
 struct Anonymous {
     pan: CryptoPan,
     names: Names,

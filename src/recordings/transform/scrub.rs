@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What of a packet beyond its addresses tells of them, or of what was said.
+//! Removes parts of a packet, beyond its addresses, that reveal these or the content.
 
 use crate::wire::{Packet, known_header};
 

@@ -29,14 +29,14 @@ macro_rules! attributes {
         ty: U16, unit: "", source: "TLS_INFO_CIPHER", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS of which one direction has its keys",
         read: Netlink,
     }
-    /// Who encrypts what is sent, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
-    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    /// Where sent data is encrypted, TLS_CONF_* of linux/tls.h: 1 the application, since there are no
+    /// keys, 2 the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
     tls_tx_conf {
         ty: U16, unit: "", source: "TLS_INFO_TXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// Who decrypts what is received, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
-    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    /// Where received data is decrypted, TLS_CONF_* of linux/tls.h: 1 the application, since there are
+    /// no keys, 2 the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
     tls_rx_conf {
         ty: U16, unit: "", source: "TLS_INFO_RXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a Web10G kernel said: the files its tools write.
+//! Values of a Web10G kernel: the files its tools write.
 //!
 //! The form is recognised by itself: JSON (a list of connections, lists by side, or a line per
 //! reading), the text of `web10g-logger`, the text of `web10g-readvars`. Names are matched without
@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{Unmatched, Values};
 use crate::schema::Var;
 
-/// What a file is.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
@@ -73,10 +73,10 @@ impl DumpRow {
     }
 }
 
-/// All that a file says.
+/// The contents of a file.
 #[derive(Clone, Debug)]
 pub struct Dump {
-    /// What the file is.
+    /// The format of the file.
     pub form: Form,
     /// Its connections; of one that was read several times, the last reading.
     pub rows: Vec<DumpRow>,

@@ -19,7 +19,7 @@ pub struct Match {
     pub apart_us: u64,
 }
 
-/// Who belongs together, and who is alone.
+/// Connections that belong together, and those without a counterpart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     /// In the order of the reference.

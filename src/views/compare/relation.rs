@@ -25,7 +25,7 @@ const NO_MINIMUM: i128 = 0xffff_ffff;
 pub(super) struct Ours<'a> {
     /// Values.
     pub values: &'a Values,
-    /// What was followed through the log beside them.
+    /// The facts followed through the log beside them.
     pub followed: &'a Followed,
     /// When the reference was read, microseconds since the epoch.
     pub read_us: Option<u64>,
@@ -245,7 +245,7 @@ pub(super) fn grown(
     }
 }
 
-/// Whether a value of so many bits lies between these, ends included, and either way round.
+/// Whether a value of `bits` bits lies between these, ends included, and either way round.
 pub(super) fn lies(value: i128, (least, most): (Option<i128>, Option<i128>), bits: u32) -> bool {
     least.is_none_or(|l| signed(value - l, bits) >= 0)
         && most.is_none_or(|m| signed(value - m, bits) <= 0)

@@ -205,7 +205,7 @@ mod tests {
         digits.chunks(4).flat_map(word).collect()
     }
 
-    /// What a line holds, put together again as the kernel would have sent it.
+    /// The message of a line, as the kernel would have sent it.
     fn message(line: &str) -> Vec<u8> {
         let json: serde_json::Value = serde_json::from_str(line).unwrap();
         let mut out = decode64(json["RawIDM"].as_str().unwrap());

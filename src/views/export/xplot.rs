@@ -73,7 +73,7 @@ pub fn write(
 struct Plots<'a> {
     dir: &'a Path,
     timeline: &'a Timeline,
-    /// What each end sent, by the number of the flow.
+    /// The data that each end sent, by the number of the flow.
     flows: FxHashMap<u64, Box<[Side; 2]>>,
     /// The flow of a live connection.
     connections: FxHashMap<u64, u64>,

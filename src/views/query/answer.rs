@@ -24,7 +24,7 @@ use crate::util::visible::{cell, visible};
 /// The rows of an answer.
 ///
 /// They come as Parquet, which polars writes and our own library reads: so nothing else knows polars'
-/// types, and all formats say the same.
+/// types, and all formats have the same content.
 #[derive(Clone, Debug)]
 pub struct Answer {
     parquet: Bytes,

@@ -109,7 +109,7 @@ impl FromStr for Condition {
     type Err = String;
 
     /// # Errors
-    /// A sentence that says what is wrong, and with which part.
+    /// A sentence that names the fault and the part that has it.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parser = Parser { words: words(text)?, at: 0, depth: 0 };
         let node = parser.any()?;
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    /// A value that is exactly the bound is no other number.
+    /// A value that is exactly the bound compares as equal.
     #[test]
     fn bounds_are_met_exactly() {
         for ms in 1..1000 {

@@ -9,7 +9,8 @@ use crate::output::sink::SinkError;
 
 const NETNS: [&str; 3] = ["netns_ListenOverflows", "netns_ListenDrops", "netns_TCPReqQFullDrop"];
 
-/// What a namespace counted during the recording, and its listening sockets that were full, two lines each.
+/// The counts of a namespace during the recording, and its listening sockets that were full, two lines
+/// each.
 #[derive(Debug, Default)]
 struct Namespace {
     counted: [Option<i64>; NETNS.len()],

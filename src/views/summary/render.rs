@@ -22,21 +22,21 @@ pub enum Style {
     Heading,
     /// A row of which records are missing.
     Warning,
-    /// What explains a row.
+    /// Text that explains a row.
     Faint,
 }
 
 /// Lines of text, each without its end.
 pub type Text = Vec<(Style, String)>;
 
-/// What is shown of the connections.
+/// The choice of what is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// The most connections.
     pub top: usize,
     /// Characters in a line; `None` if there is no end.
     pub width: Option<usize>,
-    /// What the rows are in the order of, if it was asked for: it is shown at every width.
+    /// The key by which rows are sorted, if one was given: its column is shown at every width.
     pub sort: Option<SummaryKey>,
     /// How to see what is not shown.
     pub hints: Hints,
@@ -53,7 +53,7 @@ pub struct Hints {
     pub columns: &'static str,
 }
 
-/// What is not shown, and how to see it.
+/// A note on what is not shown, and how to see it.
 fn with_hint(note: String, hint: &str) -> String {
     if hint.is_empty() { note } else { format!("{note}: {hint}") }
 }

@@ -11,7 +11,7 @@ pub struct Head {
     pub name: String,
     /// Numbers are aligned to the right.
     pub is_number: bool,
-    /// Which goes first where there is no room: the largest. 0 always stays.
+    /// Columns with the largest rank are left out first if there is no room. 0 always stays.
     pub rank: u8,
 }
 

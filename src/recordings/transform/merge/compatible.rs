@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What can be one recording, and what to do with what cannot.
+//! Which recordings can be merged, and advice for those that cannot.
 
 use std::collections::BTreeSet;
 
 use super::super::{TransformError, end_ns, refused};
 use crate::log::{Derivation, Manifest, RecordOptions, Recording};
 
-/// What can be done with any recordings.
+/// Advice that holds for any recordings.
 const INSTEAD: &str =
     "replay each of them: in one data set the column `recording` identifies their rows";
 

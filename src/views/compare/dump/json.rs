@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{DumpRow, Fault, Names, endpoint};
 
-/// Field that tells a connection from a list by side.
+/// Field that distinguishes a connection from a list by side.
 const LOCAL: &str = "laddr";
 
 pub(super) fn rows(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fault> {

@@ -85,10 +85,10 @@ pub(super) fn logger(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Faul
 }
 
 /// Puts values under the names that the kernel gives them by. The userland's own list of names
-/// (lib/estats/var.c) has four of them in another order than the kernel's (tcp_estats_mib_var.c):
-/// what it calls SndLimTransPace is SndLimTransTSODefer, and so on. A file of a userland that has
-/// them right is told by the values: the kernel never enters the pacing state, and spends no time
-/// in one that it never entered.
+/// (lib/estats/var.c) has four of them in another order than the kernel's (tcp_estats_mib_var.c): what
+/// it calls SndLimTransPace is SndLimTransTSODefer, and so on. A file of a userland that has them right
+/// is recognised by its values: the kernel never enters the pacing state, and spends no time in one that
+/// it never entered.
 fn relabel(rows: &mut [DumpRow]) {
     use Var::{
         SndLimTimeStartup, SndLimTimeTSODefer, SndLimTransPace, SndLimTransStartup,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What follows from pairs of values.
+//! Verdicts on pairs of values.
 
 use super::*;
 use crate::log::VariableStatus;

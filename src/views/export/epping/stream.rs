@@ -18,7 +18,7 @@ use crate::log::Recording;
 use crate::replay;
 use crate::views::export::ExportError;
 
-/// What is reported.
+/// The choice of what is reported.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// By which methods.

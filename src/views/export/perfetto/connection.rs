@@ -26,7 +26,7 @@ const GAUGES: [(&str, Var, Unit); 6] = [
     ("srtt", Var::SmoothedRTT, Unit::Microseconds),
 ];
 
-/// What is counted, as throughput.
+/// Counters that are shown as throughput.
 const RATES: [(&str, Var); 2] = [
     ("acknowledged by the peer", Var::HCThruOctetsAcked),
     ("received in order", Var::HCThruOctetsReceived),
@@ -87,7 +87,7 @@ fn text(text: impl Into<String>) -> Argument {
     Argument::Text(text.into())
 }
 
-/// What goes with the first slice.
+/// The arguments of the first slice.
 fn arguments(conn_id: u64, identity: &Identity) -> Arguments {
     let mut arguments = vec![("conn_id", Argument::Number(conn_id))];
     let Some(l) = identity.lifecycle() else { return arguments };
@@ -264,7 +264,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The step of a rate is over; so is all if there is no next one.
+    /// Ends a step of a rate; without a next one, ends the rate.
     fn rate<W: Write>(
         &mut self,
         i: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the sender waited for, as stretches of time.
+//! The states of the sender, as stretches of time.
 //!
 //! Replay decides such a stretch when it is over, and finds later whether it was the path's: after timeouts
 //! that followed each other ([`Limits::counted_until`]). So stretches are given out once they are final.
