@@ -138,7 +138,7 @@
 //!
 //! # What is stable
 //!
-//! What this page shows is meant for other programs. The modules below it are public because the two
+//! The items on this page are meant for other programs. The modules below it are public because the two
 //! programs and the integration tests of this package are crates of their own. They are not a stable
 //! interface and are hidden from this documentation. ARCHITECTURE.md has their map and their invariants.
 

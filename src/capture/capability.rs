@@ -44,7 +44,7 @@ impl Capability {
         }
     }
 
-    /// What a process without it cannot do here; none if nothing depends on it.
+    /// What is impossible here without it; none if nothing depends on it.
     fn cost(self) -> Option<&'static str> {
         let admin = has(Self::SysAdmin);
         match self {
@@ -79,7 +79,7 @@ impl Capability {
 pub struct MissingCapability {
     /// Its name in capabilities(7).
     pub capability: &'static str,
-    /// What cannot be done without it.
+    /// What is impossible without it.
     pub costs: &'static str,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureErro
 /// Finds the paths of cgroups while they exist.
 #[derive(Debug)]
 pub(super) struct Paths {
-    /// The root, and its path as the kernel says it.
+    /// The root, and its path as the kernel shows it.
     root: Option<(&'static Hierarchy, PathBuf)>,
     /// Hybrid systems keep the containers in version 1 hierarchies: ask the process instead.
     hybrid: bool,
@@ -128,7 +128,7 @@ fn path_of(fd: libc::c_int) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{fd}"))
 }
 
-/// The longest path that /proc/PID/cgroup names: the one that tells containers apart.
+/// The longest path that /proc/PID/cgroup names: the one that distinguishes containers.
 fn by_process(pid: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     text.lines().filter_map(|l| l.splitn(3, ':').nth(2)).max_by_key(|p| p.len()).map(str::to_owned)

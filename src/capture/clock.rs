@@ -19,8 +19,8 @@ fn read(clock: libc::clockid_t) -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
-/// CLOCK_MONOTONIC of the recorder's time namespace less that of the host, in nanoseconds. It holds
-/// for the process: nobody changes a time namespace in which a process is.
+/// CLOCK_MONOTONIC of the recorder's time namespace less that of the host, in nanoseconds. It holds for
+/// the process: the offsets of a time namespace that has a process cannot be changed.
 static OFFSET_NS: AtomicI64 = AtomicI64::new(0);
 
 /// CLOCK_MONOTONIC of the recorder's time namespace, in nanoseconds.

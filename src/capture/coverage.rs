@@ -6,7 +6,7 @@ use crate::{
     schema::{Hook, Quality, Var},
 };
 
-/// What becomes of every variable when just these hooks are attached.
+/// The status of every variable if only these hooks are attached.
 pub(super) fn variables(attached: &[Hook]) -> Vec<VariableStatus> {
     Var::ALL
         .iter()

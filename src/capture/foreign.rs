@@ -22,7 +22,7 @@ use libbpf_rs::{
 /// Programs that are asked for at most; a cgroup takes 64 (BPF_CGROUP_MAX_PROGS).
 const MOST: usize = 64;
 
-/// Who holds the place alone, in words; none if nobody does.
+/// The program that holds the place exclusively, in words; none if there is none.
 pub(super) fn holder(cgroup: &File, place: ProgramAttachType) -> Option<String> {
     let place = place as u32;
     let (flags, here) = query(cgroup, place, 0)?;

@@ -20,14 +20,14 @@ pub(super) struct Netlink {
     sequence: u32,
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     /// Type of the request's message.
     pub kind: u16,
     /// Type of the answer's messages.
     pub answer: u16,
-    /// What follows the header.
+    /// The bytes after the header.
     pub body: &'a [u8],
 }
 
@@ -150,7 +150,7 @@ pub(super) fn attributes(mut b: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 mod tests {
     use super::*;
 
-    /// What a kernel might send: a message, one of another dump, and the end.
+    /// Octets that a kernel might send: a message, one of another dump, and the end.
     #[test]
     fn a_datagram_is_taken_apart() {
         let message = |kind: u16, sequence: u32, payload: &[u8]| {

@@ -15,8 +15,8 @@ use super::{CaptureError, Setting};
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
 
-/// Every namespace that has a process, a name or a mount, by inode number, and can be entered. What
-/// cannot is for [`super::sight`] to say.
+/// Every namespace that has a process, a name or a mount, by inode number, and can be entered.
+/// [`super::sight`] reports those that cannot be entered.
 pub(super) fn all() -> BTreeMap<u32, File> {
     let mut found = known();
     // Where all is as usual there is only one, the recorder's own.

@@ -42,7 +42,7 @@ impl Array {
     }
 
     /// # Errors
-    /// Of bpf(2), or if there is no such element.
+    /// Errors of bpf(2), or if there is no such element.
     pub(super) fn get(&self, at: usize) -> io::Result<Vec<u64>> {
         let absent = || io::Error::other("the map has no such element");
         if let Some(memory) = &self.memory {
@@ -54,7 +54,7 @@ impl Array {
     }
 
     /// # Errors
-    /// Of bpf(2), or if there is no such element.
+    /// Errors of bpf(2), or if there is no such element.
     pub(super) fn set(&self, at: usize, value: &[u64]) -> io::Result<()> {
         assert_eq!(value.len(), self.words(), "a whole element");
         if let Some(memory) = &self.memory {
@@ -78,7 +78,7 @@ fn words(value: &[u8]) -> Vec<u64> {
     value.chunks_exact(8).map(word).collect()
 }
 
-/// What each CPU has.
+/// The values of each CPU.
 #[derive(Debug)]
 pub(super) enum OfCpus {
     /// An array with one element, which each CPU has for itself.
@@ -96,7 +96,7 @@ impl OfCpus {
     /// By CPU.
     ///
     /// # Errors
-    /// Of bpf(2).
+    /// Errors of bpf(2).
     pub(super) fn get(&self) -> io::Result<Vec<Vec<u64>>> {
         match self {
             Self::PerCpu(map) => {

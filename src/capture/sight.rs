@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What narrows what the recorder sees, found when it starts: said at once, and kept in the manifest.
+//! Limits of what the recorder sees, found when it starts: printed at once, and kept in the manifest.
 
 mod namespaces;
 
@@ -19,7 +19,7 @@ use crate::{
     schema::{Hook, Quality, Var},
 };
 
-/// Why a hook is not attached though it could be: nobody has to be told.
+/// Reasons of hooks that the options leave out: these are not reported.
 pub(super) const ON_REQUEST: &[&str] = &[LEFT_OUT, NO_FUNCTIONS];
 /// The reason of `--without`.
 pub(super) const LEFT_OUT: &str = "left out on request";
@@ -69,7 +69,7 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
         .collect()
 }
 
-/// What is not known of cgroups.
+/// The facts of cgroups that are not known.
 pub(super) fn of_cgroups() -> Option<NotSeen> {
     let reason = cgroup::obstacle_to_paths()?;
     let what = format!("paths of cgroups (the column cgroup): {reason}");
@@ -80,8 +80,9 @@ pub(super) fn of_cgroups() -> Option<NotSeen> {
 /// information.
 const MODULES: [&str; 3] = ["tcp_bbr", "tcp_vegas", "tcp_dctcp"];
 
-/// What BPF programs cannot read of congestion controls: the kernel gives the type information of its
-/// modules to CAP_SYS_ADMIN alone (BPF_BTF_GET_NEXT_ID), and fields of an unknown structure are NULL.
+/// The fields of congestion controls that BPF programs cannot read: the kernel gives the type
+/// information of its modules to CAP_SYS_ADMIN alone (BPF_BTF_GET_NEXT_ID), and fields of an unknown
+/// structure are NULL.
 pub(super) fn of_modules() -> Option<NotSeen> {
     if has(Capability::SysAdmin) {
         return None;

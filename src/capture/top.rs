@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The flows of `--top`: what replay would make of the packets so far, while they are recorded.
+//! The flows of `--top`: the flows that replay would make from the packets so far, while they are
+//! recorded.
 
 use std::num::NonZeroU64;
 
@@ -10,7 +11,7 @@ use crate::engine::time::{Reorder, SLACK_NS};
 use crate::views::traffic::{self, Line, Sort};
 use crate::wire::Packet;
 
-/// Accounts packets and gives tables of their flows from time to time.
+/// Assigns packets to flows, and gives tables of the flows at intervals.
 #[derive(Debug)]
 pub(super) struct Top {
     flows: Flows,

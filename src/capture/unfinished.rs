@@ -14,7 +14,7 @@ pub(super) struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    /// Of a directory in which a recording is about to be made.
+    /// For a directory in which a recording is about to be made.
     pub(super) fn new(dir: &'a Path) -> Self {
         let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
         Self { dir, made: dir.ancestors().take_while(is_missing).collect(), has_begun: false }

@@ -145,7 +145,7 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 
-/// Mounts the hierarchy of this cgroup namespace where nobody sees it: the mount goes with its
+/// Mounts the hierarchy of this cgroup namespace where no other process sees it: the mount ends with its
 /// descriptor (Linux 5.2).
 fn mount_privately() -> io::Result<File> {
     // SAFETY: the string is a C string; no other memory of ours is involved.

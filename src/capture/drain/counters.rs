@@ -11,7 +11,7 @@ use crate::{
 pub(super) const HOOKS: usize = Hook::ALL.len() + 1;
 /// Counters of `struct cpu_counters` between those of hooks.
 const OTHERS: usize = 7;
-/// What of the word `emitted` is the count.
+/// The bits of the word `emitted` that are the count.
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
 /// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
@@ -48,13 +48,15 @@ impl Periods {
     }
 }
 
-/// Ends of functions that nobody saw are counted when they are passed over (by the kernel from 6.7 on, by
-/// us from 5.10 on), and once more when the programs notice (`unended` of bpf/records.h), which may be
-/// in a later count. This holds by the code of a hook what was counted and is not noticed yet.
+/// Ends of functions that no program saw are counted when they are skipped (by the kernel from 6.7 on,
+/// by us from 5.10 on), and once more when the programs notice (`unended` of bpf/records.h), which may
+/// be in a later count. This holds, by the code of a hook, the number that was counted and is not
+/// noticed yet.
 ///
-/// What is never noticed, since the connection is not recorded, stays in it and hides nothing: whoever
-/// counts some ends of a hook counts all of them. The end of tcp_sendmsg_locked() is not among them: not
-/// all of its ends are counted, and what the programs notice stands beside what was passed over.
+/// Skips that are never noticed, since the connection is not recorded, stay in it. They hide nothing: a
+/// counter that counts some ends of a hook counts all of them. The end of tcp_sendmsg_locked() is not
+/// among them. Not all of its ends are counted, and the number that the programs notice is added to the
+/// skips.
 #[derive(Debug)]
 pub(super) struct Unnoticed([u64; HOOKS]);
 

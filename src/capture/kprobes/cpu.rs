@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a CPU has passed over of each kprobe: which of it is certain, and which was given out.
+//! Skips of each kprobe on a CPU: which are certain, and which were reported.
 
 use std::{io, thread, time::Duration};
 
@@ -17,7 +17,7 @@ pub(super) enum MissedRuns {
     AtMost(Vec<u64>),
 }
 
-/// Of one CPU.
+/// Counts of one CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cpu {
     /// Hits without a run that are certain.

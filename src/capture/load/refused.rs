@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Programs that this kernel does not take: a recording does without them, and says what that costs.
+//! Programs that this kernel refuses: a recording is made without them, and states what it lacks.
 
 use libbpf_rs::{OpenObject, ProgramType};
 
@@ -13,8 +13,8 @@ use crate::{
     schema::{Hook, Var},
 };
 
-/// Programs without which there is no recording: connections begin and end there, their memory is
-/// given back, and the recorder learns the clocks and follows processes.
+/// Programs without which there is no recording: connections begin and end there, their memory is freed,
+/// and the recorder learns the clocks and follows processes.
 const NEEDED: [&str; 6] =
     ["set_state", ENDS_AT_CLOSE, "destroy", "probe_kernel", "process_fork", "process_exit"];
 
@@ -128,7 +128,7 @@ impl Refused {
     }
 }
 
-/// What the status of a hook begins with whose program was refused.
+/// The beginning of the status of a hook whose program was refused.
 const PREFIX: &str = "the kernel refuses the program ";
 
 /// Whether a hook is missing for this reason, and its cost is stated with the program.
@@ -136,7 +136,7 @@ pub(in crate::capture) fn is_status(reason: &str) -> bool {
     reason.starts_with(PREFIX)
 }
 
-/// What these programs cost.
+/// What the recording lacks without these programs.
 pub(in crate::capture) fn not_seen(refused: &[Refused], attached: &[Hook]) -> Vec<NotSeen> {
     let all: Vec<Hook> =
         attached.iter().copied().chain(refused.iter().flat_map(Refused::hooks)).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What libbpf says when something is wrong: it holds the verifier's words when a load fails.
+//! libbpf's warnings: they contain the verifier's log when a load fails.
 
 use std::sync::Mutex;
 
@@ -57,13 +57,13 @@ pub(super) fn refused() -> Option<(String, String)> {
     Some((name(first)?.to_owned(), words.to_owned()))
 }
 
-/// Old kernels count the memory of programs against a limit, which is no fault of the program. libbpf
+/// Old kernels count the memory of programs against a limit, which is not a fault of the program. libbpf
 /// ends its words with the name of the error (`errstr()`, libbpf 1.7).
 fn is_of_memory(words: &str) -> bool {
     ["-ENOMEM", "-EPERM"].iter().any(|error| words.ends_with(error))
 }
 
-/// Forgets what was said about programs that are done without.
+/// Forgets warnings about programs that are left out.
 pub(super) fn forget() {
     WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
 }

@@ -26,8 +26,8 @@ impl Timing {
         self.rest_ns - FAST_NS
     }
 
-    /// Half of the resolution is how long a connection must rest, and a slot is no wider than the
-    /// other half: so the look comes one resolution after the last hook at most.
+    /// Half of the resolution is how long a connection must rest, and a slot is no wider than the other
+    /// half: so it is read at most one resolution after the last hook.
     pub(in crate::capture) fn of(resolution_ns: u64) -> Self {
         let half = resolution_ns.max(FINEST_NS) / 2;
         Self { rest_ns: half, shift: half.ilog2() }
@@ -39,8 +39,8 @@ impl Timing {
 pub(super) struct Slots {
     timing: Timing,
     waiting: [i64; SLOTS],
-    /// What a look at all sockets left: state of connections whose end nobody saw, or sockets in
-    /// namespaces that cannot be entered. They are no reason for another look.
+    /// Connections that a read of all sockets left: those whose end was not seen, or sockets in
+    /// namespaces that cannot be entered. They do not trigger another read.
     left: [i64; SLOTS],
 }
 
@@ -86,7 +86,7 @@ impl Slots {
             .sum()
     }
 
-    /// What looks left may be found by the next one.
+    /// The next read visits connections that earlier reads left.
     pub(super) fn leave_nobody(&mut self) {
         self.left = [0; SLOTS];
     }
@@ -96,8 +96,8 @@ impl Slots {
         ((slot + 1) << self.timing.shift) + self.timing.rest_ns
     }
 
-    /// A look at all sockets, begun then, is over, and these are the counts after it. Of slots that
-    /// have begun since, their places say nothing of those that had them before.
+    /// A read of all sockets, begun at `begun_ns`, is over; these are the counts after it. Slots that
+    /// have begun since use the places of older slots, so their counts do not show what those left.
     pub(super) fn looked(&mut self, begun_ns: u64, ended_ns: u64) {
         let (begun, ended) = (begun_ns >> self.timing.shift, ended_ns >> self.timing.shift);
         for slot in (0..SLOTS as u64).filter_map(|age| begun.checked_sub(age)) {

@@ -17,7 +17,7 @@ use crate::capture::{CaptureError, transport::page_bytes};
 
 type Take<'a> = Box<dyn FnMut(usize, &[u8], u64) -> i32 + 'a>;
 
-/// What the callback works with; its address must not change.
+/// The data of the callback; its address must not change.
 struct Context<'a> {
     take: Take<'a>,
     /// The first error of a round.
@@ -84,7 +84,7 @@ impl<'a> PerfBuffers<'a> {
         Ok(Self { buffers, context, lives: PhantomData })
     }
 
-    /// Reads what is there now; a negative error code if that fails, or what `take` said.
+    /// Reads what is there now; a negative error code if that fails, or the result of `take`.
     pub(super) fn read(&self) -> i32 {
         // SAFETY: between reads nobody else uses it.
         unsafe { (*self.context).error = 0 };
