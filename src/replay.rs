@@ -355,7 +355,7 @@ pub fn clocks(recording: &Recording) -> Result<Timeline, LogError> {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: lost });
             }
-            // No number was given out for it, but a row lacks it all the same.
+            // It has no number, but a row lacks it too.
             CaptureStat::Skipped { ts_ns, count, since_ns, hook } => {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_manifest_does_not_name_is_not_recorded() {
+    fn variables_that_the_manifest_does_not_name_are_not_recorded() {
         let status = |name: &str, quality: &str| VariableStatus {
             name: name.into(),
             quality: quality.into(),

@@ -343,9 +343,9 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicUsize::new(0));
-    // A terminal that goes away ends a recording as ^C does, unless `nohup` says otherwise. The
-    // other two always do: a shell's background jobs are born with SIGINT ignored, and asking for
-    // the end by name is meant.
+    // A terminal that closes ends a recording as ^C does, except under `nohup`. The other two signals
+    // always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is
+    // intended.
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal == SIGHUP && is_ignored(signal) {
             continue;
@@ -427,7 +427,7 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
     }
     let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
-        // A command's own failure says more than what was lost of it.
+        // A command's own failure is more important than losses.
         Some(code) if code != 0 && !(args.strict && lost) => ExitCode::from(code as u8),
         _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
@@ -467,7 +467,7 @@ fn is_ignored(signal: i32) -> bool {
 /// Writes to standard error. A closed standard error does not end the recording, as a panic of
 /// `eprintln!` would.
 fn say(text: &str) {
-    // Of escape sequences only our own, which takes the status line away.
+    // Only our own escape sequence is written, which clears the status line.
     let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
     let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }

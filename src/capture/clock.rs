@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_are_those_of_the_file_if_they_can_be() {
+    fn the_clock_offset_is_that_of_the_namespaces_file_if_plausible() {
         let text = "monotonic           0         0\nboottime     5 0\n";
         assert_eq!(offset_of(text), Some(0));
         let text = "boottime 0 0\nmonotonic      -500 250000000\n";

@@ -264,7 +264,7 @@ fn watch() -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and without another owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: all-zero is a valid address.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };

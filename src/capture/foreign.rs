@@ -74,7 +74,7 @@ fn name(id: u32) -> Option<String> {
     if fd < 0 {
         return None;
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and without another owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: all-zero is a valid bpf_prog_info: it asks for no arrays.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };

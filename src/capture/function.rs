@@ -93,7 +93,7 @@ fn trampoline_obstacle(function: &str) -> Option<String> {
         bpf_insn { code: 0xb7, ..bpf_insn::default() },
         bpf_insn { code: 0x95, ..bpf_insn::default() },
     ];
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: bpf_prog_load_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
     opts.expected_attach_type = BPF_TRACE_FENTRY;

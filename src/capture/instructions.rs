@@ -118,7 +118,7 @@ impl Section {
         let mut jumps = vec![Vec::new(); code.len()];
         for (at, i) in code.iter().enumerate() {
             if i.is_jump() && !i.is_call() && !i.is_exit() {
-                // Of a long goto the distance is no offset.
+                // The distance of a long goto is not in the offset field.
                 let far = i.class() == bpf::JMP32 && i.is_goto();
                 let distance = if far { i.imm } else { i.offset.into() };
                 let to = at.checked_add_signed(distance as isize + 1).expect("a jump inside");

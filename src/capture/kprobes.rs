@@ -178,7 +178,7 @@ impl Kprobes {
         });
         let mut places: Vec<_> = (0..source.cpus.len()).map(Place::new).collect();
         for (number, place) in places.iter_mut().enumerate() {
-            // Hits before the program was there are no omissions.
+            // Hits before the program was attached are not skips.
             place.count(&source, number)?;
         }
         let (given, missed) = (vec![Given::default(); watched.len()], source.missed()?);
@@ -383,7 +383,7 @@ fn on_cpu<T: Send + 'static>(
     let there = move || {
         // SAFETY: the set outlives the call, and the size is its own.
         if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } == 0 {
-            // Nobody waits any more for one that comes late.
+            // The caller no longer waits for one that comes late.
             let _ = done.send(work());
         }
     };
@@ -400,7 +400,7 @@ fn counted(result: u32) -> io::Result<()> {
 
 /// Runs a program with these arguments, on this CPU if there is one; its result.
 fn run(program: BorrowedFd<'_>, arguments: &[u64], cpu: Option<u32>) -> io::Result<u32> {
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: bpf_test_run_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
     if !arguments.is_empty() {
@@ -429,7 +429,7 @@ mod tests {
         assert!(may_run_on(at));
         assert_eq!(on_cpu(at, cpu).expect("a thread").recv(), Ok(at as i32));
         assert!(on_cpu(usize::MAX, cpu).is_none() && !may_run_on(usize::MAX));
-        // There is no such CPU: the thread ends without a word.
+        // There is no such CPU: the thread ends without a result.
         let nowhere = libc::CPU_SETSIZE as usize - 1;
         if !may_run_on(nowhere) {
             assert!(on_cpu(nowhere, cpu).expect("a thread").recv().is_err());

@@ -92,8 +92,8 @@ impl Listeners {
             self.searched_ns = now;
         }
         let Self { home, filters, places, number, buffer, unread, news, .. } = self;
-        // Nobody asked for these polls: a namespace that cannot be read, for want of memory or descriptors,
-        // ends no recording. It has no rows of this poll.
+        // These polls were not requested, so a namespace that cannot be read, because memory or
+        // descriptors are used up, does not end the recording. It has no rows of this poll.
         let mut report = |inode: u32, e: io::Error| {
             if unread.insert(inode) {
                 news.push(NotSeen {

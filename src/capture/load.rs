@@ -444,7 +444,7 @@ fn rings_of_cpus(
     bytes: u32,
 ) -> Result<Vec<MapHandle>, CaptureError> {
     let table = object::map(object, table)?;
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as libbpf_rs::libbpf_sys::size_t;
     let make = |cpu: u32| {

@@ -40,7 +40,7 @@ impl Netlink {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just opened, and nobody else's.
+        // SAFETY: just opened, and without another owner.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, sequence: 0 })
     }
 
@@ -74,7 +74,7 @@ impl Netlink {
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         buffer.resize(BUFFER, 0);
         loop {
-            // SAFETY: the buffer is there for the call, and as long as it is said to be.
+            // SAFETY: the buffer lives during the call, and has the stated length.
             let n = unsafe {
                 libc::recv(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0)
             };

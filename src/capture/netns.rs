@@ -55,7 +55,7 @@ fn found() -> BTreeMap<u32, (PathBuf, File)> {
             continue;
         }
         let path = entry.path().join("ns/net");
-        // The link's text tells namespaces apart without opening each process's.
+        // The link's text identifies a namespace without opening that of each process.
         if let Ok(link) = fs::read_link(&path)
             && seen.insert(link)
         {
@@ -110,7 +110,7 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     let (file, meta) = File::open(&path)
         .and_then(|file| file.metadata().map(|meta| (file, meta)))
         .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
-    // Of any other file the inode number is some namespace's by chance at best.
+    // The inode number of any other file could be that of a namespace by chance only.
     if !is_namespace(&file) {
         return Err(fault(format!("{} is not a network namespace", path.display())));
     }

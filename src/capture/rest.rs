@@ -201,7 +201,7 @@ impl Rest {
         };
         if alarm.rung.replace(false) {
             alarm.set()?;
-            // Who began to wait just before did not ring it.
+            // A connection that began to wait just before did not trigger it.
             read_slots(&self.counts, &mut self.slots)?;
             if self.slots.due_ns(clock::monotonic_ns()).is_some() {
                 return Ok(());
@@ -234,8 +234,8 @@ impl Rest {
                 Source::Iterator(link) => {
                     // It belongs to the namespace it is made in, and can be read from any.
                     let Ok(Ok(iter)) = netns::visit(ns, &self.home, || Iter::new(link)) else {
-                        // Without descriptors or memory for it there is no look now; the next one tries
-                        // again. That is no reason to end a recording.
+                        // Without descriptors or memory nothing is read now; the next read tries again.
+                        // This does not end the recording.
                         gone.push(*inode);
                         continue;
                     };
@@ -255,7 +255,7 @@ impl Rest {
                 break;
             }
         }
-        // What was not looked at still waits; the pause bounds what trying again costs.
+        // Connections that were not read still wait; the pause bounds the cost of trying again.
         let is_whole = gone.is_empty();
         gone.iter().for_each(|inode| drop(self.namespaces.remove(inode)));
         let ended = clock::monotonic_ns();
@@ -293,7 +293,7 @@ impl Rest {
             }
             let Some(ns) = ns else { continue };
             match &mut self.source {
-                // One that cannot be entered has no looks; what is not seen is said at the start.
+                // A namespace that cannot be entered is not read; this is reported at the start.
                 Source::Iterator(_) => {
                     if netns::visit(&ns, &self.home, || ()).is_err() {
                         continue;
@@ -306,7 +306,7 @@ impl Rest {
             }
             self.searched.remove(&inode);
             self.namespaces.insert(inode, ns);
-            // Looks so far left who waits in it.
+            // Earlier reads left the connections that wait in it.
             self.slots.leave_nobody();
         }
         Ok(())

@@ -221,7 +221,7 @@ pub fn record(
     manifest.not_seen.extend(unread);
     let only_recorded =
         by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
-    // Of a listening socket inet_diag does not know the process.
+    // inet_diag does not know the process of a listening socket.
     let mut listeners = None;
     if !only_recorded {
         match Listeners::new(&options.filters)? {
@@ -325,7 +325,7 @@ pub fn record(
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
                 update(&mut state, &drain);
-                // A command that runs on need not pay for what nobody reads.
+                // A command that runs on must not pay for records that are no longer read.
                 drain.let_go();
                 attached = None;
                 follower = None;

@@ -47,7 +47,7 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             }
         }
     }
-    // What a refused program costs is stated with it.
+    // The cost of a refused program is stated with the program.
     let is_stated = |reason: &str| ON_REQUEST.contains(&reason) || load::is_status(reason);
     let wanted = by_reason.into_iter().filter(|(reason, _)| !is_stated(reason));
     wanted
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_stand_with_the_reason_that_costs_them() {
+    fn missing_variables_are_listed_by_reason() {
         let without = [Hook::Egress, Hook::Handshake];
         let attached: Vec<_> =
             Hook::ALL.iter().copied().filter(|hook| !without.contains(hook)).collect();

@@ -185,7 +185,7 @@ fn link_of_kprobe(fd: BorrowedFd<'_>) -> io::Result<Option<LinkOfKprobe>> {
     let result =
         unsafe { bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len) };
     if result != 0 {
-        // What is no object of BPF: an event of perf.
+        // Not an object of BPF: an event of perf.
         let error = io::Error::last_os_error();
         return if error.raw_os_error() == Some(libc::EINVAL) { Ok(None) } else { Err(error) };
     }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_out_is_compared_with_what_the_kernel_has_counted() {
+    fn reported_skips_are_compared_with_the_kernels_counts() {
         let first: [&[ByKernel]; 2] = [&[by_kernel(1, 2)], &[by_kernel(1, 3)]];
         let last: [&[ByKernel]; 2] = [&[by_kernel(4, 7)], &[by_kernel(5, 7)]];
         let given = |missed, passed_over, unsure| [Given { missed, passed_over, unsure }];

@@ -64,7 +64,7 @@ impl Top {
         if now_ns < self.next_ns {
             return None;
         }
-        // What is late does not shift those after it.
+        // A late table does not shift those after it.
         let every = self.every_ns.get();
         self.next_ns += (now_ns - self.next_ns) / every * every + every;
         Some(self.table())
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_that_ended_is_in_one_table_more() {
+    fn an_ended_flow_is_in_one_more_table() {
         let every = NonZeroU64::new(SECOND).unwrap();
         let mut top = Top::new(every, (0, 0));
         top.packet(&crate::testing::datagram(SECOND));

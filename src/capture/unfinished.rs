@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_began_leaves_what_was_there_before() {
+    fn a_recording_that_never_began_leaves_the_directory_unchanged() {
         let scratch = tempfile::tempdir().expect("a directory");
         let dir = scratch.path().join("new/deep/run");
         let make = || {

@@ -123,7 +123,7 @@ fn groups(arguments: &Arguments) -> anyhow::Result<Vec<Group>> {
     }
     let mut seen = std::collections::BTreeSet::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        // The same recording twice is no repeat. By another path it is the same, too.
+        // The same recording twice is not a repeat. Another path to it is the same recording too.
         let path = run.canonicalize().unwrap_or_else(|_| run.clone());
         if !seen.insert(path) && groups.iter().any(|group| group.runs.len() > 1) {
             return Err(anyhow!("{} is given twice", run.display()));
@@ -230,7 +230,7 @@ fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow:
     let (Some(first_a), Some(first_b)) = (a.overviews.first(), b.overviews.first()) else {
         return Ok(());
     };
-    // Of repeats nothing is paired: the page shows the first of each.
+    // Connections of repeats are not paired: the page shows the first recording of each side.
     let aligned = diff::align(&first_a.connections, &first_b.connections, diff.align);
     // The largest of the first that have a counterpart.
     let order = report::largest(first_a, usize::MAX);

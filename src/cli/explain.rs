@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_files_is_found_behind_every_error() {
+    fn file_errors_are_found_in_every_error_chain() {
         let errors: [anyhow::Error; 7] = [
             full().into(),
             ReplayError::from(full()).into(),

@@ -219,7 +219,7 @@ fn graphs(
     let Some(dir) = &arguments.output else {
         bail!("name a directory for the graphs with -o DIR");
     };
-    // Graphs of another export would stand beside these, and nothing would tell them apart.
+    // Graphs of another export beside these could not be distinguished from them.
     let is_graph = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| entry.path().extension().is_some_and(|ending| ending == "xpl"))
     };

@@ -67,7 +67,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         lines
             .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
     }
-    // What replay found is known once it has been done.
+    // The results of a replay are known after one was run.
     let tables = TablesManifest::read(&default_dir(run))?;
     if let Some(tables) = tables.filter(|t| t.recording == manifest.recording) {
         lines.push(("discarded", format!("{} values that cannot be", tables.discarded)));

@@ -73,7 +73,7 @@ impl Drop for Progress {
         *self.over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.over.1.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A bar that failed is no failure of the work.
+            // A failure of the bar is not a failure of the work.
             let _ = thread.join();
         }
     }

@@ -166,7 +166,7 @@ pub fn width(asked: Option<usize>) -> Option<usize> {
     match asked {
         Some(0) => None,
         Some(width) => Some(width),
-        // As ps(1) does it: what a person exported goes before what the terminal says.
+        // As ps(1) does: an exported variable has priority over the terminal's width.
         None => columns().or_else(|| {
             terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
         }),
@@ -187,7 +187,7 @@ fn print(text: Text, color: Color) -> io::Result<()> {
     let is_colored = !matches!(choice, ColorChoice::Never);
     let mut out = io::stdout().lock();
     for (style, line) in text {
-        // What a recording holds is made harmless before our own sequences are put around it.
+        // Text of a recording is escaped before our own sequences are put around it.
         let line = visible::visible(&line);
         let style = if is_colored { ansi(style) } else { Style::new() };
         writeln!(out, "{style}{line}{style:#}")?;

@@ -534,7 +534,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         let index = self.keys.get(&(header.cookie, header.generation)).copied();
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
-            // A part of a packet is missing, and what it said.
+            // A part of a packet is missing, and with it its content.
             connection.missed += 1;
             for &var in vars {
                 unread::insert(&mut connection.unread, var);

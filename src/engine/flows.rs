@@ -153,7 +153,7 @@ impl Flows {
                 }
                 continue;
             };
-            // Flows that end before this packet are told before it.
+            // Flows that end before this packet are reported before it.
             self.table.expire(sighting.packet.ts_ns, &mut self.steps);
             self.table.make_room(sighting, &mut self.steps);
             if !self.steps.is_empty() {

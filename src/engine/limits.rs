@@ -159,7 +159,7 @@ impl Limits {
         if self.state == Some(SenderState::Startup) {
             self.decide(ts_ns, SenderState::Startup);
             self.settle();
-            // Until something says more: it has sent nothing.
+            // Until a record shows more: it has sent nothing.
             self.state = Some(SenderState::Idle);
         }
     }
@@ -202,7 +202,7 @@ impl Limits {
         let gauges = Gauges::of(values);
         self.reader.record(ts_ns, fresh, values);
         if self.decided_ns.is_none() {
-            // What was before the first value is not known, and no part of the whole.
+            // The time before the first value is not known, and is not part of the total.
             let known = match self.basis {
                 Basis::Loop | Basis::Segment => values(Var::Limstate).is_some(),
                 Basis::Gauges => gauges.by_tests().is_some(),
@@ -343,7 +343,7 @@ impl Limits {
         }
         kernel.sndbuf = kernel.sndbuf.max(values.get(SocketField::skmem_sndbuf));
         // The pace in force is the least of the congestion control's and the application's
-        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL is no limit.
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit.
         let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
             values.get(SocketField::tcpi_pacing_rate).is_some_and(|rate| rate >= cap)
         });
@@ -440,8 +440,8 @@ impl Limits {
         reader_behind_ns: Option<u64>,
     ) -> [f64; LimitCause::ALL.len()] {
         let of = |state: SenderState| ns[state as usize] as f64;
-        // Of the whole life the parts are known; within a part of it they are taken as even.
-        // A part may hold time that became the path's; how much is not known. At most all of it.
+        // The shares of the whole life are known; within a part of it they are taken as evenly spread. A
+        // part may contain time that became the path's. How much is not known: at most all of it.
         let part = |part: u64, state: SenderState| match self.total(state) {
             0 => 0.0,
             whole => {

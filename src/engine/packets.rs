@@ -127,7 +127,7 @@ impl Tracker {
         if out {
             step.sent(&segment)?;
         }
-        // What a socket sends to itself it also receives.
+        // A socket also receives the packets that it sends to itself.
         if own || !out { step.received(&segment) } else { Ok(()) }
     }
 

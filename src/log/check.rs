@@ -206,7 +206,7 @@ impl Check<'_> {
                 self.pieces.push(Piece::Read(marks));
             }
             Err((frame, reason)) => {
-                // Without the first frame none can be read: said once, at the first.
+                // Without the first frame none can be read: reported once, at the first.
                 if frame == at || frame == THIS {
                     self.corrupt(&map, at, reason);
                 }

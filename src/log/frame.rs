@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_finds_what_zstd_finds() {
+    fn walk_finds_the_same_frames_as_zstd() {
         let file = sample();
         let (frames, end) = walk(Cursor::new(&file)).unwrap();
         assert_eq!((frames.len(), end), (10, End::Whole));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_a_cut() {
+    fn a_segment_file_cut_at_any_byte_is_recognised_as_cut() {
         let file = sample();
         let (frames, _) = walk(Cursor::new(&file)).unwrap();
         let ends: Vec<u64> = frames.iter().map(|f| f.offset + f.len).collect();
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn something_else_is_not_a_frame() {
+    fn other_bytes_are_not_a_frame() {
         let text = b"a text that is not a frame";
         let (frames, end) = walk(Cursor::new(text)).unwrap();
         let [FrameAt { offset: 0, len, what: What::Broken(_) }] = frames[..] else {
@@ -435,7 +435,7 @@ mod tests {
 
     /// One byte of a header, a block's size or a magic number, and the frames behind it are found.
     #[test]
-    fn behind_damage_it_goes_on() {
+    fn reading_continues_after_damage() {
         let file = sample();
         let (frames, _) = walk(Cursor::new(&file)).unwrap();
         for damaged in 1..frames.len() - 1 {

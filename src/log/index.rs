@@ -74,7 +74,7 @@ pub fn decode_index(frame: &[u8]) -> Option<Result<Vec<IndexEntry>, String>> {
     if u32_at(frame, 0) != SKIPPABLE_MAGIC | INDEX_VARIANT || !content.starts_with(TAG) {
         return None;
     }
-    // The seek table finds the frame whatever its own length says.
+    // The seek table finds the frame even if the frame's own length is wrong.
     if u32_at(frame, 4) as usize != content.len() {
         return Some(Err("the index frame is damaged".to_owned()));
     }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn index_comes_back_and_every_flipped_bit_shows() {
+    fn an_index_reads_back_and_every_flipped_bit_is_found() {
         let entries: Vec<IndexEntry> = (0..3_u64)
             .map(|i| IndexEntry { first_ns: i, last_ns: i + 9, rows: 7, crc: 0xdead_beef })
             .collect();

@@ -478,7 +478,7 @@ impl Manifest {
     /// Writes it so that at every moment the old or the new manifest is there whole.
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
-        // What is written beside it has this build's format, whatever the caller filled in.
+        // The files beside it have this build's format, whatever the caller filled in.
         let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;

@@ -339,7 +339,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
     let mut before: FxHashMap<(u64, u16), Sums> = FxHashMap::default();
     let mut rows = Vec::with_capacity(batch.num_rows());
     for i in 0..batch.num_rows() {
-        // What the recorder has read itself, over netlink, has a poll's number.
+        // Rows that the recorder has read itself, over netlink, have a poll's number.
         if cpu.value(i) == NO_CPU && poll.is_null(i) {
             rows.push(SocketRow::Marker);
             continue;

@@ -50,7 +50,7 @@ impl Source for Directory {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.0)? {
-            // A name that is no text is no recording's.
+            // A name that is not text is not a file of a recording.
             names.extend(entry?.file_name().into_string());
         }
         Ok(names)

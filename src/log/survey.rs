@@ -112,7 +112,7 @@ impl Survey {
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dir = self.dir.display();
-        // That there is no end is said in other words.
+        // The missing end is reported in other words.
         let is_end = |finding: &&Finding| {
             !matches!(finding, Finding::NotClosed)
                 && (self.unfinished.is_none() || !matches!(finding, Finding::Truncated { .. }))

@@ -214,7 +214,7 @@ impl<'a, B: Batches> Tables<'a, B> {
 
     /// Values that cannot be, by table and column: they stand nowhere else.
     pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
-        // What is discarded of the others becomes rows of the ledger.
+        // Discarded values of the other tables become rows of the ledger.
         let others = self.builders.iter().enumerate().filter(|(n, _)| *n != Id::Ledger.first());
         others.flat_map(|(_, builder)| {
             let columns = builder.discarded();
@@ -388,7 +388,7 @@ mod tests {
                 ["ledger", "rtt_aggregate", "listeners", "listener_series"].contains(&spec.name);
             let keys = if none { &names[..1] } else { &names[..2] };
             assert_eq!(keys.last(), Some(&"recording"), "{}", spec.name);
-            // Some readers (DuckDB, Spark) do not tell upper from lower case.
+            // Some readers (DuckDB, Spark) do not distinguish upper and lower case.
             let mut lower: Vec<_> = names.iter().map(|n| n.to_lowercase()).collect();
             lower.sort_unstable();
             lower.dedup();

@@ -143,7 +143,7 @@ where
         let FlowPacket { packet, late, .. } = seen;
         self.match_rtt(seen)?;
         self.give_samples(packet.ts_ns)?;
-        // Whether one of its ends is this host's, an interface cannot say.
+        // An interface does not show whether one of its ends is this host's.
         if let Some(tracker) = &mut self.tracker
             && packet.hook.is_at_an_end()
         {

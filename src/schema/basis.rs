@@ -42,7 +42,7 @@ impl Var {
     pub const fn basis(self) -> Basis {
         let def = self.def();
         match def.apply {
-            // What came before the recording is taken from the kernel, see `Var::before`.
+            // The value before the recording is taken from the kernel, see `Var::before`.
             Apply::Stream(_) if self.before().is_some() => Basis::Connection,
             Apply::Stream(ops) => match def.kind {
                 Kind::Identity => Basis::Connection,

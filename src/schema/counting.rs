@@ -318,7 +318,7 @@ pub const RECOUNTS: &[Recount] = &[
             Var::SoftErrors,
             &[Hook::TcpProbe],
             WINDOW,
-            // Of these a Web10G kernel has the late ACKs: too few were counted, by pure ACKs.
+            // A Web10G kernel counts the late ACKs among these: too few were counted, by pure ACKs.
             Relation::between(
                 Linear::constant(0),
                 Linear::of(&[(1, Var::SegsIn), (-1, Var::DataSegsIn)]),

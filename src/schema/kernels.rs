@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_is_between_the_first_and_the_first_without() {
+    fn a_kernel_release_is_in_the_range_of_a_field() {
         let release = |major, minor| Release { major, minor };
         let kernels = Kernels::since(5, 15).until(6, 2);
         let have: Vec<_> = [(5, 9), (5, 14), (5, 15), (6, 1), (6, 2), (6, 10), (7, 0)]

@@ -401,7 +401,8 @@ pub const CLEARED: &[(Var, Relation)] = &[
     (Var::CurCwnd, Relation::is(Linear::of(&[(10, Var::CurMSS)]))),
     (Var::CurSsthresh, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32)),
     (Var::PipeSize, Relation::always(0)),
-    // The received options: what they allow is then said by the settings, not offered or not wanted.
+    // The received options: after that the kernel's values depend on the settings, as if an option was
+    // not offered or not wanted.
     (Var::TimeStamps, Relation::within(Linear::constant(2), Linear::constant(3))),
     (Var::WillSendSACK, Relation::within(Linear::constant(2), Linear::constant(3))),
     (Var::WillUseSACK, Relation::within(Linear::constant(2), Linear::constant(3))),

@@ -374,7 +374,7 @@ impl Why {
 const _: () = {
     let mut i = 0;
     while i < SocketField::ALL.len() {
-        // The record says in 128 bits which fields are present.
+        // 128 bits of the record mark the fields that are present.
         assert!(i < 128 || !SocketField::ALL[i].is_in_record());
         assert!(SocketField::ALL[i].index() == i);
         assert!(!SocketField::ALL[i].ages() || SocketField::ALL[i].def().ty.width() == 4);

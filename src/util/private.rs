@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_not_followed_and_modes_are_the_owners() {
+    fn symlinks_are_not_followed_and_files_are_private() {
         let dir = tempfile::tempdir().unwrap();
         let (precious, link) = (dir.path().join("precious"), dir.path().join("link"));
         fs::write(&precious, "data").unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_finished_leaves_what_was_there() {
+    fn an_unfinished_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "old").unwrap();

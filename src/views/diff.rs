@@ -288,8 +288,8 @@ fn compare(
             Some(Number { name: quantity.name, unit: quantity.unit, is_figure, contrast })
         })
         .collect();
-    // What is notable comes first, and of it the figures, which variables would hide where all deltas are
-    // large. Stable, so that equals stay in the order of the list.
+    // Notable differences come first, and the figures first among them, because many variables with
+    // large deltas would hide them. Stable, so that equals stay in the order of the list.
     let rank = |n: &Number| {
         let (notable, delta, change) = n.contrast.rank();
         (notable, notable && n.is_figure, delta, change)
@@ -316,7 +316,7 @@ fn compare(
 /// Facts that differ between any two of the recordings, the most likely causes first: the kernel,
 /// sysctls, qdiscs. For a fact of many lines (sysctls), the lines that differ.
 fn facts(a: &[Overview], b: &[Overview]) -> Vec<Fact> {
-    // Of these it is no news that they differ.
+    // These always differ.
     const OWN: [&str; 6] =
         ["begun", "duration", "recording", "connections", "audit", "records lost"];
     let of = |overview: &Overview| {

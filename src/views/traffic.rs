@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_says_when_it_began_and_how_long_it_was() {
+    fn the_list_has_beginning_and_duration() {
         assert_eq!(
             list(&[line("10.0.2.15:43824", 685, 37_977)], 9, ""),
             "- (TCP)\t10.0.2.15:43824\t->\t10.0.2.15:56604\t(685 packets, 37977 bytes)\n   \

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_is_read_as_the_kernel_lays_it_out() {
+    fn the_bit_fields_of_the_last_word_are_read_as_the_kernel_stores_them() {
         let fields = [F::tcpi_ecn_mode, F::tcpi_accecn_opt_seen, F::tcpi_accecn_fail_mode];
         let read = |word, last| {
             let snapshot = decode_diag(&message(word), last).expect("a connection");
@@ -405,7 +405,7 @@ mod tests {
 
     /// A kernel of the future: what stands behind the known fields comes through as it is.
     #[test]
-    fn a_longer_tcp_info_keeps_what_is_not_known() {
+    fn unknown_octets_of_a_longer_tcp_info_are_kept() {
         let message = |more: &[u8]| {
             let mut info = vec![0; TCP_INFO_KNOWN];
             info[0] = 1;

@@ -105,7 +105,7 @@ impl Packet {
             6 => self.read_v6(extent)?,
             _ => return Err(HeaderError::Malformed),
         };
-        // Of a chain of headers that was cut, the end may be known and not be there.
+        // The end of a cut chain of headers may be known but not captured.
         let rest = bytes.get(transport..).unwrap_or_default();
         self.read_transport(rest, transport as u32, payload);
         Ok(transport)
@@ -125,8 +125,8 @@ impl Packet {
         let header = usize::from(h[0] & 15) * 4;
         let total = u16::from_be_bytes([h[2], h[3]]);
         let fragment = u16::from_be_bytes([h[6], h[7]]);
-        // The length field is 0 where the host leaves cutting to the interface and the packet is
-        // longer than the field can say.
+        // The length field is 0 where the host leaves cutting to the interface and the packet is longer
+        // than the field can hold.
         self.ip_len = if total == 0 { extent.on_wire as u32 } else { u32::from(total) };
         let end = self.ip_len as usize;
         if header < V4_HEADER || header > end || end > extent.on_wire {
@@ -228,7 +228,7 @@ impl Packet {
         if self.fragment_offset > 0 {
             return;
         }
-        // What pads a short frame is not the packet's, nor its header.
+        // The padding of a short frame is not part of the packet or its header.
         let rest = &rest[..rest.len().min(after_ip as usize)];
         let header = match self.protocol {
             TCP => rest.get(12).map_or(20, |b| usize::from(b >> 4) * 4).max(20),

@@ -209,8 +209,8 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     };
     // The programs send what begins with an IP header; how much of the payload, they decide.
     let ip = data.get(link_len..).unwrap_or_default();
-    // They have looked at the same headers, and count what is malformed. Of a chain longer than
-    // they follow, this look alone sees the end.
+    // The programs have read the same headers, and count malformed packets. Only this reader sees the
+    // end of a chain that is longer than they follow.
     if packet.read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX).is_err() {
         return Ok(Decoded::Malformed { cpu: packet.cpu, hook });
     }

@@ -247,7 +247,7 @@ pub fn check(columns: &Matrix) {
 }
 
 #[test]
-fn coverage_is_read_as_it_is_written() {
+fn the_coverage_table_reads_back() {
     let check = |quality: &str, attached: bool, reason: &str| {
         let variables: Vec<Json> = Var::ALL
             .iter()

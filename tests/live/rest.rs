@@ -207,7 +207,7 @@ fn the_back_off_of_a_timeout_is_not_stale() {
 }
 
 #[test]
-fn what_waits_for_a_window_is_not_stale() {
+fn a_connection_that_waits_for_a_window_is_not_stale() {
     gate::record(SUITE, Needs::BPF, || {
         let sends = Options { send_buffer: Some(1 << 20), ..Options::default() };
         let reads = Options { receive_buffer: Some(16_384), ..Options::default() };

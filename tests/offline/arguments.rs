@@ -25,7 +25,7 @@ fn testdata(path: &str) -> String {
 }
 
 #[test]
-fn a_cut_from_the_beginning_is_the_whole() {
+fn a_cut_from_the_beginning_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let source = testdata("clean-path/run");
     let mut digests = Vec::new();

@@ -91,7 +91,7 @@ fn variable<'a>(matched: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
+fn explained_differences_keep_the_recordings_exit_status() {
     let r = recording();
     let (found, status) = verdicts(&r.run, &json!({"A": [download(), accepted()]}).to_string());
     assert_eq!(status, EXPLAINED, "{found:#}");
@@ -135,7 +135,7 @@ fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
 }
 
 #[test]
-fn a_value_that_nothing_explains_is_named_and_makes_the_exit_status_1() {
+fn an_unexplained_difference_is_named_and_gives_exit_status_1() {
     let r = recording();
     let mut wrong = download();
     wrong["perf"]["SegsIn"] = json!(50);
@@ -170,7 +170,7 @@ fn a_violated_relation_is_reported_as_differs() {
 }
 
 #[test]
-fn a_reading_of_a_live_connection_compares_with_our_values_of_that_moment() {
+fn a_reading_of_an_open_connection_is_compared_with_our_values_at_that_moment() {
     let r = recording();
     // Cookie 3: 900 segments at the start of the recording, 905 from 645 ms on.
     let live = |seconds: f64, segs: u64| {
@@ -210,7 +210,7 @@ fn the_userland_texts() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_exit_status_2_and_one_sentence() {
+fn incomparable_recordings_give_exit_status_2_and_one_sentence() {
     let r = recording();
     let mut other = download();
     other["laddr"] = json!("10.0.0.77");

@@ -73,7 +73,7 @@ fn a_control_connection_is_not_paired_with_data() {
 }
 
 #[test]
-fn change_is_a_part_of_the_first() {
+fn change_is_relative_to_the_first_value() {
     let dir = tempfile::tempdir().expect("a directory");
     iperf3(&dir, "a", "4096", 1_000_000);
     iperf3(&dir, "b", "4096", 3_000_000);
@@ -115,7 +115,7 @@ fn a_side_without_a_counterpart_is_named_and_the_others_are_compared() {
 }
 
 #[test]
-fn what_differs_in_the_kernels_settings_comes_first() {
+fn differences_of_kernel_settings_come_first() {
     let dir = tempfile::tempdir().expect("a directory");
     iperf3(&dir, "a", "4096", 1_000_000);
     iperf3(&dir, "b", "8192", 3_000_000);
@@ -203,7 +203,7 @@ fn each_label_is_compared_with_the_first() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused_in_a_sentence() {
+fn incomparable_recordings_are_refused_in_a_sentence() {
     let dir = tempfile::tempdir().expect("a directory");
     for name in ["a", "b", "c"] {
         iperf3(&dir, name, "4096", 1_000_000);

@@ -71,7 +71,7 @@ fn the_numbers_of_the_readme_are_those_of_the_schema() {
 
 /// A row of docs/trust.md or docs/limits.md stays only as long as a test states it.
 #[test]
-fn every_condition_of_a_page_is_stated_by_its_test() {
+fn every_condition_of_a_page_is_written_by_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for page in [trust::TRUST, trust::LIMITS] {
         let text = page.text();

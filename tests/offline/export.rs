@@ -255,7 +255,7 @@ fn web10g_loggers_text_is_read_back() {
 }
 
 #[test]
-fn the_command_says_what_it_needs_and_a_closed_pipe_is_no_error() {
+fn the_command_names_missing_arguments_and_accepts_a_closed_pipe() {
     let run = golden("loss");
     let command = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_estats-analyze"));

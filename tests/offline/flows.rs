@@ -63,7 +63,7 @@ fn packets_beside_hooks_make_flows_of_the_same_connections() {
 }
 
 #[test]
-fn losses_of_packets_and_of_records_are_told_apart() {
+fn losses_of_packets_and_of_records_are_distinguished() {
     for (hook, flow, connection) in
         [(Hook::SocketOut, "lossy", "complete"), (Hook::TcpProbe, "complete", "lossy")]
     {
@@ -296,7 +296,7 @@ fn imported(dir: &Path, segments: Vec<common::capture::Tcp>) -> std::path::PathB
 }
 
 #[test]
-fn a_flow_is_of_the_connection_that_its_syn_opened() {
+fn a_flow_belongs_to_the_connection_of_its_syn() {
     use common::capture::{ACK, RST, SYN, Tcp};
     const A: (&str, u16) = ("192.0.2.1", 40_000);
     const B: (&str, u16) = ("198.51.100.2", 80);

@@ -58,7 +58,7 @@ fn a_chain_of_headers_that_the_capture_has_cut_names_no_protocol() {
 }
 
 #[test]
-fn what_a_later_fragment_carries_is_no_header() {
+fn the_payload_of_a_later_fragment_is_not_a_header() {
     // Its data look like destination options that are longer than the packet.
     let later = [
         &[0x60, 0, 0, 0, 0, 16, 44, 64][..],
@@ -163,7 +163,7 @@ proptest! {
 
     /// Ours and etherparse's agree on every packet that is whole and that both follow to its end.
     #[test]
-    fn read_as_another_reader_does(bytes in packets()) {
+    fn headers_are_read_as_by_another_reader(bytes in packets()) {
         let ours = read(&bytes, bytes.len(), 0);
         if let Ok(ours) = &ours {
             // A length of 0 is that of a super-packet, which the other reader does not know.
@@ -196,7 +196,7 @@ proptest! {
 
     /// A packet of which less was captured says nothing else, only less.
     #[test]
-    fn a_cut_says_only_less(bytes in packets(), kept in any::<prop::sample::Index>(), payload in 0..40_usize) {
+    fn a_cut_header_gives_only_fewer_fields(bytes in packets(), kept in any::<prop::sample::Index>(), payload in 0..40_usize) {
         let kept = kept.index(bytes.len() + 1);
         let whole = read(&bytes, bytes.len(), payload);
         match (whole, read(&bytes[..kept], bytes.len(), payload)) {

@@ -126,7 +126,7 @@ fn times_of_pcapng_have_the_unit_of_their_interface() {
 }
 
 #[test]
-fn wall_times_come_out_as_they_were() {
+fn imported_wall_times_are_unchanged() {
     let import = imported(&simple(&frames()));
     let manifest = Recording::open(&import.run).unwrap().manifest().clone();
     assert_eq!(manifest.started.realtime_ns, T);
@@ -234,7 +234,7 @@ fn payload_is_kept_where_it_is_asked_for() {
 }
 
 #[test]
-fn what_has_no_row_is_counted_by_reason() {
+fn packets_without_a_row_are_counted_by_reason() {
     let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
     let mut broken = segment().ethernet();
     broken[14] = 0x41;
@@ -257,7 +257,7 @@ fn what_has_no_row_is_counted_by_reason() {
 }
 
 #[test]
-fn pcapng_says_directions_and_drops() {
+fn directions_and_drops_of_pcapng_are_imported() {
     let frame = Frame::new(T, segment().ethernet());
     let simple_packet = [&BIG.u32(frame.bytes.len() as u32)[..], &frame.bytes].concat();
     let bytes = [
@@ -318,7 +318,7 @@ fn the_recorded_end() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_and_nothing_is_written() {
+fn a_file_that_is_not_a_capture_is_refused_and_nothing_is_written() {
     let dir = tempfile::tempdir().expect("temporary directory");
     for (bytes, what) in [
         (&b"<html>"[..], "3c 68 74 6d"),
@@ -341,7 +341,7 @@ fn what_is_no_capture_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn of_a_file_that_is_cut_what_was_read_stands() {
+fn the_readable_part_of_a_cut_file_is_imported() {
     let bytes = simple(&frames());
     let record = 16 + frames()[0].bytes.len();
     let second = 24 + record;

@@ -249,7 +249,7 @@ fn depth(file: &Path) -> usize {
 }
 
 #[test]
-fn each_module_knows_what_the_table_says() {
+fn each_module_uses_the_modules_of_its_row() {
     let table = table();
     let modules: BTreeSet<&str> = table.iter().map(|(name, _)| leaf(name)).collect();
     assert_eq!(modules.len(), table.len(), "two modules of one name");
@@ -313,7 +313,7 @@ fn every_module_has_a_row() {
 
 /// The programs have no libraries of their own but through the modules that may use them.
 #[test]
-fn only_modules_of_the_table_know_the_libraries() {
+fn only_modules_of_the_table_use_their_libraries() {
     let mut files = files("cli");
     files.retain(|file| *file != Path::new("src/cli.rs"));
     files.extend(["src/lib.rs", "src/bin/record.rs", "src/bin/analyze.rs"].map(PathBuf::from));

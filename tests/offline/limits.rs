@@ -110,7 +110,7 @@ fn a_full_bottleneck_is_the_network() {
 
 /// write, write, read, against delayed ACKs: the second write waits for 88 of each 130 ms.
 #[test]
-fn what_nagle_s_algorithm_holds_back_is_its_share() {
+fn data_held_back_by_nagles_algorithm_is_its_share() {
     let line = truth("nagle-delayed-ack");
     assert_eq!(line.why.limited_by, Some("nagle"));
     // 0.085 to 0.089 s of 0.125 to 0.132 s, and 0.2 s around them without.
@@ -176,7 +176,7 @@ fn shares_are_those_of_the_times_in_limstate() {
 }
 
 #[test]
-fn gauges_alone_come_close() {
+fn shares_from_gauges_alone_are_close() {
     let run = recording("function-hooks");
     let dir = tempfile::tempdir().expect("temporary directory");
     let bare = dir.path().join("run");

@@ -158,7 +158,7 @@ fn the_command_replays_asks_and_writes() {
 }
 
 #[test]
-fn the_command_says_what_is_wrong() {
+fn the_command_names_the_fault() {
     let dir = tempfile::tempdir().unwrap();
     synthetic(&dir.path().join("a"), 0);
     for (arguments, words) in [

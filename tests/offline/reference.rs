@@ -166,7 +166,7 @@ fn case(scenario: &'static str, side: &'static str) -> Case {
 }
 
 #[test]
-fn packets_say_what_the_kernel_said() {
+fn packets_give_the_kernels_values() {
     let mut wrong = Vec::new();
     let mut connections = 0;
     for Case { scenario, side, comparison } in cases() {

@@ -80,7 +80,7 @@ fn a_recording_in_memory_gives_the_same_tables_and_findings() {
 }
 
 #[test]
-fn a_source_without_a_manifest_or_with_what_is_no_file() {
+fn a_source_without_a_manifest_or_with_a_device_is_an_error() {
     let nothing = Memory::default();
     let error = Recording::from_source("name", nothing).unwrap_err();
     assert!(
@@ -97,7 +97,7 @@ fn a_source_without_a_manifest_or_with_what_is_no_file() {
 }
 
 #[test]
-fn the_manifest_tells_the_truth_about_the_files() {
+fn the_manifest_agrees_with_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -177,7 +177,7 @@ fn types_are_those_every_reader_takes() {
 }
 
 #[test]
-fn rows_are_what_happened() {
+fn rows_have_the_values_of_the_scenario() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -384,7 +384,7 @@ fn a_replay_that_fails_leaves_the_tables_as_they_were() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["variables", "--markdown"])

@@ -61,7 +61,7 @@ fn the_kernel_s_own_times_stand_beside_the_causes() {
 }
 
 #[test]
-fn what_a_newcomer_reads() {
+fn a_report_has_the_texts_for_a_newcomer() {
     let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
     let dir = tempfile::tempdir().expect("temporary directory");
     let page = report(&lossy(), dir.path(), &[]);

@@ -26,7 +26,7 @@ fn dumps() -> Vec<(PathBuf, Dump)> {
 }
 
 #[test]
-fn messages_of_kernels_are_read_as_getsockopt_says() {
+fn messages_of_kernels_agree_with_getsockopt() {
     let dumps = dumps();
     assert!(dumps.len() >= 5, "every kernel of the guests: {}", dumps.len());
     for (path, dump) in dumps {

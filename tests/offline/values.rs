@@ -175,7 +175,7 @@ impl Changed {
 }
 
 #[test]
-fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
+fn a_sample_below_zero_is_null_with_all_values_derived_from_it() {
     for wrong in [4_294_950_814, u64::MAX - 16_481, 0] {
         let mut changed = 0;
         let run = Changed::of("loss", WriterOptions::default(), |_, ops| {
@@ -219,7 +219,7 @@ fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
 }
 
 #[test]
-fn a_hook_that_was_silent_takes_what_it_alone_sees() {
+fn a_silent_hook_makes_its_own_variables_null() {
     for (condition, hooks, column, others) in [
         (
             "segments were sent, and no program of the cgroup saw any",
@@ -287,7 +287,7 @@ fn an_undercount_of_received_bytes_is_replaced_by_the_kernels() {
 }
 
 #[test]
-fn what_a_bounded_recording_removed_is_null() {
+fn values_that_a_bounded_recording_removed_are_null() {
     let options =
         WriterOptions { max_bytes: Some(50_000), rotate_bytes: 1, ..WriterOptions::default() };
     let run = Changed::of("loss", options, |_, _| {});
@@ -337,7 +337,7 @@ fn a_connection_without_a_sample_has_no_rtt() {
 
 /// The kernel counts since the connection began, the recorder since it found it.
 #[test]
-fn of_a_connection_begun_before_each_column_says_since_when_it_counts() {
+fn columns_of_a_connection_begun_before_state_their_basis() {
     let dir = tempfile::tempdir().expect("temporary directory");
     replay(&testdata().join("begun-before-the-recording/run"), &options(1, dir.path()));
     let schema = common::schema(&dir.path().join("estats.parquet"));

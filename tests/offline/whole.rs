@@ -152,7 +152,7 @@ fn flipped_bytes() {
 
 /// A recording without its list of segments, as older ones are, is proved by its numbers.
 #[test]
-fn without_a_list_of_segments_the_numbers_tell() {
+fn without_a_list_of_segments_the_numbers_show_missing_ones() {
     let whole = Whole::new();
     whole.manifest(|m| m.segments.clear());
     let recording = Recording::open(&whole.run()).unwrap();
@@ -272,7 +272,7 @@ fn a_recorder_that_was_killed() {
 
 /// What a damaged recording lacks, whatever is made of it lacks too, and says so.
 #[test]
-fn what_is_made_of_a_damaged_recording_is_marked() {
+fn a_recording_made_from_a_damaged_one_is_marked() {
     let whole = Whole::new();
     let key = SecretKey::parse(&[7; 32]).unwrap();
     for damaged in ["hooks-000001", "connections-000000", "packets-000001", "ledger-000000"] {
@@ -330,7 +330,7 @@ fn analyze(arguments: &[&str], run: &Path) -> (i32, String) {
 
 /// Every command that reads a recording says what is missing, in one sentence, and ends with 3.
 #[test]
-fn every_command_says_what_is_missing() {
+fn every_command_names_what_is_missing() {
     let whole = Whole::new();
     let run = whole.run();
     let path = run.join("hooks-000001.arrows.zst");
@@ -441,7 +441,7 @@ fn unfinished_output_is_named_as_such() {
 
 /// What is no file has no end, and is not read; nothing of a manifest leads out of the recording.
 #[test]
-fn what_cannot_be_a_recording_is_refused() {
+fn impossible_manifests_and_files_are_refused() {
     let whole = Whole::new();
     let run = whole.run();
     let refused = |condition: &str| {

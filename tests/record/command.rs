@@ -37,7 +37,7 @@ fn start(netns: &Netns, options: &[&str], program: &str) -> Recorder {
 }
 
 #[test]
-fn what_a_command_has_queued_when_it_ends_is_followed() {
+fn data_queued_when_the_command_ends_is_recorded() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("linger");
     let listener = listen_narrow(&netns);

@@ -69,7 +69,7 @@ fn sigterm_to_the_recorder_ends_the_command_too() {
 }
 
 #[test]
-fn a_command_that_does_not_want_to_end_is_named_and_left() {
+fn a_command_that_ignores_sigterm_is_named_and_runs_on() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // It ends by itself, some time after the recorder's patience of 2 s.
     let script = "trap '' TERM; echo $$; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; done";

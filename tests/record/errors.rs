@@ -77,7 +77,7 @@ fn without_privilege_the_error_names_missing_capabilities() {
 }
 
 #[test]
-fn what_a_filter_names_must_exist() {
+fn a_filter_must_name_something_that_exists() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let output = scratch.path().join("run");
@@ -96,7 +96,7 @@ fn what_a_filter_names_must_exist() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused_before_anything_is_done() {
+fn invalid_arguments_are_refused_first() {
     for (option, value) in [
         ("--addr", "10.0.0.0/33"),
         ("--addr", "localhost"),
@@ -180,7 +180,7 @@ fn missing_sysfs_and_missing_btf_give_different_errors() {
 }
 
 #[test]
-fn packets_that_cannot_be_had_are_no_empty_stream() {
+fn packets_that_cannot_be_recorded_leave_no_empty_stream() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
         return;
     };

@@ -50,7 +50,7 @@ fn a_socket_that_connects_again_has_a_row_for_each_connection() {
 }
 
 #[test]
-fn what_was_open_before_has_its_owner_and_the_kernels_counters() {
+fn a_connection_open_before_has_its_owner_and_the_kernels_counters() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("before");
     let listener = listen(&netns);

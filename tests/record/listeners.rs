@@ -43,7 +43,7 @@ fn of_port(rows: Vec<Row>, port: u16) -> Vec<Row> {
 }
 
 #[test]
-fn a_full_accept_queue_is_seen_with_what_the_namespace_counted() {
+fn a_full_accept_queue_is_recorded_with_the_namespaces_counters() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("backlog");
     let (full, free) = (narrow(&netns), narrow(&netns));

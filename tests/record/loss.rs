@@ -87,7 +87,7 @@ fn an_undersized_ring_marks_rows_lossy_and_keeps_values_correct() {
 }
 
 #[test]
-fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
+fn with_a_command_losses_change_the_status_only_with_strict() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("strict");
     let flood = Flood::start(&netns);

@@ -146,7 +146,7 @@ fn a_commands_subflows_are_all_recorded_and_are_its_own() {
 }
 
 #[test]
-fn a_servers_subflows_are_its_own_and_tell_their_connection() {
+fn a_servers_subflows_have_its_process_and_their_connection() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let Some(paths) = Paths::new() else { return };
     let (mut server, out) = paths.serve(262);

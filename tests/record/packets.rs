@@ -313,7 +313,7 @@ fn sockets_have_every_segment_that_the_kernel_counts() {
 }
 
 #[test]
-fn no_more_is_kept_than_headers_and_what_was_asked_for() {
+fn only_headers_and_the_requested_bytes_are_kept() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     for digest in [0usize, 64] {
         let pair = Pair::new("digest");

@@ -142,7 +142,7 @@ fn processes_whose_namespace_cannot_be_read_are_named() {
 }
 
 #[test]
-fn what_proc_does_not_show_is_said() {
+fn processes_hidden_from_proc_are_reported() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     let pids = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let output = crate::run::command(&pids).arg("check").output().expect("estats-record");

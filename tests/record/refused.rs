@@ -80,7 +80,7 @@ fn check_names_each_refused_program_its_reason_and_its_cost() {
 }
 
 #[test]
-fn a_recording_does_without_a_refused_program_and_says_so() {
+fn a_recording_without_a_refused_program_reports_it() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let dir = scratch.path().join("run");
@@ -104,7 +104,7 @@ fn a_recording_does_without_a_refused_program_and_says_so() {
 }
 
 #[test]
-fn what_needs_a_refused_program_alone_is_an_error() {
+fn a_request_that_needs_a_refused_program_is_an_error() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let dir = scratch.path().join("run");

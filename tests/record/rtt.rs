@@ -60,7 +60,7 @@ fn ping(netns: &Netns, address: &str, count: u32) -> Vec<f64> {
 }
 
 #[test]
-fn echoes_are_what_ping_prints() {
+fn rtts_of_echoes_equal_those_of_ping() {
     let needs = Needs { programs: &["ping"], ..Needs::BPF };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     for family in [Family::V4, Family::V6] {
@@ -160,7 +160,7 @@ impl Drop for Background {
 }
 
 #[test]
-fn queries_are_what_dig_prints() {
+fn rtts_of_queries_equal_those_of_dig() {
     let needs = Needs { programs: &["dig", "dnsmasq"], ..Needs::BPF };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let pair = link(Duration::from_millis(5));

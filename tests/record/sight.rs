@@ -124,7 +124,7 @@ fn assert_seen(row: &Connection) {
 }
 
 #[test]
-fn a_cgroup_namespace_of_its_own_hides_nothing_from_hooks() {
+fn a_separate_cgroup_namespace_hides_nothing_from_hooks() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     let container = Container::new("whole");
     let netns = Netns::new("whole");
@@ -306,7 +306,7 @@ impl Foreign {
 /// At the cgroup itself, at one above, and at one below. Not at the host's root: other recorders
 /// may be there.
 #[test]
-fn a_program_that_has_a_place_alone_is_named() {
+fn an_exclusive_program_of_another_tool_is_named() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     for (foreign, own) in [("", ""), ("", "below"), ("below", "")] {
         let container = Container::new("foreign");

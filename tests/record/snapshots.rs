@@ -83,7 +83,7 @@ fn talk(both: &Both) {
 }
 
 #[test]
-fn a_snapshot_is_what_tcp_info_says() {
+fn a_snapshot_equals_tcp_info() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("tcpinfo");
     let listener = listen(&netns);
@@ -131,7 +131,7 @@ fn open_with(netns: &Netns, congestion: &'static CStr, address: &str) -> Both {
 }
 
 #[test]
-fn netlink_says_what_the_iterator_says() {
+fn netlink_and_the_iterator_give_the_same_values() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("ways");
     let connections = [
@@ -252,7 +252,7 @@ fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
 }
 
 #[test]
-fn changed_only_leaves_out_what_is_idle_and_nothing_else() {
+fn changed_only_leaves_out_only_idle_sockets() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     ["iterator", "netlink"].iter().for_each(|by| changed_only(by));
 }

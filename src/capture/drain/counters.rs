@@ -111,14 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_counts_stand_for_the_time_between_them_and_for_the_reading() {
+    fn a_count_covers_the_time_since_the_last_and_its_own_reading() {
         let mut periods = Periods { since_ns: 10 };
         assert_eq!(periods.next(100, 105), (10, 105));
         assert_eq!(periods.next(300, 305), (100, 305));
     }
 
     #[test]
-    fn an_end_that_is_noticed_later_than_counted_is_one() {
+    fn an_end_noticed_after_it_was_counted_is_counted_once() {
         let mut ends = Unnoticed::default();
         let mut beyond = |counted, noticed| ends.beyond(Hook::WriteXmit, counted, noticed);
         assert_eq!(beyond(1, 0), 0);

@@ -335,7 +335,7 @@ fn are_uncounted(attached: bool, by_kernel: bool, by_us: bool) -> bool {
 fn place_for_cgroups(filters: &Filters) -> Result<&'static Hierarchy, String> {
     let found = cgroup::hierarchy().map_err(str::to_owned)?;
     match found.part {
-        // What a filter names was looked up in this part.
+        // The names of filters were looked up in this part.
         Some(id) if filters.cgroups.is_empty() => Err(format!(
             "cgroup programs would see only the sockets of cgroup {id}, which is the root of this \
              cgroup namespace and not the host's; with CAP_DAC_READ_SEARCH the host's can be had, \

@@ -171,7 +171,7 @@ mod tests {
 
     /// This type information does not show that kprobes are counted, so a recording with it states that.
     #[test]
-    fn type_information_with_a_part_of_the_types_promises_no_count() {
+    fn incomplete_type_information_gives_no_count_of_kprobes() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/btf/linux-6.1.btf");
         let kernel = kernel(Btf::from_path(path).expect("BTF"));
         assert!(!kernel.counts_kprobes() && !kernel.shows_kprobes());

@@ -46,8 +46,8 @@ impl Refused {
         let is_framing = |l: &str| {
             l.is_empty() || l.starts_with("processed ") || l.contains(" PROG LOAD LOG --")
         };
-        // A field or symbol that this kernel lacks is named here, and the verifier's last line says
-        // only that the instruction makes no sense.
+        // A field or symbol that this kernel lacks is named here. The verifier's last line names only
+        // the invalid instruction.
         let relocation = log.lines().find_map(|l| l.split_once("<invalid CO-RE relocation>"));
         let last = log.lines().rev().map(str::trim).find(|l| !is_framing(l));
         let reason = match relocation {
@@ -191,7 +191,7 @@ processed 11 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_sta
     }
 
     #[test]
-    fn what_a_program_costs_is_what_its_hooks_would_have_given() {
+    fn a_refused_program_costs_the_variables_of_its_hooks() {
         let without = |out: &[Hook]| -> Vec<Hook> {
             Hook::ALL.iter().copied().filter(|h| !out.contains(h)).collect()
         };

@@ -48,7 +48,8 @@ pub(super) fn refused() -> Option<(String, String)> {
             lines[lines.len().saturating_sub(LINES)..].join("\n"),
         ));
     }
-    // The first says what is wrong: the others say that therefore it cannot be prepared and loaded.
+    // The first warning has the cause. The others only state that the program cannot be prepared and
+    // loaded.
     let first = warnings.iter().find(|text| text.contains("prog '") && text.contains("failed"))?;
     let (_, words) = first.split_once("': ")?;
     if is_of_memory(words) {
@@ -78,7 +79,7 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         libbpf_rs::ErrorKind::PermissionDenied if !capability::missing_for_bpf().is_empty() => {
             CaptureError::Privilege(capability::missing_for_bpf())
         }
-        // What the verifier refuses has its words, and EACCES.
+        // A refusal of the verifier has its log, and EACCES.
         libbpf_rs::ErrorKind::PermissionDenied
             if refused().is_none()
                 && capability::memory_is_locked()
@@ -87,7 +88,7 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         {
             CaptureError::LockedMemory(locked_memory())
         }
-        // The verifier says EACCES too, but it says more than that.
+        // The verifier returns EACCES too, but it also has a log.
         libbpf_rs::ErrorKind::PermissionDenied if refused().is_none() => {
             CaptureError::NoBpf(source)
         }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_memory_is_no_refusal_of_the_program() {
+    fn a_lack_of_memory_is_not_a_refusal_of_the_program() {
         assert!(is_of_memory("BPF program load failed: -EPERM"));
         assert!(is_of_memory("BPF program load failed: -ENOMEM"));
         assert!(!is_of_memory("BPF program load failed: -EINVAL"));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_comes_within_one_resolution() {
+    fn a_connection_at_rest_is_read_within_one_resolution() {
         for resolution_ns in [1_000_000, 1_700_000, 10_000_000, 1_000_000_000] {
             let timing = Timing::of(resolution_ns);
             let longest = timing.rest_ns + (1 << timing.shift);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_slot_says_when() {
+    fn the_oldest_slot_determines_the_next_read() {
         let timing = Timing { rest_ns: 500, shift: 8 };
         let mut slots = Slots::new(timing);
         assert_eq!(slots.due_ns(100 << 8), None, "nobody waits");
@@ -156,7 +156,7 @@ mod tests {
         // Another connection in the same slot, a turn later.
         slots.update([self::slots(&[(5, 2)])].into_iter());
         assert!(slots.due_ns(133 << 8).is_some());
-        // What was left has gone, so one is enough.
+        // The connections that were left are gone, so one is enough.
         slots.update([self::slots(&[])].into_iter());
         slots.update([self::slots(&[(5, 1)])].into_iter());
         assert!(slots.due_ns(165 << 8).is_some());
@@ -164,7 +164,7 @@ mod tests {
 
     /// The place of a slot that begins while a look takes its time is that of the oldest.
     #[test]
-    fn who_comes_during_a_look_is_not_left() {
+    fn a_connection_that_comes_during_a_read_is_not_left() {
         let mut slots = Slots::new(Timing { rest_ns: 500, shift: 8 });
         let begun = 102 << 8;
         for late in [0, 1, 5, 31, 32, 100] {

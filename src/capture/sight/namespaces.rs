@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_short() {
+    fn long_lists_are_shortened() {
         assert_eq!(list(&[1]), "1");
         assert_eq!(list(&(1..=10).collect::<Vec<_>>()), "1, 2, 3, 4, 5, 6, 7, 8, and 2 more");
     }

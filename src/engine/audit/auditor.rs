@@ -141,7 +141,7 @@ impl Auditor {
         let passive = ended.identity.lifecycle().is_some_and(|l| l.active == PASSIVE);
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
         let Some((ts_ns, kernel)) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
-        // In the kprobe set the account is read somewhat before the last record. A timer may come between
+        // In the kprobe set tcp_info is read a little before the last record. A timer may come between
         // them: then it is not of the same instant.
         if ts_ns < ended.before_last_ns {
             return Vec::new();

@@ -136,7 +136,7 @@ pub fn hear(
         let begins = format!("{} = ", relation.var.name());
         let found =
             out.iter_mut().find(|c| c.var == relation.var && c.relation.starts_with(&begins));
-        // What the device's queue refused has passed the hook of packets.
+        // Packets that the device's queue refused have passed the hook of packets.
         let refused = found.as_ref().filter(|_| stalls != Some(0)).map_or(0, |c| c.refused());
         // A SYN-ACK that the host cannot send yet (an IPv6 address that is still tentative, no route)
         // passes no hook, and the kernel counts the next one as retransmitted. One is due for each SYN,

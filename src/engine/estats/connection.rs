@@ -102,8 +102,8 @@ impl Connection {
 
     /// Records lost on any CPU up to now, and those of its own that are known to be missing.
     pub(super) fn lost(&self, timeline: &Timeline, of: Of, now_ns: u64) -> u64 {
-        // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
-        // of packets only says that no SYN was.
+        // If not even a baseline was seen, the beginning may have been lost. A baseline made from
+        // packets only means that no SYN was seen.
         let is_seen = match self.begin {
             Begin::Open => true,
             Begin::Baseline => of != Of::Packets,
@@ -122,7 +122,7 @@ impl Connection {
         now_ns: u64,
     ) -> RowContext<'a> {
         let lost = self.lost(timeline, of, now_ns);
-        // What no hook saw is in `missed`, and is no missing record.
+        // Events that no hook saw are in `missed`: they are not missing records.
         let records_missing =
             self.begin == Begin::Unseen || self.late_records > 0 || lost > self.missed;
         // A hook whose records are missing was not silent.
@@ -131,7 +131,7 @@ impl Connection {
         } else {
             self.heard.silent(plan.attached(), &self.slot)
         };
-        // What cannot be shows that something was missed.
+        // An impossible value shows that something was missed.
         let lossy = records_missing || lost > 0 || self.slot.discards() > 0;
         RowContext {
             conn_id: self.conn_id,

@@ -54,7 +54,7 @@ pub(super) fn discard(
     for &(less, more) in ORDERED.iter().filter(compared) {
         let (Some(a), Some(b)) = (row.get(less), row.get(more)) else { continue };
         if a > b {
-            // What the kernel keeps is right; if it keeps both, neither is known to be.
+            // The value that the kernel keeps is right; if it keeps both, neither is known to be.
             let kept = |var: Var| !matches!(var.def().read, Read::No);
             let both = kept(less) == kept(more);
             for var in [less, more].into_iter().filter(|&var| both || !kept(var)) {

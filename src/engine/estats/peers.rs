@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn the_number_of_kept_ends_is_bounded() {
         let mut peers = Peers::default();
         for n in 0..2 * KEPT as u64 {
             peers.live(None, (n, n, 1, 2), 0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_whose_numbers_change_has_one_entry() {
+    fn a_connection_with_changed_sequence_numbers_has_one_entry() {
         let mut peers = Peers::default();
         let mut before = None;
         for n in 0..100 {

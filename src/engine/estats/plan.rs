@@ -201,7 +201,7 @@ impl Plan {
             Op::Set | Op::Add | Op::Max | Op::Min => true,
             Op::Inc | Op::Dec | Op::Missed | Op::Void => false,
         };
-        // What the kernel has in place of a value is one of the log.
+        // The kernel's placeholder for a missing value is a value in the log.
         if takes_operand && !var.can_be(value) && var.def().unset != Some(value) {
             slot.discard(var, &self.follow[var.index()]);
             return;
@@ -221,7 +221,7 @@ impl Plan {
             },
             // The stream is thinned, and has the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(value),
-            // A derived value that a log states all the same is what replay computes better.
+            // If a log has a derived value, replay computes it better.
             Apply::Derived(_) => return,
         };
         // Fewer than nothing, or more than the column holds.
@@ -276,7 +276,7 @@ impl Plan {
     pub(super) fn baseline(&self, slot: &mut Slot) {
         for &var in Var::ALL {
             let Some(of) = var.before() else { continue };
-            // How much lies in the reassembly queue the kernel does not say: its span has holes.
+            // The kernel does not have the number of octets in the reassembly queue: its span has holes.
             let before = slot.get(of).filter(|_| slot.get(Var::CurReasmQueue) == Some(0));
             let Some(before) = before else {
                 slot.lose(var);

@@ -194,7 +194,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
             }
         })),
         Rule::ZeroTransitions(of) => m.run(operation(on_both(of, Var::State), |op| {
-            // Setting zero to zero again is no transition; being established with zero is one.
+            // Setting zero to zero again is not a transition; being established with zero is one.
             if op.since_established(of) == Some(0) && (op.is_step() || op.source != of) {
                 op.add(1);
             }
@@ -213,7 +213,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
                 }
             })
             .with_row(
-                // Of a variable that was never set, no change is known.
+                // A variable that was never set has no known change.
                 |at| at.slot.get(of).and_then(|_| at.slot.get(at.target)),
             ),
         ),
@@ -226,7 +226,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
                 op.slot.marks[op.mark] = op.ts_ns;
             })
             .with_row(
-                // Of a variable that was never set, no time in a value of it is known.
+                // A variable that was never set has no known time in a value.
                 |at| {
                     let running = match at.slot.get(of)? {
                         now if now == value => {

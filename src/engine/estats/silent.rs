@@ -88,8 +88,8 @@ impl Heard {
             // The others are of the same cgroup: what it does not have, they do not see.
             note(&[Hook::Egress, Hook::ParseHdr, Hook::Handshake]);
         }
-        // What a segment acknowledges or brings in order has passed all checks, and with them one of
-        // the two hooks that every segment passes in its state.
+        // A segment whose acknowledgment or in-order data was accepted has passed all checks, and so one
+        // of the two hooks that every segment passes in its state.
         let accepted = self.since.is_some_and(|since| {
             now.octets_acked > since.octets_acked
                 || (now.data_segments_in > since.data_segments_in

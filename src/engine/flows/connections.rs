@@ -120,7 +120,7 @@ impl Connections {
         if flow.owner.is_some() || flow.protocol != TCP || flow.point != Point::Socket {
             return;
         }
-        // The listener's cookie is no connection's, and stands for no key.
+        // The listener's cookie is not a connection's, and has no key.
         let known = packet.cookie.and_then(|cookie| self.known.get(self.cookies.get(&cookie)?));
         if let Some(known) = known {
             flow.owner = Some(known.owner.clone());
@@ -158,7 +158,8 @@ fn tell(
         let ours = match &flow.owner {
             // The one before, which these ends had, may end only now, and unseen.
             Some(now) => now.conn_id == owner.conn_id || opens && since,
-            // What was closed before is of another; so is what came before we opened it.
+            // A flow that was closed before belongs to another connection, and so does a flow before we
+            // opened this one.
             None if flow.closed() => false,
             None if opens => since,
             // The SYN for a child comes before it, and after whatever these ends had until then.

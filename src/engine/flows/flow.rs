@@ -483,7 +483,7 @@ impl Side {
         if tcp.syn {
             self.tally.syn_segments += segments;
             let first = tcp.ack && !self.answered;
-            // Of a simultaneous open: the SYN's number once more, and no retransmission of it.
+            // Simultaneous open: the SYN's number again, but not a retransmission of it.
             answer = first && self.isn == Some(tcp.seq);
             self.answered |= tcp.ack;
             self.isn.get_or_insert(tcp.seq);
@@ -507,7 +507,7 @@ impl Side {
             Place::Next => {}
             Place::Again(octets) => {
                 self.tally.retransmitted_segments += segments;
-                // SYN and FIN take sequence space, and are no octets.
+                // SYN and FIN take sequence space, but are not octets.
                 self.tally.retransmitted_bytes += u64::from(octets.min(packet.payload_len));
             }
             Place::Late => self.tally.out_of_order_segments += segments,

@@ -38,7 +38,7 @@ impl Sequence {
     pub fn take(&mut self, seq: u32, len: u32) -> Place {
         let end = seq.wrapping_add(len);
         let Some(next) = self.next else {
-            // Without data it says what comes next all the same.
+            // A segment without data also has the next number.
             self.next = Some(end);
             return Place::Next;
         };
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_before_and_what_was_not() {
+    fn repeated_late_and_new_octets_are_distinguished() {
         let mut s = Sequence::default();
         assert_eq!(s.take(0xffff_ff00, 0x100), Place::Next);
         assert_eq!(s.take(0, 0), Place::Next, "an ACK");

@@ -270,7 +270,7 @@ impl Sightings {
                 } else {
                     (packet.ip_len, entry.ip_len)
                 };
-                // What a socket had does not wait, a fragment that is no part of anything does.
+                // A packet that a socket had does not wait. A fragment without its other parts waits.
                 let waits = matches!(entry.state, SightingState::Waits);
                 let fits = if fragment { !waits } else { waits && packet.hook.is_socket() };
                 if fits && large > small {

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn full_is_what_reached_the_bound_until_a_third_is_free() {
+    fn a_full_buffer_stays_full_until_a_third_is_free() {
         let mut buffer = Buffer::new();
         // Up to 16 kB, and down to two thirds: the writer waits. Below, it writes again.
         for (octets, ns) in [(8_000, 1), (16_000, 10), (11_000, 100), (10_000, 1_000)] {

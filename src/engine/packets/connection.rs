@@ -363,7 +363,7 @@ impl Connection {
         if s.syn {
             // A SYN that is repeated after its answer changes nothing.
             if !self.established {
-                // The SYN that is repeated does not ask for ECN any more, and agrees all the same
+                // The SYN that is repeated no longer asks for ECN, but still agrees to it
                 // (tcp_ecn_clear_syn() of Linux 6.18).
                 let before = |asked: fn(&Offer) -> bool| self.ours.as_ref().is_some_and(asked);
                 let offer = Offer::of(s);
@@ -456,12 +456,12 @@ impl Connection {
         let end = s.end();
         let nxt = *self.snd_nxt.get_or_insert(s.seq);
         self.snd_una.get_or_insert(s.seq);
-        // A socket leaves nothing out: what lies between was sent and is not in the capture, or not in
-        // its place, and then what fills it looks sent again.
+        // A socket leaves no gap: the octets between were sent and are not in the capture, or not in
+        // their place. Then the segment that fills the gap looks like a retransmission.
         self.missed += u64::from(after(s.seq, nxt) && !s.rst);
         // A keepalive of old stacks carries one octet that was acknowledged long ago.
         let keepalive = s.payload <= 1 && !s.fin && !s.syn && self.snd_una == Some(end);
-        // Of a simultaneous open the SYN-ACK is no retransmission of the SYN (tcp_send_synack()).
+        // In a simultaneous open the SYN-ACK is not a retransmission of the SYN (tcp_send_synack()).
         let answer = s.syn && s.ack && !std::mem::replace(&mut self.answered, s.syn && s.ack);
         if end != s.seq && before(s.seq, nxt) && !keepalive && !answer {
             self.segs_retrans += count;

@@ -52,7 +52,7 @@ impl Segment {
         let h: &[u8; HEADER] = packet.header.first_chunk()?;
         let length = usize::from(h[12] >> 4) * 4;
         let captured = packet.header.get(HEADER..)?;
-        // Of a header that was not cut, what is missing was never there.
+        // If the header was not cut, missing bytes were never there.
         let is_cut = packet.captured_len < packet.wire_len;
         if length < HEADER || length > packet.header.len() && !is_cut {
             return None;

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_in_the_prefix_of_all() {
+    fn prefixes_beyond_the_limit_are_counted_in_the_prefix_of_length_0() {
         let mut aggregator =
             Aggregator::new(AggregateOptions { prefix_v4: 32, ..AggregateOptions::default() });
         for i in 0..MOST as u32 + 7 {

@@ -66,7 +66,7 @@ impl Dns {
         let begins = *next == Some(s.seq) || (next.is_none() && length == s.payload);
         if begins {
             let after = s.seq.wrapping_add(length);
-            // What begins before the segment's end begins out of sight.
+            // A message that begins before the segment's end is not seen.
             *next = (!before(after, end)).then_some(after);
             return payload.get(2..);
         }

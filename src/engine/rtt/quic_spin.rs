@@ -113,7 +113,7 @@ impl QuicSpin {
                 sender.value = Some(value);
                 sender.last_ns = Some(ts_ns);
             }
-            // Whose turn it is cannot be said.
+            // It is not known which end is next.
             for sender in &mut self.senders {
                 sender.edge_ns = None;
             }
@@ -131,7 +131,7 @@ impl QuicSpin {
         let (method, from_ns) = match (self.client, other.value) {
             (Some(_), Some(_)) => (Method::QuicSpin, other.edge_ns?),
             (Some(_) | None, None) => (Method::QuicSpinPeriod, before_ns?),
-            // Both are seen, and nobody knows who inverts.
+            // Both ends are seen, and it is not known which one inverts.
             (None, Some(_)) => return None,
         };
         let rtt_ns = ts_ns.checked_sub(from_ns)?;

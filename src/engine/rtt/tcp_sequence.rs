@@ -134,7 +134,7 @@ impl Sender {
         }
         let sack = self.sacked(s, ack, nxt);
         if s.options.cut && s.options.sack.is_empty() {
-            // What SACK blocks may have answered, later acknowledgments do not.
+            // A segment that a SACK block may have answered gives no sample for a later acknowledgment.
             self.queue.iter_mut().filter(|q| q.start >= ack).for_each(|q| q.answered = true);
         }
         let cumulative = if ack > una { self.advance(ack) } else { None };

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_polls_and_records_of_connections_are_lost_apart() {
+    fn losses_of_packets_polls_and_records_are_separate() {
         let loss = |hook, records| Loss { of: Of::hook(hook), since_ns: 10, until_ns: 20, records };
         let losses = [loss(Hook::Egress, 1), loss(Hook::SocketOut, 10), loss(Hook::Poll, 100)];
         let timeline = Timeline::new([], losses);

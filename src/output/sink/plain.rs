@@ -87,7 +87,7 @@ impl<W: Write> PlainWriter<W> {
             ),
         };
         if let Encoder::Csv(csv) = &mut encoder {
-            // A table without rows has its header all the same.
+            // A table without rows has its header too.
             csv.write(&RecordBatch::new_empty(schema.clone()))?;
         }
         Ok(Self { schema, encoder })

@@ -118,7 +118,8 @@ impl Figures {
         let of = |limit: LimitCause| self.limited[limit as usize];
         self.limited_by?;
         let mut differs = Vec::new();
-        // What is not the application's is busy; the kernel is busy while all is under way, too.
+        // Everything but the application's time is busy. The kernel also counts as busy the time in
+        // which all data is in flight.
         let busy: f64 = LimitCause::ALL
             .into_iter()
             .filter(|limit| !matches!(limit, LimitCause::Startup | LimitCause::Application))
@@ -486,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_tenth_from_the_kernel_is_said() {
+    fn shares_more_than_a_tenth_from_the_kernels_are_named() {
         use LimitCause::{Application, Network, PathDead, Receiver, ReceiverApp, SendBuffer};
         for (shares, kernel, differs) in [
             (&[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..], [1.0, 0.35, 0.0], None),
@@ -506,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_names_what_it_comes_from() {
+    fn every_figure_names_its_sources() {
         assert_eq!(columns().len(), Figures::default().cells().count());
         for column in columns() {
             assert!(!column.from.is_empty(), "{}", column.name);

@@ -195,7 +195,7 @@ mod tests {
     /// The values of inet_diag for a socket that never sent, on a host that is up for one minute, and
     /// for ten.
     #[test]
-    fn the_age_of_what_has_not_happened_is_no_value() {
+    fn the_age_of_an_event_that_never_happened_is_null() {
         const CLOSE: u64 = 7;
         let minute = u64::from((60_000_u32).wrapping_sub(300_000));
         assert_eq!(have(&snapshot(CLOSE, minute), None), [false; 3]);

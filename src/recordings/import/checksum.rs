@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn right_unfinished_and_wrong() {
+    fn right_unfinished_and_wrong_checksums_are_distinguished() {
         let pseudo = folded(sum(&SENT[12..20]) + 6 + 40);
         let right = !folded(u64::from(pseudo) + sum(&SENT[20..]));
         let ip = !folded(sum(&with(10, 0)[..20]));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_believed_where_they_are_few() {
+    fn wrong_checksums_are_believed_if_they_are_few() {
         let mut packet = Packet::unread(0, Hook::Capture, Direction::Unknown);
         packet.src_addr = [192, 0, 2, 1].into();
         let (good, bad) = (Fits { ip: None, tcp: Some(true) }, Fits { ip: None, tcp: Some(false) });
@@ -211,7 +211,7 @@ mod tests {
         checksums.see(&packet, bad);
         assert_eq!(checksums.wrong(&packet, bad), Some(Checksum::Tcp));
         assert_eq!(checksums.wrong(&packet, good), None);
-        // Those of another sender, and of merged packets, say nothing about these.
+        // Checksums of another sender, and of merged packets, do not count here.
         let merged = Packet { ip_len: 9000, ..packet.clone() };
         checksums.see(&merged, bad);
         assert_eq!(checksums.wrong(&merged, bad), None);

@@ -194,7 +194,7 @@ impl Reader<'_> {
         let (modified, big) = (header.is_modified_format(), header.is_bigendian());
         let head = if modified { 24 } else { 16 };
         let unit = if header.is_nanosecond_precision() { 1 } else { 1_000 };
-        // The upper bits say whether frames end with a checksum; its bytes are not IP's.
+        // The upper bits state whether frames end with a checksum; its bytes are not IP's.
         let link_type = header.network.0 & 0xffff;
         self.capture.format = "pcap".to_owned();
         self.capture.interfaces = vec![ImportedInterface { number: 0, name: None, link_type }];
@@ -388,7 +388,7 @@ fn block_of(
             let both = [count(OptionCode::IsbIfDrop), count(OptionCode::IsbOsDrop)];
             let dropped = both.into_iter().flatten().reduce(u64::saturating_add);
             let index = section.first.saturating_add(block.if_id) as usize;
-            // Of an interface that was never described there is nothing to say.
+            // Statistics of an interface that was never described are ignored.
             if index < capture.interfaces.len() {
                 capture.dropped.resize(capture.interfaces.len(), None);
                 capture.dropped[index] = dropped.or(capture.dropped[index]);

@@ -144,7 +144,7 @@ impl Window {
                 && both.contains(&Direction::Out)
         };
         let here = || near().filter(|s| s.interface == interface);
-        // Near to the first, so that those repeated without end are no copies all together.
+        // Close to the first, so that endlessly repeated packets are not all copies.
         let is_copy = here().any(|s| !s.is_copy);
         let before = here().count();
         let seen = CopyVerdict {

@@ -77,7 +77,7 @@ pub fn anonymize(
     if copy.writer.rows() == 0 && manifest.totals.is_none() {
         return refused(format!("{} has no record", recording.dir().display()));
     }
-    // What an earlier cut left out stands in the ledger already.
+    // Records that an earlier cut left out are in the ledger already.
     finish(copy.writer, manifest, &absent, end_ns)
 }
 
@@ -112,7 +112,7 @@ impl Anonymous {
         let Some(bits) = bits.and_then(|bits| bits.parse::<u32>().ok()) else {
             return new.to_string();
         };
-        // What lies in the prefix lies in that of the new address.
+        // Addresses in the prefix are in the prefix of the new address.
         match new {
             IpAddr::V4(a) => {
                 let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
@@ -242,7 +242,7 @@ impl Take for Copy {
             let token = row.values.get(field).map(|token| to.names.token(token as u32).into());
             row.values.set(field, token);
         }
-        // Nobody knows what is in it.
+        // Its content is not known.
         row.tcp_info_more.clear();
         Ok(self.writer.snapshot(row)?)
     }

@@ -104,7 +104,7 @@ impl Consumer for CarriedState<'_> {
                 }
                 Op::Add | Op::Inc | Op::Dec | Op::Max | Op::Min => known.changed.insert(var),
                 Op::Void => known.void.insert(var),
-                // What was missed before the cut is before the basis of its rows.
+                // Events missed before the cut are before the basis of its rows.
                 Op::Missed => {}
             }
         }

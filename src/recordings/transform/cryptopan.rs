@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_prefixes_and_nothing_more(a: u32, b: u32, c: u128, d: u128) {
+        fn only_common_prefixes_of_addresses_are_kept(a: u32, b: u32, c: u128, d: u128) {
             let pan = CryptoPan::new(&REFERENCE);
             let v4 = |a: u32| match pan.permuted(IpAddr::V4(a.into())) {
                 IpAddr::V4(a) => u32::from(a),

@@ -89,7 +89,7 @@ pub fn cut(
             manifest.ended = Some(clock_at(&samples, to));
         }
     }
-    // What --max-size removed was there before its second mark.
+    // Records that --max-size removed were before its second mark.
     let (totals, absent) = totals_there(recording)?;
     manifest.totals = totals;
     let removed = replay::removed(recording)?.iter().any(|r| range.meets(r.since_ns, r.until_ns));
@@ -258,7 +258,7 @@ impl Cutter {
                 | CaptureStat::Missing { ts_ns, since_ns, .. }
                 | CaptureStat::SlowPoll { ts_ns, since_ns } => range.meets(since_ns, ts_ns),
                 CaptureStat::Dropped { .. } => removed,
-                // Said again at the end, with what is left out now.
+                // Written again at the end, with the records left out by this cut.
                 CaptureStat::LeftOut { cpu, count, .. } if !whole => {
                     self.left_out.add(cpu, count);
                     false
@@ -335,7 +335,7 @@ impl Cutter {
                 emitted: cpu.emitted,
                 logged: cpu.logged.saturating_sub(self.records_left_out.get(cpu.cpu)),
                 lost_by_hook,
-                // What the original lacks besides.
+                // The other gaps of the original.
                 left_out: self.left_out.get(cpu.cpu).saturating_add(self.absent.get(cpu.cpu)),
             }
         });

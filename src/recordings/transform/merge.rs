@@ -148,7 +148,7 @@ fn add_capture(import: &mut Import, next: &Import) {
     }
     import.dropped = match (import.dropped, next.dropped) {
         (Some(a), Some(b)) => Some(a + b),
-        // Where one does not say, nobody knows of all.
+        // If one recording does not have the count, that of all is not known.
         (None, _) | (_, None) => None,
     };
     import.truncated = both(&import.truncated, &next.truncated, "; ");
@@ -332,7 +332,7 @@ impl Merger {
     fn end_open(&mut self, ts_ns: u64) -> Result<(), TransformError> {
         for (seq, (cookie, generation)) in (0..).zip(std::mem::take(&mut self.open)) {
             let header = Header { ts_ns, seq, cookie, generation, cpu: NO_CPU, hook: Hook::Sweep };
-            // Its state then is not known, and what else is need not be said again.
+            // Its state then is not known, and the other values are not repeated.
             self.writer.lifecycle(&Lifecycle { event: Event::End, ..marker(header) })?;
         }
         Ok(())

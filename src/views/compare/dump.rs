@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_from_what_is_known() {
+    fn the_life_of_a_connection_is_read_from_its_known_values() {
         let mut row = DumpRow { read_us: Some(9_000_000), ..DumpRow::default() };
         assert_eq!(row.life(), Some((9_000_000, 9_000_000)));
         row.values.set(Var::StartTimeStamp, 1_000_000);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_said_so() {
+    fn an_unknown_reference_format_is_an_error() {
         let said = error("PK\u{3}\u{4}\nxyz");
         assert!(said.contains("is not in a known reference format: it begins with \"PK"), "{said}");
         assert!(error(" \n").contains("no connection"));

@@ -176,7 +176,7 @@ mod tests {
     const BY_TIMER: What = What::Recovery { after_ns: 8_000_000 };
 
     #[test]
-    fn recoveries_that_an_ack_began_are_told_by_the_segment_before_them() {
+    fn recoveries_begun_by_an_ack_are_recognised_by_the_segment_before() {
         let f = followed(&[(BY_ACK, 100), (BY_TIMER, 7), (What::Timeout, 30), (What::Other, 5)]);
         let sum = f.sum_at_signals(Signal::Window, 1);
         assert_eq!(sum, Span { least: 130, most: 130 });
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn where_time_does_not_tell_they_are_between_the_least_and_the_most() {
+    fn where_time_does_not_decide_the_sum_has_bounds() {
         let f = followed(&[(BY_ACK, 100), (BY_ACK, 7), (BY_ACK, 50)]);
         assert_eq!(f.sum_at_signals(Signal::Window, 2), Span { least: 57, most: 150 });
         assert_eq!(f.sum_at_signals(Signal::Window, 3), Span { least: 157, most: 157 });

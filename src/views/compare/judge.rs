@@ -109,7 +109,7 @@ impl Coverage {
                 Some(Quality::Exact | Quality::Constant) => None,
                 Some(Quality::Sampled) => Some((var, Doubt::Sampled, reason)),
                 Some(Quality::Approximate) => Some((var, Doubt::Approximate, reason)),
-                // It has a value all the same: replay found it in a log that promised none.
+                // It still has a value: replay found it in a log whose manifest promised none.
                 Some(Quality::Missing) | None => {
                     Some((var, Doubt::Sampled, "the manifest does not promise it"))
                 }

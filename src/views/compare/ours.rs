@@ -193,7 +193,7 @@ impl ConnectionRows for Collector<'_> {
         let moments = self.live.remove(&ended.conn_id).unwrap_or_default();
         let followed = self.followed.remove(&ended.conn_id).unwrap_or_default();
         let algorithms = self.algorithms.remove(&ended.conn_id).unwrap_or_default();
-        // What has no addresses was seen by a record that came after its end.
+        // A connection without addresses was only seen by a record after its end.
         let Some((local, remote)) = tuple(ended.identity) else { return Ok(()) };
         let values = |row: &Option<Row>| row.as_ref().map_or_else(Values::default, Values::from);
         let moments = moments.iter().filter(|m| m.at.is_some()).map(|m| FollowedMoment {

@@ -39,7 +39,7 @@ pub(super) fn holds(
     reference: &Values,
 ) -> Result<bool, Missing> {
     if let How::All(relations) = relation.how {
-        // What one lacks does not matter where another is broken.
+        // A missing input does not matter if another condition is broken.
         let mut missing = None;
         for relation in relations {
             match holds(relation, var, ours, reference) {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn echoes_are_counted_the_other_way_round() {
+    fn the_references_ecesent_is_cercvd_less_our_ecesent() {
         let ours = [(Var::CERcvd, 34), (Var::ECESent, 23)];
         let check = |r| check(schema(Var::ECESent), Var::ECESent, &ours, &[(Var::ECESent, r)]);
         assert_eq!((check(11), check(12)), (Ok(true), Ok(false)));
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reassembly_queue_is_its_own_negative() {
+    fn the_references_reassembly_queue_has_the_opposite_sign() {
         let var = Var::CurReasmQueue;
         let check = |o, r| check(schema(var), var, &[(var, o)], &[(var, r)]);
         // One segment of 1448, behind a hole of 1448.

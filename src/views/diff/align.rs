@@ -120,11 +120,11 @@ fn controls(connections: &[Connection]) -> BTreeSet<usize> {
     let mut controls = BTreeSet::new();
     for mut of in between.into_values() {
         of.sort_unstable();
-        // Of those that began later, each that carried more than all before it: nearest last.
+        // Among those that began later, each one that carried more than all before it: nearest last.
         let mut later: Vec<(u64, u64)> = Vec::new();
         for (begin_ns, at, octets) in of.into_iter().rev() {
             let much = octets.saturating_mul(CONTROL);
-            // The first of them with so much.
+            // The first of them that carries enough.
             let first = later.partition_point(|(_, octets)| *octets >= much);
             let data = first.checked_sub(1).and_then(|at| later.get(at));
             let overlaps = data.is_some_and(|(begin_ns, _)| *begin_ns < connections[at].end_ns);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_connection_has_the_role_of_its_own() {
+    fn a_control_connection_has_its_own_role() {
         // As iperf3 opens them; the last data connection outlives the control connection.
         let upload = [
             connection(1, (0, 1000), 718, 576),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_is_no_control_connection() {
+    fn consecutive_connections_are_not_control_connections() {
         let requests = [connection(1, (0, 10), 500, 0), connection(2, (10, 20), 50_000_000, 0)];
         let carries: Vec<_> = roles(&requests).into_iter().map(|role| role.carries).collect();
         assert_eq!(carries, [Carries::Sent, Carries::Sent]);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn control_is_never_paired_with_data_and_what_is_alike_is() {
+    fn control_is_never_paired_with_data_but_with_similar_connections() {
         let both = [connection(1, (0, 100), 700, 500), connection(2, (1, 90), 1_000_000, 0)];
         let data = [connection(1, (0, 100), 900_000, 0)];
         assert_eq!(pairs(&both, &data), [(2, 1)]);

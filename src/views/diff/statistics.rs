@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn change_is_of_the_first() {
+    fn change_is_relative_to_the_first_recording() {
         let change = |a, b| Contrast::of_pairs(&[(a, b)]).unwrap().change;
         assert_eq!(change(10.0, 30.0), Some(2.0));
         assert_eq!(change(30.0, 10.0), Some(-2.0 / 3.0));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_not_notable() {
+    fn overlapping_samples_are_not_notable() {
         let pairs: Vec<_> = (0..20).map(|i| (f64::from(i), f64::from((i * 7 + 3) % 20))).collect();
         let same = Contrast::of_pairs(&pairs).unwrap();
         assert_eq!((same.cliffs_delta, same.notable), (0.0, false));

@@ -46,7 +46,7 @@ impl Quantity {
             Source::Var(var) => {
                 let value = connection.row.get(var)?;
                 let ty = var.def().ty;
-                // Of the 32-bit variables with that value, none has so much of anything.
+                // No 32-bit variable reaches that value as a real count.
                 let none = ty == Type::U32 && value == NONE;
                 match ty {
                     Type::I32 => Some(f64::from(value as i32)),

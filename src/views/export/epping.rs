@@ -268,7 +268,7 @@ struct Rtt {
     sent_bytes: u64,
     rec_packets: u64,
     rec_bytes: u64,
-    // Not known of a capture that does not say which way packets went: then it is left out.
+    // Not known if a capture does not have the direction of packets: then it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     match_on_egress: Option<bool>,
 }

@@ -204,7 +204,8 @@ impl<W: Write> File<'_, W> {
         self.bytes.truncate(self.names.snaplen as usize);
         self.comment.clear();
         if let Some(owner) = linked.owners.of(packet) {
-            // The engine keeps a connection until another record comes: that is no matter of this packet.
+            // The engine keeps a connection until another record comes; this does not concern this
+            // packet.
             let moment = if owner.is_over {
                 Moment::default()
             } else {

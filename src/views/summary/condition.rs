@@ -388,17 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_matches_nothing_and_neither_does_its_contrary() {
+    fn unknown_values_match_neither_a_condition_nor_its_negation() {
         for unknown in ["min_rtt > 0s", "not min_rtt > 0s", "min_rtt > 0s and id = 7"] {
             assert!(!matches(unknown), "{unknown}");
         }
-        // What is decided without it is decided.
+        // A condition that is decided without it stays decided.
         assert!(matches("min_rtt > 0s or id = 7"));
         assert!(matches("not (min_rtt > 0s and id = 1)"));
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error_with_its_cause() {
+    fn an_unreadable_condition_is_an_error_with_its_cause() {
         for (wrong, part) in [
             ("", "a comparison is missing"),
             ("speed > 1", "there is no `speed`; there are id, connections, bytes"),

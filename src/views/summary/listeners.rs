@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_lines_only_if_something_was_not_taken() {
+    fn listener_lines_appear_only_with_dropped_connections() {
         assert_eq!(Namespace::default().lines(7), Vec::<String>::new());
         let namespace =
             Namespace { counted: [Some(5), Some(6), None], full: vec!["127.0.0.1:80".to_owned()] };

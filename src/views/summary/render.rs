@@ -143,7 +143,7 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
             Some(_) => Style::Plain,
         };
         out.push((style, row));
-        // Of one that only received there is nothing to say: its sender is elsewhere.
+        // A connection that only received has no such line: its sender is elsewhere.
         if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
             let why = line.why.to_string();
             if !why.is_empty() {
@@ -253,7 +253,7 @@ pub fn groups(groups: &Groups, view: View) -> Text {
         ]
     };
     let mut shown: Vec<Vec<String>> = groups.groups.iter().take(view.top).map(cells).collect();
-    // What they are in the order of stands behind the name, unless a column has it.
+    // The sort key is shown after the name, unless a column has it.
     let (key, column) = (groups.key.name, |name| match name {
         "connections" => Some(1),
         "acked" => Some(3),

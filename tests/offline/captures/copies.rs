@@ -48,7 +48,7 @@ fn seen(link_type: u32, views: impl Fn(&Tcp) -> Vec<(u64, Vec<u8>)>) -> Vec<u8> 
 }
 
 #[test]
-fn a_mirrors_second_copies_are_no_packets() {
+fn a_mirrors_second_copies_are_left_out() {
     let expected = plain();
     for (copies, apart) in [(2, 5_000), (2, 0), (3, 100_000)] {
         let bytes = seen(1, |t| (0..copies).map(|i| (i * apart, t.ethernet())).collect());
@@ -167,7 +167,7 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
 }
 
 #[test]
-fn duplicate_acks_and_datagrams_that_look_alike_are_no_copies() {
+fn equal_duplicate_acks_and_datagrams_are_not_copies() {
     // Without SACK and timestamps duplicate ACKs have all the same bytes; IPv4 without an
     // identification is like IPv6.
     let [ours, theirs] = [packets()[3].clone(), packets()[4].clone()];
@@ -204,7 +204,7 @@ fn duplicate_acks_and_datagrams_that_look_alike_are_no_copies() {
 }
 
 #[test]
-fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
+fn copies_that_stay_are_not_retransmissions_and_mark_the_row_lossy() {
     // What came twice may be the network's: a FIN that comes again ends the row, here before our ACK.
     let columns = ["SegsRetrans", "OctetsRetrans", "DataSegsOut", "HCDataOctetsOut"];
     let plain = imported(&seen(1, |t| vec![(0, t.ethernet())]));
@@ -245,7 +245,7 @@ fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
 }
 
 #[test]
-fn what_an_end_or_the_network_repeats_stays() {
+fn packets_repeated_by_an_end_or_the_network_stay() {
     // A network that duplicates a packet now and then: the host got both.
     let bytes = seen(1, |t| {
         let again = t.payload == 900;
@@ -348,7 +348,7 @@ fn a_tap_has_an_interface_for_each_direction() {
 }
 
 #[test]
-fn interfaces_upon_each_other_have_a_packet_once() {
+fn a_packet_at_stacked_interfaces_counts_once() {
     // A bridge and its two ports: each packet comes at one port and leaves at the other.
     let bridged = at_interfaces(&["port1", "br0", "port2"], 0, |_, t| {
         if t.ttl == 55 { vec![2, 1, 0] } else { vec![0, 1, 2] }

@@ -125,7 +125,7 @@ fn segments_with_wrong_checksums_are_not_received() {
 }
 
 #[test]
-fn checksums_that_are_not_finished_are_not_wrong() {
+fn checksums_left_to_the_device_are_not_wrong() {
     let (expected, _) = of(&capture(checked, |_| Vec::new()));
     // On loopback, veth and virtual machines the receiver's are not finished either.
     let (both, import) = of(&capture(unfinished, |_| Vec::new()));
@@ -187,7 +187,7 @@ fn a_packet_longer_than_its_frame_is_not_received() {
 }
 
 #[test]
-fn what_a_first_fragment_of_a_tunnel_carries_goes_on_in_the_next() {
+fn the_inner_packet_of_a_first_fragment_goes_on_in_the_next() {
     let inner = packets()[3].ip();
     let piece = |from: usize, to: usize, fragment: [u8; 2]| {
         let [high, low] = (20 + (to - from) as u16).to_be_bytes();

@@ -96,7 +96,7 @@ fn connection(import: &Imported) -> Vec<String> {
 }
 
 #[test]
-fn layers_below_ip_are_looked_into() {
+fn layers_below_ip_are_removed() {
     let plain = imported(&capture(1, Tcp::ethernet));
     let expected = connection(&plain);
     let [segs_in, segs_out] = [3, 5].map(|n: u32| n.to_string());
@@ -156,7 +156,7 @@ fn layers_below_ip_are_looked_into() {
 }
 
 #[test]
-fn tunnels_are_looked_into_where_that_is_asked_for() {
+fn tunnels_are_decapsulated_on_request() {
     let expected = connection(&imported(&capture(1, Tcp::ethernet)));
     type Dress = fn(&Tcp) -> Vec<u8>;
     let cases: [(&str, Dress); 11] = [
@@ -232,7 +232,7 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_is_not_read_is_named_and_nothing_at_all_is_exit_status_1() {
+fn unread_packets_are_named_and_an_empty_import_is_exit_status_1() {
     let arp = ethernet(&[8, 6], &[0; 28]);
     let stp = ethernet(&[0, 38], &[0x42; 38]);
     let lldp = ethernet(&[0x88, 0xcc], &[0; 28]);

@@ -118,7 +118,7 @@ fn an_unknown_option_changes_nothing_wherever_it_stands() {
 }
 
 #[test]
-fn what_a_cut_option_would_have_said_is_not_known_and_nothing_else_changes() {
+fn a_cut_option_is_unknown_and_changes_nothing_else() {
     for v6 in [false, true] {
         let frames = frames(v6, |_, list| list.concat());
         let whole = imported(&simple(&frames));

@@ -106,7 +106,7 @@ fn a_trace_begins_with_the_recording() {
 }
 
 #[test]
-fn a_trace_says_what_the_tables_say() {
+fn a_trace_has_the_values_of_the_tables() {
     let Some(python) = python() else {
         return gate::skip("Perfetto's traces", "run scripts/setup.sh".to_owned());
     };

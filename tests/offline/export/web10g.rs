@@ -97,7 +97,7 @@ fn readvars_has_a_heading_per_table_and_a_line_per_variable() {
 
 /// What `compare` reads of it is what it reads of the logger's last lines.
 #[test]
-fn readvars_says_what_the_logger_says_last() {
+fn readvars_has_the_loggers_last_values() {
     for scenario in ["loss", "function-hooks", "clean-path-over-ipv6"] {
         let run = golden(scenario);
         let path = Path::new("text");

@@ -27,7 +27,7 @@ fn a_closed_recording_verifies_and_accounts_for_its_losses() {
 }
 
 #[test]
-fn every_wrong_account_is_a_finding() {
+fn every_wrong_total_is_a_finding() {
     // A record too few in the totals, one too many, a loss nobody reported, a CPU without totals.
     for accounts in [
         [(0, 11, 3), (1, 12, 0)],
@@ -59,7 +59,7 @@ fn a_duplicate_is_a_finding() {
 
 /// As after `kill -9`: the writer goes away without a word.
 #[test]
-fn an_unclosed_recording_reads_and_says_what_is_unproven() {
+fn an_unclosed_recording_is_readable_and_names_what_is_unproven() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
@@ -120,7 +120,7 @@ fn an_unexplained_gap_shows_in_an_unclosed_recording() {
 
 /// A program may be interrupted for seconds between reading the clock and handing its record over.
 #[test]
-fn a_record_that_comes_late_is_no_disorder_of_frames() {
+fn a_late_record_is_not_a_disorder_of_frames() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();

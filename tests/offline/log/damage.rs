@@ -69,7 +69,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_corrupt_frame_is_skipped_and_the_survey_says_where() {
+fn a_corrupt_frame_is_skipped_and_the_survey_has_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let written = small(dir.path());
     let path = dir.path().join("hooks-000000.arrows.zst");

@@ -95,7 +95,7 @@ fn packets_come_back_from_all_segments() {
 }
 
 #[test]
-fn without_packets_there_is_no_stream_of_them() {
+fn a_recording_without_packets_has_no_packet_stream() {
     let dir = tempfile::tempdir().unwrap();
     small(dir.path());
     assert_eq!(read_packets(dir.path()), []);

@@ -96,7 +96,7 @@ fn timestamps_that_refuse_nothing() {
 }
 
 #[test]
-fn what_is_dropped_for_its_acknowledgment_leaves_no_timestamp() {
+fn a_segment_dropped_for_its_acknowledgment_sets_no_timestamp() {
     // tcp_ack() keeps the timestamp of no segment with an old acknowledgment.
     let mut s = connection();
     s.add(Tcp { options: Vec::new(), ..old(0, 5101, 1201, 500, 0) });

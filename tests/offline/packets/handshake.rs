@@ -86,7 +86,7 @@ fn options_that_one_end_did_not_offer_are_marked() {
 }
 
 #[test]
-fn a_syn_that_is_repeated_without_ecn_has_asked_for_it() {
+fn a_syn_repeated_without_ecn_still_offers_ecn() {
     for (answer, ecn) in [(ECE, 1), (0, 3)] {
         let mut s = Script::default();
         let syn = Tcp { seq: 1000, options: OPTIONS.to_vec(), ..Tcp::new(A, B) };

@@ -128,7 +128,7 @@ fn compare(scenario: &Path, reading: &'static str) -> Held {
 }
 
 #[test]
-fn the_hooks_say_what_the_kernel_said() {
+fn the_hooks_give_the_kernels_values() {
     let unexplained: Vec<_> = held().iter().flat_map(|h| h.of_class("differs")).collect();
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
     for h in held() {
@@ -139,7 +139,7 @@ fn the_hooks_say_what_the_kernel_said() {
 
 /// A relation that became wider, or a variable that is compared no more, shows here.
 #[test]
-fn the_classes_are_as_many_as_they_were() {
+fn the_number_of_histogram_classes_is_unchanged() {
     let found: Vec<_> =
         held().iter().map(|h| (h.scenario.as_str(), h.reading, h.counts())).collect();
     assert_eq!(found, PINNED);
@@ -147,7 +147,7 @@ fn the_classes_are_as_many_as_they_were() {
 
 /// What earlier programs counted otherwise than a variable means is no exact column.
 #[test]
-fn what_an_earlier_recorder_counted_is_approximate() {
+fn counts_of_an_earlier_recorder_are_approximate() {
     let run = testdata().join("h_rr/run");
     let dir = tempfile::tempdir().expect("temporary directory");
     let later = dir.path().join("run");

@@ -109,7 +109,7 @@ fn local_response_times_are_excluded_by_default() {
 }
 
 #[test]
-fn sampling_takes_away_and_its_bias_shows() {
+fn sampling_removes_samples_and_shows_its_bias() {
     let run = Run::of("a_clean/A.pcap.zst");
     let rtts = |arguments: &[&str]| -> Vec<(u64, u64)> {
         objects(&run.lines(&[&["-F", "jsonl"], arguments].concat()))
@@ -161,7 +161,7 @@ fn aggregates_count_everything_once() {
 }
 
 #[test]
-fn a_recording_without_packets_says_so() {
+fn a_recording_without_packets_is_refused_with_the_reason() {
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clean-path/run");
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["rtt", "--format", "json"])

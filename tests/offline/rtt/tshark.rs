@@ -71,7 +71,7 @@ fn way(frames: &[Frame], (src, dst): (&End, &End)) -> Way {
 }
 
 #[test]
-fn sequence_samples_are_tsharks_less_what_is_in_doubt() {
+fn sequence_samples_are_tsharks_without_ambiguous_ones() {
     let needs = Needs { programs: &["tshark"], ..Needs::PROGRAMS };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let mut refused: BTreeMap<&str, usize> = BTreeMap::new();

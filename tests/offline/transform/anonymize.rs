@@ -105,7 +105,7 @@ fn has(content: &[u8], what: &[u8]) -> bool {
 }
 
 #[test]
-fn nothing_that_names_somebody_is_left_in_any_file() {
+fn no_name_or_address_is_left_in_any_file() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = bounded(dir.path(), None);
     edit_manifest(&run, |m| {

@@ -49,7 +49,7 @@ fn a_cut_of_everything_equals_the_original() {
 }
 
 #[test]
-fn a_part_of_the_time_says_what_it_lacks() {
+fn a_cut_by_time_names_what_it_lacks() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     synthetic(&run, 4);
@@ -104,7 +104,7 @@ fn a_part_of_the_time_says_what_it_lacks() {
 }
 
 #[test]
-fn what_comes_of_a_connection_that_was_over_makes_no_row() {
+fn late_records_of_an_ended_connection_make_no_row() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -245,7 +245,7 @@ fn verify_checks_the_totals_of_a_cut() {
 
 /// The record with the operation lies before the part.
 #[test]
-fn what_a_connection_has_not_stays_so_in_a_part_of_it() {
+fn a_value_that_a_connection_does_not_have_stays_null_in_a_cut() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (run, part) = (dir.path().join("run"), dir.path().join("part"));
     without_echo(&run);

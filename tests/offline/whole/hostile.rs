@@ -168,7 +168,7 @@ fn numbers_that_overflow() {
 
 /// Numbers that nobody writes cost neither time nor memory.
 #[test]
-fn numbers_of_segments_that_cannot_be() {
+fn impossible_segment_numbers_are_findings() {
     let whole = Whole::new();
     let begun = std::time::Instant::now();
     let hooks = whole.run().join("hooks-000002.arrows.zst");
@@ -188,7 +188,7 @@ fn numbers_of_segments_that_cannot_be() {
 
 /// A recording that is whole and lost records: every command ends with 3 and says why.
 #[test]
-fn every_command_says_what_was_lost() {
+fn every_command_names_lost_records() {
     let whole = Whole::new();
     let run = whole.run();
     let out = whole.dir.path().join("out");

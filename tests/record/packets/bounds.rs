@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn packets_that_find_no_room_are_counted_and_crowd_out_nothing_else() {
+fn packets_without_room_are_counted_and_displace_no_records() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new("flood");
     let options = ["--packets", "--interface", WIRE, "--packet-ring", "4K"];
@@ -91,7 +91,7 @@ fn a_bound_removes_the_oldest_packets_too() {
 }
 
 #[test]
-fn nothing_stays_of_a_recorder_that_was_killed() {
+fn a_killed_recorder_leaves_nothing_in_the_kernel() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new("killed");
     pair.link();

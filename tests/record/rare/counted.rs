@@ -68,7 +68,7 @@ fn wrong_checksums_are_soft_errors() {
 }
 
 #[test]
-fn merged_acks_are_counted_singly() {
+fn merged_acks_are_counted_one_by_one() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::symmetric(delayed());
     pair.sysctl("ipv4/tcp_timestamps", "0");
@@ -120,7 +120,7 @@ fn count_cwr(file: &Path) -> i64 {
 }
 
 #[test]
-fn a_mark_that_comes_with_the_answer_to_the_last_one_is_echoed_again() {
+fn a_mark_on_the_segment_with_cwr_is_echoed_too() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // Every segment is marked, so that with CWR too.
     let pair = Pair::new(Impairment { mark_ce: 1.0, ..delayed() }, delayed());

@@ -39,7 +39,7 @@ fn came_to(client: Settings, server: Settings) -> [[(Option<Value>, Option<Value
 }
 
 #[test]
-fn what_an_option_came_to_is_the_kernels_word_or_not_known() {
+fn a_negotiated_option_is_the_kernels_value_or_unknown() {
     const ON: Settings = ["1", "1", "1"];
     const USUAL: Settings = ["1", "1", "2"];
     const OFF: Settings = ["0", "0", "0"];

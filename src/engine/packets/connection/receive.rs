@@ -62,7 +62,7 @@ impl Connection {
     /// A segment with a wrong checksum: tcp_v4_rcv() of Linux 6.18 drops a short one, and counts a
     /// longer one (tcp_segs_in()) before its checksum is looked at and it is dropped.
     pub fn received_damaged(&mut self, s: &Segment) {
-        // After close() there may be no socket any more.
+        // After close() the socket may be gone.
         let is_there = !self.leaving && (self.state != TcpState::FinWait2 || self.open_fin_wait2);
         if s.length() > CHECKED_FIRST && is_there {
             self.count_in(s);
@@ -72,7 +72,7 @@ impl Connection {
     /// A segment that the socket received.
     pub(super) fn take_in(&mut self, s: &Segment) {
         if self.leaving {
-            // Our last ACK is not in the capture; the socket is gone all the same.
+            // Our last ACK is not in the capture, but the socket is gone.
             self.missed += 1;
             return self.close(Some(TcpState::FinWait2), 0);
         }
@@ -162,7 +162,7 @@ impl Connection {
         }
         let paws = self.paws(s);
         if paws == Paws::Unknown {
-            // A duplicate ACK says nothing else.
+            // A duplicate ACK has no other effect.
             if !s.options.sack.is_empty() {
                 self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
             }
@@ -173,7 +173,7 @@ impl Connection {
         if paws != Paws::Passed || !self.is_acceptable(s) || !s.ack {
             return;
         }
-        // Of a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
+        // In a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
         // answered with a challenge.
         let answer = establishes
             && self.active == 1

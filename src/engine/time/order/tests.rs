@@ -115,7 +115,7 @@ fn a_record_behind_the_watermark_is_late_and_still_applied() {
 }
 
 #[test]
-fn what_is_held_is_bounded_by_the_markers() {
+fn the_number_of_held_records_is_bounded_by_the_markers() {
     let mut hooks = Vec::new();
     for round in 0..100 {
         for i in 0..10 {

@@ -19,7 +19,7 @@ pub(super) fn rows(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fault>
             let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
             (format!("line {}, column {}", e.line(), e.column()), what.to_owned())
         })?;
-        // The place of a second document says which.
+        // The place of a second document identifies it.
         let place = if number == 0 { String::new() } else { format!("document {}: ", number + 1) };
         take(&document, &place, None, names, &mut rows)?;
     }

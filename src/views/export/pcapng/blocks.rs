@@ -20,15 +20,15 @@ const NO_LENGTH: u64 = u64::MAX;
 // ReplayOptions of all blocks.
 const END_OF_OPTIONS: u16 = 0;
 const COMMENT: u16 = 1;
-// Of the section header.
+// Options of the section header.
 const HARDWARE: u16 = 2;
 const OS: u16 = 3;
 const APPLICATION: u16 = 4;
-// Of an interface.
+// Options of an interface.
 const NAME: u16 = 2;
 const DESCRIPTION: u16 = 3;
 const TIME_RESOLUTION: u16 = 9;
-// Of a packet.
+// Options of a packet.
 const FLAGS: u16 = 2;
 
 /// The link header of an interface's packets (LINKTYPE_*).

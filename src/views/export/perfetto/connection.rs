@@ -252,8 +252,8 @@ impl Connection {
                     self.rates[i].step = Some((step, self.rates[i].last));
                 }
                 Some(_) => {}
-                // Nothing was carried before the connection began. What one carried before the recording
-                // is no throughput of its first step.
+                // Nothing was carried before the connection began. Data carried before the recording is
+                // not throughput of the first step.
                 None => {
                     let before = if self.begun_before { value } else { 0 };
                     self.rates[i].step = Some((step, before));
@@ -296,7 +296,7 @@ impl Connection {
         let (from, to, state) = stretch;
         let track = self.below(WAITS, "limited by", Kind::Slices, writer)?;
         let goes_on = self.waiting.is_some_and(|(open, until)| {
-            // What the application waits for has one word.
+            // The waits of the application have one name.
             open.name() == state.name() && until == from
         });
         if !goes_on {

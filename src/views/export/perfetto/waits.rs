@@ -46,7 +46,7 @@ impl Waits {
         let mut given = Vec::new();
         let count = self.held.iter().take_while(|(_, to, _)| *to <= counted).count();
         for (from, to, state) in self.held.drain(..count) {
-            // What became the path's is the first of what is settled, and all of it.
+            // Time that became the path's is settled first, and as a whole.
             let length = to - from;
             let is_dead = dead > 0 && length <= dead;
             dead = dead.saturating_sub(length);

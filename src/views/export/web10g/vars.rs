@@ -170,7 +170,7 @@ impl<W: Write> Differences<'_, W> {
         writeln!(self.out, "Timestamp sec: {sec}, usec: {usec}")?;
         let tables = std::mem::take(&mut self.tables);
         for (name, columns) in &tables {
-            // What is in none of the MIB's tables has no heading here.
+            // A variable that is in none of the MIB's tables has no heading here.
             if *name != "Extras" {
                 write!(self.out, "\n\n {name} Table\n\n")?;
             }
