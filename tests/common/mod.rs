@@ -155,7 +155,7 @@ impl Script {
         self.writer.packet(Packet { seq, ..packet }).expect("packet");
     }
 
-    /// The manifest at the end, with an account of what was written and of these losses.
+    /// The manifest at the end, with the totals of what was written and of these losses.
     fn closed(&self, manifest: Manifest, lost: &[(Hook, u64)]) -> Manifest {
         let lost_by_hook = lost.iter().map(|(hook, n)| (hook.name().to_owned(), *n)).collect();
         let emitted = self.seq + lost.iter().map(|(_, n)| n).sum::<u64>();
@@ -423,7 +423,7 @@ pub fn schema(path: &Path) -> arrow::datatypes::SchemaRef {
     Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").schema())
 }
 
-/// What [`with_packets`] has of packets.
+/// A packet of [`with_packets`].
 pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32) -> Packet {
     let out = matches!(hook, Hook::SocketOut | Hook::InterfaceOut);
     let local = (Ipv4Addr::new(10, 0, 0, 1), 40_001_u16);
@@ -470,9 +470,9 @@ pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32)
     }
 }
 
-/// A connection that we open, with its packets at the socket and at an interface, the kernel's
-/// account at its end, and what a hook has lost meanwhile. If it is `wrong`, a segment stands in the
-/// counters that is not in the packets.
+/// A connection that we open, with its packets at the socket and at an interface, the kernel's values at
+/// its end, and the losses of a hook meanwhile. If `wrong`, the counters have a segment that is not in
+/// the packets.
 pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
     const SYN: u8 = 2;
     const ACK: u8 = 16;

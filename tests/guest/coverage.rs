@@ -34,7 +34,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Of a series, `6.12`, and a hook set.
+    /// The column of a series, `6.12`, and a hook set.
     pub fn new(series: &str, set: &str) -> Self {
         let series = if series == NEWEST {
             vec![u32::MAX]

@@ -33,7 +33,7 @@ pub const SERIES: &str = "ESTATS_GUEST_SERIES";
 pub const REPLAY: &str = "ESTATS_GUEST_REPLAY";
 /// Directory that leaves the guest.
 const OUT: &str = "/out";
-/// Nobody listens there.
+/// A port without a listener.
 const NOBODY: u16 = 9;
 
 /// Not a test of its own: the command that the others run in their guests.
@@ -99,7 +99,7 @@ fn disturbed() {
     println!("{disturbed:?}");
 }
 
-/// Not a test of its own either: sockets that inet_diag tells about.
+/// Not a separate test either: sockets that inet_diag reports.
 #[test]
 #[ignore = "runs in a guest, started by the tests of the kernels"]
 fn sockets() {
@@ -281,7 +281,7 @@ fn short(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {
     flows
 }
 
-/// Longer than the recorder takes from one account to the next.
+/// Longer than from one count of the recorder to the next.
 const LATE: Duration = Duration::from_millis(1500);
 
 fn waiting(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {

@@ -39,7 +39,7 @@ fn command(under: &[String], set: &HookSet) -> Command {
     command
 }
 
-/// What `estats-record check --json` says of a hook set; what it complains about is shown.
+/// The output of `estats-record check --json` for a hook set; its complaints are shown.
 pub fn check(set: &HookSet) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
     let output = command.arg("check").args(set.options).arg("--json").output();
@@ -87,7 +87,7 @@ impl Recorder {
         }
     }
 
-    /// Ends the recording: its exit status, and what it said.
+    /// Ends the recording: its exit status, and its messages.
     pub fn end(mut self) -> (Option<i32>, String) {
         let pid = self.child.id() as libc::pid_t;
         if self.loading.is_some() {
@@ -109,7 +109,7 @@ impl Recorder {
     }
 }
 
-/// All that it says; tells when it records.
+/// All its messages; signals when it records.
 fn listen(pipe: ChildStderr, attached: &Sender<()>) -> String {
     let mut text = String::new();
     let mut reader = BufReader::new(pipe);

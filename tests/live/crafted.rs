@@ -31,7 +31,7 @@ fn record(name: &str) -> Option<(Recording, Vec<Played>)> {
     })
 }
 
-/// The same; the list of proofs says of the test what the figures are.
+/// The same; the list of proofs has the figures of the test.
 fn play(name: &str) {
     let Some((recording, played)) = record(name) else { return };
     let figures: Vec<Figure> = played.iter().flat_map(|p| p.figures.clone()).collect();
@@ -44,7 +44,7 @@ fn play(name: &str) {
     proved::assert(file!(), name, &proved);
 }
 
-/// What only function hooks give, which the running kernel may not allow: guests prove it.
+/// Variables that only function hooks give, which the running kernel may not allow: guests prove it.
 const FUNCTIONS: [&str; 2] = ["LostRetransmitSegs", "RackTimeout"];
 
 #[test]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Two congestion controls over the same lossy link: what `diff` says of them.
+//! Two congestion controls over the same lossy link: what `diff` shows.
 
 use std::fs;
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The laboratory itself, tried before anything is measured with it: the link does to real TCP
-//! what it was told to, and the kernel's accounts are read rightly. Needs root, not BPF.
+//! The laboratory itself, tried before anything is measured with it: the link treats real TCP as
+//! configured, and the kernel's values are read rightly. Needs root, not BPF.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -36,8 +36,8 @@ fn delayed() -> Impairment {
     Impairment { delay: DELAY, rate: Some(50_000_000), ..Impairment::default() }
 }
 
-/// The accounts against each other: counters of both sockets, the packets the link saw, and the
-/// MIB counters of the namespaces. Exact in every scenario, so that each can judge a recording.
+/// The three sources against each other: counters of both sockets, the packets the link saw, and the MIB
+/// counters of the namespaces. Exact in every scenario, so that each can judge a recording.
 fn assert_accounts_agree(pair: &Pair, settled: &Settled) {
     let (there, back) = (pair.link().counters(Forward), pair.link().counters(Backward));
     pair.assert_no_stray_loss();

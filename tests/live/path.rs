@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a path can do to a connection. Every scenario runs once with the connection open at the
-//! end of the recording and once closed; `scenario::measure` makes the checks that hold for all.
+//! Effects of a path on a connection. Every scenario runs once with the connection open at the end of
+//! the recording and once closed; `scenario::measure` makes the checks that hold for all.
 
 use std::time::Duration;
 
@@ -184,8 +184,8 @@ fn late_copies() {
     });
 }
 
-/// No hook of segments sees the one that completes the handshake; what it carries counts all the
-/// same, whether another segment follows or the end.
+/// No hook of segments sees the one that completes the handshake; its data still counts, whether another
+/// segment follows or the end.
 #[test]
 fn data_with_the_handshake() {
     gate::record(SUITE, Needs::BPF, || {

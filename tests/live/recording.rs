@@ -281,9 +281,9 @@ impl Connection {
     }
 }
 
-/// Copies the recording to $ESTATS_KEEP/SCENARIO/run, the scenario named after the test, so that
-/// golden recordings are real traffic (scripts/record-testdata.sh). Of a test that makes several,
-/// the first.
+/// Copies the recording to $ESTATS_KEEP/SCENARIO/run, the scenario named after the test, so that golden
+/// recordings are real traffic (scripts/record-testdata.sh). If a test makes several, the first one is
+/// copied.
 fn keep(run: &Path) {
     let Some(root) = std::env::var_os("ESTATS_KEEP") else { return };
     let test = std::thread::current();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections at rest, in the back-off of a timeout, and before a closed window: at any instant the
-//! series holds what the kernel itself says of the socket at that instant, within the resolution.
+//! series has the kernel's values of the socket at that instant, within the resolution.
 //!
 //! A hook runs before the kernel handles what called it, and slow values are thinned; so the record
 //! of the last hook is behind, and no hook comes while nothing happens. What is tested is the look
@@ -64,13 +64,13 @@ impl Instants {
     }
 }
 
-/// What is compared, by what the kernel says.
+/// The compared values, from tcp_info.
 fn stands(info: &TcpInfo) -> Vec<Option<u64>> {
     let more = ["tcpi_unacked", "tcpi_sacked", "tcpi_lost", "tcpi_retrans"].map(|f| info.get(f));
     Var::ALL.iter().map(|var| audit::expected(*var, info)).chain(more).collect()
 }
 
-/// All that the schema says equals `tcp_info`, and octets in flight (RFC 6675's pipe).
+/// All variables that equal `tcp_info` by the schema, and octets in flight (RFC 6675's pipe).
 fn compare(row: &Row, info: &TcpInfo) -> Audit {
     let mut audit = audit::equalities(row, info);
     let field = |name| info.must(name) as i64;

@@ -12,7 +12,7 @@ fn run(arguments: &[&str], input: Stdio) -> Output {
         .expect("estats-analyze can be started")
 }
 
-/// The line of `replay` that says what the tables hold.
+/// The line of `replay` with the digest of the tables.
 fn digest(run_dir: &Path) -> String {
     let output = run(&["replay", run_dir.to_str().unwrap()], Stdio::null());
     let text = String::from_utf8(output.stdout).unwrap();

@@ -225,7 +225,7 @@ fn accessors_find_moved_fields_on_every_kernel() {
     }
 }
 
-/// Of these all are needed, and any wrong name would pass for a kernel where kprobes cannot be counted.
+/// All of these are needed. A wrong name would look like a kernel where kprobes cannot be counted.
 #[test]
 fn kprobes_can_be_found_on_every_kernel() {
     let all = accessor("can_find_kprobes").asked;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! `compare`: a small recording against what a Web10G kernel would say of its connections.
+//! `compare`: a small recording against the values that a Web10G kernel would have.
 
 use std::fs;
 use std::path::Path;

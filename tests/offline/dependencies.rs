@@ -134,7 +134,7 @@ fn expressions_of_licences_are_read() {
     assert_eq!(all, ["A", "B+C"]);
 }
 
-/// Of the packages that are built here: the others may not have been downloaded.
+/// For the packages that are built here: the others may not have been downloaded.
 #[test]
 fn all_licences_are_allowed_ones() {
     let deny = read("deny.toml");

@@ -40,7 +40,7 @@ fn recording(dir: &TempDir, name: &str, wmem: &str, of: &[Transfer]) -> PathBuf 
     run
 }
 
-/// A control connection and a transfer of so many octets in half a second, as iperf3 has them.
+/// A control connection and a transfer of `octets` octets in half a second, as iperf3 has them.
 fn iperf3(dir: &TempDir, name: &str, wmem: &str, octets: u64) -> PathBuf {
     recording(dir, name, wmem, &[((100, 610), 700, 580), ((105, 605), octets, 0)])
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The written documentation is what the schema says. `make docs` renews it.
+//! The generated documentation agrees with the schema. `make docs` renews it.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings and tables in other formats say what the tables say.
+//! Recordings and tables in other formats have the values of the tables.
 
 mod pcapng;
 mod perfetto;

@@ -77,7 +77,7 @@ fn losses_of_packets_and_of_records_are_distinguished() {
     }
 }
 
-/// The rows of the audit that packets have a say in: variable, packets, verdict.
+/// The rows of the audit with packets: variable, packets, verdict.
 fn heard(run: &Path) -> Vec<(String, String, String)> {
     let audit = |name| column(run, "audit", name);
     let rows = audit("variable").into_iter().zip(audit("packets")).zip(audit("verdict"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Bytes of anybody, through everything that reads them: captures that were mutated, and records of
-//! packets. Whatever comes, the recording verifies, its account is even, and replay makes its tables.
+//! Arbitrary bytes, through everything that reads them: captures that were mutated, and records of
+//! packets. Whatever comes, the recording verifies, its totals add up, and replay makes its tables.
 //!
 //! `ESTATS_FUZZ_CASES` is how many are tried; without it a few dozen, since each makes all tables.
 

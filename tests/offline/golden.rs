@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::common::{options, replay, synthetic, transposed};
 
 const TABLES: [&str; 4] = ["connections", "estats", "series", "ledger"];
-/// Of recordings that have snapshots, packets or listening sockets: the others have no rows there.
+/// Tables of recordings that have snapshots, packets or listening sockets: the others have no rows
+/// there.
 const ACCOUNTS: [&str; 7] =
     ["sockets", "audit", "flows", "rtt", "rtt_aggregate", "listeners", "listener_series"];
 

@@ -135,7 +135,7 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
 /// Offset, whether more follow, identification.
 type Fragment = (u16, bool, u32);
 
-/// What etherparse's strict reader says of a whole packet: addresses, protocol, where it begins.
+/// etherparse's strict reading of a whole packet: addresses, protocol, where it begins.
 fn other(bytes: &[u8]) -> Option<(u8, usize, Option<Fragment>)> {
     let ip = etherparse::IpSlice::from_slice(bytes).ok()?;
     let payload = ip.payload();
@@ -194,7 +194,7 @@ proptest! {
         }
     }
 
-    /// A packet of which less was captured says nothing else, only less.
+    /// A packet of which less was captured has fewer fields, but no other values.
     #[test]
     fn a_cut_header_gives_only_fewer_fields(bytes in packets(), kept in any::<prop::sample::Index>(), payload in 0..40_usize) {
         let kept = kept.index(bytes.len() + 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Captures become recordings: containers, link types, cuts, directions, and what is said of what
-//! is left out.
+//! Captures become recordings: containers, link types, cuts, directions, and messages about packets that
+//! are left out.
 
 use crate::common;
 

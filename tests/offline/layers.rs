@@ -204,7 +204,7 @@ fn named_after(code: &str, root: &str, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The modules of the library and the libraries that code names, in a file so many folders below src/.
+/// The modules of the library and the libraries that code names, in a file `depth` folders below src/.
 fn known(code: &str, depth: usize, in_folder: bool) -> BTreeSet<String> {
     for hidden in ["use crate as ", "use crate::*", "use crate::{self", "extern crate self"] {
         assert!(!code.contains(hidden), "{hidden:?} hides what is used");
@@ -324,7 +324,7 @@ fn only_modules_of_the_table_use_their_libraries() {
     }
 }
 
-/// Files of the library that name flags all the same, and why.
+/// Exceptions: files of the library that name flags, and why.
 const NAME_FLAGS: &[(&str, &str)] = &[
     ("src/views/manual.rs", "it writes the generated documents"),
     ("src/schema/rule.rs", "the dictionary of variables says which flag gives a rule its limit"),
@@ -334,7 +334,8 @@ const NAME_FLAGS: &[(&str, &str)] = &[
     ("src/output/tables/sockets.rs", "the dictionary of tables says which flag makes rows"),
 ];
 
-/// The library says what is wrong; which flag helps is known where flags are (`src/cli`, `src/bin`).
+/// The library's errors name the fault; which flag helps is known where flags are (`src/cli`,
+/// `src/bin`).
 #[test]
 fn no_text_of_the_library_names_a_flag() {
     let mut wrong = Vec::new();

@@ -225,7 +225,7 @@ fn an_unread_receive_buffer_counts_as_receiver_app() {
     assert_eq!(sender.why.limited_by, Some("receiver_app"), "{sender:?}");
 }
 
-/// What the README and the report say of the bundled recording.
+/// The statement of the README and the report about the bundled recording.
 #[test]
 fn the_lossy_upload_was_limited_by_the_network() {
     let lines = lines(&recording("loss"));
@@ -242,7 +242,7 @@ fn the_lossy_upload_was_limited_by_the_network() {
     assert!(text.contains("in 15 recoveries"), "{text}");
 }
 
-/// A capture does not tell what an application had not written yet.
+/// A capture does not show what an application had not written yet.
 #[test]
 fn recordings_of_packets_have_no_limits() {
     let dir = tempfile::tempdir().expect("temporary directory");

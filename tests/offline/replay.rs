@@ -398,8 +398,8 @@ fn a_closed_pipe_is_not_an_error() {
     assert_eq!((code(&output), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }
 
-/// The kernel did not run a program: no number is missing, but the rows of that time may lack
-/// something all the same.
+/// The kernel did not run a program: no number is missing, but the rows of that time may still lack
+/// something.
 #[test]
 fn skipped_activations_are_a_loss_to_the_rows_of_their_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Reports in a real browser: they render, sort, search, zoom, and say nothing on the console.
+//! Reports in a real browser: they render, sort, search, zoom, and write nothing to the console.
 //!
 //! Needs chromium and chromedriver; without them every test here is counted as skipped, and with
 //! `ESTATS_REQUIRE_LIVE=1` it fails.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a person at a terminal sees beside the result: a bar while work takes more than a second.
+//! The display on a terminal beside the result: a bar while work takes more than a second.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Every value of every table of every test recording is one that its variable can have; the kernel's
-//! own account differs from none in a row that is not marked; and what was not seen is NULL.
+//! Every value of every table of every test recording is one that its variable can have; in rows that
+//! are not marked no value differs from tcp_info; and values that were not seen are NULL.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -154,7 +154,7 @@ impl Changed {
         Self { dir, tables, report }
     }
 
-    /// What the command that replays it says, and its exit status.
+    /// The output of the command that replays it, and its exit status.
     fn said(&self) -> (String, Option<i32>) {
         let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
             .arg("replay")

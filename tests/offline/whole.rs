@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recording that is not whole: whatever is cut, damaged, exchanged or taken away is reported, and a
-//! row that does not say so is right.
+//! An incomplete recording: everything that is cut, damaged, exchanged or removed is reported, and a row
+//! that is not marked is right.
 
 use crate::common;
 use crate::support::trust;
@@ -63,7 +63,7 @@ impl Whole {
         fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
     }
 
-    /// What is true after any damage. Gives how many rows are not marked.
+    /// Checks what must hold after any damage. Returns how many rows are not marked.
     fn must_hold(&self, what: &str) -> usize {
         let recording = Recording::open(&self.run()).unwrap();
         let survey = recording.survey().unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -174,7 +174,7 @@ fn has_rows(path: &Path) -> bool {
     borders(&fs::read(path).unwrap()).len() > 4
 }
 
-/// What the manifest says in numbers is not believed against the files.
+/// Numbers of the manifest do not outweigh the files.
 #[test]
 fn totals_that_do_not_agree() {
     let whole = Whole::new();
@@ -270,7 +270,7 @@ fn a_recorder_that_was_killed() {
     }
 }
 
-/// What a damaged recording lacks, whatever is made of it lacks too, and says so.
+/// A recording made from a damaged one lacks the same, and is marked.
 #[test]
 fn a_recording_made_from_a_damaged_one_is_marked() {
     let whole = Whole::new();
@@ -328,7 +328,7 @@ fn analyze(arguments: &[&str], run: &Path) -> (i32, String) {
     (output.status.code().expect("it ends by itself"), said)
 }
 
-/// Every command that reads a recording says what is missing, in one sentence, and ends with 3.
+/// Every command that reads a recording names what is missing, in one sentence, and ends with 3.
 #[test]
 fn every_command_names_what_is_missing() {
     let whole = Whole::new();
@@ -410,7 +410,7 @@ fn every_command_names_what_is_missing() {
     }
 }
 
-/// An import, a cut, a merge or an anonymisation that was interrupted leaves what says so.
+/// An interrupted import, cut, merge or anonymisation leaves a mark.
 #[test]
 fn unfinished_output_is_named_as_such() {
     use estats::log::{Derivation, Import, RecordingWriter, WriterOptions};
@@ -439,7 +439,8 @@ fn unfinished_output_is_named_as_such() {
     }
 }
 
-/// What is no file has no end, and is not read; nothing of a manifest leads out of the recording.
+/// Only regular files are read, since a device might never end; nothing in a manifest leads out of the
+/// recording.
 #[test]
 fn impossible_manifests_and_files_are_refused() {
     let whole = Whole::new();

@@ -12,7 +12,7 @@ use crate::support::trust;
 use crate::traffic::{loopback, until};
 use crate::{PERL, SUITE};
 
-/// What a command puts into its send buffer before it ends.
+/// Octets that a command puts into its send buffer before it ends.
 const OCTETS: u64 = 300_000;
 
 /// A Perl program that connects to a port, fills its send buffer and ends.

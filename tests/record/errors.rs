@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What cannot be recorded is said in one sentence, with status 2, and leaves nothing behind.
+//! Requests that cannot be recorded give one sentence and status 2, and leave nothing behind.
 
 use std::process::Output;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a filter lets pass, and that it lets nothing else pass.
+//! A filter lets its connections pass, and no others.
 
 use std::collections::BTreeSet;
 use std::fs;

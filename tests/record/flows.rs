@@ -14,7 +14,7 @@ use crate::support::link::Direction;
 use crate::support::pair::{Family, Pair};
 use crate::support::tcp::{Listener, Options, Stream};
 
-/// What the audit has of packets in every connection.
+/// Variables for which the audit has packets in every connection.
 const HEARD: [&str; 8] = [
     "SegsOut",
     "DataSegsOut",

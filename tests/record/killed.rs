@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recorder that is killed under many short connections: what its rows say without a mark is true, by
-//! what the sockets themselves said.
+//! A recorder that is killed under many short connections: its unmarked rows are right, compared with
+//! the sockets themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

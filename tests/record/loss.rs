@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! More records than there is room or time for: what is lost is counted, and what is said stays
-//! true.
+//! More records than there is room or time for: losses are counted, and rows stay right or are marked.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -123,8 +122,8 @@ fn a_starved_recorder_accounts_for_every_record() {
     finished.assert_account();
 }
 
-/// Connections that begin and end while nobody reads the rings leave no row once these are full. How
-/// many they were is known: each has one record that says that it begins.
+/// Connections that begin and end while the rings are not read leave no row once these are full. Their
+/// number is known: each has one record of its beginning.
 #[test]
 fn connections_without_a_row_are_counted() {
     /// Both ends of each have records of some 2 kB in a ring of 4 MiB.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What somebody else chose (names, the place of the output) does no harm.
+//! Names and output directories chosen by others do no harm.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};

@@ -411,8 +411,8 @@ fn packets_are_filtered_in_the_kernel() {
     }
 }
 
-/// Perl that makes a UDP socket, sends so many datagrams to 127.0.0.1 and, if asked to, reads a line
-/// before each.
+/// Perl that makes a UDP socket, sends N datagrams to 127.0.0.1 and, if asked to, reads a line before
+/// each.
 const DATAGRAMS: &str = "use Socket; $| = 1; my ($port, $n, $wait) = @ARGV; \
      socket(my $s, PF_INET, SOCK_DGRAM, 0) or die $!; print \"made\\n\"; \
      for (1 .. $n) { <STDIN> if $wait; \

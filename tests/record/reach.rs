@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Namespaces and processes that the recorder cannot look into: it says what it misses there, and
+//! Namespaces and processes that the recorder cannot inspect: it reports what it misses there, and
 //! records what its hooks see.
 
 use std::io::{BufRead as _, BufReader};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Programs that a kernel refuses: a recording does without them, and says what that costs.
+//! Programs that a kernel refuses: a recording is made without them, and states what it lacks.
 //!
 //! No kernel at hand refuses one that is meant for it. So debug builds can spoil a program before it
 //! is loaded (`ESTATS_SPOIL_PROGRAMS`), and the kernel's own verifier refuses it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Passive RTT of live packets on the emulated link, against what the programs at its ends say
-//! themselves: `ping`, `dig`, a QUIC that spins; and against the link's own delay.
+//! Passive RTT of live packets on the emulated link, against the RTTs printed by the programs at its
+//! ends: `ping`, `dig`, a QUIC that spins; and against the link's own delay.
 //!
 //! Every recording is of the client's namespace, at its sockets, so that what is measured is what the
 //! program there waited for, less its own work.
@@ -82,7 +82,7 @@ fn rtts_of_echoes_equal_those_of_ping() {
     }
 }
 
-/// So many requests of a hundred bytes, each answered at once.
+/// `count` requests of a hundred bytes, each answered at once.
 fn exchange(pair: &Pair, port: u16, count: usize) {
     let address = SocketAddr::new(pair.server_address(Family::V4), port);
     let listener = pair.server.run(|| TcpListener::bind(address).expect("a listener"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What narrows the recorder's sight: it sees all the same, or says what it does not see.
+//! Conditions that limit what the recorder sees: it still sees everything, or reports what it does not
+//! see.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -35,15 +36,15 @@ impl Container {
         Self { mount: mount.into(), cgroup }
     }
 
-    /// What starts a program in a cgroup, and there `then`.
+    /// The command that starts a program in a cgroup, and there `then`.
     fn enter(&self, below: &str, then: &str) -> Vec<String> {
         let procs = self.cgroup.join(below).join("cgroup.procs");
         let script = format!("echo $$ > {} && exec {then} \"$@\"", procs.display());
         ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
     }
 
-    /// What starts a program as container engines do: with a cgroup namespace of its own, its part
-    /// of the hierarchy mounted in the place of the whole, and without some capabilities.
+    /// The command that starts a program as container engines do: with a separate cgroup namespace, its
+    /// part of the hierarchy mounted in the place of the whole, and without some capabilities.
     fn start(&self, without: &str) -> Vec<String> {
         self.start_in("", without)
     }
@@ -108,7 +109,7 @@ fn variables(of: &Json) -> Vec<(String, String)> {
     list.map(|v| (word(v, "name"), word(v, "quality"))).collect()
 }
 
-/// What `check` says of this host, outside of everything.
+/// The output of `check` for this host, outside of any container.
 fn outside() -> Json {
     let output = command(&[]).args(["check", "--json"]).output().expect("estats-record");
     serde_json::from_slice(&output.stdout).expect("JSON")

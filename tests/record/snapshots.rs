@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Snapshots of sockets: that they say what getsockopt(TCP_INFO) says, and which there are.
+//! Snapshots of sockets: they equal getsockopt(TCP_INFO), and all of them are there.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Events that a hook was never given: the connection itself shows them, and its row says so.
+//! Events for which a hook was not run: the connection's counters show them, and its row is marked.
 //!
-//! The condition is made as anybody could make it on a running host: a tool of somebody else takes
-//! the recorder's program off its cgroup (BPF_LINK_DETACH).
+//! The condition is one that can occur on any running host: another tool detaches the recorder's program
+//! from its cgroup (BPF_LINK_DETACH).
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -160,9 +160,9 @@ fn rows_of_a_busy_host_are_right_or_marked() {
     );
 }
 
-/// Nobody is in the connection's namespace, so it cannot be entered, and what is open there is not
-/// listed when the recording begins. Nor is anything known where the kernel did not run the program of
-/// a connection's beginning.
+/// No process is in the connection's namespace, so it cannot be entered, and connections open there are
+/// not listed when the recording begins. The same holds if the kernel did not run the program of a
+/// connection's beginning.
 #[test]
 fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };

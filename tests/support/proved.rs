@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Which tests prove that a variable can be other than zero: each holds a value of it that is not zero
-//! against a figure that the recorder has no part in. docs/validation.md shows this list; the tests
-//! that it names fail if they do not prove what it says of them, or prove more.
+//! Which tests prove that a variable can be other than zero: each compares a value of it that is not
+//! zero with a figure that does not come from the recorder. docs/validation.md shows this list. The
+//! tests that it names fail if they prove less than the list, or more.
 
 use std::collections::BTreeSet;
 
@@ -268,20 +268,20 @@ pub const NOT_PROVED: &[(&str, &str)] = &[
     ("LimSsthresh", "always 0xffffffff: Linux has no limited slow start"),
 ];
 
-/// What the proof of a variable leaves open.
+/// Limits of the proof of a variable.
 pub const NOTES: &[(&str, &str)] = &[(
     "SoftErrorReason",
     "each of the reasons 1 to 5; 7 (dataCheckSum) has a test of its own, tests/record/rare/counted.rs; no \
      kernel checks 6, and no segment that the kernel lets in has 8",
 )];
 
-/// What the list says that this test proves.
+/// The variables that this test proves by the list.
 fn listed(file: &str, test: &str) -> BTreeSet<&'static str> {
     let of = |proof: &&Proof| proof.file == file && proof.test == test;
     PROOFS.iter().filter(of).flat_map(|proof| proof.variables).copied().collect()
 }
 
-/// Panics unless the list says this, and no more, of the test.
+/// Panics unless the list has exactly these variables for the test.
 pub fn assert(file: &str, test: &str, proved: &[&str]) {
     let proved: BTreeSet<&str> = proved.iter().copied().collect();
     let listed = listed(file, test);
@@ -291,8 +291,8 @@ pub fn assert(file: &str, test: &str, proved: &[&str]) {
     );
 }
 
-/// Panics unless the test has proved all that the list says; it may have proved more, for it does so
-/// in every run, and the list has what is the same in all.
+/// Panics unless the test has proved all variables of the list. It may have proved more, because the
+/// list only has those that it proves in every run.
 pub fn assert_all(file: &str, test: &str, proved: &BTreeSet<String>) {
     let missing: Vec<_> =
         listed(file, test).into_iter().filter(|name| !proved.contains(*name)).collect();

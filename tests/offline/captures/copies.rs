@@ -8,7 +8,7 @@ use layers::{capture, packets};
 const LITTLE: Order = Order { big: false };
 const STEP: u64 = 20_000_000;
 
-/// What is the same of a connection, however it was captured.
+/// The values of a connection that do not depend on how it was captured.
 fn of(import: &Imported) -> Vec<String> {
     let columns = [
         "SegsIn",

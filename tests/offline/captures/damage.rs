@@ -38,7 +38,8 @@ fn checked(tcp: &Tcp) -> Vec<u8> {
     frame
 }
 
-/// What the interface still has to finish: the sum of the pseudo-header in the place of TCP's.
+/// A checksum that the interface still has to finish: the sum of the pseudo-header in the place of
+/// TCP's.
 fn unfinished(tcp: &Tcp) -> Vec<u8> {
     let mut frame = checked(tcp);
     let pseudo = pseudo(&frame);
@@ -77,7 +78,7 @@ fn of(bytes: &[u8]) -> (Vec<String>, Imported) {
     (all, import)
 }
 
-/// So much of the peer's data again, behind it, and damaged by `damage`.
+/// Repeats `payload` octets of the peer's data, damaged by `damage`.
 fn again(tcp: &Tcp, payload: usize, damage: impl Fn(&mut Vec<u8>)) -> Vec<Vec<u8>> {
     if tcp.payload != 900 {
         return Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What stands between a link and IP, and IP that carries IP.
+//! Layers between a link header and IP, and IP in IP.
 
 use super::*;
 use common::capture::*;

@@ -48,7 +48,7 @@ fn packets(run: &Path) -> Vec<Packet> {
     packets
 }
 
-/// What tshark has of these fields, a line per packet, and what it says of damage.
+/// tshark's values of these fields, a line per packet, and its messages about damage.
 fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-T", "fields", "-E", "separator=;"]);

@@ -95,7 +95,7 @@ fn readvars_has_a_heading_per_table_and_a_line_per_variable() {
     assert!(matches!(readvars(&run, Some(7)), Err(ExportError::NoConnection { conn_id: 7 })));
 }
 
-/// What `compare` reads of it is what it reads of the logger's last lines.
+/// `compare` reads the same values from it as from the logger's last lines.
 #[test]
 fn readvars_has_the_loggers_last_values() {
     for scenario in ["loss", "function-hooks", "clean-path-over-ipv6"] {

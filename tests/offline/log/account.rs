@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Verification's account of sequence numbers.
+//! Verification of sequence numbers and totals.
 
 use std::fs;
 

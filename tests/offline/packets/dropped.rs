@@ -6,7 +6,7 @@ use super::*;
 /// The peer's last timestamp in sequence.
 const NOW: u32 = 100_000;
 
-/// A segment with a timestamp that is so many ticks older, and a SACK block.
+/// A segment with a timestamp that is `ticks` older, and a SACK block.
 fn old(ticks: u32, seq: u32, ack: u32, window: u16, payload: usize) -> Tcp {
     let mut options = vec![1, 1, 8, 10];
     options.extend(NOW.wrapping_sub(ticks).to_be_bytes());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What options came to (TcpEStatsNegotiated of RFC 4898). An end that did not agree tells by its own
-//! setting whether it or the peer is the cause: that shows in some handshakes, and is NULL in others.
+//! The negotiation of options (TcpEStatsNegotiated of RFC 4898). If an end did not agree, its own
+//! setting decides whether it or the peer is the cause: some handshakes show this setting, and in the
+//! others the value is NULL.
 
 use super::*;
 

@@ -145,7 +145,7 @@ fn the_number_of_histogram_classes_is_unchanged() {
     assert_eq!(found, PINNED);
 }
 
-/// What earlier programs counted otherwise than a variable means is no exact column.
+/// A variable that earlier programs counted wrongly is not an exact column.
 #[test]
 fn counts_of_an_earlier_recorder_are_approximate() {
     let run = testdata().join("h_rr/run");

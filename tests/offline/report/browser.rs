@@ -82,7 +82,7 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Opens a file and waits until its script says that it is ready.
+    /// Opens a file and waits until its script signals that it is ready.
     pub fn open(&self, page: &Path) {
         self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
         self.until("return document.documentElement.dataset.ready === 'yes'");
@@ -163,7 +163,7 @@ impl Drop for Browser {
     }
 }
 
-/// The port that chromedriver says it listens on.
+/// The port on which chromedriver listens, by its output.
 fn port(driver: &mut Child) -> u16 {
     let lines = BufReader::new(driver.stdout.take().expect("stdout is piped")).lines();
     let (found, wait) = mpsc::channel();

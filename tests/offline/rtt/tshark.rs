@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tshark's `tcp.analysis.ack_rtt` against sequence numbers and handshakes.
 //!
-//! Both take an acknowledgment of exactly the end of a segment. tshark does so for any; we refuse what
-//! may not be the segment's own. So whatever we say tshark must say, and what tshark says beyond must
-//! have one of the reasons for which we refuse, found here from the frames alone.
+//! Both take an acknowledgment of exactly the end of a segment. tshark does so for any; we refuse one
+//! that may not be of this segment. So tshark must have every sample of ours. Every further sample of
+//! tshark must have one of the reasons for which we refuse, found here from the frames alone.
 
 use std::collections::BTreeMap;
 

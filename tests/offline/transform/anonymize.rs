@@ -21,7 +21,7 @@ fn anonymous(run: &Path, dir: &Path) {
     verified(dir);
 }
 
-/// Columns that name somebody.
+/// Columns with names or addresses.
 const NAMES: [&str; 10] = [
     "recording",
     "local_address",
@@ -183,7 +183,7 @@ fn the_name_of_a_capture_and_its_ends_go() {
     }
 }
 
-/// MPTCP's tokens are replaced as elsewhere, and what nobody can read is left out.
+/// MPTCP's tokens are replaced as elsewhere, and attributes that cannot be read are left out.
 #[test]
 fn netlink_attributes_of_subflows_are_anonymised() {
     let dir = tempfile::tempdir().expect("temporary directory");

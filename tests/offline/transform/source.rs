@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings to work on, and what their tables say.
+//! Recordings to work on, and the contents of their tables.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

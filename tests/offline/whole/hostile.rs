@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Frames that are doubled or exchanged, ledgers of others, and manifests that somebody edited.
+//! Frames that are doubled or exchanged, ledgers of others, and edited manifests.
 
 use std::fs;
 
@@ -166,7 +166,7 @@ fn numbers_that_overflow() {
     }
 }
 
-/// Numbers that nobody writes cost neither time nor memory.
+/// Implausible numbers cost neither time nor memory.
 #[test]
 fn impossible_segment_numbers_are_findings() {
     let whole = Whole::new();
@@ -186,7 +186,7 @@ fn impossible_segment_numbers_are_findings() {
     assert!(survey.findings.len() < 20, "{}", survey.findings.len());
 }
 
-/// A recording that is whole and lost records: every command ends with 3 and says why.
+/// A recording that is whole and lost records: every command ends with 3 and prints the reason.
 #[test]
 fn every_command_names_lost_records() {
     let whole = Whole::new();
@@ -215,7 +215,7 @@ fn every_command_names_lost_records() {
     }
 }
 
-/// What is made of a damaged recording is undamaged, and not complete.
+/// A recording made from a damaged one is undamaged, but not complete.
 #[test]
 fn verify_of_a_cut_of_a_damaged_recording() {
     let whole = Whole::new();

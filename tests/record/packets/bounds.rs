@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Packets where there is no room for them, and after the recorder.
+//! Packets without room in the ring, and the state after the recorder has ended.
 
 use super::*;
 

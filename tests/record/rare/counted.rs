@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Events that no two looks at a socket show, or that happen where nobody holds it.
+//! Events that two readings of a socket do not show, or that happen without an open socket.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;

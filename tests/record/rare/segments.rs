@@ -220,7 +220,7 @@ fn acknowledgments_that_are_late() {
     }
 }
 
-/// What damage comes to: none of these segments counts for anything but that it arrived.
+/// Effects of damage: these segments count only as received.
 #[test]
 fn damaged_segments() {
     type Case = (&'static str, usize, fn(&mut Vec<u8>));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What keeps a sender from sending, for known times.
+//! Limits of a sender, for known times.
 
 use std::time::Duration;
 
