@@ -36,7 +36,7 @@ pub(super) fn holder(cgroup: &File, place: ProgramAttachType) -> Option<String> 
     let (_, above) = query(cgroup, place, BPF_F_QUERY_EFFECTIVE)?;
     (!above.is_empty()).then(|| {
         let who = names(&above);
-        format!("in a cgroup above, {who} was attached without BPF_F_ALLOW_MULTI and has it alone")
+        format!("in a cgroup above, {who} was attached without BPF_F_ALLOW_MULTI and excludes other programs")
     })
 }
 

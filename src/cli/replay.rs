@@ -277,8 +277,8 @@ fn warn(report: &ReplayReport) {
         ),
         (
             packets.wrong_checksum,
-            "packet of TCP has a wrong checksum: whoever received it has dropped it",
-            "packets of TCP have wrong checksums: whoever received them has dropped them",
+            "packet of TCP has a wrong checksum: its receiver has dropped it",
+            "packets of TCP have wrong checksums: their receivers have dropped them",
         ),
         (
             packets.unreadable,

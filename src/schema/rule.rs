@@ -140,7 +140,7 @@ rules! {
         grows: false, varies: true, own: true, each_set: Some(at),
     }
     /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
-    ZeroTransitions(of: Var) "changes of {of} to 0 from ESTABLISHED on; a 0 in force there is one" {
+    ZeroTransitions(of: Var) "changes of {of} to 0 from ESTABLISHED on; a 0 in force at ESTABLISHED counts" {
         needs: Needs::Both(of, Var::State), initial: Some(0), basis: Basis::Recording, gap: Gap::AtLeast,
         grows: true, varies: true, own: true, each_set: None,
     }
@@ -180,7 +180,7 @@ rules! {
         grows: true, varies: true, own: true, each_set: Some(step),
     }
     /// How many first values of one variable after a step of the other there were.
-    FirstAfterCount(step: Var, of: Var) "how many first {of} after a step of {step} there were" {
+    FirstAfterCount(step: Var, of: Var) "number of first values of {of} after a step of {step}" {
         needs: Needs::Both(step, of), initial: Some(0), basis: Basis::Recording, gap: Gap::Unknown,
         grows: true, varies: true, own: true, each_set: Some(step),
     }
@@ -197,7 +197,7 @@ rules! {
     /// Monotonic time of the last segment sent or received that the log shows. The stream is thinned, and
     /// has the exact time once, at the end.
     LastSegment
-        "time of the latest record that stands for a segment, or what the stream says if later" {
+        "time of the latest record of a segment, or the value of the stream if it is later" {
         needs: Needs::Nothing, initial: None, basis: Basis::Now, gap: Gap::Whole,
         grows: true, varies: true, own: true, each_set: None,
     }

@@ -252,12 +252,12 @@ pub const PROOFS: &[Proof] = &[
 
 /// Variables that nothing proves, and why.
 pub const NOT_PROVED: &[(&str, &str)] = &[
-    ("ConnectIndex", "the recorder's own number of the connection: nobody else has it"),
+    ("ConnectIndex", "the recorder's own number of the connection, which no other source has"),
     (
         "SndLimTransTSODefer",
         "a heuristic of the kernel's that a script cannot bring about a chosen number of times; hook sets are compared with each other in guests",
     ),
-    ("SndLimTimeTSODefer", "likewise"),
+    ("SndLimTimeTSODefer", "as SndLimTransTSODefer"),
     (
         "SndLimTransStartup",
         "always 0: a connection begins in this state, and nothing goes back to it",
@@ -287,7 +287,7 @@ pub fn assert(file: &str, test: &str, proved: &[&str]) {
     let listed = listed(file, test);
     assert!(
         proved == listed,
-        "{file}: {test} proves {proved:?}, and the list says {listed:?} (tests/support/proved.rs)"
+        "{file}: {test} proves {proved:?}, but the list has {listed:?} (tests/support/proved.rs)"
     );
 }
 
@@ -296,10 +296,7 @@ pub fn assert(file: &str, test: &str, proved: &[&str]) {
 pub fn assert_all(file: &str, test: &str, proved: &BTreeSet<String>) {
     let missing: Vec<_> =
         listed(file, test).into_iter().filter(|name| !proved.contains(*name)).collect();
-    assert!(
-        missing.is_empty(),
-        "{file}: {test} is said to prove {missing:?}, and proves {proved:?}"
-    );
+    assert!(missing.is_empty(), "{file}: {test} should prove {missing:?}, but proves {proved:?}");
 }
 
 /// The tests that prove the variable, with their files.

@@ -113,12 +113,12 @@ macro_rules! attributes {
         ty: U8, unit: "", source: "MPTCP_SUBFLOW_ATTR_ID_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
-    /// Connections that came to a full accept queue of the namespace. Since the namespace exists.
+    /// Connections that arrived at a full accept queue of the namespace. Since the namespace exists.
     ListenOverflows {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// Connections that listening sockets of the namespace did not take, those of full accept queues among them. Since the namespace exists.
+    /// Connections that listening sockets of the namespace did not accept, with those of full accept queues. Since the namespace exists.
     ListenDrops {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
@@ -138,17 +138,17 @@ macro_rules! attributes {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// SYNs that came to a full SYN queue of the namespace and were answered with a SYN cookie. Since the namespace exists.
+    /// SYNs that arrived at a full SYN queue of the namespace and were answered with a SYN cookie. Since the namespace exists.
     TCPReqQFullDoCookies {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// SYNs that came to a full SYN queue of the namespace and were dropped. Since the namespace exists.
+    /// SYNs that arrived at a full SYN queue of the namespace and were dropped. Since the namespace exists.
     TCPReqQFullDrop {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// Fast Open requests that came to a full Fast Open queue of the namespace. Since the namespace exists.
+    /// Fast Open requests that arrived at a full Fast Open queue of the namespace. Since the namespace exists.
     TCPFastOpenListenOverflow {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,

@@ -96,7 +96,7 @@ fn segments_with_wrong_checksums_are_not_received() {
     let (short, import) =
         of(&capture(checked, |tcp| again(tcp, 10, |f| *f.last_mut().expect("octets") ^= 1)));
     assert_eq!(short, expected);
-    let said = "1 packet of TCP has a wrong checksum: whoever received it has dropped it";
+    let said = "1 packet of TCP has a wrong checksum: its receiver has dropped it";
     assert!(import.said.contains(said), "{}", import.said);
     assert_eq!(import.codes, [Some(0); 2]);
     trust::says(

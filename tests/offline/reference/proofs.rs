@@ -66,7 +66,7 @@ fn every_variable_is_proved_or_excepted() {
         .flat_map(|proof| proof.variables)
         .chain(NOT_PROVED.iter().chain(NOTES).map(|(n, _)| n));
     for name in names {
-        assert!(Var::by_name(name).is_some(), "{name} is no variable");
+        assert!(Var::by_name(name).is_some(), "{name} is not a variable");
     }
 }
 
