@@ -417,7 +417,7 @@ macro_rules! estats_vars {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the variable.
-            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
+            #[allow(clippy::needless_update, reason = "some stanzas set every member")]
             pub const fn def(self) -> &'static VarDef {
                 match self { $( Self::$name => const { &VarDef {
                     id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,

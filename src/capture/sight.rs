@@ -128,7 +128,7 @@ mod tests {
         assert!(found[0].what.starts_with(&words), "{found:?}");
         assert!(found[0].what.ends_with(": no cgroup"), "{found:?}");
         let asked = without.map(|hook| status(hook, LEFT_OUT));
-        assert_eq!(of_hooks(&attached, &asked), [], "nobody has to be told");
+        assert_eq!(of_hooks(&attached, &asked), [], "reasons on request are not reported");
         assert_eq!(of_hooks(Hook::ALL, &[]), []);
     }
 }

@@ -98,7 +98,7 @@ pub struct ImportReport {
     pub out_of_order: u64,
     /// Packets of which the recorded end is known: one end of them, and one alone, is in it.
     pub of_recorded_end: u64,
-    /// Segments of TCP that stand twice in the capture, and are taken twice, as nothing proves that
+    /// Segments of TCP that are in the capture twice, and are counted twice, as nothing proves that
     /// they were sent once.
     pub unproven_copies: u64,
     /// Whether tunnels were looked into ([`ImportOptions::inner`]).

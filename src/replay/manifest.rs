@@ -33,7 +33,7 @@ pub struct TablesManifest {
     /// Values that cannot be, and are NULL.
     #[serde(default)]
     pub discarded: u64,
-    /// Connections with a hook that saw nothing although there was something to see.
+    /// Connections with a hook that saw nothing although their counters changed.
     #[serde(default)]
     pub silent: u64,
     /// Of connections made of packets: packets that must have been there and were not, that came twice,

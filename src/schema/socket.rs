@@ -117,7 +117,7 @@ macro_rules! socket_fields {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the field.
-            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
+            #[allow(clippy::needless_update, reason = "some stanzas set every member")]
             pub const fn def(self) -> &'static SocketFieldDef {
                 match self { $( Self::$name => const { &SocketFieldDef {
                     name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,

@@ -212,7 +212,7 @@ pub fn judge(short: &Short, dir: &Path) -> Outcome {
     check(short.status == Some(0), format!("ended with {:?}: {}", short.status, short.said));
     let lines = || short.said.lines().filter(|line| line.starts_with("not seen: "));
     let namespaces = lines().any(|l| l.contains("in the network namespace") && l.contains("CAP_"));
-    check(namespaces, format!("namespaces that are closed are said: {}", short.said));
+    check(namespaces, format!("namespaces that cannot be entered are reported: {}", short.said));
     let recording = Recording::read(dir)?;
     let completeness = |ends: (SocketAddr, SocketAddr)| {
         let row = recording.one(ends.0, ends.1);
@@ -323,6 +323,6 @@ pub fn check(kernels: &[(&str, &[Trial])]) {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == text,
-        "docs/permissions.md is not what the kernels say; renew it with make permissions\n{text}"
+        "docs/permissions.md differs from the guests' results; renew it with make permissions\n{text}"
     );
 }

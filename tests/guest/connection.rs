@@ -64,7 +64,7 @@ impl Ends<'_> {
 
     /// A short connection, by what was written.
     pub fn octets(&self) -> Verdict {
-        let octets = self.flow.octets.expect("short ones say it") as i64;
+        let octets = self.flow.octets.expect("short connections have it") as i64;
         // Nothing is lost, but on a busy host an ACK may come after the loss probe, and the probe too.
         let passed = octets + self.client.values.number("OctetsRetrans").unwrap_or(0);
         // Sequence space has a SYN and a FIN besides; the server's SYN is acknowledged before it

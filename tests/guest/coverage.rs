@@ -241,7 +241,7 @@ pub fn check(columns: &Matrix) {
     let differences = committed.differences(columns);
     assert!(
         differences.is_empty(),
-        "docs/coverage.md is not what the kernels say; renew it with make coverage\n  {}",
+        "docs/coverage.md differs from the guests' results; renew it with make coverage\n  {}",
         differences.join("\n  ")
     );
 }

@@ -205,7 +205,7 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
     let (client, server) = scenario.options;
     let open = || {
         let flow = Flow::between((&path.client, client), (&path.server, server), address);
-        // Not before: a lost SYN is sent again without ECN (RFC 3168, 6.1.1.1).
+        // Not before: a lost SYN is retransmitted without ECN (RFC 3168, 6.1.1.1).
         path.forward(scenario.faults);
         flow
     };
@@ -230,7 +230,7 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
         Shape::Waiting(count) => waiting(scenario, path, count),
         Shape::Refused => {
             let nobody = SocketAddr::new(address, NOBODY);
-            let error = Stream::connect(&path.client, nobody, client).expect_err("nobody listens");
+            let error = Stream::connect(&path.client, nobody, client).expect_err("no listener");
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
             let client = SocketAddr::new(path.client_address(scenario.family), 0);
             vec![unread(client, nobody, None)]

@@ -321,7 +321,7 @@ fn ends_missed(recording: &Recording) -> Outcome {
 /// A kprobe that the kernel passes over costs the rows of that time their completeness, on every kernel
 /// that has a guest.
 fn kprobes_counted(recording: &Recording) -> Outcome {
-    one(!recording.uncounted, || "nobody counts the kprobes that were passed over".to_owned())
+    one(!recording.uncounted, || "skipped kprobes are not counted".to_owned())
 }
 
 /// The least number of kprobes that must be passed over in 40 uploads, whose acknowledgments softirqs send.

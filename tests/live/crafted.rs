@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections whose peer is a script (`tests/support/crafted.rs`): what happens to them, and how
-//! often, is known, and each variable is held against that.
+//! often, is known, and each variable is compared with that.
 
 use crate::SUITE;
 use crate::recording::{Recorder, Recording};

@@ -177,7 +177,7 @@ impl Recording {
         let path = dir.recording();
         analyze(&["verify"], &path);
         analyze(&["replay"], &path);
-        // Exit status 1 if anything differs from the kernel's own account.
+        // Exit status 1 if anything differs from tcp_info.
         analyze(&["audit"], &path);
         let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
         let manifest: Json = serde_json::from_slice(&manifest).expect("manifest.json is JSON");
@@ -208,7 +208,7 @@ impl Recording {
             std::fs::read(path.join("tables/manifest.json")).expect("the tables' manifest");
         let tables: Json = serde_json::from_slice(&tables).expect("it is JSON");
         let audit = |key: &str| tables["audit"][key].as_u64().expect("a number");
-        assert_eq!(audit("connections"), count as u64, "each has the kernel's account beside it");
+        assert_eq!(audit("connections"), count as u64, "each was recorded with tcp_info");
         // The recorder has 45 variables and more with a counterpart on any kernel.
         let established = connections
             .values()

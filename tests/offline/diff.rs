@@ -214,7 +214,7 @@ fn incomparable_recordings_are_refused_in_a_sentence() {
         (&["--label", "before=a"], "one --label given"),
         (&["--label", "before"], "NAME=RUN"),
         (&["--label", "=a"], "NAME=RUN"),
-        (&["a", "a", "--against", "b"], "no repeat of itself"),
+        (&["a", "a", "--against", "b"], "is given twice"),
         (&["a", "b", "--against", "c", "--align", "tuple"], "not of repeats"),
         (&["--label", "x=a", "--label", "y=b", "--label", "z=c", "--html", "page"], "two sides"),
         (&["a", "--label", "x=b"], "cannot be used with"),

@@ -16,7 +16,7 @@ fn check(name: &str, text: &str) {
         fs::write(&path, text).expect("docs can be written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "docs/{name} is not what the schema says; renew it with make docs");
+    assert!(committed == text, "docs/{name} differs from the schema; renew it with make docs");
 }
 
 #[test]

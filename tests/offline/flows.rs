@@ -73,7 +73,7 @@ fn losses_of_packets_and_of_records_are_distinguished() {
         assert_eq!(column(&run, "connections", "completeness"), [connection], "{hook}");
         let packets = column(&run, "audit", "packets");
         let heard = packets.iter().any(|cell| cell != "NULL");
-        assert_eq!(heard, flow == "complete", "{hook}: what is not whole is no witness");
+        assert_eq!(heard, flow == "complete", "{hook}: incomplete packets are not compared");
     }
 }
 

@@ -84,7 +84,7 @@ fn a_small_window_is_the_receiver_s_also_while_segmentation_is_deferred() {
     let line = truth("rwnd-64k");
     assert_eq!(line.why.limited_by, Some("receiver"));
     let (ours, kernel) = (share(&line, LimitCause::Receiver), line.why.rwnd_limited_share);
-    let kernel = kernel.expect("the kernel's account");
+    let kernel = kernel.expect("tcp_info");
     assert!((kernel - 0.959).abs() < 0.001, "{kernel}");
     // The kernel has steps of 4 ms, of 5.3 s; measured: 0.001 apart.
     assert!((ours - kernel).abs() < 0.01, "{ours} and the kernel's {kernel}");
@@ -144,7 +144,7 @@ fn shares_are_those_of_the_times_in_limstate() {
                 assert_eq!(line.why.limited, [None; LimitCause::ALL.len()], "{scenario}");
                 continue;
             };
-            // Recorded before the recorder took the kernel's account, by programs that inferred Limstate
+            // Recorded before the recorder recorded tcp_info, by programs that inferred Limstate
             // after the loop.
             assert!(basis.starts_with("approximate; application holds send_buffer"), "{basis}");
             let paced = line.why.limited[LimitCause::CcRate as usize] > Some(0.0);

@@ -225,7 +225,7 @@ fn a_connection_we_opened() {
         (Var::State, 1),
     ]);
     for var in [Var::CurCwnd, Var::SampleRTT, Var::Nagle, Var::EarlyRetrans, Var::LimMSS] {
-        assert_eq!(row.get(var), None, "{}: packets do not tell", var.name());
+        assert_eq!(row.get(var), None, "{}: packets do not show it", var.name());
     }
 }
 
@@ -331,7 +331,7 @@ fn a_connection_with_unseen_beginning_is_begun_before() {
         (Var::HCThruOctetsReceived, 300),
     ]);
     for var in [Var::CurRwinSent, Var::CurRwinRcvd, Var::MSSRcvd, Var::SndInitial, Var::ECN] {
-        assert_eq!(row.get(var), None, "{}: only the handshake tells", var.name());
+        assert_eq!(row.get(var), None, "{}: only the handshake shows it", var.name());
     }
 }
 

@@ -385,7 +385,7 @@ fn every_command_names_what_is_missing() {
             &["anonymize", "--key", key.to_str().unwrap(), "-o", out],
         ] {
             let (code, said) = analyze(arguments, &run);
-            // In rows that are marked, the kernel's account may differ.
+            // In rows that are marked, tcp_info may differ.
             let differs = arguments == ["audit"] && code == 1;
             assert!(code == 3 || differs, "{arguments:?}: {code} {said}");
             assert_eq!(sentence(&said), reported, "{arguments:?}");

@@ -72,7 +72,7 @@ fn rows_of_a_killed_recorder_are_right_or_marked() {
             for (name, right) in ["DataSegsOut", "DataSegsIn", "HCDataOctetsOut"].iter().zip(right)
             {
                 let found = row.values.number(name);
-                // A segment may have been sent again afterwards, for want of an ACK.
+                // A segment may have been retransmitted afterwards, because its ACK is missing.
                 let is_right =
                     found.is_some_and(|n| (*right..=*right + 16_000).contains(&(n as u64)));
                 assert!(is_right, "{name} of {cookie}: {found:?} for {right}");
@@ -88,7 +88,7 @@ fn rows_of_a_killed_recorder_are_right_or_marked() {
         for command in ["replay", "info", "summary", "audit"] {
             let output = analyze(&[command], &finished.dir);
             let said = String::from_utf8(output.stderr).expect("UTF-8");
-            // In rows that are marked, the kernel's account may differ.
+            // In rows that are marked, tcp_info may differ.
             let differs = command == "audit" && output.status.code() == Some(1);
             assert!(differs || output.status.code() == Some(3), "{command}: {said}");
             // What is missing may make a value impossible, which is then discarded in a marked row.

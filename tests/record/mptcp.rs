@@ -121,7 +121,7 @@ fn a_commands_subflows_are_all_recorded_and_are_its_own() {
     let token: i64 = finished.stdout.trim().parse().expect("a token");
     let rows = finished.connections();
     assert_eq!(locals(&rows), PATHS.map(str::to_owned).into(), "both paths' subflows");
-    // Data may be sent again on the other path.
+    // Data may be retransmitted on the other path.
     let sent = sum(&rows, "HCDataOctetsOut");
     assert!(sent >= OCTETS, "{sent} octets sent");
     let owners: BTreeSet<_> = rows

@@ -83,7 +83,7 @@ fn record(prefix: &[&str], netns: &Netns) -> (Finished, Connection) {
     netns.wait_closed();
     let finished = recorder.stop();
     finished.assert_code(0);
-    // What is there agrees with the kernel's own account.
+    // What is there agrees with tcp_info.
     let audit = analyze(&["audit"], &finished.dir);
     assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stdout));
     let client = of(&finished, local);

@@ -142,7 +142,7 @@ fn rows_of_a_busy_host_are_right_or_marked() {
         let cookie = flow.server.cookie();
         let row = rows.iter().find(|r| r.identity.int("cookie") as u64 == cookie).expect("a row");
         let received = receiver.must("tcpi_bytes_received") as i64;
-        // What a timer of the busy host sent again was received twice.
+        // Segments that a timer of the busy host retransmitted were received twice.
         let sent = sender.must("tcpi_bytes_sent") as i64;
         let counted = row.values.number("HCDataOctetsIn");
         match row.completeness() {

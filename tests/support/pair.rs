@@ -92,7 +92,7 @@ fn device_drops(table: &str) -> u64 {
         .unwrap_or_else(|| panic!("/proc/net/dev has no {DEVICE}"));
     let numbers: Vec<u64> =
         line.split_whitespace().map(|n| n.parse().expect("/proc/net/dev holds numbers")).collect();
-    // receive: bytes packets errs drop fifo frame compressed multicast; transmit: likewise.
+    // receive: bytes packets errs drop fifo frame compressed multicast; transmit: the same.
     numbers[3] + numbers[11]
 }
 

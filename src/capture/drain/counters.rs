@@ -90,7 +90,7 @@ pub(super) fn read_counters(counters: &OfCpus) -> Result<Vec<Counters>, CaptureE
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
-                unreachable!("as many counters as OTHERS says")
+                unreachable!("OTHERS is the number of counters")
             };
             Counters {
                 emitted,
@@ -123,7 +123,7 @@ mod tests {
         let mut beyond = |counted, noticed| ends.beyond(Hook::WriteXmit, counted, noticed);
         assert_eq!(beyond(1, 0), 0);
         assert_eq!(beyond(0, 1), 0, "the count before has it");
-        assert_eq!(beyond(0, 1), 1, "nobody else has counted this one");
+        assert_eq!(beyond(0, 1), 1, "this one was not counted before");
         assert_eq!(beyond(2, 3), 1);
         assert_eq!(beyond(2, 1), 0);
         assert_eq!(ends.beyond(Hook::SyncMss, 0, 1), 1, "another hook's are another's");

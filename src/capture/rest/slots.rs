@@ -134,7 +134,7 @@ mod tests {
     fn the_oldest_slot_determines_the_next_read() {
         let timing = Timing { rest_ns: 500, shift: 8 };
         let mut slots = Slots::new(timing);
-        assert_eq!(slots.due_ns(100 << 8), None, "nobody waits");
+        assert_eq!(slots.due_ns(100 << 8), None, "no connection waits");
         // One CPU took away what another had put there.
         slots.update([self::slots(&[(5, 2), (6, 1)]), self::slots(&[(5, -2)])].into_iter());
         assert_eq!(slots.due_ns((102 << 8) + 7), Some((103 << 8) + 500), "slot 6 is 102's");

@@ -86,7 +86,7 @@ impl Auditor {
     pub fn new(manifest: &Manifest) -> Self {
         let quality = |var: &Var| {
             let found = manifest.variables.iter().find(|v| v.name == var.name());
-            // Right or not, it was read from what it is held against.
+            // Right or not, it was read from the value with which it is compared.
             let as_kernel = manifest.recount(*var).filter(|r| r.as_kernel).map(|r| r.wrong);
             match found {
                 Some(v) if as_kernel.is_some() && v.reason.as_deref() == as_kernel => {

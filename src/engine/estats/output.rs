@@ -84,7 +84,7 @@ pub struct Ended<'a> {
     /// Records may be missing, or are, as values that cannot be show: counts are lower bounds, extremes
     /// and times are not known.
     pub lossy: bool,
-    /// Hooks that saw nothing although there was something to see.
+    /// Hooks that saw nothing although the counters changed.
     pub silent: Silent,
 }
 
@@ -169,7 +169,7 @@ pub struct EngineCounts {
     pub after_end: u64,
     /// Values that cannot be, and stand in no table.
     pub discarded: u64,
-    /// Connections with a hook that saw nothing although there was something to see.
+    /// Connections with a hook that saw nothing although their counters changed.
     pub silent: u64,
     /// Connections whose beginning no record has.
     pub unseen: u64,

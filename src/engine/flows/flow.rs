@@ -188,7 +188,7 @@ pub struct Flow {
     pub closing: Option<Closing>,
     /// Packets that came too late to be put in order.
     pub late: u64,
-    /// Packets that stand twice in an imported capture, as it seems, and are counted twice.
+    /// Packets that seem to be in an imported capture twice, and are counted twice.
     pub copies: u64,
     /// Whether the direction of its packets was recorded; if not, the first end is a guess.
     pub directed: bool,

@@ -312,5 +312,5 @@ fn recoveries_are_counted_and_timed() {
     }
     limits.end(21 * MS, &state(3));
     assert_eq!((limits.recoveries(), limits.recovery_ns()), (2, 5 * MS));
-    assert_eq!(limits.ns().iter().sum::<u64>(), 0, "nothing said what limited it");
+    assert_eq!(limits.ns().iter().sum::<u64>(), 0, "no record showed what limited it");
 }

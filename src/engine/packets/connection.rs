@@ -41,7 +41,7 @@ pub struct Connection {
     pub sent_reset: bool,
     /// Packets that must have been there but are not in the capture, since last asked.
     pub missed: u64,
-    /// Packets that stand twice in the capture, since last asked.
+    /// Packets that are in the capture twice, since last asked.
     pub twice: u64,
     /// Variables that follow from options which the capture has cut, since last asked.
     pub unread: Vec<Var>,

@@ -20,7 +20,7 @@ pub struct PacketCounts {
     pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
-    /// Packets that stand twice in the capture, or came twice.
+    /// Packets that are in the capture twice, or came twice.
     pub twice: u64,
     /// Segments whose consequences depend on what the capture has cut, or packets never show.
     pub unread: u64,

@@ -17,7 +17,7 @@ pub struct Request {
     pub answer: Option<(u32, Offer)>,
     /// How often we repeated it.
     pub repeats: u64,
-    /// Packets of it that stand twice in the capture.
+    /// Packets of it that are in the capture twice.
     pub twice: u64,
     /// When our last answer was seen.
     answered_ns: u64,

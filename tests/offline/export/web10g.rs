@@ -147,7 +147,7 @@ fn deltas_of_counters_add_up_to_their_last_values() {
         assert_eq!(
             column(name).next_back().flatten(),
             last.get(name).copied(),
-            "{name} is no counter"
+            "{name} is not a counter"
         );
     }
     // The same as text: a heading with a space before it, names in twenty places.

@@ -49,7 +49,7 @@ fn came_to(what: &str, s: &Script, expected: [Option<u64>; 3]) {
     ] {
         assert_eq!(row.get(var), value, "{what}: {}", var.name());
     }
-    assert_eq!(row.completeness, "ended_after", "{what}: what nobody can know is not missing");
+    assert_eq!(row.completeness, "ended_after", "{what}: what cannot be known is not missing");
 }
 
 #[test]

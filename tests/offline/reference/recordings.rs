@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings made by the recorder inside a Web10G kernel, held against that kernel's own values: by
+//! Recordings made by the recorder inside a Web10G kernel, compared with that kernel's own values: by
 //! the command, as a user would.
 
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Segments that stand twice in a capture.
+//! Segments that are in a capture twice.
 //!
 //! A mirror, or a capture of two interfaces, gives a packet twice. The copy would count as a
 //! retransmission. But a sender gives a retransmission a new IP identification (tcp_retransmit_skb()

@@ -164,7 +164,7 @@ fn state_is_bounded() {
     s.segment(1_000_000, Way::Back, &ack(most + 50, &[]));
     s.segment(1_000_001, Way::Forth, &data(most + 100, 1));
     s.segment(1_000_009, Way::Back, &ack(most + 101, &[]));
-    assert_eq!(s.rtts(M), [8], "what was not followed is no sample, and then it goes on");
+    assert_eq!(s.rtts(M), [8], "an unfollowed segment gives no sample, and the next one does");
 }
 
 /// Both ends of a path that loses and delays, with a receiver as RFC 9293 and RFC 2018 have it.

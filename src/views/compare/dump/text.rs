@@ -266,6 +266,6 @@ WinScaleSent=-1
         let said = error(&READVARS.replace("=-1", "=-"));
         assert_eq!(said, "ref: line 12: WinScaleSent is \"-\", which is not an integer");
         let said = error("Timestamp sec: now, usec: 5\n");
-        assert!(said.contains("line 1: ") && said.contains("no timestamp"), "{said}");
+        assert!(said.contains("line 1: ") && said.contains("not a timestamp"), "{said}");
     }
 }

@@ -120,7 +120,7 @@ fn inexact_values_are_never_classed_exact() {
         &Coverage::of(&Manifest::default()),
         None,
     );
-    assert_eq!(nothing.class, Class::Bounded, "nobody says that it is exact");
+    assert_eq!(nothing.class, Class::Bounded, "it is not stated to be exact");
 }
 
 #[test]
