@@ -297,7 +297,8 @@ pub fn synthetic(dir: &Path, short: u64) {
     }
     s.snapshot(635, 1, Why::Poll, &[(SocketField::tcpi_pacing_rate, u64::MAX)]);
     s.snapshot(635, 77, Why::Poll, &[(SocketField::mark, 7)]);
-    // Of two listening sockets one is full at its second poll, and its drops wrap; the other is seen once.
+    // One of two listening sockets is full at its second poll, and its drops wrap; the other is seen
+    // once.
     s.snapshot(636, 55, Why::Listener, &listener(0, u64::from(u32::MAX), 17));
     s.snapshot(636, 56, Why::Listener, &listener(0, 0, 17));
     s.snapshot(637, 55, Why::Listener, &listener(2, 3, 19));
@@ -512,7 +513,7 @@ pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
     s.lifecycle(50, 1, Event::Close, |l| {
         (l.old_state, l.new_state, l.sk_err, l.established) = (1, 7, 104, 1);
     });
-    // What comes afterwards is not the connection's any more, but the flow's.
+    // Later packets no longer belong to the connection, but to the flow.
     s.packet(packet(51, Hook::SocketOut, (1101, 901), RST, 0));
     if let Some(hook) = lost {
         let (ts_ns, since_ns) = (T0 + 40 * MS, T0 + 20 * MS);

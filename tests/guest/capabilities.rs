@@ -155,7 +155,7 @@ const OCTETS: u64 = 100_000;
 /// In a guest: a recording with enough capabilities and no more, of the hook set that records most:
 /// packets at sockets and interfaces, and polls.
 pub fn recordings(series: &str, out: &Path) -> Vec<Short> {
-    // Nobody writes there.
+    // No process writes there.
     fs::set_permissions(out, fs::Permissions::from_mode(0o777)).expect("the directory is ours");
     let most = sets::of(series).iter().filter(|set| !set.also.is_empty());
     most.map(|set| recording(set, out)).collect()

@@ -124,7 +124,7 @@ impl Ends<'_> {
             ] {
                 checks.push((check, self.judge(what, connection, audit)));
             }
-            // Of approximate states too: they are states all the same.
+            // Approximate states too: they are still states.
             if self.recording.has("SndLimTimeSnd") {
                 let span = connection.identity.int("end_ns") - connection.identity.int("begin_ns");
                 let limits = audit::sender_limits(row, span);
@@ -170,7 +170,7 @@ impl Ends<'_> {
         for (name, value) in expected {
             audit.compared += 1;
             let got = row.and_then(|row| row.number(name));
-            // What Vegas begins each round with is no round-trip time.
+            // The value with which Vegas begins each round is not a round-trip time.
             let unset = SocketField::by_name(name).is_some_and(|f| f.is_unset(value as u64));
             if got != Some(value).filter(|_| module_btf && !unset) {
                 audit.findings.push(format!("{name}: {got:?}, {value} by TCP_CC_INFO"));

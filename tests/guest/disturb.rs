@@ -93,7 +93,7 @@ pub fn record(out: &FilePath) -> Disturbed {
         );
         let since_ns = monotonic_ns();
         // A little now and then: many packets at once would be left to ksoftirqd, which is a task and
-        // interrupts nobody.
+        // interrupts no program.
         let uploads = || {
             for _ in 0..UPLOADS {
                 flow.upload(2000);

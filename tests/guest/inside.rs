@@ -46,7 +46,7 @@ fn inside() {
     // All at once: the kernel takes most of the time, to verify programs, on one processor for each.
     let checks = at_once(sets, check);
     let recorders = at_once(sets, |set| Recorder::start(out, set));
-    // What stays open until the recordings have ended, and where.
+    // Connections that stay open until the recordings have ended, and their paths.
     let mut kept = Vec::new();
     let mut paths = Vec::new();
     let mut scenarios = Vec::new();

@@ -68,7 +68,7 @@ impl Path {
             host.ip(&["route", "add", "default", "via", &format!("10.{number}.{network}.254")]);
             let gateway = format!("fd78:{number:x}:{network}::fe");
             host.ip(&["-6", "route", "add", "default", "via", &gateway]);
-            // What one connection learned must not start the next one elsewhere.
+            // Metrics of one connection must not change the start of the next one.
             host.sysctl("ipv4/tcp_no_metrics_save", "1");
         }
         path.router.sysctl("ipv4/ip_forward", "1");

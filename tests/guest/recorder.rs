@@ -68,7 +68,8 @@ impl Recorder {
         let pipe = child.stderr.take().expect("stderr is piped");
         let (attached, wait) = mpsc::channel();
         let stderr = std::thread::spawn(move || listen(pipe, &attached));
-        // An error here is its end, or the patience's: its words and status say the rest.
+        // An error here means that it ended, or that the time is over: its output and status have the
+        // reason.
         let loading = wait.recv_timeout(PATIENCE).ok().map(|()| begun.elapsed());
         println!("guest: recorder of the {} set, {:.1} s", set.name, begun.elapsed().as_secs_f64());
         Self { set, child, stderr, loading }
@@ -116,7 +117,7 @@ fn listen(pipe: ChildStderr, attached: &Sender<()>) -> String {
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
         if line.starts_with("recording to ") {
-            // Nobody waits any more if patience is over.
+            // The receiver is gone if the time is over.
             let _ = attached.send(());
         }
         text.push_str(&line);

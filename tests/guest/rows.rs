@@ -195,7 +195,7 @@ pub fn replay(recording: &Path, tables: Option<&Path>) -> Result<String, String>
     if let Some(tables) = tables {
         arguments.extend([OsStr::new("-o"), tables.as_ref()]);
     }
-    // 3: something is missing, which the ledger says.
+    // 3: something is missing, by the ledger.
     let said = analyze(&arguments, &[0, 3])?;
     let digest = said.lines().find_map(|line| line.strip_prefix("digest "));
     digest.map(str::to_owned).ok_or(format!("no digest:\n{said}"))

@@ -248,7 +248,7 @@ fn everything(recording: &Recording, polls: usize) -> Outcome {
         let packets = |row: &&Row| row.number("packets").is_some();
         rows.iter().filter(packets).count() >= expected
     };
-    // Of a lossy connection nothing is compared with packets.
+    // A lossy connection is not compared with packets.
     let whole: Vec<_> = recording.connections.iter().filter(|c| !c.lossy()).collect();
     let audited =
         |c: &&&Connection| recording.audit.get(&c.identity.int("conn_id")).is_some_and(witnessed);

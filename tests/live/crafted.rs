@@ -189,6 +189,6 @@ fn late_acknowledgments() {
 
 #[test]
 fn beyond_the_window() {
-    // How many are refused, if any, differs between kernels: the figures say it.
+    // How many are refused, if any, differs between kernels: the figures have it.
     record("beyond_the_window");
 }

@@ -61,7 +61,7 @@ impl Recorder {
             let mut text = String::new();
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 if line.starts_with("recording to ") {
-                    // Nobody waits any more if the test has given up.
+                    // The receiver is gone if the test has given up.
                     let _ = attached.send(());
                 }
                 text.push_str(&line);

@@ -178,7 +178,7 @@ fn a_connection_that_rests_is_not_stale() {
                 std::thread::sleep(Duration::from_millis(500));
                 readings
             });
-            // What rests costs nothing: the next row is that of the end.
+            // A connection at rest costs nothing: the next row is that of the end.
             for rows in rows {
                 let since = rows.iter().filter(|row| row.int("ts_ns") > rests_from).count();
                 assert!(since <= 2, "{since} rows of a connection that rests");
@@ -213,7 +213,7 @@ fn a_connection_that_waits_for_a_window_is_not_stale() {
         let reads = Options { receive_buffer: Some(16_384), ..Options::default() };
         for resolution in RESOLUTIONS {
             measure("before a closed window", resolution, (sends, reads), |_, flow, still| {
-                // More than the buffer takes, and nobody reads.
+                // More than the buffer takes, and the application does not read.
                 flow.client.send(100_000);
                 let readings = watch(flow, 40, Duration::from_millis(60), still, |i| {
                     // Into the queue: nothing is sent for it.

@@ -215,7 +215,7 @@ impl Measured {
             }
             assert_eq!(row.int("IpTtl"), 64, "{name}: Linux's default, and no router between");
         }
-        // What is received in order came in, at least once; a FIN counts one octet and is none.
+        // Octets received in order came in at least once; a FIN counts as one octet but is not one.
         for row in [&self.client.values, &self.server.values] {
             assert!(row.int("HCDataOctetsIn") >= row.int("HCThruOctetsReceived") - 1);
         }

@@ -75,7 +75,7 @@ fn compare(kernel: &Btf<'_>, object: &str) {
         let Some(name) = line.strip_prefix("struct ").and_then(|l| l.strip_suffix(" {")) else {
             continue;
         };
-        // What no program reads has no BTF in the object.
+        // A field that no program reads has no BTF in the object.
         let Some(declared) = ours.type_by_name::<types::Struct<'_>>(name) else { continue };
         let there: Composite<'_> = kernel
             .type_by_name::<types::Struct<'_>>(name)

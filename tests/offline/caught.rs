@@ -178,7 +178,7 @@ fn the_audit_names_connection_variable_and_both_values() {
         let json = text(&analyze(&["audit", "--json"], &run), 1);
         let json: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["counts"]["differs"], 1, "{json:#}");
-        // The one-line result, where somebody who asked for no audit sees it.
+        // The one-line result, where it is seen without a request for the audit.
         let summary = text(&analyze(&["summary"], &run), 0);
         assert!(
             summary.lines().any(|l| l.starts_with("audit: ") && l.ends_with("1 DIFFER")),

@@ -107,7 +107,7 @@ fn explained_differences_keep_the_recordings_exit_status() {
         ("MSSSent", "known_fault"),
         ("IpTtl", "exact"),
         ("MaxReasmQueue", "exact"),
-        // The recording does not say whether the peer answered.
+        // The recording does not show whether the peer answered.
         ("WinScaleSent", "not_comparable"),
         // NULL here; not in the file; not exported by any Web10G kernel.
         ("RcvRTT", "not_comparable"),
@@ -120,7 +120,7 @@ fn explained_differences_keep_the_recordings_exit_status() {
     let mapped = &found["matched"][1];
     assert_eq!(mapped["local"], "192.0.2.1:443");
     assert_eq!(variable(mapped, "SegsOut")["class"], "exact");
-    // Approximate by this recording's manifest: never equal without saying so.
+    // Approximate by this recording's manifest: never equal without a mark.
     let limited = variable(mapped, "SndLimTransSnd");
     assert_eq!(limited["class"], "not_comparable");
     assert!(limited["reason"].as_str().unwrap().contains("approximate"), "{limited:#}");
@@ -189,7 +189,7 @@ fn a_reading_of_an_open_connection_is_compared_with_our_values_at_that_moment() 
     let segs = variable(&found["matched"][0], "SegsOut").clone();
     assert_eq!(segs["class"], "bounded");
     assert!(segs["reason"].as_str().unwrap().ends_with("from 900 to 905"), "{segs:#}");
-    // It never was so many; but its beginning was not seen.
+    // It never was this value; but its beginning was not seen.
     let (found, _) = verdicts(&r.run, &live(1_767_225_600.6, 906));
     let segs = variable(&found["matched"][0], "SegsOut").clone();
     assert_eq!(segs["class"], "not_comparable");

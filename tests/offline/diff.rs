@@ -81,7 +81,7 @@ fn change_is_relative_to_the_first_value() {
         |arguments: &[&str], name| number(&json(&dir, arguments), "sends", name)["change"].as_f64();
     assert_eq!(change(&["a", "b"], "rate"), Some(2.0));
     assert_eq!(change(&["b", "a"], "rate"), Some(-2.0 / 3.0));
-    // Nothing is no part of nothing.
+    // 0 has no relative difference from 0.
     assert_eq!(change(&["a", "b"], "HCThruOctetsReceived"), None);
     let said = text(&dir, &["a", "b"]);
     let line = said.lines().find(|line| line.contains("rate")).expect("a notable difference");

@@ -191,7 +191,7 @@ fn operations_are_a_flat_table() {
     };
     let event = of("FastRetran", "1");
     assert_eq!((event.len(), event[0][10], event[0][11]), (1, "inc", ""));
-    // What is sent after the end belongs to no connection.
+    // A packet sent after the end belongs to no connection.
     let sent = of("SegsOut", "1");
     assert_eq!((sent.last().unwrap()[0], sent.last().unwrap()[11]), ("", "999"));
     assert_eq!(sent[0][0], "2", "as in the tables");
@@ -227,7 +227,7 @@ fn web10g_loggers_text_is_read_back() {
                 let exported = var != Var::ConnectIndex && !absent.contains(&var.def().reference);
                 let null = cell(var.name()) == Some("NULL");
                 match (null, var.def().unset) {
-                    // Where there is no value yet, the kernel's word for that.
+                    // If there is no value yet, the kernel's placeholder.
                     (true, Some(unset)) if known.is_some() => {
                         assert_eq!(known, Some(i128::from(unset)), "{}", var.name());
                         unset_seen += 1;

@@ -97,7 +97,7 @@ fn packets_are_the_audits_third_witness() {
         row("HCDataOctetsIn", "0", "equal"),
     ];
     assert_eq!(heard(&run), expected);
-    // The kernel and the tables agree; packets say otherwise.
+    // The kernel and the tables agree; packets differ.
     let dir = tempfile::tempdir().unwrap();
     let run = recorded(dir.path(), None, true);
     let expected = [
@@ -157,7 +157,7 @@ fn the_command_prints_tables_lists_and_json() {
     assert_eq!(said(&["--interval", "10ms"]).matches("PROTOCOL").count(), 4);
     let lines: serde_json::Value = serde_json::from_str(&said(&["--json"])).unwrap();
     assert_eq!(lines[0]["payload_bytes"], 1100);
-    // Without packets it says what to do.
+    // Without packets the error has what to do.
     let bare = dir.path().join("bare");
     common::synthetic(&bare, 0);
     let output = analyze(&["flows", bare.to_str().unwrap()]);
@@ -303,7 +303,7 @@ fn a_flow_belongs_to_the_connection_of_its_syn() {
     let out = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(A, B) };
     let back = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(B, A) };
     let cases = [
-        // Nobody answers the first; the second takes its ends.
+        // The first is not answered; the second takes its ends.
         (
             vec![
                 out(1000, 0, SYN, 0),

@@ -54,7 +54,7 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // What is there has tests of its own: reference/, limits.rs, btf.rs and sock_diag.rs.
+        // These have separate tests: reference/, limits.rs, btf.rs and sock_diag.rs.
         .filter(|path| path.is_dir())
         .filter(|path| {
             let own = ["reference", "web10g", "limits", "btf", "sock_diag"];

@@ -50,7 +50,7 @@ fn a_chain_of_headers_that_the_capture_has_cut_names_no_protocol() {
     assert_eq!((packet.protocol, packet.dst_port, packet.payload_len), (6, Some(80), 0));
     for kept in 40..whole.len() {
         let packet = read(&whole[..kept], whole.len(), 0).expect("a packet");
-        // Of a header whose beginning is there the next one's number is known.
+        // If the beginning of a header is there, the number of the next one is known.
         assert_eq!(packet.protocol, if kept < 48 { 60 } else { 6 }, "{kept}");
         assert_eq!(packet.dst_port, (kept >= 60).then_some(80), "{kept}");
         assert_eq!(packet.header.len(), kept.saturating_sub(56), "{kept}");
@@ -208,7 +208,7 @@ proptest! {
                 prop_assert!(cut.header.len() + cut.payload.len() <= kept);
             }
             (Ok(_), Err(e)) => prop_assert_eq!(e, HeaderError::IpCut),
-            // What is wrong may stand in what was cut.
+            // The fault may be in the part that was cut.
             (Err(HeaderError::Malformed), Ok(cut)) => prop_assert!(is_extension(cut.protocol) || kept < bytes.len()),
             (Err(_), Err(e)) => prop_assert!(matches!(e, HeaderError::IpCut | HeaderError::Malformed)),
             (Err(e), Ok(_)) => prop_assert!(false, "{:?}", e),

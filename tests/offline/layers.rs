@@ -262,7 +262,7 @@ fn each_module_uses_the_modules_of_its_row() {
                 if name == leaf(module) || name == "testing" {
                     continue;
                 }
-                // What the root gives to other programs hides whose it is.
+                // Re-exports of the root hide the module of an item.
                 if !modules.contains(name.as_str()) && !LIBRARIES.contains(&name.as_str()) {
                     wrong.push(format!("{} names {name} by the root", file.display()));
                     continue;

@@ -130,8 +130,8 @@ fn the_application_s_own_pace_is_not_the_algorithm_s() {
 
 #[test]
 fn shares_are_those_of_the_times_in_limstate() {
-    // Of the second all were open before the recording, and more than a hundredth of what was recorded
-    // of them was over before the loop that says the limit first ran.
+    // In the second, all connections were open before the recording, and more than a hundredth of their
+    // recorded time was over before the loop that sets the limit first ran.
     for (scenario, told) in [("function-hooks", 4), ("kprobes", 0)] {
         let run = recording(scenario);
         let times = times(&run);
@@ -139,7 +139,7 @@ fn shares_are_those_of_the_times_in_limstate() {
         for line in lines(&run) {
             let us = &times[&line.conn_id];
             let total: i64 = us.values().sum();
-            // Open before the recording, and never sent: the loop that says it did not run.
+            // Open before the recording, and never sent: the loop that sets it did not run.
             let Some(basis) = &line.why.limits_basis else {
                 assert_eq!(line.why.limited, [None; LimitCause::ALL.len()], "{scenario}");
                 continue;
@@ -164,8 +164,8 @@ fn shares_are_those_of_the_times_in_limstate() {
                 (sum(&[LimitCause::CcRate]), expected(&["pacing"])),
                 (sum(&sender), expected(&["sender"])),
             ] {
-                // Times are whole microseconds, of a life of at least 0.8 s; Limstate is first
-                // said some 10 us after ESTABLISHED, in which nothing was sent.
+                // Times are whole microseconds, of a life of at least 0.8 s; Limstate is first set some
+                // 10 us after ESTABLISHED, in which nothing was sent.
                 assert!((found - expected).abs() < 1e-4, "{scenario}: {line:?}");
             }
             assert!((sum(&LimitCause::ALL) - 1.0).abs() < 1e-9);

@@ -121,7 +121,7 @@ fn small(dir: &Path) -> Content {
             writer.hook(&header, &ops).unwrap();
             written.hooks.push(HookRecord { header, ops });
         }
-        // Of the four numbers of a round CPU 0 logs three and loses one; CPU 1 logs all.
+        // CPU 0 logs three of the four numbers of a round and loses one; CPU 1 logs all.
         let rows = [lifecycle(ts + 20, 0, round * 4 + 2), lifecycle(ts + 20, 1, round * 4 + 2)];
         for row in rows.into_iter().chain([lifecycle(ts + 21, 1, round * 4 + 3)]) {
             writer.lifecycle(&row).unwrap();

@@ -129,7 +129,7 @@ fn faults(scenario: &str, side: &str, matched: &Matched) -> Vec<String> {
                 && var.def().ty != Type::Address;
             match compared.verdict.class {
                 Class::Differs => fault(compared, &compared.verdict.reason),
-                // NULL here, though packets are said to tell it.
+                // NULL here, though packets should show it.
                 Class::NotComparable if exact && compared.ours.is_none() => {
                     fault(compared, &compared.verdict.reason);
                 }

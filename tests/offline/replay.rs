@@ -238,7 +238,7 @@ fn snapshots_are_joined_to_their_connections() {
     assert_eq!(table.num_rows(), 4);
     for (row, expected) in [
         ["2", "open", "NULL", "0.01", "1", "10000", "NULL", "NULL"],
-        // No limit of the rate is no rate.
+        // An unlimited rate is not a rate.
         ["2", "poll", "4", "0.634", "NULL", "NULL", "NULL", "NULL"],
         ["NULL", "poll", "4", "NULL", "NULL", "NULL", "NULL", "7"],
         ["2", "close", "NULL", "0.659", "7", "NULL", "NULL", "NULL"],
@@ -362,7 +362,7 @@ fn a_replay_that_fails_leaves_the_tables_as_they_were() {
         .into_iter()
         .map(|name| (fs::read(tables.join(&name)).unwrap(), name))
         .collect();
-    // What cannot be replaced: a directory in the place of a table.
+    // A file that cannot be replaced: a directory in the place of a table.
     let other = dir.path().join("other");
     fs::create_dir_all(other.join("series.parquet/in-the-way")).unwrap();
     let failed = analyze(&["replay", text(&run), "-o", text(&other)]);

@@ -181,7 +181,7 @@ fn thousands_of_connections() {
     browser.click("th[data-column=id] button");
     assert_eq!((first(1), sorted("id")), ("1".to_owned(), "ascending".to_owned()));
     assert_eq!(sorted("acked"), "");
-    // What is not known comes last, whichever way it is sorted.
+    // Unknown values come last in either order.
     for _ in 0..2 {
         browser.click("th[data-column=minrtt] button");
         assert_eq!(first(14), "10.00 ms");
@@ -189,7 +189,7 @@ fn thousands_of_connections() {
     // Those with plots can be opened, and are named in the address.
     browser.click("#connections tr[data-view='0'] button.id");
     browser.until("return location.hash.length > 1");
-    // Lost records are said at the top, not only where somebody looks for them.
+    // Lost records are reported at the top, not only in the details.
     let alarm = browser.text("return document.querySelector('header .alarm').textContent");
     assert!(alarm.starts_with("3 records were lost"), "{alarm}");
     assert_eq!(browser.console(), Vec::<String>::new());

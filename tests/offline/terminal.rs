@@ -32,7 +32,7 @@ fn a_bar_for_long_work_on_a_terminal_alone() {
     assert!(shown.contains("replaying") && shown.contains("MiB"), "{shown:?}");
     let quiet = on_a_terminal(&format!("{} --quiet", arguments("quiet"))).expect("as before");
     assert!(!quiet.contains("replaying"), "{quiet:?}");
-    // A pipe is no terminal.
+    // A pipe is not a terminal.
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["verify", run.to_str().expect("a path")])
         .output()

@@ -75,7 +75,7 @@ fn no_value_is_outside_its_range_and_no_unmarked_row_differs_from_the_kernel() {
         lossy += found.lossy;
         differs_nowhere(&name, &out);
     }
-    // Those of recordings that say what they lost.
+    // Those of recordings that count their losses.
     assert!(lossy > 3, "marked rows: {lossy}");
 }
 
@@ -235,7 +235,7 @@ fn a_silent_hook_makes_its_own_variables_null() {
         ),
     ] {
         let run = Changed::of("loss", WriterOptions::default(), |header, ops| {
-            // What the socket says is read by whichever hook comes next.
+            // The socket's values are read by whichever hook comes next.
             if hooks.contains(&header.hook) {
                 ops.retain(|op| !matches!(op.var.def().read, Read::No));
                 header.hook = Hook::RcvSpace;
@@ -251,7 +251,7 @@ fn a_silent_hook_makes_its_own_variables_null() {
         for row in run.rows("estats", &[column, others[0], others[1]]) {
             assert_eq!(row[0], "NULL", "{column}");
         }
-        // What the kernel keeps is read by any hook.
+        // Values that the kernel keeps are read by any hook.
         assert!(run.rows("estats", &["SegsOut"]).concat().iter().all(|v| v != "NULL"));
         assert_eq!(run.report.counts.silent, 2);
         let (stderr, status) = run.said();

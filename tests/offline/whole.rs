@@ -204,7 +204,7 @@ fn totals_that_do_not_agree() {
     ];
     for (what, edit) in edits {
         whole.manifest(edit);
-        // So that only the account can tell.
+        // So that only the totals show it.
         for list in [true, false] {
             whole.manifest(|m| {
                 if !list {

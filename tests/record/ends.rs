@@ -155,7 +155,7 @@ fn kill_9_loses_at_most_one_second_and_leaves_no_bpf_objects() {
     let rows = finished.with_port(listener.address().port());
     assert_eq!(rows.len(), 2);
     for row in &rows {
-        // What came after the last mark is not known.
+        // Records after the last mark are not known.
         assert_eq!(row.completeness(), "lossy");
         let missing_ns = killed_ns.saturating_sub(row.identity.int("end_ns") as u64);
         // Batches are a second old at most, when a round (10 ms, on a busy host more) is over.

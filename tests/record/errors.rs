@@ -52,7 +52,7 @@ fn without_privilege_the_error_names_missing_capabilities() {
     else {
         return;
     };
-    // Nobody may not even enter the build directory: give it a copy it can run.
+    // The user `nobody` may not even enter the build directory: it gets a copy that it can run.
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let program = scratch.path().join("estats-record");
     std::fs::copy(env!("CARGO_BIN_EXE_estats-record"), &program).unwrap();

@@ -91,7 +91,7 @@ fn rows_of_a_killed_recorder_are_right_or_marked() {
             // In rows that are marked, tcp_info may differ.
             let differs = command == "audit" && output.status.code() == Some(1);
             assert!(differs || output.status.code() == Some(3), "{command}: {said}");
-            // What is missing may make a value impossible, which is then discarded in a marked row.
+            // Missing records may make a value impossible, which is then discarded in a marked row.
             let (sentence, more) = said.split_once('\n').expect("a line");
             assert!(more.lines().all(|l| l.contains("discarded")), "{command}: {said}");
             sentences.push(sentence.split_once(" was ").expect("a sentence").1.trim().to_owned());

@@ -87,7 +87,7 @@ fn a_connection_open_before_has_its_owner_and_the_kernels_counters() {
     };
     // Its owner is found by its open files, hence the process's name; later ones know the thread.
     check(row(before.client.cookie()), "begun_before", Some(&comm));
-    // What reads becomes the owner, and is a thread here.
+    // The reader becomes the owner, and is a thread here.
     check(row(before.server.cookie()), "begun_before", None);
     compare(row(before.client.cookie()), &infos[0]);
     compare(row(before.server.cookie()), &infos[1]);

@@ -261,7 +261,7 @@ fn check_agrees_with_the_manifest_of_a_recording() {
     };
     let text = check(&["check"]);
     let json: Json = serde_json::from_str(&check(&["check", "--json"])).expect("JSON");
-    // What check tries includes the polls and the packets.
+    // The programs that check tries include the polls and the packets.
     let all = ["--duration", "100ms", "--snapshots", "1s", "--packets", "--interface", "lo"];
     let finished = Recorder::start(&all).wait();
     finished.assert_code(0);

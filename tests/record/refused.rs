@@ -61,7 +61,7 @@ fn check_names_each_refused_program_its_reason_and_its_cost() {
         .map(|(_, now)| &now["name"])
         .collect();
     assert!(!worse.is_empty());
-    // What costs no variable has no list.
+    // A program that costs no variable has no list.
     let stated: Vec<&Json> = list(&json, "not_seen")
         .iter()
         .filter_map(|it| it["variables"].as_array())

@@ -49,7 +49,7 @@ fn segments_refused_by_the_host_are_not_counted_as_sent() {
     let info = client.info();
     let finished = recorder.stop();
     let row = &finished.connections()[0];
-    // What the queue took came out of the device.
+    // Packets that the queue accepted came out of the device.
     let transmitted = pair.link().counters(Direction::Forward).offered_octets;
     let counted = info.must("tcpi_bytes_sent");
     assert!(counted > transmitted, "none was refused: {counted} of {transmitted}");

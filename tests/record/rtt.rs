@@ -111,8 +111,8 @@ fn tcp_over_twenty_milliseconds_is_twenty_milliseconds() {
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let pair = link(Duration::from_millis(10));
     let recorder = record(&pair.client);
-    // What the emulation adds (its thread wakes up late, twice on the way), measured at the same time
-    // by a program that has nothing of ours.
+    // What the emulation adds (its thread wakes up late, twice on the way), measured at the same time by
+    // an independent program.
     let printed = std::thread::scope(|scope| {
         let client = &pair.client;
         let pings = scope.spawn(|| ping(client, "10.77.0.2", 80));

@@ -110,7 +110,7 @@ impl Recorder {
         let (attached, wait) = mpsc::channel();
         let stderr = text(child.stderr.take().expect("piped"), move |line| {
             if line.starts_with("recording to ") {
-                // Nobody waits any more if the test has given up.
+                // The receiver is gone if the test has given up.
                 let _ = attached.send(());
             }
         });

@@ -83,7 +83,7 @@ fn record(prefix: &[&str], netns: &Netns) -> (Finished, Connection) {
     netns.wait_closed();
     let finished = recorder.stop();
     finished.assert_code(0);
-    // What is there agrees with tcp_info.
+    // The values that are there agree with tcp_info.
     let audit = analyze(&["audit"], &finished.dir);
     assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stdout));
     let client = of(&finished, local);
@@ -325,7 +325,7 @@ fn an_exclusive_program_of_another_tool_is_named() {
         assert_eq!(output.status.code(), Some(0), "{said}");
         let line = said.lines().find(|line| line.contains("estats_foreign"));
         if own.is_empty() && foreign == "below" {
-            // Our programs are run for the cgroups below all the same.
+            // Our programs still run for the cgroups below.
             assert_eq!(line, None);
             continue;
         }

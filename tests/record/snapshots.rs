@@ -51,13 +51,13 @@ fn assert_equal(row: &Row, info: &TcpInfo, except: &[&str]) {
     let mut compared = 0;
     for name in names().filter(|name| !except.contains(name)) {
         let Some(value) = info.get(name) else { continue };
-        // The kernel keeps neither, and says 0.
+        // The kernel keeps neither, and reports 0.
         if ["tcpi_fackets", "tcpi_last_ack_sent"].contains(&name) {
             assert_eq!(value, 0, "{name}");
             continue;
         }
-        // What the kernel has before there is a value, or for no limit, is NULL. A repeated SYN sets
-        // the deviation without a sample.
+        // The kernel's placeholder for no value yet, or for no limit, is NULL. A repeated SYN sets the
+        // deviation without a sample.
         let field = SocketField::by_name(name);
         let sampled = name != "tcpi_rttvar" || info.get("tcpi_rtt") != Some(0);
         let is_value = sampled && !field.is_some_and(|field| field.is_unset(value));
@@ -103,7 +103,7 @@ fn a_snapshot_equals_tcp_info() {
         assert_equal(polls.last().unwrap(), info, CLOCKS);
         // It was still open at the end, and then too nothing had changed.
         assert_equal(&rows["end"][0], info, CLOCKS);
-        // The clocks tell the same instant of the last data: TCP_INFO was read in between.
+        // Both have the same instant of the last data: TCP_INFO was read in between.
         let last = polls.last().unwrap();
         for clock in CLOCKS {
             let (first, then) = (info.must(clock) as i64, last.int(clock));
@@ -187,7 +187,7 @@ fn netlink_and_the_iterator_give_the_same_values() {
             let numbers: Vec<_> = netlink.iter().map(|row| row.int("poll")).collect();
             assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
         }
-        // And what getsockopt(2) says, of the client's socket.
+        // And the values of getsockopt(2), for the client's socket.
         for run in &both {
             let rows = rows(run, ends(connection)[0]);
             let last = rows["poll"].last().unwrap();
@@ -244,7 +244,7 @@ fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
     // The server's socket was in CLOSE when it was asked: the values are the final ones.
     let close = &rows(&finished, ends_of_both[1])["close"][0];
     if info.must("tcpi_state") == crate::support::tcp_info::state::CLOSE {
-        // What CLOSE itself changes: timers are stopped, and the congestion state stays.
+        // Changes by CLOSE itself: timers are stopped, and the congestion state stays.
         assert_equal(close, &info, &[CLOCKS, &["tcpi_state"]].concat());
     }
     let early = rows(&finished, ends(&early)[0]);
@@ -326,7 +326,7 @@ fn filters(by: &str) {
     let filtered = filtered.stop();
     assert!(rows(&filtered, ends[0])["poll"].len() > 3);
     assert!(rows(&filtered, ends[1]).is_empty());
-    // Of processes too, which inet_diag does not know.
+    // Processes too, which inet_diag does not know.
     let own = own.stop();
     assert!(ends.iter().all(|end| rows(&own, *end)["poll"].len() > 3));
     let others = others.stop();

@@ -71,7 +71,7 @@ fn data_that_no_hook_saw_is_counted_and_its_row_is_lossy() {
     flow.client.receive(1_000);
     flow.client.finish();
     flow.server.receive_end();
-    // From FIN-WAIT on it is sockops that sees what comes, and now nobody.
+    // From FIN-WAIT on sockops sees what comes, and now no program does.
     detach(&recorder, BPF_CGROUP_SOCK_OPS);
     std::thread::scope(|scope| {
         scope.spawn(|| flow.server.send(100_000));
@@ -182,7 +182,7 @@ fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() 
     let row = row_of(&rows, &flow);
     assert_eq!(row.completeness(), "begun_before");
     assert_eq!(row.values.int("HCDataOctetsIn"), 2_000, "what came before the first read, too");
-    // Nobody has set the flags on its socket by which sockops sees what comes after ESTABLISHED.
+    // No program has set the flags on its socket by which sockops sees events after ESTABLISHED.
     assert_eq!(row_of(&rows, &closed).completeness(), "lossy");
     says(
         "a connection whose beginning no hook saw, without a filter",

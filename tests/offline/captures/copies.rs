@@ -144,7 +144,7 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
     assert_eq!(once.connection()["completeness"], "complete");
     let twice = imported(&seen(1, |t| vec![(0, six(t)), (5_000, six(t))]));
     assert_eq!(twice.connection()["completeness"], "lossy", "{}", twice.said);
-    // Where there are many, import says it too.
+    // If there are many, import reports it too.
     let segment = |i: u32| six(&Tcp { seq: 1 + 100 * i, payload: 100, ..packets()[3].clone() });
     let frames = |twice: bool| {
         let at = |i: u32| T + u64::from(i) * STEP;
@@ -205,7 +205,8 @@ fn equal_duplicate_acks_and_datagrams_are_not_copies() {
 
 #[test]
 fn copies_that_stay_are_not_retransmissions_and_mark_the_row_lossy() {
-    // What came twice may be the network's: a FIN that comes again ends the row, here before our ACK.
+    // A packet that came twice may be the network's copy: a FIN that comes again ends the row, here
+    // before our ACK.
     let columns = ["SegsRetrans", "OctetsRetrans", "DataSegsOut", "HCDataOctetsOut"];
     let plain = imported(&seen(1, |t| vec![(0, t.ethernet())]));
     let expected = plain.variables();
@@ -354,7 +355,7 @@ fn a_packet_at_stacked_interfaces_counts_once() {
         if t.ttl == 55 { vec![2, 1, 0] } else { vec![0, 1, 2] }
     });
     assert_eq!(of(&imported(&bridged)), plain());
-    // The same in a capture of all interfaces, which says of each sighting which way it went.
+    // The same in a capture of all interfaces, which has the direction of each sighting.
     let view = |index: u8, kind: u8, t: &Tcp| {
         let head = [8, 0, 0, 0, 0, 0, 0, index, 0, 1, kind, 6, 2, 0, 0, 0, 0, 1, 0, 0];
         [&head[..], &t.ip()].concat()
@@ -365,7 +366,7 @@ fn a_packet_at_stacked_interfaces_counts_once() {
     });
     let import = imported(&bytes);
     assert_eq!(of(&import), plain(), "{}", import.said);
-    // Cooked captures of the first kind do not say which interface.
+    // Cooked captures of the first kind do not have the interface.
     let view = |kind: u8, t: &Tcp| {
         [&[0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0][..], &t.ip()].concat()
     };
@@ -395,7 +396,7 @@ fn sections_go_on_with_their_interfaces() {
 
 #[test]
 fn a_routers_two_interfaces_stay_two_places() {
-    // What it passes on has another TTL: two packets, as ever.
+    // A forwarded packet has another TTL: two packets, as usual.
     let mut bytes = section(LITTLE);
     for name in ["inside", "outside"] {
         bytes.extend(interface(LITTLE, 1, name, 9));

@@ -105,7 +105,7 @@ fn segments_with_wrong_checksums_are_not_received() {
             "\"{said}\"; it is in flows; of the receiver's row at most SegsIn, DataSegsIn and HCDataOctetsIn count it (more than 76 octets of TCP)"
         ),
     );
-    // Of a longer one: the socket has counted it when it is looked at, and nothing else comes of it.
+    // A longer one: the socket has counted it before it is checked, and it has no other effect.
     let (long, _) =
         of(&capture(checked, |tcp| again(tcp, 100, |f| *f.last_mut().expect("octets") ^= 1)));
     assert_eq!(long[..3], ["4", "2", "1000"]);
@@ -113,7 +113,7 @@ fn segments_with_wrong_checksums_are_not_received() {
     // That of IP.
     let (ip, _) = of(&capture(checked, |tcp| again(tcp, 100, |f| f[IP + 8] = 77)));
     assert_eq!(ip, expected);
-    // Of which not all was captured, nothing can be said.
+    // A packet that was not captured whole cannot be checked.
     let cut = |tcp: &Tcp| again(tcp, 100, |f| *f.last_mut().expect("octets") ^= 1);
     let mut frames: Vec<_> = packets()
         .iter()

@@ -222,7 +222,7 @@ fn tunnels_are_decapsulated_on_request() {
         }
         assert_eq!(found, wanted, "{i} {name}");
     }
-    // What is no packet stays the tunnel's, and is named.
+    // A payload that is not a packet stays the tunnel's, and is named.
     let bytes = capture(1, |_| ethernet(&[8, 0], &outer(47, &[0, 0, 8, 6, 0, 1])));
     let import = imported_with(&bytes, &["--inner"]);
     assert!(import.said.contains("8 packets belong to a tunnel: GRE (ARP)"), "{}", import.said);
@@ -260,7 +260,7 @@ fn unread_packets_are_named_and_an_empty_import_is_exit_status_1() {
         assert_eq!(import.codes[0], Some(1), "{name}");
         let said = format!("no packet of capture was imported: it contains only 2 {name}\n");
         assert!(import.said.contains(&said), "{name}: {}", import.said);
-        // Beside others that are read it is no failure.
+        // Beside others that are read it is not a failure.
         if link_type == 1 {
             let frames = [Frame::new(T, bytes.clone()), Frame::new(T, packets()[0].ethernet())];
             let import = imported(&pcap(LITTLE, false, link_type, &frames));
@@ -332,12 +332,12 @@ fn obsolete_packet_blocks_are_read() {
             bytes.extend(obsolete(order, 0, drops, T + i as u64 * 20_000_000, &frame));
         }
         let import = imported(&bytes);
-        // Their flags say that all went out: the packets of both ends, seen from outside.
+        // By their flags all went out: the packets of both ends, seen from outside.
         assert_eq!(import.codes[0], Some(0), "{}", import.said);
         assert_eq!(import.manifest()["import"]["packets"], 8);
         let found = imported_with(&bytes, &["--local", A.0]);
         assert_eq!(connection(&found), expected);
-        // What it says was dropped is lost.
+        // Packets that it reports as dropped are lost.
         bytes.extend(obsolete(
             order,
             0,

@@ -150,7 +150,7 @@ fn a_cut_option_is_unknown_and_changes_nothing_else() {
             assert_eq!(import.codes[1], Some(code), "{snap}: {}", import.said);
             assert_eq!(values(&row, &["SegsIn", "DupAcksIn", "SegsRetrans"]), ["7", "4", "1"]);
             nulls.insert(snap - tcp - 20, unknown);
-            // RTTs of which it cannot be said what was answered are not there, others are the same.
+            // RTTs whose answered packet is not known are missing, the others are the same.
             let all = whole.table("rtt");
             for sample in import.table("rtt") {
                 let same = |s: &&Row| {

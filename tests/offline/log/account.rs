@@ -28,7 +28,7 @@ fn a_closed_recording_verifies_and_accounts_for_its_losses() {
 
 #[test]
 fn every_wrong_total_is_a_finding() {
-    // A record too few in the totals, one too many, a loss nobody reported, a CPU without totals.
+    // A record too few in the totals, one too many, an unreported loss, a CPU without totals.
     for accounts in [
         [(0, 11, 3), (1, 12, 0)],
         [(0, 13, 3), (1, 12, 0)],
@@ -66,7 +66,7 @@ fn an_unclosed_recording_is_readable_and_names_what_is_unproven() {
     for round in 0..5_u64 {
         let ts = round * SECOND;
         for i in 0..10 {
-            // Number 12 is lost, and the ledger says so.
+            // Number 12 is lost, and the ledger has the loss.
             if round * 10 + i != 12 {
                 writer.hook(&header(ts + i, 0, round * 10 + i), &[op(Var::SegsIn, i)]).unwrap();
             }

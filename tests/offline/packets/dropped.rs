@@ -59,7 +59,7 @@ fn sack_blocks_of_segments_that_paws_drops_are_not_received() {
         assert_eq!(row.get(Var::SACKBlocksRcvd), sacks, "{what}");
         assert_eq!(row.completeness == "lossy", sacks.is_none(), "{what}");
         assert_eq!(counts.lacking(), u64::from(sacks.is_none()), "{what}");
-        // It arrived all the same.
+        // It still arrived.
         row.has(&[(Var::SegsIn, 4), (Var::SndUna, 1001), (Var::HCThruOctetsReceived, 100)]);
     }
 }
@@ -153,7 +153,7 @@ fn wrong_checksums() {
             (Var::DupAcksIn, 0),
         ]);
     }
-    // What we sent was sent.
+    // Our own segment was sent.
     let mut sent = Script::default();
     sent.connect();
     sent.out(1001, 5001, ACK, 500);

@@ -173,7 +173,7 @@ fn counts_of_an_earlier_recorder_are_approximate() {
         assert_eq!(quality(&later, name), ("exact".into(), false), "{name}");
     }
     assert_eq!(quality(&run, "SegsIn"), ("exact".into(), false));
-    // The columns say so too.
+    // The columns are marked too.
     let columns = |run: &Path, out: &str| {
         let out = dir.path().join(out);
         let replay = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))

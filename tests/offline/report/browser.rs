@@ -55,7 +55,7 @@ impl Browser {
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
-            // No name resolves and no proxy answers: a page that fetched anything would say so.
+            // No name resolves and no proxy answers: a page that fetched anything would log an error.
             "--host-resolver-rules=MAP * ~NOTFOUND".to_owned(),
             format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", browser._profile.path().display()),
@@ -171,7 +171,7 @@ fn port(driver: &mut Child) -> u16 {
         for line in lines.map_while(Result::ok) {
             let port = line.split_once("started successfully on port ");
             if let Some(port) = port.and_then(|(_, n)| n.trim_end_matches('.').parse().ok()) {
-                // Nobody waits any more if the test has given up; the pipe is read to its end.
+                // The receiver is gone if the test has given up; the pipe is read to its end.
                 let _ = found.send(port);
             }
         }

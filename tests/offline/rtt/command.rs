@@ -67,7 +67,7 @@ fn all_formats_have_the_same_samples() {
     let pping = run.lines(&["-F", "pping"]);
     assert_eq!((ppviz.len(), pping.len()), (rtts.len(), rtts.len()));
     for ((event, four), seven) in rtts.iter().zip(&ppviz).zip(&pping) {
-        // What ppviz takes: exactly four fields or seven, flow last, time and RTT first.
+        // ppviz reads exactly four fields or seven, flow last, time and RTT first.
         let four: Vec<&str> = four.split(' ').collect();
         let seven: Vec<&str> = seven.split(' ').collect();
         assert_eq!((four.len(), seven.len()), (4, 7));

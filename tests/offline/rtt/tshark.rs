@@ -47,7 +47,7 @@ fn doubt(frames: &[Frame], way: &Way, sent: usize, at: usize) -> Option<&'static
     if answers.iter().any(|i| frames[*i].sack.iter().any(covers)) {
         return Some("had been acknowledged by SACK");
     }
-    // Since the segment was sent, something below the acknowledgment was sent that was no news.
+    // Since the segment was sent, an octet below the acknowledgment was sent that was not new.
     let mut highest = segment.end();
     for f in data(sent + 1, at) {
         if before(f.seq, highest) && before(f.seq, ack.ack) {

@@ -156,7 +156,7 @@ fn no_name_or_address_is_left_in_any_file() {
         assert!(has(&before, what), "{shown}: the original has it");
         assert!(!has(&after, what), "{shown}");
     }
-    // The same name is the same in all places, and what is no name stays.
+    // The same name is the same in all places, and other texts stay.
     let (m, name) = (Recording::open(&out).unwrap().manifest().clone(), "if-");
     assert_eq!(m.options.interfaces[0], "all");
     assert!(m.interfaces[0].name.starts_with(name));

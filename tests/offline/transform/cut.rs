@@ -43,7 +43,7 @@ fn a_cut_of_everything_equals_the_original() {
         assert_eq!(a.manifest().recording, b.manifest().recording);
         assert!(b.manifest().derived.is_empty());
     }
-    // The bound did remove something, and the copy says so too.
+    // The bound did remove something, and the copy is marked too.
     let report = Recording::open(runs.last().unwrap()).unwrap().verify().unwrap();
     assert!(report.cpus.iter().any(|c| c.removed > 0), "{report}");
 }
@@ -83,7 +83,7 @@ fn a_cut_by_time_names_what_it_lacks() {
     }
     assert_eq!(of(&rows, "1")["end_ns"], (5_655 * MS).to_string(), "the end of the part");
     assert_ne!(rows[0]["recording"], whole[0]["recording"]);
-    // What was said once at the beginning is carried over; an event before it is not counted.
+    // A value set once at the beginning is carried over; an event before it is not counted.
     let values =
         |run: &Path| table(run, "estats").into_iter().find(|r| r["LocalPort"] == "40001").unwrap();
     let (part_values, whole_values) = (values(&part), values(&run));

@@ -116,7 +116,7 @@ pub fn bounded(dir: &Path, max_bytes: Option<u64>) -> PathBuf {
             (lifecycle.old_state, lifecycle.new_state) = (9, 7);
             w.lifecycle(&lifecycle).expect("close");
         } else {
-            // The number was given out all the same.
+            // The number was still used.
             lifecycle.event = Event::Open;
             w.lifecycle(&lifecycle).expect("again");
         }

@@ -194,8 +194,8 @@ pub fn write_until(dir: &Path, seconds: u64, killed_ms: Option<u64>) {
         if round % 10 == 0 {
             let ts_ns = now + 10 * MS;
             if round == 50 {
-                // The ring was full for a moment, and a program was not run. Connections 10 and 17
-                // ended while the counters were read for the account before.
+                // The ring was full for a moment, and a program was not run. Connections 10 and 17 ended
+                // while the counters were read for the count before.
                 (seq[1], lost) = (seq[1] + 2, lost + 2);
                 let (hook, since_ns) = (Hook::Egress, ts_ns - 1000 * MS - READING_NS);
                 w.capture_stat(&CaptureStat::Loss { ts_ns, cpu: 1, hook, lost: 2, since_ns })
@@ -297,7 +297,7 @@ impl Rows {
             let Some(right) = whole.0.get(key) else {
                 panic!("{what}: there is no {key} in the whole recording:\n{row:#?}");
             };
-            // Where that stream is missing nobody knows.
+            // It is not known where that stream is missing.
             let unknown = |column: &str, cell: &str| {
                 !key.starts_with("estats") && cell == "NULL" && FROM_OTHERS.contains(&column)
             };

@@ -27,7 +27,7 @@ fn packets_without_room_are_counted_and_displace_no_records() {
     let hooks = ["socket_in", "socket_out", "interface_in", "interface_out"];
     assert!(lost.keys().all(|hook| hooks.contains(&hook.as_str())), "{lost:?}");
     assert!(lost.values().sum::<u64>() > 0);
-    // Both ends of the connection are there, and no row says that anything of it is missing.
+    // Both ends of the connection are there, and no row is marked as incomplete.
     let rows = finished.with_port(both.client.local().port());
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.completeness() == "complete"));
@@ -39,7 +39,7 @@ fn packets_without_room_are_counted_and_displace_no_records() {
     let lost = lost.get("interface_in").unwrap_or(&0) + lost.get("interface_out").unwrap_or(&0);
     let [received, sent] = [account.received[0], account.sent[0]];
     let after = counters(WIRE, &pair.client);
-    // What one end sends the other receives; neighbour discovery may have gone on meanwhile.
+    // One end receives the packets that the other sends; neighbour discovery may have gone on meanwhile.
     let range = 2 * (received + sent)..=2 * (after.received[0] + after.sent[0]);
     assert!(range.contains(&(there + lost + other)), "{there} {lost} {other} {range:?}");
 }
@@ -75,7 +75,7 @@ fn a_bound_removes_the_oldest_packets_too() {
         !first.exists()
     });
     let finished = recorder.stop();
-    // A recorder that gets no CPU loses packets, and says so.
+    // A recorder that gets no CPU loses packets, and reports it.
     assert!(matches!(finished.code, Some(0 | 3)), "{}", finished.stderr);
     finished.assert_account();
     let numbers = |stream: &str| {

@@ -44,7 +44,7 @@ fn a_negotiated_option_is_the_kernels_value_or_unknown() {
     const ON: Settings = ["1", "1", "1"];
     const USUAL: Settings = ["1", "1", "2"];
     const OFF: Settings = ["0", "0", "0"];
-    // What the capture of the end that accepts has none of.
+    // Variables that the capture of the accepting end lacks.
     let cases: [(&str, Settings, Settings, [bool; 4]); 5] = [
         ("both", ON, ON, [false; 4]),
         ("as usual", USUAL, USUAL, [false, false, false, true]),

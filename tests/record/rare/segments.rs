@@ -171,7 +171,7 @@ fn clock() -> u32 {
 #[test]
 fn acknowledgments_that_are_late() {
     // Milliseconds before the last one, the window (that of the server is between these), and whether
-    // packets tell.
+    // packets show it.
     let cases: [(u32, u16, bool); 4] =
         [(0, 1, true), (100, 1, true), (100, 0xffff, true), (100_000, 1, false)];
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
@@ -190,7 +190,7 @@ fn acknowledgments_that_are_late() {
         let server = listener.accept();
         server.send(100);
         client.receive(100);
-        // Its acknowledgment is the last to have said the window.
+        // Its acknowledgment is the last one with the window.
         let before_it = clock();
         client.send(50);
         server.receive(50);
