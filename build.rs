@@ -169,7 +169,7 @@ mod bpf {
             list(h, &format!("ESTATS_{}_MEMBERS", record.name.to_uppercase()), members);
             let place = |m: &MemberDef| is_at(record.name, m.name, m.offset);
             let mut asserts: Vec<_> = record.members.iter().map(place).collect();
-            // What follows these members in a snapshot is of the socket's fields.
+            // The bytes after these members in a snapshot are the socket's fields.
             if record.name != "socket_record" {
                 let (name, size) = (record.name, record.size);
                 asserts.push(format!(

@@ -6,8 +6,9 @@
 //!
 //! # Open a recording
 //!
-//! [`Recording::survey`] finds what is missing from a recording, by the checksums of its files where it was
-//! closed. [`Recording::verify`] reads every frame. Damage is no error: it is in what they return.
+//! [`Recording::survey`] finds what is missing from a recording, by the checksums of its files where it
+//! was closed. [`Recording::verify`] reads every frame. Damage is not an error: it is in what they
+//! return.
 //!
 //! ```
 //! use std::path::Path;
@@ -137,9 +138,9 @@
 //!
 //! # What is stable
 //!
-//! What this page shows is meant for other programs. The modules below it are public because the two programs
-//! and the integration tests of this package are crates of their own. They are no stable interface and are
-//! hidden from this documentation. ARCHITECTURE.md has their map and their invariants.
+//! The items on this page are meant for other programs. The modules below it are public because the two
+//! programs and the integration tests of this package are crates of their own. They are not a stable
+//! interface and are hidden from this documentation. ARCHITECTURE.md has their map and their invariants.
 
 #![warn(missing_docs)]
 // clippy.toml lists the methods. No clock, environment, file or hash-map order between log and tables.

@@ -47,7 +47,7 @@ pub struct ReplayOptions {
     pub rules: RuleOptions,
     /// Parameters of the flows.
     pub flows: flows::FlowOptions,
-    /// What the tables are written as.
+    /// The format of the tables.
     pub format: TableFormat,
     /// Hive partitions, outermost first; none: one file per table in the directory.
     pub partitions: Vec<Partition>,
@@ -76,22 +76,22 @@ impl Default for ReplayOptions {
     }
 }
 
-/// What a replay did.
+/// The results of a replay.
 #[derive(Clone, Debug)]
 pub struct ReplayReport {
     /// Where the tables are.
     pub dir: PathBuf,
     /// The tables and their digest.
     pub tables: TablesManifest,
-    /// What the ordering noticed.
+    /// Counts of the ordering.
     pub order: OrderCounts,
-    /// What the engine noticed.
+    /// Counts of the engine.
     pub counts: EngineCounts,
-    /// What was noticed while connections were made of packets; none where hooks made them.
+    /// Counts of making connections from packets; none if hooks made them.
     pub packets: Option<PacketCounts>,
     /// Records the recorder lost, and what no hook saw as connections show ([`EngineCounts::missed`]).
     pub lost: u64,
-    /// Connections of which no record is there, so that they have no row; none if nobody knows.
+    /// Connections without any record, so that they have no row; none if their number is not known.
     pub without_row: Option<u64>,
     /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
     pub closed: bool,
@@ -202,16 +202,16 @@ where
     run.output.finish(recording.capture_stats().map(|row| row.map_err(ReplayError::from)))
 }
 
-/// What came of [`run`].
+/// The results of [`run`].
 #[derive(Clone, Debug)]
 pub(crate) struct Run<O> {
     /// The output, with all rows.
     pub output: O,
-    /// What the ordering noticed.
+    /// Counts of the ordering.
     pub order: OrderCounts,
-    /// What the engine noticed.
+    /// Counts of the engine.
     pub counts: EngineCounts,
-    /// What was noticed while connections were made of packets.
+    /// Counts of making connections from packets.
     pub packets: Option<PacketCounts>,
     /// Operations that this build has no name for, left out.
     pub unknown_operations: u64,
@@ -312,7 +312,7 @@ pub fn interval_name(interval: Interval) -> String {
     }
 }
 
-/// What is to be done with the operations of a recording.
+/// The rules for the operations of a recording.
 pub(crate) fn plan(manifest: &Manifest, rules: RuleOptions) -> Plan {
     // Hooks see one end; packets of a capture have no silent ones.
     let attached = Hook::ALL.iter().copied().filter(|hook| {
@@ -355,7 +355,7 @@ pub fn clocks(recording: &Recording) -> Result<Timeline, LogError> {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: lost });
             }
-            // No number was given out for it, but a row lacks it all the same.
+            // It has no number, but a row lacks it too.
             CaptureStat::Skipped { ts_ns, count, since_ns, hook } => {
                 let of = Of::hook(hook);
                 losses.push(Loss { of, since_ns, until_ns: ts_ns, records: count });
@@ -381,7 +381,7 @@ pub fn clocks(recording: &Recording) -> Result<Timeline, LogError> {
     Ok(Timeline::with_removed(clocks, losses, &missing))
 }
 
-/// What the files lack, as the loss that it is for the rows.
+/// Records that the files lack, as losses of the rows.
 fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let survey = recording.survey()?;
     let missing = survey.missing.iter().map(|m| {
@@ -396,9 +396,9 @@ fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     Ok(missing.chain(restored).collect())
 }
 
-/// What a bound of the recording's size removed, as the loss that it is for the rows: lifecycle
-/// records are all there, so a connection whose events are gone would call itself complete. The
-/// totals do not tell packets from other records.
+/// Records that a bound of the recording's size removed, as losses of the rows. Lifecycle records are
+/// never removed, so without these losses a connection whose events are gone would be marked complete.
+/// The totals do not distinguish packets from other records.
 pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
     if records == 0 {
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_manifest_does_not_name_is_not_recorded() {
+    fn variables_that_the_manifest_does_not_name_are_not_recorded() {
         let status = |name: &str, quality: &str| VariableStatus {
             name: name.into(),
             quality: quality.into(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What can be measured: the one list of variables, with everything that follows from it.
+//! The schema: the one list of variables, with everything that follows from it.
 //!
 //! The C header of the BPF programs, the operations in a log, the rules of replay, the columns of
 //! the Parquet tables, `docs/variables.md` and `estats-analyze variables` are all derived from
@@ -86,7 +86,7 @@ pub enum Type {
     WallUs,
 }
 
-/// What sort of quantity it is, as in RFC 4898.
+/// The kind of quantity, as in RFC 4898.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only ever grows.
@@ -119,9 +119,9 @@ pub enum Op {
     Max = 5,
     /// The smaller of value and operand.
     Min = 6,
-    /// The value stays: so many times what changes it happened and no hook saw it. The operand is
-    /// segments for HCDataOctetsIn and SegsOut, timeouts for Timeouts, and operations that found no place in this record
-    /// for State. A loss of the connection.
+    /// The value stays. Counts events that would have changed it, and that no hook saw. The operand is
+    /// segments for HCDataOctetsIn and SegsOut, timeouts for Timeouts, and for State operations for
+    /// which this record had no room. A loss of the connection.
     Missed = 7,
     /// The connection has no such value, for a reason that the kernel shows: NULL from here on, whatever
     /// comes after. No loss. The operand is 0.
@@ -226,7 +226,7 @@ pub struct Coverage {
     pub how: &'static str,
 }
 
-/// What the packets of a connection, seen at this end, make of a variable without any hook.
+/// How well packets of a connection, seen at this end, give a variable without any hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FromPackets {
     /// How true the value is if the capture has every packet.
@@ -283,7 +283,7 @@ pub struct VarDef {
     pub unit: &'static str,
     /// Sort of quantity.
     pub kind: Kind,
-    /// What packets alone make of it; none where they do not tell.
+    /// How well packets alone give it; none if they do not show it.
     pub packets: Option<FromPackets>,
     /// How replay comes to the value.
     pub apply: Apply,
@@ -297,12 +297,12 @@ pub struct VarDef {
     pub reference: Reference,
     /// The values it can have; none: those that its type can hold.
     pub range: Option<Range>,
-    /// What the kernel, or RFC 4898, shows before there is a value: NULL in the tables.
+    /// The raw value that the kernel, or RFC 4898, has before there is a value: NULL in the tables.
     pub unset: Option<u64>,
 }
 
 impl VarDef {
-    /// What a stanza need not say.
+    /// The members that a stanza may leave out.
     const UNSAID: Self = Self {
         id: 0,
         name: "",
@@ -323,7 +323,7 @@ impl VarDef {
     };
 }
 
-/// What a lifecycle record reports.
+/// The event that a lifecycle record reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Event {
@@ -417,7 +417,7 @@ macro_rules! estats_vars {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the variable.
-            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
+            #[allow(clippy::needless_update, reason = "some stanzas set every member")]
             pub const fn def(self) -> &'static VarDef {
                 match self { $( Self::$name => const { &VarDef {
                     id: $id, name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,

@@ -8,7 +8,7 @@ use crate::schema::{Hook, Op, Var};
 
 pub use crate::schema::Event;
 
-/// What every record begins with.
+/// The header of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// CLOCK_MONOTONIC, read in the hook.
@@ -33,7 +33,7 @@ pub const NO_CPU: u16 = u16::MAX;
 pub struct Operation {
     /// The variable.
     pub var: Var,
-    /// What to do with the operand.
+    /// The operation.
     pub op: Op,
     /// The operand: unsigned, or a sign-extended two's complement for signed variables.
     pub value: u64,
@@ -53,7 +53,7 @@ pub struct HookRecord {
 pub struct Lifecycle {
     /// When, where and which connection.
     pub header: Header,
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// CLOCK_MONOTONIC at which the connection began (connect, or the child's creation); the
     /// time of the baseline for one that began before the recording.
@@ -62,7 +62,7 @@ pub struct Lifecycle {
     pub family: u16,
     /// Local address: 16 bytes, or 4 and twelve zeros for AF_INET.
     pub local_addr: [u8; 16],
-    /// Remote address, likewise.
+    /// Remote address, in the same form.
     pub remote_addr: [u8; 16],
     /// Local port, host byte order.
     pub local_port: u16,
@@ -91,7 +91,7 @@ pub struct Lifecycle {
     pub active: u8,
     /// 1 if it reached ESTABLISHED.
     pub established: u8,
-    /// Whose FIN came first: 0 nobody's so far, 1 ours, 2 the peer's.
+    /// Whose FIN came first: 0 none so far, 1 ours, 2 the peer's.
     pub first_fin: u8,
     /// Token (RFC 8684, section 2.2) of the Multipath TCP connection that this one is a subflow of,
     /// as the local kernel has it; 0 for plain TCP, and as long as the peer has not agreed.

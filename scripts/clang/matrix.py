@@ -74,7 +74,7 @@ def cell(run, most, notes, where):
             said += f", {step} failed"
     equal, within = agreed(run)
     if not equal:
-        notes.append(f"{where}: no connection was compared with the kernel's own account")
+        notes.append(f"{where}: no connection was compared with tcp_info")
         return f"{said}, nothing compared"
     # A verifier may remove what it takes for dead code, and refuse nothing.
     if equal + within < most and not refused:

@@ -65,10 +65,10 @@ enum Sub {
         /// The hook set to try
         #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>())]
         hooks: Best<HookSet>,
-        /// How records are to leave the kernel
+        /// How records leave the kernel
         #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>())]
         transport: Best<Transport>,
-        /// The kernel's BTF, where it has none in itself
+        /// BTF file, for kernels without built-in BTF
         #[arg(long, value_name = "FILE")]
         btf: Option<PathBuf>,
         /// Print JSON
@@ -128,19 +128,20 @@ struct RecordArguments {
     /// Record the whole host even with a command
     #[arg(long)]
     all: bool,
-    /// How to get at the kernel
+    /// Hook set
     #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>())]
     hooks: Best<HookSet>,
     /// How records leave the kernel (perf: --hooks kprobe only)
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>())]
     transport: Best<Transport>,
-    /// The kernel's BTF, where it has none in itself (/sys/kernel/btf/vmlinux)
+    /// BTF file, for kernels without built-in BTF (/sys/kernel/btf/vmlinux)
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
-    /// Leave a hook out (names as in `check`): what it alone gives is NULL
+    /// Do not attach this hook (names: see `check`); variables that need it are NULL
     #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
     without: Vec<Hook>,
-    /// How often a connection's counters may be read, and how soon after its last segment they are
+    /// Shortest time between two reads of a connection's counters; they are also read this long after
+    /// its last segment
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
     resolution: Duration,
     /// Also take a snapshot of every socket at this interval (10ms, 1s)
@@ -154,34 +155,34 @@ struct RecordArguments {
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
           value_parser = clap::value_parser!(u32).range(1..))]
     sample: u32,
-    /// Snapshots only of sockets of which anything changed since the last
+    /// Skip sockets that have not changed since the last snapshot
     #[arg(long, requires = "snapshots")]
     changed_only: bool,
-    /// Also record packets, as the sockets of this host get and give them
+    /// Also record packets at the sockets of this host
     #[arg(long)]
     packets: bool,
-    /// Also record packets, as this interface gets and gives them; `all` for all
+    /// Also record packets at this interface; `all` for all interfaces
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
     /// Print the packets' largest flows so far on standard output, at this interval [default: 1s]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
           default_missing_value = "1s", requires = "seen", value_parser = units::duration)]
     top: Option<Duration>,
-    /// How to get at interfaces
+    /// How to attach to interfaces
     #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface",
           value_parser = best::<Attach>())]
     attach: Best<Attach>,
-    /// Bytes after IP to keep of each packet; headers always are
+    /// Bytes to keep after the IP header of each packet (transport headers are always kept)
     #[arg(long, value_name = "N", default_value = "0",
           value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)))]
     digest_bytes: u32,
-    /// Ring buffer of each CPU for packets
+    /// Size of each CPU's ring buffer for packets
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     packet_ring: u32,
-    /// Ring buffer of each CPU, and at least as much for beginnings and ends of connections
+    /// Size of each CPU's ring buffer; the ring of connection starts and ends is at least as large
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
     ring: u32,
-    /// With a command: follow its connections after its end until they close, so long at most
+    /// With a command: record its open connections for at most this long after it ends
     #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
           value_parser = units::time)]
     linger: Duration,
@@ -228,12 +229,13 @@ fn comm(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// Without changes of state no connection would ever be seen; the rest can be done without.
+/// A hook that may be left out. Without changes of state no connection would ever be seen. Drain and
+/// Capture are not attached.
 fn optional_hook(name: &str) -> Result<Hook, String> {
     let mut optional =
         Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain | Hook::Capture));
     optional.find(|h| h.name() == name).copied().ok_or_else(|| {
-        format!("{name:?} is no hook that can be left out: `estats-record check` lists them")
+        format!("{name:?} cannot be left out; `estats-record check` lists the hooks that can")
     })
 }
 
@@ -341,9 +343,9 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
     };
     let stop = Arc::new(AtomicUsize::new(0));
-    // A terminal that goes away ends a recording as ^C does, unless `nohup` says otherwise. The
-    // other two always do: a shell's background jobs are born with SIGINT ignored, and asking for
-    // the end by name is meant.
+    // A terminal that closes ends a recording as ^C does, except under `nohup`. The other two signals
+    // always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is
+    // intended.
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal == SIGHUP && is_ignored(signal) {
             continue;
@@ -374,9 +376,9 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         Notice::SlowPoll => say(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
-        Notice::NoInterface(name) => say(&format!(
-            "there is no interface {name} yet; its packets are recorded as soon as there is\n"
-        )),
+        Notice::NoInterface(name) => {
+            say(&format!("interface {name} does not exist yet; recording starts when it appears\n"))
+        }
         Notice::Stopped(e) => {
             say(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
         }
@@ -398,15 +400,15 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
     say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
         say(&format!(
-            "{} records were lost: affected rows say so; a larger --ring (of packets: --packet-ring) \
-             or a filter avoids it\n",
+            "{} records were lost: affected rows are marked lossy; a larger --ring (of packets: \
+             --packet-ring) or a filter avoids it\n",
             p.lost
         ));
     }
     if p.skipped > 0 {
         say(&format!(
             "the kernel skipped {} hook activations that interrupted another: rows open in those \
-             seconds say so\n",
+             seconds are marked lossy\n",
             p.skipped
         ));
     }
@@ -425,7 +427,7 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
     }
     let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
-        // A command's own failure says more than what was lost of it.
+        // A command's own failure is more important than losses.
         Some(code) if code != 0 && !(args.strict && lost) => ExitCode::from(code as u8),
         _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
@@ -462,10 +464,10 @@ fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// A recording goes on though nobody listens: a closed standard error is no reason to panic, as
-/// `eprintln!` does.
+/// Writes to standard error. A closed standard error does not end the recording, as a panic of
+/// `eprintln!` would.
 fn say(text: &str) {
-    // Of escape sequences only our own, which takes the status line away.
+    // Only our own escape sequence is written, which clears the status line.
     let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
     let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }

@@ -44,7 +44,7 @@ impl Capability {
         }
     }
 
-    /// What a process without it cannot do here; none if nothing depends on it.
+    /// What is impossible here without it; none if nothing depends on it.
     fn cost(self) -> Option<&'static str> {
         let admin = has(Self::SysAdmin);
         match self {
@@ -65,7 +65,7 @@ impl Capability {
                 Some("network namespaces that only processes of others lead to are not found")
             }
             Self::DacReadSearch => Some(
-                "cgroups have no paths, and in a cgroup namespace of its own there are no hooks at \
+                "paths of cgroups are not known, and in a separate cgroup namespace there are no hooks at \
                  cgroups",
             ),
             Self::SysResource => memory_is_locked()
@@ -79,7 +79,7 @@ impl Capability {
 pub struct MissingCapability {
     /// Its name in capabilities(7).
     pub capability: &'static str,
-    /// What cannot be done without it.
+    /// What is impossible without it.
     pub costs: &'static str,
 }
 

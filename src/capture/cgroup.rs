@@ -34,7 +34,7 @@ pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureErro
     let shown = mount.unwrap_or_else(|| Path::new("/"));
     let below = Path::new(path).strip_prefix(shown).unwrap_or_else(|_| Path::new(path));
     let below = below.strip_prefix("/").unwrap_or(below);
-    // Of a part, programs see no other.
+    // Programs attached to a part of the hierarchy see only this part.
     let base = mount.filter(|_| found.part.is_none()).unwrap_or(&own);
     let meta = fs::metadata(base.join(below))
         .map_err(|e| fault(format!("{}: {e}", shown.join(below).display())))?;
@@ -44,7 +44,7 @@ pub(super) fn id_of(mount: Option<&Path>, path: &str) -> Result<u64, CaptureErro
 /// Finds the paths of cgroups while they exist.
 #[derive(Debug)]
 pub(super) struct Paths {
-    /// The root, and its path as the kernel says it.
+    /// The root, and its path as the kernel shows it.
     root: Option<(&'static Hierarchy, PathBuf)>,
     /// Hybrid systems keep the containers in version 1 hierarchies: ask the process instead.
     hybrid: bool,
@@ -65,8 +65,8 @@ impl Paths {
     pub(super) fn new() -> Self {
         let root = hierarchy().ok().and_then(|h| path_of(h.dir.as_raw_fd()).ok().map(|p| (h, p)));
         let hybrid = fs::read_to_string("/proc/self/cgroup").is_ok_and(|t| t.lines().count() > 1);
-        // In a cgroup namespace of its own the recorder is shown paths that begin at the namespace's
-        // root: they are nobody else's.
+        // In a separate cgroup namespace the recorder sees paths relative to the namespace's root:
+        // outside of it they have no meaning.
         let hybrid = hybrid && root::in_initial_namespace();
         Self { root, hybrid, last: (u64::MAX, 0, String::new()) }
     }
@@ -119,7 +119,7 @@ fn open_by_id(any: &File, id: u64, flags: libc::c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call above returned a descriptor that nobody else owns.
+    // SAFETY: the call above returned a descriptor that has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -128,7 +128,7 @@ fn path_of(fd: libc::c_int) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{fd}"))
 }
 
-/// The longest path that /proc/PID/cgroup names: the one that tells containers apart.
+/// The longest path that /proc/PID/cgroup names: the one that distinguishes containers.
 fn by_process(pid: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     text.lines().filter_map(|l| l.splitn(3, ':').nth(2)).max_by_key(|p| p.len()).map(str::to_owned)

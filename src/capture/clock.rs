@@ -19,8 +19,8 @@ fn read(clock: libc::clockid_t) -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
-/// CLOCK_MONOTONIC of the recorder's time namespace less that of the host, in nanoseconds. It holds
-/// for the process: nobody changes a time namespace in which a process is.
+/// CLOCK_MONOTONIC of the recorder's time namespace less that of the host, in nanoseconds. It holds for
+/// the process: the offsets of a time namespace that has a process cannot be changed.
 static OFFSET_NS: AtomicI64 = AtomicI64::new(0);
 
 /// CLOCK_MONOTONIC of the recorder's time namespace, in nanoseconds.
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_are_those_of_the_file_if_they_can_be() {
+    fn the_clock_offset_is_that_of_the_namespaces_file_if_plausible() {
         let text = "monotonic           0         0\nboottime     5 0\n";
         assert_eq!(offset_of(text), Some(0));
         let text = "boottime 0 0\nmonotonic      -500 250000000\n";

@@ -65,7 +65,7 @@ impl Running {
         self.child.id()
     }
 
-    /// What is alive of the process tree, the command itself left out: ids and names.
+    /// The living processes of the tree without the command itself: ids and names.
     pub(super) fn others(&self) -> Vec<(u32, String)> {
         let own = std::process::id();
         let tree = process::descendants(&[own]).into_iter();

@@ -6,7 +6,7 @@ use crate::{
     schema::{Hook, Quality, Var},
 };
 
-/// What becomes of every variable when just these hooks are attached.
+/// The status of every variable if only these hooks are attached.
 pub(super) fn variables(attached: &[Hook]) -> Vec<VariableStatus> {
     Var::ALL
         .iter()
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_hook_takes_its_variables_along() {
+    fn a_missing_hook_makes_its_variables_missing() {
         let without: Vec<_> = Hook::ALL.iter().copied().filter(|h| *h != Hook::Egress).collect();
         let variables = variables(&without);
         let sent = variables.iter().find(|v| v.name == "CurRwinSent").unwrap();
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_the_host_refused_take_an_event_that_says_so() {
+    fn octets_refused_by_the_host_need_an_event_that_reports_them() {
         let of = |without: &[Hook], name: &str| {
             let kept: Vec<_> =
                 Hook::ALL.iter().copied().filter(|hook| !without.contains(hook)).collect();

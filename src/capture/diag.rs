@@ -51,7 +51,7 @@ impl Diag {
         self.dump_states(STATES, buffer, take)
     }
 
-    /// Gives every listening socket of the namespace, likewise: the kernel looks only at these.
+    /// Gives every listening socket of the namespace in the same way: the kernel visits only these.
     pub(super) fn dump_listeners<E: From<io::Error>>(
         &mut self,
         buffer: &mut Vec<u8>,
@@ -83,7 +83,7 @@ impl Diag {
     }
 }
 
-/// What this kernel's type information says of its `struct tcp_info`.
+/// This kernel's `struct tcp_info`, by its type information.
 #[derive(Debug, Default)]
 struct TcpInfo {
     /// Without type information a kernel is older than either layout.
@@ -107,7 +107,7 @@ fn tcp_info() -> &'static TcpInfo {
 }
 
 impl TcpInfo {
-    /// Of its fields: each has a name and an offset in octets.
+    /// Made from its fields: each has a name and an offset in octets.
     fn of(fields: impl Iterator<Item = (String, u32)>) -> Self {
         let fields: Vec<_> = fields.collect();
         let has_mode = fields.iter().any(|(name, _)| name == "tcpi_ecn_mode");
@@ -116,7 +116,7 @@ impl TcpInfo {
         Self { last, unknown: beyond.map(|(name, _)| name).collect() }
     }
 
-    /// What a recording lacks of a kernel that has more.
+    /// The fields of a newer kernel that a recording lacks.
     fn not_seen(&self) -> Option<NotSeen> {
         let names = self.unknown.join(", ");
         (!names.is_empty()).then(|| NotSeen {

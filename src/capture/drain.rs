@@ -52,8 +52,8 @@ pub(super) struct Drain<'obj> {
     polled: u64,
 }
 
-/// How long a round may be late before the ledger says so: the default rings hold this much of a
-/// flood (docs/benchmarks.md).
+/// How late a round may be before it is noted in the ledger: the default rings hold this much of a flood
+/// (docs/benchmarks.md).
 const LATE_NS: u64 = 100_000_000;
 
 /// Time between two rounds while counts are read.
@@ -143,7 +143,7 @@ impl<'obj> Drain<'obj> {
         self.ring_sizes[Ring::Lifecycle as usize]
     }
 
-    /// One round: everything that is in the rings now, then the mark that says so.
+    /// One round: everything that is in the rings now, then a marker.
     pub(super) fn round(&mut self) -> Result<(), CaptureError> {
         let begun = clock::monotonic_ns();
         let late = begun - self.drained_ns;
@@ -189,7 +189,7 @@ impl<'obj> Drain<'obj> {
         sink.occupied.iter().map(|(netns, (_, pid))| (*netns, *pid)).collect()
     }
 
-    /// Replaces the manifest by one that says more.
+    /// Replaces the manifest by one with more content.
     pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
         Ok(self.sink.borrow_mut().writer.update(manifest)?)
     }
@@ -199,7 +199,7 @@ impl<'obj> Drain<'obj> {
         self.sink.borrow_mut().top = Some(top);
     }
 
-    /// What packets are accounted for, if for anything, by `work`.
+    /// Runs `work` on the accounting of packets (`--top`), if there is one.
     pub(super) fn with_top<T>(&mut self, work: impl FnOnce(&mut Top) -> T) -> Option<T> {
         self.sink.borrow_mut().top.as_mut().map(work)
     }
@@ -225,7 +225,7 @@ impl<'obj> Drain<'obj> {
         }
     }
 
-    /// Says which numbers went to records of malformed packets.
+    /// Logs the numbers that went to records of malformed packets.
     fn leave_out(&mut self) -> Result<(), CaptureError> {
         let (ts_ns, mut sink) = (self.counted_ns, self.sink.borrow_mut());
         for cpu in 0..sink.logged.len() {
@@ -250,7 +250,7 @@ impl<'obj> Drain<'obj> {
         self.skips.end().map_err(differ)
     }
 
-    /// The hooks are about to be detached, and nobody reads what they made.
+    /// The hooks are about to be detached: releases the readers of their rings.
     pub(super) fn let_go(&mut self) {
         self.skips.let_go();
     }
@@ -349,7 +349,7 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
-    /// What was passed over since the count before, and the counters. Between, rings are read.
+    /// The skips since the count before, and the counters. Between the two, rings are read.
     fn counted(&mut self, counters: &OfCpus) -> Result<(Vec<Skip>, Vec<Counters>), CaptureError> {
         // First, so that no end is noticed here that is not counted yet ([`Unnoticed`]).
         let now = read_counters(counters)?;

@@ -163,8 +163,8 @@ impl Filters {
         })
     }
 
-    /// What the kernel side asks of ports and addresses (tuple_passes() of bpf/filter.bpf.h), of a
-    /// socket that was read otherwise.
+    /// The kernel side's test of ports and addresses (tuple_passes() of bpf/filter.bpf.h), for a socket
+    /// that was read in another way.
     pub(super) fn pass(&self, s: &Snapshot) -> bool {
         let ports = [s.local_port, s.remote_port];
         let addresses = [&s.local_addr, &s.remote_addr].map(|a| match s.family as libc::c_int {

@@ -56,7 +56,7 @@ enum Scope {
     Home,
 }
 
-/// A namespace with a socket that tells when something about its interfaces changes.
+/// A namespace with a socket that reports changes of its interfaces.
 struct Watched {
     inode: u32,
     ns: File,
@@ -144,7 +144,7 @@ impl Follower {
         }
     }
 
-    /// Of a namespace that was asked for and cannot be entered.
+    /// The error for a namespace that was asked for and cannot be entered.
     fn closed(&self, inode: u32, e: io::Error) -> CaptureError {
         let Scope::Named(_) = &self.scope else { return entering(e) };
         let why = sight::reason(&e, Capability::SysAdmin);
@@ -256,7 +256,7 @@ fn interfaces() -> Vec<(u32, String)> {
     }
 }
 
-/// A socket that is told of every change of an interface in the calling thread's namespace.
+/// A socket that receives every change of an interface in the calling thread's namespace.
 fn watch() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no memory of ours is involved.
@@ -264,7 +264,7 @@ fn watch() -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and without another owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: all-zero is a valid address.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };

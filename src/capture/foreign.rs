@@ -22,7 +22,7 @@ use libbpf_rs::{
 /// Programs that are asked for at most; a cgroup takes 64 (BPF_CGROUP_MAX_PROGS).
 const MOST: usize = 64;
 
-/// Who holds the place alone, in words; none if nobody does.
+/// The program that holds the place exclusively, in words; none if there is none.
 pub(super) fn holder(cgroup: &File, place: ProgramAttachType) -> Option<String> {
     let place = place as u32;
     let (flags, here) = query(cgroup, place, 0)?;
@@ -36,7 +36,7 @@ pub(super) fn holder(cgroup: &File, place: ProgramAttachType) -> Option<String> 
     let (_, above) = query(cgroup, place, BPF_F_QUERY_EFFECTIVE)?;
     (!above.is_empty()).then(|| {
         let who = names(&above);
-        format!("in a cgroup above, {who} was attached without BPF_F_ALLOW_MULTI and has it alone")
+        format!("in a cgroup above, {who} was attached without BPF_F_ALLOW_MULTI and excludes other programs")
     })
 }
 
@@ -74,7 +74,7 @@ fn name(id: u32) -> Option<String> {
     if fd < 0 {
         return None;
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and without another owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: all-zero is a valid bpf_prog_info: it asks for no arrays.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };

@@ -10,7 +10,7 @@ use libbpf_rs::libbpf_sys::{
 
 use super::points::HookSet;
 
-/// What stands in the way of a program of this set at this function, if anything does.
+/// Why a program of this set cannot attach to this function; none if it can.
 pub(super) fn obstacle(set: HookSet, function: &str) -> Option<String> {
     match set {
         HookSet::Kprobe if !has_kprobes() => Some("this kernel has no kprobes".to_owned()),
@@ -56,9 +56,9 @@ impl Symbols {
         Self(found)
     }
 
-    /// A probe at a function sees every call only if there is that function and no clone: the
-    /// compiler makes callers jump into `.part.0`, or call `.isra.0` and `.constprop.0` with other
-    /// arguments. `.cold` holds what hardly ever runs, and is no entry.
+    /// A probe at a function sees every call only if there is that function and no clone: the compiler
+    /// makes callers jump into `.part.0`, or call `.isra.0` and `.constprop.0` with other arguments.
+    /// `.cold` holds code that hardly ever runs, and is not an entry.
     fn obstacle(&self, function: &str) -> Option<String> {
         let Some(suffixes) = self.0.get(function) else {
             return Some(format!("this kernel has no function {function}"));
@@ -78,9 +78,9 @@ impl Symbols {
     }
 }
 
-/// What stands in the way of a program at this function, if anything does. Found by loading one
-/// that does nothing: a kernel may have the function and refuse the program (lockdown, no
-/// trampolines on this architecture), and one program refused would take all others along.
+/// Why a program cannot attach to this function; none if it can. Found by loading one that does nothing:
+/// a kernel may have the function and refuse the program (lockdown, no trampolines on this
+/// architecture), and one program refused would take all others along.
 fn trampoline_obstacle(function: &str) -> Option<String> {
     let name = CString::new(function).expect("a function's name has no NUL");
     // SAFETY: `name` is a C string that outlives the call.
@@ -93,7 +93,7 @@ fn trampoline_obstacle(function: &str) -> Option<String> {
         bpf_insn { code: 0xb7, ..bpf_insn::default() },
         bpf_insn { code: 0x95, ..bpf_insn::default() },
     ];
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: bpf_prog_load_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
     opts.expected_attach_type = BPF_TRACE_FENTRY;
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(data, "this kernel has no function tcp_cong_list");
     }
 
-    /// Linux 5.4 has two of ip_queue_xmit, and lets nobody probe either.
+    /// Linux 5.4 has two symbols ip_queue_xmit, and neither can be probed.
     #[test]
     fn an_inline_function_with_a_body_in_each_file_is_not_probed() {
         let symbols = Symbols::parse(

@@ -31,7 +31,7 @@ pub(super) fn host() -> Host {
     }
 }
 
-/// Major and minor of the running kernel; zeros if its release says no such thing.
+/// Major and minor of the running kernel; zeros if its release has no such numbers.
 pub(super) fn release() -> (u32, u32) {
     let release = host().kernel_release;
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());

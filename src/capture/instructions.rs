@@ -33,10 +33,10 @@ mod bpf {
     pub(super) const EXIT: u8 = 0x90;
     /// Comparisons that give a bound: JGT, JGE, JSGT, JSGE, JLT, JLE, JSLT, JSLE.
     pub(super) const ORDERED: [u8; 8] = [0x20, 0x30, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
-    /// Of a load: one octet.
+    /// Size of a load: one octet.
     pub(super) const SIZE: u8 = 0x18;
     pub(super) const B: u8 = 0x10;
-    /// Of a store: mode and class of an atomic operation, whose `imm` is which.
+    /// Mode and class of an atomic operation; its `imm` is the operation.
     pub(super) const MODE: u8 = 0xe0;
     pub(super) const ATOMIC: u8 = 0xc0;
     pub(super) const ATOMIC_ADD: i32 = 0x00; // without BPF_FETCH
@@ -118,7 +118,7 @@ impl Section {
         let mut jumps = vec![Vec::new(); code.len()];
         for (at, i) in code.iter().enumerate() {
             if i.is_jump() && !i.is_call() && !i.is_exit() {
-                // Of a long goto the distance is no offset.
+                // The distance of a long goto is not in the offset field.
                 let far = i.class() == bpf::JMP32 && i.is_goto();
                 let distance = if far { i.imm } else { i.offset.into() };
                 let to = at.checked_add_signed(distance as isize + 1).expect("a jump inside");

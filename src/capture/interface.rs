@@ -64,7 +64,7 @@ fn attach_link(program: BorrowedFd<'_>, index: u32, direction: Direction) -> io:
         Direction::In => BPF_TCX_INGRESS,
         Direction::Out | Direction::Unknown => BPF_TCX_EGRESS,
     };
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: bpf_link_create_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
     opts.flags = BPF_F_BEFORE;
@@ -75,7 +75,7 @@ fn attach_link(program: BorrowedFd<'_>, index: u32, direction: Direction) -> io:
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -114,7 +114,7 @@ impl Attached {
     pub(super) fn detach(self) {
         match self {
             Self::Link(fd) => drop(fd),
-            // Of an interface that is gone there is none.
+            // An interface that is gone has none.
             Self::Filter(mut hook) => drop(hook.detach()),
         }
     }

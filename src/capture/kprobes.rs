@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Kprobes that the kernel did not run, counted by us: before Linux 6.7 links and programs do not
-//! count that by themselves. bpf/missed.bpf.h says for which reasons the kernel passes over one.
+//! Kprobes that the kernel did not run, counted by us: before Linux 6.7 links and programs do not count
+//! that by themselves. bpf/missed.bpf.h has the reasons for which the kernel skips one.
 //!
 //! A hit that the kernel has counted and whose program has not begun yet looks as if it was passed
 //! over. As a number to compare with, that would hide what is passed over later. So a CPU that has more
@@ -42,7 +42,7 @@ pub(super) const PROGRAMS: [&str; 4] = ["find_kprobes", "note_cpu", "count_misse
 /// A kprobe or kretprobe that is attached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kprobe<'a> {
-    /// Of its program in the object, from 1 on.
+    /// Number of its program in the object, from 1 on.
     pub number: usize,
     pub hook: Hook,
     /// It is at the end of a function, and all such ends are counted here.
@@ -74,7 +74,7 @@ struct Watched {
     _link: OwnedFd,
 }
 
-/// What was given out for a kprobe since the count began.
+/// The skips reported for a kprobe since the count began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Given {
     /// By the kernel's count.
@@ -118,17 +118,17 @@ struct Source {
     cpus: Array,
 }
 
-/// Who counts, as bpf/missed.bpf.h has it: two threads that count at once would mix their results.
+/// The thread that counts (bpf/missed.bpf.h): two threads that count at once would mix their results.
 #[derive(Clone, Copy, Debug)]
 enum By {
     Recorder = 0,
     Thread = 1,
 }
 
-/// Whether a CPU sees what another has stored in the order in which it was stored. Where it does not, a
-/// run may be seen whose hit is not seen yet. Then too few seem to be passed over, and what is counted
-/// one count too late is missing in a row. So the program that counts is run on that CPU by an
-/// interrupt, unless there was no kprobe since the last time: a CPU that is kept free is not disturbed.
+/// Whether a CPU sees what another has stored in the order in which it was stored. If it does not, a run
+/// may be seen whose hit is not seen yet. Then too few skips are counted, and a skip that is counted one
+/// count too late is missing in a row. So the program that counts is run on that CPU by an interrupt,
+/// unless there was no kprobe since the last time: a CPU that is kept free is not disturbed.
 const IS_ORDERED: bool = cfg!(target_arch = "x86_64");
 
 /// How long a thread may take to come to its CPU. No ring is read meanwhile, and the default rings hold
@@ -142,7 +142,7 @@ impl Kprobes {
     /// its structures are not found.
     ///
     /// # Errors
-    /// Of dup(2), and of bpf(2).
+    /// Errors of dup(2), and of bpf(2).
     pub(super) fn new(
         programs: [BorrowedFd<'_>; PROGRAMS.len()],
         [kprobes, cpus]: [MapHandle; 2],
@@ -178,15 +178,16 @@ impl Kprobes {
         });
         let mut places: Vec<_> = (0..source.cpus.len()).map(Place::new).collect();
         for (number, place) in places.iter_mut().enumerate() {
-            // Hits before the program was there are no omissions.
+            // Hits before the program was attached are not skips.
             place.count(&source, number)?;
         }
         let (given, missed) = (vec![Given::default(); watched.len()], source.missed()?);
         Ok(Some(Self { source, watched, missed, places, given }))
     }
 
-    /// What was passed over since the call before. `between` is called after each CPU. What cannot be
-    /// counted may have been passed over: then there is one of some hook, and the next call counts on.
+    /// The skips since the call before. `between` is called after each CPU. If a count cannot be read,
+    /// kprobes may have been skipped: then one skip of some hook is reported, and the next call
+    /// continues.
     pub(super) fn since_before(&mut self, between: &mut dyn FnMut()) -> Vec<Skip> {
         let mut is_counted = true;
         let mut new = vec![0; KPROBES];
@@ -222,7 +223,8 @@ impl Kprobes {
         skips.map(|it| Skip { hook: it.hook, count: new[it.at], has_ends: it.is_end }).collect()
     }
 
-    /// Of each kprobe, in the order in which they were given, what was given out since the count began.
+    /// The skips reported for each kprobe since the count began, in the order in which the kprobes were
+    /// given.
     pub(super) fn given(&self) -> Vec<Given> {
         let unsure = |at: usize| self.places.iter().map(|place| place.cpu.unsure(at)).sum::<u64>();
         let each = self.watched.iter().zip(&self.given);
@@ -236,7 +238,7 @@ impl Place {
         Self { cpu: Cpu::new(KPROBES), noted: false, is_ours, late: None, last: None }
     }
 
-    /// What is to be given out for each kprobe.
+    /// The skips to report for each kprobe.
     fn count(&mut self, source: &Arc<Source>, number: usize) -> io::Result<Vec<u64>> {
         self.noted = self.noted || source.note(number)?;
         if !self.noted {
@@ -364,9 +366,9 @@ fn may_run_on(cpu: usize) -> bool {
     unsafe { libc::CPU_ISSET(cpu, &set) }
 }
 
-/// Works on this CPU, in a thread of its own: what this one has put on itself it could not quite take
-/// back, since the CPUs that it may have are shown without those that are offline. Who receives gets
-/// nothing if the thread may not run there. None if there can be no thread now.
+/// Runs work on this CPU, in a thread of its own. The calling thread could not undo its own pinning
+/// completely, because its affinity is shown without CPUs that are offline. The receiver gets nothing if
+/// the thread may not run there. None if no thread can be made now.
 fn on_cpu<T: Send + 'static>(
     cpu: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -381,7 +383,7 @@ fn on_cpu<T: Send + 'static>(
     let there = move || {
         // SAFETY: the set outlives the call, and the size is its own.
         if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } == 0 {
-            // Nobody waits any more for one that comes late.
+            // The caller no longer waits for one that comes late.
             let _ = done.send(work());
         }
     };
@@ -398,7 +400,7 @@ fn counted(result: u32) -> io::Result<()> {
 
 /// Runs a program with these arguments, on this CPU if there is one; its result.
 fn run(program: BorrowedFd<'_>, arguments: &[u64], cpu: Option<u32>) -> io::Result<u32> {
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: bpf_test_run_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as _;
     if !arguments.is_empty() {
@@ -427,7 +429,7 @@ mod tests {
         assert!(may_run_on(at));
         assert_eq!(on_cpu(at, cpu).expect("a thread").recv(), Ok(at as i32));
         assert!(on_cpu(usize::MAX, cpu).is_none() && !may_run_on(usize::MAX));
-        // There is no such CPU: the thread ends without a word.
+        // There is no such CPU: the thread ends without a result.
         let nowhere = libc::CPU_SETSIZE as usize - 1;
         if !may_run_on(nowhere) {
             assert!(on_cpu(nowhere, cpu).expect("a thread").recv().is_err());

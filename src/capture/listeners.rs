@@ -22,7 +22,7 @@ use crate::{
 const INTERVAL_NS: u64 = 1_000_000_000;
 /// Time between two searches for namespaces: each looks at every process.
 const SEARCH_NS: u64 = 5_000_000_000;
-/// Of the calling thread's namespace; /proc/net is that of the process.
+/// The counters of the calling thread's namespace; /proc/net is that of the process.
 const NETSTAT: &str = "/proc/thread-self/net/netstat";
 
 /// Polls the listening sockets.
@@ -76,7 +76,7 @@ impl Listeners {
         if clock::monotonic_ns() < self.next_ns { Ok(()) } else { self.poll(drain) }
     }
 
-    /// What could not be read since the last call; each namespace is in it once.
+    /// Namespaces that could not be read since the last call; each is in it once.
     pub(super) fn news(&mut self) -> Vec<NotSeen> {
         std::mem::take(&mut self.news)
     }
@@ -92,8 +92,8 @@ impl Listeners {
             self.searched_ns = now;
         }
         let Self { home, filters, places, number, buffer, unread, news, .. } = self;
-        // Nobody asked for these polls: a namespace that cannot be read, for want of memory or descriptors,
-        // ends no recording. It has no rows of this poll.
+        // These polls were not requested, so a namespace that cannot be read, because memory or
+        // descriptors are used up, does not end the recording. It has no rows of this poll.
         let mut report = |inode: u32, e: io::Error| {
             if unread.insert(inode) {
                 news.push(NotSeen {

@@ -45,7 +45,7 @@ use super::{
 };
 use crate::schema::{Hook, Place};
 
-/// What the loader must know.
+/// The options of the loader.
 #[derive(Clone, Debug)]
 pub(super) struct Plan<'a> {
     pub filters: &'a Filters,
@@ -339,7 +339,7 @@ fn attach_by(tcx: bool, wanted: Option<Attach>) -> Attach {
     wanted.unwrap_or(if tcx { Attach::Tcx } else { Attach::Tc })
 }
 
-/// What the name of a program that stands in for another ends with.
+/// The end of the name of a program that replaces another one.
 const AGAIN: &str = "_again";
 
 /// The name that [`POINTS`] has for a program.
@@ -444,7 +444,7 @@ fn rings_of_cpus(
     bytes: u32,
 ) -> Result<Vec<MapHandle>, CaptureError> {
     let table = object::map(object, table)?;
-    // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+    // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
     let mut opts: libbpf_rs::libbpf_sys::bpf_map_create_opts = unsafe { std::mem::zeroed() };
     opts.sz = size_of_val(&opts) as libbpf_rs::libbpf_sys::size_t;
     let make = |cpu: u32| {
@@ -509,7 +509,7 @@ impl Loaded {
         self.variables.set("over", 1)
     }
 
-    /// Tells the programs at interfaces that the recorder is there.
+    /// Marks for the programs at interfaces that the recorder runs.
     pub(super) fn say_alive(&self) -> Result<(), CaptureError> {
         self.variables.set("alive_ns", clock::monotonic_ns())
     }

@@ -20,14 +20,14 @@ pub(super) struct Netlink {
     sequence: u32,
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     /// Type of the request's message.
     pub kind: u16,
     /// Type of the answer's messages.
     pub answer: u16,
-    /// What follows the header.
+    /// The bytes after the header.
     pub body: &'a [u8],
 }
 
@@ -40,7 +40,7 @@ impl Netlink {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just opened, and nobody else's.
+        // SAFETY: just opened, and without another owner.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, sequence: 0 })
     }
 
@@ -74,7 +74,7 @@ impl Netlink {
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         buffer.resize(BUFFER, 0);
         loop {
-            // SAFETY: the buffer is there for the call, and as long as it is said to be.
+            // SAFETY: the buffer lives during the call, and has the stated length.
             let n = unsafe {
                 libc::recv(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0)
             };
@@ -150,7 +150,7 @@ pub(super) fn attributes(mut b: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 mod tests {
     use super::*;
 
-    /// What a kernel might send: a message, one of another dump, and the end.
+    /// Octets that a kernel might send: a message, one of another dump, and the end.
     #[test]
     fn a_datagram_is_taken_apart() {
         let message = |kind: u16, sequence: u32, payload: &[u8]| {

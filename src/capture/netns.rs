@@ -15,8 +15,8 @@ use super::{CaptureError, Setting};
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
 
-/// Every namespace that has a process, a name or a mount, by inode number, and can be entered. What
-/// cannot is for [`super::sight`] to say.
+/// Every namespace that has a process, a name or a mount, by inode number, and can be entered.
+/// [`super::sight`] reports those that cannot be entered.
 pub(super) fn all() -> BTreeMap<u32, File> {
     let mut found = known();
     // Where all is as usual there is only one, the recorder's own.
@@ -55,7 +55,7 @@ fn found() -> BTreeMap<u32, (PathBuf, File)> {
             continue;
         }
         let path = entry.path().join("ns/net");
-        // The link's text tells namespaces apart without opening each process's.
+        // The link's text identifies a namespace without opening that of each process.
         if let Ok(link) = fs::read_link(&path)
             && seen.insert(link)
         {
@@ -110,9 +110,9 @@ pub(super) fn open(name: &str) -> Result<(u32, File), CaptureError> {
     let (file, meta) = File::open(&path)
         .and_then(|file| file.metadata().map(|meta| (file, meta)))
         .map_err(|e| fault(format!("{}: {e}; `ip netns` lists the names", path.display())))?;
-    // Of any other file the inode number is some namespace's by chance at best.
+    // The inode number of any other file could be that of a namespace by chance only.
     if !is_namespace(&file) {
-        return Err(fault(format!("{} is no network namespace", path.display())));
+        return Err(fault(format!("{} is not a network namespace", path.display())));
     }
     Ok((meta.ino() as u32, file))
 }

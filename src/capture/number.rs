@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// What the function was made to replace: adds, and reads afterwards.
+/// The method that the function replaces: add first, and read afterwards.
 const OLD: &str = "-DADD_THEN_READ";
 
 struct Program {

@@ -28,7 +28,7 @@ impl HookSet {
     }
 }
 
-/// What a program attaches to.
+/// The target to which a program attaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// A tracepoint with BTF, by name.

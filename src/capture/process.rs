@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What /proc says of processes: who descends from whom, and what they are called.
+//! Processes by /proc: their parents, and their names.
 
 use std::{collections::BTreeMap, fs};
 

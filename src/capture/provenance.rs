@@ -52,7 +52,7 @@ impl Provenance {
         }
     }
 
-    /// All so far, in the order of their numbers, if there are more than at the last call.
+    /// All namespaces so far, in the order of their numbers, if there are more than at the last call.
     pub(super) fn news(&mut self) -> Option<Vec<Namespace>> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.len() == self.given {

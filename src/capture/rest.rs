@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Looks at connections that rest: what the socket says beyond their last hook's record is sent one
-//! resolution after that hook at most (bpf/rest.bpf.h, bpf/look.bpf.h). And the last look at all
-//! connections, when the recording ends.
+//! Reads connections at rest: changes of the socket after the last hook's record are recorded at most
+//! one resolution after that hook (bpf/rest.bpf.h, bpf/look.bpf.h). Also reads all connections once when
+//! the recording ends.
 //!
 //! A look needs the socket's lock, since the state of a connection is protected by it. An iterator
 //! over the sockets holds it from Linux 5.15 on. Where hooks are kprobes a dump of inet_diag takes it,
@@ -48,7 +48,7 @@ enum Source {
     },
 }
 
-/// What dumps are for, as the programs in the kernel know it: `struct looking` of bpf/kprobe.bpf.c.
+/// The purpose of a dump, as the programs in the kernel know it: `struct looking` of bpf/kprobe.bpf.c.
 struct Looking {
     map: Array,
     tgid: u32,
@@ -192,7 +192,7 @@ impl Rest {
         }
     }
 
-    /// Sleeps while nobody waits. The alarm stays set until it has rung, so that a host on which
+    /// Sleeps while no connection waits. The alarm stays set until it has rung, so that a host on which
     /// nothing happens costs one call for each sleep.
     fn sleep(&mut self, time: Duration) -> Result<(), CaptureError> {
         let Some(alarm) = &self.alarm else {
@@ -201,7 +201,7 @@ impl Rest {
         };
         if alarm.rung.replace(false) {
             alarm.set()?;
-            // Who began to wait just before did not ring it.
+            // A connection that began to wait just before did not trigger it.
             read_slots(&self.counts, &mut self.slots)?;
             if self.slots.due_ns(clock::monotonic_ns()).is_some() {
                 return Ok(());
@@ -215,7 +215,7 @@ impl Rest {
         }
     }
 
-    /// Goes through the sockets of all namespaces with connections, until nobody waits any more.
+    /// Visits the sockets of all namespaces with connections, until no connection waits any more.
     fn look(&mut self, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
         let (begun, cpu) = (clock::monotonic_ns(), clock::thread_cpu_ns());
         // In which namespaces connections are, the drain knows from their openings.
@@ -234,8 +234,8 @@ impl Rest {
                 Source::Iterator(link) => {
                     // It belongs to the namespace it is made in, and can be read from any.
                     let Ok(Ok(iter)) = netns::visit(ns, &self.home, || Iter::new(link)) else {
-                        // Without descriptors or memory for it there is no look now; the next one tries
-                        // again. That is no reason to end a recording.
+                        // Without descriptors or memory nothing is read now; the next read tries again.
+                        // This does not end the recording.
                         gone.push(*inode);
                         continue;
                     };
@@ -255,7 +255,7 @@ impl Rest {
                 break;
             }
         }
-        // What was not looked at still waits; the pause bounds what trying again costs.
+        // Connections that were not read still wait; the pause bounds the cost of trying again.
         let is_whole = gone.is_empty();
         gone.iter().for_each(|inode| drop(self.namespaces.remove(inode)));
         let ended = clock::monotonic_ns();
@@ -293,7 +293,7 @@ impl Rest {
             }
             let Some(ns) = ns else { continue };
             match &mut self.source {
-                // One that cannot be entered has no looks; what is not seen is said at the start.
+                // A namespace that cannot be entered is not read; this is reported at the start.
                 Source::Iterator(_) => {
                     if netns::visit(&ns, &self.home, || ()).is_err() {
                         continue;
@@ -306,7 +306,7 @@ impl Rest {
             }
             self.searched.remove(&inode);
             self.namespaces.insert(inode, ns);
-            // Looks so far left who waits in it.
+            // Earlier reads left the connections that wait in it.
             self.slots.leave_nobody();
         }
         Ok(())
@@ -397,7 +397,7 @@ fn run(
     }
 }
 
-/// Of the dump, or of what is done meanwhile.
+/// An error of the dump, or of the work during it.
 struct Failure(CaptureError);
 
 impl From<io::Error> for Failure {

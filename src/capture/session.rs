@@ -74,7 +74,7 @@ pub struct CaptureOptions {
     pub log: WriterOptions,
 }
 
-/// What a recording is doing, once a second.
+/// The progress of a recording, once a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// Since the hooks were attached.
@@ -106,11 +106,11 @@ pub struct Outcome {
     pub progress: Progress,
     /// Exit status of the command, if there was one and it ended.
     pub exit_status: Option<i32>,
-    /// What ended it before its time, if anything did; what was written until then is readable.
+    /// The fault that ended it early, if any; everything written until then is readable.
     pub fault: Option<CaptureError>,
 }
 
-/// What happens while recording.
+/// Events while recording.
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// Every hook is attached, and the command, if there is one, was started.
@@ -134,7 +134,7 @@ pub enum Notice<'a> {
     Outlive(&'a [(u32, String)]),
     /// No connection was recorded. How many connections the filters left out.
     NothingMatched(u64),
-    /// So many of the command's connections were still open when it had ended for
+    /// This many of the command's connections were still open when it had ended for
     /// [`CaptureOptions::linger`].
     StillOpen(u64),
 }
@@ -221,7 +221,7 @@ pub fn record(
     manifest.not_seen.extend(unread);
     let only_recorded =
         by_process || !(options.filters.comms.is_empty() && options.filters.cgroups.is_empty());
-    // Of a listening socket inet_diag does not know the process.
+    // inet_diag does not know the process of a listening socket.
     let mut listeners = None;
     if !only_recorded {
         match Listeners::new(&options.filters)? {
@@ -325,7 +325,7 @@ pub fn record(
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
                 update(&mut state, &drain);
-                // A command that runs on need not pay for what nobody reads.
+                // A command that runs on must not pay for records that are no longer read.
                 drain.let_go();
                 attached = None;
                 follower = None;

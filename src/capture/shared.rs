@@ -42,7 +42,7 @@ impl Array {
     }
 
     /// # Errors
-    /// Of bpf(2), or if there is no such element.
+    /// Errors of bpf(2), or if there is no such element.
     pub(super) fn get(&self, at: usize) -> io::Result<Vec<u64>> {
         let absent = || io::Error::other("the map has no such element");
         if let Some(memory) = &self.memory {
@@ -54,7 +54,7 @@ impl Array {
     }
 
     /// # Errors
-    /// Of bpf(2), or if there is no such element.
+    /// Errors of bpf(2), or if there is no such element.
     pub(super) fn set(&self, at: usize, value: &[u64]) -> io::Result<()> {
         assert_eq!(value.len(), self.words(), "a whole element");
         if let Some(memory) = &self.memory {
@@ -78,7 +78,7 @@ fn words(value: &[u8]) -> Vec<u64> {
     value.chunks_exact(8).map(word).collect()
 }
 
-/// What each CPU has.
+/// The values of each CPU.
 #[derive(Debug)]
 pub(super) enum OfCpus {
     /// An array with one element, which each CPU has for itself.
@@ -96,7 +96,7 @@ impl OfCpus {
     /// By CPU.
     ///
     /// # Errors
-    /// Of bpf(2).
+    /// Errors of bpf(2).
     pub(super) fn get(&self) -> io::Result<Vec<Vec<u64>>> {
         match self {
             Self::PerCpu(map) => {
@@ -137,7 +137,7 @@ impl Memory {
     }
 
     fn element(&self, at: usize, words: usize) -> Option<&[AtomicU64]> {
-        // SAFETY: so many words are mapped as long as this is there, from the beginning of a page.
+        // SAFETY: this many words are mapped while this value lives, from the beginning of a page.
         let all = unsafe { slice::from_raw_parts(self.at.as_ptr(), self.words) };
         all.chunks_exact(words).nth(at)
     }
@@ -145,7 +145,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: what was mapped, of which nobody has a reference any more.
+        // SAFETY: this was mapped, and no reference to it is left.
         unsafe { libc::munmap(self.at.as_ptr().cast(), self.words * 8) };
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_into_the_memory_is_in_the_map() {
+    fn writes_to_the_shared_memory_are_in_the_map() {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&[7; 4096]).expect("it is ours");
         let memory = Memory::of(file.as_fd(), 512).expect("a file can be mapped");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_mapped_has_no_memory() {
+    fn a_map_that_cannot_be_mapped_has_no_memory() {
         let nothing = std::fs::File::open("/dev/null").expect("there is one");
         assert!(Memory::of(nothing.as_fd(), 512).is_none());
     }

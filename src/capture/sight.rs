@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What narrows what the recorder sees, found when it starts: said at once, and kept in the manifest.
+//! Limits of what the recorder sees, found when it starts: printed at once, and kept in the manifest.
 
 mod namespaces;
 
@@ -19,7 +19,7 @@ use crate::{
     schema::{Hook, Quality, Var},
 };
 
-/// Why a hook is not attached though it could be: nobody has to be told.
+/// Reasons of hooks that the options leave out: these are not reported.
 pub(super) const ON_REQUEST: &[&str] = &[LEFT_OUT, NO_FUNCTIONS];
 /// The reason of `--without`.
 pub(super) const LEFT_OUT: &str = "left out on request";
@@ -47,7 +47,7 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             }
         }
     }
-    // What a refused program costs is stated with it.
+    // The cost of a refused program is stated with the program.
     let is_stated = |reason: &str| ON_REQUEST.contains(&reason) || load::is_status(reason);
     let wanted = by_reason.into_iter().filter(|(reason, _)| !is_stated(reason));
     wanted
@@ -57,10 +57,11 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
             NotSeen {
                 by: "hooks".to_owned(),
                 what: format!(
-                    "{} of {} variables cannot be recorded, without the hook{plural} {}: {reason}",
+                    "{} of {} variables cannot be recorded because the hook{plural} {} {} missing: {reason}",
                     variables.len(),
                     Var::ALL.len(),
-                    hooks.join(", ")
+                    hooks.join(", "),
+                    if hooks.len() == 1 { "is" } else { "are" }
                 ),
                 variables,
             }
@@ -68,7 +69,7 @@ pub(super) fn of_hooks(attached: &[Hook], status: &[HookStatus]) -> Vec<NotSeen>
         .collect()
 }
 
-/// What is not known of cgroups.
+/// The facts of cgroups that are not known.
 pub(super) fn of_cgroups() -> Option<NotSeen> {
     let reason = cgroup::obstacle_to_paths()?;
     let what = format!("paths of cgroups (the column cgroup): {reason}");
@@ -79,8 +80,9 @@ pub(super) fn of_cgroups() -> Option<NotSeen> {
 /// information.
 const MODULES: [&str; 3] = ["tcp_bbr", "tcp_vegas", "tcp_dctcp"];
 
-/// What BPF programs cannot read of congestion controls: the kernel gives the type information of its
-/// modules to CAP_SYS_ADMIN alone (BPF_BTF_GET_NEXT_ID), and fields of an unknown structure are NULL.
+/// The fields of congestion controls that BPF programs cannot read: the kernel gives the type
+/// information of its modules to CAP_SYS_ADMIN alone (BPF_BTF_GET_NEXT_ID), and fields of an unknown
+/// structure are NULL.
 pub(super) fn of_modules() -> Option<NotSeen> {
     if has(Capability::SysAdmin) {
         return None;
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_stand_with_the_reason_that_costs_them() {
+    fn missing_variables_are_listed_by_reason() {
         let without = [Hook::Egress, Hook::Handshake];
         let attached: Vec<_> =
             Hook::ALL.iter().copied().filter(|hook| !without.contains(hook)).collect();
@@ -126,7 +128,7 @@ mod tests {
         assert!(found[0].what.starts_with(&words), "{found:?}");
         assert!(found[0].what.ends_with(": no cgroup"), "{found:?}");
         let asked = without.map(|hook| status(hook, LEFT_OUT));
-        assert_eq!(of_hooks(&attached, &asked), [], "nobody has to be told");
+        assert_eq!(of_hooks(&attached, &asked), [], "reasons on request are not reported");
         assert_eq!(of_hooks(Hook::ALL, &[]), []);
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Skips {
     events: Vec<Event>,
     kprobes: Option<Kprobes>,
     both_ways: Option<BothWays>,
-    /// What links were passed over last, when they are no longer there to be asked.
+    /// The last skips of links that no longer exist.
     last: Vec<Skip>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Skip {
     pub has_ends: bool,
 }
 
-/// Who counts.
+/// The counter: the kernel or the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
     Program,
@@ -62,7 +62,7 @@ impl Skips {
     /// Counts for these programs of one event too, from now on. `is_end`: they are kretprobes.
     ///
     /// # Errors
-    /// Of dup(2), and of bpf(2).
+    /// Errors of dup(2), and of bpf(2).
     pub(super) fn watch<F: AsFd>(
         &mut self,
         programs: &[F],
@@ -79,7 +79,7 @@ impl Skips {
     /// once. Linux before 6.7 states no such number.
     ///
     /// # Errors
-    /// Of dup(2), and of bpf(2).
+    /// Errors of dup(2), and of bpf(2).
     pub(super) fn watch_link(&mut self, link: impl AsFd, hook: Hook) -> io::Result<()> {
         let fd = link.as_fd().try_clone_to_owned()?;
         match link_of_kprobe(fd.as_fd())? {
@@ -93,7 +93,7 @@ impl Skips {
         self.kprobes = Some(kprobes);
     }
 
-    /// Compares what is counted of kprobes with what the kernel says, at each count.
+    /// Compares our counts of kprobes with the kernel's, at each count.
     pub(super) fn compare(&mut self, both_ways: BothWays) {
         self.both_ways = Some(both_ways);
     }
@@ -132,8 +132,8 @@ impl Skips {
     /// Hooks that were passed over since the call before, and how often. `between` is called now and
     /// then, so that rings can be read if this takes its time.
     ///
-    /// A count that cannot be read is no reason to end a recording: something may have been passed over,
-    /// so it is one, and the rows of this time are lossy. The next call counts on from the one before.
+    /// A count that cannot be read does not end a recording. A hook may have been skipped, so one skip
+    /// is counted, and the rows of this time are lossy. The next call continues from the count before.
     pub(super) fn since_before(&mut self, between: &mut dyn FnMut()) -> Vec<Skip> {
         let mut skips = std::mem::take(&mut self.last);
         if let Some(kprobes) = &mut self.kprobes {
@@ -176,7 +176,7 @@ struct LinkOfKprobe {
     missed: u64,
 }
 
-/// None if it is no link of a kprobe or kretprobe. Before Linux 5.15 these have no links.
+/// None if it is not a link of a kprobe or kretprobe. Before Linux 5.15 these have no links.
 fn link_of_kprobe(fd: BorrowedFd<'_>) -> io::Result<Option<LinkOfKprobe>> {
     // SAFETY: all-zero is a valid bpf_link_info: it asks for no names.
     let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
@@ -185,7 +185,7 @@ fn link_of_kprobe(fd: BorrowedFd<'_>) -> io::Result<Option<LinkOfKprobe>> {
     let result =
         unsafe { bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len) };
     if result != 0 {
-        // What is no object of BPF: an event of perf.
+        // Not an object of BPF: an event of perf.
         let error = io::Error::last_os_error();
         return if error.raw_os_error() == Some(libc::EINVAL) { Ok(None) } else { Err(error) };
     }
@@ -223,16 +223,16 @@ pub(super) struct BothWays {
     first: [Vec<ByKernel>; 2],
     /// Before our last count.
     before: Vec<ByKernel>,
-    /// What was compared last, or where both did not agree.
+    /// The last comparison, or the first one in which both did not agree.
     result: Result<String, String>,
 }
 
-/// What the kernel says of a kprobe.
+/// The kernel's counts of a kprobe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ByKernel {
-    /// Of its link.
+    /// The count of its link.
     missed: u64,
-    /// Of its program.
+    /// The count of its program.
     passed_over: u64,
 }
 
@@ -246,7 +246,7 @@ impl BothWays {
     /// With the program and the link of each kprobe.
     ///
     /// # Errors
-    /// Of dup(2), and of bpf(2).
+    /// Errors of dup(2), and of bpf(2).
     pub(super) fn new(kprobes: impl Iterator<Item = [io::Result<OwnedFd>; 2]>) -> io::Result<Self> {
         let fds: Vec<_> =
             kprobes.map(|[program, link]| Ok([program?, link?])).collect::<io::Result<_>>()?;
@@ -269,7 +269,7 @@ impl BothWays {
         }
     }
 
-    /// All that was given out until now, against what the kernel said before and says now.
+    /// Compares all skips that were reported so far with the kernel's counts before and now.
     fn compare(&mut self, given: &[Given]) {
         if self.result.is_ok() {
             self.result = now(&self.fds).map_err(|e| e.to_string()).and_then(|after| {
@@ -285,7 +285,7 @@ impl BothWays {
     }
 }
 
-/// What the kernel says of each: links and programs.
+/// The kernel's counts of each: links and programs.
 fn now(fds: &[[OwnedFd; 2]]) -> io::Result<Vec<ByKernel>> {
     let each = fds.iter().map(|[program, link]| {
         let link = link_of_kprobe(link.as_fd())?.ok_or_else(|| io::Error::other("no kprobe"))?;
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_out_is_compared_with_what_the_kernel_has_counted() {
+    fn reported_skips_are_compared_with_the_kernels_counts() {
         let first: [&[ByKernel]; 2] = [&[by_kernel(1, 2)], &[by_kernel(1, 3)]];
         let last: [&[ByKernel]; 2] = [&[by_kernel(4, 7)], &[by_kernel(5, 7)]];
         let given = |missed, passed_over, unsure| [Given { missed, passed_over, unsure }];
@@ -342,7 +342,7 @@ mod tests {
 
     /// As for a descriptor that is none of BPF: the recording goes on, and its rows are lossy.
     #[test]
-    fn what_cannot_be_counted_is_one_that_was_passed_over() {
+    fn an_unreadable_count_is_recorded_as_one_skip() {
         let fd = std::fs::File::open("/dev/null").expect("there is one").into();
         let (counter, hook) = (Counter::Program, Hook::Egress);
         let event = Event { fds: vec![fd], counter, hook, is_end: false, before: 7 };

@@ -63,10 +63,10 @@ impl Snapshots {
 
 /// How often the host is searched for namespaces.
 const SEARCH_NS: u64 = 1_000_000_000;
-/// A poll that takes more of its interval than this says so.
+/// A poll that takes more than this share of its interval is reported.
 const SLOW_PERCENT: u64 = 80;
 
-/// What is read at a poll.
+/// The source of a poll.
 enum Source {
     Iterators(Iterators),
     Dumps(Box<Dumps>),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The flows of `--top`: what replay would make of the packets so far, while they are recorded.
+//! The flows of `--top`: the flows that replay would make from the packets so far, while they are
+//! recorded.
 
 use std::num::NonZeroU64;
 
@@ -10,7 +11,7 @@ use crate::engine::time::{Reorder, SLACK_NS};
 use crate::views::traffic::{self, Line, Sort};
 use crate::wire::Packet;
 
-/// Accounts packets and gives tables of their flows from time to time.
+/// Assigns packets to flows, and gives tables of the flows at intervals.
 #[derive(Debug)]
 pub(super) struct Top {
     flows: Flows,
@@ -63,7 +64,7 @@ impl Top {
         if now_ns < self.next_ns {
             return None;
         }
-        // What is late does not shift those after it.
+        // A late table does not shift those after it.
         let every = self.every_ns.get();
         self.next_ns += (now_ns - self.next_ns) / every * every + every;
         Some(self.table())
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_that_ended_is_in_one_table_more() {
+    fn an_ended_flow_is_in_one_more_table() {
         let every = NonZeroU64::new(SECOND).unwrap();
         let mut top = Top::new(every, (0, 0));
         top.packet(&crate::testing::datagram(SECOND));

@@ -90,7 +90,7 @@ impl Places {
         2 * self.cpus + 2
     }
 
-    /// What is at a place, and whose it is.
+    /// The ring and the CPU of an index.
     pub(super) const fn at(self, place: usize) -> (Ring, u16) {
         if place < self.cpus {
             (Ring::Hooks, place as u16)

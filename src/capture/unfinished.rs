@@ -14,7 +14,7 @@ pub(super) struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    /// Of a directory in which a recording is about to be made.
+    /// For a directory in which a recording is about to be made.
     pub(super) fn new(dir: &'a Path) -> Self {
         let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
         Self { dir, made: dir.ancestors().take_while(is_missing).collect(), has_begun: false }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_began_leaves_what_was_there_before() {
+    fn a_recording_that_never_began_leaves_the_directory_unchanged() {
         let scratch = tempfile::tempdir().expect("a directory");
         let dir = scratch.path().join("new/deep/run");
         let make = || {

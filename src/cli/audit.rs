@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! `audit`: what replay made of the stream, against the kernel's own account of the same instant.
+//! `audit`: the values that replay computes from the stream, against tcp_info read at the same instant.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -22,7 +22,7 @@ use super::{FINDINGS, print_json};
 pub struct Arguments {
     /// Directory of a recording
     run: PathBuf,
-    /// What the Web10G kernel said of the same connections
+    /// The values of a Web10G kernel for the same connections
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
     /// All variables as JSON

@@ -17,8 +17,7 @@ use super::progress::Progress;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Rows of connections that were open at the beginning or the end of the part say so \
-                  (completeness).\n\n\
+    after_help = "Connections that were open at the start or end of the cut are marked in `completeness`.\n\n\
                   Example: estats-analyze cut run1 -o incident --from 90s --to 120s --port 443"
 )]
 pub struct Arguments {
@@ -42,7 +41,7 @@ pub struct Arguments {
     /// Connections with this port on either side; may be repeated
     #[arg(long = "port", value_name = "N", value_delimiter = ',')]
     ports: Vec<u16>,
-    /// What was made, as JSON
+    /// Print what was made, as JSON
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +63,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a command made.
+/// Prints what a command made.
 pub(super) fn print(report: &TransformReport, output: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(report);

@@ -25,7 +25,7 @@ const HINTS: diff::DiffHints = diff::DiffHints {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Align {
-    /// By role (owner, who opened, which way the data went, service port), the first with the first
+    /// By role (owner, opening end, direction of the data, service port), the first with the first
     Order,
     /// By addresses and ports
     Tuple,
@@ -36,11 +36,11 @@ enum Align {
     override_usage = "estats-analyze diff [OPTIONS] A B\n       \
                       estats-analyze diff [OPTIONS] A1 A2 A3 --against B1 B2 B3\n       \
                       estats-analyze diff [OPTIONS] --label NAME=A1,A2,A3 --label NAME=B1,B2,B3...",
-    after_help = "CHANGE is (B - A) / A. Notable is what has a large effect (Cliff's delta from 0.474 \
-                  on), of at least 5 % of A (and of at least 0.01 for shares), and an interval \
-                  without zero if there is one. Of two recordings, pairs of connections are \
-                  compared: six make an interval. Of repeats, recordings are compared: two on each \
-                  side make an interval, by Welch's t.\n\n\
+    after_help = "CHANGE is (B - A) / A. A difference is notable if Cliff's delta is at least 0.474, the \
+                  change is at least 5 % of A (for shares also at least 0.01), and the interval, \
+                  if any, excludes zero. Two recordings are compared by pairs of connections: six \
+                  pairs give an interval. Repeated runs are compared by recordings: two on each \
+                  side give an interval, by Welch's t.\n\n\
                   Exit status: 0 compared, 2 wrong usage, or nothing to compare.\n\n\
                   Examples:\n  estats-analyze diff cubic bbr --html diff.html\n  \
                   estats-analyze diff cubic1 cubic2 cubic3 --against bbr1 bbr2 bbr3\n  \
@@ -65,11 +65,11 @@ pub struct Arguments {
     /// As JSON; with --label an array, one comparison for each side after the first
     #[arg(long, conflicts_with = "all")]
     json: bool,
-    /// Also a page: the differences, and plots of both runs one over the other; of repeats, of the
-    /// first of each side
+    /// Also write a page: the differences, and plots of both runs in one diagram; for repeated runs, of the
+    /// first run of each side
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// So many pairs have plots, those with the most octets in the first recording
+    /// Number of pairs with plots: those with the most octets in the first recording
     #[arg(long, default_value_t = Extent::default().top, value_name = "N")]
     top: usize,
     /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]
@@ -119,14 +119,14 @@ fn groups(arguments: &Arguments) -> anyhow::Result<Vec<Group>> {
         (runs, against) => vec![unnamed(runs), unnamed(against)],
     };
     if groups.len() < 2 {
-        return Err(anyhow!("one side alone: a second --label NAME=RUN,... is compared with it"));
+        return Err(anyhow!("one --label given: add a second side with --label NAME=RUN,..."));
     }
     let mut seen = std::collections::BTreeSet::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        // The same recording twice is no repeat. By another path it is the same, too.
+        // The same recording twice is not a repeat. Another path to it is the same recording too.
         let path = run.canonicalize().unwrap_or_else(|_| run.clone());
         if !seen.insert(path) && groups.iter().any(|group| group.runs.len() > 1) {
-            return Err(anyhow!("{} is named twice: it is no repeat of itself", run.display()));
+            return Err(anyhow!("{} is given twice", run.display()));
         }
     }
     Ok(groups)
@@ -158,7 +158,7 @@ impl Side {
         diff::Side { label: &self.label, names: &self.names, recordings: &self.overviews }
     }
 
-    /// What it is called in a sentence.
+    /// Its name in a sentence.
     fn name(&self) -> String {
         if self.label.is_empty() { self.names.join(", ") } else { self.label.clone() }
     }
@@ -177,7 +177,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ));
     }
     if arguments.html.is_some() && groups.len() > 2 {
-        return Err(anyhow!("--html shows two sides, and here are {}", groups.len()));
+        return Err(anyhow!("--html compares two sides; {} were given", groups.len()));
     }
     let sides: Vec<Side> = groups.into_iter().map(Side::read).collect::<anyhow::Result<_>>()?;
     let align = match arguments.align {
@@ -230,7 +230,7 @@ fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow:
     let (Some(first_a), Some(first_b)) = (a.overviews.first(), b.overviews.first()) else {
         return Ok(());
     };
-    // Of repeats nothing is paired: the page shows the first of each.
+    // Connections of repeats are not paired: the page shows the first recording of each side.
     let aligned = diff::align(&first_a.connections, &first_b.connections, diff.align);
     // The largest of the first that have a counterpart.
     let order = report::largest(first_a, usize::MAX);

@@ -56,7 +56,7 @@ fn sink_error(error: &anyhow::Error) -> Option<&SinkError> {
     error.downcast_ref().or_else(of_replay)
 }
 
-/// What is wrong, and what to do about it.
+/// The error, and what to do about it.
 pub fn explain(error: &anyhow::Error) -> String {
     advice::with(error, advice(error))
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_files_is_found_behind_every_error() {
+    fn file_errors_are_found_in_every_error_chain() {
         let errors: [anyhow::Error; 7] = [
             full().into(),
             ReplayError::from(full()).into(),

@@ -43,17 +43,17 @@ pub struct Arguments {
     /// This table, to standard output
     #[arg(long, value_name = "NAME", conflicts_with = "output")]
     table: Option<String>,
-    /// Directory for all tables and for graphs, file for all else
+    /// Directory for tables and for graphs, file for every other format
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// What operations (csv by default) and web10g-deltavars (text by default) are written as
+    /// Encoding of operations (csv by default) and web10g-deltavars (text by default)
     #[arg(long, value_enum)]
     encoding: Option<Encoding>,
     /// Distance of the rows of the series, and of the readings of web10g-logger and web10g-deltavars,
     /// or `event`
     #[arg(long, default_value = "100ms", value_parser = parse_interval)]
     interval: Interval,
-    /// The connection of this conn_id, for web10g-readvars and web10g-deltavars
+    /// The connection with this conn_id, for web10g-readvars and web10g-deltavars
     #[arg(long, value_name = "N")]
     conn: Option<u64>,
 }
@@ -69,7 +69,7 @@ pub enum FormatName {
     Jsonl,
     /// The log: a row per operation with time, connection, hook, variable, op and value
     Operations,
-    /// Packets for Wireshark: each with what the kernel knew at that moment as its comment
+    /// Packets for Wireshark; the comment of each has the kernel's values at that moment
     Pcapng,
     /// Perfetto's trace: connections under their processes, with states, limits, windows and losses on one
     /// time line
@@ -81,7 +81,7 @@ pub enum FormatName {
     /// web10g-readvars' text: the last values of each connection, or of one (--conn)
     #[value(name = "web10g-readvars")]
     Web10gReadvars,
-    /// web10g-deltavars' text: what came since the reading before, of one connection (--conn)
+    /// web10g-deltavars' text: changes since the previous reading, of one connection (--conn)
     #[value(name = "web10g-deltavars")]
     Web10gDeltavars,
     /// M-Lab's tcp-info: a JSON line per snapshot with inet_diag's octets
@@ -106,7 +106,7 @@ impl FormatName {
         }
     }
 
-    /// No text: nothing for a terminal.
+    /// Binary: not for a terminal.
     const fn is_binary(self) -> bool {
         matches!(self, Self::Pcapng | Self::Perfetto)
     }
@@ -177,7 +177,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => {
             ensure!(
                 !(arguments.format.is_binary() && io::stdout().is_terminal()),
-                "this format is no text for a terminal: name a file with -o FILE"
+                "this format is binary: write it to a file with -o FILE"
             );
             stream(arguments, &recording, &options, BufWriter::new(pipe.clone()))
         }
@@ -210,7 +210,7 @@ fn tables(
     }
 }
 
-/// What is a directory of graphs; on standard output the flow that each belongs to.
+/// Writes a directory of graphs; standard output has the flow of each.
 fn graphs(
     arguments: &Arguments,
     recording: &Recording,
@@ -219,7 +219,7 @@ fn graphs(
     let Some(dir) = &arguments.output else {
         bail!("name a directory for the graphs with -o DIR");
     };
-    // Graphs of another export would stand beside these, and nothing would tell them apart.
+    // Graphs of another export beside these could not be distinguished from them.
     let is_graph = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| entry.path().extension().is_some_and(|ending| ending == "xpl"))
     };
@@ -246,7 +246,7 @@ fn graphs(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is one file.
+/// Writes a format that is one file.
 fn stream(
     arguments: &Arguments,
     recording: &Recording,

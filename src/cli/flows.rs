@@ -26,19 +26,19 @@ enum By {
 pub struct Arguments {
     /// Directory of a recording with packets
     run: PathBuf,
-    /// A table for each interval in which something went (1s, 100ms), and not one of all
+    /// One table per interval with traffic (1s, 100ms), instead of one table in total
     #[arg(long, value_name = "DURATION", value_parser = interval)]
     interval: Option<NonZeroU64>,
-    /// What comes first
+    /// Sort order
     #[arg(long, value_enum, default_value_t = By::Bytes)]
     sort: By,
-    /// Two lines for each: with when it began, and how long it was
+    /// Two lines per flow: with its beginning and its duration
     #[arg(long)]
     connections: bool,
-    /// Show so many of a table
+    /// Show N flows of a table
     #[arg(long, default_value_t = 50, value_name = "N")]
     top: usize,
-    /// All of them as JSON, with bytes of link, IP and payload
+    /// All flows as JSON, with bytes of link, IP and payload
     #[arg(long)]
     json: bool,
 }

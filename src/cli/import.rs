@@ -26,10 +26,10 @@ pub struct Arguments {
     /// taken, as its packets show]
     #[arg(long, value_name = "ADDR|CIDR")]
     local: Vec<Prefix>,
-    /// Keep so many bytes of the payload of each packet
+    /// Keep this many bytes of the payload of each packet
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     payload: usize,
-    /// Take the packets inside of GRE, IPIP, 6in4, VXLAN and the like in place of the tunnel's
+    /// Decapsulate GRE, IPIP, 6in4, VXLAN and others: import the inner packets
     #[arg(long)]
     inner: bool,
     /// What was imported, as JSON
@@ -88,22 +88,22 @@ fn recorded_end(report: &ImportReport) -> String {
     };
     match import.local_by.as_str() {
         "option" => format!("{addresses} (--local)"),
-        "capture" => "as the capture says of each packet".to_owned(),
+        "capture" => "the capture states it for each packet".to_owned(),
         "ttl" => format!("{addresses} (no router has touched the TTL of its packets)"),
         "common" => format!("{addresses} (one end of every packet)"),
-        _ => "the opener's of each connection: where the capture was taken does not show; \
+        _ => "the opening end of each connection: the packets do not show where the capture was taken; \
               --local ADDR names it"
             .to_owned(),
     }
 }
 
-/// Says what there was, where nothing of it became a row.
+/// Prints what the capture contained, if no packet of it was imported.
 fn nothing(report: &ImportReport) {
     let import = &report.import;
     let there: Vec<_> = import.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
     let there = match &there[..] {
         [] => "it has no packets".to_owned(),
-        some => format!("it has only {}", some.join(", ")),
+        some => format!("it contains only {}", some.join(", ")),
     };
     eprintln!("estats-analyze: no packet of {} was imported: {there}", import.file);
 }
@@ -131,16 +131,16 @@ fn warn(report: &ImportReport) {
     }
     if report.unproven_copies > 0 {
         eprintln!(
-            "estats-analyze: {} of TCP {} twice in the capture without an IP identification, as a \
-             mirror port gives them; nothing proves it, so all were taken: rows and flows that \
-             count them twice will be marked lossy",
+            "estats-analyze: {} of TCP {} in the capture twice without an IP identification, as a \
+             mirror port gives them. Nothing proves that they are copies, so all were taken: rows \
+             and flows that count them twice will be marked lossy",
             packets(report.unproven_copies),
-            if report.unproven_copies == 1 { "stands" } else { "stand" }
+            if report.unproven_copies == 1 { "is" } else { "are" }
         );
     }
     if report.out_of_order > 0 {
         eprintln!(
-            "estats-analyze: {} with a time before that of a packet before: rows with such \
+            "estats-analyze: {} with a time before that of the previous packet: rows with such \
              packets will be marked lossy",
             packets(report.out_of_order)
         );
@@ -150,7 +150,7 @@ fn warn(report: &ImportReport) {
     }
     if let Some(how) = &import.truncated {
         eprintln!(
-            "estats-analyze: {} is not whole: {how}; what stands before it was imported",
+            "estats-analyze: {} is incomplete: {how}; what precedes it was imported",
             import.file
         );
     }

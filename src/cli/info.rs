@@ -17,7 +17,7 @@ use estats::wire::Event;
 
 use super::{print_json, screen};
 
-/// What the totals say, or what the streams show where there are none.
+/// The totals, or the counts of the streams if there are no totals.
 #[derive(Default)]
 struct RecordingTotals {
     duration_ns: u64,
@@ -67,7 +67,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         lines
             .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
     }
-    // What replay found is known once it has been done.
+    // The results of a replay are known after one was run.
     let tables = TablesManifest::read(&default_dir(run))?;
     if let Some(tables) = tables.filter(|t| t.recording == manifest.recording) {
         lines.push(("discarded", format!("{} values that cannot be", tables.discarded)));
@@ -86,7 +86,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the log lacks of connections, where it lacks anything.
+/// What the log lacks of connections, if anything.
 fn lacks(lacking: &Lacking) -> impl Iterator<Item = (&'static str, String)> {
     let &Lacking { not_followed, lost_begins, lost_ends, dropped_operations } = lacking;
     [

@@ -13,7 +13,7 @@ use super::progress::Progress;
 #[command(
     after_help = "Recordings of one boot of one host, made one after the other with the same hooks and \
                   filters; captures of one end; or parts that were cut of one recording and adjoin. \
-                  Others are replayed each for itself: the column `recording` tells their rows apart in \
+                  Replay other recordings one by one: the column `recording` identifies their rows in \
                   one data set.\n\n\
                   Example: estats-analyze merge monday tuesday -o both"
 )]

@@ -67,13 +67,13 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a recording, with packets only, of a capture of tcpdump or Wireshark
+    /// Make a recording, with packets only, from a capture of tcpdump or Wireshark
     ImportPcap(import::Arguments),
-    /// Make a recording of a part of another: by time, by connection
+    /// Make a recording from a part of another: by time, by connection
     Cut(cut::Arguments),
-    /// Make one recording of several of the same host, one after the other
+    /// Make one recording from several consecutive ones of the same host
     Merge(merge::Arguments),
-    /// Make a recording without what names somebody, to give away
+    /// Anonymise a recording for sharing
     Anonymize(anonymize::Arguments),
     /// Replay a recording into Parquet tables
     Replay(replay::Arguments),
@@ -86,7 +86,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Test every frame and every sequence number; exit status 1 if something is wrong
+    /// Check every frame and every sequence number; exit status 1 if something is wrong
     #[command(after_help = "Example: estats-analyze verify run1")]
     Verify {
         /// Directory of a recording
@@ -97,19 +97,19 @@ enum Command {
     },
     /// The connections as a table: sorted, filtered, or in groups
     Summary(summary::Arguments),
-    /// Write one HTML file: all connections as a table, and plots of the largest that one can zoom
+    /// Write one HTML file: all connections as a table, and plots of the largest ones, which can be zoomed
     Report(report::Arguments),
-    /// Packets and bytes between two ends, as a table; of recordings with packets
+    /// Packets and bytes between two ends, as a table, for recordings with packets
     Flows(flows::Arguments),
-    /// Compare every connection with the kernel's own account of it
+    /// Check every connection against the kernel's tcp_info
     Audit(audit::Arguments),
-    /// Compare two recordings, connection by connection, or repeats: what differs, and how surely
+    /// Compare two recordings, connection by connection, or repeated runs: what differs, and how certain that is
     Diff(diff::Arguments),
-    /// Compare with what a Web10G (RFC 4898) kernel said of the same connections
+    /// Compare with the values of a Web10G (RFC 4898) kernel
     Compare(compare::Arguments),
     /// Passive RTT of TCP, ICMP, QUIC and DNS in ePPing's formats, and RTT three ways
     Rtt(rtt::Arguments),
-    /// Ask the tables of recordings in SQL; each Parquet file is a table of its name, and its column
+    /// Query the tables of recordings in SQL; each Parquet file is a table of its name, and its column
     /// `run` names the recording
     Sql(sql::Arguments),
     /// Write a recording, or a table of it, in another format
@@ -134,7 +134,7 @@ enum Command {
 /// Runs the command.
 ///
 /// # Errors
-/// One sentence that says what to do; or a broken pipe on stdout.
+/// One sentence with what to do; or a broken pipe on stdout.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     progress::set_quiet(arguments.quiet);
     let code = match command(arguments) {
@@ -144,7 +144,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         code => code?,
     };
-    // What was said of a recording that is not whole goes for whatever was made of it.
+    // A result from an incomplete recording is incomplete too, so the exit status is the same.
     let is_fine = code == ExitCode::SUCCESS && NOT_WHOLE.load(Ordering::Relaxed);
     Ok(if is_fine { ExitCode::from(LOST) } else { code })
 }
@@ -154,11 +154,11 @@ fn is_damage(error: &anyhow::Error) -> bool {
     matches!(explain::log_error(error), Some(LogError::Corrupt { .. }))
 }
 
-/// A recording was opened that is not whole, or lost records.
+/// A recording was opened that is incomplete, or that lost records.
 static NOT_WHOLE: AtomicBool = AtomicBool::new(false);
 
-/// Opens a recording for any command, and says in a sentence each what is missing from it and what was
-/// lost.
+/// Opens a recording for any command, and prints one sentence about what is missing from it and one about
+/// what was lost.
 fn open(run: &Path) -> anyhow::Result<Recording> {
     let recording = Recording::open(run)?;
     let survey = recording.survey()?;
@@ -180,7 +180,10 @@ fn open(run: &Path) -> anyhow::Result<Recording> {
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Not left to clap, for which --quiet before a command would be in conflict with it, too.
     if let (Some(_), Some(run)) = (&arguments.command, &arguments.run) {
-        anyhow::bail!("{}: a command stands before its recording", run.display());
+        anyhow::bail!(
+            "put the command before the recording: estats-analyze COMMAND {}",
+            run.display()
+        );
     }
     match (arguments.command, arguments.run) {
         (Some(Command::ImportPcap(arguments)), _) => import::run(arguments),

@@ -27,10 +27,10 @@ pub struct Progress {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is counted.
+/// The quantity that is counted.
 #[derive(Clone, Copy)]
 enum Unit {
-    /// Of so many.
+    /// Of this number of bytes.
     BytesOf(u64),
     Bytes,
     Things,
@@ -52,7 +52,7 @@ impl Progress {
         Self::start(doing, Unit::Bytes, vec![recording.bytes_read()])
     }
 
-    /// Something that nobody knows the end of.
+    /// A bar for something of unknown length.
     pub fn counting(doing: &'static str, read: Arc<AtomicU64>) -> Self {
         Self::start(doing, Unit::Things, vec![read])
     }
@@ -73,7 +73,7 @@ impl Drop for Progress {
         *self.over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.over.1.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A bar that failed is no failure of the work.
+            // A failure of the bar is not a failure of the work.
             let _ = thread.join();
         }
     }

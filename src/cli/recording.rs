@@ -48,7 +48,7 @@ const fn flag(setting: Setting) -> &'static str {
     }
 }
 
-/// What is wrong, and what to do about it.
+/// The error, and what to do about it.
 pub fn explain(error: &CaptureError) -> String {
     match error {
         CaptureError::Option { setting, value, reason } => {

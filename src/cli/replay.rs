@@ -32,13 +32,13 @@ pub struct Arguments {
     /// Distance of the rows of the series (10us, 100ms, 1s), or `event` for a row per hook record
     #[arg(long, default_value = "100ms", value_parser = parse_interval)]
     interval: Interval,
-    /// Flows in rows of intervals of this length (1s, 100ms) [default: one for each flow and way]
+    /// Split each flow into rows of this length (1s, 100ms) [default: one row per flow and direction]
     #[arg(long, value_name = "DURATION", value_parser = super::flows::interval)]
     flow_interval: Option<NonZeroU64>,
-    /// Idle time after which a flow that was answered is over
+    /// Idle timeout of a bidirectional flow
     #[arg(long, default_value = "300s", value_name = "DURATION", value_parser = super::flows::interval)]
     flow_timeout: NonZeroU64,
-    /// The same for one that was not, and for ICMP
+    /// Idle timeout of a one-way flow, and of ICMP
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::flows::interval)]
     flow_timeout_unanswered: NonZeroU64,
     /// Threads [default: all CPUs]; the bytes written do not depend on it
@@ -47,19 +47,19 @@ pub struct Arguments {
     /// RTT samples up to this count in NormalRttm, larger ones in HighRttm; 0: neither
     #[arg(long, default_value_t = 0, value_name = "US")]
     latency_limit_us: u64,
-    /// What the tables are written as; others than parquet go to RUN/tables-FORMAT by default
+    /// Format of the tables; formats other than parquet go to RUN/tables-FORMAT by default
     #[arg(long, value_enum, default_value_t = FormatName::Parquet)]
     format: FormatName,
     /// Hive partitions for many recordings: TABLE/host=NAME/date=YYYY-MM-DD/RECORDING.parquet, by
     /// the host and the day (UTC) on which the recording began
     #[arg(long, value_enum, value_name = "host,date", value_delimiter = ',', requires = "output")]
     partition: Vec<PartitionName>,
-    /// What was written, as JSON
+    /// Print what was written, as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What tables can be.
+/// Formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
     /// Parquet, as every command of this program reads it
@@ -138,7 +138,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(report.tables.missing()))
 }
 
-/// The tables of a recording; replayed first, and saying so, where they are missing or old.
+/// The tables of a recording. If they are missing or old, the recording is replayed first, with a line
+/// on stderr.
 pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
     let recording = super::open(run)?;
     let dir = default_dir(run);
@@ -148,7 +149,9 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
         Some(tables) if tables.tables_version != tables_version() => {
             "the tables are of another version"
         }
-        Some(tables) if tables.format != TableFormat::Parquet.name() => "the tables are no Parquet",
+        Some(tables) if tables.format != TableFormat::Parquet.name() => {
+            "the tables are not Parquet"
+        }
         Some(tables) if tables.recording != recording.manifest().recording => {
             "the tables are of another recording"
         }
@@ -177,8 +180,8 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
                     "estats-analyze: {}, as the replay reported: rows are marked lossy",
                     counted(
                         n,
-                        "packet is missing, stands twice, came after the end or is cut",
-                        "packets are missing, stand twice, came after the end or are cut"
+                        "packet is missing, is in the capture twice, came after the end or is cut",
+                        "packets are missing, are in the capture twice, came after the end or are cut"
                     )
                 );
             }
@@ -220,7 +223,7 @@ fn counted(n: u64, one: &str, many: &str) -> String {
 fn warn(report: &ReplayReport) {
     let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
     if report.without_row.is_none() {
-        eprintln!("estats-analyze: how many connections have no row is not known");
+        eprintln!("estats-analyze: the number of connections without a row is not known");
     }
     for (n, one, many) in [
         (
@@ -240,15 +243,15 @@ fn warn(report: &ReplayReport) {
         ),
         (
             report.tables.discarded,
-            "value cannot be and was discarded: it is NULL, its row is marked lossy",
-            "values cannot be and were discarded: they are NULL, their rows are marked lossy",
+            "impossible value was discarded: it is NULL, its row is marked lossy",
+            "impossible values were discarded: they are NULL, their rows are marked lossy",
         ),
         (
             counts.silent,
-            "connection has a hook that saw nothing although there was something to see: what it \
-             alone gives is NULL, its row is marked lossy",
-            "connections have a hook that saw nothing although there was something to see: what it \
-             alone gives is NULL, their rows are marked lossy",
+            "connection has a hook that saw nothing although its counters changed: variables that \
+             only this hook gives are NULL, its row is marked lossy",
+            "connections have a hook that saw nothing although their counters changed: variables \
+             that only this hook gives are NULL, their rows are marked lossy",
         ),
         (
             counts.without_cookie,
@@ -262,32 +265,32 @@ fn warn(report: &ReplayReport) {
         ),
         (
             packets.twice,
-            "packet stands twice in the capture: the row it belongs to is marked lossy",
-            "packets stand twice in the capture: rows they belong to are marked lossy",
+            "packet is in the capture twice: the row it belongs to is marked lossy",
+            "packets are in the capture twice: rows they belong to are marked lossy",
         ),
         (
             packets.went_on,
-            "packet came after the end of its connection, which was reset and went on all the same: \
-             it is in no row, and that row is marked lossy",
-            "packets came after the end of their connection, which was reset and went on all the \
-             same: they are in no row, and those rows are marked lossy",
+            "packet came after its connection had ended with a reset: it is in no row, and the \
+             connection's row is marked lossy",
+            "packets came after their connection had ended with a reset: they are in no row, and the \
+             connection's row is marked lossy",
         ),
         (
             packets.wrong_checksum,
-            "packet of TCP has a wrong checksum: whoever received it has dropped it",
-            "packets of TCP have wrong checksums: whoever received them has dropped them",
+            "packet of TCP has a wrong checksum: its receiver has dropped it",
+            "packets of TCP have wrong checksums: their receivers have dropped them",
         ),
         (
             packets.unreadable,
-            "packet of TCP has no whole header (a fragment, or cut by the capture) and was left out",
-            "packets of TCP have no whole header (fragments, or cut by the capture) and were left out",
+            "packet of TCP has an incomplete header (a fragment, or cut by the capture) and was left out",
+            "packets of TCP have incomplete headers (fragments, or cut by the capture) and were left out",
         ),
         (
             packets.options_cut,
-            "header of TCP is cut inside its options by the capture: what the options may have said \
-             is not known, and a row that needs it is marked lossy",
-            "headers of TCP are cut inside their options by the capture: what the options may have \
-             said is not known, and rows that need it are marked lossy",
+            "header of TCP is cut inside its options by the capture: these options are not known, \
+             and a row that needs them is marked lossy",
+            "headers of TCP are cut inside their options by the capture: these options are not \
+             known, and rows that need them are marked lossy",
         ),
         (
             packets.by_opener,

@@ -21,7 +21,7 @@ pub struct Arguments {
     /// The file [default: RUN/report.html]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// So many connections have plots, those with the most octets; the table has all
+    /// Number of connections with plots: those with the most octets; the table has all
     #[arg(long, default_value_t = Extent::default().top, value_name = "N")]
     top: usize,
     /// Stretches of time into which a plot is cut, each kept as its smallest and largest value

@@ -60,25 +60,25 @@ pub struct Arguments {
     /// A method by its name in rtt.parquet; may be repeated
     #[arg(long, value_name = "NAME", value_parser = method())]
     method: Vec<Method>,
-    /// Keep samples of a flow at least so far apart; 0 keeps all
+    /// Minimum time between two samples of a flow; 0 keeps all
     #[arg(short, long, value_name = "MS", default_value_t = 0.0)]
     rate_limit: f64,
-    /// Keep samples of a flow at least so many of its RTTs apart
+    /// Minimum time between two samples of a flow, in RTTs
     #[arg(short = 'R', long, value_name = "FACTOR", conflicts_with = "rate_limit")]
     rtt_rate: Option<f64>,
-    /// The RTT that --rtt-rate counts in
+    /// The RTT that is the unit of --rtt-rate
     #[arg(short = 't', long, value_enum, default_value = "min", requires = "rtt_rate")]
     rtt_type: Type,
-    /// So many samples of a flow may come early
+    /// Samples of a flow that may exceed the rate limit in a row
     #[arg(long, value_name = "N", default_value_t = 0)]
     burst: u32,
-    /// Also the time that the recorded end itself took to answer
+    /// Include the time that the recorded end itself took to answer
     #[arg(short = 'l', long)]
     include_local: bool,
-    /// Take SYN and SYN-ACK for TCP by timestamps too
+    /// Use SYN and SYN-ACK for TCP by timestamps too
     #[arg(short = 's', long, alias = "include-SYN")]
     include_syn: bool,
-    /// RTTs by prefix every so many seconds, instead of one by one
+    /// RTTs by prefix every S seconds, instead of one by one
     #[arg(short, long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     aggregate: Option<u64>,
     /// Length of IPv4 prefixes
@@ -87,7 +87,7 @@ pub struct Arguments {
     /// Length of IPv6 prefixes
     #[arg(short = '6', long, value_name = "LEN", default_value_t = 48, value_parser = clap::value_parser!(u8).range(0..=128))]
     aggregate_subnets_v6: u8,
-    /// By where answers went, not by where they came from
+    /// Aggregate by the destination of the answers, not by their source
     #[arg(long)]
     aggregate_reverse: bool,
     /// RTT three ways per connection: timestamps, sequence numbers, the kernel's own samples

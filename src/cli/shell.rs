@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What shells and readers of manuals want to know of a program: completions and man pages, both from
-//! its flags. Part of both programs.
+//! Completions and man pages of a program, both from its flags. Part of both programs.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         _ => anyhow::bail!("name a recording and then a statement: sql run1 \"SELECT ...\""),
     };
     let statement =
-        statement.to_str().ok_or_else(|| anyhow::anyhow!("the statement is no UTF-8"))?;
+        statement.to_str().ok_or_else(|| anyhow::anyhow!("the statement is not UTF-8"))?;
     let mut runs = Vec::new();
     for run in recordings.iter().map(Path::new) {
         // Without the separator that a shell's completion leaves behind.

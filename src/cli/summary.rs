@@ -13,7 +13,7 @@ use estats::views::summary::{self, Condition, Groups, Hints, Line, Rated, Summar
 
 use super::{info, print_json, replay, screen};
 
-/// What is shown if nothing else is asked for.
+/// Connections that are shown by default.
 const TOP: usize = 50;
 
 /// How to see what is not shown.
@@ -35,7 +35,7 @@ const HINTS: Hints = Hints {
 pub struct Arguments {
     /// Directory of a recording
     run: PathBuf,
-    /// Show so many connections or groups, 0 for all [default: the 50 with the most payload]
+    /// Show N connections or groups, 0 for all [default: the 50 with the most payload]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Order: the largest numbers first, texts by the alphabet. Groups are sorted by the sums of counts
@@ -48,8 +48,7 @@ pub struct Arguments {
     /// Only connections that match this condition
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<Condition>,
-    /// A row for each value of the key (remote, port, process, cgroup, container, ...) in place of
-    /// each connection
+    /// Group connections by this key (remote, port, process, cgroup, container, ...): one row per value
     #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
     group: Option<SummaryKey>,
     /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]
@@ -138,7 +137,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `estats-analyze RUN` shows of a recording, after it was replayed if it had to be.
+/// Prints the output of `estats-analyze RUN`: replays the recording first if its tables are missing or
+/// old.
 ///
 /// # Errors
 /// As [`run`].
@@ -153,7 +153,7 @@ pub fn print_all(run: &Path) -> anyhow::Result<replay::Tables> {
     Ok(tables)
 }
 
-/// Says whether connections could not get in.
+/// Prints a line if listening sockets did not accept connections.
 fn print_not_taken(tables: &Path) -> anyhow::Result<()> {
     for line in summary::not_taken(tables)? {
         writeln!(screen(), "{line}")?;
@@ -166,7 +166,7 @@ pub fn width(asked: Option<usize>) -> Option<usize> {
     match asked {
         Some(0) => None,
         Some(width) => Some(width),
-        // As ps(1) does it: what a person exported goes before what the terminal says.
+        // As ps(1) does: an exported variable has priority over the terminal's width.
         None => columns().or_else(|| {
             terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
         }),
@@ -187,7 +187,7 @@ fn print(text: Text, color: Color) -> io::Result<()> {
     let is_colored = !matches!(choice, ColorChoice::Never);
     let mut out = io::stdout().lock();
     for (style, line) in text {
-        // What a recording holds is made harmless before our own sequences are put around it.
+        // Text of a recording is escaped before our own sequences are put around it.
         let line = visible::visible(&line);
         let style = if is_colored { ansi(style) } else { Style::new() };
         writeln!(out, "{style}{line}{style:#}")?;

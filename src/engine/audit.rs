@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The self-audit: what replay made of the stream, against what the kernel said of the same
-//! connection at the same instant.
+//! The self-audit: the values that replay computes from the stream, compared with the kernel's values of
+//! the same connection at the same instant.
 //!
 //! A recording holds a snapshot of each connection's `struct tcp_info` fields beside the last record
 //! of its variables, made by the same program at the same moment, so gauges are compared as exactly
@@ -19,11 +19,11 @@ pub use auditor::{AuditCounts, Auditor};
 
 use crate::schema::{SocketField, TcpInfo, Var};
 
-/// The kernel's account: fields of `struct tcp_info` in its units; `None` where this kernel has no such
+/// The kernel's values: fields of `struct tcp_info` in its units; `None` where this kernel has no such
 /// field.
 pub type Kernel<'a> = &'a dyn Fn(SocketField) -> Option<u64>;
 
-/// The replayed account: raw values (codes of enumerations), `None` where NULL.
+/// The replayed values, raw (codes of enumerations), `None` where NULL.
 pub type Replayed<'a> = &'a dyn Fn(Var) -> Option<u64>;
 
 /// How true a variable is in this recording, by the manifest's word.
@@ -36,9 +36,9 @@ pub enum Verdict {
     Equal,
     /// Within the bound that the relation states.
     Bounded,
-    /// Neither the same nor within the bound: one of the accounts is wrong.
+    /// Neither the same nor within the bound: one of the two values is wrong.
     Differs,
-    /// Nothing can be said, for the reason given.
+    /// The two cannot be compared, for the reason given.
     NotComparable,
 }
 
@@ -82,7 +82,7 @@ pub struct Comparison {
     pub replayed: Option<i64>,
     /// The right side.
     pub kernel: Option<i64>,
-    /// What packets say, where all of the connection's were recorded at its socket.
+    /// The value from packets, if all of the connection's packets were recorded at its socket.
     pub packets: Option<i64>,
     /// The result.
     pub verdict: Verdict,
@@ -90,11 +90,11 @@ pub struct Comparison {
     pub reason: &'static str,
 }
 
-/// What the kernel's account has more of where it counts segments that the host did not take.
+/// The excess of the kernel's value where it counts segments that the host refused to send.
 const REFUSED: &str = "refused";
 
 impl Comparison {
-    /// How much of the kernel's account was refused, where the relation allows for that.
+    /// How much of the kernel's value was refused, where the relation allows for that.
     fn refused(&self) -> u64 {
         match (self.replayed, self.kernel) {
             (Some(replayed), Some(kernel)) if self.relation.ends_with(REFUSED) => {
@@ -109,7 +109,7 @@ fn by_name<S: Serializer>(var: &Var, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(var.name())
 }
 
-/// What limits the comparisons of a row.
+/// Facts of a row that limit its comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The connection was seen from its beginning: events could be counted.
@@ -120,7 +120,7 @@ pub struct Scope {
     pub lossy: bool,
 }
 
-/// What a relation says of its two sides.
+/// The relation between the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// Left = right.
@@ -272,7 +272,7 @@ fn judge(
     let (verdict, reason) = match (left, right, why) {
         (_, _, Some(why)) => (Verdict::NotComparable, why),
         (None, _, None) => (Verdict::NotComparable, "not recorded"),
-        (_, None, None) => (Verdict::NotComparable, "this kernel does not say"),
+        (_, None, None) => (Verdict::NotComparable, "this kernel's tcp_info does not have it"),
         (Some(l), Some(r), None) if !bound.holds(l, r) => (Verdict::Differs, ""),
         (Some(l), Some(r), None) if bound == Bound::Equal || (bound == Bound::Taken && l == r) => {
             (Verdict::Equal, "")

@@ -53,7 +53,7 @@ const RETIRED: u32 = u32::MAX;
 pub struct Engine<'a, O> {
     plan: &'a Plan,
     timeline: &'a Timeline,
-    /// Whose losses its rows suffer.
+    /// The kind of losses that marks its rows.
     losses: Of,
     interval: Interval,
     output: O,
@@ -232,7 +232,8 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         })
     }
 
-    /// The end of a connection, for the other end's row; what the other end says for this one's.
+    /// The end of a connection: its part is kept for the other end's row. Gives the other end's part for
+    /// this row.
     fn part(&mut self, connection: &Connection) -> Option<u64> {
         let ends = connection.ends_of();
         if let Some(before) = connection.peer_ends.filter(|before| Some(*before) != ends) {
@@ -533,7 +534,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         let index = self.keys.get(&(header.cookie, header.generation)).copied();
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
-            // A part of a packet is missing, and what it said.
+            // A part of a packet is missing, and with it its content.
             connection.missed += 1;
             for &var in vars {
                 unread::insert(&mut connection.unread, var);

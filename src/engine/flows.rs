@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Flows: what went between two ends, packet by packet.
 //!
-//! Packets come in their total order. A packet that several hooks saw is made one again
-//! ([`sighting`]), put to its flow and counted there ([`flow`], [`sequence`]), and given on with the
-//! flow's number, so that nobody else has to look it up. Which connection of the engine a flow is,
-//! lifecycle records say ([`connections`]). Memory follows the flows that are open, and the packets
-//! of one [`WINDOW_NS`].
+//! Packets come in their total order. The sightings of one packet by several hooks are joined
+//! ([`sighting`]). The packet is added to its flow and counted there ([`flow`], [`sequence`]), and
+//! passed on with the flow's number, so that no other module has to look it up. Lifecycle records
+//! connect a flow with a connection of the engine ([`connections`]). Memory follows the flows that are
+//! open, and the packets of one [`WINDOW_NS`].
 
 mod connections;
 mod content;
@@ -35,12 +35,12 @@ use table::Table;
 pub struct FlowOptions {
     /// When flows are over that do not end by themselves.
     pub timeouts: Timeouts,
-    /// When flows are told of in intervals of this length, at multiples of it, and not only at
+    /// When set, flows are reported in intervals of this length, at multiples of it, and not only at
     /// their end.
     pub interval: Option<NonZeroU64>,
 }
 
-/// A packet, told once.
+/// A packet, reported once.
 #[derive(Clone, Debug)]
 pub struct FlowPacket {
     /// The slot of its flow: dense, free again once [`Step::Ended`] has named it.
@@ -58,7 +58,7 @@ pub struct FlowPacket {
 pub enum Step {
     /// A packet, already counted in its flow ([`Flows::flow`]).
     Packet(FlowPacket),
-    /// An interval of an open flow is over, in which something came. Told when more comes.
+    /// An interval with packets of an open flow is over. Reported with the next packet.
     Interval {
         /// Its slot.
         slot: u32,
@@ -69,7 +69,7 @@ pub enum Step {
     Ended {
         /// The slot it had.
         slot: u32,
-        /// What has not been told in intervals.
+        /// The part that was not reported in intervals.
         span: Span,
         /// The flow, with its final counts.
         flow: Box<Flow>,
@@ -153,7 +153,7 @@ impl Flows {
                 }
                 continue;
             };
-            // Flows that end before this packet are told before it.
+            // Flows that end before this packet are reported before it.
             self.table.expire(sighting.packet.ts_ns, &mut self.steps);
             self.table.make_room(sighting, &mut self.steps);
             if !self.steps.is_empty() {
@@ -177,8 +177,8 @@ impl Flows {
         self.table.open()
     }
 
-    /// A lifecycle record of a connection, by its number in the engine. Gives the totals of its packets of
-    /// the packets so far.
+    /// A lifecycle record of a connection, by its number in the engine. Gives the totals of its packets
+    /// so far.
     pub fn lifecycle(&mut self, conn_id: u64, record: &Lifecycle) -> Option<PacketTotals> {
         self.connections.lifecycle(conn_id, record, &mut self.table)
     }

@@ -111,7 +111,7 @@ impl Identity {
         self.known.as_deref()
     }
 
-    /// CLOCK_MONOTONIC at which the connection began, if a lifecycle record says.
+    /// CLOCK_MONOTONIC at which the connection began, if a lifecycle record has it.
     pub fn start_ns(&self) -> Option<u64> {
         self.lifecycle().map(|l| l.start_ns).filter(|&ns| ns != 0)
     }
@@ -188,7 +188,7 @@ impl Identity {
                 End::Remote => Some(2),
                 End::Neither | End::Unknown => None,
             },
-            // Known is all a row can say of it.
+            // A row can only state that it is known.
             Var::LocalAddress | Var::RemAddress => self.addresses().map(|_| 0),
             // The rule stands on these variables only; a test holds the schema to it.
             _ => None,

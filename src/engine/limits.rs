@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Why a connection was not faster: what limited its sender, and for how long, and how long it
-//! repaired losses. Pure: fed the values in force after each record, and what the kernel says.
+//! Why a connection was not faster: what limited its sender and for how long, and how long losses were
+//! repaired. Pure: its input is the values in force after each record, and the kernel's values.
 //!
-//! What is counted is what the sender waited for ([`SenderState`], in `limits/state.rs`); of these a row
-//! makes causes ([`LimitCause`]), with what is known when the connection is over: whether the application
-//! set the pace itself, how long the send buffer was full, how slow the peer's application read.
+//! The states of the sender ([`SenderState`], in `limits/state.rs`) are counted. A row makes causes
+//! ([`LimitCause`]) of them, with what is known when the connection is over: whether the application set
+//! the pace, how long the send buffer was full, how slowly the peer's application read.
 //!
 //! With the transmit loop's hooks Limstate is in force from the loop on ([`Basis::Loop`]). Elsewhere
 //! it is found before each received segment, by the loop's own tests on what the loop left
 //! ([`Basis::Segment`]), so it is of the time before that segment. A log without Limstate has the
 //! gauges that these tests read ([`Basis::Gauges`]).
 //!
-//! Time is counted in three steps. It is undecided until a received segment (or something that
-//! leaves no doubt) says what was waited for; decided, until data is acknowledged; then it is final.
-//! For only then is it known that no timeouts followed each other, which makes all of it the path's.
+//! Time is counted in three steps. It is undecided until a received segment (or another certain sign)
+//! shows the state. It is then decided until data is acknowledged. Then it is final, because only then
+//! it is known that no timeouts followed each other, which would make all of it path_dead.
 
 mod buffer;
 mod cause;
@@ -35,11 +35,11 @@ pub use state::{GAUGES, SenderState};
 const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
 /// tcpEStatsStackInRecovery dataRecovery.
 const DATA_RECOVERY: u64 = 3;
-/// The slow values are read this often unless `--resolution` says otherwise. Readings closer
+/// The slow values are read this often unless `--resolution` sets another interval. Readings closer
 /// together than that may be older than the record that they stand in.
 const RESOLUTION_NS: u64 = 1_000_000;
-/// So many timeouts in a row, of the same data, are a path that carries nothing: what the first one
-/// sent again was not answered either. A single one repairs a loss.
+/// This many timeouts in a row, of the same data, mean a path that carries nothing: the retransmission
+/// of the first timeout was not answered either. A single timeout repairs a loss.
 const DEAD_AFTER: u64 = 2;
 
 /// Where the times come from.
@@ -77,11 +77,11 @@ pub struct Limits {
     /// Decided, from there up to `decided_ns`.
     held: Times,
     decided_ns: Option<u64>,
-    /// What was decided otherwise before timeouts made it the path's.
+    /// Times that were decided otherwise before timeouts made them the path's.
     dead: Times,
     /// As last decided.
     state: Option<SenderState>,
-    /// What the queue said before a received segment, for a time in which it was not read.
+    /// The state shown by the queue before a received segment, for a time in which it was not read.
     settled: Option<SenderState>,
     /// In force since the record before.
     limstate: Option<u64>,
@@ -99,23 +99,24 @@ pub struct Limits {
     recovery_since: Option<u64>,
 }
 
-/// What the kernel says of the socket.
+/// The kernel's values of the socket.
 #[derive(Clone, Copy, Debug, Default)]
 struct KernelReadings {
     /// tcpi_sndbuf_limited of the first reading, or 0 at the connection's beginning; microseconds.
     sndbuf_from_us: Option<u64>,
     sndbuf_us: Option<u64>,
-    /// What the send buffer may hold, at most (skmem_sndbuf): it only grows.
+    /// The most that the send buffer may hold (skmem_sndbuf): it only grows.
     sndbuf: Option<u64>,
     /// Whether the application's own pace was in force at the last kernel.
     capped: Option<bool>,
-    /// Of the time that was paced, up to the last reading, what that pace took.
+    /// The part of the paced time, up to the last reading, in which the application's own rate was the
+    /// limit.
     capped_ns: u64,
     paced_ns: u64,
 }
 
 impl Limits {
-    /// Of a connection of which nothing was seen.
+    /// For a new connection.
     pub fn new(basis: Basis) -> Self {
         Self {
             basis,
@@ -158,7 +159,7 @@ impl Limits {
         if self.state == Some(SenderState::Startup) {
             self.decide(ts_ns, SenderState::Startup);
             self.settle();
-            // Until something says more: it has sent nothing.
+            // Until a record shows more: it has sent nothing.
             self.state = Some(SenderState::Idle);
         }
     }
@@ -190,7 +191,7 @@ impl Limits {
         }
     }
 
-    /// What the sender waited for until this record.
+    /// The state of the sender until this record.
     fn waits(&mut self, record: &Observation, values: &impl Fn(Var) -> Option<u64>) {
         let Observation { ts_ns, .. } = *record;
         let fresh = record.slow_read
@@ -201,7 +202,7 @@ impl Limits {
         let gauges = Gauges::of(values);
         self.reader.record(ts_ns, fresh, values);
         if self.decided_ns.is_none() {
-            // What was before the first value is not known, and no part of the whole.
+            // The time before the first value is not known, and is not part of the total.
             let known = match self.basis {
                 Basis::Loop | Basis::Segment => values(Var::Limstate).is_some(),
                 Basis::Gauges => gauges.by_tests().is_some(),
@@ -252,7 +253,7 @@ impl Limits {
         self.timeouts = self.timeouts.max(timeouts);
     }
 
-    /// What was waited for, as a segment that has just come finds it.
+    /// The state of the sender when a segment has just arrived.
     fn before_segment(
         &self,
         gauges: &Gauges,
@@ -269,7 +270,8 @@ impl Limits {
         state::of_limstate(limstate?, gauges, of_queue)
     }
 
-    /// Nothing is under way at a record that is no received segment, and no loop has given a reason.
+    /// Whether nothing is in flight at a record that is not a received segment, and no loop has given a
+    /// reason.
     fn may_rest(&self) -> bool {
         match self.basis {
             Basis::Loop => matches!(self.limstate, None | Some(state::SENDER | state::STARTUP)),
@@ -277,8 +279,8 @@ impl Limits {
         }
     }
 
-    /// What was waited for until then. At a slow pace all that was sent may be acknowledged before
-    /// the timer lets more go.
+    /// The state until then. At a slow pace, everything sent may be acknowledged before the timer allows
+    /// more.
     #[allow(clippy::wildcard_enum_match_arm, reason = "every other state is itself")]
     fn at_rest(&self, gauges: &Gauges) -> SenderState {
         let waited = matches!(self.settled, Some(SenderState::Host | SenderState::Nagle));
@@ -290,7 +292,7 @@ impl Limits {
         }
     }
 
-    /// What the loop before has left leaves no doubt, or another loop has changed it.
+    /// The state by the loop before, if it leaves no doubt or if another loop has changed it since.
     fn after_loop(&self, gauges: &Gauges, now: Option<u64>) -> Option<SenderState> {
         if self.basis != Basis::Loop {
             return None;
@@ -316,7 +318,7 @@ impl Limits {
         self.state = Some(state);
     }
 
-    /// What is decided is final: of the path, if timeouts followed each other in it.
+    /// Makes the decided times final: they are the path's if timeouts followed each other in them.
     fn settle(&mut self) {
         if self.timeouts >= DEAD_AFTER {
             self.ns[SenderState::PathDead as usize] += self.held.iter().sum::<u64>();
@@ -331,7 +333,7 @@ impl Limits {
         self.timeouts = 0;
     }
 
-    /// What the kernel says of the socket at this time.
+    /// Takes the kernel's values of the socket at this time.
     pub fn kernel_values(&mut self, values: &SocketValues) {
         let paced_ns = self.total(SenderState::Paced);
         let kernel = &mut self.kernel;
@@ -341,7 +343,7 @@ impl Limits {
         }
         kernel.sndbuf = kernel.sndbuf.max(values.get(SocketField::skmem_sndbuf));
         // The pace in force is the least of the congestion control's and the application's
-        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL is no limit.
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit.
         let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
             values.get(SocketField::tcpi_pacing_rate).is_some_and(|rate| rate >= cap)
         });
@@ -392,8 +394,8 @@ impl Limits {
         self.final_ns
     }
 
-    /// Whether so long a life is counted, to a hundredth or the kernel's millisecond: the first words
-    /// of a limit come somewhat after ESTABLISHED.
+    /// Whether the times cover a life of this length, to a hundredth or the kernel's millisecond: the
+    /// first state is known a little after ESTABLISHED.
     pub fn covers(&self, life_ns: u64) -> bool {
         let total: u64 = self.ns.iter().sum();
         let missing = life_ns.saturating_sub(total);
@@ -438,8 +440,8 @@ impl Limits {
         reader_behind_ns: Option<u64>,
     ) -> [f64; LimitCause::ALL.len()] {
         let of = |state: SenderState| ns[state as usize] as f64;
-        // Of the whole life the parts are known; within a part of it they are taken as even.
-        // A part may hold time that became the path's; how much is not known. At most all of it.
+        // The shares of the whole life are known; within a part of it they are taken as evenly spread. A
+        // part may contain time that became the path's. How much is not known: at most all of it.
         let part = |part: u64, state: SenderState| match self.total(state) {
             0 => 0.0,
             whole => {
@@ -482,7 +484,7 @@ impl Limits {
         self.kernel.capped_ns + last
     }
 
-    /// Whether the log can tell this cause from the one that it stands in else.
+    /// Whether the log can distinguish this cause from the one that would contain it otherwise.
     pub fn tells(
         &self,
         limit: LimitCause,
@@ -515,7 +517,7 @@ impl Limits {
         }
     }
 
-    /// What the sender waited for when this was last decided; none before the first value.
+    /// The state that was last decided; none before the first value.
     pub const fn state(&self) -> Option<SenderState> {
         self.state
     }
@@ -526,7 +528,7 @@ impl Limits {
         self.decided_ns
     }
 
-    /// Stays in recovery so far.
+    /// Number of stays in recovery so far.
     pub const fn recoveries(&self) -> u64 {
         self.recoveries
     }

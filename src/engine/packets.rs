@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections out of packets alone: for recordings that have packets and no hooks.
 //!
-//! Packets come in their total order ([`crate::engine::time::packets`]), are put to their connections ([`Tracker`]), and
-//! each connection ([`connection`]) says what its end's kernel must have done, as lifecycle records
-//! and operations on variables for the same engine that takes those of the hooks. So tables, series
-//! and derived variables follow from the same rules. Pure, and deterministic: maps are looked up and
-//! never walked.
+//! Packets come in their total order ([`crate::engine::time::packets`]), are assigned to their
+//! connections ([`Tracker`]), and each connection ([`connection`]) derives what its end's kernel must
+//! have done. The result is lifecycle records and operations on variables, for the same engine that
+//! takes those of the hooks. So tables, series and derived variables follow from the same rules. Pure,
+//! and deterministic: maps are looked up and never walked.
 
 mod connection;
 mod counts;
@@ -127,7 +127,7 @@ impl Tracker {
         if out {
             step.sent(&segment)?;
         }
-        // What a socket sends to itself it also receives.
+        // A socket also receives the packets that it sends to itself.
         if own || !out { step.received(&segment) } else { Ok(()) }
     }
 
@@ -398,7 +398,7 @@ impl<C: Consumer> Step<'_, C> {
         self.consumer.lifecycle(&record, self.late)
     }
 
-    /// Gives the consumer what the connection has to say.
+    /// Gives the consumer the connection's pending records.
     fn flush(&mut self) -> Result<(), C::Error> {
         let (base, late) = (self.header, self.late);
         let Some(entry) = self.tracker.entries[self.index as usize].as_mut() else { return Ok(()) };
@@ -431,7 +431,7 @@ impl<C: Consumer> Step<'_, C> {
     }
 }
 
-/// Gives the consumer what a connection has to say of itself.
+/// Gives the consumer the pending records of a connection.
 fn speak<C: Consumer>(
     consumer: &mut C,
     counts: &mut PacketCounts,
@@ -457,9 +457,9 @@ fn speak<C: Consumer>(
     consumer.hook(header, live.ops.drain(..), late)
 }
 
-/// Whether a reset that we sent is no end: in SYN-SENT it answers a segment of a connection that the
-/// peer still has (RFC 9293, figure 9; tcp_rcv_synsent_state_process() of Linux 6.18). One that has
-/// the number after our SYN answers a SYN-ACK that the capture lacks.
+/// Whether a reset that we sent does not end the connection: in SYN-SENT it answers a segment of an old
+/// connection that the peer still has (RFC 9293, figure 9; tcp_rcv_synsent_state_process() of Linux
+/// 6.18). A reset that has the number after our SYN answers a SYN-ACK that the capture lacks.
 fn is_no_end(c: &Connection, reset: &Segment) -> bool {
     c.state == TcpState::SynSent && !c.is_next(reset.seq)
 }

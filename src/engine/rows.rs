@@ -12,7 +12,7 @@ use crate::wire::{Packet, Snapshot};
 pub struct FlowRow<'a> {
     /// The flow.
     pub flow: &'a flows::Flow,
-    /// What this row tells: each packet stands in one row.
+    /// The traffic of this row: each packet is in one row.
     pub span: &'a flows::Span,
     /// It is over.
     pub ended: bool,
@@ -31,7 +31,7 @@ impl FlowRow<'_> {
         self.flow.closing == Some(flows::Closing::EndOfRecording)
     }
 
-    /// How much the row tells.
+    /// How complete the row is.
     pub fn completeness(&self) -> Completeness {
         if self.lost_packets > 0 || self.flow.late > 0 || self.flow.copies > 0 {
             Completeness::Lossy
@@ -54,7 +54,7 @@ pub struct PacketSeen<'a> {
     pub forward: bool,
     /// Its flow, which has counted it.
     pub flow: &'a flows::Flow,
-    /// What it answers. They come again as [`Output::rtt`], when their connection is known.
+    /// The packets that it answers. They come again as [`Output::rtt`], when their connection is known.
     pub answers: &'a [rtt::Sample],
 }
 
@@ -102,8 +102,8 @@ pub trait Output: ConnectionRows {
         Ok(())
     }
 
-    /// What packets say of a connection at its end, and how many were lost on any CPU meanwhile.
-    /// Comes before the end.
+    /// The totals of a connection's packets at its end, and how many packets were lost on any CPU
+    /// meanwhile. Comes before the end.
     fn packets(
         &mut self,
         conn_id: u64,

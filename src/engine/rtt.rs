@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Passive RTT: how long a packet's answer took to come by, from the place where both were seen.
 //!
-//! Packets of a flow come in their order, and a matcher per protocol ([`Matcher`], one file each,
-//! listed in [`MATCHERS`]) says which of them answers which. State belongs to a flow and is bounded;
-//! there is no clock, no sampling and no ageing beyond [`RttOptions::horizon_ns`]: what is left out is
-//! decided afterwards ([`sampling`]), so that it can be measured what that costs.
+//! Packets of a flow come in their order, and a matcher per protocol ([`Matcher`], one file each, listed
+//! in [`MATCHERS`]) finds which of them answers which. State belongs to a flow and is bounded. There is
+//! no clock, no sampling and no ageing beyond [`RttOptions::horizon_ns`]. Samples are left out
+//! afterwards ([`sampling`]), so that the effect can be measured.
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ impl Way {
 /// Declares the methods: `enum Method`, `Method::ALL` and names.
 macro_rules! methods {
     ($( $(#[doc = $doc:literal])+ $variant:ident $name:literal )+) => {
-        /// What makes one packet the answer to another.
+        /// The rule by which one packet is the answer to another.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Method { $( $(#[doc = $doc])+ $variant, )+ }
@@ -64,7 +64,7 @@ macro_rules! methods {
                 match self { $( Self::$variant => $name, )+ }
             }
 
-            /// What it matches, for documents.
+            /// The packets that it matches, for documents.
             pub const fn doc(self) -> &'static str {
                 match self { $( Self::$variant => concat!($($doc,)+), )+ }
             }
@@ -151,20 +151,20 @@ impl Match {
     }
 }
 
-/// What pping says of the bytes under way, in bytes of whole frames.
+/// pping's values of the bytes in flight, in bytes of whole frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pipe {
-    /// What the timed end had sent, with the packet that was timed.
+    /// Bytes that the timed end had sent, with the timed packet.
     pub sent: u64,
     /// The same of the packet that had been matched last when that was sent.
     pub departed: u64,
-    /// What the replier has sent since its last reply that was matched.
+    /// Bytes that the replier has sent since its last reply that was matched.
     pub replied: u64,
 }
 
 /// Matching in one flow, by the rules of one protocol.
 pub(crate) trait Matcher: fmt::Debug {
-    /// Takes the next packet of the flow and says what it answers.
+    /// Takes the next packet of the flow and adds the packets that it answers to `found`.
     fn packet(&mut self, seen: &ObservedPacket<'_>, found: &mut Vec<Match>);
 }
 
@@ -201,20 +201,20 @@ pub struct Traffic {
 pub struct Sample {
     /// When the answer was seen.
     pub ts_ns: u64,
-    /// What made it an answer.
+    /// The rule by which it is an answer.
     pub method: Method,
-    /// Who sent it: the path there and back is what was measured.
+    /// The end that sent it: the RTT is of the path to this end and back.
     pub replier: Way,
     /// From the packet to its answer.
     pub rtt_ns: u64,
-    /// The least so far of this flow, method and replier.
+    /// The smallest so far of this flow, method and replier.
     pub min_rtt_ns: u64,
     /// Whether the answer went out from the recorded end, which is then the time it took to answer
     /// and not that of a path; none where the direction is not known.
     pub match_on_egress: Option<bool>,
-    /// What the end that was answered had sent by then.
+    /// Traffic that the end that got the answer had sent by then.
     pub sent: Traffic,
-    /// What the replier had sent, the answer included.
+    /// Traffic that the replier had sent by then, with the answer.
     pub received: Traffic,
     /// For pping's format; with [`Method::TcpTimestamps`] only.
     pub pipe: Option<Pipe>,

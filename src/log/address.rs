@@ -17,7 +17,7 @@ pub fn to_text(family: u16, addr: &[u8; 16]) -> String {
     }
 }
 
-/// The bytes of the wire; `None` if the text is no address.
+/// The bytes of the wire; `None` if the text is not an address.
 pub fn from_text(text: &str) -> Option<[u8; 16]> {
     if text.is_empty() {
         return Some([0; 16]);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_what_people_write_and_comes_back() {
+    fn addresses_as_text_are_the_usual_ones_and_read_back() {
         let mut v4 = [0; 16];
         v4[..4].copy_from_slice(&[10, 0, 0, 2]);
         let mut mapped = [0; 16];

@@ -13,7 +13,7 @@ use super::stream::{column, hook_by_name, mapping};
 use crate::schema::{Hook, Op, Var};
 use crate::wire::{Header, Operation};
 
-/// What the dictionaries of a segment mean to this build, by key.
+/// The meaning of a segment's dictionary keys in this build.
 #[derive(Debug)]
 pub struct HookNames {
     hooks: Vec<Option<Hook>>,
@@ -147,7 +147,7 @@ impl HookBatch {
         self.len() == 0
     }
 
-    /// What record `i` begins with.
+    /// The header of record `i`.
     ///
     /// # Panics
     /// If there is no record `i`.

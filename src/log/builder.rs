@@ -21,7 +21,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Of no time at all; [`Span::include`] makes it one.
+    /// An empty span; [`Span::include`] makes it one.
     pub const EMPTY: Self = Self { first_ns: u64::MAX, last_ns: 0 };
 
     pub fn include(&mut self, ts_ns: u64) {

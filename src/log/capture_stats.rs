@@ -47,13 +47,13 @@ impl Ring {
 /// What the log lacks of connections, beside records by hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// Connections for whose state there was no memory: nothing is recorded of them.
+    /// Connections for whose state there was no memory: they are not recorded.
     NotFollowed,
-    /// Lifecycle records that say that a connection begins, or was open at the start.
+    /// Lifecycle records of a connection that begins, or was open at the start.
     Begins,
-    /// Lifecycle records that say that it ended, or was open at the end.
+    /// Lifecycle records of a connection that ended, or was open at the end.
     Ends,
-    /// Operations for which a record had no room. Their connections say so themselves (`missed`).
+    /// Operations for which a record had no room. Their connections count them too (`missed`).
     Operations,
 }
 
@@ -129,7 +129,7 @@ pub enum CaptureStat {
         ts_ns: u64,
         /// The CPU.
         cpu: u16,
-        /// What is lacking.
+        /// The kind of what is lacking.
         what: Lack,
         /// How many, since the row before.
         count: u64,
@@ -208,7 +208,7 @@ pub enum CaptureStat {
         ts_ns: u64,
         /// The ring they came through.
         ring: Ring,
-        /// How many; 1 where nobody knows.
+        /// How many; 1 if the number is not known.
         count: u64,
         /// Beginning of the interval, CLOCK_MONOTONIC in ns.
         since_ns: u64,

@@ -68,7 +68,7 @@ pub enum Piece {
     Hole(Hole),
 }
 
-/// What a segment is.
+/// The facts of a segment.
 #[derive(Debug)]
 pub struct Checked {
     pub report: FileReport,
@@ -82,8 +82,8 @@ pub struct Checked {
     pub names: Option<(String, u32)>,
 }
 
-/// Tests every frame of a segment, and gives every batch to `visit`, which says what is wrong with
-/// one, or which marks it has. Goes on after a damaged frame.
+/// Checks every frame of a segment, and gives every batch to `visit`, which returns the batch's fault or
+/// its marks. Continues after a damaged frame.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -137,11 +137,12 @@ struct Check<'a> {
     pieces: Vec<Piece>,
     damaged: BTreeSet<usize>,
     saw_end: bool,
-    /// What the file's index says, where it has one.
+    /// The file's index, if it has one.
     index: Option<Vec<IndexEntry>>,
-    /// What the index must say; of what could not be read nothing is known.
+    /// The entries that the index must have; none for frames that could not be read.
     seen: Vec<Option<IndexEntry>>,
-    /// What the seek table must say of all frames before it, and whether they could be read.
+    /// The entries that the seek table must have for all frames before it, and whether these could be
+    /// read.
     seek: Vec<(SeekEntry, bool)>,
     /// The last frame, if it is a skippable one.
     tail: Vec<u8>,
@@ -205,7 +206,7 @@ impl Check<'_> {
                 self.pieces.push(Piece::Read(marks));
             }
             Err((frame, reason)) => {
-                // Without the first frame none can be read: said once, at the first.
+                // Without the first frame none can be read: reported once, at the first.
                 if frame == at || frame == THIS {
                     self.corrupt(&map, at, reason);
                 }
@@ -285,8 +286,8 @@ impl Check<'_> {
         faults.iter().for_each(|reason| self.index_fault(reason));
     }
 
-    /// Whether the seek table says what the frames say; of those that could not be read only where
-    /// they are.
+    /// Whether the seek table agrees with the frames. For frames that could not be read only their
+    /// places are compared.
     fn agrees(&self, table: Option<Vec<SeekEntry>>) -> bool {
         let Some(table) = table.filter(|table| table.len() == self.seek.len()) else {
             return false;
@@ -297,7 +298,7 @@ impl Check<'_> {
         table.iter().zip(&self.seek).all(same)
     }
 
-    /// What the index knows of frames that could not be read.
+    /// Fills in frames that could not be read from the index.
     fn fill_holes(&mut self) {
         let Some(index) = self.index.as_ref().filter(|index| index.len() == self.pieces.len())
         else {

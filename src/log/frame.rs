@@ -50,7 +50,7 @@ pub const fn is_skippable(magic: u32) -> bool {
     magic & !0xf == SKIPPABLE_MAGIC
 }
 
-/// Length of the content, as a frame tells it.
+/// Length of the content, by the frame's header.
 pub fn content_len(frame: &[u8]) -> Option<u64> {
     Header::parse(frame).ok().map(|header| header.content_len)
 }
@@ -92,14 +92,14 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
-/// What stands somewhere in a file.
+/// A part of a file, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A zstd frame with a content of this length.
     Content(u64),
     /// A skippable frame.
     Skippable,
-    /// Bytes that are no frame: damage.
+    /// Bytes that are not a frame: damage.
     Broken(&'static str),
 }
 
@@ -110,7 +110,7 @@ pub struct FrameAt {
     pub offset: u64,
     /// Its length in the file.
     pub len: u64,
-    /// What it is.
+    /// Its kind.
     pub what: What,
 }
 
@@ -138,7 +138,7 @@ pub enum End {
     },
 }
 
-/// What a frame says of itself (RFC 8878, 3.1.1.1).
+/// The header of a frame (RFC 8878, 3.1.1.1).
 struct Header {
     len: u64,
     content_len: u64,
@@ -158,7 +158,7 @@ impl Header {
             return Err("the frame needs a zstd dictionary or a newer zstd");
         }
         let size_len = match (descriptor >> 6, single_segment) {
-            (0, false) => return Err("the frame does not tell its content's size"),
+            (0, false) => return Err("the frame does not have its content's size"),
             (0, true) => 1,
             (1, _) => 2,
             (2, _) => 4,
@@ -176,8 +176,8 @@ impl Header {
     }
 }
 
-/// Finds the frames of a file by their headers and block headers, without decompressing. Behind
-/// bytes that are no frame it goes on with the next frame that proves itself by its checksum.
+/// Finds the frames of a file by their headers and block headers, without decompressing. After bytes
+/// that are not a frame it continues with the next frame whose checksum is right.
 ///
 /// # Errors
 /// Only those of reading; damage is in [`What::Broken`] and [`End`].
@@ -336,7 +336,7 @@ impl<R: Read + Seek> Walk<R> {
             return Ok(if self.skip(len)? { Step::Frame(What::Skippable) } else { Step::Cut });
         }
         if magic != ZSTD_MAGIC {
-            return Ok(Step::NotAFrame("there is no magic number of a frame"));
+            return Ok(Step::NotAFrame("no frame begins here: the magic number is wrong"));
         }
         let header = match Header::parse(&start) {
             Ok(header) => header,
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_finds_what_zstd_finds() {
+    fn walk_finds_the_same_frames_as_zstd() {
         let file = sample();
         let (frames, end) = walk(Cursor::new(&file)).unwrap();
         assert_eq!((frames.len(), end), (10, End::Whole));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_a_cut() {
+    fn a_segment_file_cut_at_any_byte_is_recognised_as_cut() {
         let file = sample();
         let (frames, _) = walk(Cursor::new(&file)).unwrap();
         let ends: Vec<u64> = frames.iter().map(|f| f.offset + f.len).collect();
@@ -424,8 +424,8 @@ mod tests {
     }
 
     #[test]
-    fn something_else_is_not_a_frame() {
-        let text = b"a text that is no frame";
+    fn other_bytes_are_not_a_frame() {
+        let text = b"a text that is not a frame";
         let (frames, end) = walk(Cursor::new(text)).unwrap();
         let [FrameAt { offset: 0, len, what: What::Broken(_) }] = frames[..] else {
             panic!("{frames:?}");
@@ -435,7 +435,7 @@ mod tests {
 
     /// One byte of a header, a block's size or a magic number, and the frames behind it are found.
     #[test]
-    fn behind_damage_it_goes_on() {
+    fn reading_continues_after_damage() {
         let file = sample();
         let (frames, _) = walk(Cursor::new(&file)).unwrap();
         for damaged in 1..frames.len() - 1 {

@@ -168,7 +168,7 @@ impl Frames {
         match self.map.frames.get(frame).map(|f| f.what) {
             Some(What::Content(_)) => {}
             Some(What::Broken(reason)) => return Err(corrupt(reason)),
-            Some(What::Skippable) | None => return Err(corrupt("there is no frame")),
+            Some(What::Skippable) | None => return Err(corrupt("no frame begins here")),
         }
         self.load(frame)?;
         decompress(&mut self.zstd, &self.compressed)
@@ -185,7 +185,7 @@ impl Frames {
         self.decode(Buffer::from_vec(content)).map_err(|reason| self.map.corrupt(frame, reason))
     }
 
-    /// What the schema of the segment says of itself beside its columns.
+    /// The metadata of the segment's schema.
     pub fn metadata(&mut self, key: &str) -> Result<Option<String>, LogError> {
         self.prime()?;
         Ok(self.first.as_ref().and_then(|batch| batch.schema().metadata().get(key).cloned()))
@@ -264,9 +264,9 @@ impl Frames {
     }
 }
 
-/// The last fence around a library's reading of a frame whose checksum is right and whose content is
-/// not what was written: that takes somebody who made it so. What can be tested beforehand is
-/// ([`test_messages`]); should Arrow give up on the rest, the frame is lost and not the recording.
+/// Catches a panic of a library that reads a frame with a right checksum and a wrong content, as only a
+/// forged file has. What can be checked before is checked ([`test_messages`]). If Arrow panics on the
+/// rest, the frame is lost and not the recording.
 pub fn fenced<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err("its batch cannot be read".to_owned()))

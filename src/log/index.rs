@@ -29,7 +29,7 @@ const SEEK_FOOTER: usize = 9;
 /// Checksum of an empty content, for skippable frames: low half of XXH64 of nothing.
 const EMPTY_CHECKSUM: u32 = 0x51d8_e999;
 
-/// What the index says of one zstd frame.
+/// The index entry of one zstd frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// Smallest time in the batch; 0 if it has no rows.
@@ -74,7 +74,7 @@ pub fn decode_index(frame: &[u8]) -> Option<Result<Vec<IndexEntry>, String>> {
     if u32_at(frame, 0) != SKIPPABLE_MAGIC | INDEX_VARIANT || !content.starts_with(TAG) {
         return None;
     }
-    // The seek table finds the frame whatever its own length says.
+    // The seek table finds the frame even if the frame's own length is wrong.
     if u32_at(frame, 4) as usize != content.len() {
         return Some(Err("the index frame is damaged".to_owned()));
     }
@@ -104,7 +104,7 @@ fn decode_tagged(content: &[u8]) -> Result<Vec<IndexEntry>, String> {
     Ok(entries.iter().map(entry).collect())
 }
 
-/// What the seek table says of one frame.
+/// The seek table's entry of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeekEntry {
     /// Its length in the file.
@@ -116,7 +116,7 @@ pub struct SeekEntry {
 }
 
 impl SeekEntry {
-    /// Of a skippable frame.
+    /// The entry of a skippable frame.
     pub fn skippable(len: usize) -> Self {
         Self { len: len as u32, content_len: 0, checksum: EMPTY_CHECKSUM }
     }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn index_comes_back_and_every_flipped_bit_shows() {
+    fn an_index_reads_back_and_every_flipped_bit_is_found() {
         let entries: Vec<IndexEntry> = (0..3_u64)
             .map(|i| IndexEntry { first_ns: i, last_ns: i + 9, rows: 7, crc: 0xdead_beef })
             .collect();

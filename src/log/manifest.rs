@@ -40,7 +40,7 @@ pub struct Manifest {
     /// Version of what the recorder's programs count ([`crate::schema::counting`]); absent: the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counting: Option<u32>,
-    /// What the recorder could not see, and said when it began.
+    /// What the recorder could not see, as it found when it began.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<NotSeen>,
     /// The recorder's options.
@@ -131,10 +131,10 @@ pub struct Import {
     pub packets: u64,
     /// Packets that have no row, by reason.
     pub left_out: BTreeMap<String, u64>,
-    /// Packets that the capturing program said it had dropped; absent where it did not say.
+    /// Packets that the capturing program dropped, by its own count; absent if the capture has no count.
     pub dropped: Option<u64>,
-    /// What was looked into to find IP, by name, and how many packets were in it: "MPLS", "PPPoE"; with
-    /// `--inner` also "GRE", "VXLAN".
+    /// Layers that were removed to find IP, by name, and the number of packets of each: "MPLS", "PPPoE";
+    /// with `--inner` also "GRE", "VXLAN".
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub within: BTreeMap<String, u64>,
     /// Tunnels that were not looked into, or could not be, by name: their packets stand for themselves.
@@ -148,8 +148,8 @@ pub struct Import {
     pub truncated: Option<String>,
     /// Addresses or prefixes whose end is the recorded one.
     pub local: Vec<String>,
-    /// How they were found: "option", "capture" (it says of packets which way they went), "ttl",
-    /// "common" (in every packet) or "opener" (of each connection, for want of anything better).
+    /// How they were found: "option", "capture" (it states the direction of packets), "ttl", "common"
+    /// (in every packet) or "opener" (of each connection, if nothing better is known).
     pub local_by: String,
 }
 
@@ -207,7 +207,7 @@ pub struct Interface {
     pub reason: Option<String>,
 }
 
-/// What became of a hook.
+/// The state of a hook.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HookStatus {
@@ -225,7 +225,7 @@ pub struct HookStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NotSeen {
-    /// What kept it from being seen: "hooks", "kernel" (what it refuses, or has more than is known),
+    /// The reason why it was not seen: "hooks", "kernel" (what it refuses, or has more than is known),
     /// "cgroups", "namespaces" or "processes".
     pub by: String,
     /// What is missing, and why: a sentence without its full stop.
@@ -235,7 +235,7 @@ pub struct NotSeen {
     pub variables: Vec<String>,
 }
 
-/// What the attached hooks make of a variable.
+/// How well the attached hooks give a variable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VariableStatus {
@@ -327,7 +327,7 @@ pub struct Totals {
     pub per_cpu: Vec<CpuTotals>,
     /// Per-socket state that could not be stored because a map was full.
     pub map_failures: u64,
-    /// What is lacking of connections; none where nobody counted it (cuts, earlier recorders).
+    /// What is lacking of connections; none if it was not counted (cuts, earlier recorders).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lacking: Option<Lacking>,
     /// Bytes of all streams when the last batch was written.
@@ -343,11 +343,11 @@ pub struct Totals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lacking {
-    /// Connections of which nothing was recorded for want of memory.
+    /// Connections that were not recorded because there was no memory.
     pub not_followed: u64,
-    /// Lifecycle records lost that say that a connection begins.
+    /// Lost lifecycle records of a connection's beginning.
     pub lost_begins: u64,
-    /// Lifecycle records lost that say that one ends.
+    /// Lost lifecycle records of a connection's end.
     pub lost_ends: u64,
     /// Operations for which a record had no room.
     pub dropped_operations: u64,
@@ -453,7 +453,8 @@ impl Manifest {
         let fault = |source| LogError::Manifest { path: path.clone(), source };
         // A list would be taken for the fields in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
-            let no_object = <serde_json::Error as serde::de::Error>::custom("it is no JSON object");
+            let no_object =
+                <serde_json::Error as serde::de::Error>::custom("it is not a JSON object");
             return Err(fault(no_object));
         }
         let found = serde_json::from_slice::<Version>(&text).map_err(fault)?.format_version;
@@ -468,7 +469,7 @@ impl Manifest {
         manifest.doubt_earlier_counting();
         // Files are named by it.
         if !manifest.recording.is_empty() && uuid::Uuid::try_parse(&manifest.recording).is_err() {
-            let no_uuid = format!("recording is no UUID: {:?}", manifest.recording);
+            let no_uuid = format!("recording is not a UUID: {:?}", manifest.recording);
             return Err(fault(serde::de::Error::custom(no_uuid)));
         }
         Ok(manifest)
@@ -477,7 +478,7 @@ impl Manifest {
     /// Writes it so that at every moment the old or the new manifest is there whole.
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
-        // What is written beside it has this build's format, whatever the caller filled in.
+        // The files beside it have this build's format, whatever the caller filled in.
         let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;

@@ -40,7 +40,7 @@ pub struct NamespaceInterface {
     pub qdisc: Option<String>,
     /// Octets that a packet may have before it is segmented.
     pub gso_max_bytes: Option<u32>,
-    /// What it does to packets by itself, as `ethtool -k` names it; absent where it does not say.
+    /// Its offloads, by the names of `ethtool -k`; absent if the device does not report them.
     pub offloads: BTreeMap<String, bool>,
 }
 
@@ -91,7 +91,7 @@ impl Manifest {
                 values.push(value);
             }
         }
-        // What a namespace does not have of its own is the host's.
+        // Settings that a namespace does not have are those of the host.
         let mut all = self.sysctls.clone();
         all.extend(values.into_iter().map(|(name, values)| (name.to_owned(), values.join(" or "))));
         all
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_the_recorders_namespace_is_said() {
+    fn differences_from_the_recorders_namespace_are_listed() {
         let own = sysctls(&[(CONGESTION, "bbr"), ("net.ipv4.tcp_sack", "1")]);
         let mut namespace = Namespace {
             netns: 7,

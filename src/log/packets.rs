@@ -178,7 +178,7 @@ fn macs(rows: &[PacketRow], cell: fn(&Packet) -> Option<[u8; 6]>) -> Result<Arra
     Ok(Arc::new(column.finish()))
 }
 
-/// What is kept of a header; none is longer.
+/// Bytes of a header that are kept; no header is longer.
 fn header_len(packet: &Packet) -> usize {
     packet.header.len().min(HEADER_MAX)
 }
@@ -190,12 +190,15 @@ fn mapped(addr: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The version tells IPv4 from an IPv6 packet with mapped addresses in it.
+/// The address. The version distinguishes IPv4 from IPv6 with mapped addresses.
 fn address(bytes: &[u8], version: u8) -> Result<IpAddr, String> {
     let bytes: [u8; 16] = bytes.try_into().map_err(|_| "an address of another length")?;
     let v6 = Ipv6Addr::from(bytes);
     match version {
-        4 => v6.to_ipv4_mapped().map(IpAddr::V4).ok_or_else(|| format!("{v6} is no IPv4 address")),
+        4 => v6
+            .to_ipv4_mapped()
+            .map(IpAddr::V4)
+            .ok_or_else(|| format!("{v6} is not an IPv4 address")),
         6 => Ok(IpAddr::V6(v6)),
         other => Err(format!("IP version {other}")),
     }

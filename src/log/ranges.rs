@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The sequence numbers of one CPU that were seen, as ranges.
 //!
-//! A set of all numbers would grow with the recording; ranges grow with its gaps, and one stream's
-//! rows come nearly in order, so almost every insertion extends the last range. The times at the ends
-//! of a range tell when the numbers between two of them were given out.
+//! A set of all numbers would grow with the recording; ranges grow with its gaps, and one stream's rows
+//! come nearly in order, so almost every insertion extends the last range. The times at the ends of two
+//! ranges show when the numbers between them were given out.
 
 /// Numbers from `start` up to, but not with, `end`, and the times of the first and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

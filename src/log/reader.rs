@@ -29,7 +29,7 @@ use crate::wire::{Lifecycle, Snapshot};
 pub struct Recording {
     files: Files,
     manifest: Manifest,
-    /// Bytes read by this and its clones; nobody's result depends on it.
+    /// Bytes read by this and its clones; no result depends on it.
     read: Arc<AtomicU64>,
     survey: Arc<OnceLock<Survey>>,
 }
@@ -77,7 +77,7 @@ impl Recording {
     /// What is missing from it: looked for once, before anything is read.
     ///
     /// # Errors
-    /// If a file cannot be read. Damage is no error but in the survey.
+    /// If a file cannot be read. Damage is not an error: it is in the survey.
     pub fn survey(&self) -> Result<&Survey, LogError> {
         if let Some(survey) = self.survey.get() {
             return Ok(survey);
@@ -117,10 +117,10 @@ impl Recording {
         &self.files
     }
 
-    /// The hook records of all segments, frame by frame in the order of the files. Frames are read
-    /// by so many threads; what comes out does not depend on their number. After an error nothing
-    /// more comes. A frame that [`Self::survey`] found damaged gives nothing, without an error; any
-    /// other that cannot be read is one.
+    /// The hook records of all segments, frame by frame in the order of the files. Frames are read by
+    /// `threads` threads; the result does not depend on their number. After an error nothing more comes.
+    /// A frame that [`Self::survey`] found damaged gives nothing, without an error; any other that
+    /// cannot be read is one.
     pub fn hooks(
         &self,
         threads: NonZeroUsize,
@@ -221,7 +221,7 @@ impl Recording {
     /// Tests every frame and every sequence number.
     ///
     /// # Errors
-    /// If a file cannot be read. Damage is no error but a finding of the report.
+    /// If a file cannot be read. Damage is not an error: it is a finding of the report.
     pub fn verify(&self) -> Result<VerifyReport, LogError> {
         verify::verify(self)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What verification found, for people and for programs.
+//! The results of verification, for people and for programs.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub struct VerifyReport {
     pub unknown: u64,
     /// Records that were missing from what it was made of: what is left is undamaged, not complete.
     pub carried: u64,
-    /// What cannot be told, and why; no fault of the recording's.
+    /// What could not be checked, and why. This is not a fault of the recording.
     pub notes: Vec<String>,
     /// What is wrong.
     pub findings: Vec<Finding>,
@@ -48,11 +48,11 @@ pub struct FileReport {
 pub struct CpuReport {
     /// The CPU.
     pub cpu: u16,
-    /// Sequence numbers given out; absent if the recording does not say.
+    /// Sequence numbers given out; absent if the recording does not have it.
     pub emitted: Option<u64>,
     /// Records in the files.
     pub logged: u64,
-    /// Records the recorder said it lost.
+    /// Lost records, by the recorder's own count.
     pub lost: u64,
     /// Records in segments that --max-size removed.
     pub removed: u64,
@@ -109,7 +109,7 @@ pub enum Finding {
         /// What it is instead.
         reason: String,
     },
-    /// A segment is not there, and the ledger does not say that it was removed.
+    /// A segment is missing, and the ledger does not have it as removed.
     MissingSegment {
         /// File name.
         file: String,
@@ -150,13 +150,13 @@ impl VerifyReport {
         Self { recording, closed, findings, ..Self::default() }
     }
 
-    /// Whether nothing is wrong. Records that the recorder lost and said so are not wrong: see
+    /// Whether nothing is wrong. Records that the recorder lost and counted are not a fault: see
     /// [`Self::lost`].
     pub fn ok(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Records lost on all CPUs, as the recording says.
+    /// Records lost on all CPUs, by the recording's count.
     pub fn lost(&self) -> u64 {
         self.cpus.iter().fold(0, |sum, c| sum.saturating_add(c.lost))
     }
@@ -187,7 +187,10 @@ impl fmt::Display for Finding {
                 write!(f, "{file} has no end: it stops after the frame that ends at byte {offset}")
             }
             Self::Truncated { file, offset, leftover } => {
-                write!(f, "{file} is cut: {leftover} bytes after byte {offset} are no whole frame")
+                write!(
+                    f,
+                    "{file} is cut: {leftover} bytes after byte {offset} are not a whole frame"
+                )
             }
             Self::Corrupt { file, frame, offset, reason } => {
                 write!(f, "{file} is corrupt in frame {frame} at byte {offset}: {reason}")
@@ -199,7 +202,7 @@ impl fmt::Display for Finding {
                 write!(f, "{file} to {last} are missing")
             }
             Self::Duplicates { cpu, count } => {
-                write!(f, "CPU {cpu}: {count} sequence numbers stand more than once")
+                write!(f, "CPU {cpu}: {count} sequence numbers occur more than once")
             }
             Self::SequenceNumbers { cpu, reason } => write!(f, "CPU {cpu}: {reason}"),
         }
@@ -237,7 +240,7 @@ impl fmt::Display for VerifyReport {
         }
         match (self.findings.len(), self.lost()) {
             (0, _) if self.carried > 0 => f.write_str(
-                "ok: undamaged, but made of a recording that was not whole: what was missing from it \
+                "ok: undamaged, but made from an incomplete recording: what was missing from it \
                  is missing here too",
             ),
             (0, 0) => f.write_str("ok: complete and undamaged"),

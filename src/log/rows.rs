@@ -91,7 +91,7 @@ impl LifecycleBuilder {
     }
 }
 
-/// A row that only says that the rings have been read.
+/// A row that only marks that the rings have been read.
 pub fn marker(header: Header) -> Lifecycle {
     Lifecycle {
         header,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Everything that a recording's files say, frame by frame: the ground on which [`super::verify`] and
-//! [`super::survey`] stand.
+//! All facts of a recording's files, frame by frame: the basis of [`super::verify`] and
+//! [`super::survey`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::wire::{Event, NO_CPU};
 /// frames are written once a second or fuller, so these reach back further than any flush.
 const RECENT: usize = 1024;
 
-/// What one stream says about one CPU.
+/// The facts of one stream about one CPU.
 #[derive(Debug, Default)]
 struct CpuSequence {
     numbers: Ranges,
@@ -131,7 +131,7 @@ impl SegmentScan {
         }
         match again {
             0 => Ok(()),
-            n => Err(format!("{n} of its sequence numbers stand more than once")),
+            n => Err(format!("{n} of its sequence numbers occur more than once")),
         }
     }
 
@@ -186,7 +186,7 @@ impl StreamScan {
     }
 }
 
-/// What the ledger says.
+/// The facts of the ledger.
 #[derive(Debug, Default)]
 pub struct CaptureStatsScan {
     /// Records lost, by CPU and hook.
@@ -391,7 +391,7 @@ impl Scan {
         self.streams.iter().find(|s| s.stream == stream)
     }
 
-    /// All CPUs of which anything is said in the files.
+    /// All CPUs that the files name.
     pub fn cpus(&self) -> BTreeSet<u16> {
         let mut cpus: BTreeSet<u16> = self.stats.emitted.keys().copied().collect();
         cpus.extend(self.stats.lost.keys().map(|(cpu, _)| cpu));

@@ -101,8 +101,8 @@ impl Segment {
         self.write_frame(&messages, span, batch.num_rows())
     }
 
-    /// Ends the stream, writes index and seek table, and makes it all durable. Gives
-    /// what the manifest says of it.
+    /// Ends the stream, writes index and seek table, and makes it all durable. Returns the segment's
+    /// entry for the manifest.
     pub fn finish(mut self) -> Result<SegmentEntry, LogError> {
         // The encoder is used up by its end; a fresh one of no use takes its place.
         let spent = StreamEncoder::try_new(&arrow::datatypes::Schema::empty());

@@ -126,7 +126,7 @@ impl Column {
     }
 }
 
-/// The numbers that say which socket it is: family, ports, namespace.
+/// The numbers that identify a socket: family, ports, namespace.
 fn identity(s: &Snapshot) -> [u64; 4] {
     [s.family.into(), s.local_port.into(), s.remote_port.into(), s.netns.into()]
 }
@@ -226,7 +226,7 @@ impl SocketBuilder {
         self.before.insert(key, sums);
     }
 
-    /// A row that only says that the rings have been read up to this time.
+    /// A row that only marks that the rings have been read up to this time.
     pub fn push_marker(&mut self, header: &Header) {
         self.span.include(header.ts_ns);
         self.header.push(header);
@@ -280,7 +280,7 @@ pub(super) enum SocketRow {
     Snapshot(Snapshot),
     /// Every record made before this time stands before it.
     Marker,
-    /// Of a hook or reason that this build does not know. Its differences count all the same.
+    /// A row with a hook or reason that this build does not know. Its differences still count.
     Unknown,
 }
 
@@ -339,7 +339,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
     let mut before: FxHashMap<(u64, u16), Sums> = FxHashMap::default();
     let mut rows = Vec::with_capacity(batch.num_rows());
     for i in 0..batch.num_rows() {
-        // What the recorder has read itself, over netlink, has a poll's number.
+        // Rows that the recorder has read itself, over netlink, have a poll's number.
         if cpu.value(i) == NO_CPU && poll.is_null(i) {
             rows.push(SocketRow::Marker);
             continue;

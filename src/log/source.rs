@@ -16,7 +16,7 @@ pub trait Bytes: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Bytes for T {}
 
 /// The files of a recording, by their names: `manifest.json` and the segments of the streams, as
-/// docs/log-format.md has them. Names that are no recording's are passed over.
+/// docs/log-format.md has them. Other names are ignored.
 ///
 /// Frames are read by several threads, so a file may be open several times. A file of a closed recording
 /// must not change while it is read.
@@ -30,8 +30,8 @@ pub trait Source: Debug + Send + Sync {
     /// Opens a file at its first byte.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] if there is none of this name. [`io::ErrorKind::Unsupported`] if it is
-    /// no ordinary file, which might never end: then [`LogError::NotAFile`] is what readers get.
+    /// [`io::ErrorKind::NotFound`] if there is none of this name. [`io::ErrorKind::Unsupported`] if it
+    /// is not a regular file, which might never end: then readers get [`LogError::NotAFile`].
     fn open(&self, name: &str) -> io::Result<Box<dyn Bytes>>;
 }
 
@@ -50,7 +50,7 @@ impl Source for Directory {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.0)? {
-            // A name that is no text is no recording's.
+            // A name that is not text is not a file of a recording.
             names.extend(entry?.file_name().into_string());
         }
         Ok(names)

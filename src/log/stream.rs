@@ -81,7 +81,7 @@ impl Stream {
     }
 }
 
-/// Keys of the schema's metadata that tell which file it is.
+/// Keys of the schema's metadata that identify the file.
 pub const RECORDING: &str = "estats.recording";
 pub const SEGMENT: &str = "estats.segment";
 
@@ -121,8 +121,8 @@ fn names(names: impl Iterator<Item = &'static str>) -> ArrayRef {
 
 /// A dictionary column over one of the static dictionaries.
 ///
-/// The same values array every time: Arrow's writer then sees at once that the dictionary has been
-/// sent. (One built row by row would grow, and be sent again, with each new name.)
+/// The values array is the same every time, so Arrow's writer knows that the dictionary was already
+/// written. (A dictionary built row by row would grow, and be written again, with each new name.)
 pub fn dictionary<K: ArrowDictionaryKeyType>(
     keys: PrimitiveArray<K>,
     values: &LazyLock<ArrayRef>,
@@ -260,13 +260,13 @@ static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("netns", UInt32, "", "inode number of the network namespace"),
         optional("cookie", UInt64, "", "socket cookie"),
         optional("src_mac", FixedSizeBinary(6), "", "source address of an Ethernet header"),
-        optional("dst_mac", FixedSizeBinary(6), "", "destination address, likewise"),
+        optional("dst_mac", FixedSizeBinary(6), "", "destination address of an Ethernet header"),
         optional("vlan", UInt16, "", "id of the outermost VLAN tag"),
         field("wire_len", UInt32, "byte", "length where it was seen, link header included"),
         field("captured_len", UInt32, "byte", "how much of it was there to be read"),
         field("ip_version", UInt8, "", "4 or 6; 0 in rows of the recorder itself"),
         field("src_addr", FixedSizeBinary(16), "", "source; IPv4 mapped, ::ffff:192.0.2.1"),
-        field("dst_addr", FixedSizeBinary(16), "", "destination, likewise"),
+        field("dst_addr", FixedSizeBinary(16), "", "destination; IPv4 mapped"),
         field("ttl", UInt8, "", "TTL or hop limit"),
         field("tos", UInt8, "", "TOS or traffic class: DSCP and ECN"),
         optional("ip_id", UInt32, "", "identification, of IPv6 in the fragment header"),
@@ -278,9 +278,14 @@ static PACKETS: LazyLock<SchemaRef> = LazyLock::new(|| {
         optional("src_port", UInt16, "", "source port"),
         optional("dst_port", UInt16, "", "destination port"),
         field("payload_len", UInt32, "byte", "bytes after the transport header as sent"),
-        field("segments", UInt16, "", "segments of a super-packet as the host says, else 1"),
+        field("segments", UInt16, "", "segments of a super-packet as the host counts them, else 1"),
         optional("wrong_checksum", UInt8, "", "of an import: 1 that of IPv4, 2 that of TCP"),
-        optional("is_copy", Boolean, "", "of an import: stands twice, without proof"),
+        optional(
+            "is_copy",
+            Boolean,
+            "",
+            "of an import: seems to be in the capture twice, without proof",
+        ),
         field("header_len", UInt8, "byte", "bytes of header that were captured"),
         field("header", FixedSizeBinary(HEADER_MAX as i32), "", "transport header, then zeros"),
         field("payload", Binary, "", "beginning of the payload, where it was asked for"),

@@ -37,13 +37,13 @@ pub const SLACK_NS: u64 = 100_000_000;
 /// Records that were made and are not in the files, and that the recorder did not count as lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The ring they came through, which tells what they were.
+    /// The ring they came through, which determines their kind.
     pub ring: Ring,
     /// They were made from this time on, CLOCK_MONOTONIC.
     pub since_ns: u64,
     /// Until this one; the largest if to the end.
     pub until_ns: u64,
-    /// How many; 1 where nobody knows.
+    /// How many; 1 if the number is not known.
     pub records: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct Survey {
     dir: PathBuf,
     /// What is wrong with the files.
     pub findings: Vec<Finding>,
-    /// Why there is no end, if there is none.
+    /// Why the recording has no end, if it has none.
     pub unfinished: Option<Unfinished>,
     /// What is missing.
     pub missing: Vec<Missing>,
@@ -85,7 +85,8 @@ pub struct Survey {
     order: Vec<(Stream, Vec<u32>)>,
     /// Frames that are not to be read, by segment.
     damaged: BTreeMap<(Stream, u32), BTreeSet<usize>>,
-    /// Of the manifest and all segments: another recording, or a changed one, has another.
+    /// A fingerprint of the manifest and all segments: another recording, or a changed one, has a
+    /// different one.
     pub fingerprint: String,
 }
 
@@ -111,7 +112,7 @@ impl Survey {
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dir = self.dir.display();
-        // That there is no end is said in other words.
+        // The missing end is reported in other words.
         let is_end = |finding: &&Finding| {
             !matches!(finding, Finding::NotClosed)
                 && (self.unfinished.is_none() || !matches!(finding, Finding::Truncated { .. }))
@@ -121,8 +122,8 @@ impl fmt::Display for Survey {
             None if findings.is_empty() && self.missing.is_empty() => {
                 return write!(
                     f,
-                    "{dir} was made of a recording that was not whole; rows that missing records may \
-                     belong to are marked lossy"
+                    "{dir} was made from an incomplete recording; rows that may lack records are marked \
+                     lossy"
                 );
             }
             None => write!(f, "{dir} is not whole")?,
@@ -139,7 +140,7 @@ impl fmt::Display for Survey {
                 write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
             }
             Some(Unfinished::Original) => {
-                write!(f, "{dir} was made of a recording that was not closed")?;
+                write!(f, "{dir} was made from a recording that was not closed")?;
             }
         }
         if let [first, rest @ ..] = &findings[..] {
@@ -338,7 +339,7 @@ fn listed(manifest: &Manifest) -> BTreeMap<(&str, u32), &SegmentEntry> {
     manifest.segments.iter().map(|s| ((s.stream.as_str(), s.number), s)).collect()
 }
 
-/// Adds files whose bytes are not those that were written, where nothing else says so.
+/// Adds files whose bytes have changed since they were written, if no other finding has them.
 ///
 /// # Errors
 /// If a file cannot be read.

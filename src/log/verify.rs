@@ -103,12 +103,12 @@ impl SequenceCheck<'_> {
             reasons.push(format!("{difference} of {logged} logged records are {word} the files"));
         }
         if lost != line.lost {
-            let said = line.lost;
-            reasons.push(format!("{lost} lost in the manifest, {said} in the ledger"));
+            let recorded = line.lost;
+            reasons.push(format!("{lost} lost in the manifest, {recorded} in the ledger"));
         }
         if left_out != line.left_out {
-            let said = line.left_out;
-            reasons.push(format!("{left_out} left out in the manifest, {said} in the ledger"));
+            let recorded = line.left_out;
+            reasons.push(format!("{left_out} left out in the manifest, {recorded} in the ledger"));
         }
         if numbers.end() > emitted {
             let last = numbers.end() - 1;

@@ -48,7 +48,7 @@ impl Default for WriterOptions {
 const BATCH: usize = 65_536;
 /// Or when it is this old: what a crash may cost.
 const BATCH_AGE_NS: u64 = 1_000_000_000;
-/// Or, of packets, so many bytes of payload, where these were asked for.
+/// Or, for packets, this many bytes of payload.
 const PAYLOAD: usize = 4 << 20;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
@@ -80,7 +80,7 @@ struct Closed {
     number: u32,
     bytes: u64,
     rows: PerCpu,
-    /// What the manifest will say of them, of each stream that has one.
+    /// Their entries for the manifest, one per stream that has a segment.
     entries: Vec<(Stream, SegmentEntry)>,
 }
 
@@ -97,7 +97,7 @@ pub struct RecordingWriter {
     hooks: Pending<HookBuilder>,
     connections: Pending<LifecycleBuilder>,
     ledger: Pending<CaptureStatsBuilder>,
-    /// Of a recording that has packets, or from the first of them on.
+    /// The packets, if the recording has any, or from the first one on.
     packets: Option<Pending<PacketBuilder>>,
     sockets: Pending<SocketBuilder>,
     marks: Marks,
@@ -119,7 +119,7 @@ pub struct RecordingWriter {
 struct Marks {
     /// Every record made before this time has been added.
     drained_ns: u64,
-    /// The last such time that the files tell.
+    /// The last such time that is in the files.
     marked_ns: u64,
     count: u64,
 }
@@ -444,7 +444,7 @@ impl RecordingWriter {
         self.logged.iter()
     }
 
-    /// Replaces the manifest by one that says more.
+    /// Replaces the manifest by one with more content.
     ///
     /// # Errors
     /// If it could not be written.

@@ -193,7 +193,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}{PARTIAL}", std::process::id()))
 }
 
-/// What others that were killed have left beside a table.
+/// Removes files that killed programs have left beside a table.
 fn remove_partial(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let begins = format!(".{name}.");
@@ -201,7 +201,7 @@ fn remove_partial(path: &Path) {
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(&begins) && name.ends_with(PARTIAL) {
-            // It is in nobody's way: who cannot remove it can go on.
+            // It does no harm: if it cannot be removed, the replay continues.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -325,7 +325,7 @@ impl Batches for TableSink {
             Writer::Here(file) => file.write(&batch),
             Writer::Thread { batches, .. } => match batches.send(batch) {
                 Ok(()) => Ok(()),
-                // The thread ended early: it has an error to tell.
+                // The thread ended early, with an error.
                 Err(_) => std::mem::replace(writer, Writer::Failed).finish().map(drop),
             },
             Writer::Failed => Ok(()),

@@ -77,7 +77,7 @@ pub fn tables_version() -> u32 {
 pub struct TableSpec {
     /// Name, and stem of the file.
     pub name: &'static str,
-    /// What it holds.
+    /// Its contents, for documents and metadata.
     pub doc: &'static str,
     /// Its columns in order.
     pub columns: Vec<ColumnSpec>,
@@ -161,7 +161,7 @@ impl Id {
 
 /// Takes finished batches, by the number of the table in [`specs`].
 pub trait Batches {
-    /// What can go wrong.
+    /// The error of the consumer.
     type Error;
     /// A batch of [`BATCH_ROWS`] rows, or the last of its table.
     fn batch(&mut self, table: usize, batch: RecordBatch) -> Result<(), Self::Error>;
@@ -207,14 +207,14 @@ impl<'a, B: Batches> Tables<'a, B> {
         }
     }
 
-    /// What the audit has found so far.
+    /// The results of the audit so far.
     pub const fn audited(&self) -> AuditCounts {
         self.auditor.counts()
     }
 
     /// Values that cannot be, by table and column: they stand nowhere else.
     pub fn outside(&self) -> impl Iterator<Item = (String, u64)> {
-        // What is discarded of the others becomes rows of the ledger.
+        // Discarded values of the other tables become rows of the ledger.
         let others = self.builders.iter().enumerate().filter(|(n, _)| *n != Id::Ledger.first());
         others.flat_map(|(_, builder)| {
             let columns = builder.discarded();
@@ -272,7 +272,7 @@ impl<B: Batches> Tables<'_, B> {
     }
 }
 
-/// Gives out a batch once it has so many rows.
+/// Gives out a batch once it has `at` rows.
 fn give<B: Batches>(
     batches: &mut B,
     table: usize,
@@ -388,7 +388,7 @@ mod tests {
                 ["ledger", "rtt_aggregate", "listeners", "listener_series"].contains(&spec.name);
             let keys = if none { &names[..1] } else { &names[..2] };
             assert_eq!(keys.last(), Some(&"recording"), "{}", spec.name);
-            // Some readers (DuckDB, Spark) do not tell upper from lower case.
+            // Some readers (DuckDB, Spark) do not distinguish upper and lower case.
             let mut lower: Vec<_> = names.iter().map(|n| n.to_lowercase()).collect();
             lower.sort_unstable();
             lower.dedup();

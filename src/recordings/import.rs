@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Captures made by others become recordings with packets only.
 //!
-//! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds out which end
-//! the recording is of, [`copies`] what the capture has twice, [`checksum`] what was damaged on the
-//! way, and [`places`] which interfaces belong together. The file is read twice, first for all this and its times, so that every row says at once
-//! which way its packet went. Nothing is matched or counted per connection here: that
-//! is replay's work ([`crate::engine::packets`]), as with any recording.
+//! [`container`] reads the file, [`link`] makes digests of its frames, [`ends`] finds the recorded end,
+//! [`copies`] packets that the capture has twice, [`checksum`] packets damaged on the way, and
+//! [`places`] interfaces that belong together. The file is read twice: the first reading finds all this
+//! and the times, so that every row has the direction of its packet. Nothing is matched or counted per
+//! connection here: that is replay's work ([`crate::engine::packets`]), as with any recording.
 
 mod checksum;
 mod container;
@@ -61,12 +61,12 @@ pub enum ImportError {
     Read {
         /// The capture.
         path: PathBuf,
-        /// What the system, or the decompressor, said.
+        /// The error of the system or of the decompressor.
         source: io::Error,
     },
     /// It is something else.
     #[error(
-        "{path} is no capture: it begins with {}; pcap and pcapng files are read, plain, in gzip \
+        "{path} is not a capture: it begins with {}; pcap and pcapng files are read, plain, in gzip \
          or in zstd", if .begins.is_empty() { "nothing" } else { .begins }
     )]
     NotACapture {
@@ -86,32 +86,32 @@ impl From<LogError> for ImportError {
     }
 }
 
-/// What an import did.
+/// The results of an import.
 #[derive(Clone, Debug)]
 pub struct ImportReport {
     /// As it stands in the manifest.
     pub import: Import,
     /// Packets that have rows.
     pub imported: u64,
-    /// Of these, packets with a time before that of the packet before them by more than the slack
-    /// of replay: the clock was set back, or files were put together.
+    /// Packets among these whose time is before that of the previous packet, by more than the slack of
+    /// replay: the clock was set back, or files were joined.
     pub out_of_order: u64,
     /// Packets of which the recorded end is known: one end of them, and one alone, is in it.
     pub of_recorded_end: u64,
-    /// Segments of TCP that stand twice in the capture, and are taken twice, as nothing proves that
+    /// Segments of TCP that are in the capture twice, and are counted twice, as nothing proves that
     /// they were sent once.
     pub unproven_copies: u64,
     /// Whether tunnels were looked into ([`ImportOptions::inner`]).
     pub looked_inside: bool,
 }
 
-/// Time between markers; replay holds back so much.
+/// Time between markers; replay holds back records of this time.
 const MARK_NS: u64 = 1_000_000_000;
 
 /// Makes a recording in `dir` of the capture at `path`.
 ///
 /// # Errors
-/// [`ImportError`]; nothing is written if the file is no capture.
+/// [`ImportError`]; nothing is written if the file is not a capture.
 pub fn import(
     path: &Path,
     dir: &Path,
@@ -160,7 +160,7 @@ pub fn import(
         .run(&source, &options.read)
 }
 
-/// What the first reading finds out.
+/// The results of the first reading.
 #[derive(Debug, Default)]
 struct CaptureSurvey {
     ends: ends::EndSurvey,
@@ -280,8 +280,8 @@ impl Importer {
     }
 }
 
-/// A capture has one clock, the wall's, and it serves as the recording's: any other monotonic time
-/// would be made up. TAI is unknown, and as in a kernel that was not told its offset.
+/// A capture has one clock, the wall's, and it serves as the recording's: any other monotonic time would
+/// be invented. TAI is unknown: it is as in a kernel whose offset was never set.
 const fn clock(ns: u64) -> ClockSample {
     ClockSample { monotonic_ns: ns, realtime_ns: ns, tai_ns: ns }
 }
@@ -321,12 +321,12 @@ fn identity(source: &Source, options: &ImportOptions) -> Result<String, ImportEr
     Ok(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
 }
 
-/// What packets make of every variable.
+/// How well packets give each variable.
 fn variables() -> Vec<VariableStatus> {
     let status = |var: &Var| {
         let (quality, reason) = match var.def().packets {
             Some(from) => (from.quality, from.how),
-            None => (Quality::Missing, "packets do not tell"),
+            None => (Quality::Missing, "packets do not show it"),
         };
         VariableStatus {
             name: var.name().to_owned(),

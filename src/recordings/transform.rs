@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings out of recordings: a part of one ([`cut`]), several as one ([`merge`]), one that names
-//! nobody ([`anonymize`]).
+//! Recordings made from recordings: a part of one ([`cut`]), several as one ([`merge`]), one without
+//! names and addresses ([`anonymize`]).
 //!
 //! All read the streams in step ([`rounds`]) and write them with the recorder's own writer, record by
 //! record: memory does not grow with the recording. Records keep their times and numbers, so their
@@ -44,7 +44,7 @@ pub enum TransformError {
     /// The part that was asked for has no time in the recording.
     #[error("{part}: the recording begins at {began} and lasts {lasts_s:.3} s")]
     NoSuchTime {
-        /// What is wrong with the part.
+        /// The fault of the part.
         part: NoTime,
         /// When the recording begins: wall-clock time, RFC 3339.
         began: String,
@@ -54,7 +54,7 @@ pub enum TransformError {
     /// Captures whose recorded ends or interfaces differ; the directories.
     #[error("{0} are captures of other ends or interfaces: import both with the same recorded end")]
     OtherEnds(String),
-    /// What was asked for cannot be had, and why.
+    /// The request is impossible, with the reason.
     #[error("{0}")]
     Refused(String),
 }
@@ -87,7 +87,7 @@ fn refused<T>(what: impl Into<String>) -> Result<T, TransformError> {
     Err(TransformError::Refused(what.into()))
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TransformReport {
     /// UUID of the recording that was made.
@@ -131,7 +131,7 @@ impl PerCpu {
     }
 }
 
-/// The three clocks at a monotonic time, by the latest sample that is not after it, as replay tells
+/// The three clocks at a monotonic time, by the latest sample that is not after it, as replay does for
 /// wall-clock time.
 fn clock_at(samples: &[ClockSample], monotonic_ns: u64) -> ClockSample {
     let after = samples.partition_point(|s| s.monotonic_ns <= monotonic_ns);
@@ -168,7 +168,7 @@ fn derived_uuid(parts: &[&str]) -> String {
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
-/// What the original lacks, which its copy lacks too: as rows of the ledger.
+/// Rows of the ledger for what the original lacks, and so its copy too.
 fn lacking(recording: &Recording, end_ns: u64) -> Result<Vec<CaptureStat>, LogError> {
     let survey = recording.survey()?;
     let missing = survey.missing.iter().map(|m| CaptureStat::Missing {

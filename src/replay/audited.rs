@@ -12,7 +12,7 @@ use crate::engine::flows::PacketTotals;
 use crate::engine::rows::Output;
 use crate::log::Recording;
 
-/// What the audit of a recording found.
+/// The results of the audit of a recording.
 #[derive(Clone, Debug, Serialize)]
 pub struct Audited {
     /// All results.
@@ -21,7 +21,7 @@ pub struct Audited {
     pub connections: Vec<AuditedConnection>,
 }
 
-/// A connection with what is to be said of it.
+/// A connection with its comparisons.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditedConnection {
     /// Its number.
@@ -37,7 +37,7 @@ pub struct AuditedConnection {
 pub enum Keep {
     /// All.
     All,
-    /// What differs, and what nothing can be said of.
+    /// Comparisons that differ, and those that could not be made.
     Findings,
 }
 
@@ -99,7 +99,7 @@ impl Output for Collector {
     }
 }
 
-/// Replays a recording and compares every connection with the kernel's account of it.
+/// Replays a recording and compares every connection with the kernel's values.
 ///
 /// # Errors
 /// Those of replaying.

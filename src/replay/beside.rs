@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What comes beside the records of connections: snapshots of sockets, and packets.
+//! Snapshots of sockets and packets, which come beside the records of connections.
 //!
 //! Both have streams of their own, in their own order. Each is given on before the first record that
 //! comes after it: a snapshot while its connection lives, so that it is found; a packet, so that the
@@ -38,16 +38,16 @@ pub(super) struct Beside<'a, O, S, P> {
     /// Matching, by the slot of the flow.
     rtt: Vec<Option<Box<FlowRtt>>>,
     rtt_options: rtt::RttOptions,
-    /// What a packet answers, on its way.
+    /// The packets that the current packet answers.
     answers: Vec<rtt::Sample>,
     /// Samples of RTT, by their time, with the slot of their flow.
     samples: VecDeque<(u32, RttSample)>,
 }
 
-/// What is left at the end.
+/// The results at the end.
 pub(super) struct Rest<'a, O> {
     pub engine: Engine<'a, O>,
-    /// What was noticed while connections were made of packets.
+    /// Counts of making connections from packets.
     pub tracked: Option<PacketCounts>,
 }
 
@@ -143,7 +143,7 @@ where
         let FlowPacket { packet, late, .. } = seen;
         self.match_rtt(seen)?;
         self.give_samples(packet.ts_ns)?;
-        // Whether one of its ends is this host's, an interface cannot say.
+        // An interface does not show whether one of its ends is this host's.
         if let Some(tracker) = &mut self.tracker
             && packet.hook.is_at_an_end()
         {
@@ -264,8 +264,8 @@ struct Linked<'e, 'a, O> {
 }
 
 impl<O: Output> Linked<'_, '_, O> {
-    /// What packets say of a connection that is about to end, with how many were lost from their first
-    /// to `end_ns`.
+    /// The totals of the packets of a connection that is about to end, with how many were lost from
+    /// their first to `end_ns`.
     fn totals(&mut self, conn_id: u64, totals: &PacketTotals, end_ns: u64) -> Result<(), O::Error> {
         let lost = self.timeline.lost_between(Of::Packets, totals.first_ns, end_ns);
         self.engine.output().packets(conn_id, totals, lost)

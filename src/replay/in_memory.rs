@@ -23,8 +23,8 @@ impl Batches for InMemory {
 }
 
 /// Replays a recording and gives the record batches of each table by its name. The series takes the most
-/// memory: [`ReplayOptions::interval`] says how many rows it has. Where files go and what they are is not
-/// asked of the options.
+/// memory: [`ReplayOptions::interval`] determines its number of rows. Options of files have no effect
+/// here.
 ///
 /// # Errors
 /// [`ReplayError`].

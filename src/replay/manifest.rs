@@ -33,22 +33,22 @@ pub struct TablesManifest {
     /// Values that cannot be, and are NULL.
     #[serde(default)]
     pub discarded: u64,
-    /// Connections with a hook that saw nothing although there was something to see.
+    /// Connections with a hook that saw nothing although their counters changed.
     #[serde(default)]
     pub silent: u64,
     /// Of connections made of packets: packets that must have been there and were not, that came twice,
     /// or that came after a reset, and segments of which the capture has cut what was needed.
     #[serde(default)]
     pub lacking_packets: u64,
-    /// What the files are: parquet, arrow, csv or jsonl.
+    /// Format of the files: parquet, arrow, csv or jsonl.
     #[serde(default = "parquet")]
     pub format: String,
     /// Every file.
     pub files: Vec<FileEntry>,
-    /// What the audit found.
+    /// The results of the audit.
     #[serde(default)]
     pub audit: AuditCounts,
-    /// What two people compare who replayed the same recording.
+    /// The digest by which two people compare replays of the same recording.
     pub digest: String,
 }
 
@@ -57,7 +57,7 @@ fn parquet() -> String {
 }
 
 impl TablesManifest {
-    /// What rows lack, all sorts together: 0 if nothing.
+    /// The number of everything that rows lack: 0 if nothing.
     pub const fn missing(&self) -> u64 {
         let hooks = self.lost_records.saturating_add(self.discarded).saturating_add(self.silent);
         hooks.saturating_add(self.lacking_packets)

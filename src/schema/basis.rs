@@ -3,7 +3,7 @@
 
 use super::{Apply, Kind, Op, Rule, Type, Var};
 
-/// Since when a value counts. Of a connection that was seen from its beginning, all are the same.
+/// Since when a value counts. For a connection that was seen from its beginning, all are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// Since the connection began: the kernel counts it, or it is the connection's identity.
@@ -25,11 +25,11 @@ impl Basis {
     }
 }
 
-/// What a value is worth when records of the connection are missing.
+/// How a value is affected when records of the connection are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// Whole: the kernel has it, and the next reading says it again. Where the last reading is lost,
-    /// it is as the reading before has it.
+    /// Whole: the kernel keeps it, and the next reading has it again. If the last reading is lost, the
+    /// value is that of the reading before.
     Whole,
     /// At least this much happened; nothing is known if nothing was seen.
     AtLeast,
@@ -42,7 +42,7 @@ impl Var {
     pub const fn basis(self) -> Basis {
         let def = self.def();
         match def.apply {
-            // What came before the recording is taken from the kernel, see `Var::before`.
+            // The value before the recording is taken from the kernel, see `Var::before`.
             Apply::Stream(_) if self.before().is_some() => Basis::Connection,
             Apply::Stream(ops) => match def.kind {
                 Kind::Identity => Basis::Connection,
@@ -93,7 +93,7 @@ impl Var {
         }
     }
 
-    /// What is left of it when records are missing.
+    /// How it is affected when records are missing.
     pub const fn gap(self) -> Gap {
         let def = self.def();
         match def.apply {

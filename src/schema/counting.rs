@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the BPF programs of earlier recorders counted wrongly.
+//! Faults of the BPF programs of earlier recorders: what they counted wrongly.
 //!
 //! A recording states the version of its programs' counting (`counting` in the manifest; 1 where it
 //! states none). A variable that a later version counts rightly is approximate in an older recording,
-//! whatever its manifest says, and compares with a reference by a relation of its own, whose bound comes
-//! from what was wrong.
+//! even if its manifest has another quality. It compares with a reference by a relation of its own,
+//! whose bound comes from what was wrong.
 
 use super::reference::{
     CLOCK_US, CLOSED, INTERVAL_SKEW_US, Linear, MAX_SKB, Reference, Relation, STALL_US, When,
@@ -24,13 +24,13 @@ pub struct Recount {
     pub since: u32,
     /// It was counted so where one of these was attached; none: with any hooks.
     pub by: &'static [Hook],
-    /// What was wrong before: where, and in which direction.
+    /// The fault: where, and in which direction.
     pub wrong: &'static str,
-    /// Congestion control algorithms whose connections were counted rightly all the same.
+    /// Congestion control algorithms whose connections were counted rightly even then.
     pub unless: &'static [&'static str],
-    /// All that one of these asks for: the connection was counted rightly all the same.
+    /// If all conditions of one of these hold, the connection was counted rightly even then.
     pub right: &'static [&'static [When]],
-    /// What was counted is what the kernel's own counter has, so the two must be equal all the same.
+    /// The wrong count is also the kernel's own, so the two must still be equal.
     pub as_kernel: bool,
     /// How a Web10G kernel's value relates to what was counted; its reason is `wrong`.
     pub reference: Reference,
@@ -102,7 +102,7 @@ const BY_TURNS: Relation = Relation::all(
 const NOT_PROBED: &[&[When]] =
     &[&[When::Value(Var::OtherReductions, 0), When::Value(Var::SendStall, 0)]];
 
-/// What the transmit loop decides, in sum, from ESTABLISHED on.
+/// The sum of the variables that the transmit loop sets, from ESTABLISHED on.
 const IN_SUM: &[(i64, Var)] = &[
     (1, Var::StartTimeStamp),
     (1, Var::SndLimTimeStartup),
@@ -124,8 +124,8 @@ const MORE_SKEW: &[(i64, Var)] = &[
     (INTERVAL_SKEW_US, Var::SndLimTransPace),
 ];
 
-/// Of a connection that is over the last interval ends with the socket there, at CLOSE here; of one that
-/// lives the interval now running is not booked there.
+/// If the connection is over, the last interval ends with the socket there, and at CLOSE here. If it is
+/// open, the current interval is not counted there.
 const TIMES: Reference = Reference::Cases(&[
     when(
         &[CLOSED],
@@ -318,7 +318,7 @@ pub const RECOUNTS: &[Recount] = &[
             Var::SoftErrors,
             &[Hook::TcpProbe],
             WINDOW,
-            // Of these a Web10G kernel has the late ACKs: too few were counted, by pure ACKs.
+            // A Web10G kernel counts the late ACKs among these: too few were counted, by pure ACKs.
             Relation::between(
                 Linear::constant(0),
                 Linear::of(&[(1, Var::SegsIn), (-1, Var::DataSegsIn)]),
@@ -355,8 +355,8 @@ pub const RECOUNTS: &[Recount] = &[
 ];
 
 impl Recount {
-    /// What was wrong with the variable in a recording whose programs counted as this version does
-    /// and that had these hooks attached; none if it was right.
+    /// The fault of the variable in a recording with this version of counting and these hooks; none if
+    /// it was right.
     pub fn of(var: Var, counting: u32, attached: impl Fn(Hook) -> bool) -> Option<&'static Self> {
         let wrong = |r: &&Self| {
             r.var == var

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-/// What a record of a hook is.
+/// The kind of a hook's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookKind {
     /// A segment of a connection was received.
@@ -78,7 +78,7 @@ macro_rules! hooks {
                 match self { $( Self::$variant => $name, )+ }
             }
 
-            /// What a record of this hook is.
+            /// The kind of this hook's records.
             pub const fn kind(self) -> HookKind {
                 match self { $( Self::$variant => $kind, )+ }
             }

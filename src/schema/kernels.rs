@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Which kernels have what a stanza reads. Said for readers: whether the running kernel has it, its
-//! type information decides, since stable releases and distributions take fields of later ones.
+//! Which kernels have what a stanza reads. This is documentation. The type information of the running
+//! kernel decides whether it has a field, since stable releases and distributions take fields of later
+//! ones.
 
 use core::fmt;
 
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_is_between_the_first_and_the_first_without() {
+    fn a_kernel_release_is_in_the_range_of_a_field() {
         let release = |major, minor| Release { major, minor };
         let kernels = Kernels::since(5, 15).until(6, 2);
         let have: Vec<_> = [(5, 9), (5, 14), (5, 15), (6, 1), (6, 2), (6, 10), (7, 0)]

@@ -44,8 +44,8 @@ impl Range {
 }
 
 impl Var {
-    /// The values that it can have, as its column shows them: what its stanza says, else what its
-    /// type can hold. Of a code, from the first to the last that has a name.
+    /// The values that it can have, as its column shows them: those of its stanza, else those of its
+    /// type. For a code, from the first to the last that has a name.
     pub fn range(self) -> Range {
         let def = self.def();
         def.range.unwrap_or(match def.ty {

@@ -11,7 +11,7 @@ use core::mem::{offset_of, size_of};
 /// are used by the programs for Linux before 5.12 (bpf/number.bpf.h).
 pub const NUMBER_BITS: u32 = 48;
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {
@@ -162,7 +162,7 @@ macro_rules! records {
 
             const _: () = assert!(
                 size_of::<$name>() == 0 $( + size_of::<$ty>() )+,
-                concat!(stringify!($c), " has padding that is no member")
+                concat!(stringify!($c), " has padding that is not a member")
             );
         )+
 
@@ -222,7 +222,7 @@ records! {
         cgroup_id: u64,
         /// 16 bytes, or 4 and twelve zeros for AF_INET.
         local_addr: [u8; 16],
-        /// Likewise.
+        /// Remote address, in the same form.
         remote_addr: [u8; 16],
         /// The owner's command name.
         comm: Name,
@@ -253,13 +253,13 @@ records! {
         active: u8,
         /// 1 if it reached ESTABLISHED.
         established: u8,
-        /// Whose FIN came first: 0 nobody's so far, 1 ours, 2 the peer's.
+        /// Whose FIN came first: 0 none so far, 1 ours, 2 the peer's.
         first_fin: u8,
         /// Token (RFC 8684, section 2.2) of the Multipath TCP connection that this one is a subflow of; 0 for
         /// plain TCP, and as long as the peer has not agreed.
         mptcp: u32,
     }
-    /// What a snapshot of a socket has before its fields: those are in `src/schema/socket.rs`.
+    /// The head of a snapshot of a socket; its fields are in `src/schema/socket.rs`.
     socket_record SocketHead {
         /// The head.
         hdr: RecordHeader,
@@ -267,7 +267,7 @@ records! {
         present: [u64; 2],
         /// 16 bytes, or 4 and twelve zeros for AF_INET.
         local_addr: [u8; 16],
-        /// Likewise.
+        /// Remote address, in the same form.
         remote_addr: [u8; 16],
         /// Inode number of the network namespace.
         netns: u32,
@@ -284,7 +284,8 @@ records! {
         /// Nothing.
         pad: u8,
     }
-    /// What a packet has before its bytes. `hdr.count` bytes of data are the packet's, the rest is slack.
+    /// The head of a packet, before its bytes. `hdr.count` bytes of data are the packet's, the rest is
+    /// padding.
     packet_record PacketHead {
         /// The head.
         hdr: RecordHeader,

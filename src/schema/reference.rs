@@ -9,9 +9,9 @@ use super::Var;
 pub enum Reference {
     /// By definition: equal, or equal in another unit.
     Is(Relation),
-    /// Both are right, but defined or read differently; so far apart at most.
+    /// Both are right, but defined or read differently. This is the largest difference.
     Bounded {
-        /// What holds all the same.
+        /// The relation that must still hold.
         relation: Relation,
         /// Why they may differ.
         why: &'static str,
@@ -20,7 +20,7 @@ pub enum Reference {
     Fault {
         /// Name of the fault, the same for every variable that suffers from it.
         name: &'static str,
-        /// What its value is in place of the right one.
+        /// The relation of its value to ours.
         relation: Relation,
     },
     /// Nothing follows from its value, or it has none.
@@ -58,7 +58,7 @@ pub struct Relation {
     /// R and O are not the variable's values but this combination of variables (factor, variable)
     /// on both sides; empty: the variable alone.
     pub of: &'static [(i64, Var)],
-    /// Only so many low bits of R and O are related; 64: all.
+    /// The number of low bits of R and O that are related; 64: all.
     pub bits: u32,
     /// How.
     pub how: How,
@@ -104,16 +104,16 @@ pub enum How {
     SumOfTerms {
         /// How many terms: the reference's value of this variable.
         count: Var,
-        /// So many of our units are one of the reference's, and each term is rounded down to it.
+        /// The number of our units in one unit of the reference, to which each term is rounded down.
         unit: i64,
         /// The smallest term.
         least: Linear,
         /// The largest.
         most: Linear,
     },
-    /// R is the sum of a quantity over the congestion signals that the reference counts where there are
-    /// no marks and no stalls: all timeouts, and as many recoveries as its FastRetran says, which are
-    /// those that an ACK began.
+    /// R is the sum of a quantity over the congestion signals that the reference counts if there are no
+    /// marks and no stalls. These are all timeouts, and the recoveries that an ACK began, whose number
+    /// is its FastRetran.
     SumOverSignals(Signal),
     /// R, a time in microseconds, is not before the last segment of the peer that the log has, but for
     /// this many microseconds.
@@ -125,7 +125,7 @@ pub enum How {
     All(&'static [Relation]),
 }
 
-/// What is added up at each congestion signal.
+/// The quantity that is added up at each congestion signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// The congestion window, in octets.
@@ -211,7 +211,7 @@ impl Relation {
         Self::new(How::SameOr(other))
     }
 
-    /// R is a sum of so many terms, each between these.
+    /// R is a sum of `count` terms, each between these bounds.
     pub const fn sum_of_terms(count: Var, unit: i64, least: Linear, most: Linear) -> Self {
         Self::new(How::SumOfTerms { count, unit, least, most })
     }
@@ -241,7 +241,7 @@ impl Relation {
         Self::new(How::SumOfFloors { sum, count })
     }
 
-    /// The same for so many low bits: the reference has no more, or means no more.
+    /// The same for `bits` low bits: the others are missing in the reference, or have no meaning.
     pub const fn low(self, bits: u32) -> Self {
         Self { bits, ..self }
     }
@@ -350,23 +350,23 @@ pub const SAME_SIGNALS: &[When] = &[
 /// Without marks and stalls the reference counts timeouts and recoveries that an ACK began.
 pub const NO_MARKS_NO_STALLS: &[When] =
     &[When::Value(Var::ECNsignals, 0), When::Value(Var::SendStall, 0)];
-/// What the reference counts beside timeouts (`tcp_estats_update_congestion`, KIS 0.13): recoveries in
-/// tcp_fastretrans_alert, ECE ACKs in tcp_try_to_open, stalls in __tcp_transmit_skb.
+/// The signals that the reference counts beside timeouts (`tcp_estats_update_congestion`, KIS 0.13):
+/// recoveries in tcp_fastretrans_alert, ECE ACKs in tcp_try_to_open, stalls in __tcp_transmit_skb.
 pub const SIGNALS_BUT_TIMEOUTS: &[(i64, Var)] =
     &[(1, Var::CongSignals), (-1, Var::FastRetran), (-1, Var::ECNsignals), (-1, Var::SendStall)];
-/// Signals that are no recoveries.
+/// Signals that are not recoveries.
 pub const SIGNALS_BUT_RECOVERIES: &[(i64, Var)] = &[(1, Var::CongSignals), (-1, Var::FastRetran)];
 
 /// Largest payload that one skb can carry (GRO, GSO).
 pub const MAX_SKB: i64 = 65_535;
 
-/// Both clocks are read in the same kernel function, but an interrupt may come between: so many
-/// microseconds at most for each end of an interval.
+/// Both clocks are read in the same kernel function, but an interrupt may come between. The largest
+/// difference in microseconds, for each end of an interval.
 const SKEW_US: i64 = 100;
 /// That for both ends of an interval.
 pub const INTERVAL_SKEW_US: i64 = 2 * SKEW_US;
-/// A processor that stops between two readings of one moment: once in a connection, up to so long.
-/// 4.2 ms was the longest in testdata/web10g, whose processors are emulated.
+/// How long a processor may stop between two readings of one moment, once in a connection. 4.2 ms was
+/// the longest in testdata/web10g, whose processors are emulated.
 pub const STALL_US: i64 = 10_000;
 /// Two ends of an interval in jiffies at HZ 100, the slowest there is, and ticks that come late: up to
 /// 28 ms in testdata/web10g, whose processors are emulated.
@@ -380,7 +380,7 @@ pub const LAST: &[(i64, Var)] =
 /// The time of ESTABLISHED, in microseconds since the epoch: wherever the row begins.
 pub const ESTABLISHED: &[(i64, Var)] = &[(1, Var::StartTimeStamp), (1, Var::SndLimTimeStartup)];
 /// The relation of the last segment's time: the reference sees each segment received, and those sent
-/// that are no pure ACKs.
+/// that are not pure ACKs.
 pub const ELAPSED: Reference = Reference::bounded(
     Relation::all(
         const {
@@ -392,7 +392,7 @@ pub const ELAPSED: Reference = Reference::bounded(
     ),
     "jiffies (HZ 100 or more), and pure ACKs sent do not count there",
 );
-/// What `tcp_disconnect()` leaves in a socket of Linux 5.4, where the reference reads the socket itself.
+/// The values that `tcp_disconnect()` leaves in a socket of Linux 5.4, which the reference then reads.
 pub const CLEARED: &[(Var, Relation)] = &[
     (Var::SmoothedRTT, Relation::always(0)),
     // TCP_TIMEOUT_INIT, one second.
@@ -401,7 +401,8 @@ pub const CLEARED: &[(Var, Relation)] = &[
     (Var::CurCwnd, Relation::is(Linear::of(&[(10, Var::CurMSS)]))),
     (Var::CurSsthresh, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32)),
     (Var::PipeSize, Relation::always(0)),
-    // The received options: what they allow is then said by the settings, not offered or not wanted.
+    // The received options: after that the kernel's values depend on the settings, as if an option was
+    // not offered or not wanted.
     (Var::TimeStamps, Relation::within(Linear::constant(2), Linear::constant(3))),
     (Var::WillSendSACK, Relation::within(Linear::constant(2), Linear::constant(3))),
     (Var::WillUseSACK, Relation::within(Linear::constant(2), Linear::constant(3))),
@@ -433,7 +434,7 @@ pub const CLEARED: &[(Var, Relation)] = &[
         .low(32),
     ),
 ];
-/// Of these, what no socket with a connection has: by them a cleared one is recognised.
+/// The part of these values that no socket with a connection has: they identify a cleared socket.
 pub const CLEARED_FOR_CERTAIN: &[Var] = &[Var::SmoothedRTT, Var::LimMSS, Var::LimRwin];
 
 /// Timeouts of both sorts.

@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::{Basis, Gap, Var};
 
-/// What must be known before the result of a rule is known.
+/// The inputs that must be known before the result of a rule is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing: it is always known.
@@ -36,13 +36,13 @@ impl Needs {
 /// Everything about one rule except how it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleDef {
-    /// What must be known before its result is known.
+    /// The inputs that must be known before its result is known.
     pub needs: Needs,
     /// The value before anything happened; none if it is not known then.
     pub initial: Option<u64>,
     /// Since when it counts.
     pub basis: Basis,
-    /// What is left of it when records are missing.
+    /// How it is affected when records are missing.
     pub gap: Gap,
     /// Whether it never falls during a connection; in sequence space, modulo 2^32.
     pub grows: bool,
@@ -140,7 +140,7 @@ rules! {
         grows: false, varies: true, own: true, each_set: Some(at),
     }
     /// Changes from non-zero to zero from ESTABLISHED on; a zero in force there is one.
-    ZeroTransitions(of: Var) "changes of {of} to 0 from ESTABLISHED on; a 0 in force there is one" {
+    ZeroTransitions(of: Var) "changes of {of} to 0 from ESTABLISHED on; a 0 in force at ESTABLISHED counts" {
         needs: Needs::Both(of, Var::State), initial: Some(0), basis: Basis::Recording, gap: Gap::AtLeast,
         grows: true, varies: true, own: true, each_set: None,
     }
@@ -180,7 +180,7 @@ rules! {
         grows: true, varies: true, own: true, each_set: Some(step),
     }
     /// How many first values of one variable after a step of the other there were.
-    FirstAfterCount(step: Var, of: Var) "how many first {of} after a step of {step} there were" {
+    FirstAfterCount(step: Var, of: Var) "number of first values of {of} after a step of {step}" {
         needs: Needs::Both(step, of), initial: Some(0), basis: Basis::Recording, gap: Gap::Unknown,
         grows: true, varies: true, own: true, each_set: Some(step),
     }
@@ -197,7 +197,7 @@ rules! {
     /// Monotonic time of the last segment sent or received that the log shows. The stream is thinned, and
     /// has the exact time once, at the end.
     LastSegment
-        "time of the latest record that stands for a segment, or what the stream says if later" {
+        "time of the latest record of a segment, or the value of the stream if it is later" {
         needs: Needs::Nothing, initial: None, basis: Basis::Now, gap: Gap::Whole,
         grows: true, varies: true, own: true, each_set: None,
     }

@@ -56,10 +56,11 @@ pub enum SocketRead {
     Always(&'static str),
     /// A condition, and the expression where it holds; NULL where it does not.
     If(&'static str, &'static str),
-    /// Milliseconds since a time in jiffies; NULL where it is 0, which is no time. Grows while nothing happens, so --changed-only compares
-    /// the time instead.
+    /// Milliseconds since a time in jiffies; NULL if it is 0, which is not a time. Grows while nothing
+    /// happens, so --changed-only compares the time instead.
     Age(&'static str),
-    /// Milliseconds until a time in jiffies, where the condition holds; likewise.
+    /// Milliseconds until a time in jiffies, if the condition holds, else NULL. --changed-only compares
+    /// the time here too.
     Countdown(&'static str, &'static str),
     /// Not read by BPF programs, and not in their record: only dumps of inet_diag have it.
     Netlink,
@@ -89,7 +90,7 @@ pub struct SocketFieldDef {
 }
 
 impl SocketFieldDef {
-    /// What a stanza need not say.
+    /// The members that a stanza may leave out.
     const UNSAID: Self = Self {
         name: "",
         doc: "",
@@ -116,7 +117,7 @@ macro_rules! socket_fields {
             pub const ALL: &'static [Self] = &[ $( Self::$name, )+ ];
 
             /// Everything known about the field.
-            #[allow(clippy::needless_update, reason = "some stanzas say everything")]
+            #[allow(clippy::needless_update, reason = "some stanzas set every member")]
             pub const fn def(self) -> &'static SocketFieldDef {
                 match self { $( Self::$name => const { &SocketFieldDef {
                     name: stringify!($name), doc: concat!($($doc),+), $($field: $value),*,
@@ -152,7 +153,7 @@ impl SocketField {
     /// Number of fields.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Position in [`SocketField::ALL`]: the bit in the record that says it is present.
+    /// Position in [`SocketField::ALL`]: the bit in the record that marks it as present.
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -212,7 +213,7 @@ impl SocketField {
         }
     }
 
-    /// Whether it is what the kernel has where there is no value yet, or no limit: NULL in the table.
+    /// Whether it is the raw value for no value yet, or no limit: NULL in the table.
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "most fields have a value as soon as there is a socket"
@@ -248,8 +249,8 @@ impl SocketField {
         !matches!(self.def().read, Netlink | Netstat)
     }
 
-    /// Position in the order of the record: first those that age, then by width from the largest,
-    /// so that there is no padding between fields; last what is not in it.
+    /// Position in the order of the record: first those that age, then by width from the largest, so
+    /// that there is no padding between fields; last the fields that are not in the record.
     const fn group(self) -> usize {
         if !self.is_in_record() {
             10
@@ -334,7 +335,7 @@ impl fmt::Display for SocketField {
     }
 }
 
-/// What made a snapshot.
+/// The reason for a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Why {
@@ -373,7 +374,7 @@ impl Why {
 const _: () = {
     let mut i = 0;
     while i < SocketField::ALL.len() {
-        // The record says in 128 bits which fields are present.
+        // 128 bits of the record mark the fields that are present.
         assert!(i < 128 || !SocketField::ALL[i].is_in_record());
         assert!(SocketField::ALL[i].index() == i);
         assert!(!SocketField::ALL[i].ages() || SocketField::ALL[i].def().ty.width() == 4);

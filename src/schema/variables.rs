@@ -13,7 +13,7 @@ use super::reference::{
 };
 use super::*;
 
-/// Of the largest windows, in slow start and behind it.
+/// Coverage of the largest windows, in slow start and after it.
 const LARGEST_WINDOW: &[Coverage] = &[
     Coverage {
         quality: Quality::Exact,

@@ -88,7 +88,7 @@ impl Write for Whole {
 }
 
 impl Drop for Whole {
-    /// What was not put into its place goes.
+    /// Removes the file if it was not renamed to its final name.
     fn drop(&mut self) {
         if !self.is_put {
             let _ = fs::remove_file(&self.beside);
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_not_followed_and_modes_are_the_owners() {
+    fn symlinks_are_not_followed_and_files_are_private() {
         let dir = tempfile::tempdir().unwrap();
         let (precious, link) = (dir.path().join("precious"), dir.path().join("link"));
         fs::write(&precious, "data").unwrap();
@@ -146,11 +146,11 @@ mod tests {
         create_dir(&deep).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o777, 0o700);
         create_dir(&deep).unwrap();
-        assert!(replace(&deep).is_err(), "a directory is no file");
+        assert!(replace(&deep).is_err(), "a directory is not a file");
     }
 
     #[test]
-    fn a_file_that_is_not_finished_leaves_what_was_there() {
+    fn an_unfinished_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "old").unwrap();

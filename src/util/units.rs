@@ -10,19 +10,19 @@ fn split(text: &str) -> (&str, &str) {
 /// Parses a duration with a unit of us, ms, s, m or h; not 0.
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn duration(text: &str) -> Result<Duration, String> {
     time(text).ok().filter(|d| !d.is_zero()).ok_or_else(|| no_duration(text))
 }
 
 fn no_duration(text: &str) -> String {
-    format!("{text:?} is no duration: write 500ms, 30s, 10m or 2h")
+    format!("{text:?} is not a duration: write 500ms, 30s, 10m or 2h")
 }
 
 /// Parses a duration that may be 0, then also without a unit.
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let fault = || no_duration(text);
@@ -42,10 +42,10 @@ pub fn time(text: &str) -> Result<Duration, String> {
 /// Parses a size in bytes with an optional unit of K, M or G (powers of 1024).
 ///
 /// # Errors
-/// A sentence that says what would be right.
+/// A sentence with the expected form.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
-    let fault = || format!("{text:?} is no size: write 64K, 256M or 1G");
+    let fault = || format!("{text:?} is not a size: write 64K, 256M or 1G");
     let n: u64 = number.parse().map_err(|_| fault())?;
     let factor = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
         "" => 1,

@@ -54,12 +54,12 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, &[]).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// A text of lines, likewise: their ends and tabs stay.
+/// The same for a text of several lines: line ends and tabs stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n', '\t']).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// JSON, likewise: what its writer has left of such characters is in texts, where `\u` says the same.
+/// The same for JSON: such characters are only in strings, where `\u` means the same.
 pub fn json(text: &str) -> Cow<'_, str> {
     let hidden = |c: char| is_hidden(c) && c != '\n';
     if !text.contains(hidden) {
@@ -84,8 +84,8 @@ pub struct Screen<W>(pub W);
 
 impl<W: Write> Write for Screen<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Formatting writes whole pieces of text. Of what is none, the octets that are no ASCII
-        // text are shown as replacements.
+        // Formatting writes whole pieces of text. In other octets, those that are not ASCII text are
+        // shown as replacements.
         let text = String::from_utf8_lossy(bytes);
         self.0.write_all(lines(&text).as_bytes())?;
         Ok(bytes.len())
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_no_formulas() {
+    fn cells_are_not_formulas() {
         for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
             assert_eq!(cell(text), format!("'{text}"));
         }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A recording's values against those of a Web10G kernel (RFC 4898) for the same connections.
 //!
-//! [`dump`] reads what the kernel said, [`ours`] replays the recording in memory, [`followed`] keeps what
+//! [`dump`] reads the kernel's values, [`ours`] replays the recording in memory, [`followed`] keeps what
 //! relations need beside the values of a row, [`matching`] finds the same connections on both sides,
 //! [`judge`] decides on each pair of values by the relation that the schema states
-//! ([`crate::schema::Reference`]), [`render`] shows it. But for `followed`, nothing here knows a variable
-//! by its name.
+//! ([`crate::schema::Reference`]), [`render`] shows it. But for `followed`, nothing here knows a
+//! variable by its name.
 
 pub mod dump;
 pub(crate) mod followed;
@@ -86,7 +86,7 @@ pub struct Compared {
     pub ours: Option<i128>,
     /// The reference's value; none if its file has none.
     pub reference: Option<i128>,
-    /// What follows.
+    /// The results of the comparison.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
@@ -106,7 +106,7 @@ pub struct Matched {
     pub remote: SocketAddr,
     /// Line or element of the reference's file.
     pub place: String,
-    /// How much of it the recording tells.
+    /// How complete it is in the recording.
     pub completeness: &'static str,
     /// The reference was read while the connection lived: our values are those of that moment.
     pub in_flight: bool,
@@ -147,7 +147,7 @@ pub struct FaultSeen {
 /// The whole comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// What the reference's file is.
+    /// The format of the reference's file.
     pub form: Form,
     /// Variables of all connections by class.
     pub counts: VerdictCounts,
@@ -159,7 +159,7 @@ pub struct Comparison {
     pub only_reference: Vec<Unmatched>,
     /// Faults of the reference that were seen, by the first variable that has them.
     pub faults: Vec<FaultSeen>,
-    /// Names in the reference's file that are no variables.
+    /// Names in the reference's file that are not variables.
     pub unknown_names: Vec<String>,
 }
 
@@ -181,7 +181,7 @@ pub fn recording(recording: &Recording, reference: &Path) -> Result<Comparison, 
     Ok(compare(&connections, &Coverage::of(recording.manifest()), &dump))
 }
 
-/// Compares replayed connections with what a Web10G kernel said.
+/// Compares replayed connections with the values of a Web10G kernel.
 pub fn compare(ours: &[Connection], coverage: &Coverage, dump: &Dump) -> Comparison {
     let pairs = matching::pair(ours, &dump.rows);
     let matched: Vec<_> = pairs

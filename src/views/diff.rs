@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings against each other: cubic and bbr, before and after.
 //!
-//! Connections of two recordings are paired (`align`), and each number of a pair is compared. Of the
+//! Connections of two recordings are paired (`align`), and each number of a pair is compared. For the
 //! pairs of one role (`align::Role`) the table has medians, the median of the differences with an
-//! interval that assumes nothing of their distribution, and Cliff's delta (`statistics`). Of repeats,
-//! several recordings on a side, the recordings are compared, not their connections. What a few pairs or
-//! repeats cannot say is left unsaid.
+//! interval that assumes nothing of their distribution, and Cliff's delta (`statistics`). With repeats
+//! (several recordings on a side) the recordings are compared, not their connections. Nothing is stated
+//! that a few pairs or repeats cannot show.
 
 pub(crate) mod align;
 mod render;
@@ -28,7 +28,7 @@ use statistics::Contrast;
 /// One side of a comparison: a recording, or repeats of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Side<'a> {
-    /// What a person calls it; empty if it has no other name than its recordings.
+    /// Its label; empty if it has no other name than its recordings.
     pub label: &'a str,
     /// Names of the recordings.
     pub names: &'a [String],
@@ -64,7 +64,7 @@ impl Diff {
     }
 }
 
-/// What a side is called.
+/// The name of a side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Name {
     /// Its label; empty if it has none.
@@ -111,11 +111,11 @@ pub struct RoleDiff {
 /// How often a word comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Word {
-    /// What it says.
+    /// The name of the fact.
     pub name: &'static str,
     /// Words of the first recording's connections, with their numbers.
     pub a: BTreeMap<String, usize>,
-    /// Of the second's.
+    /// The same for the second side.
     pub b: BTreeMap<String, usize>,
 }
 
@@ -145,7 +145,7 @@ pub struct Number {
     pub unit: &'static str,
     #[serde(skip)]
     is_figure: bool,
-    /// What came of it.
+    /// The result.
     #[serde(flatten)]
     pub contrast: Contrast,
 }
@@ -229,8 +229,8 @@ fn take<'a>(
     }
 }
 
-/// A recording has one value of a number: the median over its connections of the role. Connections of one
-/// run share its path and its minute, and are no repeats.
+/// A recording has one value of a number: the median over its connections of the role. Connections of
+/// one run share its path and its minute, so they are not repeats.
 fn of_repeats(a: &[Overview], b: &[Overview], diff: &mut Diff) {
     let (mut left_a, mut left_b) = (by_role(a), by_role(b));
     let mut both: BTreeMap<Role, [Members<'_>; 2]> = BTreeMap::new();
@@ -288,8 +288,8 @@ fn compare(
             Some(Number { name: quantity.name, unit: quantity.unit, is_figure, contrast })
         })
         .collect();
-    // What is notable comes first, and of it the figures, which variables would hide where all deltas are
-    // large. Stable, so that equals stay in the order of the list.
+    // Notable differences come first, and the figures first among them, because many variables with
+    // large deltas would hide them. Stable, so that equals stay in the order of the list.
     let rank = |n: &Number| {
         let (notable, delta, change) = n.contrast.rank();
         (notable, notable && n.is_figure, delta, change)
@@ -313,10 +313,10 @@ fn compare(
     RoleDiff { role: role.to_string(), connections_a, connections_b, words, numbers }
 }
 
-/// Facts that differ between any two of the recordings, those first that most likely are a cause: the
-/// kernel, sysctls, qdiscs. Of a fact of many lines (sysctls), the lines.
+/// Facts that differ between any two of the recordings, the most likely causes first: the kernel,
+/// sysctls, qdiscs. For a fact of many lines (sysctls), the lines that differ.
 fn facts(a: &[Overview], b: &[Overview]) -> Vec<Fact> {
-    // Of these it is no news that they differ.
+    // These always differ.
     const OWN: [&str; 6] =
         ["begun", "duration", "recording", "connections", "audit", "records lost"];
     let of = |overview: &Overview| {

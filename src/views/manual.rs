@@ -38,9 +38,9 @@ pub struct Description {
     pub range: Option<(i64, i64)>,
     /// Since when it counts: connection, recording or now.
     pub basis: &'static str,
-    /// What is left of it when records are missing.
+    /// How it is affected when records are missing.
     pub with_losses: &'static str,
-    /// What the kernel, or RFC 4898, shows before there is a value, which is NULL here.
+    /// The raw value that the kernel, or RFC 4898, has before there is a value; NULL here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unset: Option<u64>,
     /// Normative meaning.
@@ -49,7 +49,7 @@ pub struct Description {
     pub replay: String,
     /// Where it comes from, best first: the first whose hooks are all attached.
     pub sources: Vec<Source>,
-    /// What packets alone make of it; absent where they do not tell.
+    /// How well packets alone give it; absent if they do not show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packets: Option<Source>,
     /// Relation to `struct tcp_info`, empty if there is none.
@@ -109,7 +109,7 @@ fn describe(var: Var) -> Description {
         basis: var.basis().name(),
         with_losses: match var.gap() {
             Gap::Whole => "known",
-            Gap::AtLeast => "at least so much, NULL in place of 0",
+            Gap::AtLeast => "a lower bound; NULL in place of 0",
             Gap::Unknown => "NULL",
         },
         unset: def.unset,
@@ -299,7 +299,7 @@ pub fn tables_markdown() -> String {
     out
 }
 
-/// What a column means, and what it comes from.
+/// The meaning of a column, and the variables that it comes from.
 fn computed(column: &ColumnSpec) -> String {
     let doc = words(column.doc);
     if column.from.is_empty() { doc } else { format!("{doc} From {}.", column.from) }

@@ -53,7 +53,7 @@ pub enum QueryError {
 /// A replayed recording.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What the column `run` calls it.
+    /// Its name in the column `run`.
     pub name: String,
     /// The directory of its tables.
     pub tables: PathBuf,

@@ -43,7 +43,7 @@ pub struct Line {
     pub local: Option<String>,
     /// Remote address and port.
     pub remote: Option<String>,
-    /// Who opened it.
+    /// The end that opened it.
     pub opened_by: Option<String>,
     /// Command name and process id of the owner.
     pub owner: Option<String>,
@@ -63,7 +63,7 @@ pub struct Line {
     pub min_rtt_us: Option<i64>,
     /// Smoothed RTT at the end in microseconds.
     pub smoothed_rtt_us: Option<i64>,
-    /// Who closed it.
+    /// The end that closed it.
     pub closed_by: Option<String>,
     /// How it ended.
     pub close_reason: Option<String>,
@@ -103,7 +103,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Of a connection that is over.
+    /// The line of a connection that is over.
     pub fn of(ended: &Ended<'_>, why: Figures) -> Self {
         let (identity, known) = (ended.identity, ended.identity.lifecycle());
         let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
@@ -175,8 +175,8 @@ impl Line {
         self.per_second(Some(self.octets_acked?.max(self.octets_received?)))
     }
 
-    /// The port of the end that listened: the one by which a service is known. Of a connection of which
-    /// nobody saw who opened it, the smaller one.
+    /// The port of the end that listened: the one by which a service is known. If it was not seen which
+    /// end opened the connection, the smaller port.
     pub fn service_port(&self) -> Option<u16> {
         match self.opened_by.as_deref() {
             Some("local") => self.remote_port,
@@ -413,7 +413,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_shown_as_such() {
+    fn unknown_values_are_shown_as_unknown() {
         let line = Line { conn_id: 3, octets_acked: Some(0), ..Line::default() };
         let text = render(&[line], 10);
         let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn subflows_are_put_together() {
+    fn subflows_are_grouped_in_the_summary() {
         let line = |conn_id, mptcp_id, octets_received| Line {
             conn_id,
             mptcp_id,
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_fits_the_width_and_names_what_it_leaves_out() {
+    fn a_table_fits_the_width_and_names_the_missing_columns() {
         let line = Line {
             conn_id: 12,
             local: Some("192.0.2.1:44444".to_owned()),
@@ -524,7 +524,7 @@ mod tests {
             let too_long = text.iter().find(|(_, line)| line.chars().count() > width.max(80));
             assert_eq!(too_long, None, "{width}");
             let has = |part: &str| text.iter().any(|(_, line)| line.contains(part));
-            // What cannot be left out: which it is, how fast, whether that is true.
+            // These columns must stay: which connection it is, how fast, and whether this is certain.
             assert!(width < 80 || (has("98.8 Mbit/s") && has("complete")), "{width}: {text:?}");
             assert_eq!(has("no room for"), width < 200, "{width}: {text:?}");
         }

@@ -129,7 +129,7 @@ impl Output for Collector {
 /// [`LogError`] if the recording cannot be read.
 pub fn compare(recording: &Recording, options: ReplayOptions) -> Result<Vec<Compared>, LogError> {
     let timeline = replay::clocks(recording)?;
-    // The kernel's samples are told apart only where each record is.
+    // The kernel's samples are separate only if each record is read.
     let options = ReplayOptions { interval: Interval::Event, ..options };
     let collector = Collector::default();
     let run = replay::run::<_, LogError>(recording, &timeline, &options, collector)?;

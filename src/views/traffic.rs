@@ -90,7 +90,7 @@ fn endpoint(address: IpAddr, port: Option<u16>) -> String {
     port.map_or_else(|| address.to_string(), |port| SocketAddr::new(address, port).to_string())
 }
 
-/// What comes first: the most, the longest, the earliest.
+/// The sort order: the most, the longest or the earliest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// The most bytes.
@@ -119,7 +119,7 @@ pub fn sort(lines: &mut [Line], by: Sort) {
 /// The widest IPv4 address with a port.
 const ENDPOINT: usize = 21;
 
-/// tc-flows' table, of so many lines. If there are more, `hint` says how to see them.
+/// tc-flows' table, of `top` lines. If there are more, `hint` is how to see them.
 pub fn table(lines: &[Line], top: usize, hint: &str) -> String {
     let shown = &lines[..lines.len().min(top)];
     let width = |of: fn(&Line) -> &str| shown.iter().map(|l| of(l).len()).max().unwrap_or(0);
@@ -140,7 +140,7 @@ pub fn table(lines: &[Line], top: usize, hint: &str) -> String {
     out
 }
 
-/// Two lines for each, with when it began and how long it was. If there are more, `hint` says how to see
+/// Two lines for each, with when it began and how long it was. If there are more, `hint` is how to see
 /// them.
 pub fn list(lines: &[Line], top: usize, hint: &str) -> String {
     let mut out = String::new();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_says_when_it_began_and_how_long_it_was() {
+    fn the_list_has_beginning_and_duration() {
         assert_eq!(
             list(&[line("10.0.2.15:43824", 685, 37_977)], 9, ""),
             "- (TCP)\t10.0.2.15:43824\t->\t10.0.2.15:56604\t(685 packets, 37977 bytes)\n   \

@@ -20,7 +20,7 @@ pub enum Record {
 /// Bytes that no BPF program of this build sends: recorder and BPF object do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// Shorter or longer than its own header says.
+    /// Shorter or longer than its header states.
     #[error("record of {found} bytes where {expected} were expected")]
     Size {
         /// Bytes that the record's kind and count call for.
@@ -87,7 +87,7 @@ pub(super) fn sized(b: &[u8], expected: usize) -> Result<(), WireError> {
 /// Decodes one record. `ops` is cleared and filled with the operations of a hook record.
 ///
 /// # Errors
-/// [`WireError`] if the bytes are no record of this build.
+/// [`WireError`] if the bytes are not a record of this build.
 pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
     ops.clear();
     if b.len() < RecordHeader::SIZE {

@@ -247,13 +247,13 @@ fn number(b: &[u8], at: usize, width: usize) -> Option<u64> {
     })
 }
 
-/// Reads a message about a TCP socket: what follows the netlink header. `None` for one without
-/// `struct tcp_info`: a request or time-wait socket, which is no connection here.
+/// Reads a message about a TCP socket, without the netlink header. `None` for a message without `struct
+/// tcp_info`: a request or time-wait socket, which is not a connection here.
 ///
 /// `last` is the layout that this kernel has, by its type information.
 ///
-/// Time, number of the poll, sequence number and namespace are the caller's to say. `priority` is
-/// never there: inet_diag has it only where the socket has no class (`class_id`).
+/// The caller sets time, number of the poll, sequence number and namespace. `priority` is never there:
+/// inet_diag has it only where the socket has no class (`class_id`).
 pub fn decode_diag(b: &[u8], last: LastWord) -> Option<Snapshot> {
     let message = b.get(..MESSAGE)?;
     let mut values = SocketValues::default();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_is_read_as_the_kernel_lays_it_out() {
+    fn the_bit_fields_of_the_last_word_are_read_as_the_kernel_stores_them() {
         let fields = [F::tcpi_ecn_mode, F::tcpi_accecn_opt_seen, F::tcpi_accecn_fail_mode];
         let read = |word, last| {
             let snapshot = decode_diag(&message(word), last).expect("a connection");
@@ -405,7 +405,7 @@ mod tests {
 
     /// A kernel of the future: what stands behind the known fields comes through as it is.
     #[test]
-    fn a_longer_tcp_info_keeps_what_is_not_known() {
+    fn unknown_octets_of_a_longer_tcp_info_are_kept() {
         let message = |more: &[u8]| {
             let mut info = vec![0; TCP_INFO_KNOWN];
             info[0] = 1;

@@ -10,7 +10,7 @@ pub const IPV6: u16 = 0x86dd;
 /// 802.1Q, 802.1ad, and what QinQ was before it had a number.
 pub const VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
-/// What stands between the addresses of a link header and IP.
+/// A header between the addresses of a link header and IP.
 #[derive(Clone, Copy, Debug)]
 pub struct Tags {
     /// Where IP begins.

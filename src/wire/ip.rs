@@ -27,7 +27,7 @@ const MOBILITY: u8 = 135;
 const V4_HEADER: usize = 20;
 const V6_HEADER: usize = 40;
 
-/// Why there is no digest of a packet.
+/// Why a packet has no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// It ends before its link header does.
@@ -59,20 +59,20 @@ struct Extent<'a> {
     bytes: &'a [u8],
     /// How many were there.
     on_wire: usize,
-    /// Where the IP header says that it ends, which is not after `on_wire`.
+    /// The end by the IP header; at most `on_wire`.
     end: usize,
 }
 
 impl Extent<'_> {
-    /// What is missing if `end` is beyond the bytes: they were not captured, or never there.
+    /// The error if `end` is beyond the bytes: they were not captured, or never there.
     const fn short(&self, end: usize) -> HeaderError {
         if end > self.on_wire { HeaderError::Malformed } else { HeaderError::IpCut }
     }
 }
 
 impl Packet {
-    /// Fills in what the headers say. `bytes` begin with IP, of which `on_wire` bytes were there;
-    /// of the payload so many bytes are kept as are asked for, and a known header always.
+    /// Fills in the fields of the headers. `bytes` begin with IP, and had `on_wire` bytes. `payload`
+    /// bytes of the payload are kept, and a known header always.
     ///
     /// # Errors
     /// [`HeaderError`] if there is no whole IP header, or it is malformed.
@@ -105,13 +105,13 @@ impl Packet {
             6 => self.read_v6(extent)?,
             _ => return Err(HeaderError::Malformed),
         };
-        // Of a chain of headers that was cut, the end may be known and not be there.
+        // The end of a cut chain of headers may be known but not captured.
         let rest = bytes.get(transport..).unwrap_or_default();
         self.read_transport(rest, transport as u32, payload);
         Ok(transport)
     }
 
-    /// Keeps so many bytes of the payload, and a known header always.
+    /// Keeps `octets` bytes of the payload, and a known header always.
     pub fn keep_payload(&mut self, octets: usize) {
         let ports = self.src_port.zip(self.dst_port);
         let known = known_header(self.protocol, ports, self.payload.first().copied());
@@ -125,8 +125,8 @@ impl Packet {
         let header = usize::from(h[0] & 15) * 4;
         let total = u16::from_be_bytes([h[2], h[3]]);
         let fragment = u16::from_be_bytes([h[6], h[7]]);
-        // The length field is 0 where the host leaves cutting to the interface and the packet is
-        // longer than the field can say.
+        // The length field is 0 where the host leaves cutting to the interface and the packet is longer
+        // than the field can hold.
         self.ip_len = if total == 0 { extent.on_wire as u32 } else { u32::from(total) };
         let end = self.ip_len as usize;
         if header < V4_HEADER || header > end || end > extent.on_wire {
@@ -221,14 +221,14 @@ impl Packet {
         Ok(at)
     }
 
-    /// Fills in what the transport header says; `before` bytes of IP stand before it.
+    /// Fills in the fields of the transport header; `before` bytes of IP precede it.
     fn read_transport(&mut self, rest: &[u8], before: u32, payload: usize) {
         let after_ip = self.ip_len.saturating_sub(before);
         self.payload_len = after_ip;
         if self.fragment_offset > 0 {
             return;
         }
-        // What pads a short frame is not the packet's, nor its header.
+        // The padding of a short frame is not part of the packet or its header.
         let rest = &rest[..rest.len().min(after_ip as usize)];
         let header = match self.protocol {
             TCP => rest.get(12).map_or(20, |b| usize::from(b >> 4) * 4).max(20),

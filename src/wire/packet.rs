@@ -50,7 +50,7 @@ pub struct Packet {
     pub cookie: Option<u64>,
     /// Source address of the link, where it was seen with a header of Ethernet's kind.
     pub src_mac: Option<[u8; 6]>,
-    /// Destination address of the link, likewise.
+    /// Destination address of the link; none where there is no Ethernet header.
     pub dst_mac: Option<[u8; 6]>,
     /// Id of the outermost VLAN (IEEE 802.1Q VID), where it had a tag.
     pub vlan: Option<u16>,
@@ -84,12 +84,13 @@ pub struct Packet {
     pub dst_port: Option<u16>,
     /// Bytes after the transport header, as they were sent.
     pub payload_len: u32,
-    /// Segments in a super-packet, as the host says; 1 for others, and where nobody says.
+    /// Segments in a super-packet, as the host counts them; 1 for others, and if the number is not
+    /// known.
     pub segments: u16,
     /// A checksum that does not fit what it covers, in an imported capture that has all of it.
     pub wrong_checksum: Option<Checksum>,
-    /// The packet stands in the capture before, as a mirror gives it, but nothing in it proves that
-    /// both are one. Imports alone can tell.
+    /// The packet is in the capture before, as a mirror gives it, but nothing proves that both are one.
+    /// Only imports know this.
     pub is_copy: bool,
     /// The transport header, as far as it was captured: at most [`HEADER_MAX`] bytes.
     pub header: Vec<u8>,
@@ -142,7 +143,7 @@ const ADDRESSES: usize = 12;
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
 
-/// What a packet's record was.
+/// The result of decoding a packet's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "made on the stack once per record, never stored")]
 pub enum Decoded {
@@ -160,7 +161,7 @@ pub enum Decoded {
 /// Decodes a packet's record.
 ///
 /// # Errors
-/// [`WireError`] if the bytes are no record of this build. Nothing that a packet holds is one.
+/// [`WireError`] if the bytes are not a record of this build. No content of a packet is an error.
 pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     let size = |expected| WireError::Size { expected, found: b.len() };
     if b.len() < PacketHead::SIZE {
@@ -208,8 +209,8 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     };
     // The programs send what begins with an IP header; how much of the payload, they decide.
     let ip = data.get(link_len..).unwrap_or_default();
-    // They have looked at the same headers, and count what is malformed. Of a chain longer than
-    // they follow, this look alone sees the end.
+    // The programs have read the same headers, and count malformed packets. Only this reader sees the
+    // end of a chain that is longer than they follow.
     if packet.read_ip(ip, len.saturating_sub(link_len as u32), usize::MAX).is_err() {
         return Ok(Decoded::Malformed { cpu: packet.cpu, hook });
     }

@@ -55,13 +55,13 @@ impl std::fmt::Debug for SocketValues {
     }
 }
 
-/// What the kernel knew of a socket at one instant.
+/// The kernel's values of a socket at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// When it was read, where, and which connection; the generation is 0 for a socket that is not
     /// recorded otherwise.
     pub header: Header,
-    /// What made it.
+    /// The reason for it.
     pub why: Why,
     /// Number of the poll, from 0; `None` if it was made by an event.
     pub poll: Option<u32>,
@@ -69,7 +69,7 @@ pub struct Snapshot {
     pub family: u16,
     /// Local address: 16 bytes, or 4 and twelve zeros for AF_INET.
     pub local_addr: [u8; 16],
-    /// Remote address, likewise.
+    /// Remote address, in the same form.
     pub remote_addr: [u8; 16],
     /// Local port, host byte order.
     pub local_port: u16,
@@ -82,8 +82,8 @@ pub struct Snapshot {
     /// Name of the upper layer protocol in the kernel (`tls`, `mptcp`); empty for none, and where the
     /// snapshot was not read over netlink.
     pub ulp: String,
-    /// What the kernel's `struct tcp_info` has beyond the fields known here, octets as they are in
-    /// its memory; empty for nothing, and where the snapshot was not read over netlink.
+    /// The octets of the kernel's `struct tcp_info` beyond the fields known here. Empty if there are
+    /// none, or if the snapshot was not read over netlink.
     pub tcp_info_more: Vec<u8>,
     /// The fields.
     pub values: SocketValues,
@@ -97,7 +97,7 @@ pub fn is_snapshot(b: &[u8]) -> bool {
 /// Decodes a snapshot.
 ///
 /// # Errors
-/// [`WireError`] if the bytes are no snapshot of this build.
+/// [`WireError`] if the bytes are not a snapshot of this build.
 pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
     sized(b, SocketField::record_size())?;
     let head = SocketHead::read(b);

@@ -213,7 +213,7 @@ pub fn enhanced(order: Order, interface: u32, units: u64, frame: &Frame, flags: 
     block(order, 6, &body.concat())
 }
 
-/// An obsolete Packet Block, with so many packets dropped before it.
+/// An obsolete Packet Block, with `drops` packets dropped before it.
 pub fn obsolete(order: Order, interface: u16, drops: u16, units: u64, frame: &Frame) -> Vec<u8> {
     let mut data = frame.bytes[..frame.kept].to_vec();
     data.resize(data.len().next_multiple_of(4), 0);
@@ -231,7 +231,7 @@ pub fn obsolete(order: Order, interface: u16, drops: u16, units: u64, frame: &Fr
     block(order, 2, &body.concat())
 }
 
-/// Statistics that say so many packets were dropped by the interface.
+/// Statistics with `dropped` packets dropped by the interface.
 pub fn statistics(order: Order, interface: u32, dropped: u64) -> Vec<u8> {
     let body = [
         &order.u32(interface)[..],

@@ -28,7 +28,7 @@ fn v6(next: u8, rest: &[u8]) -> Vec<u8> {
     v6_of(rest.len() as u16, next, rest)
 }
 
-/// An extension header of so many units of eight octets after the first.
+/// An extension header of `units` units of eight octets after the first.
 fn extension(next: u8, units: u8) -> Vec<u8> {
     let mut b = vec![next, units, 1, 4, 0, 0, 0, 0];
     b.resize(8 + 8 * usize::from(units), 0);

@@ -155,7 +155,7 @@ impl Script {
         self.writer.packet(Packet { seq, ..packet }).expect("packet");
     }
 
-    /// The manifest at the end, with an account of what was written and of these losses.
+    /// The manifest at the end, with the totals of what was written and of these losses.
     fn closed(&self, manifest: Manifest, lost: &[(Hook, u64)]) -> Manifest {
         let lost_by_hook = lost.iter().map(|(hook, n)| (hook.name().to_owned(), *n)).collect();
         let emitted = self.seq + lost.iter().map(|(_, n)| n).sum::<u64>();
@@ -297,7 +297,8 @@ pub fn synthetic(dir: &Path, short: u64) {
     }
     s.snapshot(635, 1, Why::Poll, &[(SocketField::tcpi_pacing_rate, u64::MAX)]);
     s.snapshot(635, 77, Why::Poll, &[(SocketField::mark, 7)]);
-    // Of two listening sockets one is full at its second poll, and its drops wrap; the other is seen once.
+    // One of two listening sockets is full at its second poll, and its drops wrap; the other is seen
+    // once.
     s.snapshot(636, 55, Why::Listener, &listener(0, u64::from(u32::MAX), 17));
     s.snapshot(636, 56, Why::Listener, &listener(0, 0, 17));
     s.snapshot(637, 55, Why::Listener, &listener(2, 3, 19));
@@ -423,7 +424,7 @@ pub fn schema(path: &Path) -> arrow::datatypes::SchemaRef {
     Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").schema())
 }
 
-/// What [`with_packets`] has of packets.
+/// A packet of [`with_packets`].
 pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32) -> Packet {
     let out = matches!(hook, Hook::SocketOut | Hook::InterfaceOut);
     let local = (Ipv4Addr::new(10, 0, 0, 1), 40_001_u16);
@@ -470,9 +471,9 @@ pub fn packet(ms: u64, hook: Hook, seq_ack: (u32, u32), flags: u8, payload: u32)
     }
 }
 
-/// A connection that we open, with its packets at the socket and at an interface, the kernel's
-/// account at its end, and what a hook has lost meanwhile. If it is `wrong`, a segment stands in the
-/// counters that is not in the packets.
+/// A connection that we open, with its packets at the socket and at an interface, the kernel's values at
+/// its end, and the losses of a hook meanwhile. If `wrong`, the counters have a segment that is not in
+/// the packets.
 pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
     const SYN: u8 = 2;
     const ACK: u8 = 16;
@@ -512,7 +513,7 @@ pub fn with_packets(dir: &Path, lost: Option<Hook>, wrong: bool) {
     s.lifecycle(50, 1, Event::Close, |l| {
         (l.old_state, l.new_state, l.sk_err, l.established) = (1, 7, 104, 1);
     });
-    // What comes afterwards is not the connection's any more, but the flow's.
+    // Later packets no longer belong to the connection, but to the flow.
     s.packet(packet(51, Hook::SocketOut, (1101, 901), RST, 0));
     if let Some(hook) = lost {
         let (ts_ns, since_ns) = (T0 + 40 * MS, T0 + 20 * MS);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The hook sets against each other: they recorded the same connections at the same time, so
-//! what each says exactly must be the same.
+//! The hook sets against each other: they recorded the same connections at the same time, so values that
+//! both call exact must be equal.
 
 use estats::schema::Var;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Which capabilities the recorder needs: in a guest it is run as nobody with a few of them, and
-//! docs/permissions.md says what the kernels made of it.
+//! Which capabilities the recorder needs: in a guest it is run as the user `nobody` with a few of them,
+//! and docs/permissions.md has the results.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -50,8 +50,8 @@ const PARANOID_2: &str = "the same, perf_event_paranoid 2";
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 /// Kernels whose permissions are tried: the oldest, where BPF's memory is locked memory and there are no
-/// trampolines, and one that has all hook sets. Every program is loaded and attached nine times on each,
-/// which takes minutes under emulation, so not on all.
+/// trampolines, and one that has all hook sets. Every program is loaded and attached nine times on each
+/// kernel, which takes minutes under emulation, so not all kernels are tried.
 pub const KERNELS: &[&str] = &[LOCKED, "6.12"];
 
 /// Whether a trial makes a difference to a hook set on a kernel.
@@ -63,7 +63,7 @@ fn is_made(heading: &str, series: &str, set: &HookSet) -> bool {
     }
 }
 
-/// What `estats-record check` made of some capabilities.
+/// The result of `estats-record check` with some capabilities.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trial {
     /// Name of the hook set.
@@ -99,7 +99,7 @@ pub struct Short {
     pub octets: u64,
 }
 
-/// `setpriv` and its options: nobody, with these capabilities alone.
+/// `setpriv` and its options: the user `nobody`, with only these capabilities.
 fn nobody_with(capabilities: &[u32]) -> Vec<String> {
     let list: String = capabilities.iter().map(|number| format!(",+cap_{number}")).collect();
     let mut words = vec!["setpriv".to_owned()];
@@ -155,7 +155,7 @@ const OCTETS: u64 = 100_000;
 /// In a guest: a recording with enough capabilities and no more, of the hook set that records most:
 /// packets at sockets and interfaces, and polls.
 pub fn recordings(series: &str, out: &Path) -> Vec<Short> {
-    // Nobody writes there.
+    // No process writes there.
     fs::set_permissions(out, fs::Permissions::from_mode(0o777)).expect("the directory is ours");
     let most = sets::of(series).iter().filter(|set| !set.also.is_empty());
     most.map(|set| recording(set, out)).collect()
@@ -200,7 +200,7 @@ fn recording(set: &'static HookSet, out: &Path) -> Short {
     }
 }
 
-/// What a recording without CAP_SYS_ADMIN must be: true, and plain about what it lacks.
+/// A recording without CAP_SYS_ADMIN must have right values, and name what it lacks.
 pub fn judge(short: &Short, dir: &Path) -> Outcome {
     let mut verdict = Verdict::default();
     let mut check = |holds: bool, words: String| {
@@ -212,7 +212,7 @@ pub fn judge(short: &Short, dir: &Path) -> Outcome {
     check(short.status == Some(0), format!("ended with {:?}: {}", short.status, short.said));
     let lines = || short.said.lines().filter(|line| line.starts_with("not seen: "));
     let namespaces = lines().any(|l| l.contains("in the network namespace") && l.contains("CAP_"));
-    check(namespaces, format!("namespaces that are closed are said: {}", short.said));
+    check(namespaces, format!("namespaces that cannot be entered are reported: {}", short.said));
     let recording = Recording::read(dir)?;
     let completeness = |ends: (SocketAddr, SocketAddr)| {
         let row = recording.one(ends.0, ends.1);
@@ -246,7 +246,7 @@ pub fn judge(short: &Short, dir: &Path) -> Outcome {
     Ok(verdict)
 }
 
-/// What the document says of a trial, against the one of root.
+/// The document's cell of a trial, compared with that of root.
 fn cell(trial: &Trial, root: &Trial) -> Result<String, String> {
     if trial.status != Some(0) {
         let words = trial.said.trim();
@@ -323,6 +323,6 @@ pub fn check(kernels: &[(&str, &[Trial])]) {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == text,
-        "docs/permissions.md is not what the kernels say; renew it with make permissions\n{text}"
+        "docs/permissions.md differs from the guests' results; renew it with make permissions\n{text}"
     );
 }

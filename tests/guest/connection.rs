@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The rows of one connection against what the kernel said of it.
+//! The rows of one connection against the kernel's values of it.
 
 use estats::schema::{SocketField, Var};
 
@@ -21,11 +21,11 @@ pub struct Ends<'a> {
     pub server: &'a Connection,
     /// Where they are from.
     pub recording: &'a Recording,
-    /// What the kernel said.
+    /// The kernel's values.
     pub flow: &'a FlowFacts,
 }
 
-/// A connection that nobody accepted.
+/// A connection that was not accepted.
 pub fn refused(client: &Connection) -> Verdict {
     let expected = [("opened_by", "local"), ("closed_by", "remote"), ("close_reason", "refused")];
     let counters = [("SegsOut", 1), ("SegsIn", 1), ("HCDataOctetsOut", 0), ("SegsRetrans", 0)];
@@ -64,7 +64,7 @@ impl Ends<'_> {
 
     /// A short connection, by what was written.
     pub fn octets(&self) -> Verdict {
-        let octets = self.flow.octets.expect("short ones say it") as i64;
+        let octets = self.flow.octets.expect("short connections have it") as i64;
         // Nothing is lost, but on a busy host an ACK may come after the loss probe, and the probe too.
         let passed = octets + self.client.values.number("OctetsRetrans").unwrap_or(0);
         // Sequence space has a SYN and a FIN besides; the server's SYN is acknowledged before it
@@ -124,7 +124,7 @@ impl Ends<'_> {
             ] {
                 checks.push((check, self.judge(what, connection, audit)));
             }
-            // Of approximate states too: they are states all the same.
+            // Approximate states too: they are still states.
             if self.recording.has("SndLimTimeSnd") {
                 let span = connection.identity.int("end_ns") - connection.identity.int("begin_ns");
                 let limits = audit::sender_limits(row, span);
@@ -134,9 +134,9 @@ impl Ends<'_> {
         checks
     }
 
-    /// What the client's congestion control keeps for itself, in the snapshot of the end, against
-    /// TCP_CC_INFO. Its fields are found by the type information of its module, which came with
-    /// Linux 5.11; without, they must be NULL.
+    /// The private values of the client's congestion control, in the snapshot of the end, against
+    /// TCP_CC_INFO. Its fields are found by the type information of its module, which came with Linux
+    /// 5.11; without, they must be NULL.
     pub fn private(&self, module_btf: bool) -> Verdict {
         let (private, id) = (&self.flow.client_private, self.client.identity.int("conn_id"));
         let low = |word: u32| i64::from(word & 0xffff);
@@ -170,7 +170,7 @@ impl Ends<'_> {
         for (name, value) in expected {
             audit.compared += 1;
             let got = row.and_then(|row| row.number(name));
-            // What Vegas begins each round with is no round-trip time.
+            // The value with which Vegas begins each round is not a round-trip time.
             let unset = SocketField::by_name(name).is_some_and(|f| f.is_unset(value as u64));
             if got != Some(value).filter(|_| module_btf && !unset) {
                 audit.findings.push(format!("{name}: {got:?}, {value} by TCP_CC_INFO"));
@@ -213,8 +213,8 @@ impl Ends<'_> {
         scenario.happened.iter().map(one).collect()
     }
 
-    /// Without what is said about variables that the hook set does not give (they are NULL, which
-    /// is a check of its own) or only approximates.
+    /// Without findings about variables that the hook set does not give (they are NULL, which is a check
+    /// of its own) or only approximates.
     fn judge(&self, what: &str, connection: &Connection, mut audit: Audit) -> Verdict {
         let names_untrue = |finding: &String| {
             let mut words = finding.split(|c: char| !c.is_ascii_alphanumeric());

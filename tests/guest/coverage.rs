@@ -34,7 +34,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Of a series, `6.12`, and a hook set.
+    /// The column of a series, `6.12`, and a hook set.
     pub fn new(series: &str, set: &str) -> Self {
         let series = if series == NEWEST {
             vec![u32::MAX]
@@ -241,13 +241,13 @@ pub fn check(columns: &Matrix) {
     let differences = committed.differences(columns);
     assert!(
         differences.is_empty(),
-        "docs/coverage.md is not what the kernels say; renew it with make coverage\n  {}",
+        "docs/coverage.md differs from the guests' results; renew it with make coverage\n  {}",
         differences.join("\n  ")
     );
 }
 
 #[test]
-fn coverage_is_read_as_it_is_written() {
+fn the_coverage_table_reads_back() {
     let check = |quality: &str, attached: bool, reason: &str| {
         let variables: Vec<Json> = Var::ALL
             .iter()

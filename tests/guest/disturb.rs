@@ -44,11 +44,11 @@ const SET: &HookSet = &HookSet {
         "--without=bad_checksum",
     ],
 };
-/// What debug builds of the recorder compare.
+/// The variable with which debug builds of the recorder compare both counts.
 const BOTH_WAYS: &str = "ESTATS_KPROBES_BOTH_WAYS";
 /// No scenario's path has this number.
 const PATH: u8 = 250;
-/// A system call that nobody else makes.
+/// A system call that no other program makes.
 const CALL: libc::c_long = libc::SYS_getpgid;
 #[cfg(target_arch = "x86_64")]
 const FUNCTION: &str = "__x64_sys_getpgid";
@@ -59,18 +59,18 @@ const EVENT: &str = "sys_enter_getpgid";
 const ROUNDS: i32 = 2000;
 /// Uploads while the programs run.
 const UPLOADS: usize = 40;
-/// Longer than from one account of the recorder to the next.
+/// Longer than from one count of the recorder to the next.
 const APART: Duration = Duration::from_millis(1300);
 
 /// The phase with a kprobe of others.
 pub const A_KPROBE: &str = "a kprobe";
 
-/// What attaches a program of others.
+/// Attaches a program of another tool.
 type Attach = fn() -> io::Result<OwnedFd>;
 
-/// Whose programs run, and whether softirqs interrupt them. Nobody's come first: what is passed over then
-/// was not given reason to. On arm64 a kprobe is a breakpoint (BRK), whose handler runs with interrupts
-/// off: nothing interrupts its program.
+/// Which other programs run, and whether softirqs interrupt them. First no other program runs: then
+/// there is no cause for skips. On arm64 a kprobe is a breakpoint (BRK), whose handler runs with
+/// interrupts off: nothing interrupts its program.
 fn disturbers() -> Vec<(&'static str, Option<Attach>)> {
     let mut all: Vec<(_, Option<Attach>)> = vec![("nobody", None)];
     if cfg!(target_arch = "x86_64") {
@@ -80,7 +80,7 @@ fn disturbers() -> Vec<(&'static str, Option<Attach>)> {
     all
 }
 
-/// Records while nobody's programs run, and then others'.
+/// Records while no other programs run, and then while some do.
 pub fn record(out: &FilePath) -> Disturbed {
     let under = ["dash", "-c", &format!("{BOTH_WAYS}=1 exec \"$@\""), "dash"].map(str::to_owned);
     let recorder = Recorder::start_under(&under, out, SET);
@@ -93,7 +93,7 @@ pub fn record(out: &FilePath) -> Disturbed {
         );
         let since_ns = monotonic_ns();
         // A little now and then: many packets at once would be left to ksoftirqd, which is a task and
-        // interrupts nobody.
+        // interrupts no program.
         let uploads = || {
             for _ in 0..UPLOADS {
                 flow.upload(2000);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the kernel of a guest itself said about its connections, as it leaves the guest.
+//! The values of the guest's kernel for its connections, as they leave the guest.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,13 +37,13 @@ pub struct FlowFacts {
     pub client: SocketAddr,
     /// The server's.
     pub server: SocketAddr,
-    /// Octets the client wrote, where tcp_info does not say.
+    /// Octets the client wrote, if tcp_info does not have them.
     pub octets: Option<u64>,
     /// The client's struct tcp_info, octets, when nothing moved any more; empty if not read.
     pub client_info: Vec<u8>,
     /// The server's.
     pub server_info: Vec<u8>,
-    /// The client's TCP_CC_INFO, words; empty where its congestion control has nothing to say.
+    /// The client's TCP_CC_INFO, words; empty if its congestion control has none.
     pub client_private: Vec<u32>,
 }
 
@@ -67,7 +67,7 @@ pub struct CraftedConnection {
     pub local: SocketAddr,
     /// The scripted peer's.
     pub remote: SocketAddr,
-    /// What its row has to say.
+    /// The values that its row must have.
     pub figures: Vec<Figure>,
 }
 
@@ -129,7 +129,7 @@ pub struct Output {
     pub replays: BTreeMap<String, Result<String, String>>,
 }
 
-/// What a guest says of its sockets.
+/// The sockets of a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SocketFacts {
     /// The kernel's release, as `uname -r` prints it.
@@ -138,7 +138,7 @@ pub struct SocketFacts {
     pub sockets: Vec<Socket>,
 }
 
-/// What a guest says of capabilities.
+/// The trials of capabilities in a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PermissionFacts {
     /// `estats-record check` with few of them.

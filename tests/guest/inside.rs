@@ -33,7 +33,7 @@ pub const SERIES: &str = "ESTATS_GUEST_SERIES";
 pub const REPLAY: &str = "ESTATS_GUEST_REPLAY";
 /// Directory that leaves the guest.
 const OUT: &str = "/out";
-/// Nobody listens there.
+/// A port without a listener.
 const NOBODY: u16 = 9;
 
 /// Not a test of its own: the command that the others run in their guests.
@@ -46,7 +46,7 @@ fn inside() {
     // All at once: the kernel takes most of the time, to verify programs, on one processor for each.
     let checks = at_once(sets, check);
     let recorders = at_once(sets, |set| Recorder::start(out, set));
-    // What stays open until the recordings have ended, and where.
+    // Connections that stay open until the recordings have ended, and their paths.
     let mut kept = Vec::new();
     let mut paths = Vec::new();
     let mut scenarios = Vec::new();
@@ -99,7 +99,7 @@ fn disturbed() {
     println!("{disturbed:?}");
 }
 
-/// Not a test of its own either: sockets that inet_diag tells about.
+/// Not a separate test either: sockets that inet_diag reports.
 #[test]
 #[ignore = "runs in a guest, started by the tests of the kernels"]
 fn sockets() {
@@ -205,7 +205,7 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
     let (client, server) = scenario.options;
     let open = || {
         let flow = Flow::between((&path.client, client), (&path.server, server), address);
-        // Not before: a lost SYN is sent again without ECN (RFC 3168, 6.1.1.1).
+        // Not before: a lost SYN is retransmitted without ECN (RFC 3168, 6.1.1.1).
         path.forward(scenario.faults);
         flow
     };
@@ -230,7 +230,7 @@ fn carry_out(scenario: &Scenario, path: &Path, kept: &mut Vec<(Flow, Settled)>) 
         Shape::Waiting(count) => waiting(scenario, path, count),
         Shape::Refused => {
             let nobody = SocketAddr::new(address, NOBODY);
-            let error = Stream::connect(&path.client, nobody, client).expect_err("nobody listens");
+            let error = Stream::connect(&path.client, nobody, client).expect_err("no listener");
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
             let client = SocketAddr::new(path.client_address(scenario.family), 0);
             vec![unread(client, nobody, None)]
@@ -281,7 +281,7 @@ fn short(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {
     flows
 }
 
-/// Longer than the recorder takes from one account to the next.
+/// Longer than from one count of the recorder to the next.
 const LATE: Duration = Duration::from_millis(1500);
 
 fn waiting(scenario: &Scenario, path: &Path, count: u64) -> Vec<FlowFacts> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The recorder on stock Debian kernels: QEMU boots each under software emulation, all its hook
-//! sets record the same traffic at once, and every recording is held against `tcp_info`, the MIB
-//! counters and the other recordings. The guests also say what docs/coverage.md says.
+//! The recorder on stock Debian kernels: QEMU boots each under software emulation, all its hook sets
+//! record the same traffic at once, and every recording is compared with `tcp_info`, the MIB counters
+//! and the other recordings. The guests also give the values of docs/coverage.md.
 //!
 //! Needs QEMU and the network (for the kernels); without them every test here is counted as
 //! skipped on standard error, and with `ESTATS_REQUIRE_LIVE=1` it fails. `ESTATS_GUEST=0` skips
@@ -70,7 +70,8 @@ fn linux_6_18() {
     kernel("6.18");
 }
 
-/// What Debian's users get next: a failure here is the first notice of a change in the kernel.
+/// The kernel that Debian's users get next: a failure here is the first notice of a change in the
+/// kernel.
 #[test]
 fn linux_newest() {
     kernel(sets::NEWEST);
@@ -100,7 +101,7 @@ fn coverage_document() {
     coverage::check(&matrix);
 }
 
-/// What each kernel lets a recorder do that has few capabilities, and that its recordings are true.
+/// What a recorder with few capabilities can do on each kernel, and that its recordings are right.
 #[test]
 #[ignore = "a quarter of an hour of emulated programs: make permissions"]
 fn permissions_document() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What comes of a check.
+//! The outcome of a check.
 
 use crate::rows::Connection;
 use crate::support::audit::Audit;
@@ -19,7 +19,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of one row, or of several that are compared; what is wrong with a lossy one is excused.
+    /// The outcome of one row, or of several that are compared; faults of a lossy row are excused.
     pub fn of(rows: &[&Connection], audit: Audit) -> Self {
         let Audit { compared, findings, .. } = audit;
         if rows.iter().any(|row| row.lossy()) {

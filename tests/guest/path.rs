@@ -2,8 +2,8 @@
 //! A path of three namespaces: client, router and server, with netem on both egresses of the
 //! router.
 //!
-//! Not on the sender's own device, unless a scenario asks for it: what netem drops there TCP is told at
-//! once (a local drop, no loss), and its queue holds back the sender (TSQ) as no network does.
+//! Not on the sender's own device, unless a scenario asks for it: TCP notices at once what netem drops
+//! there (a local drop, not a loss), and its queue holds back the sender (TSQ), unlike a network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -31,8 +31,8 @@ pub struct Path {
 }
 
 impl Path {
-    /// Makes the path. Its addresses hold `number`, so that no two paths of a guest share one and
-    /// a row can be told by its addresses.
+    /// Makes the path. Its addresses hold `number`, so that no two paths of a guest share one and a row
+    /// is identified by its addresses.
     pub fn new(number: u8) -> Self {
         let path = Self {
             client: Netns::new("client"),
@@ -68,7 +68,7 @@ impl Path {
             host.ip(&["route", "add", "default", "via", &format!("10.{number}.{network}.254")]);
             let gateway = format!("fd78:{number:x}:{network}::fe");
             host.ip(&["-6", "route", "add", "default", "via", &gateway]);
-            // What one connection learned must not start the next one elsewhere.
+            // Metrics of one connection must not change the start of the next one.
             host.sysctl("ipv4/tcp_no_metrics_save", "1");
         }
         path.router.sysctl("ipv4/ip_forward", "1");

@@ -39,7 +39,7 @@ fn command(under: &[String], set: &HookSet) -> Command {
     command
 }
 
-/// What `estats-record check --json` says of a hook set; what it complains about is shown.
+/// The output of `estats-record check --json` for a hook set; its complaints are shown.
 pub fn check(set: &HookSet) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_estats-record"));
     let output = command.arg("check").args(set.options).arg("--json").output();
@@ -68,7 +68,8 @@ impl Recorder {
         let pipe = child.stderr.take().expect("stderr is piped");
         let (attached, wait) = mpsc::channel();
         let stderr = std::thread::spawn(move || listen(pipe, &attached));
-        // An error here is its end, or the patience's: its words and status say the rest.
+        // An error here means that it ended, or that the time is over: its output and status have the
+        // reason.
         let loading = wait.recv_timeout(PATIENCE).ok().map(|()| begun.elapsed());
         println!("guest: recorder of the {} set, {:.1} s", set.name, begun.elapsed().as_secs_f64());
         Self { set, child, stderr, loading }
@@ -87,7 +88,7 @@ impl Recorder {
         }
     }
 
-    /// Ends the recording: its exit status, and what it said.
+    /// Ends the recording: its exit status, and its messages.
     pub fn end(mut self) -> (Option<i32>, String) {
         let pid = self.child.id() as libc::pid_t;
         if self.loading.is_some() {
@@ -109,14 +110,14 @@ impl Recorder {
     }
 }
 
-/// All that it says; tells when it records.
+/// All its messages; signals when it records.
 fn listen(pipe: ChildStderr, attached: &Sender<()>) -> String {
     let mut text = String::new();
     let mut reader = BufReader::new(pipe);
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
         if line.starts_with("recording to ") {
-            // Nobody waits any more if patience is over.
+            // The receiver is gone if the time is over.
             let _ = attached.send(());
         }
         text.push_str(&line);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What was checked, and what came of it.
+//! The checks, and their results.
 
 use std::fs;
 use std::path::Path;
@@ -21,9 +21,8 @@ pub struct Check {
     pub compared: usize,
     /// Those that failed, with both values.
     pub failures: Vec<String>,
-    /// Those that failed in a row that says of itself that something is missing: it is marked
-    /// lossy because the kernel skipped a program that would have interrupted itself, or, in an
-    /// agreement, one of the two is.
+    /// Those that failed in a row that is marked as incomplete: it is marked lossy because the kernel
+    /// skipped a program that would have interrupted itself, or, in an agreement, one of the two is.
     pub excused: Vec<String>,
 }
 

@@ -58,9 +58,9 @@ pub struct Recording {
     pub qualities: BTreeMap<String, String>,
     /// Activations that the kernel skipped, by hook: a program that would interrupt itself.
     pub skipped: BTreeMap<String, i64>,
-    /// The same, with the time of each account in ns.
+    /// The same, with the time of each count in ns.
     pub skips: Vec<(i64, i64)>,
-    /// Nobody counts the kprobes that the kernel passes over.
+    /// Kprobes that the kernel skips are not counted.
     pub uncounted: bool,
     /// The kernel counts them by itself.
     pub counts_kprobes: bool,
@@ -195,13 +195,13 @@ pub fn replay(recording: &Path, tables: Option<&Path>) -> Result<String, String>
     if let Some(tables) = tables {
         arguments.extend([OsStr::new("-o"), tables.as_ref()]);
     }
-    // 3: something is missing, which the ledger says.
+    // 3: something is missing, by the ledger.
     let said = analyze(&arguments, &[0, 3])?;
     let digest = said.lines().find_map(|line| line.strip_prefix("digest "));
     digest.map(str::to_owned).ok_or(format!("no digest:\n{said}"))
 }
 
-/// What it says on standard output; an error unless it ends with one of these statuses.
+/// Its standard output; an error unless it ends with one of these statuses.
 fn analyze(arguments: &[&OsStr], fine: &[i32]) -> Result<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(arguments)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What is done in a guest: one table.
+//! The scenarios of a guest: one table.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub enum Shape {
     Short(u64),
     /// This many connections at once, whose writers all wait: their receivers read late.
     Waiting(u64),
-    /// A connection that nobody accepts.
+    /// A connection that is not accepted.
     Refused,
     /// A connection that its client closes with a RST after sending this many octets.
     Reset(u64),
@@ -60,7 +60,7 @@ pub struct Scenario {
     pub options: (Options, Options),
     /// Connections.
     pub shape: Shape,
-    /// What must have happened, or the scenario has shown nothing: variables above 0.
+    /// Variables that must be above 0; if not, the scenario has shown nothing.
     pub happened: &'static [(End, &'static str)],
 }
 

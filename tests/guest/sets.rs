@@ -6,7 +6,7 @@
 pub struct HookSet {
     /// Name in results and in docs/coverage.md.
     pub name: &'static str,
-    /// What `--hooks` and the manifest call it.
+    /// Its name in `--hooks` and the manifest.
     pub hooks: &'static str,
     /// Options of estats-record, for recording and for `check`.
     pub options: &'static [&'static str],
@@ -51,7 +51,7 @@ pub const GUESTS: &[(&str, &[HookSet])] = &[
 /// The series that scripts/guest/kernel.sh finds by itself.
 pub const NEWEST: &str = "newest";
 
-/// What is asked of the running kernel, which may not have them all.
+/// The hook sets that are tried on the running kernel, which may not have them all.
 pub const HERE: &[HookSet] = &[FENTRY, TRACEPOINT];
 
 /// The hook sets of a series; panics if it is none of ours.

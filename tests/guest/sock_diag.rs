@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Messages of inet_diag about sockets at rest, with what getsockopt(2) says of the same sockets:
+//! Messages of inet_diag about sockets at rest, with the values of getsockopt(2) for the same sockets:
 //! `testdata/sock_diag` has those of every kernel.
 
 use std::fs;
@@ -254,7 +254,7 @@ fn messages() -> Vec<Vec<u8>> {
     found
 }
 
-/// What the guest has sent is read rightly; with `BLESS=1` it becomes a file of testdata.
+/// Checks that the guest's messages are read rightly; with `BLESS=1` it becomes a file of testdata.
 pub fn check(series: &str, release: &str, sockets: &[Socket]) {
     let findings: Vec<String> = sockets.iter().flat_map(Socket::findings).collect();
     assert!(findings.is_empty(), "{series}: {findings:#?}");

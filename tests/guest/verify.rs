@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Every recording of a guest against what its kernel said, and against the others.
+//! Every recording of a guest against its kernel's values, and against the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -101,7 +101,7 @@ pub fn all(visit: &'static Visit) -> (Results, BTreeSet<String>) {
     (results, proved)
 }
 
-/// What the guest has carried out: all, or what it was asked for.
+/// The scenarios that the guest has carried out: all, or those it was asked for.
 fn carried_out(visit: &Visit) -> impl Iterator<Item = &'static Scenario> {
     visit.output.scenarios.iter().map(|facts| Scenario::named(&facts.scenario))
 }
@@ -138,7 +138,7 @@ fn recorder(visit: &Visit, set: &str) -> Outcome {
     })
 }
 
-/// What was asked for, and no other that the recorder fell back to.
+/// The recording has the hook set that was asked for, and not a fallback.
 fn hook_set(asked: &sets::HookSet, recording: &Recording) -> Outcome {
     let got = &recording.hook_set;
     one(got == asked.hooks, || format!("{got} in the manifest, {} asked for", asked.hooks))
@@ -172,8 +172,8 @@ fn missing(recording: &Recording) -> Outcome {
 /// Linux 5.10 lacks the fields of three (total_rto, received_ce), and tracepoints estimate seven more.
 const AUDITED: usize = 44;
 
-/// Every connection against the kernel's own account of its end: there must be one, and nothing may
-/// differ. Those that never were established have less to compare.
+/// Every connection against tcp_info at its end: tcp_info must be there, and nothing may differ. Those
+/// that never were established have less to compare.
 fn audited(recording: &Recording) -> Outcome {
     let of = |connection: &Connection| {
         let mut audit = Audit::default();
@@ -216,18 +216,18 @@ fn audited(recording: &Recording) -> Outcome {
     Ok([verdicts, few].into_iter().collect())
 }
 
-/// One of so many connections may have no account: one of 70 was met.
+/// One of this many connections may be without tcp_info: one of 70 was met.
 const WITHOUT_ACCOUNT: usize = 50;
 
-/// Whether a connection may have nothing to compare. With kprobes a program of its own reads the account,
-/// somewhat before the last record. The kernel does not run that program where it interrupts itself, and
+/// Whether a connection may have nothing to compare. With kprobes a separate program reads tcp_info, a
+/// little before the last record. The kernel does not run that program where it interrupts itself, and
 /// nothing is compared where a timer comes between the two.
 fn without_account(recording: &Recording, compared: usize) -> bool {
     recording.hook_set == "kprobe" && compared == 0
 }
 
-/// What packets at the sockets bear out of a connection that lost none of them, as far as the hooks give
-/// it exactly.
+/// Variables that packets at the sockets confirm for a connection that lost none of them, as far as the
+/// hooks give it exactly.
 const WITNESSED: [Var; 8] = [
     Var::SegsOut,
     Var::DataSegsOut,
@@ -248,7 +248,7 @@ fn everything(recording: &Recording, polls: usize) -> Outcome {
         let packets = |row: &&Row| row.number("packets").is_some();
         rows.iter().filter(packets).count() >= expected
     };
-    // Of a lossy connection nothing is compared with packets.
+    // A lossy connection is not compared with packets.
     let whole: Vec<_> = recording.connections.iter().filter(|c| !c.lossy()).collect();
     let audited =
         |c: &&&Connection| recording.audit.get(&c.identity.int("conn_id")).is_some_and(witnessed);
@@ -297,9 +297,10 @@ fn count(recording: &Recording, output: &Output) -> Outcome {
     one(found == expected, || format!("{found} rows, {expected} expected"))
 }
 
-/// What is wrong with a lossy row is excused, so most must not be; of kprobes a few must not: the
-/// kernel passes over any that interrupts another, each copies the whole socket, which takes long under
-/// emulation, and a second with one is lossy for all that were open in it (64 of 71 met on a busy host).
+/// Faults of a lossy row are excused, so most rows must not be lossy. With kprobes only a few must not
+/// be: the kernel passes over any that interrupts another, each copies the whole socket, which takes
+/// long under emulation, and a second with one is lossy for all that were open in it (64 of 71 met on a
+/// busy host).
 fn lossy(recording: &Recording) -> Outcome {
     let lossy = recording.connections.iter().filter(|connection| connection.lossy()).count();
     let all = recording.connections.len();
@@ -320,15 +321,15 @@ fn ends_missed(recording: &Recording) -> Outcome {
 /// A kprobe that the kernel passes over costs the rows of that time their completeness, on every kernel
 /// that has a guest.
 fn kprobes_counted(recording: &Recording) -> Outcome {
-    one(!recording.uncounted, || "nobody counts the kprobes that were passed over".to_owned())
+    one(!recording.uncounted, || "skipped kprobes are not counted".to_owned())
 }
 
 /// The least number of kprobes that must be passed over in 40 uploads, whose acknowledgments softirqs send.
 /// 8 to 42 were met.
 const PASSED_OVER: i64 = 3;
 
-/// At most, of the same uploads while nobody's program runs. None was met, on Linux 5.10 and 6.1; the recorder
-/// itself makes a few calls that pass kprobes over.
+/// The most skips of the same uploads while no other program runs. None was met, on Linux 5.10 and 6.1;
+/// the recorder itself makes a few calls that pass kprobes over.
 const BY_NOBODY: i64 = PASSED_OVER - 1;
 
 /// Softirqs interrupt a slow program on a busy processor again and again, and each loses its kprobes.

@@ -26,14 +26,14 @@ const PATIENCE_ARM64: &str = "2400";
 const ARM64: &str = "ESTATS_GUEST_ARM64";
 const PROGRAMS: &[&str] = &["qemu-system-x86_64", "busybox", "cpio", "xz", "dash", "apt-get"];
 
-/// What a guest left behind.
+/// The results of a guest.
 #[derive(Debug)]
 pub struct Visit<T = Output> {
     /// The kernel's series.
     pub series: &'static str,
     /// A directory for each hook set, with its recording, and for results.
     pub dir: PathBuf,
-    /// What the guest's kernel and recorders said.
+    /// The values of the guest's kernel and recorders.
     pub output: T,
 }
 
@@ -61,7 +61,7 @@ pub fn to(series: &'static str) -> &'static Visit {
     VISITS.to(series)
 }
 
-/// The guest with this kernel whose sockets inet_diag tells about.
+/// The guest with this kernel whose sockets inet_diag reports.
 pub fn sockets(series: &'static str) -> &'static Visit<SocketFacts> {
     static VISITS: Visits<SocketFacts> = Visits::new("inside::sockets", "guest-sockets");
     VISITS.to(series)
@@ -147,7 +147,7 @@ impl<T: DeserializeOwned> Visits<T> {
     }
 }
 
-/// The lines of run.sh that say that a guest was started again.
+/// The lines of run.sh about a guest that was started again.
 pub fn starts_again(errors: &str) -> impl Iterator<Item = &str> {
     errors.lines().filter(|line| line.starts_with("run.sh: ") && line.contains("started again"))
 }

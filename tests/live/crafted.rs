@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections whose peer is a script (`tests/support/crafted.rs`): what happens to them, and how
-//! often, is known, and each variable is held against that.
+//! often, is known, and each variable is compared with that.
 
 use crate::SUITE;
 use crate::recording::{Recorder, Recording};
@@ -31,7 +31,7 @@ fn record(name: &str) -> Option<(Recording, Vec<Played>)> {
     })
 }
 
-/// The same; the list of proofs says of the test what the figures are.
+/// The same; the list of proofs has the figures of the test.
 fn play(name: &str) {
     let Some((recording, played)) = record(name) else { return };
     let figures: Vec<Figure> = played.iter().flat_map(|p| p.figures.clone()).collect();
@@ -44,7 +44,7 @@ fn play(name: &str) {
     proved::assert(file!(), name, &proved);
 }
 
-/// What only function hooks give, which the running kernel may not allow: guests prove it.
+/// Variables that only function hooks give, which the running kernel may not allow: guests prove it.
 const FUNCTIONS: [&str; 2] = ["LostRetransmitSegs", "RackTimeout"];
 
 #[test]
@@ -189,6 +189,6 @@ fn late_acknowledgments() {
 
 #[test]
 fn beyond_the_window() {
-    // How many are refused, if any, differs between kernels: the figures say it.
+    // How many are refused, if any, differs between kernels: the figures have it.
     record("beyond_the_window");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Two congestion controls over the same lossy link: what `diff` says of them.
+//! Two congestion controls over the same lossy link: what `diff` shows.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +21,7 @@ const OCTETS: u64 = 400_000;
 
 /// Uploads one after the other over a link that loses one segment in fifty.
 fn uploads(congestion: &'static std::ffi::CStr) -> Recording {
-    // The first losses by list, so that there are some whatever the dice say.
+    // The first losses by list, so that there are some whatever the random numbers are.
     let faults = Impairment { loss: 0.02, drop_data: vec![40, 90], seed: 11, ..clean() };
     let pair = Pair::new(faults, clean());
     let recorder = Recorder::on(&pair);
@@ -89,7 +89,7 @@ fn cubic_against_bbr() {
         for name in ["rate", "SegsRetrans", "CurCwnd"] {
             assert_eq!(number(name)["n_a"], 6, "{name}");
         }
-        // What was asked of both is the same.
+        // Both had the same request.
         let acked = number("HCThruOctetsAcked");
         assert_eq!((acked["difference"].as_f64(), &acked["notable"]), (Some(0.0), &false.into()));
         // Notable ones come first.

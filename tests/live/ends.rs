@@ -193,7 +193,7 @@ fn begun_before_the_recording() {
     client.assert_identity(&[("closed_by", "local"), ("close_reason", "fin")]);
     server.assert_identity(&[("closed_by", "remote"), ("close_reason", "fin")]);
     assert_eq!(server.values.int("HCThruOctetsReceived"), (BEFORE + DURING + 1) as i64);
-    // What was received before is the kernel's count; what only events tell begins with the recording.
+    // Octets received before are the kernel's count; variables from events begin with the recording.
     assert_eq!(server.values.int("HCDataOctetsIn"), (BEFORE + DURING) as i64);
     assert_eq!(server.values.int("counted_since_ns"), server.values.int("StartTs"));
     assert!(client.values.int("MinRTT") >= 2 * DELAY_US);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The laboratory itself, tried before anything is measured with it: the link does to real TCP
-//! what it was told to, and the kernel's accounts are read rightly. Needs root, not BPF.
+//! The laboratory itself, tried before anything is measured with it: the link treats real TCP as
+//! configured, and the kernel's values are read rightly. Needs root, not BPF.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -36,8 +36,8 @@ fn delayed() -> Impairment {
     Impairment { delay: DELAY, rate: Some(50_000_000), ..Impairment::default() }
 }
 
-/// The accounts against each other: counters of both sockets, the packets the link saw, and the
-/// MIB counters of the namespaces. Exact in every scenario, so that each can judge a recording.
+/// The three sources against each other: counters of both sockets, the packets the link saw, and the MIB
+/// counters of the namespaces. Exact in every scenario, so that each can judge a recording.
 fn assert_accounts_agree(pair: &Pair, settled: &Settled) {
     let (there, back) = (pair.link().counters(Forward), pair.link().counters(Backward));
     pair.assert_no_stray_loss();
@@ -389,7 +389,7 @@ fn marking_changes_the_ecn_field_and_keeps_the_rest() {
 }
 
 #[test]
-fn what_is_no_tcp_segment_is_passed_over() {
+fn packets_that_are_not_tcp_segments_are_ignored() {
     let mut fragment = sample(Family::V4, 0, 8);
     fragment[6] = 0x20;
     let mut udp = sample(Family::V6, 0, 8);
@@ -444,7 +444,7 @@ fn perfect_row(info: &TcpInfo) -> BTreeMap<String, Option<Value>> {
 
 /// The audit finds any wrong value and any NULL, and nothing in a right row.
 #[test]
-fn the_audit_finds_what_is_wrong() {
+fn the_audit_finds_wrong_values() {
     let Some(_turn) = gate::enter(SUITE, Needs::LAB) else { return };
     let pair = Pair::new(Impairment { drop_data: vec![50], ..delayed() }, delayed());
     let flow = Flow::open(&pair, Family::V4, Options::default());
@@ -519,7 +519,7 @@ fn tables_are_read_as_they_were_written() {
 }
 
 #[test]
-fn a_test_is_carried_out_again_only_if_the_kernel_did_not_run_a_program() {
+fn a_test_is_repeated_only_if_the_kernel_skipped_a_program() {
     let tries = std::cell::Cell::new(0);
     let carried_out = |why: &str, failures: usize| {
         tries.set(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a path can do to a connection. Every scenario runs once with the connection open at the
-//! end of the recording and once closed; `scenario::measure` makes the checks that hold for all.
+//! Effects of a path on a connection. Every scenario runs once with the connection open at the end of
+//! the recording and once closed; `scenario::measure` makes the checks that hold for all.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ fn clean_path_over_ipv6() {
 fn loss() {
     gate::record(SUITE, Needs::BPF, || {
         for (end, seed) in End::BOTH.into_iter().zip([1, 2]) {
-            // Some by list, so that there is loss whatever the dice say.
+            // Some by list, so that there is loss whatever the random numbers are.
             let faults = Impairment { loss: 0.015, drop_data: vec![60, 61, 300], seed, ..clean() };
             let measured = upload(faults, end, 2 * MEGABYTE);
             let row = &measured.client.values;
@@ -104,8 +104,8 @@ fn loss() {
             assert!(row.int("PreCongSumCwnd") > 0);
             let link = measured.pair.link().counters(Forward);
             assert!(link.lost >= 3);
-            // What was sent is what was written and what was repeated; nothing was dropped locally,
-            // which would count twice.
+            // Sent octets are those written and those retransmitted; nothing was dropped locally, which
+            // would count twice.
             assert_eq!(row.int("OctetsRetrans") + 2 * MEGABYTE as i64, row.int("HCDataOctetsOut"));
             assert!(row.int("DupAcksIn") > 0);
             assert!(measured.server.values.int("MaxReasmQueue") > 0);
@@ -170,8 +170,8 @@ fn late_copies() {
             };
             let measured = upload(faults, end, MEGABYTE);
             let (client, server) = (&measured.client.values, &measured.server.values);
-            // 30 ms late, a copy carries a timestamp older than the newest: PAWS rejects it, and says
-            // so with a D-SACK. Nothing else on this path offends.
+            // 30 ms late, a copy carries a timestamp older than the newest: PAWS rejects it, and reports
+            //   it with a D-SACK. Nothing else on this path is rejected.
             let mib = Mib::of(&measured.pair.server);
             let paws = mib.must("TcpExt.PAWSEstab") + mib.get("TcpExt.PAWSOldAck").unwrap_or(0);
             assert_eq!(paws, 3);
@@ -184,8 +184,8 @@ fn late_copies() {
     });
 }
 
-/// No hook of segments sees the one that completes the handshake; what it carries counts all the
-/// same, whether another segment follows or the end.
+/// No hook of segments sees the one that completes the handshake; its data still counts, whether another
+/// segment follows or the end.
 #[test]
 fn data_with_the_handshake() {
     gate::record(SUITE, Needs::BPF, || {

@@ -61,7 +61,7 @@ impl Recorder {
             let mut text = String::new();
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 if line.starts_with("recording to ") {
-                    // Nobody waits any more if the test has given up.
+                    // The receiver is gone if the test has given up.
                     let _ = attached.send(());
                 }
                 text.push_str(&line);
@@ -177,7 +177,7 @@ impl Recording {
         let path = dir.recording();
         analyze(&["verify"], &path);
         analyze(&["replay"], &path);
-        // Exit status 1 if anything differs from the kernel's own account.
+        // Exit status 1 if anything differs from tcp_info.
         analyze(&["audit"], &path);
         let manifest = std::fs::read(path.join("manifest.json")).expect("manifest.json");
         let manifest: Json = serde_json::from_slice(&manifest).expect("manifest.json is JSON");
@@ -208,7 +208,7 @@ impl Recording {
             std::fs::read(path.join("tables/manifest.json")).expect("the tables' manifest");
         let tables: Json = serde_json::from_slice(&tables).expect("it is JSON");
         let audit = |key: &str| tables["audit"][key].as_u64().expect("a number");
-        assert_eq!(audit("connections"), count as u64, "each has the kernel's account beside it");
+        assert_eq!(audit("connections"), count as u64, "each was recorded with tcp_info");
         // The recorder has 45 variables and more with a counterpart on any kernel.
         let established = connections
             .values()
@@ -281,9 +281,9 @@ impl Connection {
     }
 }
 
-/// Copies the recording to $ESTATS_KEEP/SCENARIO/run, the scenario named after the test, so that
-/// golden recordings are real traffic (scripts/record-testdata.sh). Of a test that makes several,
-/// the first.
+/// Copies the recording to $ESTATS_KEEP/SCENARIO/run, the scenario named after the test, so that golden
+/// recordings are real traffic (scripts/record-testdata.sh). If a test makes several, the first one is
+/// copied.
 fn keep(run: &Path) {
     let Some(root) = std::env::var_os("ESTATS_KEEP") else { return };
     let test = std::thread::current();

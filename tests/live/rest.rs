@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Connections at rest, in the back-off of a timeout, and before a closed window: at any instant the
-//! series holds what the kernel itself says of the socket at that instant, within the resolution.
+//! series has the kernel's values of the socket at that instant, within the resolution.
 //!
 //! A hook runs before the kernel handles what called it, and slow values are thinned; so the record
 //! of the last hook is behind, and no hook comes while nothing happens. What is tested is the look
@@ -64,13 +64,13 @@ impl Instants {
     }
 }
 
-/// What is compared, by what the kernel says.
+/// The compared values, from tcp_info.
 fn stands(info: &TcpInfo) -> Vec<Option<u64>> {
     let more = ["tcpi_unacked", "tcpi_sacked", "tcpi_lost", "tcpi_retrans"].map(|f| info.get(f));
     Var::ALL.iter().map(|var| audit::expected(*var, info)).chain(more).collect()
 }
 
-/// All that the schema says equals `tcp_info`, and octets in flight (RFC 6675's pipe).
+/// All variables that equal `tcp_info` by the schema, and octets in flight (RFC 6675's pipe).
 fn compare(row: &Row, info: &TcpInfo) -> Audit {
     let mut audit = audit::equalities(row, info);
     let field = |name| info.must(name) as i64;
@@ -178,7 +178,7 @@ fn a_connection_that_rests_is_not_stale() {
                 std::thread::sleep(Duration::from_millis(500));
                 readings
             });
-            // What rests costs nothing: the next row is that of the end.
+            // A connection at rest costs nothing: the next row is that of the end.
             for rows in rows {
                 let since = rows.iter().filter(|row| row.int("ts_ns") > rests_from).count();
                 assert!(since <= 2, "{since} rows of a connection that rests");
@@ -207,13 +207,13 @@ fn the_back_off_of_a_timeout_is_not_stale() {
 }
 
 #[test]
-fn what_waits_for_a_window_is_not_stale() {
+fn a_connection_that_waits_for_a_window_is_not_stale() {
     gate::record(SUITE, Needs::BPF, || {
         let sends = Options { send_buffer: Some(1 << 20), ..Options::default() };
         let reads = Options { receive_buffer: Some(16_384), ..Options::default() };
         for resolution in RESOLUTIONS {
             measure("before a closed window", resolution, (sends, reads), |_, flow, still| {
-                // More than the buffer takes, and nobody reads.
+                // More than the buffer takes, and the application does not read.
                 flow.client.send(100_000);
                 let readings = watch(flow, 40, Duration::from_millis(60), still, |i| {
                     // Into the queue: nothing is sent for it.

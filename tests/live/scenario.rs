@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What all scenarios with one connection have in common: record it, replay it, and hold both of
-//! its rows against every account of the kernel and of the link.
+//! What all scenarios with one connection have in common: record it, replay it, and compare both of its
+//! rows with all values of the kernel and of the link.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub const DELAY_US: i64 = 10_000;
 /// unnoticed. The schema has 24 equalities, of which Linux 6.1 lacks the field of one
 /// (tcpi_rcv_wnd).
 const EQUALITIES: usize = 23;
-/// Likewise, without those that need a newer field, an open connection or an RTT sample.
+/// The same without those that need a newer field, an open connection or an RTT sample.
 const RELATIONS: usize = 24;
 const MIBS: usize = 6;
 
@@ -132,7 +132,7 @@ impl Measured {
         }
     }
 
-    /// What the sockets were told, as the kernel keeps it.
+    /// The socket options that were set, as the kernel keeps them.
     fn check_options(&self, options: [Options; 2], clamps: [libc::c_int; 2]) {
         let rows = [&self.client, &self.server];
         for ((connection, options), clamp) in rows.into_iter().zip(options).zip(clamps) {
@@ -167,8 +167,8 @@ impl Measured {
         }
     }
 
-    /// What limited the sender, against the kernel's chronometer: where nothing is outstanding or
-    /// waits, the application is what limits, and nothing else.
+    /// What limited the sender, against the kernel's chronometer: if nothing is unacknowledged or waits,
+    /// only the application limits.
     fn check_limits(&self) {
         for connection in [&self.client, &self.server] {
             let known = |column: &str| match connection.identity.get(column) {
@@ -215,7 +215,7 @@ impl Measured {
             }
             assert_eq!(row.int("IpTtl"), 64, "{name}: Linux's default, and no router between");
         }
-        // What is received in order came in, at least once; a FIN counts one octet and is none.
+        // Octets received in order came in at least once; a FIN counts as one octet but is not one.
         for row in [&self.client.values, &self.server.values] {
             assert!(row.int("HCDataOctetsIn") >= row.int("HCThruOctetsReceived") - 1);
         }

@@ -12,7 +12,7 @@ fn run(arguments: &[&str], input: Stdio) -> Output {
         .expect("estats-analyze can be started")
 }
 
-/// The line of `replay` that says what the tables hold.
+/// The line of `replay` with the digest of the tables.
 fn digest(run_dir: &Path) -> String {
     let output = run(&["replay", run_dir.to_str().unwrap()], Stdio::null());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -25,7 +25,7 @@ fn testdata(path: &str) -> String {
 }
 
 #[test]
-fn a_cut_from_the_beginning_is_the_whole() {
+fn a_cut_from_the_beginning_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let source = testdata("clean-path/run");
     let mut digests = Vec::new();
@@ -41,7 +41,7 @@ fn a_cut_from_the_beginning_is_the_whole() {
 }
 
 #[test]
-fn a_cut_of_nothing_is_refused_in_a_sentence() {
+fn an_empty_cut_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (source, part) = (testdata("clean-path/run"), dir.path().join("part"));
     for (options, word) in [

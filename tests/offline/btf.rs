@@ -75,7 +75,7 @@ fn compare(kernel: &Btf<'_>, object: &str) {
         let Some(name) = line.strip_prefix("struct ").and_then(|l| l.strip_suffix(" {")) else {
             continue;
         };
-        // What no program reads has no BTF in the object.
+        // A field that no program reads has no BTF in the object.
         let Some(declared) = ours.type_by_name::<types::Struct<'_>>(name) else { continue };
         let there: Composite<'_> = kernel
             .type_by_name::<types::Struct<'_>>(name)
@@ -174,7 +174,7 @@ fn has(kernel: &Btf<'_>, name: &str, field: &str) -> bool {
 }
 
 #[test]
-fn a_stanza_and_its_accessor_say_the_same_of_kernels() {
+fn a_stanza_and_its_accessor_name_the_same_kernels() {
     let asking = asking();
     assert!(asking.len() > 10, "only {} fields ask", asking.len());
     for (field, accessor) in &asking {
@@ -190,7 +190,7 @@ fn a_stanza_and_its_accessor_say_the_same_of_kernels() {
 }
 
 #[test]
-fn kernels_have_the_fields_that_the_stanzas_say_they_have() {
+fn kernels_have_the_fields_that_the_stanzas_state() {
     for (release, path) in kernels() {
         let kernel = Btf::from_path(&path).expect("BTF");
         for (field, accessor) in asking() {
@@ -215,7 +215,7 @@ const WAYS: &[&[(&str, &str)]] = &[
 ];
 
 #[test]
-fn accessors_find_what_moved_on_every_kernel() {
+fn accessors_find_moved_fields_on_every_kernel() {
     for (release, path) in kernels() {
         let kernel = Btf::from_path(&path).expect("BTF");
         for ways in WAYS {
@@ -225,7 +225,7 @@ fn accessors_find_what_moved_on_every_kernel() {
     }
 }
 
-/// Of these all are needed, and any wrong name would pass for a kernel where kprobes cannot be counted.
+/// All of these are needed. A wrong name would look like a kernel where kprobes cannot be counted.
 #[test]
 fn kprobes_can_be_found_on_every_kernel() {
     let all = accessor("can_find_kprobes").asked;

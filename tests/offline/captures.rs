@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What comes of captures as people have them: with options that nobody knows, cut short, taken where
-//! packets pass twice, in link layers and tunnels of all sorts.
+//! Imports of captures as people have them: with unknown options, cut short, taken where packets pass
+//! twice, in link layers and tunnels of all sorts.
 
 use crate::common;
 use crate::support::{gate, trust};
@@ -25,7 +25,7 @@ struct Imported {
     run: PathBuf,
     /// Exit codes of import and replay.
     codes: [Option<i32>; 2],
-    /// What both said on standard error.
+    /// Standard error of both.
     said: String,
 }
 
@@ -78,7 +78,7 @@ impl Imported {
         rows.remove(0)
     }
 
-    /// Who the one connection is, and how much its row tells.
+    /// The row of the only connection.
     fn connection(&self) -> Row {
         let mut rows = self.table("connections");
         assert_eq!(rows.len(), 1, "{}", self.said);
@@ -86,7 +86,7 @@ impl Imported {
     }
 }
 
-/// What tshark has of a field in the packets of a capture that a filter lets pass, without empty
+/// The values of tshark for a field in the packets of a capture that a filter lets pass, without empty
 /// values; none where it is not installed, which is counted.
 fn tshark(bytes: &[u8], filter: &str, field: &str) -> Option<Vec<String>> {
     let needs = gate::Needs { programs: &["tshark"], ..gate::Needs::PROGRAMS };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A wrong value is caught: a copy of a recording in which one operation, or one packet, says
-//! something else, and nothing but that. The copy is whole (`verify` finds nothing), so only the
-//! comparison of values can tell.
+//! A wrong value is caught: a copy of a recording in which only one operation, or one packet, is
+//! changed. The copy is whole (`verify` finds nothing), so only the comparison of values can find it.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -16,7 +15,7 @@ use estats::wire::{Direction, Event, Header, Operation, Packet};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// 2 MB through 1 to 2 % of loss, with the kernel's account beside the final values.
+/// 2 MB through 1 to 2 % of loss, with tcp_info beside the final values.
 const GOLDEN: &str = "testdata/loss-audited/run";
 /// iperf3 through 2 % of loss, from beginning to end, with function hooks.
 const WHOLE: &str = "testdata/function-hooks/run";
@@ -179,7 +178,7 @@ fn the_audit_names_connection_variable_and_both_values() {
         let json = text(&analyze(&["audit", "--json"], &run), 1);
         let json: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["counts"]["differs"], 1, "{json:#}");
-        // The one-line result, where somebody who asked for no audit sees it.
+        // The one-line result, where it is seen without a request for the audit.
         let summary = text(&analyze(&["summary"], &run), 0);
         assert!(
             summary.lines().any(|l| l.starts_with("audit: ") && l.ends_with("1 DIFFER")),
@@ -190,7 +189,7 @@ fn the_audit_names_connection_variable_and_both_values() {
     }
 }
 
-/// What a reference kernel without faults would have said of the recording, in its units.
+/// The values that a reference kernel without faults would have had, in its units.
 fn reference(run: &Path, vars: &[Var]) -> Value {
     let dump =
         compare::Dump { form: compare::Form::Json, rows: Vec::new(), unknown_names: Vec::new() };
@@ -258,7 +257,7 @@ fn a_wrong_packet_is_found_by_the_reference_kernels_words() {
     assert!(said.contains(" 1 differs"), "{said}");
 }
 
-/// What a Web10G kernel said after the close, unpacked.
+/// The values of a Web10G kernel after the close, unpacked.
 fn words(scenario: &str, dir: &TempDir) -> PathBuf {
     let packed = fs::read(top("testdata/web10g").join(scenario).join("final.json.zst"));
     let to = dir.path().join("final.json");
@@ -284,7 +283,8 @@ fn unexplained(run: &Path, file: &Path) -> Vec<String> {
     names
 }
 
-/// Against the true words of a Web10G kernel: an operation of hooks that says one more, or one less.
+/// Against the true values of a Web10G kernel: an operation of hooks that is one too large, or one too
+/// small.
 #[test]
 fn a_wrong_operation_is_found_by_the_web10g_kernels_words() {
     let mut missed = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! `compare`: a small recording against what a Web10G kernel would say of its connections.
+//! `compare`: a small recording against the values that a Web10G kernel would have.
 
 use std::fs;
 use std::path::Path;
@@ -91,7 +91,7 @@ fn variable<'a>(matched: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
+fn explained_differences_keep_the_recordings_exit_status() {
     let r = recording();
     let (found, status) = verdicts(&r.run, &json!({"A": [download(), accepted()]}).to_string());
     assert_eq!(status, EXPLAINED, "{found:#}");
@@ -107,7 +107,7 @@ fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
         ("MSSSent", "known_fault"),
         ("IpTtl", "exact"),
         ("MaxReasmQueue", "exact"),
-        // The recording does not say whether the peer answered.
+        // The recording does not show whether the peer answered.
         ("WinScaleSent", "not_comparable"),
         // NULL here; not in the file; not exported by any Web10G kernel.
         ("RcvRTT", "not_comparable"),
@@ -120,7 +120,7 @@ fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
     let mapped = &found["matched"][1];
     assert_eq!(mapped["local"], "192.0.2.1:443");
     assert_eq!(variable(mapped, "SegsOut")["class"], "exact");
-    // Approximate by this recording's manifest: never equal without saying so.
+    // Approximate by this recording's manifest: never equal without a mark.
     let limited = variable(mapped, "SndLimTransSnd");
     assert_eq!(limited["class"], "not_comparable");
     assert!(limited["reason"].as_str().unwrap().contains("approximate"), "{limited:#}");
@@ -135,7 +135,7 @@ fn where_all_is_explained_the_exit_status_is_that_of_the_recording() {
 }
 
 #[test]
-fn a_value_that_nothing_explains_is_named_and_makes_the_exit_status_1() {
+fn an_unexplained_difference_is_named_and_gives_exit_status_1() {
     let r = recording();
     let mut wrong = download();
     wrong["perf"]["SegsIn"] = json!(50);
@@ -150,7 +150,7 @@ fn a_value_that_nothing_explains_is_named_and_makes_the_exit_status_1() {
 }
 
 #[test]
-fn a_relation_that_does_not_hold_is_no_excuse() {
+fn a_violated_relation_is_reported_as_differs() {
     for (table, name, value) in [
         // More than the floors of 50 samples can take, other than the MSS less 12, fewer segments
         // than transitions, a sum that is not ours.
@@ -170,7 +170,7 @@ fn a_relation_that_does_not_hold_is_no_excuse() {
 }
 
 #[test]
-fn a_reading_of_a_live_connection_compares_with_our_values_of_that_moment() {
+fn a_reading_of_an_open_connection_is_compared_with_our_values_at_that_moment() {
     let r = recording();
     // Cookie 3: 900 segments at the start of the recording, 905 from 645 ms on.
     let live = |seconds: f64, segs: u64| {
@@ -189,7 +189,7 @@ fn a_reading_of_a_live_connection_compares_with_our_values_of_that_moment() {
     let segs = variable(&found["matched"][0], "SegsOut").clone();
     assert_eq!(segs["class"], "bounded");
     assert!(segs["reason"].as_str().unwrap().ends_with("from 900 to 905"), "{segs:#}");
-    // It never was so many; but its beginning was not seen.
+    // It never was this value; but its beginning was not seen.
     let (found, _) = verdicts(&r.run, &live(1_767_225_600.6, 906));
     let segs = variable(&found["matched"][0], "SegsOut").clone();
     assert_eq!(segs["class"], "not_comparable");
@@ -210,15 +210,15 @@ fn the_userland_texts() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_exit_status_2_and_one_sentence() {
+fn incomparable_recordings_give_exit_status_2_and_one_sentence() {
     let r = recording();
     let mut other = download();
     other["laddr"] = json!("10.0.0.77");
     for (reference, says) in [
         (other.to_string(), "none of the 1 connections"),
-        ("garbage".to_owned(), "is no reference"),
+        ("garbage".to_owned(), "is not in a known reference format"),
         ("[{\"laddr\":".to_owned(), "reference: line 1, column 10: EOF while parsing a value\n"),
-        (String::new(), "has no connection"),
+        (String::new(), "contains no connections"),
     ] {
         let output = compare(&r.run, &reference, &["--json"]);
         let said = text(&output.stderr);

@@ -134,9 +134,9 @@ fn expressions_of_licences_are_read() {
     assert_eq!(all, ["A", "B+C"]);
 }
 
-/// Of the packages that are built here: the others may not have been downloaded.
+/// For the packages that are built here: the others may not have been downloaded.
 #[test]
-fn licences_are_those_that_are_allowed() {
+fn all_licences_are_allowed_ones() {
     let deny = read("deny.toml");
     let allowed = deny.split_once("allow = [").expect("a list").1.split_once(']').expect("its end");
     let allowed: BTreeSet<String> =

@@ -40,7 +40,7 @@ fn recording(dir: &TempDir, name: &str, wmem: &str, of: &[Transfer]) -> PathBuf 
     run
 }
 
-/// A control connection and a transfer of so many octets in half a second, as iperf3 has them.
+/// A control connection and a transfer of `octets` octets in half a second, as iperf3 has them.
 fn iperf3(dir: &TempDir, name: &str, wmem: &str, octets: u64) -> PathBuf {
     recording(dir, name, wmem, &[((100, 610), 700, 580), ((105, 605), octets, 0)])
 }
@@ -73,7 +73,7 @@ fn a_control_connection_is_not_paired_with_data() {
 }
 
 #[test]
-fn change_is_a_part_of_the_first() {
+fn change_is_relative_to_the_first_value() {
     let dir = tempfile::tempdir().expect("a directory");
     iperf3(&dir, "a", "4096", 1_000_000);
     iperf3(&dir, "b", "4096", 3_000_000);
@@ -81,7 +81,7 @@ fn change_is_a_part_of_the_first() {
         |arguments: &[&str], name| number(&json(&dir, arguments), "sends", name)["change"].as_f64();
     assert_eq!(change(&["a", "b"], "rate"), Some(2.0));
     assert_eq!(change(&["b", "a"], "rate"), Some(-2.0 / 3.0));
-    // Nothing is no part of nothing.
+    // 0 has no relative difference from 0.
     assert_eq!(change(&["a", "b"], "HCThruOctetsReceived"), None);
     let said = text(&dir, &["a", "b"]);
     let line = said.lines().find(|line| line.contains("rate")).expect("a notable difference");
@@ -115,7 +115,7 @@ fn a_side_without_a_counterpart_is_named_and_the_others_are_compared() {
 }
 
 #[test]
-fn what_differs_in_the_kernels_settings_comes_first() {
+fn differences_of_kernel_settings_come_first() {
     let dir = tempfile::tempdir().expect("a directory");
     iperf3(&dir, "a", "4096", 1_000_000);
     iperf3(&dir, "b", "8192", 3_000_000);
@@ -203,7 +203,7 @@ fn each_label_is_compared_with_the_first() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused_in_a_sentence() {
+fn incomparable_recordings_are_refused_in_a_sentence() {
     let dir = tempfile::tempdir().expect("a directory");
     for name in ["a", "b", "c"] {
         iperf3(&dir, name, "4096", 1_000_000);
@@ -211,10 +211,10 @@ fn what_cannot_be_compared_is_refused_in_a_sentence() {
     for (arguments, part) in [
         (&["a", "b", "c"][..], "--against"),
         (&["a"], "--against"),
-        (&["--label", "before=a"], "one side alone"),
+        (&["--label", "before=a"], "one --label given"),
         (&["--label", "before"], "NAME=RUN"),
         (&["--label", "=a"], "NAME=RUN"),
-        (&["a", "a", "--against", "b"], "no repeat of itself"),
+        (&["a", "a", "--against", "b"], "is given twice"),
         (&["a", "b", "--against", "c", "--align", "tuple"], "not of repeats"),
         (&["--label", "x=a", "--label", "y=b", "--label", "z=c", "--html", "page"], "two sides"),
         (&["a", "--label", "x=b"], "cannot be used with"),

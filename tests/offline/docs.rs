@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The written documentation is what the schema says. `make docs` renews it.
+//! The generated documentation agrees with the schema. `make docs` renews it.
 
 mod messages;
 mod pages;
@@ -19,7 +19,7 @@ fn check(name: &str, text: &str) {
         fs::write(&path, text).expect("docs can be written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "docs/{name} is not what the schema says; renew it with make docs");
+    assert!(committed == text, "docs/{name} differs from the schema; renew it with make docs");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_numbers_of_written_pages_are_those_of_the_schema() {
 
 /// A row of docs/trust.md or docs/limits.md stays only as long as a test states it.
 #[test]
-fn every_condition_of_a_page_is_stated_by_its_test() {
+fn every_condition_of_a_page_is_written_by_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for page in [trust::TRUST, trust::LIMITS] {
         let text = page.text();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings and tables in other formats say what the tables say.
+//! Recordings and tables in other formats have the values of the tables.
 
 mod pcapng;
 mod perfetto;
@@ -135,7 +135,10 @@ fn one_table_as_a_stream() {
     assert_eq!(out, fs::read(dir.path().join("perf.csv")).expect("file"));
     let said = table::write(&recording, &ReplayOptions::default(), "pref", Plain::Csv, &mut out);
     let said = said.expect_err("no such table").to_string();
-    assert!(said.starts_with("there is no table pref: take one of connections, estats"), "{said}");
+    assert!(
+        said.starts_with("there is no table pref: the tables are connections, estats"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn operations_are_a_flat_table() {
     };
     let event = of("FastRetran", "1");
     assert_eq!((event.len(), event[0][10], event[0][11]), (1, "inc", ""));
-    // What is sent after the end belongs to no connection.
+    // A packet sent after the end belongs to no connection.
     let sent = of("SegsOut", "1");
     assert_eq!((sent.last().unwrap()[0], sent.last().unwrap()[11]), ("", "999"));
     assert_eq!(sent[0][0], "2", "as in the tables");
@@ -224,7 +227,7 @@ fn web10g_loggers_text_is_read_back() {
                 let exported = var != Var::ConnectIndex && !absent.contains(&var.def().reference);
                 let null = cell(var.name()) == Some("NULL");
                 match (null, var.def().unset) {
-                    // Where there is no value yet, the kernel's word for that.
+                    // If there is no value yet, the kernel's placeholder.
                     (true, Some(unset)) if known.is_some() => {
                         assert_eq!(known, Some(i128::from(unset)), "{}", var.name());
                         unset_seen += 1;
@@ -252,7 +255,7 @@ fn web10g_loggers_text_is_read_back() {
 }
 
 #[test]
-fn the_command_says_what_it_needs_and_a_closed_pipe_is_no_error() {
+fn the_command_names_missing_arguments_and_accepts_a_closed_pipe() {
     let run = golden("loss");
     let command = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_estats-analyze"));

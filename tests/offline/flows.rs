@@ -63,7 +63,7 @@ fn packets_beside_hooks_make_flows_of_the_same_connections() {
 }
 
 #[test]
-fn losses_of_packets_and_of_records_are_told_apart() {
+fn losses_of_packets_and_of_records_are_distinguished() {
     for (hook, flow, connection) in
         [(Hook::SocketOut, "lossy", "complete"), (Hook::TcpProbe, "complete", "lossy")]
     {
@@ -73,11 +73,11 @@ fn losses_of_packets_and_of_records_are_told_apart() {
         assert_eq!(column(&run, "connections", "completeness"), [connection], "{hook}");
         let packets = column(&run, "audit", "packets");
         let heard = packets.iter().any(|cell| cell != "NULL");
-        assert_eq!(heard, flow == "complete", "{hook}: what is not whole is no witness");
+        assert_eq!(heard, flow == "complete", "{hook}: incomplete packets are not compared");
     }
 }
 
-/// The rows of the audit that packets have a say in: variable, packets, verdict.
+/// The rows of the audit with packets: variable, packets, verdict.
 fn heard(run: &Path) -> Vec<(String, String, String)> {
     let audit = |name| column(run, "audit", name);
     let rows = audit("variable").into_iter().zip(audit("packets")).zip(audit("verdict"));
@@ -97,7 +97,7 @@ fn packets_are_the_audits_third_witness() {
         row("HCDataOctetsIn", "0", "equal"),
     ];
     assert_eq!(heard(&run), expected);
-    // The kernel and the tables agree; packets say otherwise.
+    // The kernel and the tables agree; packets differ.
     let dir = tempfile::tempdir().unwrap();
     let run = recorded(dir.path(), None, true);
     let expected = [
@@ -157,7 +157,7 @@ fn the_command_prints_tables_lists_and_json() {
     assert_eq!(said(&["--interval", "10ms"]).matches("PROTOCOL").count(), 4);
     let lines: serde_json::Value = serde_json::from_str(&said(&["--json"])).unwrap();
     assert_eq!(lines[0]["payload_bytes"], 1100);
-    // Without packets it says what to do.
+    // Without packets the error has what to do.
     let bare = dir.path().join("bare");
     common::synthetic(&bare, 0);
     let output = analyze(&["flows", bare.to_str().unwrap()]);
@@ -296,14 +296,14 @@ fn imported(dir: &Path, segments: Vec<common::capture::Tcp>) -> std::path::PathB
 }
 
 #[test]
-fn a_flow_is_of_the_connection_that_its_syn_opened() {
+fn a_flow_belongs_to_the_connection_of_its_syn() {
     use common::capture::{ACK, RST, SYN, Tcp};
     const A: (&str, u16) = ("192.0.2.1", 40_000);
     const B: (&str, u16) = ("198.51.100.2", 80);
     let out = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(A, B) };
     let back = |seq, ack, flags, payload| Tcp { seq, ack, flags, payload, ..Tcp::new(B, A) };
     let cases = [
-        // Nobody answers the first; the second takes its ends.
+        // The first is not answered; the second takes its ends.
         (
             vec![
                 out(1000, 0, SYN, 0),
@@ -349,7 +349,7 @@ fn a_flow_is_of_the_connection_that_its_syn_opened() {
 }
 
 #[test]
-fn packets_after_the_end_are_told_of() {
+fn packets_after_the_end_are_reported() {
     use common::capture::{ACK, RST, SYN, Tcp};
     const A: (&str, u16) = ("192.0.2.1", 40_000);
     const B: (&str, u16) = ("198.51.100.2", 80);
@@ -372,7 +372,10 @@ fn packets_after_the_end_are_told_of() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("2 packets came after the end of their connection"), "{said}");
+    assert!(
+        said.contains("2 packets came after their connection had ended with a reset"),
+        "{said}"
+    );
     trust::says(
         "a capture in which a connection goes on after its reset",
         &format!("the row is lossy; \"{}\"", said.trim().trim_start_matches("estats-analyze: ")),

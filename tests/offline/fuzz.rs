@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Bytes of anybody, through everything that reads them: captures that were mutated, and records of
-//! packets. Whatever comes, the recording verifies, its account is even, and replay makes its tables.
+//! Arbitrary bytes, through everything that reads them: captures that were mutated, and records of
+//! packets. Whatever comes, the recording verifies, its totals add up, and replay makes its tables.
 //!
 //! `ESTATS_FUZZ_CASES` is how many are tried; without it a few dozen, since each makes all tables.
 
@@ -151,7 +151,7 @@ fn mutate(bytes: &mut Vec<u8>, flips: &[(Index, u8)], cut: Option<Index>) {
 fn check(bytes: &[u8], options: &ImportOptions, dir: &Path) -> Result<(), TestCaseError> {
     let file = dir.join("capture");
     std::fs::write(&file, bytes).expect("the capture");
-    // What is no capture is refused.
+    // A file that is not a capture is refused.
     let Ok(report) = import(&file, &dir.join("run"), options) else { return Ok(()) };
     let run = dir.join("run");
     let verified = Recording::open(&run).expect("a recording").verify().expect("verify");

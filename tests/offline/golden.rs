@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::common::{options, replay, synthetic, transposed};
 
 const TABLES: [&str; 4] = ["connections", "estats", "series", "ledger"];
-/// Of recordings that have snapshots, packets or listening sockets: the others have no rows there.
+/// Tables of recordings that have snapshots, packets or listening sockets: the others have no rows
+/// there.
 const ACCOUNTS: [&str; 7] =
     ["sockets", "audit", "flows", "rtt", "rtt_aggregate", "listeners", "listener_series"];
 
@@ -53,7 +54,7 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // What is there has tests of its own: reference/, limits.rs, btf.rs and sock_diag.rs.
+        // These have separate tests: reference/, limits.rs, btf.rs and sock_diag.rs.
         .filter(|path| path.is_dir())
         .filter(|path| {
             let own = ["reference", "web10g", "limits", "btf", "sock_diag"];

@@ -50,7 +50,7 @@ fn a_chain_of_headers_that_the_capture_has_cut_names_no_protocol() {
     assert_eq!((packet.protocol, packet.dst_port, packet.payload_len), (6, Some(80), 0));
     for kept in 40..whole.len() {
         let packet = read(&whole[..kept], whole.len(), 0).expect("a packet");
-        // Of a header whose beginning is there the next one's number is known.
+        // If the beginning of a header is there, the number of the next one is known.
         assert_eq!(packet.protocol, if kept < 48 { 60 } else { 6 }, "{kept}");
         assert_eq!(packet.dst_port, (kept >= 60).then_some(80), "{kept}");
         assert_eq!(packet.header.len(), kept.saturating_sub(56), "{kept}");
@@ -58,7 +58,7 @@ fn a_chain_of_headers_that_the_capture_has_cut_names_no_protocol() {
 }
 
 #[test]
-fn what_a_later_fragment_carries_is_no_header() {
+fn the_payload_of_a_later_fragment_is_not_a_header() {
     // Its data look like destination options that are longer than the packet.
     let later = [
         &[0x60, 0, 0, 0, 0, 16, 44, 64][..],
@@ -135,7 +135,7 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
 /// Offset, whether more follow, identification.
 type Fragment = (u16, bool, u32);
 
-/// What etherparse's strict reader says of a whole packet: addresses, protocol, where it begins.
+/// etherparse's strict reading of a whole packet: addresses, protocol, where it begins.
 fn other(bytes: &[u8]) -> Option<(u8, usize, Option<Fragment>)> {
     let ip = etherparse::IpSlice::from_slice(bytes).ok()?;
     let payload = ip.payload();
@@ -163,7 +163,7 @@ proptest! {
 
     /// Ours and etherparse's agree on every packet that is whole and that both follow to its end.
     #[test]
-    fn read_as_another_reader_does(bytes in packets()) {
+    fn headers_are_read_as_by_another_reader(bytes in packets()) {
         let ours = read(&bytes, bytes.len(), 0);
         if let Ok(ours) = &ours {
             // A length of 0 is that of a super-packet, which the other reader does not know.
@@ -194,9 +194,9 @@ proptest! {
         }
     }
 
-    /// A packet of which less was captured says nothing else, only less.
+    /// A packet of which less was captured has fewer fields, but no other values.
     #[test]
-    fn a_cut_says_only_less(bytes in packets(), kept in any::<prop::sample::Index>(), payload in 0..40_usize) {
+    fn a_cut_header_gives_only_fewer_fields(bytes in packets(), kept in any::<prop::sample::Index>(), payload in 0..40_usize) {
         let kept = kept.index(bytes.len() + 1);
         let whole = read(&bytes, bytes.len(), payload);
         match (whole, read(&bytes[..kept], bytes.len(), payload)) {
@@ -208,7 +208,7 @@ proptest! {
                 prop_assert!(cut.header.len() + cut.payload.len() <= kept);
             }
             (Ok(_), Err(e)) => prop_assert_eq!(e, HeaderError::IpCut),
-            // What is wrong may stand in what was cut.
+            // The fault may be in the part that was cut.
             (Err(HeaderError::Malformed), Ok(cut)) => prop_assert!(is_extension(cut.protocol) || kept < bytes.len()),
             (Err(_), Err(e)) => prop_assert!(matches!(e, HeaderError::IpCut | HeaderError::Malformed)),
             (Err(e), Ok(_)) => prop_assert!(false, "{:?}", e),

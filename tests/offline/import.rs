@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Captures become recordings: containers, link types, cuts, directions, and what is said of what
-//! is left out.
+//! Captures become recordings: containers, link types, cuts, directions, and messages about packets that
+//! are left out.
 
 use crate::common;
 
@@ -126,7 +126,7 @@ fn times_of_pcapng_have_the_unit_of_their_interface() {
 }
 
 #[test]
-fn wall_times_come_out_as_they_were() {
+fn imported_wall_times_are_unchanged() {
     let import = imported(&simple(&frames()));
     let manifest = Recording::open(&import.run).unwrap().manifest().clone();
     assert_eq!(manifest.started.realtime_ns, T);
@@ -234,7 +234,7 @@ fn payload_is_kept_where_it_is_asked_for() {
 }
 
 #[test]
-fn what_has_no_row_is_counted_by_reason() {
+fn packets_without_a_row_are_counted_by_reason() {
     let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
     let mut broken = segment().ethernet();
     broken[14] = 0x41;
@@ -257,7 +257,7 @@ fn what_has_no_row_is_counted_by_reason() {
 }
 
 #[test]
-fn pcapng_says_directions_and_drops() {
+fn directions_and_drops_of_pcapng_are_imported() {
     let frame = Frame::new(T, segment().ethernet());
     let simple_packet = [&BIG.u32(frame.bytes.len() as u32)[..], &frame.bytes].concat();
     let bytes = [
@@ -318,7 +318,7 @@ fn the_recorded_end() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_and_nothing_is_written() {
+fn a_file_that_is_not_a_capture_is_refused_and_nothing_is_written() {
     let dir = tempfile::tempdir().expect("temporary directory");
     for (bytes, what) in [
         (&b"<html>"[..], "3c 68 74 6d"),
@@ -328,7 +328,10 @@ fn what_is_no_capture_is_refused_and_nothing_is_written() {
     ] {
         let error =
             try_import(bytes, &ImportOptions::default(), dir.path()).unwrap_err().to_string();
-        assert!(error.contains("is no capture: it begins with") && error.contains(what), "{error}");
+        assert!(
+            error.contains("is not a capture: it begins with") && error.contains(what),
+            "{error}"
+        );
         assert!(!dir.path().join("run").exists());
     }
     let missing =
@@ -338,7 +341,7 @@ fn what_is_no_capture_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn of_a_file_that_is_cut_what_was_read_stands() {
+fn the_readable_part_of_a_cut_file_is_imported() {
     let bytes = simple(&frames());
     let record = 16 + frames()[0].bytes.len();
     let second = 24 + record;
@@ -394,15 +397,15 @@ fn the_command() {
     let (code, out, err) = analyze("whole", "run1");
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("3 of 3 packets of whole (pcap) in run1"), "{out}");
-    assert!(out.contains("recorded end: the opener's of each connection"), "{out}");
+    assert!(out.contains("recorded end: the opening end of each connection"), "{out}");
 
     let (code, _, err) = analyze("cut", "run2");
     assert_eq!(code, Some(3), "done, but the capture lost data");
-    assert!(err.contains("cut is not whole: it ends inside the block at byte"), "{err}");
+    assert!(err.contains("cut is incomplete: it ends inside the block at byte"), "{err}");
 
     let (code, _, err) = analyze("other", "run3");
     assert_eq!(code, Some(2));
-    assert!(err.contains("other is no capture"), "{err}");
+    assert!(err.contains("other is not a capture"), "{err}");
     let (code, _, err) = analyze("whole", "run1");
     assert_eq!(code, Some(2));
     assert!(err.contains("output exists"), "{err}");
@@ -413,7 +416,7 @@ proptest! {
 
     /// Whatever the bytes are: what can be read is a recording that verifies and replays.
     #[test]
-    fn damage_is_no_panic(
+    fn damaged_captures_do_not_panic(
         kind in 0..4_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         cut in any::<prop::sample::Index>(),

@@ -204,7 +204,7 @@ fn named_after(code: &str, root: &str, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The modules of the library and the libraries that code names, in a file so many folders below src/.
+/// The modules of the library and the libraries that code names, in a file `depth` folders below src/.
 fn known(code: &str, depth: usize, in_folder: bool) -> BTreeSet<String> {
     for hidden in ["use crate as ", "use crate::*", "use crate::{self", "extern crate self"] {
         assert!(!code.contains(hidden), "{hidden:?} hides what is used");
@@ -249,7 +249,7 @@ fn depth(file: &Path) -> usize {
 }
 
 #[test]
-fn each_module_knows_what_the_table_says() {
+fn each_module_uses_the_modules_of_its_row() {
     let table = table();
     let modules: BTreeSet<&str> = table.iter().map(|(name, _)| leaf(name)).collect();
     assert_eq!(modules.len(), table.len(), "two modules of one name");
@@ -262,7 +262,7 @@ fn each_module_knows_what_the_table_says() {
                 if name == leaf(module) || name == "testing" {
                     continue;
                 }
-                // What the root gives to other programs hides whose it is.
+                // Re-exports of the root hide the module of an item.
                 if !modules.contains(name.as_str()) && !LIBRARIES.contains(&name.as_str()) {
                     wrong.push(format!("{} names {name} by the root", file.display()));
                     continue;
@@ -313,7 +313,7 @@ fn every_module_has_a_row() {
 
 /// The programs have no libraries of their own but through the modules that may use them.
 #[test]
-fn only_modules_of_the_table_know_the_libraries() {
+fn only_modules_of_the_table_use_their_libraries() {
     let mut files = files("cli");
     files.retain(|file| *file != Path::new("src/cli.rs"));
     files.extend(["src/lib.rs", "src/bin/record.rs", "src/bin/analyze.rs"].map(PathBuf::from));
@@ -324,7 +324,7 @@ fn only_modules_of_the_table_know_the_libraries() {
     }
 }
 
-/// Files of the library that name flags all the same, and why.
+/// Exceptions: files of the library that name flags, and why.
 const NAME_FLAGS: &[(&str, &str)] = &[
     ("src/views/manual.rs", "it writes the generated documents"),
     ("src/schema/rule.rs", "the dictionary of variables says which flag gives a rule its limit"),
@@ -334,7 +334,8 @@ const NAME_FLAGS: &[(&str, &str)] = &[
     ("src/output/tables/sockets.rs", "the dictionary of tables says which flag makes rows"),
 ];
 
-/// The library says what is wrong; which flag helps is known where flags are (`src/cli`, `src/bin`).
+/// The library's errors name the fault; which flag helps is known where flags are (`src/cli`,
+/// `src/bin`).
 #[test]
 fn no_text_of_the_library_names_a_flag() {
     let mut wrong = Vec::new();

@@ -84,7 +84,7 @@ fn a_small_window_is_the_receiver_s_also_while_segmentation_is_deferred() {
     let line = truth("rwnd-64k");
     assert_eq!(line.why.limited_by, Some("receiver"));
     let (ours, kernel) = (share(&line, LimitCause::Receiver), line.why.rwnd_limited_share);
-    let kernel = kernel.expect("the kernel's account");
+    let kernel = kernel.expect("tcp_info");
     assert!((kernel - 0.959).abs() < 0.001, "{kernel}");
     // The kernel has steps of 4 ms, of 5.3 s; measured: 0.001 apart.
     assert!((ours - kernel).abs() < 0.01, "{ours} and the kernel's {kernel}");
@@ -110,7 +110,7 @@ fn a_full_bottleneck_is_the_network() {
 
 /// write, write, read, against delayed ACKs: the second write waits for 88 of each 130 ms.
 #[test]
-fn what_nagle_s_algorithm_holds_back_is_its_share() {
+fn data_held_back_by_nagles_algorithm_is_its_share() {
     let line = truth("nagle-delayed-ack");
     assert_eq!(line.why.limited_by, Some("nagle"));
     // 0.085 to 0.089 s of 0.125 to 0.132 s, and 0.2 s around them without.
@@ -130,8 +130,8 @@ fn the_application_s_own_pace_is_not_the_algorithm_s() {
 
 #[test]
 fn shares_are_those_of_the_times_in_limstate() {
-    // Of the second all were open before the recording, and more than a hundredth of what was recorded
-    // of them was over before the loop that says the limit first ran.
+    // In the second, all connections were open before the recording, and more than a hundredth of their
+    // recorded time was over before the loop that sets the limit first ran.
     for (scenario, told) in [("function-hooks", 4), ("kprobes", 0)] {
         let run = recording(scenario);
         let times = times(&run);
@@ -139,12 +139,12 @@ fn shares_are_those_of_the_times_in_limstate() {
         for line in lines(&run) {
             let us = &times[&line.conn_id];
             let total: i64 = us.values().sum();
-            // Open before the recording, and never sent: the loop that says it did not run.
+            // Open before the recording, and never sent: the loop that sets it did not run.
             let Some(basis) = &line.why.limits_basis else {
                 assert_eq!(line.why.limited, [None; LimitCause::ALL.len()], "{scenario}");
                 continue;
             };
-            // Recorded before the recorder took the kernel's account, by programs that inferred Limstate
+            // Recorded before the recorder recorded tcp_info, by programs that inferred Limstate
             // after the loop.
             assert!(basis.starts_with("approximate; application holds send_buffer"), "{basis}");
             let paced = line.why.limited[LimitCause::CcRate as usize] > Some(0.0);
@@ -164,8 +164,8 @@ fn shares_are_those_of_the_times_in_limstate() {
                 (sum(&[LimitCause::CcRate]), expected(&["pacing"])),
                 (sum(&sender), expected(&["sender"])),
             ] {
-                // Times are whole microseconds, of a life of at least 0.8 s; Limstate is first
-                // said some 10 us after ESTABLISHED, in which nothing was sent.
+                // Times are whole microseconds, of a life of at least 0.8 s; Limstate is first set some
+                // 10 us after ESTABLISHED, in which nothing was sent.
                 assert!((found - expected).abs() < 1e-4, "{scenario}: {line:?}");
             }
             assert!((sum(&LimitCause::ALL) - 1.0).abs() < 1e-9);
@@ -176,7 +176,7 @@ fn shares_are_those_of_the_times_in_limstate() {
 }
 
 #[test]
-fn gauges_alone_come_close() {
+fn shares_from_gauges_alone_are_close() {
     let run = recording("function-hooks");
     let dir = tempfile::tempdir().expect("temporary directory");
     let bare = dir.path().join("run");
@@ -219,13 +219,13 @@ fn a_blackout_is_a_dead_path() {
 
 /// A reader that sleeps, whose end is in the recording too.
 #[test]
-fn a_window_that_nobody_empties_is_the_receiver_s_application() {
+fn an_unread_receive_buffer_counts_as_receiver_app() {
     let all = lines(&recording("zero-window"));
     let sender = all.iter().find(|line| line.octets_sent > Some(100_000)).expect("a sender");
     assert_eq!(sender.why.limited_by, Some("receiver_app"), "{sender:?}");
 }
 
-/// What docs/limits.md and the report say of the bundled recording.
+/// The statement of docs/limits.md and the report about the bundled recording.
 #[test]
 fn the_lossy_upload_was_limited_by_the_network() {
     let lines = lines(&recording("loss"));
@@ -242,9 +242,9 @@ fn the_lossy_upload_was_limited_by_the_network() {
     assert!(text.contains("in 15 recoveries"), "{text}");
 }
 
-/// A capture does not tell what an application had not written yet.
+/// A capture does not show what an application had not written yet.
 #[test]
-fn packets_tell_nothing_of_limits() {
+fn recordings_of_packets_have_no_limits() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     let capture =

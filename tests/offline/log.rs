@@ -121,7 +121,7 @@ fn small(dir: &Path) -> Content {
             writer.hook(&header, &ops).unwrap();
             written.hooks.push(HookRecord { header, ops });
         }
-        // Of the four numbers of a round CPU 0 logs three and loses one; CPU 1 logs all.
+        // CPU 0 logs three of the four numbers of a round and loses one; CPU 1 logs all.
         let rows = [lifecycle(ts + 20, 0, round * 4 + 2), lifecycle(ts + 20, 1, round * 4 + 2)];
         for row in rows.into_iter().chain([lifecycle(ts + 21, 1, round * 4 + 3)]) {
             writer.lifecycle(&row).unwrap();
@@ -170,7 +170,7 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_is_written_comes_back() {
+fn a_written_recording_reads_back() {
     let dir = tempfile::tempdir().unwrap();
     let written = small(dir.path());
     let recording = Recording::open(dir.path()).unwrap();
@@ -220,7 +220,7 @@ fn segments_rotate_by_size_and_time() {
 }
 
 #[test]
-fn a_bounded_recording_keeps_the_newest_and_its_account() {
+fn a_bounded_recording_keeps_the_newest_records_and_its_totals() {
     let dir = tempfile::tempdir().unwrap();
     let max = 150_000;
     let options = WriterOptions { max_bytes: Some(max), ..WriterOptions::default() };
@@ -261,7 +261,7 @@ fn a_bounded_recording_keeps_the_newest_and_its_account() {
 }
 
 #[test]
-fn what_is_no_recording_is_told_apart() {
+fn other_directories_are_not_recordings() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Recording::open(dir.path());
     assert!(matches!(open(), Err(LogError::NotARecording(_))));
@@ -295,7 +295,7 @@ fn an_output_that_exists_is_left_alone() {
 /// Whoever else may write to the directory cannot have another file written over.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_link_in_the_manifests_place_is_not_followed() {
+fn a_symlink_named_manifest_json_is_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     let writer = RecordingWriter::create(&run, &manifest(), WriterOptions::default()).unwrap();

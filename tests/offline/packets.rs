@@ -225,7 +225,7 @@ fn a_connection_we_opened() {
         (Var::State, 1),
     ]);
     for var in [Var::CurCwnd, Var::SampleRTT, Var::Nagle, Var::EarlyRetrans, Var::LimMSS] {
-        assert_eq!(row.get(var), None, "{}: packets do not tell", var.name());
+        assert_eq!(row.get(var), None, "{}: packets do not show it", var.name());
     }
 }
 
@@ -254,7 +254,7 @@ fn a_connection_the_peer_opened() {
 }
 
 #[test]
-fn handshakes_that_come_to_nothing() {
+fn failed_handshakes_have_the_right_close_reason() {
     // The peer's never become a connection, as in the kernel.
     let mut scan = Script::default();
     scan.input(5000, 0, SYN, 0);
@@ -318,7 +318,7 @@ fn the_same_ends_again_are_another_connection() {
 }
 
 #[test]
-fn a_beginning_that_was_not_seen() {
+fn a_connection_with_unseen_beginning_is_begun_before() {
     let mut s = Script::default();
     s.out(4_294_967_000, 5001, ACK, 500);
     s.input(5001, 204, ACK, 300);
@@ -331,12 +331,12 @@ fn a_beginning_that_was_not_seen() {
         (Var::HCThruOctetsReceived, 300),
     ]);
     for var in [Var::CurRwinSent, Var::CurRwinRcvd, Var::MSSRcvd, Var::SndInitial, Var::ECN] {
-        assert_eq!(row.get(var), None, "{}: only the handshake tells", var.name());
+        assert_eq!(row.get(var), None, "{}: only the handshake shows it", var.name());
     }
 }
 
 #[test]
-fn what_the_capture_lacks_shows() {
+fn gaps_in_a_capture_mark_rows_lossy() {
     let mut s = Script::default();
     s.connect();
     s.out(1001, 5001, ACK, 100);
@@ -458,7 +458,7 @@ fn ecn() {
 }
 
 #[test]
-fn super_segments_count_as_what_they_become() {
+fn super_segments_count_as_their_segments() {
     let mut s = Script::default();
     s.connect();
     s.out(1001, 5001, ACK, 14_480);

@@ -118,7 +118,7 @@ fn every_row_is_shown() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_said() {
+fn invalid_queries_are_explained() {
     let dir = tempfile::tempdir().unwrap();
     let a = run(dir.path(), "a", 0);
     let twice = sql(&[a.clone(), a.clone()], "SELECT * FROM estats").unwrap_err();
@@ -158,7 +158,7 @@ fn the_command_replays_asks_and_writes() {
 }
 
 #[test]
-fn the_command_says_what_is_wrong() {
+fn the_command_names_the_fault() {
     let dir = tempfile::tempdir().unwrap();
     synthetic(&dir.path().join("a"), 0);
     for (arguments, words) in [

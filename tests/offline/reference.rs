@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Captures of connections whose statistics a Web10G kernel kept: what packets say must be what it
-//! said, but for what testdata/reference/README.md explains.
+//! Captures of connections whose statistics a Web10G kernel kept: the values from packets must be its
+//! values, except for what testdata/reference/README.md explains.
 
 mod document;
 mod proofs;
@@ -31,8 +31,8 @@ const SCENARIOS: [&str; 9] = [
 const MERGED: [(&str, &str, Var, i128); 2] =
     [("b_loss", "A", Var::DupAcksIn, 51), ("b_loss", "B", Var::DupAcksOut, 274)];
 
-/// What must be equal in every connection, whatever relations the schema allows. Others have faults
-/// of the reference, or clocks, between them.
+/// Variables that must be equal in every connection, whatever relations the schema allows. Others have
+/// faults of the reference, or clocks, between them.
 const EQUAL: [Var; 37] = [
     Var::ActiveOpen,
     Var::CurReasmQueue,
@@ -129,7 +129,7 @@ fn faults(scenario: &str, side: &str, matched: &Matched) -> Vec<String> {
                 && var.def().ty != Type::Address;
             match compared.verdict.class {
                 Class::Differs => fault(compared, &compared.verdict.reason),
-                // NULL here, though packets are said to tell it.
+                // NULL here, though packets should show it.
                 Class::NotComparable if exact && compared.ours.is_none() => {
                     fault(compared, &compared.verdict.reason);
                 }
@@ -166,7 +166,7 @@ fn case(scenario: &'static str, side: &'static str) -> Case {
 }
 
 #[test]
-fn packets_say_what_the_kernel_said() {
+fn packets_give_the_kernels_values() {
     let mut wrong = Vec::new();
     let mut connections = 0;
     for Case { scenario, side, comparison } in cases() {
@@ -185,7 +185,7 @@ fn packets_say_what_the_kernel_said() {
     assert_eq!(connections, 58);
 }
 
-/// docs/validation.md says what these comparisons say.
+/// docs/validation.md has the results of these comparisons.
 #[test]
 fn the_document() {
     let text = document::document(cases());

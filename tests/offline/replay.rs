@@ -80,7 +80,7 @@ fn a_recording_in_memory_gives_the_same_tables_and_findings() {
 }
 
 #[test]
-fn a_source_without_a_manifest_or_with_what_is_no_file() {
+fn a_source_without_a_manifest_or_with_a_device_is_an_error() {
     let nothing = Memory::default();
     let error = Recording::from_source("name", nothing).unwrap_err();
     assert!(
@@ -97,7 +97,7 @@ fn a_source_without_a_manifest_or_with_what_is_no_file() {
 }
 
 #[test]
-fn the_manifest_tells_the_truth_about_the_files() {
+fn the_manifest_agrees_with_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -177,7 +177,7 @@ fn types_are_those_every_reader_takes() {
 }
 
 #[test]
-fn rows_are_what_happened() {
+fn rows_have_the_values_of_the_scenario() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -238,7 +238,7 @@ fn snapshots_are_joined_to_their_connections() {
     assert_eq!(table.num_rows(), 4);
     for (row, expected) in [
         ["2", "open", "NULL", "0.01", "1", "10000", "NULL", "NULL"],
-        // No limit of the rate is no rate.
+        // An unlimited rate is not a rate.
         ["2", "poll", "4", "0.634", "NULL", "NULL", "NULL", "NULL"],
         ["NULL", "poll", "4", "NULL", "NULL", "NULL", "NULL", "7"],
         ["2", "close", "NULL", "0.659", "7", "NULL", "NULL", "NULL"],
@@ -362,7 +362,7 @@ fn a_replay_that_fails_leaves_the_tables_as_they_were() {
         .into_iter()
         .map(|name| (fs::read(tables.join(&name)).unwrap(), name))
         .collect();
-    // What cannot be replaced: a directory in the place of a table.
+    // A file that cannot be replaced: a directory in the place of a table.
     let other = dir.path().join("other");
     fs::create_dir_all(other.join("series.parquet/in-the-way")).unwrap();
     let failed = analyze(&["replay", text(&run), "-o", text(&other)]);
@@ -384,7 +384,7 @@ fn a_replay_that_fails_leaves_the_tables_as_they_were() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["variables", "--markdown"])
@@ -398,8 +398,8 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!((code(&output), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }
 
-/// The kernel did not run a program: no number is missing, but the rows of that time may lack
-/// something all the same.
+/// The kernel did not run a program: no number is missing, but the rows of that time may still lack
+/// something.
 #[test]
 fn skipped_activations_are_a_loss_to_the_rows_of_their_time() {
     let dir = tempfile::tempdir().unwrap();

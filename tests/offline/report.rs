@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Reports in a real browser: they render, sort, search, zoom, and say nothing on the console.
+//! Reports in a real browser: they render, sort, search, zoom, and write nothing to the console.
 //!
 //! Needs chromium and chromedriver; without them every test here is counted as skipped, and with
 //! `ESTATS_REQUIRE_LIVE=1` it fails.
@@ -61,7 +61,7 @@ fn the_kernel_s_own_times_stand_beside_the_causes() {
 }
 
 #[test]
-fn what_a_newcomer_reads() {
+fn a_report_has_the_texts_for_a_newcomer() {
     let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
     let dir = tempfile::tempdir().expect("temporary directory");
     let page = report(&lossy(), dir.path(), &[]);
@@ -181,7 +181,7 @@ fn thousands_of_connections() {
     browser.click("th[data-column=id] button");
     assert_eq!((first(1), sorted("id")), ("1".to_owned(), "ascending".to_owned()));
     assert_eq!(sorted("acked"), "");
-    // What is not known comes last, whichever way it is sorted.
+    // Unknown values come last in either order.
     for _ in 0..2 {
         browser.click("th[data-column=minrtt] button");
         assert_eq!(first(14), "10.00 ms");
@@ -189,7 +189,7 @@ fn thousands_of_connections() {
     // Those with plots can be opened, and are named in the address.
     browser.click("#connections tr[data-view='0'] button.id");
     browser.until("return location.hash.length > 1");
-    // Lost records are said at the top, not only where somebody looks for them.
+    // Lost records are reported at the top, not only in the details.
     let alarm = browser.text("return document.querySelector('header .alarm').textContent");
     assert!(alarm.starts_with("3 records were lost"), "{alarm}");
     assert_eq!(browser.console(), Vec::<String>::new());

@@ -56,7 +56,7 @@ fn every_command_has_a_page() {
 
 #[cfg(feature = "record")]
 #[test]
-fn the_recorder_has_them_too() {
+fn the_recorder_has_completions_and_man_pages() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_estats-record"))

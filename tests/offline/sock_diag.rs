@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Messages of inet_diag of every kernel that guests boot (`testdata/sock_diag`): what the parser reads
-//! is what getsockopt(2) said of the same sockets at rest, and what was read before.
+//! Messages of inet_diag of every kernel that guests boot (`testdata/sock_diag`): the parser reads the
+//! values that getsockopt(2) returned for the same sockets at rest, and the values of earlier runs.
 //!
 //! `make permissions` renews the messages, `BLESS=1` what is read.
 
@@ -26,7 +26,7 @@ fn dumps() -> Vec<(PathBuf, Dump)> {
 }
 
 #[test]
-fn messages_of_kernels_are_read_as_getsockopt_says() {
+fn messages_of_kernels_agree_with_getsockopt() {
     let dumps = dumps();
     assert!(dumps.len() >= 5, "every kernel of the guests: {}", dumps.len());
     for (path, dump) in dumps {

@@ -37,7 +37,7 @@ fn recording(dir: &tempfile::TempDir) -> std::path::PathBuf {
 }
 
 #[test]
-fn numbers_are_sorted_with_what_is_not_known_at_the_end_either_way() {
+fn unknown_numbers_are_last_in_either_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = recording(&dir);
     let signals = |arguments: &[&str]| -> Vec<Option<i64>> {
@@ -53,7 +53,7 @@ fn numbers_are_sorted_with_what_is_not_known_at_the_end_either_way() {
 }
 
 #[test]
-fn a_condition_chooses_and_the_rest_is_counted() {
+fn a_condition_selects_rows_and_the_others_are_counted() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = recording(&dir);
     let all = json(&run, &[]);
@@ -129,7 +129,7 @@ fn quiet_may_stand_before_the_command() {
 }
 
 #[test]
-fn what_the_order_is_by_can_be_seen_at_every_width() {
+fn the_sort_key_is_shown_at_every_width() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = recording(&dir);
     for (key, column) in
@@ -170,7 +170,7 @@ fn json_has_the_rates() {
 }
 
 #[test]
-fn what_is_not_known_can_be_asked_for() {
+fn unknown_values_can_be_selected() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = recording(&dir);
     let all = json(&run, &[]).len();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a person at a terminal sees beside the result: a bar while work takes more than a second.
+//! The display on a terminal beside the result: a bar while work takes more than a second.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn a_bar_for_long_work_on_a_terminal_alone() {
     assert!(shown.contains("replaying") && shown.contains("MiB"), "{shown:?}");
     let quiet = on_a_terminal(&format!("{} --quiet", arguments("quiet"))).expect("as before");
     assert!(!quiet.contains("replaying"), "{quiet:?}");
-    // A pipe is no terminal.
+    // A pipe is not a terminal.
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["verify", run.to_str().expect("a path")])
         .output()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings made of recordings: they verify, replay, and say what they lack.
+//! Recordings made from recordings: they verify, replay, and name what they lack.
 
 mod anonymize;
 mod carried;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Every value of every table of every test recording is one that its variable can have; the kernel's
-//! own account differs from none in a row that is not marked; and what was not seen is NULL.
+//! Every value of every table of every test recording is one that its variable can have; in rows that
+//! are not marked no value differs from tcp_info; and values that were not seen are NULL.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -75,7 +75,7 @@ fn no_value_is_outside_its_range_and_no_unmarked_row_differs_from_the_kernel() {
         lossy += found.lossy;
         differs_nowhere(&name, &out);
     }
-    // Those of recordings that say what they lost.
+    // Those of recordings that count their losses.
     assert!(lossy > 3, "marked rows: {lossy}");
 }
 
@@ -154,7 +154,7 @@ impl Changed {
         Self { dir, tables, report }
     }
 
-    /// What the command that replays it says, and its exit status.
+    /// The output of the command that replays it, and its exit status.
     fn said(&self) -> (String, Option<i32>) {
         let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
             .arg("replay")
@@ -175,7 +175,7 @@ impl Changed {
 }
 
 #[test]
-fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
+fn a_sample_below_zero_is_null_with_all_values_derived_from_it() {
     for wrong in [4_294_950_814, u64::MAX - 16_481, 0] {
         let mut changed = 0;
         let run = Changed::of("loss", WriterOptions::default(), |_, ops| {
@@ -202,7 +202,7 @@ fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
         assert_eq!(marks[1 - hit], ["ended_after", "NULL"]);
         assert_eq!(run.report.tables.discarded, 1);
         let (stderr, status) = run.said();
-        assert!(stderr.contains("1 value cannot be and was discarded"), "{stderr}");
+        assert!(stderr.contains("1 impossible value was discarded"), "{stderr}");
         assert_eq!(status, Some(3));
         let ledger = run.rows("ledger", &["kind", "column", "value"]);
         assert!(ledger.contains(&["discarded", "SampleRTT", "1"].map(str::to_owned).to_vec()));
@@ -219,7 +219,7 @@ fn a_sample_below_zero_is_null_with_all_that_is_counted_of_it() {
 }
 
 #[test]
-fn a_hook_that_was_silent_takes_what_it_alone_sees() {
+fn a_silent_hook_makes_its_own_variables_null() {
     for (condition, hooks, column, others) in [
         (
             "segments were sent, and no program of the cgroup saw any",
@@ -235,7 +235,7 @@ fn a_hook_that_was_silent_takes_what_it_alone_sees() {
         ),
     ] {
         let run = Changed::of("loss", WriterOptions::default(), |header, ops| {
-            // What the socket says is read by whichever hook comes next.
+            // The socket's values are read by whichever hook comes next.
             if hooks.contains(&header.hook) {
                 ops.retain(|op| !matches!(op.var.def().read, Read::No));
                 header.hook = Hook::RcvSpace;
@@ -251,7 +251,7 @@ fn a_hook_that_was_silent_takes_what_it_alone_sees() {
         for row in run.rows("estats", &[column, others[0], others[1]]) {
             assert_eq!(row[0], "NULL", "{column}");
         }
-        // What the kernel keeps is read by any hook.
+        // Values that the kernel keeps are read by any hook.
         assert!(run.rows("estats", &["SegsOut"]).concat().iter().all(|v| v != "NULL"));
         assert_eq!(run.report.counts.silent, 2);
         let (stderr, status) = run.said();
@@ -266,7 +266,7 @@ fn a_hook_that_was_silent_takes_what_it_alone_sees() {
 
 /// Octets that the kernel received in order, and no hook saw.
 #[test]
-fn fewer_octets_than_the_kernel_received_is_no_count() {
+fn an_undercount_of_received_bytes_is_replaced_by_the_kernels() {
     let mut left_out = 0;
     let run = Changed::of("loss", WriterOptions::default(), |_, ops| {
         ops.retain(|op| {
@@ -287,7 +287,7 @@ fn fewer_octets_than_the_kernel_received_is_no_count() {
 }
 
 #[test]
-fn what_a_bounded_recording_removed_is_null() {
+fn values_that_a_bounded_recording_removed_are_null() {
     let options =
         WriterOptions { max_bytes: Some(50_000), rotate_bytes: 1, ..WriterOptions::default() };
     let run = Changed::of("loss", options, |_, _| {});
@@ -337,7 +337,7 @@ fn a_connection_without_a_sample_has_no_rtt() {
 
 /// The kernel counts since the connection began, the recorder since it found it.
 #[test]
-fn of_a_connection_begun_before_each_column_says_since_when_it_counts() {
+fn columns_of_a_connection_begun_before_state_their_basis() {
     let dir = tempfile::tempdir().expect("temporary directory");
     replay(&testdata().join("begun-before-the-recording/run"), &options(1, dir.path()));
     let schema = common::schema(&dir.path().join("estats.parquet"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recording that is not whole: whatever is cut, damaged, exchanged or taken away is reported, and a
-//! row that does not say so is right.
+//! An incomplete recording: everything that is cut, damaged, exchanged or removed is reported, and a row
+//! that is not marked is right.
 
 use crate::common;
 use crate::support::trust;
@@ -63,7 +63,7 @@ impl Whole {
         fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
     }
 
-    /// What is true after any damage. Gives how many rows are not marked.
+    /// Checks what must hold after any damage. Returns how many rows are not marked.
     fn must_hold(&self, what: &str) -> usize {
         let recording = Recording::open(&self.run()).unwrap();
         let survey = recording.survey().unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -152,7 +152,7 @@ fn flipped_bytes() {
 
 /// A recording without its list of segments, as older ones are, is proved by its numbers.
 #[test]
-fn without_a_list_of_segments_the_numbers_tell() {
+fn without_a_list_of_segments_the_numbers_show_missing_ones() {
     let whole = Whole::new();
     whole.manifest(|m| m.segments.clear());
     let recording = Recording::open(&whole.run()).unwrap();
@@ -174,7 +174,7 @@ fn has_rows(path: &Path) -> bool {
     borders(&fs::read(path).unwrap()).len() > 4
 }
 
-/// What the manifest says in numbers is not believed against the files.
+/// Numbers of the manifest do not outweigh the files.
 #[test]
 fn totals_that_do_not_agree() {
     let whole = Whole::new();
@@ -204,7 +204,7 @@ fn totals_that_do_not_agree() {
     ];
     for (what, edit) in edits {
         whole.manifest(edit);
-        // So that only the account can tell.
+        // So that only the totals show it.
         for list in [true, false] {
             whole.manifest(|m| {
                 if !list {
@@ -270,9 +270,9 @@ fn a_recorder_that_was_killed() {
     }
 }
 
-/// What a damaged recording lacks, whatever is made of it lacks too, and says so.
+/// A recording made from a damaged one lacks the same, and is marked.
 #[test]
-fn what_is_made_of_a_damaged_recording_is_marked() {
+fn a_recording_made_from_a_damaged_one_is_marked() {
     let whole = Whole::new();
     let key = SecretKey::parse(&[7; 32]).unwrap();
     for damaged in ["hooks-000001", "connections-000000", "packets-000001", "ledger-000000"] {
@@ -302,7 +302,7 @@ fn what_is_made_of_a_damaged_recording_is_marked() {
             let survey = recording.survey().unwrap();
             assert!(!survey.is_whole(), "{made} of {damaged}");
             let sentence = survey.to_string();
-            assert!(sentence.contains("was made of a recording that was not whole"), "{sentence}");
+            assert!(sentence.contains("was made from an incomplete recording"), "{sentence}");
             let found = rows(&run).unwrap();
             if made == "all" {
                 found.must_be_right(&whole.rows, &format!("{made} of {damaged}"));
@@ -328,9 +328,9 @@ fn analyze(arguments: &[&str], run: &Path) -> (i32, String) {
     (output.status.code().expect("it ends by itself"), said)
 }
 
-/// Every command that reads a recording says what is missing, in one sentence, and ends with 3.
+/// Every command that reads a recording names what is missing, in one sentence, and ends with 3.
 #[test]
-fn every_command_says_what_is_missing() {
+fn every_command_names_what_is_missing() {
     let whole = Whole::new();
     let run = whole.run();
     let path = run.join("hooks-000001.arrows.zst");
@@ -385,7 +385,7 @@ fn every_command_says_what_is_missing() {
             &["anonymize", "--key", key.to_str().unwrap(), "-o", out],
         ] {
             let (code, said) = analyze(arguments, &run);
-            // In rows that are marked, the kernel's account may differ.
+            // In rows that are marked, tcp_info may differ.
             let differs = arguments == ["audit"] && code == 1;
             assert!(code == 3 || differs, "{arguments:?}: {code} {said}");
             assert_eq!(sentence(&said), reported, "{arguments:?}");
@@ -410,7 +410,7 @@ fn every_command_says_what_is_missing() {
     }
 }
 
-/// An import, a cut, a merge or an anonymisation that was interrupted leaves what says so.
+/// An interrupted import, cut, merge or anonymisation leaves a mark.
 #[test]
 fn unfinished_output_is_named_as_such() {
     use estats::log::{Derivation, Import, RecordingWriter, WriterOptions};
@@ -439,9 +439,10 @@ fn unfinished_output_is_named_as_such() {
     }
 }
 
-/// What is no file has no end, and is not read; nothing of a manifest leads out of the recording.
+/// Only regular files are read, since a device might never end; nothing in a manifest leads out of the
+/// recording.
 #[test]
-fn what_cannot_be_a_recording_is_refused() {
+fn impossible_manifests_and_files_are_refused() {
     let whole = Whole::new();
     let run = whole.run();
     let refused = |condition: &str| {

@@ -12,7 +12,7 @@ use crate::support::trust;
 use crate::traffic::{loopback, until};
 use crate::{PERL, SUITE};
 
-/// What a command puts into its send buffer before it ends.
+/// Octets that a command puts into its send buffer before it ends.
 const OCTETS: u64 = 300_000;
 
 /// A Perl program that connects to a port, fills its send buffer and ends.
@@ -37,7 +37,7 @@ fn start(netns: &Netns, options: &[&str], program: &str) -> Recorder {
 }
 
 #[test]
-fn what_a_command_has_queued_when_it_ends_is_followed() {
+fn data_queued_when_the_command_ends_is_recorded() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("linger");
     let listener = listen_narrow(&netns);
@@ -69,7 +69,7 @@ fn what_a_command_has_queued_when_it_ends_is_followed() {
 }
 
 #[test]
-fn a_connection_is_not_followed_for_ever_and_the_row_says_so() {
+fn linger_ends_and_the_row_is_ended_after() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("linger-end");
     let listener = listen_narrow(&netns);

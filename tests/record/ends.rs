@@ -69,7 +69,7 @@ fn sigterm_to_the_recorder_ends_the_command_too() {
 }
 
 #[test]
-fn a_command_that_does_not_want_to_end_is_named_and_left() {
+fn a_command_that_ignores_sigterm_is_named_and_runs_on() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // It ends by itself, some time after the recorder's patience of 2 s.
     let script = "trap '' TERM; echo $$; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; done";
@@ -119,7 +119,7 @@ fn exists((kind, id): (&str, u32)) -> bool {
 }
 
 #[test]
-fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
+fn kill_9_loses_at_most_one_second_and_leaves_no_bpf_objects() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("killed");
     let listener = listen(&netns);
@@ -155,7 +155,7 @@ fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
     let rows = finished.with_port(listener.address().port());
     assert_eq!(rows.len(), 2);
     for row in &rows {
-        // What came after the last mark is not known.
+        // Records after the last mark are not known.
         assert_eq!(row.completeness(), "lossy");
         let missing_ns = killed_ns.saturating_sub(row.identity.int("end_ns") as u64);
         // Batches are a second old at most, when a round (10 ms, on a busy host more) is over.
@@ -166,7 +166,7 @@ fn kill_9_costs_a_second_and_leaves_nothing_in_the_kernel() {
 }
 
 #[test]
-fn a_recorder_that_was_stopped_goes_on_with_an_even_account() {
+fn a_recorder_stopped_by_sigstop_accounts_for_every_record() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // With each change sent at once, what was lost at last would not come again by itself.
     for resolution in ["1ms", "1us"] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What cannot be recorded is said in one sentence, with status 2, and leaves nothing behind.
+//! Requests that cannot be recorded give one sentence and status 2, and leave nothing behind.
 
 use std::process::Output;
 
@@ -47,12 +47,12 @@ fn an_output_that_exists_is_left_alone() {
 }
 
 #[test]
-fn without_privilege_it_says_what_it_needs() {
+fn without_privilege_the_error_names_missing_capabilities() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv", "unshare"], ..Needs::BPF })
     else {
         return;
     };
-    // Nobody may not even enter the build directory: give it a copy it can run.
+    // The user `nobody` may not even enter the build directory: it gets a copy that it can run.
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let program = scratch.path().join("estats-record");
     std::fs::copy(env!("CARGO_BIN_EXE_estats-record"), &program).unwrap();
@@ -77,7 +77,7 @@ fn without_privilege_it_says_what_it_needs() {
 }
 
 #[test]
-fn what_a_filter_names_must_exist() {
+fn a_filter_must_name_something_that_exists() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let output = scratch.path().join("run");
@@ -96,7 +96,7 @@ fn what_a_filter_names_must_exist() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused_before_anything_is_done() {
+fn invalid_arguments_are_refused_first() {
     for (option, value) in [
         ("--addr", "10.0.0.0/33"),
         ("--addr", "localhost"),
@@ -170,7 +170,7 @@ fn type_information_can_come_from_a_file() {
 }
 
 #[test]
-fn a_place_without_sysfs_is_told_from_a_kernel_without_btf() {
+fn missing_sysfs_and_missing_btf_give_different_errors() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["unshare"], ..Needs::BPF }) else {
         return;
     };
@@ -180,7 +180,7 @@ fn a_place_without_sysfs_is_told_from_a_kernel_without_btf() {
 }
 
 #[test]
-fn packets_that_cannot_be_had_are_no_empty_stream() {
+fn packets_that_cannot_be_recorded_leave_no_empty_stream() {
     let Some(_turn) = gate::enter(SUITE, Needs { programs: &["setpriv"], ..Needs::BPF }) else {
         return;
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a filter lets pass, and that it lets nothing else pass.
+//! A filter lets its connections pass, and no others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ fn both(client: SocketAddr, server: SocketAddr) -> [(SocketAddr, SocketAddr); 2]
 }
 
 #[test]
-fn port_is_of_either_end_and_of_nothing_else() {
+fn port_filter_matches_local_or_remote_port() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("port");
     let (wanted, other) = (listen(&netns), listen(&netns));
@@ -57,7 +57,7 @@ fn port_is_of_either_end_and_of_nothing_else() {
 }
 
 #[test]
-fn addr_is_a_prefix_of_either_family() {
+fn addr_filter_takes_prefixes_of_both_families() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("addr");
     for address in ["10.9.1.1/32", "10.9.2.1/32", "fd99:1::1/128", "fd99:2::1/128"] {
@@ -133,7 +133,7 @@ fn netns_by_name_and_two_kinds_must_both_pass() {
 }
 
 #[test]
-fn pid_is_a_process_with_the_children_it_has_and_gets() {
+fn pid_filter_includes_present_and_later_children() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("pid");
     let [parent, child, grandchild, stranger] = [(); 4].map(|()| listen(&netns));
@@ -199,7 +199,7 @@ impl Drop for Cgroup {
 }
 
 #[test]
-fn cgroup_is_one_with_its_descendants() {
+fn cgroup_filter_includes_descendants() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let Some(mount) = Cgroup::mount() else { panic!("cgroup v2 is not mounted") };
     let wanted = Cgroup::new(&mount, "estats-test-wanted");
@@ -241,7 +241,7 @@ fn cgroup_is_one_with_its_descendants() {
 }
 
 #[test]
-fn a_command_is_recorded_with_its_tree_alone() {
+fn only_the_process_tree_of_a_command_is_recorded() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("tree");
     let [own, child, grandchild, stranger] = [(); 4].map(|()| listen(&netns));
@@ -287,7 +287,7 @@ fn a_command_is_recorded_with_its_tree_alone() {
 }
 
 #[test]
-fn lists_of_ports_and_what_is_left_out() {
+fn included_and_excluded_port_lists_are_applied() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("lists");
     netns.ip(&["addr", "add", "10.9.3.1/32", "dev", "lo"]);
@@ -397,7 +397,7 @@ fn pid_of_a_worker_finds_the_connections_that_it_uses() {
 }
 
 #[test]
-fn comm_is_the_name_of_who_opens_or_listens() {
+fn comm_filter_matches_the_opener_or_listener() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("comm");
     let [wanted, other] = [(); 2].map(|()| listen(&netns));
@@ -430,7 +430,7 @@ fn comm_is_the_name_of_who_opens_or_listens() {
 }
 
 #[test]
-fn a_filter_that_nothing_matched_is_named_with_what_was_left_out() {
+fn a_filter_without_a_match_is_named_with_the_number_left_out() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("nothing");
     let listener = listen(&netns);

@@ -14,7 +14,7 @@ use crate::support::link::Direction;
 use crate::support::pair::{Family, Pair};
 use crate::support::tcp::{Listener, Options, Stream};
 
-/// What the audit has of packets in every connection.
+/// Variables for which the audit has packets in every connection.
 const HEARD: [&str; 8] = [
     "SegsOut",
     "DataSegsOut",
@@ -27,7 +27,7 @@ const HEARD: [&str; 8] = [
 ];
 
 #[test]
-fn packets_bear_out_the_counters_and_the_link() {
+fn packet_counts_match_kernel_counters_and_the_link() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::symmetric(Impairment {
         delay: Duration::from_millis(2),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recorder that is killed under many short connections: what its rows say without a mark is true, by
-//! what the sockets themselves said.
+//! A recorder that is killed under many short connections: its unmarked rows are right, compared with
+//! the sockets themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -72,7 +72,7 @@ fn rows_of_a_killed_recorder_are_right_or_marked() {
             for (name, right) in ["DataSegsOut", "DataSegsIn", "HCDataOctetsOut"].iter().zip(right)
             {
                 let found = row.values.number(name);
-                // A segment may have been sent again afterwards, for want of an ACK.
+                // A segment may have been retransmitted afterwards, because its ACK is missing.
                 let is_right =
                     found.is_some_and(|n| (*right..=*right + 16_000).contains(&(n as u64)));
                 assert!(is_right, "{name} of {cookie}: {found:?} for {right}");
@@ -88,10 +88,10 @@ fn rows_of_a_killed_recorder_are_right_or_marked() {
         for command in ["replay", "info", "summary", "audit"] {
             let output = analyze(&[command], &finished.dir);
             let said = String::from_utf8(output.stderr).expect("UTF-8");
-            // In rows that are marked, the kernel's account may differ.
+            // In rows that are marked, tcp_info may differ.
             let differs = command == "audit" && output.status.code() == Some(1);
             assert!(differs || output.status.code() == Some(3), "{command}: {said}");
-            // What is missing may make a value impossible, which is then discarded in a marked row.
+            // Missing records may make a value impossible, which is then discarded in a marked row.
             let (sentence, more) = said.split_once('\n').expect("a line");
             assert!(more.lines().all(|l| l.contains("discarded")), "{command}: {said}");
             sentences.push(sentence.split_once(" was ").expect("a sentence").1.trim().to_owned());

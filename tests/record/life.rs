@@ -50,7 +50,7 @@ fn a_socket_that_connects_again_has_a_row_for_each_connection() {
 }
 
 #[test]
-fn what_was_open_before_has_its_owner_and_the_kernels_counters() {
+fn a_connection_open_before_has_its_owner_and_the_kernels_counters() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("before");
     let listener = listen(&netns);
@@ -87,7 +87,7 @@ fn what_was_open_before_has_its_owner_and_the_kernels_counters() {
     };
     // Its owner is found by its open files, hence the process's name; later ones know the thread.
     check(row(before.client.cookie()), "begun_before", Some(&comm));
-    // What reads becomes the owner, and is a thread here.
+    // The reader becomes the owner, and is a thread here.
     check(row(before.server.cookie()), "begun_before", None);
     compare(row(before.client.cookie()), &infos[0]);
     compare(row(before.server.cookie()), &infos[1]);

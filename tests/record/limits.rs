@@ -51,7 +51,7 @@ fn segments_by_size_and_by_time_replay_as_one() {
 }
 
 #[test]
-fn a_bounded_recording_keeps_the_newest_and_says_what_it_lacks() {
+fn a_bounded_recording_keeps_the_newest_and_counts_what_it_lacks() {
     const MAX: u64 = 1 << 20;
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("bounded");
@@ -138,7 +138,7 @@ fn assert_cut_but_readable(dir: &Path, port: u16) {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_with_a_sentence_and_what_is_written_is_readable() {
+fn a_full_disk_ends_the_recording_and_the_written_part_is_readable() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("full");
     let listener = listen(&netns);
@@ -163,7 +163,7 @@ fn a_full_disk_ends_the_recording_with_a_sentence_and_what_is_written_is_readabl
 }
 
 #[test]
-fn a_full_disk_does_not_take_the_command_along() {
+fn the_command_survives_a_full_disk() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("full-cmd");
     let flood = Flood::start(&netns);
@@ -212,7 +212,7 @@ fn a_disk_without_room_from_the_start_is_refused() {
 }
 
 #[test]
-fn rows_of_connections_that_go_on_say_so_besides() {
+fn rows_of_connections_that_go_on_are_also_ended_after() {
     // `lossy` stands before `ended_after` in completeness; both facts have columns of their own.
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("besides");

@@ -43,12 +43,12 @@ fn of_port(rows: Vec<Row>, port: u16) -> Vec<Row> {
 }
 
 #[test]
-fn a_full_accept_queue_is_seen_with_what_the_namespace_counted() {
+fn a_full_accept_queue_is_recorded_with_the_namespaces_counters() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("backlog");
     let (full, free) = (narrow(&netns), narrow(&netns));
     let address = full.local_addr().expect("an address");
-    // What was before the recording is not in the differences.
+    // Counts before the recording are not in the differences.
     let inside = knock(&netns, address, 4);
     let before = Mib::of(&netns);
     assert!(before.must("TcpExt.ListenOverflows") > 0);
@@ -92,6 +92,6 @@ fn a_full_accept_queue_is_seen_with_what_the_namespace_counted() {
     let overflows = |row: &Row| row.int("netns_ListenOverflows");
     assert_eq!(overflows(&series[0]), before.must("TcpExt.ListenOverflows") as i64);
     assert_eq!(overflows(&series[series.len() - 1]), after.must("TcpExt.ListenOverflows") as i64);
-    // A listening socket is no connection, and no row of sockets.
+    // A listening socket is not a connection, and has no row in sockets.
     assert!(finished.table("sockets").iter().all(|row| row.int("tcpi_state") != LISTEN));
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! More records than there is room or time for: what is lost is counted, and what is said stays
-//! true.
+//! More records than there is room or time for: losses are counted, and rows stay right or are marked.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -28,7 +27,7 @@ const KERNEL_COUNTERS: [(&str, &str); 7] = [
 ];
 
 #[test]
-fn a_ring_far_too_small_loses_records_but_no_truth() {
+fn an_undersized_ring_marks_rows_lossy_and_keeps_values_correct() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("small");
     let recorder = Recorder::start(&["--netns", netns.name(), "--ring", "4096"]);
@@ -76,7 +75,7 @@ fn a_ring_far_too_small_loses_records_but_no_truth() {
             }
             assert_eq!(row.identity.get("limited_by"), None);
             trust::says(
-                "a ring far too small: most records are lost",
+                "an undersized ring: most records are lost",
                 &format!(
                     "completeness {}, exit status 3; SegsOut and the kernel's other counters right, as the record of the end was not lost; extremes, times and limited_by NULL, counts of events at least so many and never 0",
                     row.completeness()
@@ -87,7 +86,7 @@ fn a_ring_far_too_small_loses_records_but_no_truth() {
 }
 
 #[test]
-fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
+fn with_a_command_losses_change_the_status_only_with_strict() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("strict");
     let flood = Flood::start(&netns);
@@ -107,7 +106,7 @@ fn with_a_command_losses_change_the_status_only_if_that_is_asked_for() {
 
 /// Hardly any CPU, and rings that are full whenever it looks: what it reads in a round is bounded.
 #[test]
-fn a_recorder_without_time_ends_with_an_even_account() {
+fn a_starved_recorder_accounts_for_every_record() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("starved");
     let recorder =
@@ -123,8 +122,8 @@ fn a_recorder_without_time_ends_with_an_even_account() {
     finished.assert_account();
 }
 
-/// Connections that begin and end while nobody reads the rings leave no row once these are full. How
-/// many they were is known: each has one record that says that it begins.
+/// Connections that begin and end while the rings are not read leave no row once these are full. Their
+/// number is known: each has one record of its beginning.
 #[test]
 fn connections_without_a_row_are_counted() {
     /// Both ends of each have records of some 2 kB in a ring of 4 MiB.
@@ -262,7 +261,7 @@ fn check_agrees_with_the_manifest_of_a_recording() {
     };
     let text = check(&["check"]);
     let json: Json = serde_json::from_str(&check(&["check", "--json"])).expect("JSON");
-    // What check tries includes the polls and the packets.
+    // The programs that check tries include the polls and the packets.
     let all = ["--duration", "100ms", "--snapshots", "1s", "--packets", "--interface", "lo"];
     let finished = Recorder::start(&all).wait();
     finished.assert_code(0);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! estats-record at its edges: what it leaves out, how it ends, what it does when there is no
-//! room, and what it says when it cannot begin. What a recording holds of a connection is the
-//! subject of tests/live.
+//! estats-record at its edges: what it leaves out, how it ends, what it does when there is no room, and
+//! its errors when it cannot begin. tests/live is about the contents of a recording.
 //!
 //! Needs root and BPF; without them every test here is counted as skipped on standard error, and
 //! with `ESTATS_REQUIRE_LIVE=1` it fails.

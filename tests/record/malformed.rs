@@ -82,7 +82,7 @@ fn no_frame_ends_a_recording() {
         }
         let mut frames: Vec<_> =
             hostile.iter().map(|(_, ip)| hostile::broadcast(ip, ip[0] >> 4 == 6)).collect();
-        // What is well comes after it, and is recorded.
+        // A well-formed packet comes after it, and is recorded.
         let [from, to] = ["192.0.2.2", "192.0.2.255"].map(|a| a.parse().expect("an address"));
         frames.push(veth::tagged_datagram(&[], from, to, b"after"));
         send_frames(WIRE, &segment.sender, &frames);
@@ -169,7 +169,7 @@ fn kernel_and_recorder_agree_on_what_is_malformed() {
             let at = 1 + random.below(ip.len() - 1);
             ip[at] = random.below(256) as u8;
         }
-        // To nobody: the kernel answers some of what it gets.
+        // To an unused address: the kernel answers some of what it gets.
         let at = if version == 0x40 { 16 } else { 24 };
         if let Some(to) = ip.get_mut(at..at + 4) {
             to.copy_from_slice(&[203, 0, 113, 9]);
@@ -188,7 +188,7 @@ fn kernel_and_recorder_agree_on_what_is_malformed() {
     }
     let finished = recorder.stop();
     assert!(bad > 500 && good > 500, "{bad} {good}");
-    // But for chains that the programs do not follow to their end, they say the same.
+    // But for chains that the programs do not follow to their end, they agree.
     assert_counted(&finished, bad);
     let rows = Recording::open(&finished.dir).expect("a recording").packets();
     let mut there = 0;

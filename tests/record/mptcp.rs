@@ -92,7 +92,7 @@ impl Paths {
 fn read_number(mut out: impl BufRead) -> u64 {
     let mut line = String::new();
     out.read_line(&mut line).expect("a line");
-    line.trim().parse().unwrap_or_else(|_| panic!("{line:?} is no number"))
+    line.trim().parse().unwrap_or_else(|_| panic!("{line:?} is not a number"))
 }
 
 fn locals(rows: &[Connection]) -> BTreeSet<String> {
@@ -121,7 +121,7 @@ fn a_commands_subflows_are_all_recorded_and_are_its_own() {
     let token: i64 = finished.stdout.trim().parse().expect("a token");
     let rows = finished.connections();
     assert_eq!(locals(&rows), PATHS.map(str::to_owned).into(), "both paths' subflows");
-    // Data may be sent again on the other path.
+    // Data may be retransmitted on the other path.
     let sent = sum(&rows, "HCDataOctetsOut");
     assert!(sent >= OCTETS, "{sent} octets sent");
     let owners: BTreeSet<_> = rows
@@ -146,7 +146,7 @@ fn a_commands_subflows_are_all_recorded_and_are_its_own() {
 }
 
 #[test]
-fn a_servers_subflows_are_its_own_and_tell_their_connection() {
+fn a_servers_subflows_have_its_process_and_their_connection() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let Some(paths) = Paths::new() else { return };
     let (mut server, out) = paths.serve(262);

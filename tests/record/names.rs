@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What somebody else chose (names, the place of the output) does no harm.
+//! Names and output directories chosen by others do no harm.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -63,7 +63,7 @@ fn names_of_processes_do_not_reach_the_terminal_as_they_are() {
 }
 
 #[test]
-fn names_of_processes_are_no_formulas() {
+fn names_of_processes_are_not_formulas() {
     let Some(_turn) = gate::enter(SUITE, PERL) else { return };
     let netns = Netns::new("formula");
     let finished = named(&netns, "'=1+1'");
@@ -85,7 +85,7 @@ fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
 }
 
 #[test]
-fn a_recording_is_its_owners_alone() {
+fn a_recording_is_readable_only_by_its_owner() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let finished = Recorder::start(&["--packets", "--", "true"]).wait();
     finished.assert_code(0);

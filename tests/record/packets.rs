@@ -56,7 +56,7 @@ impl Pair {
     fn up(&self) {
         veth::up(WIRE, &self.server, &SERVER);
         veth::up(WIRE, &self.client, &CLIENT);
-        // No ARP: it is no IP.
+        // No ARP: it is not IP.
         for (netns, other, mac) in
             [(&self.client, SERVER[0], veth::MACS[1]), (&self.server, CLIENT[0], veth::MACS[0])]
         {
@@ -178,7 +178,7 @@ fn traffic(pair: &Pair) {
             assert_eq!(server.recv(&mut [0; 9000]).expect("received"), size);
         }
         drop(server);
-        // Nobody is there any more: the kernel answers by itself.
+        // The end is gone: the kernel answers by itself.
         client.connect(to).expect("a peer");
         client.send(&[1; 10]).expect("sent");
         client.recv(&mut [0; 10]).expect_err("refused");
@@ -261,7 +261,7 @@ fn packets_are_those_of_tcpdump_and_of_the_interfaces_counters() {
     ] {
         assert!(ours.iter().any(is), "no {what}");
     }
-    // What one end sends the other receives, the tag beside the packet by now.
+    // One end receives the packets that the other sends, the tag beside the packet by now.
     let arrived = of(&all, Hook::InterfaceIn, &pair.server);
     let left = of(&all, Hook::InterfaceOut, &pair.client);
     assert_eq!(sorted(arrived.into_iter().cloned()), sorted(left.into_iter().cloned()));
@@ -313,7 +313,7 @@ fn sockets_have_every_segment_that_the_kernel_counts() {
 }
 
 #[test]
-fn no_more_is_kept_than_headers_and_what_was_asked_for() {
+fn only_headers_and_the_requested_bytes_are_kept() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     for digest in [0usize, 64] {
         let pair = Pair::new("digest");
@@ -353,7 +353,7 @@ fn no_more_is_kept_than_headers_and_what_was_asked_for() {
         for packet in &all {
             let ports = packet.src_port.zip(packet.dst_port);
             let header = known_header(packet.protocol, ports, packet.payload.first().copied());
-            // Of a payload that is not kept the first byte is none of QUIC's.
+            // The first byte of a payload that is not kept is not one of QUIC's.
             let kept = header.max(digest.saturating_sub(packet.header.len()));
             let kept = kept.min(packet.payload_len as usize);
             assert_eq!(packet.payload.len(), kept, "{packet:?}");
@@ -411,8 +411,8 @@ fn packets_are_filtered_in_the_kernel() {
     }
 }
 
-/// Perl that makes a UDP socket, sends so many datagrams to 127.0.0.1 and, if asked to, reads a line
-/// before each.
+/// Perl that makes a UDP socket, sends N datagrams to 127.0.0.1 and, if asked to, reads a line before
+/// each.
 const DATAGRAMS: &str = "use Socket; $| = 1; my ($port, $n, $wait) = @ARGV; \
      socket(my $s, PF_INET, SOCK_DGRAM, 0) or die $!; print \"made\\n\"; \
      for (1 .. $n) { <STDIN> if $wait; \
@@ -424,7 +424,7 @@ fn datagrams_belong_to_the_process_that_made_their_socket() {
     let netns = Netns::new("owner");
     let server = udp(&netns, "127.0.0.1".parse().expect("an address"), 0);
     let port = server.local_addr().expect("bound").port().to_string();
-    // Of a command: its sockets are made while it is recorded.
+    // With a command: its sockets are made while it is recorded.
     let other = udp(&netns, "127.0.0.1".parse().expect("an address"), 0);
     let recorder = Recorder::under(
         &["nsenter", &format!("--net=/run/netns/{}", netns.name())],
@@ -472,7 +472,7 @@ fn sent_to(finished: &Finished, port: &str) -> usize {
 }
 
 #[test]
-fn a_router_forwards_what_no_socket_sees() {
+fn forwarded_packets_appear_only_at_interfaces() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let (left, router, right) = (Netns::new("left"), Netns::new("router"), Netns::new("right"));
     let recorder = Recorder::start(&["--packets", "--interface", "all", "--netns", router.name()]);
@@ -518,7 +518,7 @@ fn a_router_forwards_what_no_socket_sees() {
             "the sender's is of another namespace"
         );
     }
-    // What is no packet of IP (here ARP) is counted, so that the interfaces' account is whole.
+    // Packets that are not IP (here ARP) are counted, so that the interfaces' totals add up.
     let in_and_out = |hook| all.iter().filter(|p| p.hook == hook).count() as u64;
     let other = not_ip(&finished.dir);
     assert!(other[0] > 0 && other[1] > 0, "{other:?}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Whose a connection is when processes come and go.
+//! The owner of a connection when processes come and go.
 
 use crate::run::Recorder;
 use crate::support::gate::{self, Needs};
@@ -89,7 +89,7 @@ fn a_pid_of_another_namespace_than_the_kernels_is_refused() {
     assert!(!dir.exists());
 }
 
-/// A thread that ends is no process that ends.
+/// The end of a thread is not the end of its process.
 #[test]
 fn a_process_is_followed_as_long_as_any_of_its_threads_lives() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };

@@ -139,7 +139,7 @@ fn reason(finished: &Finished, netns: &Netns) -> String {
 }
 
 #[test]
-fn a_namespace_whose_settings_cannot_be_read_says_why() {
+fn a_namespace_with_unreadable_settings_has_the_reason() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     let netns = Netns::new("closed");
     let without = ["setpriv", "--bounding-set", "-sys_admin"];

@@ -24,7 +24,7 @@ use crate::support::table::Value;
 use crate::support::tcp::{Options, Stream};
 use crate::support::trust;
 
-/// Client and server close, the client first; what the kernel says of both.
+/// Client and server close, the client first; the kernel's values of both.
 fn close(client: &Stream, server: &Stream, ends: (SocketAddr, SocketAddr)) -> [End; 2] {
     client.finish();
     server.receive_end();
@@ -300,7 +300,7 @@ fn half_open_recovery() {
     );
 }
 
-/// The ends of a SYN that nobody answered are used again.
+/// The ends of an unanswered SYN are used again.
 #[test]
 fn ends_used_again_while_unanswered() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Namespaces and processes that the recorder cannot look into: it says what it misses there, and
+//! Namespaces and processes that the recorder cannot inspect: it reports what it misses there, and
 //! records what its hooks see.
 
 use std::io::{BufRead as _, BufReader};
@@ -142,7 +142,7 @@ fn processes_whose_namespace_cannot_be_read_are_named() {
 }
 
 #[test]
-fn what_proc_does_not_show_is_said() {
+fn processes_hidden_from_proc_are_reported() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     let pids = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let output = crate::run::command(&pids).arg("check").output().expect("estats-record");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Programs that a kernel refuses: a recording does without them, and says what that costs.
+//! Programs that a kernel refuses: a recording is made without them, and states what it lacks.
 //!
 //! No kernel at hand refuses one that is meant for it. So debug builds can spoil a program before it
 //! is loaded (`ESTATS_SPOIL_PROGRAMS`), and the kernel's own verifier refuses it.
@@ -61,7 +61,7 @@ fn check_names_each_refused_program_its_reason_and_its_cost() {
         .map(|(_, now)| &now["name"])
         .collect();
     assert!(!worse.is_empty());
-    // What costs no variable has no list.
+    // A program that costs no variable has no list.
     let stated: Vec<&Json> = list(&json, "not_seen")
         .iter()
         .filter_map(|it| it["variables"].as_array())
@@ -80,7 +80,7 @@ fn check_names_each_refused_program_its_reason_and_its_cost() {
 }
 
 #[test]
-fn a_recording_does_without_a_refused_program_and_says_so() {
+fn a_recording_without_a_refused_program_reports_it() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let dir = scratch.path().join("run");
@@ -104,7 +104,7 @@ fn a_recording_does_without_a_refused_program_and_says_so() {
 }
 
 #[test]
-fn what_needs_a_refused_program_alone_is_an_error() {
+fn a_request_that_needs_a_refused_program_is_an_error() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let scratch = scratch();
     let dir = scratch.path().join("run");

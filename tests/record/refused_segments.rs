@@ -18,7 +18,7 @@ const OCTETS: u64 = 400_000;
 const TC: Needs = Needs { lab: true, bpf: true, programs: &["tc"] };
 
 #[test]
-fn what_the_host_refuses_was_not_transmitted() {
+fn segments_refused_by_the_host_are_not_counted_as_sent() {
     let Some(_turn) = gate::enter(SUITE, TC) else { return };
     let pair = Pair::symmetric(Impairment::default());
     // Or the queue would cut a packet into segments, refuse some of them, and call it sent.
@@ -49,7 +49,7 @@ fn what_the_host_refuses_was_not_transmitted() {
     let info = client.info();
     let finished = recorder.stop();
     let row = &finished.connections()[0];
-    // What the queue took came out of the device.
+    // Packets that the queue accepted came out of the device.
     let transmitted = pair.link().counters(Direction::Forward).offered_octets;
     let counted = info.must("tcpi_bytes_sent");
     assert!(counted > transmitted, "none was refused: {counted} of {transmitted}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Passive RTT of live packets on the emulated link, against what the programs at its ends say
-//! themselves: `ping`, `dig`, a QUIC that spins; and against the link's own delay.
+//! Passive RTT of live packets on the emulated link, against the RTTs printed by the programs at its
+//! ends: `ping`, `dig`, a QUIC that spins; and against the link's own delay.
 //!
 //! Every recording is of the client's namespace, at its sockets, so that what is measured is what the
 //! program there waited for, less its own work.
@@ -60,7 +60,7 @@ fn ping(netns: &Netns, address: &str, count: u32) -> Vec<f64> {
 }
 
 #[test]
-fn echoes_are_what_ping_prints() {
+fn rtts_of_echoes_equal_those_of_ping() {
     let needs = Needs { programs: &["ping"], ..Needs::BPF };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     for family in [Family::V4, Family::V6] {
@@ -82,7 +82,7 @@ fn echoes_are_what_ping_prints() {
     }
 }
 
-/// So many requests of a hundred bytes, each answered at once.
+/// `count` requests of a hundred bytes, each answered at once.
 fn exchange(pair: &Pair, port: u16, count: usize) {
     let address = SocketAddr::new(pair.server_address(Family::V4), port);
     let listener = pair.server.run(|| TcpListener::bind(address).expect("a listener"));
@@ -111,8 +111,8 @@ fn tcp_over_twenty_milliseconds_is_twenty_milliseconds() {
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let pair = link(Duration::from_millis(10));
     let recorder = record(&pair.client);
-    // What the emulation adds (its thread wakes up late, twice on the way), measured at the same time
-    // by a program that has nothing of ours.
+    // What the emulation adds (its thread wakes up late, twice on the way), measured at the same time by
+    // an independent program.
     let printed = std::thread::scope(|scope| {
         let client = &pair.client;
         let pings = scope.spawn(|| ping(client, "10.77.0.2", 80));
@@ -160,7 +160,7 @@ impl Drop for Background {
 }
 
 #[test]
-fn queries_are_what_dig_prints() {
+fn rtts_of_queries_equal_those_of_dig() {
     let needs = Needs { programs: &["dig", "dnsmasq"], ..Needs::BPF };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let pair = link(Duration::from_millis(5));

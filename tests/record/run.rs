@@ -110,7 +110,7 @@ impl Recorder {
         let (attached, wait) = mpsc::channel();
         let stderr = text(child.stderr.take().expect("piped"), move |line| {
             if line.starts_with("recording to ") {
-                // Nobody waits any more if the test has given up.
+                // The receiver is gone if the test has given up.
                 let _ = attached.send(());
             }
         });
@@ -215,7 +215,7 @@ impl Connection {
         self.identity.endpoint("remote_address", "remote_port")
     }
 
-    /// How much of it the row tells.
+    /// How complete the row is.
     pub fn completeness(&self) -> &str {
         self.identity.text("completeness")
     }
@@ -253,8 +253,8 @@ impl Finished {
         (output.status.code().expect("verify ends by itself"), report)
     }
 
-    /// Panics unless the recording is undamaged and its account is even: every record that was
-    /// emitted is logged, lost and said so, was removed by --max-size, or was a malformed packet's.
+    /// Panics unless the recording is undamaged and its totals add up: every emitted record was logged,
+    /// counted as lost, removed by --max-size, or was a malformed packet's.
     pub fn assert_account(&self) -> Json {
         let (_, report) = self.verify();
         assert_eq!(report["findings"], Json::Array(Vec::new()), "{report:#}");

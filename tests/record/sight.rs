@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What narrows the recorder's sight: it sees all the same, or says what it does not see.
+//! Conditions that limit what the recorder sees: it still sees everything, or reports what it does not
+//! see.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -35,15 +36,15 @@ impl Container {
         Self { mount: mount.into(), cgroup }
     }
 
-    /// What starts a program in a cgroup, and there `then`.
+    /// The command that starts a program in a cgroup, and there `then`.
     fn enter(&self, below: &str, then: &str) -> Vec<String> {
         let procs = self.cgroup.join(below).join("cgroup.procs");
         let script = format!("echo $$ > {} && exec {then} \"$@\"", procs.display());
         ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
     }
 
-    /// What starts a program as container engines do: with a cgroup namespace of its own, its part
-    /// of the hierarchy mounted in the place of the whole, and without some capabilities.
+    /// The command that starts a program as container engines do: with a separate cgroup namespace, its
+    /// part of the hierarchy mounted in the place of the whole, and without some capabilities.
     fn start(&self, without: &str) -> Vec<String> {
         self.start_in("", without)
     }
@@ -82,7 +83,7 @@ fn record(prefix: &[&str], netns: &Netns) -> (Finished, Connection) {
     netns.wait_closed();
     let finished = recorder.stop();
     finished.assert_code(0);
-    // What is there agrees with the kernel's own account.
+    // The values that are there agree with tcp_info.
     let audit = analyze(&["audit"], &finished.dir);
     assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stdout));
     let client = of(&finished, local);
@@ -108,7 +109,7 @@ fn variables(of: &Json) -> Vec<(String, String)> {
     list.map(|v| (word(v, "name"), word(v, "quality"))).collect()
 }
 
-/// What `check` says of this host, outside of everything.
+/// The output of `check` for this host, outside of any container.
 fn outside() -> Json {
     let output = command(&[]).args(["check", "--json"]).output().expect("estats-record");
     serde_json::from_slice(&output.stdout).expect("JSON")
@@ -124,7 +125,7 @@ fn assert_seen(row: &Connection) {
 }
 
 #[test]
-fn a_cgroup_namespace_of_its_own_hides_nothing_from_hooks() {
+fn a_separate_cgroup_namespace_hides_nothing_from_hooks() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     let container = Container::new("whole");
     let netns = Netns::new("whole");
@@ -306,7 +307,7 @@ impl Foreign {
 /// At the cgroup itself, at one above, and at one below. Not at the host's root: other recorders
 /// may be there.
 #[test]
-fn a_program_that_has_a_place_alone_is_named() {
+fn an_exclusive_program_of_another_tool_is_named() {
     let Some(_turn) = gate::enter(SUITE, NEEDS) else { return };
     for (foreign, own) in [("", ""), ("", "below"), ("below", "")] {
         let container = Container::new("foreign");
@@ -324,7 +325,7 @@ fn a_program_that_has_a_place_alone_is_named() {
         assert_eq!(output.status.code(), Some(0), "{said}");
         let line = said.lines().find(|line| line.contains("estats_foreign"));
         if own.is_empty() && foreign == "below" {
-            // Our programs are run for the cgroups below all the same.
+            // Our programs still run for the cgroups below.
             assert_eq!(line, None);
             continue;
         }

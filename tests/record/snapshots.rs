@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Snapshots of sockets: that they say what getsockopt(TCP_INFO) says, and which there are.
+//! Snapshots of sockets: they equal getsockopt(TCP_INFO), and all of them are there.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -51,13 +51,13 @@ fn assert_equal(row: &Row, info: &TcpInfo, except: &[&str]) {
     let mut compared = 0;
     for name in names().filter(|name| !except.contains(name)) {
         let Some(value) = info.get(name) else { continue };
-        // The kernel keeps neither, and says 0.
+        // The kernel keeps neither, and reports 0.
         if ["tcpi_fackets", "tcpi_last_ack_sent"].contains(&name) {
             assert_eq!(value, 0, "{name}");
             continue;
         }
-        // What the kernel has before there is a value, or for no limit, is NULL. A repeated SYN sets
-        // the deviation without a sample.
+        // The kernel's placeholder for no value yet, or for no limit, is NULL. A repeated SYN sets the
+        // deviation without a sample.
         let field = SocketField::by_name(name);
         let sampled = name != "tcpi_rttvar" || info.get("tcpi_rtt") != Some(0);
         let is_value = sampled && !field.is_some_and(|field| field.is_unset(value));
@@ -83,7 +83,7 @@ fn talk(both: &Both) {
 }
 
 #[test]
-fn a_snapshot_is_what_tcp_info_says() {
+fn a_snapshot_equals_tcp_info() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("tcpinfo");
     let listener = listen(&netns);
@@ -103,7 +103,7 @@ fn a_snapshot_is_what_tcp_info_says() {
         assert_equal(polls.last().unwrap(), info, CLOCKS);
         // It was still open at the end, and then too nothing had changed.
         assert_equal(&rows["end"][0], info, CLOCKS);
-        // The clocks tell the same instant of the last data: TCP_INFO was read in between.
+        // Both have the same instant of the last data: TCP_INFO was read in between.
         let last = polls.last().unwrap();
         for clock in CLOCKS {
             let (first, then) = (info.must(clock) as i64, last.int(clock));
@@ -131,7 +131,7 @@ fn open_with(netns: &Netns, congestion: &'static CStr, address: &str) -> Both {
 }
 
 #[test]
-fn netlink_says_what_the_iterator_says() {
+fn netlink_and_the_iterator_give_the_same_values() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("ways");
     let connections = [
@@ -187,7 +187,7 @@ fn netlink_says_what_the_iterator_says() {
             let numbers: Vec<_> = netlink.iter().map(|row| row.int("poll")).collect();
             assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
         }
-        // And what getsockopt(2) says, of the client's socket.
+        // And the values of getsockopt(2), for the client's socket.
         for run in &both {
             let rows = rows(run, ends(connection)[0]);
             let last = rows["poll"].last().unwrap();
@@ -244,7 +244,7 @@ fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
     // The server's socket was in CLOSE when it was asked: the values are the final ones.
     let close = &rows(&finished, ends_of_both[1])["close"][0];
     if info.must("tcpi_state") == crate::support::tcp_info::state::CLOSE {
-        // What CLOSE itself changes: timers are stopped, and the congestion state stays.
+        // Changes by CLOSE itself: timers are stopped, and the congestion state stays.
         assert_equal(close, &info, &[CLOCKS, &["tcpi_state"]].concat());
     }
     let early = rows(&finished, ends(&early)[0]);
@@ -252,7 +252,7 @@ fn every_connection_has_a_snapshot_at_its_beginning_and_its_end() {
 }
 
 #[test]
-fn changed_only_leaves_out_what_is_idle_and_nothing_else() {
+fn changed_only_leaves_out_only_idle_sockets() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     ["iterator", "netlink"].iter().for_each(|by| changed_only(by));
 }
@@ -326,7 +326,7 @@ fn filters(by: &str) {
     let filtered = filtered.stop();
     assert!(rows(&filtered, ends[0])["poll"].len() > 3);
     assert!(rows(&filtered, ends[1]).is_empty());
-    // Of processes too, which inet_diag does not know.
+    // Processes too, which inet_diag does not know.
     let own = own.stop();
     assert!(ends.iter().all(|end| rows(&own, *end)["poll"].len() > 3));
     let others = others.stop();

@@ -56,7 +56,7 @@ impl Both {
     }
 }
 
-/// A whole connection with so many octets; the client's local end.
+/// A whole connection with `octets` octets; the client's local end.
 pub fn talk(netns: &Netns, listener: &Listener, octets: u64) -> SocketAddr {
     let both = open(netns, listener);
     let local = both.client.local();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Events that a hook was never given: the connection itself shows them, and its row says so.
+//! Events for which a hook was not run: the connection's counters show them, and its row is marked.
 //!
-//! The condition is made as anybody could make it on a running host: a tool of somebody else takes
-//! the recorder's program off its cgroup (BPF_LINK_DETACH).
+//! The condition is one that can occur on any running host: another tool detaches the recorder's program
+//! from its cgroup (BPF_LINK_DETACH).
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -71,7 +71,7 @@ fn data_that_no_hook_saw_is_counted_and_its_row_is_lossy() {
     flow.client.receive(1_000);
     flow.client.finish();
     flow.server.receive_end();
-    // From FIN-WAIT on it is sockops that sees what comes, and now nobody.
+    // From FIN-WAIT on sockops sees what comes, and now no program does.
     detach(&recorder, BPF_CGROUP_SOCK_OPS);
     std::thread::scope(|scope| {
         scope.spawn(|| flow.server.send(100_000));
@@ -93,7 +93,7 @@ fn data_that_no_hook_saw_is_counted_and_its_row_is_lossy() {
 }
 
 #[test]
-fn data_that_left_unseen_makes_its_row_lossy() {
+fn unseen_sent_data_marks_the_row_lossy() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("unsent");
     let listener = listen(&netns);
@@ -142,7 +142,7 @@ fn rows_of_a_busy_host_are_right_or_marked() {
         let cookie = flow.server.cookie();
         let row = rows.iter().find(|r| r.identity.int("cookie") as u64 == cookie).expect("a row");
         let received = receiver.must("tcpi_bytes_received") as i64;
-        // What a timer of the busy host sent again was received twice.
+        // Segments that a timer of the busy host retransmitted were received twice.
         let sent = sender.must("tcpi_bytes_sent") as i64;
         let counted = row.values.number("HCDataOctetsIn");
         match row.completeness() {
@@ -160,9 +160,9 @@ fn rows_of_a_busy_host_are_right_or_marked() {
     );
 }
 
-/// Nobody is in the connection's namespace, so it cannot be entered, and what is open there is not
-/// listed when the recording begins. Nor is anything known where the kernel did not run the program of
-/// a connection's beginning.
+/// No process is in the connection's namespace, so it cannot be entered, and connections open there are
+/// not listed when the recording begins. The same holds if the kernel did not run the program of a
+/// connection's beginning.
 #[test]
 fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
@@ -182,7 +182,7 @@ fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() 
     let row = row_of(&rows, &flow);
     assert_eq!(row.completeness(), "begun_before");
     assert_eq!(row.values.int("HCDataOctetsIn"), 2_000, "what came before the first read, too");
-    // Nobody has set the flags on its socket by which sockops sees what comes after ESTABLISHED.
+    // No program has set the flags on its socket by which sockops sees events after ESTABLISHED.
     assert_eq!(row_of(&rows, &closed).completeness(), "lossy");
     says(
         "a connection whose beginning no hook saw, without a filter",

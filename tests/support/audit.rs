@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A row of the tables against the accounts of the kernel.
+//! A row of the tables against the values of the kernel.
 
 use std::collections::BTreeSet;
 
@@ -65,15 +65,15 @@ impl Audit {
     }
 }
 
-/// What follows a variable's name where it is held against the MIB.
+/// The suffix of a variable's name where it is compared with the MIB.
 const BY_MIB: &str = " by the MIB";
 
 fn shown(value: Option<i64>) -> String {
     value.map_or_else(|| "NULL".to_owned(), |n| n.to_string())
 }
 
-/// Every variable that the schema says equals `tcp_info`, against `tcp_info` of the same socket
-/// at the same moment. Exact: gauges too, because both were read while nothing moved.
+/// Every variable that equals `tcp_info` by the schema, against `tcp_info` of the same socket at the
+/// same moment. Exact: gauges too, because both were read while nothing moved.
 pub fn equalities(row: &Row, info: &TcpInfo) -> Audit {
     let mut audit = Audit::default();
     for var in Var::ALL {
@@ -122,8 +122,8 @@ pub fn expected(var: Var, info: &TcpInfo) -> Option<u64> {
     }
 }
 
-/// What else must hold between a row, seen from its beginning, and `tcp_info`: the relations the
-/// schema gives in words, as far as they are exact, and those of variables to each other.
+/// The other relations between a row, seen from its beginning, and `tcp_info`: the relations the schema
+/// gives in words, as far as they are exact, and those of variables to each other.
 pub fn relations(row: &Row, info: &TcpInfo) -> Audit {
     let mut audit = Audit::default();
     pipe_and_sequence(&mut audit, row, info);
@@ -242,13 +242,13 @@ pub const MIB: &[Counted] = &[
 pub const DSACKS: Counted = (&["DSACKDups"], &["TcpExt.TCPDSACKRecvSegs"]);
 const DUBIOUS: &str = "TcpExt.TCPDSACKIgnoredDubious";
 
-/// Likewise equal, of what only function hooks give.
+/// Equal too, of variables that only function hooks give.
 pub const FUNCTION_MIB: &[Counted] = &[
     (&["LostRetransmitSegs"], &["TcpExt.TCPLostRetransmit"]),
     (&["SpuriousFrDetected"], &["TcpExt.TCPFullUndo"]),
 ];
 
-/// Of those, at most: the kernel counts every undo of a loss state, the variable those that a timer
+/// Upper bounds of those: the kernel counts every undo of a loss state, the variable those that a timer
 /// began; it counts an undo for each of its reasons.
 pub const FUNCTION_MIB_MOST: &[Counted] = &[
     (&["SpuriousRtoDetected"], &["TcpExt.TCPLossUndo"]),
@@ -285,7 +285,7 @@ pub fn mib(row: &Row, mib: &Mib) -> Audit {
     audit
 }
 
-/// What only function hooks give, against the MIB counters of such a namespace.
+/// Variables that only function hooks give, against the MIB counters of such a namespace.
 pub fn function_mib(row: &Row, mib: &Mib) -> Audit {
     let mut audit = Audit::default();
     for (names, counters) in FUNCTION_MIB {

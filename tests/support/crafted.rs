@@ -36,11 +36,11 @@ pub struct Script {
     pub name: &'static str,
     /// Programs that it runs.
     pub programs: &'static [&'static str],
-    /// What it leaves goes on changing by itself, so only a recording that ends with it is exact.
+    /// Its values continue to change by themselves, so only a recording that ends with it is exact.
     pub goes_on: bool,
     /// Its figures hold where the kernel answers at once: not with emulated processors.
     pub is_prompt: bool,
-    /// What is done.
+    /// The script.
     pub play: fn(&Peer) -> Vec<Played>,
 }
 
@@ -103,11 +103,11 @@ pub struct Played {
     pub local: SocketAddr,
     /// The peer's.
     pub remote: SocketAddr,
-    /// What its row has to say.
+    /// The values that its row must have.
     pub figures: Vec<Figure>,
 }
 
-/// What a variable must be, and who says so.
+/// The value that a variable must have, and its source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
     /// The variable.
@@ -134,7 +134,7 @@ pub enum Is {
 }
 
 impl Figure {
-    /// What is wrong with the row, if anything is.
+    /// The fault of the row, if it has one.
     pub fn finding(&self, row: &Row) -> Option<String> {
         let got = row.get(&self.variable);
         let holds = match (&self.is, got) {
@@ -219,7 +219,7 @@ fn wait_acknowledged(talk: &Talk<'_>) {
 }
 
 /// Hooks that look before each segment see what the one before has done: this one carries an octet of
-/// data, so it is no duplicate ACK.
+/// data, so it is not a duplicate ACK.
 fn look(talk: &mut Talk<'_>) {
     std::thread::sleep(PAUSE);
     talk.push_next(1);

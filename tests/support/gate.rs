@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Whether tests of this sort can run here, and how it is said when they cannot.
+//! Whether tests of this kind can run here, and the message if they cannot.
 //!
 //! A test that returns early looks like one that passed. So every test that could not run is
 //! counted, and the count is written to the process's real standard error when it ends (libtest
@@ -50,7 +50,7 @@ pub fn enter(suite: &'static str, needs: Needs) -> Option<MutexGuard<'static, ()
     None
 }
 
-/// What estats-analyze states where the kernel did not run a program for an event.
+/// The message of estats-analyze if the kernel did not run a program for an event.
 const NOT_RUN: &str = "were seen by no hook, as the connections themselves show";
 /// How often a test is carried out at most.
 const TRIES: usize = 3;

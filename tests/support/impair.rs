@@ -53,17 +53,17 @@ pub struct Blackout {
 pub struct Counters {
     /// TCP segments offered by the sending end.
     pub offered: u64,
-    /// Of these, with SYN set.
+    /// Offered packets with SYN set.
     pub offered_syn: u64,
-    /// Of these, with payload.
+    /// Offered packets with payload.
     pub offered_data: u64,
     /// Octets of payload offered.
     pub offered_octets: u64,
     /// TCP segments handed to the receiving end, copies included.
     pub delivered: u64,
-    /// Of these, with SYN set.
+    /// Delivered packets with SYN set.
     pub delivered_syn: u64,
-    /// Of these, with payload.
+    /// Delivered packets with payload.
     pub delivered_data: u64,
     /// Octets of payload delivered.
     pub delivered_octets: u64,

@@ -63,7 +63,7 @@ impl Link {
         Self { lanes, ends: copies, stop, thread: Some(thread) }
     }
 
-    /// Hands over an IP packet that nobody at the other end has sent; no counter has it.
+    /// Injects an IP packet that the other end has not sent; no counter has it.
     pub fn inject(&self, direction: Direction, packet: &[u8]) {
         let fd = self.ends[1 - direction as usize].as_raw_fd();
         // SAFETY: the packet is valid for its length.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A laboratory for TCP on one machine: two network namespaces, a link between them whose faults
-//! are chosen and counted, sockets with every option stated, and the kernel's own accounts of what
-//! happened (`struct tcp_info` of a socket, the MIB counters of a namespace) to compare with.
+//! A laboratory for TCP on one machine: two network namespaces, a link between them whose faults are
+//! chosen and counted, sockets with every option stated, and the kernel's own values (`struct tcp_info`
+//! of a socket, the MIB counters of a namespace) to compare with.
 //!
 //! It needs root and `/dev/net/tun`, nothing else: netem is missing from many kernels, so the link
 //! is a thread of the test process between two TUN devices. That has two further merits: every

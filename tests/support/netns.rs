@@ -107,7 +107,7 @@ impl Netns {
         })
     }
 
-    /// Waits until no connection is left but in TIME_WAIT, which is no socket any more.
+    /// Waits until no connection is left but in TIME_WAIT, which is no longer a socket.
     pub fn wait_closed(&self) {
         let begun = Instant::now();
         loop {
@@ -145,7 +145,7 @@ impl Drop for Netns {
     }
 }
 
-/// Runs `ip` and panics with what it said if it fails.
+/// Runs `ip` and panics with its output if it fails.
 pub fn ip(args: &[&str]) {
     let output = Command::new("ip").args(args).output().expect("the ip command can be run");
     assert!(

@@ -22,8 +22,8 @@ pub struct Segment {
     pub syn: bool,
 }
 
-/// The TCP segment in a packet that begins with the IP header. `None` if it is no TCP, a fragment,
-/// or has IPv6 extension headers (Linux TCP sends neither).
+/// The TCP segment in a packet that begins with the IP header. `None` if it is not TCP, a fragment, or
+/// has IPv6 extension headers (Linux TCP sends neither).
 pub fn segment(packet: &[u8]) -> Option<Segment> {
     let (header, length, ecn) = match packet.first()? >> 4 {
         4 => {

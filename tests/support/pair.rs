@@ -38,7 +38,7 @@ impl Pair {
             netns.ip(&["addr", "add", &format!("10.77.0.{host}/24"), "dev", DEVICE]);
             // nodad: an address that is still being checked for duplicates cannot be bound.
             netns.ip(&["addr", "add", &format!("fd77::{host}/64"), "dev", DEVICE, "nodad"]);
-            // What one connection learned must not start the next one elsewhere.
+            // Metrics of one connection must not change the start of the next one.
             netns.sysctl("ipv4/tcp_no_metrics_save", "1");
         }
         pair
@@ -92,7 +92,7 @@ fn device_drops(table: &str) -> u64 {
         .unwrap_or_else(|| panic!("/proc/net/dev has no {DEVICE}"));
     let numbers: Vec<u64> =
         line.split_whitespace().map(|n| n.parse().expect("/proc/net/dev holds numbers")).collect();
-    // receive: bytes packets errs drop fifo frame compressed multicast; transmit: likewise.
+    // receive: bytes packets errs drop fifo frame compressed multicast; transmit: the same.
     numbers[3] + numbers[11]
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A peer that is no TCP but a script: it stands behind a TUN device and answers a real socket
+//! A peer that is a script and not a TCP stack: it is behind a TUN device and answers a real socket
 //! segment by segment. So it can do what no stack does on purpose, and knows what it did.
 
 use std::collections::VecDeque;
@@ -45,7 +45,7 @@ pub struct Offer {
     pub wscale: Option<u8>,
     /// ECN, where the SYN asks for it.
     pub ecn: bool,
-    /// Accurate ECN (RFC 9768) in its place, likewise.
+    /// Accurate ECN (RFC 9768) instead, where the SYN asks for it.
     pub accurate_ecn: bool,
     /// From the SYN to its answer.
     pub delay: Duration,
@@ -73,7 +73,7 @@ impl Offer {
     /// With SACK and timestamps.
     pub const STAMPS: Self = Self { stamps: true, ..Self::SACK };
 
-    /// Accurate ECN says of the SYN that it was not marked and could not have been (RFC 9768, 3.1.1).
+    /// Accurate ECN reports that the SYN was not marked and could not have been (RFC 9768, 3.1.1).
     const fn ecn_flags(self) -> u8 {
         match (self.accurate_ecn, self.ecn) {
             (true, _) => CWR,
@@ -104,7 +104,7 @@ pub struct Arrival {
 }
 
 impl Peer {
-    /// Makes the namespace. Its addresses hold `number`, so that a row can be told by them.
+    /// Makes the namespace. Its addresses hold `number`, so that they identify a row.
     pub fn new(number: u8) -> Self {
         let netns = Netns::new("peer");
         let tun = netns.run(tun);
@@ -136,7 +136,7 @@ impl Peer {
         self.answer(family, socket, offer)
     }
 
-    /// Likewise with a socket that is not connected yet.
+    /// The same with a socket that is not connected yet.
     pub fn answer(&self, family: Family, socket: Stream, offer: Offer) -> Talk<'_> {
         let remote = SocketAddr::new(self.address(family, 2), PORT);
         socket.begin(remote);
@@ -209,8 +209,7 @@ pub struct Talk<'a> {
     pub window: u16,
     /// The newest timestamp that it has seen.
     pub echo: u32,
-    /// What it says of accurate ECN: the marks that it has counted, with which all of its segments
-    /// begin at 5.
+    /// Its count of marks by accurate ECN, with which all of its segments begin at 5.
     pub marks: Option<u8>,
     offer: Offer,
     begun: Instant,
@@ -341,12 +340,12 @@ impl Talk<'_> {
         self.write(&self.pure());
     }
 
-    /// Says once more what was acknowledged: a duplicate ACK.
+    /// Repeats the last acknowledgment: a duplicate ACK.
     pub fn duplicate(&self) {
         self.write(&self.pure());
     }
 
-    /// Acknowledges nothing new, but says by SACK that this has arrived.
+    /// Acknowledges nothing new, but reports by SACK that this has arrived.
     pub fn sack(&self, from: u32, to: u32) {
         let mut segment = self.pure();
         segment.options.sack = vec![(self.first.wrapping_add(from), self.first.wrapping_add(to))];

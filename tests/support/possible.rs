@@ -14,19 +14,19 @@ use estats::output::tables::{Bounds, Qualities, specs};
 use estats::schema::{Gap, Kind, Var};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// What a minimum is before the first value, in RFC 4898 and in the kernel.
+/// The value of a minimum before the first sample, in RFC 4898 and in the kernel.
 const NOT_YET: f64 = 4_294_967_295.0;
 /// Limits that are not in force.
 const UNLIMITED: [&str; 2] = ["LimCwnd", "LimSsthresh"];
 
-/// What was looked at, and what cannot be.
+/// The values that were checked, and the impossible ones.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Values that are not NULL.
     pub values: usize,
     /// Rows of connections that lack records.
     pub lossy: usize,
-    /// Rows that say of themselves that something was discarded, or that a hook was silent.
+    /// Rows that are marked because a value was discarded, or a hook was silent.
     pub marked: usize,
     /// One line for each value that cannot be.
     pub impossible: Vec<String>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Which tests prove that a variable can be other than zero: each holds a value of it that is not zero
-//! against a figure that the recorder has no part in. docs/validation.md shows this list; the tests
-//! that it names fail if they do not prove what it says of them, or prove more.
+//! Which tests prove that a variable can be other than zero: each compares a value of it that is not
+//! zero with a figure that does not come from the recorder. docs/validation.md shows this list. The
+//! tests that it names fail if they prove less than the list, or more.
 
 use std::collections::BTreeSet;
 
@@ -252,12 +252,12 @@ pub const PROOFS: &[Proof] = &[
 
 /// Variables that nothing proves, and why.
 pub const NOT_PROVED: &[(&str, &str)] = &[
-    ("ConnectIndex", "the recorder's own number of the connection: nobody else has it"),
+    ("ConnectIndex", "the recorder's own number of the connection, which no other source has"),
     (
         "SndLimTransTSODefer",
         "a heuristic of the kernel's that a script cannot bring about a chosen number of times; hook sets are compared with each other in guests",
     ),
-    ("SndLimTimeTSODefer", "likewise"),
+    ("SndLimTimeTSODefer", "as SndLimTransTSODefer"),
     (
         "SndLimTransStartup",
         "always 0: a connection begins in this state, and nothing goes back to it",
@@ -268,38 +268,35 @@ pub const NOT_PROVED: &[(&str, &str)] = &[
     ("LimSsthresh", "always 0xffffffff: Linux has no limited slow start"),
 ];
 
-/// What the proof of a variable leaves open.
+/// Limits of the proof of a variable.
 pub const NOTES: &[(&str, &str)] = &[(
     "SoftErrorReason",
     "each of the reasons 1 to 5; 7 (dataCheckSum) has a test of its own, tests/record/rare/counted.rs; no \
      kernel checks 6, and no segment that the kernel lets in has 8",
 )];
 
-/// What the list says that this test proves.
+/// The variables that this test proves by the list.
 fn listed(file: &str, test: &str) -> BTreeSet<&'static str> {
     let of = |proof: &&Proof| proof.file == file && proof.test == test;
     PROOFS.iter().filter(of).flat_map(|proof| proof.variables).copied().collect()
 }
 
-/// Panics unless the list says this, and no more, of the test.
+/// Panics unless the list has exactly these variables for the test.
 pub fn assert(file: &str, test: &str, proved: &[&str]) {
     let proved: BTreeSet<&str> = proved.iter().copied().collect();
     let listed = listed(file, test);
     assert!(
         proved == listed,
-        "{file}: {test} proves {proved:?}, and the list says {listed:?} (tests/support/proved.rs)"
+        "{file}: {test} proves {proved:?}, but the list has {listed:?} (tests/support/proved.rs)"
     );
 }
 
-/// Panics unless the test has proved all that the list says; it may have proved more, for it does so
-/// in every run, and the list has what is the same in all.
+/// Panics unless the test has proved all variables of the list. It may have proved more, because the
+/// list only has those that it proves in every run.
 pub fn assert_all(file: &str, test: &str, proved: &BTreeSet<String>) {
     let missing: Vec<_> =
         listed(file, test).into_iter().filter(|name| !proved.contains(*name)).collect();
-    assert!(
-        missing.is_empty(),
-        "{file}: {test} is said to prove {missing:?}, and proves {proved:?}"
-    );
+    assert!(missing.is_empty(), "{file}: {test} should prove {missing:?}, but proves {proved:?}");
 }
 
 /// The tests that prove the variable, with their files.

@@ -173,7 +173,7 @@ impl Segment {
         (header, [&from.octets()[..], &to.octets(), &octets, &[0, 0, 0, TCP]].concat())
     }
 
-    /// The segment in a packet; `None` if it is no whole TCP segment. Linux TCP sends neither
+    /// The segment in a packet; `None` if it is not a whole TCP segment. Linux TCP sends neither
     /// fragments nor extension headers.
     pub fn read(packet: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]));

@@ -19,7 +19,7 @@ pub struct Dump {
     pub sockets: Vec<Socket>,
 }
 
-/// A socket at rest, as inet_diag and getsockopt(2) say it.
+/// A socket at rest, by inet_diag and getsockopt(2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// What kind it is.
@@ -62,8 +62,8 @@ impl Socket {
         decode_diag(&octets(&self.message), last).expect("a connection")
     }
 
-    /// What it reads wrongly: TCP_INFO is the kernel's own word, and what the socket was made to have
-    /// is known.
+    /// The values that it reads wrongly: those of TCP_INFO are the kernel's own, and the values that the
+    /// socket was made to have are known.
     pub fn findings(&self) -> Vec<String> {
         let snapshot = self.snapshot();
         let mut findings = Vec::new();

@@ -69,7 +69,7 @@ impl Stall {
         assert_eq!(read, 1, "recv: {}", io::Error::last_os_error());
     }
 
-    /// Until somebody waits for the page.
+    /// Waits until a thread waits for the page.
     fn wait(&self) {
         let mut polled =
             libc::pollfd { fd: self.faults.as_raw_fd(), events: libc::POLLIN, revents: 0 };

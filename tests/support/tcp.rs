@@ -23,7 +23,7 @@ pub struct Options {
     pub nodelay: bool,
     /// SO_RCVBUF; `None` leaves the kernel to tune it.
     pub receive_buffer: Option<libc::c_int>,
-    /// SO_SNDBUF; likewise.
+    /// SO_SNDBUF; `None` leaves the kernel to tune it.
     pub send_buffer: Option<libc::c_int>,
     /// TCP_WINDOW_CLAMP.
     pub window_clamp: Option<libc::c_int>,
@@ -347,7 +347,7 @@ impl Stream {
         assert_eq!(n, 1, "MSG_OOB: {}", io::Error::last_os_error());
     }
 
-    /// Probes the peer after so many seconds without traffic, and again after each.
+    /// Probes the peer after `seconds` seconds without traffic, and again after each.
     pub fn keep_alive(&self, seconds: i32) {
         let fd = self.0.as_raw_fd();
         set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1_i32.to_ne_bytes());
@@ -382,7 +382,7 @@ impl Stream {
         set(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, &value);
     }
 
-    /// TCP_USER_TIMEOUT: so long may data stay without an acknowledgment.
+    /// TCP_USER_TIMEOUT: how long data may stay without an acknowledgment.
     pub fn user_timeout(&self, milliseconds: u32) {
         let option = libc::TCP_USER_TIMEOUT;
         set(self.0.as_raw_fd(), libc::IPPROTO_TCP, option, &milliseconds.to_ne_bytes());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! `struct tcp_info`, the kernel's own account of a socket.
+//! `struct tcp_info`, the kernel's own values of a socket.
 //!
 //! Neither libc nor the headers of a distribution have the newest fields, and an older kernel
 //! returns fewer of them. So the layout of Linux 7.3 stands here as a table (the structure only

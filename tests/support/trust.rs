@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The tables of conditions in docs/trust.md and docs/limits.md. A test tries a condition and states what
-//! the row of the tables says under it; the document has to say the same. `BLESS=1` writes the row.
+//! The tables of conditions in docs/trust.md and docs/limits.md. A test tries a condition and states the
+//! contents of the row under it; the document must have the same. `BLESS=1` writes the row.
 
 use std::fs;
 use std::panic::Location;
@@ -21,7 +21,7 @@ pub struct Page {
     columns: &'static [&'static str],
 }
 
-/// What the recording and its rows say under a condition.
+/// The contents of the recording and its rows under a condition.
 pub const TRUST: Page = Page {
     path: "docs/trust.md",
     columns: &["condition", "what the recording and its rows say", "test"],
@@ -35,7 +35,7 @@ pub const LIMITS: Page =
 /// from what the program really reported, so that the document cannot differ from it.
 ///
 /// # Panics
-/// If the document says something else, or has no such row.
+/// If the document has something else, or no such row.
 #[track_caller]
 pub fn says(condition: &str, says: &str) {
     TRUST.says(condition, &[says]);
@@ -45,7 +45,7 @@ impl Page {
     /// The same with a cell for each column between the condition and the test.
     ///
     /// # Panics
-    /// If the document says something else, or has no such row.
+    /// If the document has something else, or no such row.
     #[track_caller]
     pub fn says(&self, condition: &str, cells: &[&str]) {
         let file = Location::caller().file();

@@ -38,7 +38,7 @@ pub fn index(name: &str, netns: &Netns) -> u32 {
     })
 }
 
-/// What an interface counts.
+/// The counters of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets and bytes received.
@@ -47,7 +47,7 @@ pub struct Counters {
     pub sent: [u64; 2],
 }
 
-/// An interface's own account since it was made.
+/// An interface's own counters since it was made.
 pub fn counters(name: &str, netns: &Netns) -> Counters {
     let table = netns.proc_net("dev");
     let prefix = format!("{name}:");

@@ -123,7 +123,7 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the caller's system call made it, and nobody else owns it.
+    // SAFETY: the caller's system call made it, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(result as libc::c_int) })
 }
 
@@ -145,7 +145,7 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 
-/// Mounts the hierarchy of this cgroup namespace where nobody sees it: the mount goes with its
+/// Mounts the hierarchy of this cgroup namespace where no other process sees it: the mount ends with its
 /// descriptor (Linux 5.2).
 fn mount_privately() -> io::Result<File> {
     // SAFETY: the string is a C string; no other memory of ours is involved.
@@ -175,7 +175,7 @@ fn root_by_handle(any: &File) -> io::Result<File> {
     // SAFETY: the descriptor is open and the path is a C string.
     let mount =
         owned(unsafe { libc::syscall(libc::SYS_open_tree, root.as_raw_fd(), c"".as_ptr(), flags) });
-    // Without the mount it can be attached to all the same.
+    // Programs can attach to it without the mount too.
     Ok(mount.and_then(|mount| directory(&mount)).unwrap_or_else(|_| File::from(root)))
 }
 

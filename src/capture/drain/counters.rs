@@ -11,7 +11,7 @@ use crate::{
 pub(super) const HOOKS: usize = Hook::ALL.len() + 1;
 /// Counters of `struct cpu_counters` between those of hooks.
 const OTHERS: usize = 7;
-/// What of the word `emitted` is the count.
+/// The bits of the word `emitted` that are the count.
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
 /// One CPU's counters in the kernel, struct cpu_counters of bpf/records.h.
@@ -48,13 +48,15 @@ impl Periods {
     }
 }
 
-/// Ends of functions that nobody saw are counted when they are passed over (by the kernel from 6.7 on, by
-/// us from 5.10 on), and once more when the programs notice (`unended` of bpf/records.h), which may be
-/// in a later count. This holds by the code of a hook what was counted and is not noticed yet.
+/// Ends of functions that no program saw are counted when they are skipped (by the kernel from 6.7 on,
+/// by us from 5.10 on), and once more when the programs notice (`unended` of bpf/records.h), which may
+/// be in a later count. This holds, by the code of a hook, the number that was counted and is not
+/// noticed yet.
 ///
-/// What is never noticed, since the connection is not recorded, stays in it and hides nothing: whoever
-/// counts some ends of a hook counts all of them. The end of tcp_sendmsg_locked() is not among them: not
-/// all of its ends are counted, and what the programs notice stands beside what was passed over.
+/// Skips that are never noticed, since the connection is not recorded, stay in it. They hide nothing: a
+/// counter that counts some ends of a hook counts all of them. The end of tcp_sendmsg_locked() is not
+/// among them. Not all of its ends are counted, and the number that the programs notice is added to the
+/// skips.
 #[derive(Debug)]
 pub(super) struct Unnoticed([u64; HOOKS]);
 
@@ -88,7 +90,7 @@ pub(super) fn read_counters(counters: &OfCpus) -> Result<Vec<Counters>, CaptureE
             let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
                 rest
             else {
-                unreachable!("as many counters as OTHERS says")
+                unreachable!("OTHERS is the number of counters")
             };
             Counters {
                 emitted,
@@ -109,19 +111,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_counts_stand_for_the_time_between_them_and_for_the_reading() {
+    fn a_count_covers_the_time_since_the_last_and_its_own_reading() {
         let mut periods = Periods { since_ns: 10 };
         assert_eq!(periods.next(100, 105), (10, 105));
         assert_eq!(periods.next(300, 305), (100, 305));
     }
 
     #[test]
-    fn an_end_that_is_noticed_later_than_counted_is_one() {
+    fn an_end_noticed_after_it_was_counted_is_counted_once() {
         let mut ends = Unnoticed::default();
         let mut beyond = |counted, noticed| ends.beyond(Hook::WriteXmit, counted, noticed);
         assert_eq!(beyond(1, 0), 0);
         assert_eq!(beyond(0, 1), 0, "the count before has it");
-        assert_eq!(beyond(0, 1), 1, "nobody else has counted this one");
+        assert_eq!(beyond(0, 1), 1, "this one was not counted before");
         assert_eq!(beyond(2, 3), 1);
         assert_eq!(beyond(2, 1), 0);
         assert_eq!(ends.beyond(Hook::SyncMss, 0, 1), 1, "another hook's are another's");

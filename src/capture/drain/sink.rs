@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What becomes of each drained record: its row in the log, and what is counted of it.
+//! Writes each drained record as a row of the log, and counts it.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::{
     wire::{Decoded, Lifecycle, Operation, Record, decode, decode_packet, decode_snapshot},
 };
 
-/// A socket by what inet_diag says of it: namespace, family, addresses, ports.
+/// A socket as inet_diag identifies it: namespace, family, addresses, ports.
 pub(super) type Ends = (u32, u16, [u8; 16], [u8; 16], u16, u16);
-/// A connection by what the hooks say: cookie and generation.
+/// A connection as the hooks identify it: cookie and generation.
 pub(super) type Identity = (u64, u16);
 
 /// Which socket is which recorded connection: its cookie need not be the kernel's.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a CPU has passed over of each kprobe: which of it is certain, and which was given out.
+//! Skips of each kprobe on a CPU: which are certain, and which were reported.
 
 use std::{io, thread, time::Duration};
 
@@ -17,7 +17,7 @@ pub(super) enum MissedRuns {
     AtMost(Vec<u64>),
 }
 
-/// Of one CPU.
+/// Counts of one CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cpu {
     /// Hits without a run that are certain.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_has_no_more_than_before_is_looked_at_once() {
+    fn a_cpu_without_new_skips_is_read_once() {
         let cpu = cpu(&[2, 5]);
         assert_eq!(cpu.see(looks([[2, 5]]), NEVER).unwrap(), MissedRuns::Certain(vec![2, 5]));
         assert_eq!(cpu.see(looks([[2, 4]]), NEVER).unwrap(), MissedRuns::Certain(vec![2, 4]));
@@ -126,14 +126,14 @@ mod tests {
     /// A hit whose program had not begun yet when it was counted from another CPU. No thread is needed to
     /// find out.
     #[test]
-    fn a_hit_that_is_halfway_is_seen_by_looking_again() {
+    fn an_unfinished_hit_is_found_by_a_second_read() {
         let cpu = cpu(&[2, 5]);
         let seen = cpu.see(looks([[3, 5], [3, 5], [2, 6], [2, 6]]), NEVER);
         assert_eq!(seen.unwrap(), MissedRuns::Certain(vec![2, 5]));
     }
 
     #[test]
-    fn what_a_cpu_still_has_more_is_counted_on_it() {
+    fn remaining_skips_are_counted_on_the_cpu_itself() {
         let cpu = cpu(&[2, 5]);
         let seen = cpu.see(looks([[3, 6]; 5]), || Ok(Some(vec![3, 5])));
         assert_eq!(seen.unwrap(), MissedRuns::Certain(vec![3, 5]));
@@ -146,7 +146,7 @@ mod tests {
     /// A CPU on which the recorder may not run had a kprobe halfway. As a number to compare with it would
     /// hide the next one that is passed over.
     #[test]
-    fn what_is_not_certain_is_given_out_and_hides_nothing() {
+    fn uncertain_skips_are_reported_and_hide_none() {
         let mut cpu = cpu(&[2, 5]);
         assert_eq!(cpu.take(MissedRuns::AtMost(vec![3, 5])), [1, 0]);
         assert_eq!(cpu.unsure(0), 1);
@@ -163,7 +163,7 @@ mod tests {
 
     /// The kprobe that was halfway has its run when another one is passed over: the number is the same.
     #[test]
-    fn one_that_takes_the_place_of_a_doubtful_one_is_given_out() {
+    fn a_skip_that_replaces_an_uncertain_one_is_reported() {
         for seen in [MissedRuns::AtMost as fn(_) -> _, MissedRuns::Certain] {
             let mut cpu = cpu(&[2]);
             assert_eq!(cpu.take(MissedRuns::AtMost(vec![3])), [1]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_too_high_is_taken_back() {
+    fn skips_reported_in_excess_are_subtracted_later() {
         let mut cpu = cpu(&[2, 5]);
         assert_eq!(cpu.take(MissedRuns::AtMost(vec![3, 5])), [1, 0]);
         assert_eq!(cpu.take(MissedRuns::AtMost(vec![3, 5])), [1, 0], "held up for a second");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_hits_are_one_that_was_passed_over() {
+    fn more_runs_than_hits_count_as_one_skip() {
         let mut cpu = cpu(&[4, 0]);
         assert_eq!(cpu.take(MissedRuns::Certain(vec![u64::MAX, 0])), [1, 0]);
         assert_eq!(cpu.take(MissedRuns::Certain(vec![u64::MAX, 0])), [1, 0]);

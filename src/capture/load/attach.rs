@@ -28,7 +28,7 @@ pub(in crate::capture) struct Attached {
     links: Vec<Held>,
     /// Counts what the kernel does not run of them; who writes the statistics takes it.
     pub skips: Option<Skips>,
-    /// Kprobes that the kernel passes over are counted by nobody.
+    /// Kprobes that the kernel skips are not counted.
     kprobes_uncounted: bool,
     pub hooks: Vec<Hook>,
     pub status: Vec<HookStatus>,
@@ -49,14 +49,14 @@ struct Held {
 }
 
 impl Held {
-    /// Of which no hook loses anything.
+    /// A link whose skips are losses of no hook.
     fn beside(program: &ProgramMut<'_>, link: Link) -> Self {
         Self { link, program: program.name().to_string_lossy().into_owned(), hook: None }
     }
 }
 
 impl Attached {
-    /// That kprobes may be missing of which nobody knows.
+    /// States that kprobes may have been skipped without a count.
     pub(in crate::capture) fn uncounted_kprobes(&self) -> Option<NotSeen> {
         self.kprobes_uncounted.then(|| NotSeen {
             by: "kernel".to_owned(),
@@ -84,8 +84,7 @@ impl Attached {
             (Setting::Interface, !packets.interfaces.is_empty(), Place::Interface),
         ];
         for (setting, _, place) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
-            let missing =
-                Hook::at(place).find(|h| !without.contains(h) && !self.hooks.contains(h));
+            let missing = Hook::at(place).find(|h| !without.contains(h) && !self.hooks.contains(h));
             if let Some(hook) = missing {
                 let status = self.status.iter().find(|s| s.hook == hook.name());
                 let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
@@ -181,8 +180,8 @@ impl Loaded {
         }
     }
 
-    /// The kernel's account by a program of its own (bpf/account.bpf.c), where there is one: without
-    /// it the audit has nothing to compare, and all else is as it was.
+    /// Attaches the separate program that reads tcp_info (bpf/account.bpf.c), if there is one. Without
+    /// it the audit has nothing to compare, and everything else is unchanged.
     fn attach_account(&self, name: &str, attached: &mut Attached) {
         let program = self.program(name).filter(|p| p.autoload());
         let held = |p: ProgramMut<'_>| Some(Held::beside(&p, p.attach().ok()?));
@@ -234,10 +233,10 @@ impl Loaded {
         Ok(())
     }
 
-    /// Whether the program is at the end of a function that sleeps: tcp_sendmsg_locked(). What the kernel
-    /// has no place for at this end is no omission of a recorded connection, so the kernel's count of
-    /// that is left out. The programs notice those of recorded connections (bpf/ends.bpf.h), whether
-    /// they were counted here or not.
+    /// Whether the program is at the end of a function that sleeps: tcp_sendmsg_locked(). If the kernel
+    /// has no room for this end, it need not be of a recorded connection, so the kernel's count of that
+    /// is left out. The programs notice those of recorded connections (bpf/ends.bpf.h), whether they
+    /// were counted here or not.
     fn sleeps(&self, program: &str, hook: Hook) -> bool {
         hook == Hook::Sendmsg && self.is_end(program)
     }
@@ -278,8 +277,8 @@ impl Loaded {
         Ok(true)
     }
 
-    /// Attaches all programs of a place or none, and notes what became of it. Of several places
-    /// for one hook the first that can be had is used, and only its note stays.
+    /// Attaches all programs of a place or none, and notes the result. If there are several places for
+    /// one hook, the first possible one is used, and only its note stays.
     fn attach_point(
         &self,
         at: usize,
@@ -326,7 +325,7 @@ impl Loaded {
     }
 }
 
-/// Whether nobody counts what the kernel passes over of kprobes, and there are some.
+/// Whether there are kprobes whose skips are not counted.
 fn are_uncounted(attached: bool, by_kernel: bool, by_us: bool) -> bool {
     attached && !by_kernel && !by_us
 }
@@ -336,7 +335,7 @@ fn are_uncounted(attached: bool, by_kernel: bool, by_us: bool) -> bool {
 fn place_for_cgroups(filters: &Filters) -> Result<&'static Hierarchy, String> {
     let found = cgroup::hierarchy().map_err(str::to_owned)?;
     match found.part {
-        // What a filter names was looked up in this part.
+        // The names of filters were looked up in this part.
         Some(id) if filters.cgroups.is_empty() => Err(format!(
             "cgroup programs would see only the sockets of cgroup {id}, which is the root of this \
              cgroup namespace and not the host's; with CAP_DAC_READ_SEARCH the host's can be had, \

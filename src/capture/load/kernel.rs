@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the running kernel says about itself, by its type information.
+//! The running kernel, by its type information.
 
 use std::ffi::OsStr;
 
@@ -16,7 +16,7 @@ use crate::capture::{
     CaptureError, Setting, capability, function, points::HookSet, transport::Transport,
 };
 
-/// What the running kernel says about itself.
+/// The running kernel's type information.
 pub(super) struct Kernel<'a> {
     pub btf: Btf<'a>,
     /// It has its type information in itself, not from a file of the user's.
@@ -87,9 +87,9 @@ impl Kernel<'_> {
         found.is_some_and(|e| e.iter().any(|m| m.name == Some(OsStr::new(name))))
     }
 
-    /// Why the object for tracepoints and function hooks cannot be used. Of what it needs
-    /// bpf_loop() came last (5.17), after socket storage and cookies for tracing programs (5.12)
-    /// and atomics with a result (5.12); a kernel with backports has what its own list says.
+    /// Why the object for tracepoints and function hooks cannot be used. It needs bpf_loop() (Linux
+    /// 5.17), and socket storage, cookies for tracing programs and atomics with a result (5.12). A
+    /// kernel with backports may have these earlier, by its own list.
     fn obstacle_to_tracing(&self) -> Option<&'static str> {
         if !self.own_btf {
             return Some("this kernel has no BTF in itself");
@@ -169,9 +169,9 @@ mod tests {
         }
     }
 
-    /// Nothing there says that kprobes are counted: a recording with it says so.
+    /// This type information does not show that kprobes are counted, so a recording with it states that.
     #[test]
-    fn type_information_with_a_part_of_the_types_promises_no_count() {
+    fn incomplete_type_information_gives_no_count_of_kprobes() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/btf/linux-6.1.btf");
         let kernel = kernel(Btf::from_path(path).expect("BTF"));
         assert!(!kernel.counts_kprobes() && !kernel.shows_kprobes());

@@ -101,8 +101,8 @@ pub(super) fn configure(object: &mut OpenObject, settings: &[(&str, u64)]) {
     }
 }
 
-/// Of these programs, given by name and section, those at beginnings and ends of functions. The place
-/// of one is its number in bpf/missed.bpf.h, less one.
+/// The programs among these (name and section) that attach to beginnings and ends of functions. The
+/// index of one is its number in bpf/missed.bpf.h, less one.
 pub(super) fn kprobes<'a>(programs: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> Vec<String> {
     let is_kprobe = |section: &OsStr| {
         let section = section.as_encoded_bytes();

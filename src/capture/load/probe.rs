@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What only a program in the kernel can tell: the timer frequency, and the recorder's own process
+//! Facts that only a program in the kernel can find: the timer frequency, and the recorder's own process
 //! id and clock as the hooks see them.
 
 use std::{io, net::TcpListener};
@@ -15,10 +15,10 @@ pub(super) struct Probed {
     pub own_pid: u32,
 }
 
-/// What kernels are built with: kernel/Kconfig.hz, and those of single architectures.
+/// Values of HZ with which kernels are built: kernel/Kconfig.hz, and those of single architectures.
 const HZ: std::ops::RangeInclusive<u32> = 24..=1200;
 
-/// How often the clocks are compared where nothing says exactly how far they are apart.
+/// How often the clocks are compared if their exact difference is not known.
 const TRIES: usize = 20;
 
 /// Asks a program that sees the recorder listen, and notes what it saw under the socket's port.
@@ -50,7 +50,8 @@ fn listen(probes: &MapHandle) -> Result<(Probed, clock::ClockReading), CaptureEr
     let at = listener.and_then(|l| l.local_addr()).map_err(|e| CaptureError::io(ACTION, e))?;
     let found = probes.lookup(&at.port().to_ne_bytes(), MapFlags::ANY);
     let found = found.map_err(|e| CaptureError::bpf(ACTION, e))?;
-    let octets = found.ok_or_else(|| unknown(format!("nobody saw us listen at {at}")))?;
+    let octets =
+        found.ok_or_else(|| unknown(format!("no hook saw the listening socket at {at}")))?;
     // struct probed of bpf/process.bpf.c
     let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().expect("four"));
     let host_ns = u64::from_ne_bytes(octets[8..16].try_into().expect("eight"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Programs that this kernel does not take: a recording does without them, and says what that costs.
+//! Programs that this kernel refuses: a recording is made without them, and states what it lacks.
 
 use libbpf_rs::{OpenObject, ProgramType};
 
@@ -13,8 +13,8 @@ use crate::{
     schema::{Hook, Var},
 };
 
-/// Programs without which there is no recording: connections begin and end there, their memory is
-/// given back, and the recorder learns the clocks and follows processes.
+/// Programs without which there is no recording: connections begin and end there, their memory is freed,
+/// and the recorder learns the clocks and follows processes.
 const NEEDED: [&str; 6] =
     ["set_state", ENDS_AT_CLOSE, "destroy", "probe_kernel", "process_fork", "process_exit"];
 
@@ -46,8 +46,8 @@ impl Refused {
         let is_framing = |l: &str| {
             l.is_empty() || l.starts_with("processed ") || l.contains(" PROG LOAD LOG --")
         };
-        // A field or symbol that this kernel lacks is named here, and the verifier's last line says
-        // only that the instruction makes no sense.
+        // A field or symbol that this kernel lacks is named here. The verifier's last line names only
+        // the invalid instruction.
         let relocation = log.lines().find_map(|l| l.split_once("<invalid CO-RE relocation>"));
         let last = log.lines().rev().map(str::trim).find(|l| !is_framing(l));
         let reason = match relocation {
@@ -101,18 +101,18 @@ impl Refused {
             }
             (0, 0) if hooks == [Hook::Poll] => "snapshots are taken by inet_diag".into(),
             (0, 0) if name.starts_with("account_") => {
-                "there is no kernel's account for audit to compare with".into()
+                "audit has no tcp_info to compare with".into()
             }
             (0, 0) if hooks.contains(&Hook::Baseline) => {
                 "connections that are open already are not recorded".into()
             }
             (0, 0) if hooks.contains(&Hook::Sweep) => {
-                "open connections have no final values".into()
+                "final values of open connections are missing".into()
             }
             (0, 0) if self.program.ends_with(super::AGAIN) => {
                 "events that the kernel skips for its first program are missing".into()
             }
-            (0, 0) => "no variable is worse for it".into(),
+            (0, 0) => "no variable is affected".into(),
             (0, n) => format!("{n} variables are less exact"),
             (n, 0) => format!("{n} variables are missing"),
             (n, m) => format!("{n} variables are missing, {m} less exact"),
@@ -128,7 +128,7 @@ impl Refused {
     }
 }
 
-/// What the status of a hook begins with whose program was refused.
+/// The beginning of the status of a hook whose program was refused.
 const PREFIX: &str = "the kernel refuses the program ";
 
 /// Whether a hook is missing for this reason, and its cost is stated with the program.
@@ -136,7 +136,7 @@ pub(in crate::capture) fn is_status(reason: &str) -> bool {
     reason.starts_with(PREFIX)
 }
 
-/// What these programs cost.
+/// What the recording lacks without these programs.
 pub(in crate::capture) fn not_seen(refused: &[Refused], attached: &[Hook]) -> Vec<NotSeen> {
     let all: Vec<Hook> =
         attached.iter().copied().chain(refused.iter().flat_map(Refused::hooks)).collect();
@@ -191,7 +191,7 @@ processed 11 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_sta
     }
 
     #[test]
-    fn what_a_program_costs_is_what_its_hooks_would_have_given() {
+    fn a_refused_program_costs_the_variables_of_its_hooks() {
         let without = |out: &[Hook]| -> Vec<Hook> {
             Hook::ALL.iter().copied().filter(|h| !out.contains(h)).collect()
         };

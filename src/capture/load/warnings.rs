@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What libbpf says when something is wrong: it holds the verifier's words when a load fails.
+//! libbpf's warnings: they contain the verifier's log when a load fails.
 
 use std::sync::Mutex;
 
@@ -48,7 +48,8 @@ pub(super) fn refused() -> Option<(String, String)> {
             lines[lines.len().saturating_sub(LINES)..].join("\n"),
         ));
     }
-    // The first says what is wrong: the others say that therefore it cannot be prepared and loaded.
+    // The first warning has the cause. The others only state that the program cannot be prepared and
+    // loaded.
     let first = warnings.iter().find(|text| text.contains("prog '") && text.contains("failed"))?;
     let (_, words) = first.split_once("': ")?;
     if is_of_memory(words) {
@@ -57,13 +58,13 @@ pub(super) fn refused() -> Option<(String, String)> {
     Some((name(first)?.to_owned(), words.to_owned()))
 }
 
-/// Old kernels count the memory of programs against a limit, which is no fault of the program. libbpf
+/// Old kernels count the memory of programs against a limit, which is not a fault of the program. libbpf
 /// ends its words with the name of the error (`errstr()`, libbpf 1.7).
 fn is_of_memory(words: &str) -> bool {
     ["-ENOMEM", "-EPERM"].iter().any(|error| words.ends_with(error))
 }
 
-/// Forgets what was said about programs that are done without.
+/// Forgets warnings about programs that are left out.
 pub(super) fn forget() {
     WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
 }
@@ -78,7 +79,7 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         libbpf_rs::ErrorKind::PermissionDenied if !capability::missing_for_bpf().is_empty() => {
             CaptureError::Privilege(capability::missing_for_bpf())
         }
-        // What the verifier refuses has its words, and EACCES.
+        // A refusal of the verifier has its log, and EACCES.
         libbpf_rs::ErrorKind::PermissionDenied
             if refused().is_none()
                 && capability::memory_is_locked()
@@ -87,7 +88,7 @@ pub(super) fn load_error(source: libbpf_rs::Error) -> CaptureError {
         {
             CaptureError::LockedMemory(locked_memory())
         }
-        // The verifier says EACCES too, but it says more than that.
+        // The verifier returns EACCES too, but it also has a log.
         libbpf_rs::ErrorKind::PermissionDenied if refused().is_none() => {
             CaptureError::NoBpf(source)
         }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_memory_is_no_refusal_of_the_program() {
+    fn a_lack_of_memory_is_not_a_refusal_of_the_program() {
         assert!(is_of_memory("BPF program load failed: -EPERM"));
         assert!(is_of_memory("BPF program load failed: -ENOMEM"));
         assert!(!is_of_memory("BPF program load failed: -EINVAL"));

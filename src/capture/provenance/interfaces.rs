@@ -65,7 +65,7 @@ fn any_socket() -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just opened, and nobody else's.
+    // SAFETY: just opened, and without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

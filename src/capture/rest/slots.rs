@@ -26,8 +26,8 @@ impl Timing {
         self.rest_ns - FAST_NS
     }
 
-    /// Half of the resolution is how long a connection must rest, and a slot is no wider than the
-    /// other half: so the look comes one resolution after the last hook at most.
+    /// Half of the resolution is how long a connection must rest, and a slot is no wider than the other
+    /// half: so it is read at most one resolution after the last hook.
     pub(in crate::capture) fn of(resolution_ns: u64) -> Self {
         let half = resolution_ns.max(FINEST_NS) / 2;
         Self { rest_ns: half, shift: half.ilog2() }
@@ -39,8 +39,8 @@ impl Timing {
 pub(super) struct Slots {
     timing: Timing,
     waiting: [i64; SLOTS],
-    /// What a look at all sockets left: state of connections whose end nobody saw, or sockets in
-    /// namespaces that cannot be entered. They are no reason for another look.
+    /// Connections that a read of all sockets left: those whose end was not seen, or sockets in
+    /// namespaces that cannot be entered. They do not trigger another read.
     left: [i64; SLOTS],
 }
 
@@ -86,7 +86,7 @@ impl Slots {
             .sum()
     }
 
-    /// What looks left may be found by the next one.
+    /// The next read visits connections that earlier reads left.
     pub(super) fn leave_nobody(&mut self) {
         self.left = [0; SLOTS];
     }
@@ -96,8 +96,8 @@ impl Slots {
         ((slot + 1) << self.timing.shift) + self.timing.rest_ns
     }
 
-    /// A look at all sockets, begun then, is over, and these are the counts after it. Of slots that
-    /// have begun since, their places say nothing of those that had them before.
+    /// A read of all sockets, begun at `begun_ns`, is over; these are the counts after it. Slots that
+    /// have begun since use the places of older slots, so their counts do not show what those left.
     pub(super) fn looked(&mut self, begun_ns: u64, ended_ns: u64) {
         let (begun, ended) = (begun_ns >> self.timing.shift, ended_ns >> self.timing.shift);
         for slot in (0..SLOTS as u64).filter_map(|age| begun.checked_sub(age)) {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_comes_within_one_resolution() {
+    fn a_connection_at_rest_is_read_within_one_resolution() {
         for resolution_ns in [1_000_000, 1_700_000, 10_000_000, 1_000_000_000] {
             let timing = Timing::of(resolution_ns);
             let longest = timing.rest_ns + (1 << timing.shift);
@@ -131,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_slot_says_when() {
+    fn the_oldest_slot_determines_the_next_read() {
         let timing = Timing { rest_ns: 500, shift: 8 };
         let mut slots = Slots::new(timing);
-        assert_eq!(slots.due_ns(100 << 8), None, "nobody waits");
+        assert_eq!(slots.due_ns(100 << 8), None, "no connection waits");
         // One CPU took away what another had put there.
         slots.update([self::slots(&[(5, 2), (6, 1)]), self::slots(&[(5, -2)])].into_iter());
         assert_eq!(slots.due_ns((102 << 8) + 7), Some((103 << 8) + 500), "slot 6 is 102's");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_look_leaves_is_no_reason_for_another() {
+    fn connections_left_by_a_read_do_not_trigger_another() {
         let mut slots = Slots::new(Timing { rest_ns: 500, shift: 8 });
         slots.update([self::slots(&[(5, 1)])].into_iter());
         let due = slots.due_ns(102 << 8).unwrap();
@@ -156,7 +156,7 @@ mod tests {
         // Another connection in the same slot, a turn later.
         slots.update([self::slots(&[(5, 2)])].into_iter());
         assert!(slots.due_ns(133 << 8).is_some());
-        // What was left has gone, so one is enough.
+        // The connections that were left are gone, so one is enough.
         slots.update([self::slots(&[])].into_iter());
         slots.update([self::slots(&[(5, 1)])].into_iter());
         assert!(slots.due_ns(165 << 8).is_some());
@@ -164,7 +164,7 @@ mod tests {
 
     /// The place of a slot that begins while a look takes its time is that of the oldest.
     #[test]
-    fn who_comes_during_a_look_is_not_left() {
+    fn a_connection_that_comes_during_a_read_is_not_left() {
         let mut slots = Slots::new(Timing { rest_ns: 500, shift: 8 });
         let begun = 102 << 8;
         for late in [0, 1, 5, 31, 32, 100] {

@@ -19,7 +19,7 @@ use crate::{
     log::NotSeen,
 };
 
-/// What is missing of namespaces that cannot be entered.
+/// Parts of a recording that are missing for namespaces that cannot be entered.
 const MISSING: &str = "connections open before the recording, last values of those open at its end, \
                        changes after a connection's last hook, snapshots, and packets of all \
                        interfaces";
@@ -27,7 +27,7 @@ const MISSING: &str = "connections open before the recording, last values of tho
 /// Numbers that a sentence lists.
 const LISTED: usize = 8;
 
-/// What cannot be seen of network namespaces; of these alone, if any are named.
+/// Network namespaces that are not seen; only among `wanted`, if any are named.
 pub(in crate::capture) fn unseen(wanted: &[u32]) -> Vec<NotSeen> {
     let mut found = Vec::new();
     let mut say = |by: &str, what: String| {
@@ -98,12 +98,12 @@ fn list(numbers: &[u32]) -> String {
     text.join(", ")
 }
 
-/// Why something failed, and whether it was for want of this capability.
+/// Why something failed, and whether this capability would have helped.
 pub(in crate::capture) fn reason(e: &io::Error, needed: Capability) -> String {
     if has(needed) { e.to_string() } else { format!("{e}, without {}", needed.name()) }
 }
 
-/// What /proc shows of processes.
+/// Processes as /proc shows them.
 #[derive(Debug, Default)]
 struct Processes {
     /// Those whose namespace is none that is known, or is not shown.
@@ -149,8 +149,8 @@ impl Processes {
     }
 }
 
-/// What tells apart the namespaces of processes that may not be looked into: each has files of its
-/// own below net, with inode numbers of their own.
+/// A number that distinguishes the namespaces of processes that may not be inspected: each has files of
+/// its own below net, with inode numbers of their own.
 fn mark(process: &Path) -> io::Result<u64> {
     fs::metadata(process.join("net/dev")).map(|meta| meta.ino())
 }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_short() {
+    fn long_lists_are_shortened() {
         assert_eq!(list(&[1]), "1");
         assert_eq!(list(&(1..=10).collect::<Vec<_>>()), "1, 2, 3, 4, 5, 6, 7, 8, and 2 more");
     }

@@ -18,8 +18,8 @@ pub(super) struct Dumps {
     /// With the socket made in it, and its inode number.
     pub namespaces: Vec<(u32, Diag)>,
     filters: Filters,
-    /// Of processes and cgroups inet_diag does not know all that the hooks do: what they record is
-    /// what passes.
+    /// inet_diag knows less about processes and cgroups than the hooks: sockets that the hooks record
+    /// are those that pass.
     only_recorded: bool,
     sample: u32,
     /// For --changed-only: what was last sent of each socket, by cookie.
@@ -92,7 +92,7 @@ impl Dumps {
     }
 }
 
-/// Of the dump, or of what is done with a row.
+/// An error of the dump, or of the work on a row.
 struct Failure(CaptureError);
 
 impl From<io::Error> for Failure {

@@ -17,7 +17,7 @@ use crate::capture::{CaptureError, transport::page_bytes};
 
 type Take<'a> = Box<dyn FnMut(usize, &[u8], u64) -> i32 + 'a>;
 
-/// What the callback works with; its address must not change.
+/// The data of the callback; its address must not change.
 struct Context<'a> {
     take: Take<'a>,
     /// The first error of a round.
@@ -33,7 +33,7 @@ pub(in crate::capture) struct PerfBuffers<'a> {
 }
 
 unsafe extern "C" fn sample(context: *mut c_void, cpu: i32, data: *mut c_void, size: u32) {
-    // SAFETY: libbpf hands back the context of new(), and nobody else uses it during a read.
+    // SAFETY: libbpf hands back the context of new(), and nothing else uses it during a read.
     let context = unsafe { &mut *context.cast::<Context<'_>>() };
     // SAFETY: libbpf hands out a sample of this size.
     let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size as usize) };
@@ -57,10 +57,10 @@ impl<'a> PerfBuffers<'a> {
         take: impl FnMut(usize, &[u8], u64) -> i32 + 'a,
     ) -> Result<Self, CaptureError> {
         let context = Box::into_raw(Box::new(Context { take: Box::new(take), error: 0 }));
-        // SAFETY: all-zero options are the defaults; the size field says how much of them we know.
+        // SAFETY: all-zero options are the defaults; the size field states how many of them we know.
         let mut opts: perf_buffer_opts = unsafe { std::mem::zeroed() };
         opts.sz = size_of_val(&opts) as _;
-        // Nobody waits for them: a wake-up costs two microseconds a record.
+        // No wake-ups, since no thread waits for records: a wake-up costs two microseconds per record.
         opts.sample_period = i32::MAX as u32;
         // SAFETY: the descriptor is open, and the context lives as long as the buffers.
         let made = unsafe {
@@ -68,7 +68,7 @@ impl<'a> PerfBuffers<'a> {
                 map.as_fd().as_raw_fd(),
                 (bytes / page_bytes()).max(1) as _,
                 Some(sample),
-                // What does not fit is counted by the programs.
+                // Records that do not fit are counted by the programs.
                 None,
                 context.cast(),
                 &raw const opts,
@@ -84,9 +84,9 @@ impl<'a> PerfBuffers<'a> {
         Ok(Self { buffers, context, lives: PhantomData })
     }
 
-    /// Reads what is there now; a negative error code if that fails, or what `take` said.
+    /// Reads what is there now; a negative error code if that fails, or the result of `take`.
     pub(super) fn read(&self) -> i32 {
-        // SAFETY: between reads nobody else uses it.
+        // SAFETY: between reads nothing else uses it.
         unsafe { (*self.context).error = 0 };
         // SAFETY: the buffers are there until drop.
         let count = unsafe { perf_buffer__buffer_cnt(self.buffers.as_ptr()) };

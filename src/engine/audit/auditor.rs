@@ -25,7 +25,7 @@ pub struct AuditCounts {
     pub bounded: u64,
     /// Neither.
     pub differs: u64,
-    /// Nothing can be said, for a reason.
+    /// Relations that could not be compared.
     pub not_comparable: u64,
 }
 
@@ -47,7 +47,7 @@ impl AuditCounts {
 impl std::fmt::Display for AuditCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.connections == 0 {
-            return f.write_str("audit: no connection has the kernel's own account beside it");
+            return f.write_str("audit: no connection was recorded with tcp_info");
         }
         write!(
             f,
@@ -76,7 +76,7 @@ pub struct Auditor {
     /// Timeouts that the kernel counted before ESTABLISHED, by number of the connection; only of
     /// those that had any.
     begun_with: BTreeMap<u64, u64>,
-    /// What packets say of them, and how many were lost.
+    /// Totals of the packets of each connection, and how many packets were lost.
     packets: BTreeMap<u64, (PacketTotals, u64)>,
     counts: AuditCounts,
 }
@@ -86,7 +86,7 @@ impl Auditor {
     pub fn new(manifest: &Manifest) -> Self {
         let quality = |var: &Var| {
             let found = manifest.variables.iter().find(|v| v.name == var.name());
-            // Right or not, it was read from what it is held against.
+            // Right or not, it was read from the value with which it is compared.
             let as_kernel = manifest.recount(*var).filter(|r| r.as_kernel).map(|r| r.wrong);
             match found {
                 Some(v) if as_kernel.is_some() && v.reason.as_deref() == as_kernel => {
@@ -128,12 +128,12 @@ impl Auditor {
         self.closing.get(&conn_id).map(|(_, values)| values)
     }
 
-    /// Takes what packets say of a connection at its end.
+    /// Takes the totals of a connection's packets at its end.
     pub fn packets(&mut self, conn_id: u64, totals: &PacketTotals, lost: u64) {
         self.packets.insert(conn_id, (*totals, lost));
     }
 
-    /// Compares a connection that is over; nothing if the kernel's account is not there.
+    /// Compares a connection that is over; nothing if the kernel's values were not recorded.
     pub fn ended(&mut self, ended: &Ended<'_>) -> Vec<Comparison> {
         let packets = self.packets.remove(&ended.conn_id);
         // A child begins with the timeouts of its SYN-ACK (tcp_create_openreq_child(), Linux 6.7).
@@ -141,7 +141,7 @@ impl Auditor {
         let passive = ended.identity.lifecycle().is_some_and(|l| l.active == PASSIVE);
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
         let Some((ts_ns, kernel)) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
-        // In the kprobe set the account is read somewhat before the last record. A timer may come between
+        // In the kprobe set tcp_info is read a little before the last record. A timer may come between
         // them: then it is not of the same instant.
         if ts_ns < ended.before_last_ns {
             return Vec::new();

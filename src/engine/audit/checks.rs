@@ -12,7 +12,7 @@ use crate::schema::{SocketField, SocketField as F, Var};
 pub struct Check {
     /// Variables that it takes; the first is the one it speaks of.
     pub vars: &'static [Var],
-    /// What must hold between them.
+    /// The relation that must hold between them.
     pub bound: Bound,
     /// Counts events of the whole life of the connection.
     pub events: bool,

@@ -50,7 +50,7 @@ fn verdict(
 }
 
 #[test]
-fn what_agrees_is_equal_or_bounded() {
+fn agreeing_values_are_equal_or_bounded() {
     for of in ["CurCwnd", "CurSsthresh", "PipeSize", "Timeouts +", "SegsOut", "InRecovery", "ECN"] {
         assert_eq!(verdict(of, &row, WHOLE, "exact"), (Verdict::Equal, ""), "{of}");
     }
@@ -66,7 +66,7 @@ fn one_wrong_value_differs() {
 }
 
 #[test]
-fn what_cannot_be_compared_says_why() {
+fn a_value_that_is_not_comparable_has_a_reason() {
     assert_eq!(
         verdict("CurRwinSent", &row, WHOLE, "exact"),
         (Verdict::NotComparable, "not recorded")
@@ -74,7 +74,7 @@ fn what_cannot_be_compared_says_why() {
     let sent = |var| if var == Var::CurRwinSent { Some(1) } else { row(var) };
     assert_eq!(
         verdict("CurRwinSent", &sent, WHOLE, "exact"),
-        (Verdict::NotComparable, "this kernel does not say")
+        (Verdict::NotComparable, "this kernel's tcp_info does not have it")
     );
     let refused = Scope { established: false, ..WHOLE };
     assert_eq!(
@@ -99,7 +99,7 @@ fn the_list_is_long_enough() {
 
 /// What keeps a misspelt field from compiling, where it stands in words.
 #[test]
-fn words_name_fields_that_there_are() {
+fn names_in_relations_are_fields() {
     for right in ["", "<= tcpi_snd_mss", "tcpi_rtt,tcpi_rto (us)", "tcpi_lost/recv", "xtcpi_no"] {
         assert!(SocketField::are_named(right), "{right}");
     }
@@ -154,7 +154,7 @@ fn packets_are_a_third_witness() {
 }
 
 #[test]
-fn what_came_while_it_closed_may_be_missing_from_the_counters() {
+fn packets_received_during_the_close_may_be_missing_from_the_counters() {
     for (replayed, verdict) in [
         (1000, Verdict::Equal),
         (999, Verdict::Bounded),
@@ -162,7 +162,7 @@ fn what_came_while_it_closed_may_be_missing_from_the_counters() {
         (997, Verdict::Differs),
         (1001, Verdict::Differs),
     ] {
-        // The kernel of these tests says 1000 of everything.
+        // The kernel's value is 1000 for every field in these tests.
         let mut found = Vec::new();
         let row = |var| (var == Var::SegsIn).then_some(replayed);
         witness::hear(&mut found, &totals(), row, |_| true);
@@ -193,7 +193,7 @@ fn a_listener_that_waits_for_data_drops_one_segment() {
 }
 
 #[test]
-fn packets_that_are_not_all_there_say_nothing() {
+fn incomplete_packets_are_not_compared() {
     assert!(witness::is_whole(&totals(), 0));
     assert!(!witness::is_whole(&totals(), 1), "lost");
     for part in [
@@ -206,7 +206,7 @@ fn packets_that_are_not_all_there_say_nothing() {
 }
 
 #[test]
-fn what_is_the_listeners_and_what_is_no_sockets() {
+fn packets_of_the_listener_and_of_no_socket_are_allowed_for() {
     let with_data = Tally { data_segments: 1002, payload_bytes: 1070, ..totals().received };
     let refused = PacketTotals { received: with_data, ..totals() };
     for var in [Var::DataSegsIn, Var::HCDataOctetsIn] {
@@ -222,7 +222,7 @@ fn what_is_the_listeners_and_what_is_no_sockets() {
     assert_eq!(witnessed(Var::SegsOut, &PacketTotals { sent, ..totals() }), Some(1000));
 }
 
-/// What packets say of a variable.
+/// The value of a variable from packets.
 fn witnessed(of: Var, totals: &PacketTotals) -> Option<i64> {
     let mut found = Vec::new();
     witness::hear(&mut found, totals, |var| (var == of).then_some(1000), |_| true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The third witness: what packets at the connection's socket say of its counters.
+//! The third witness: packets at the connection's socket, compared with its counters.
 //!
 //! The two hooks stand in the kernel where the counters are made: what is sent is counted by
 //! __tcp_transmit_skb() and then, in the same call, seen by cgroup_skb/egress; what is received is
@@ -9,12 +9,12 @@
 //! * what the kernel counts elsewhere: the listener gets the SYN and gives the SYN-ACK, of which the
 //!   child counts one SYN and the repeats; with Fast Open the SYNs are the child's;
 //! * an ACK without data that the listener drops, because it waits for data (TCP_DEFER_ACCEPT,
-//!   tcp_check_req()): no child has it. Whether the listener waits packets do not say, so one is
-//!   allowed for;
+//!   tcp_check_req()): no child socket counts it. Packets do not show whether the listener waits, so a
+//!   difference of one is allowed;
 //! * a reset that answers a segment which no socket wants (tcp_v4_send_reset()): it has the socket's
-//!   ends and is nobody's;
-//! * what another CPU has let through the hook while the connection closed: it is not in the
-//!   counters any more. So much is allowed for as was received in the last moment.
+//!   addresses and ports, but no socket sent it;
+//! * a packet that another CPU let through the hook while the connection closed: it is no longer in the
+//!   counters. A difference of as many packets as were received in the last moment is allowed.
 //!
 //! Packets after the change to CLOSE are in neither. A firewall that drops what the socket sends
 //! shows as a difference, and is one.
@@ -28,7 +28,7 @@ use crate::schema::Var;
 pub struct Relation {
     /// The variable.
     pub var: Var,
-    /// What packets say, in words.
+    /// The side of the packets, in words.
     pub says: &'static str,
     /// The count of the packets.
     pub count: fn(&PacketTotals) -> u64,
@@ -43,7 +43,7 @@ const fn listeners(a: &PacketTotals, syns: u64) -> u64 {
     if a.opened_here { 0 } else { syns }
 }
 
-/// Of what was received, what the listener got: with Fast Open the child has it.
+/// Received packets that the listener got; with Fast Open the child socket counts them.
 const fn refused(a: &PacketTotals, of_syns: u64) -> u64 {
     if a.fast_open { 0 } else { listeners(a, of_syns) }
 }
@@ -115,7 +115,7 @@ pub fn is_whole(totals: &PacketTotals, lost_packets: u64) -> bool {
     totals.point == Point::Socket && from_the_beginning && totals.late == 0 && lost_packets == 0
 }
 
-/// Adds what packets say to the comparisons of a connection.
+/// Adds the values from packets to the comparisons of a connection.
 pub fn hear(
     out: &mut Vec<Comparison>,
     totals: &PacketTotals,
@@ -136,7 +136,7 @@ pub fn hear(
         let begins = format!("{} = ", relation.var.name());
         let found =
             out.iter_mut().find(|c| c.var == relation.var && c.relation.starts_with(&begins));
-        // What the device's queue refused has passed the hook of packets.
+        // Packets that the device's queue refused have passed the hook of packets.
         let refused = found.as_ref().filter(|_| stalls != Some(0)).map_or(0, |c| c.refused());
         // A SYN-ACK that the host cannot send yet (an IPv6 address that is still tentative, no route)
         // passes no hook, and the kernel counts the next one as retransmitted. One is due for each SYN,

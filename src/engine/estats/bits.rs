@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_variable_has_a_bit_of_its_own() {
+    fn every_variable_has_its_own_bit() {
         for &var in Var::ALL {
             let mut bits: Bits = Var::ALL.iter().copied().collect();
             bits.remove(var);

@@ -35,13 +35,13 @@ pub(super) struct Connection {
     pub(super) peer_ends: Option<peers::Ends>,
     pub(super) first_ns: u64,
     pub(super) begin: Begin,
-    /// What the kernel counted before the first record is in the values.
+    /// The values contain what the kernel counted before the first record.
     pub(super) has_baseline: bool,
     pub(super) late_records: u64,
     pub(super) heard: Heard,
     /// Variables that follow from what the capture has cut.
     pub(super) unread: Bits,
-    /// What the recording lacks of it, as others show: packets, segments, its end.
+    /// Packets, segments, or its end that the recording lacks, as other records show.
     pub(super) missed: u64,
     pub(super) received: Received,
     /// Time of its last record.
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// None if nothing says when it began: that of its first record is not that.
+    /// When it began; none if no record shows it. The time of its first record is not its beginning.
     pub(super) fn seen_begin_ns(&self) -> Option<u64> {
         let is_unseen = self.begin == Begin::Unseen && self.identity.start_ns().is_none();
         (!is_unseen).then(|| self.begin_ns())
@@ -102,8 +102,8 @@ impl Connection {
 
     /// Records lost on any CPU up to now, and those of its own that are known to be missing.
     pub(super) fn lost(&self, timeline: &Timeline, of: Of, now_ns: u64) -> u64 {
-        // Where not even a baseline was seen, the beginning may be what was lost; and one that is made
-        // of packets only says that no SYN was.
+        // If not even a baseline was seen, the beginning may have been lost. A baseline made from
+        // packets only means that no SYN was seen.
         let is_seen = match self.begin {
             Begin::Open => true,
             Begin::Baseline => of != Of::Packets,
@@ -113,7 +113,7 @@ impl Connection {
         timeline.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 
-    /// What a row at this time needs to know besides the values.
+    /// The facts that a row at this time needs besides the values.
     pub(super) fn context<'a>(
         &'a self,
         plan: &Plan,
@@ -122,7 +122,7 @@ impl Connection {
         now_ns: u64,
     ) -> RowContext<'a> {
         let lost = self.lost(timeline, of, now_ns);
-        // What no hook saw is in `missed`, and is no missing record.
+        // Events that no hook saw are in `missed`: they are not missing records.
         let records_missing =
             self.begin == Begin::Unseen || self.late_records > 0 || lost > self.missed;
         // A hook whose records are missing was not silent.
@@ -131,7 +131,7 @@ impl Connection {
         } else {
             self.heard.silent(plan.attached(), &self.slot)
         };
-        // What cannot be shows that something was missed.
+        // An impossible value shows that something was missed.
         let lossy = records_missing || lost > 0 || self.slot.discards() > 0;
         RowContext {
             conn_id: self.conn_id,

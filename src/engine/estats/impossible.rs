@@ -40,8 +40,9 @@ const TICK_US: u64 = 20_000;
 /// IP carries no larger segment.
 const MAX_SEGMENT: u64 = u16::MAX as u64;
 
-/// Discards what cannot be in a row of final values, of a connection that lived so long. `recounted`
-/// are the variables that the recorder's programs did not count as they mean: they prove nothing.
+/// Discards impossible values from a row of final values of a connection that lived for `life_us`.
+/// `recounted` are the variables that the recorder's programs counted wrongly: they prove nothing
+/// about others.
 pub(super) fn discard(
     row: &mut Row,
     begun_before: bool,
@@ -53,7 +54,7 @@ pub(super) fn discard(
     for &(less, more) in ORDERED.iter().filter(compared) {
         let (Some(a), Some(b)) = (row.get(less), row.get(more)) else { continue };
         if a > b {
-            // What the kernel keeps is right; if it keeps both, neither is known to be.
+            // The value that the kernel keeps is right; if it keeps both, neither is known to be.
             let kept = |var: Var| !matches!(var.def().read, Read::No);
             let both = kept(less) == kept(more);
             for var in [less, more].into_iter().filter(|&var| both || !kept(var)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What comes out of the engine: rows of connections that ended, and samples of those that live.
+//! The results of the engine: rows of connections that ended, and samples of those that are open.
 
 use std::num::NonZeroU64;
 
@@ -11,14 +11,14 @@ use crate::wire::{Header, Snapshot};
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval {
-    /// At each multiple of so many nanoseconds of CLOCK_MONOTONIC, if anything came since the row
+    /// At each multiple of this many nanoseconds of CLOCK_MONOTONIC, if a record came since the row
     /// before.
     Every(NonZeroU64),
     /// After each hook record.
     Event,
 }
 
-/// How much of a connection a row tells.
+/// How complete a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     /// Records were lost, or came too late to be put in order, while it lived; or what there is of it
@@ -84,12 +84,12 @@ pub struct Ended<'a> {
     /// Records may be missing, or are, as values that cannot be show: counts are lower bounds, extremes
     /// and times are not known.
     pub lossy: bool,
-    /// Hooks that saw nothing although there was something to see.
+    /// Hooks that saw nothing although the counters changed.
     pub silent: Silent,
 }
 
 impl Ended<'_> {
-    /// How much the row tells.
+    /// How complete the row is.
     pub fn completeness(&self) -> Completeness {
         let proved = !self.row.discarded().is_empty() || !self.silent.is_none();
         if self.lost_records > 0 || self.late_records > 0 || proved {
@@ -135,7 +135,7 @@ pub struct Polled<'a> {
 
 /// Takes the rows of connections.
 pub trait ConnectionRows {
-    /// What can go wrong, usually writing.
+    /// The error of the consumer, usually of writing.
     type Error;
     /// A connection is over. In order of the end, then of the number.
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), Self::Error>;
@@ -148,13 +148,13 @@ pub trait ConnectionRows {
     /// A snapshot of a socket. In order of time.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), Self::Error>;
 
-    /// A record was applied: the connection's state after it, which is no row. In the total order.
+    /// A record was applied: the connection's state after it, which is not a row. In the total order.
     fn applied(&mut self, conn_id: u64, header: &Header, slot: &Slot) {
         let _ = (conn_id, header, slot);
     }
 }
 
-/// What the engine noticed.
+/// What the engine counted beside the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineCounts {
     /// All connections.
@@ -169,9 +169,9 @@ pub struct EngineCounts {
     pub after_end: u64,
     /// Values that cannot be, and stand in no table.
     pub discarded: u64,
-    /// Connections with a hook that saw nothing although there was something to see.
+    /// Connections with a hook that saw nothing although their counters changed.
     pub silent: u64,
-    /// Connections of which no record says that they begin.
+    /// Connections whose beginning no record has.
     pub unseen: u64,
     /// Segments, and ends of connections, that no hook saw and the connections themselves show.
     pub missed: u64,

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::Slot;
 use crate::schema::Var;
 
-/// Ends of connections that are over are kept for the other end's row, so many of them.
+/// How many ended connections are kept for the rows of their other ends.
 const KEPT: usize = 4096;
 
 /// Initial sequence numbers sent and received, local and remote port.
@@ -21,7 +21,7 @@ pub(super) type Ends = (u64, u64, u64, u64);
 pub(super) enum Peer {
     /// In this slot.
     Live(u32),
-    /// Over, with so much time in which its application was behind with reading.
+    /// Over, with the time in which its application was behind with reading.
     Over(u64),
 }
 
@@ -38,7 +38,7 @@ pub(super) fn ends_of(slot: &Slot, local_port: u16, remote_port: u16) -> Option<
 }
 
 impl Peers {
-    /// A connection has these ends now; those that it had before are nobody's.
+    /// A connection has these ends now; those that it had before no longer find it.
     pub(super) fn live(&mut self, before: Option<Ends>, ends: Ends, index: u32) {
         if let Some(before) = before.filter(|before| *before != ends)
             && self.ends.get(&before) == Some(&Peer::Live(index))
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn the_number_of_kept_ends_is_bounded() {
         let mut peers = Peers::default();
         for n in 0..2 * KEPT as u64 {
             peers.live(None, (n, n, 1, 2), 0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_whose_numbers_change_has_one_entry() {
+    fn a_connection_with_changed_sequence_numbers_has_one_entry() {
         let mut peers = Peers::default();
         let mut before = None;
         for n in 0..100 {

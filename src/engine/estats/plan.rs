@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a recording covers, and which rule runs when: computed once, before the first record.
+//! The variables that a recording can have, and when each rule runs: computed once, before the first
+//! record.
 
 use super::bits::Bits;
 use super::impossible;
@@ -44,10 +45,11 @@ pub struct Plan {
     at_row: Vec<Dependent>,
     last_segment: Vec<Var>,
     slow: Bits,
-    /// What a discarded operation on the variable takes with it.
+    /// The variables that become unknown with a discarded operation on this one.
     follow: Vec<Bits>,
-    /// What is not known when records are missing, and what is only known to be more than nothing.
+    /// Variables that are unknown when records are missing.
     unknown: Bits,
+    /// Variables that are then lower bounds, and unknown if they are zero.
     at_least: Bits,
     /// Extremes that the recorder follows from ESTABLISHED on.
     followed: Bits,
@@ -60,8 +62,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a recording in which `recorded` says of each streamed variable whether the log
-    /// can have it, and of each derived one whether it is not expressly missing.
+    /// The plan for a recording. `recorded` has the streamed variables that the log can have, and the
+    /// derived ones that are not expressly missing.
     pub fn new(recorded: &Bits, options: RuleOptions) -> Self {
         let mut plan = Self {
             options,
@@ -126,7 +128,7 @@ impl Plan {
         self
     }
 
-    /// The hooks that were attached; none where the recording does not say, or has packets only.
+    /// The hooks that were attached; none if the recording does not state them, or has packets only.
     pub fn attached(&self) -> &[Hook] {
         &self.attached
     }
@@ -199,7 +201,7 @@ impl Plan {
             Op::Set | Op::Add | Op::Max | Op::Min => true,
             Op::Inc | Op::Dec | Op::Missed | Op::Void => false,
         };
-        // What the kernel has in place of a value is one of the log.
+        // The kernel's placeholder for a missing value is a value in the log.
         if takes_operand && !var.can_be(value) && var.def().unset != Some(value) {
             slot.discard(var, &self.follow[var.index()]);
             return;
@@ -219,7 +221,7 @@ impl Plan {
             },
             // The stream is thinned, and has the exact time of the last segment once, at the end.
             Apply::Derived(Rule::LastSegment) => held.max(value),
-            // A derived value that a log states all the same is what replay computes better.
+            // If a log has a derived value, replay computes it better.
             Apply::Derived(_) => return,
         };
         // Fewer than nothing, or more than the column holds.
@@ -263,7 +265,7 @@ impl Plan {
         }
     }
 
-    /// The connection is established, as the lifecycle record says.
+    /// A lifecycle record reports that the connection is established.
     pub(super) fn established(&self, slot: &mut Slot, ts_ns: u64) {
         slot.established = true;
         self.follow(slot, Var::State, slot.get(Var::State), rules::ESTABLISHED, ts_ns);
@@ -274,7 +276,7 @@ impl Plan {
     pub(super) fn baseline(&self, slot: &mut Slot) {
         for &var in Var::ALL {
             let Some(of) = var.before() else { continue };
-            // How much lies in the reassembly queue the kernel does not say: its span has holes.
+            // The kernel does not have the number of octets in the reassembly queue: its span has holes.
             let before = slot.get(of).filter(|_| slot.get(Var::CurReasmQueue) == Some(0));
             let Some(before) = before else {
                 slot.lose(var);
@@ -330,8 +332,8 @@ impl Plan {
         row
     }
 
-    /// The same at the end of a connection: what the values say together is held against each other.
-    /// Where they cannot be true together, something was missed, and then more may be missing.
+    /// The same at the end of a connection: what the values are compared with each other. If they
+    /// contradict each other, records were missed, and more may be missing.
     pub(super) fn final_row(&self, slot: &Slot, context: &mut RowContext<'_>) -> Row {
         let mut row = self.row(slot, context);
         let life_us = context.now_ns.saturating_sub(context.begin_ns).div_ceil(1_000);
@@ -370,8 +372,8 @@ impl Plan {
     }
 }
 
-/// What an operation on the variable that cannot be takes with it: what it counts itself, and all
-/// that is counted of it.
+/// The variables that become unknown if an operation on this one is impossible: those that it counts,
+/// and those computed from them.
 fn follow(var: Var) -> Bits {
     let mut all = Bits::default();
     if var.gap() == Gap::AtLeast || var.gap() == Gap::Unknown {
@@ -397,7 +399,7 @@ fn is_followed(var: Var) -> bool {
     matches!(var.def().apply, Apply::Stream(_)) && matches!(var.def().kind, Kind::Max | Kind::Min)
 }
 
-/// What is read at most once per resolution interval.
+/// Variables that are read at most once per resolution interval.
 fn slow() -> Bits {
     Var::ALL.iter().copied().filter(|v| matches!(v.def().read, Read::Slow(_))).collect()
 }

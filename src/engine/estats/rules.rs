@@ -24,7 +24,7 @@ pub(super) const PEER_FINISHED: RangeInclusive<u64> = 8..=11;
 const NS_PER_US: u64 = 1_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// What a row needs to know besides the values.
+/// The facts that a row needs besides the values.
 #[derive(Clone, Copy, Debug)]
 pub struct RowContext<'a> {
     /// Number of the connection.
@@ -45,7 +45,7 @@ pub struct RowContext<'a> {
     pub timeline: &'a Timeline,
 }
 
-/// When a rule runs, as its arm in [`visit`] says.
+/// When a rule runs; its arm in [`visit`] states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Runs {
     /// At each operation on one of these, in the order of the record.
@@ -92,7 +92,7 @@ struct How<O, E, R> {
     row: R,
 }
 
-/// What rules do that do nothing of their own at a moment.
+/// Does nothing: for rules that have no action at this moment.
 type NoOperation = fn(&mut Operation<'_>);
 type NoRecordEnd = fn(&mut RecordEnd<'_>);
 type Kept = fn(&MakeRow<'_>) -> Option<u64>;
@@ -194,7 +194,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
             }
         })),
         Rule::ZeroTransitions(of) => m.run(operation(on_both(of, Var::State), |op| {
-            // Setting zero to zero again is no transition; being established with zero is one.
+            // Setting zero to zero again is not a transition; being established with zero is one.
             if op.since_established(of) == Some(0) && (op.is_step() || op.source != of) {
                 op.add(1);
             }
@@ -213,7 +213,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
                 }
             })
             .with_row(
-                // Of a variable that was never set, no change is known.
+                // A variable that was never set has no known change.
                 |at| at.slot.get(of).and_then(|_| at.slot.get(at.target)),
             ),
         ),
@@ -226,7 +226,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
                 op.slot.marks[op.mark] = op.ts_ns;
             })
             .with_row(
-                // Of a variable that was never set, no time in a value of it is known.
+                // A variable that was never set has no known time in a value.
                 |at| {
                     let running = match at.slot.get(of)? {
                         now if now == value => {
@@ -314,7 +314,7 @@ pub(super) struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// An operation that leaves the value as it was (add 0) is no step of a counter.
+    /// An operation that leaves the value as it was (add 0) is not a step of a counter.
     fn is_step(&self) -> bool {
         self.before != Some(self.after)
     }

@@ -46,7 +46,7 @@ impl Counters {
     }
 }
 
-/// What was heard of a connection, and the counters it is held against.
+/// The hooks that reported a connection, and the counters with which this is compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heard {
     /// Bit per hook.
@@ -65,8 +65,8 @@ impl Heard {
         }
     }
 
-    /// A baseline made of an earlier part of the recording has been applied. Which hooks were heard
-    /// in that part is not known, and what they said there they do not say again.
+    /// A baseline made of an earlier part of the recording has been applied. Which hooks reported in
+    /// that part is not known, and they may have nothing more to report.
     pub const fn carried(&mut self) {
         self.hooks = u64::MAX;
     }
@@ -88,8 +88,8 @@ impl Heard {
             // The others are of the same cgroup: what it does not have, they do not see.
             note(&[Hook::Egress, Hook::ParseHdr, Hook::Handshake]);
         }
-        // What a segment acknowledges or brings in order has passed all checks, and with them one of
-        // the two hooks that every segment passes in its state.
+        // A segment whose acknowledgment or in-order data was accepted has passed all checks, and so one
+        // of the two hooks that every segment passes in its state.
         let accepted = self.since.is_some_and(|since| {
             now.octets_acked > since.octets_acked
                 || (now.data_segments_in > since.data_segments_in

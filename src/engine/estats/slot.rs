@@ -7,8 +7,8 @@ use crate::schema::Var;
 
 /// The values of one live connection, dense, by [`Var::index`].
 ///
-/// Values are what the stream says; what is only a view of them (low 32 bits, wall-clock times,
-/// open intervals) is added when a row is made ([`Plan::row`]).
+/// Values are those of the stream; what is only a view of them (low 32 bits, wall-clock times, open
+/// intervals) is added when a row is made ([`Plan::row`]).
 #[derive(Clone, Debug)]
 pub struct Slot {
     values: Box<[u64; Var::COUNT]>,
@@ -19,7 +19,7 @@ pub struct Slot {
     discarded: Bits,
     /// How often that was.
     discards: u64,
-    /// What follows from such an operation, and is not known any more.
+    /// Variables that depend on such an operation, and are no longer known.
     lost: Bits,
     /// Since the connection is established: extremes are followed from then on.
     pub(super) established: bool,
@@ -81,7 +81,7 @@ impl Slot {
         self.lost = self.lost.or(follow);
     }
 
-    /// What was counted before the recording is not known, and so the value is not.
+    /// The value is not known, because the count before the recording is not known.
     pub(super) const fn lose(&mut self, var: Var) {
         self.lost.insert(var);
     }
@@ -140,7 +140,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Of which nothing is known.
+    /// A slot of which nothing is known.
     #[cfg(test)]
     pub(crate) fn unknown() -> Self {
         let none = Bits::default;

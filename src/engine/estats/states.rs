@@ -28,13 +28,13 @@ pub struct States {
     /// The state in force, and since when.
     now: Option<(u64, u64)>,
     ns: [u64; STATES],
-    /// Bit per state: it was entered while somebody looked.
+    /// Bit per state: its beginning was recorded.
     entered: u8,
     /// The latest state that is one of these.
     last: Option<u64>,
 }
 
-/// What the row knows beside the states.
+/// Facts of the row beside the states.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     /// CLOCK_MONOTONIC of its beginning.
@@ -45,7 +45,7 @@ pub struct Life {
     pub begun_before: bool,
     /// It was open when the recording ended.
     pub ended_after: bool,
-    /// Who opened it.
+    /// The end that opened it.
     pub opened_by: End,
     /// A kernel's hooks saw it, and not a capture's packets.
     pub kernel: bool,
@@ -81,8 +81,8 @@ impl States {
 
     /// Nanoseconds in each state, of a connection of which no record is missing.
     pub fn times(&self, life: &Life) -> StateTimes {
-        // What packets show of a connection that began before them is that it was there, and not in which
-        // state: the first state is a guess.
+        // Packets show that a connection which began before them exists, but not its state: the first
+        // state is a guess.
         if life.begun_before && !life.kernel {
             return [None; STATES];
         }
@@ -112,11 +112,11 @@ impl States {
             }
         }
         if life.kernel {
-            // Before the handshake is over, the connection of a listener is no socket but a request.
+            // Before the handshake is over, the connection of a listener is a request and not a socket.
             if life.opened_by != End::Local {
                 times[(SYN_RECEIVED - SYN_SENT) as usize] = None;
             }
-            // The kernel replaces a socket that nobody has open by a smaller structure, in which the
+            // The kernel replaces a socket that no process has open by a smaller structure, in which the
             // connection stays in this state until the peer's FIN comes.
             if !life.ended_after && self.last == Some(FIN_WAIT2) {
                 times[(FIN_WAIT2 - SYN_SENT) as usize] = None;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_the_recording_is_not_known_and_not_zero() {
+    fn states_before_the_recording_are_null_and_not_zero() {
         let life = Life { begun_before: true, opened_by: End::Unknown, ..LIFE };
         let times = states(&[(ESTABLISHED, 100), (CLOSE_WAIT, 700), (LAST_ACK, 950), (1, 1_000)]);
         let known = [None, None, None, Some(0), Some(0), Some(250), Some(50), Some(0)];

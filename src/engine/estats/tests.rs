@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The engine: how connections begin and end, and what the rows say of it.
+//! The engine: how connections begin and end, and what their rows contain.
 
 use std::num::NonZeroU64;
 
@@ -169,7 +169,7 @@ fn the_key_is_retired_until_the_socket_is_gone() {
 }
 
 #[test]
-fn keys_are_not_kept_for_ever() {
+fn keys_of_ended_connections_are_removed() {
     let plan = Plan::new(&Bits::default(), RuleOptions::default());
     let timeline = Timeline::default();
     let mut out = Collect::default();
@@ -250,7 +250,7 @@ fn operations_may_come_before_the_open_record() {
 }
 
 #[test]
-fn what_is_open_at_the_end_ended_after() {
+fn an_open_connection_at_the_end_is_ended_after() {
     let (out, _) = run(vec![
         L(lifecycle(Event::Open, 10, 7)),
         L(lifecycle(Event::Open, 11, 8)),
@@ -275,7 +275,7 @@ fn a_destroy_ends_a_connection_whose_close_was_lost() {
 }
 
 #[test]
-fn ends_at_one_time_come_by_number() {
+fn connections_that_end_at_one_time_are_sorted_by_number() {
     let (out, _) = run(vec![
         L(lifecycle(Event::Open, 10, 7)),
         L(lifecycle(Event::Open, 11, 8)),

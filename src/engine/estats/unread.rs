@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Variables of a connection that nobody can know: the capture has cut what they follow from.
+//! Variables of a connection that cannot be known: the capture has cut the bytes that they depend on.
 
 use super::bits::Bits;
 use super::slot::Row;

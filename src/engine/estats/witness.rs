@@ -16,7 +16,7 @@ use crate::wire::Operation;
 /// 6.18).
 const PEER_MAY_HAVE_FINISHED: [u64; 7] = [1, 6, 7, 8, 9, 10, 11];
 
-/// What one connection has received: sequence space against octets.
+/// The sequence space that one connection received, and the octets that were counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Received {
     rcv_nxt: Option<u32>,
@@ -32,7 +32,7 @@ pub(super) struct Received {
     finished: bool,
 }
 
-/// Of one record, what this needs.
+/// The facts of one record that this needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reading {
     initial: Option<u32>,

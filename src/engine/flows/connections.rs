@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Which flow is which connection of the engine.
 //!
-//! Lifecycle records and packets are in one order, but not in step: the SYN of a peer comes before
-//! its connection exists, our own after it began. So each is looked for when the other comes: a flow
-//! that begins looks for a connection of its ends, a connection that begins or tells its ends looks
-//! for a flow. The socket's cookie finds what has other ends than the socket thinks (NAT).
+//! Lifecycle records and packets are in one order, but not in step: the SYN of a peer comes before its
+//! connection exists, our own after it began. So each is looked up when the other comes: a new flow is
+//! looked up by its ends among the connections, and a connection among the flows when it begins or
+//! reports its ends. Behind NAT, where a flow has other ends than the socket knows, the socket's cookie
+//! finds it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub struct Tuple {
 pub struct Owner {
     /// Its number in the engine.
     pub conn_id: u64,
-    /// What lifecycle records said of it.
+    /// Its identity, from lifecycle records.
     pub identity: Arc<identity::Identity>,
     /// It has not ended yet.
     pub(super) lives: bool,
@@ -53,7 +54,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Takes in a lifecycle record, and tells the flow of it; gives the totals of its packets.
+    /// Takes a lifecycle record, passes it to the flow, and gives the totals of its packets.
     pub fn lifecycle(
         &mut self,
         conn_id: u64,
@@ -114,12 +115,12 @@ impl Connections {
         }
     }
 
-    /// A packet of a socket tells whose it is, where the ends did not.
+    /// Finds the connection of a flow by a packet with a socket, if the ends did not find it.
     pub fn recognise(&self, flow: &mut Flow, packet: &Packet) {
         if flow.owner.is_some() || flow.protocol != TCP || flow.point != Point::Socket {
             return;
         }
-        // The listener's cookie is no connection's, and stands for no key.
+        // The listener's cookie is not a connection's, and has no key.
         let known = packet.cookie.and_then(|cookie| self.known.get(self.cookies.get(&cookie)?));
         if let Some(known) = known {
             flow.owner = Some(known.owner.clone());
@@ -140,8 +141,8 @@ impl Connections {
     }
 }
 
-/// Tells the flows of a connection's ends of it; gives the totals of the one at its socket, else
-/// of the first.
+/// Passes the connection to the flows of its ends; gives the totals of the flow at its socket, else of
+/// the first one.
 fn tell(
     owner: &Owner,
     tuple: &Tuple,
@@ -157,7 +158,8 @@ fn tell(
         let ours = match &flow.owner {
             // The one before, which these ends had, may end only now, and unseen.
             Some(now) => now.conn_id == owner.conn_id || opens && since,
-            // What was closed before is of another; so is what came before we opened it.
+            // A flow that was closed before belongs to another connection, and so does a flow before we
+            // opened this one.
             None if flow.closed() => false,
             None if opens => since,
             // The SYN for a child comes before it, and after whatever these ends had until then.

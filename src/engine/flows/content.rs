@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What of a packet tells it from others, and what each of its sightings adds.
+//! What distinguishes a packet from others, and what each sighting of it adds.
 
 use std::net::IpAddr;
 
 use super::flow::{ICMP, ICMPV6, TCP, UDP};
 use crate::wire::{HEADER_MAX, Packet};
 
-/// What the link shows of a packet; nothing where only its socket had it.
+/// What the link shows of a packet; nothing if only its socket saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wire {
     /// 1, or how many fragments.
@@ -44,7 +44,7 @@ impl Wire {
     }
 }
 
-/// What beside the addresses tells a flow; a later fragment has it from the first one.
+/// What identifies a flow beside the addresses; a later fragment takes it from the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     /// Source and destination port.

@@ -62,7 +62,7 @@ pub struct Ends {
     pub echo_id: Option<u16>,
 }
 
-/// What tells a flow from others at the same time.
+/// What distinguishes a flow from others at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlowKey {
     pub netns: Option<u32>,
@@ -132,9 +132,9 @@ pub struct Side {
     pub last_ns: u64,
     /// Link addresses and VLAN of its last packet that was seen with a link header.
     pub src_mac: Option<[u8; 6]>,
-    /// Likewise.
+    /// Destination link address of the last packet that had one.
     pub dst_mac: Option<[u8; 6]>,
-    /// Likewise.
+    /// Id of the outermost VLAN tag of the last packet that had one.
     pub vlan: Option<u16>,
     /// Interface nearest to the wire at which its last packet was seen.
     pub interface: Option<u32>,
@@ -188,20 +188,20 @@ pub struct Flow {
     pub closing: Option<Closing>,
     /// Packets that came too late to be put in order.
     pub late: u64,
-    /// Packets that stand twice in an imported capture, as it seems, and are counted twice.
+    /// Packets that seem to be in an imported capture twice, and are counted twice.
     pub copies: u64,
-    /// Whether it was said of its packets which way they went; else the first end is a guess.
+    /// Whether the direction of its packets was recorded; if not, the first end is a guess.
     pub directed: bool,
     /// The connection that it is.
     pub owner: Option<Owner>,
-    /// What of it has been told in rows of intervals.
+    /// What has been reported of it in rows of intervals.
     told: Told,
     /// A SYN of the peer began it: the child that it makes is yet to come.
     pub(super) awaits_child: bool,
     pub(super) armed_ns: u64,
 }
 
-/// What is read of a TCP header; nothing where it was cut.
+/// The fields that are read from a TCP header; nothing if it was cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpFacts {
     pub seq: u32,
@@ -420,7 +420,7 @@ impl Flow {
         }
     }
 
-    /// What has not been told of it yet, if a packet of this time is of another interval.
+    /// The part not reported yet, if a packet of this time is in another interval.
     pub(super) fn interval_over(&mut self, ts_ns: u64, interval: NonZeroU64) -> Option<Span> {
         let begin_ns = ts_ns - ts_ns % interval;
         if begin_ns <= self.told.interval_ns {
@@ -440,7 +440,7 @@ impl Flow {
         Span { interval_ns: None, forward: self.forward.tally, backward: self.backward.tally }
     }
 
-    /// What has not been told of it yet: all of it without intervals.
+    /// The part not reported yet: without intervals the whole flow.
     pub(super) fn rest(&self, intervals: bool) -> Span {
         Span {
             interval_ns: intervals.then_some(self.told.interval_ns),
@@ -466,8 +466,8 @@ impl Flow {
 }
 
 impl Side {
-    /// Whether a reset is no end of this flow: an end that has sent its SYN alone answers with it a
-    /// segment of a connection that the other end still has (RFC 9293, figure 9).
+    /// Whether a reset does not end this flow: an end that has only sent its SYN resets a segment of an
+    /// old connection that the other end still has (RFC 9293, figure 9).
     fn is_stray_reset(&self, tcp: &TcpFacts) -> bool {
         let after_syn = self.isn.map(|isn| isn.wrapping_add(1));
         let only_syn = after_syn.is_some() && self.sequence.next() == after_syn;
@@ -483,7 +483,7 @@ impl Side {
         if tcp.syn {
             self.tally.syn_segments += segments;
             let first = tcp.ack && !self.answered;
-            // Of a simultaneous open: the SYN's number once more, and no retransmission of it.
+            // Simultaneous open: the SYN's number again, but not a retransmission of it.
             answer = first && self.isn == Some(tcp.seq);
             self.answered |= tcp.ack;
             self.isn.get_or_insert(tcp.seq);
@@ -507,14 +507,14 @@ impl Side {
             Place::Next => {}
             Place::Again(octets) => {
                 self.tally.retransmitted_segments += segments;
-                // SYN and FIN take sequence space, and are no octets.
+                // SYN and FIN take sequence space, but are not octets.
                 self.tally.retransmitted_bytes += u64::from(octets.min(packet.payload_len));
             }
             Place::Late => self.tally.out_of_order_segments += segments,
         }
     }
 
-    /// What the link shows of a packet that was counted is now another.
+    /// Replaces the link data of a packet that was counted.
     pub(super) fn rewire(&mut self, old: &Wire, new: &Wire) {
         self.tally.l2_packets += new.packets;
         self.tally.l2_packets -= old.packets;

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Slots by the time at which to look at them. A slot is in it once for each time it was set to;
-/// its owner says which of them holds.
+/// Slots by the time at which to look at them. A slot is in it once for each time it was set to; its
+/// owner knows which of them is current.
 #[derive(Debug, Default)]
 pub struct Idle(BinaryHeap<Reverse<(u64, u32)>>);
 

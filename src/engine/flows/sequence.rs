@@ -12,10 +12,10 @@ const MAX_GAPS: usize = 64;
 pub enum Place {
     /// All of it is beyond what was seen so far, or it takes no sequence space.
     Next,
-    /// So many octets of it were seen before.
+    /// This many of its octets were seen before.
     Again(u32),
-    /// It stands before what was seen, and was not seen: it was overtaken, or what the network lost
-    /// was sent again.
+    /// It is below what was seen, and was not seen itself: it was reordered, or retransmitted after a
+    /// loss upstream.
     Late,
 }
 
@@ -38,7 +38,7 @@ impl Sequence {
     pub fn take(&mut self, seq: u32, len: u32) -> Place {
         let end = seq.wrapping_add(len);
         let Some(next) = self.next else {
-            // Without data it says what comes next all the same.
+            // A segment without data also has the next number.
             self.next = Some(end);
             return Place::Next;
         };
@@ -66,7 +66,7 @@ impl Sequence {
         }
     }
 
-    /// Takes a stretch out of the gaps; says how much of it was in them.
+    /// Removes a stretch from the gaps; returns how many octets of it were in them.
     fn fill(&mut self, seq: u32, end: u32) -> u32 {
         let mut filled = 0;
         let mut at = 0;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_before_and_what_was_not() {
+    fn repeated_late_and_new_octets_are_distinguished() {
         let mut s = Sequence::default();
         assert_eq!(s.take(0xffff_ff00, 0x100), Place::Next);
         assert_eq!(s.take(0, 0), Place::Next, "an ACK");

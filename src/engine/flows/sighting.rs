@@ -24,9 +24,9 @@ use super::flow::Point;
 use crate::engine::time::SLACK_NS;
 use crate::wire::{Direction, Packet};
 
-/// How far apart two sightings of a packet may be. Between two points the packet is handed on within
-/// one system call or softirq; those may be preempted, for which 100 ms are allowed as everywhere. A
-/// packet that waits longer for its neighbour's link address, or for a late fragment, is told twice.
+/// How far apart two sightings of a packet may be. Between two points the packet is handed on within one
+/// system call or softirq; those may be preempted, for which 100 ms are allowed as everywhere. A packet
+/// that waits longer for its neighbour's link address, or for a late fragment, is reported twice.
 pub const WINDOW_NS: u64 = SLACK_NS;
 
 /// Slot and number of a flow, and which way.
@@ -128,7 +128,7 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// Flows do not tell the interfaces of one place apart.
+    /// Sets the interfaces of each place. Flows treat the interfaces of one place as one.
     pub fn set_places(&mut self, places: &[Vec<u32>]) {
         for place in places {
             let Some(&first) = place.first() else { continue };
@@ -270,7 +270,7 @@ impl Sightings {
                 } else {
                     (packet.ip_len, entry.ip_len)
                 };
-                // What a socket had does not wait, a fragment that is no part of anything does.
+                // A packet that a socket had does not wait. A fragment without its other parts waits.
                 let waits = matches!(entry.state, SightingState::Waits);
                 let fits = if fragment { !waits } else { waits && packet.hook.is_socket() };
                 if fits && large > small {
@@ -358,8 +358,8 @@ impl Sightings {
         wire
     }
 
-    /// A further interface has seen a packet. Of what is sent, the last is nearest to the wire; of
-    /// what is received, the first.
+    /// A further interface has seen a packet. For a sent packet the last interface is nearest to the
+    /// wire, for a received packet the first.
     fn outermost(&mut self, id: u64, packet: &Packet) -> Option<Rewire> {
         let entry = self.entry(id)?;
         if entry.wire.packets > 0 && packet.direction != Direction::Out {

@@ -26,7 +26,7 @@ pub struct Table {
     flows: Vec<Option<Box<Flow>>>,
     free: Vec<u32>,
     idle: Idle,
-    /// Flows so far.
+    /// Number of flows so far.
     number: u64,
 }
 
@@ -125,7 +125,7 @@ impl Table {
                 continue;
             }
             let over_ns = flow.last_ns.saturating_add(flow.timeout_ns(&self.timeouts));
-            // A connection that lives is no matter of guessing.
+            // If the connection is known to live, no timeout is needed.
             let lives = !flow.closed() && flow.owner.as_ref().is_some_and(|owner| owner.lives);
             if over_ns > now_ns || lives {
                 let timeout_ns = flow.timeout_ns(&self.timeouts).max(1);
@@ -226,7 +226,7 @@ impl Table {
             Direction::In => false,
             Direction::Unknown if self.keys.contains_key(&key(true)) => true,
             Direction::Unknown if self.keys.contains_key(&key(false)) => false,
-            // Who opens is first: it sends the SYN or the request, else it has the higher port.
+            // The opening end is first: it sends the SYN or the request, else it has the higher port.
             Direction::Unknown => match (TcpFacts::of(packet), request) {
                 (Some(t), _) if t.syn => !t.ack,
                 (_, Some(request)) => request,

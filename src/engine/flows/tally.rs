@@ -8,7 +8,7 @@ use super::flow::{Opening, Point};
 pub struct Tally {
     /// Packets; a super-packet, and a datagram in fragments that a socket saw whole, is one.
     pub packets: u64,
-    /// Segments in them, as the host says.
+    /// Segments in these packets, as the host counts them.
     pub segments: u64,
     /// Of these, those with payload.
     pub data_segments: u64,
@@ -35,8 +35,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// What came since an earlier count. The link's share of an earlier packet may have become less:
-    /// then it is negative, in two's complement, and sums are right.
+    /// What was added since an earlier count. The link's share of an earlier packet may have become
+    /// smaller. Then the difference is negative, in two's complement, and sums are still right.
     pub(super) fn since(&self, old: &Self) -> Self {
         let mut ecn = [0; 4];
         for (new, (now, old)) in ecn.iter_mut().zip(self.ecn.iter().zip(&old.ecn)) {
@@ -60,16 +60,16 @@ impl Tally {
     }
 }
 
-/// What of a flow has been told in rows of intervals.
+/// What has been reported of a flow in rows of intervals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     pub forward: Tally,
     pub backward: Tally,
-    /// Begin of the interval that is not told yet.
+    /// Begin of the interval that is not reported yet.
     pub interval_ns: u64,
 }
 
-/// What went through a flow in a part of its life, or in all of it.
+/// The traffic of a flow in a part of its life, or in all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Begin of the interval; none for the whole life.
@@ -124,14 +124,14 @@ impl Moments {
     }
 }
 
-/// What packets say of a connection at one moment.
+/// The totals of a connection's packets at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketTotals {
     /// Sent by the local end.
     pub sent: Tally,
     /// Received by it.
     pub received: Tally,
-    /// What of this was received in the last 10 to 20 ms.
+    /// The part of these that was received in the last 10 to 20 ms.
     pub recent: Recent,
     /// What the first packet was.
     pub opening: Opening,
@@ -143,7 +143,7 @@ pub struct PacketTotals {
     pub point: Point,
     /// Packets that came too late to be put in order.
     pub late: u64,
-    /// Of what was received, the SYNs that began it and what they carried.
+    /// The received SYNs that began the connection, and their data.
     pub in_syns: Recent,
     /// It was acknowledged with the SYN: TCP Fast Open made the socket (RFC 7413).
     pub fast_open: bool,

@@ -158,7 +158,7 @@ impl Run {
 }
 
 #[test]
-fn a_packet_at_its_socket_a_vlan_and_a_device_is_one() {
+fn a_packet_seen_at_socket_vlan_and_device_counts_once() {
     let mut run = Run::new();
     for seq in [100, 200] {
         let out = tcp(true, seq, 1, ACK, 100);
@@ -196,7 +196,7 @@ fn a_capture_of_several_interfaces_shows_a_packet_once() {
 }
 
 #[test]
-fn what_is_sent_again_is_another_packet_at_every_point() {
+fn a_retransmission_is_a_separate_packet_at_every_point() {
     let mut run = Run::new();
     // Byte for byte the same, and both sightings at the socket before those at the interface.
     let out = tcp(true, 100, 1, ACK, 100);
@@ -228,7 +228,7 @@ fn the_same_content_out_of_the_window_is_another_packet() {
 }
 
 #[test]
-fn loopback_goes_out_and_comes_in() {
+fn loopback_makes_a_flow_for_each_socket() {
     let mut run = Run::new();
     for (seq, payload) in [(100, 10), (110, 20)] {
         let out = Packet { cookie: Some(1), ..tcp(true, seq, 1, ACK, payload) };
@@ -245,7 +245,7 @@ fn loopback_goes_out_and_comes_in() {
 }
 
 #[test]
-fn what_is_forwarded_has_a_flow_at_each_interface() {
+fn a_forwarded_packet_has_a_flow_at_each_interface() {
     let mut run = Run::new();
     let request = tcp(true, 100, 0, SYN, 0);
     let input = Packet { direction: Direction::In, ..request.clone() };
@@ -269,7 +269,7 @@ fn what_is_forwarded_has_a_flow_at_each_interface() {
 }
 
 #[test]
-fn network_namespaces_are_worlds_apart() {
+fn flows_of_different_namespaces_do_not_mix() {
     let mut run = Run::new();
     let out = tcp(true, 100, 1, ACK, 100);
     run.see(out.clone());
@@ -297,7 +297,7 @@ fn fragments(whole: &Packet, id: u32) -> Vec<Packet> {
 }
 
 #[test]
-fn fragments_of_what_a_socket_has_whole_are_one_packet() {
+fn fragments_of_a_datagram_that_its_socket_has_whole_are_one_packet() {
     for ipv6 in [false, true] {
         let six = |p: Packet| match ipv6 {
             false => p,
@@ -332,7 +332,7 @@ fn fragments_of_what_a_socket_has_whole_are_one_packet() {
 }
 
 #[test]
-fn fragments_of_what_is_forwarded_stay_with_their_flow() {
+fn forwarded_fragments_stay_with_their_flow() {
     let mut run = Run::new();
     let mut pieces = fragments(&udp(false, 2980, 7), 7);
     pieces.swap(0, 2);
@@ -343,7 +343,7 @@ fn fragments_of_what_is_forwarded_stay_with_their_flow() {
 }
 
 #[test]
-fn fragments_of_an_echo_are_of_its_flow() {
+fn fragments_of_an_echo_belong_to_its_flow() {
     let mut run = Run::new();
     let header = [8, 0, 0, 0, 0, 7, 0, 1];
     let whole = Packet { src_port: None, dst_port: None, ..packet(1, false, &header, 2980) };
@@ -353,7 +353,7 @@ fn fragments_of_an_echo_are_of_its_flow() {
 }
 
 #[test]
-fn a_datagram_for_several_sockets_is_one() {
+fn a_datagram_for_several_sockets_counts_once() {
     let mut run = Run::new();
     let packet = udp(false, 100, 7);
     run.see(at_interface(&packet, 2, None));

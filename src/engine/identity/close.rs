@@ -50,12 +50,12 @@ pub enum CloseReason {
     Abandoned,
     /// Taken down from outside (`ss -K`, a BPF program).
     Aborted,
-    /// Another error; `sk_err` tells.
+    /// Another error, which is in `sk_err`.
     Error,
 }
 
 impl CloseReason {
-    /// From the kernel state before CLOSE and `sk->sk_err`; none if the state tells nothing.
+    /// From the kernel state before CLOSE and `sk->sk_err`; none if the state does not show it.
     pub(super) fn of(old_state: u8, sk_err: u32) -> Option<Self> {
         // The error comes first: a reset in LAST_ACK ends the connection by the reset.
         match sk_err {
@@ -81,7 +81,7 @@ impl CloseReason {
         }
     }
 
-    /// Which end this was, when no FIN tells.
+    /// Which end closed it, if no FIN shows it.
     pub(super) const fn by(self) -> End {
         match self {
             Self::ResetReceived | Self::Refused => End::Remote,

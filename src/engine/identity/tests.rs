@@ -42,7 +42,7 @@ fn mapped_addresses_are_shown_as_ipv4() {
 }
 
 #[test]
-fn a_later_record_repairs_but_does_not_blank() {
+fn a_later_record_fills_gaps_and_keeps_known_values() {
     let mut identity = Identity::default();
     identity.learn(&record(Event::Open));
     let mut close = record(Event::Close);

@@ -29,7 +29,7 @@ impl Buffer {
         Self { peak: 0, ns: [0; CLASSES] }
     }
 
-    /// So many octets are in it: sent and not acknowledged, and not sent.
+    /// Sets how many octets are in it: those not sent, and those not acknowledged.
     pub(super) fn holds(&mut self, octets: u64) {
         self.peak = if octets < self.peak / 3 * 2 { octets } else { self.peak.max(octets) };
     }
@@ -39,8 +39,8 @@ impl Buffer {
         self.ns[class(self.peak)] += ns;
     }
 
-    /// How long it was full, if it may hold so much. Of what it holds up to a tenth is the kernel's
-    /// own: a segment's structures.
+    /// How long it was full, if it may hold `sndbuf` octets. Up to a tenth of this is the kernel's own:
+    /// the structures of segments.
     pub(super) fn full_ns(&self, sndbuf: u64) -> u64 {
         self.ns[class(sndbuf - sndbuf / 10)..].iter().sum()
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn full_is_what_reached_the_bound_until_a_third_is_free() {
+    fn a_full_buffer_stays_full_until_a_third_is_free() {
         let mut buffer = Buffer::new();
         // Up to 16 kB, and down to two thirds: the writer waits. Below, it writes again.
         for (octets, ns) in [(8_000, 1), (16_000, 10), (11_000, 100), (10_000, 1_000)] {

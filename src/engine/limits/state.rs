@@ -72,7 +72,7 @@ impl SenderState {
     }
 }
 
-/// What decides without Limstate.
+/// The variables that decide without Limstate.
 pub const GAUGES: [Var; 6] = [
     Var::CurAppWQueue,
     Var::PipeSize,
@@ -105,13 +105,13 @@ impl Gauges {
         self.unacknowledged == Some(0)
     }
 
-    /// What the send buffer holds.
+    /// Octets in the send buffer.
     pub(super) fn in_buffer(&self) -> Option<u64> {
         Some(self.queue? + self.unacknowledged?)
     }
 
-    /// What a sender with nothing under way waits for: room in the window, or the application.
-    /// The queue may hold what is about to leave.
+    /// The state of a sender with nothing in flight: it waits for room in the window, or for the
+    /// application. The queue may hold data that is about to be sent.
     pub(super) fn at_rest(&self) -> SenderState {
         let (queue, mss) = (self.queue.unwrap_or(0), self.mss.unwrap_or(1));
         match self.window {
@@ -172,7 +172,7 @@ impl Gauges {
     }
 }
 
-/// What Limstate means. Its "sender" leaves open what `of_queue` says.
+/// The state by Limstate. Its value "sender" has several causes, which `of_queue` distinguishes.
 pub(super) fn of_limstate(
     limstate: u64,
     gauges: &Gauges,

@@ -16,7 +16,7 @@ fn sent(ms: u64) -> Observation {
     Observation { slow_read: true, ..record(ms) }
 }
 
-/// What the socket shows; windows of 10 and 60 segments of 1000 octets.
+/// The values of the socket; windows of 10 and 60 segments of 1000 octets.
 #[derive(Clone, Copy)]
 struct Socket {
     limstate: Option<u64>,
@@ -74,7 +74,7 @@ fn begun(basis: Basis) -> Limits {
 }
 
 #[test]
-fn a_segment_tells_of_the_time_before_it() {
+fn a_received_segment_decides_the_time_before_it() {
     let mut limits = begun(Basis::Segment);
     // Idle until the first write; then the receiver's window until the answer.
     limits.record(&sent(40), &Socket { queue: 5_000, ..SOCKET }.values());
@@ -104,7 +104,7 @@ fn deferral_is_of_the_window_with_less_room() {
 
 #[test]
 fn less_than_a_segment_waits_for_the_acknowledgment() {
-    // Who switched Nagle's algorithm off, and with more than a segment, waits for the host.
+    // A sender without Nagle's algorithm, or with more than a segment, waits for the host.
     for (nagle, queue, cause) in [(1, 100, "nagle"), (2, 100, "host"), (1, 5_000, "host")] {
         let mut limits = begun(Basis::Segment);
         limits.record(&received(11), &SOCKET.values());
@@ -119,7 +119,7 @@ fn less_than_a_segment_waits_for_the_acknowledgment() {
 }
 
 #[test]
-fn what_the_loop_says_holds_until_the_next() {
+fn limstate_holds_until_the_next_transmit_loop() {
     let mut limits = begun(Basis::Loop);
     // Written at 40, and the window full at once; its "sender" is the queue's to explain.
     limits.record(&sent(40), &Socket { queue: 5_000, ..SOCKET }.values());
@@ -235,7 +235,7 @@ fn kernel_says(sndbuf_us: u64, cap: Option<u64>) -> SocketValues {
 }
 
 #[test]
-fn the_kernel_tells_a_full_send_buffer_from_an_idle_application() {
+fn the_kernel_distinguishes_a_full_send_buffer_from_an_idle_application() {
     let mut limits = begun(Basis::Segment);
     limits.record(&sent(50), &SOCKET.values());
     // All of it is under way.
@@ -248,7 +248,7 @@ fn the_kernel_tells_a_full_send_buffer_from_an_idle_application() {
 }
 
 #[test]
-fn the_application_s_own_pace_is_told_from_the_algorithm_s() {
+fn the_rate_of_the_application_is_distinguished_from_the_algorithms() {
     for (cap, cause) in
         [(Some(625_000), "app_rate"), (Some(9_000_000), "cc_rate"), (None, "cc_rate")]
     {
@@ -293,7 +293,7 @@ fn a_reader_that_is_behind_has_the_receiver_s_share() {
 }
 
 #[test]
-fn what_was_before_the_first_value_is_no_part_of_the_whole() {
+fn time_before_the_first_value_is_not_counted() {
     let mut limits = Limits::new(Basis::Segment);
     limits.record(&record(5), &|_| None);
     limits.record(&received(10), &Socket { under_way: 100, ..SOCKET }.values());
@@ -312,5 +312,5 @@ fn recoveries_are_counted_and_timed() {
     }
     limits.end(21 * MS, &state(3));
     assert_eq!((limits.recoveries(), limits.recovery_ns()), (2, 5 * MS));
-    assert_eq!(limits.ns().iter().sum::<u64>(), 0, "nothing said what limited it");
+    assert_eq!(limits.ns().iter().sum::<u64>(), 0, "no record showed what limited it");
 }

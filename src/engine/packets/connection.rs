@@ -22,7 +22,7 @@ use crate::wire::Operation;
 pub struct Closed {
     /// State before; none if it is only known that another took its place.
     pub from: Option<TcpState>,
-    /// What the kernel would have had in sk_err.
+    /// The value that sk_err would have had.
     pub errno: u32,
 }
 
@@ -33,7 +33,7 @@ pub struct Connection {
     pub established: bool,
     /// 1 we opened it, 2 the peer, 0 not seen.
     pub active: u8,
-    /// 0 nobody's FIN so far, 1 ours came first, 2 the peer's.
+    /// Whose FIN came first: 0 none so far, 1 ours, 2 the peer's.
     pub first_fin: u8,
     pub start_ns: u64,
     pub closed: Option<Closed>,
@@ -41,7 +41,7 @@ pub struct Connection {
     pub sent_reset: bool,
     /// Packets that must have been there but are not in the capture, since last asked.
     pub missed: u64,
-    /// Packets that stand twice in the capture, since last asked.
+    /// Packets that are in the capture twice, since last asked.
     pub twice: u64,
     /// Variables that follow from options which the capture has cut, since last asked.
     pub unread: Vec<Var>,
@@ -49,10 +49,10 @@ pub struct Connection {
     pub ops: Vec<Operation>,
     /// The last word on FIN_WAIT2: our ACK of the peer's FIN is still to come.
     leaving: bool,
-    /// What came after our FIN, while it is open whether the socket took it: it did unless it was
-    /// closed, which shows in our answer.
+    /// Segments that came after our FIN, while it is not known whether the socket accepted them. It did
+    /// unless it was closed; our answer shows which.
     held: Vec<Segment>,
-    /// What we sent in FIN_WAIT2 is of the socket.
+    /// Our segments in FIN_WAIT2 were sent by the socket.
     open_fin_wait2: bool,
     /// A packet of ours had an IP identification.
     identified: bool,
@@ -280,7 +280,7 @@ impl Connection {
         self.snd_nxt == Some(seq) || self.iss.is_some_and(|iss| seq == iss.wrapping_add(1))
     }
 
-    /// What the peer was seen to send in order: the number of its next octet.
+    /// The number of the peer's next octet, after those that were seen in order.
     pub const fn rcv_nxt(&self) -> Option<u32> {
         self.rcv_nxt
     }
@@ -363,7 +363,7 @@ impl Connection {
         if s.syn {
             // A SYN that is repeated after its answer changes nothing.
             if !self.established {
-                // The SYN that is repeated does not ask for ECN any more, and agrees all the same
+                // The SYN that is repeated no longer asks for ECN, but still agrees to it
                 // (tcp_ecn_clear_syn() of Linux 6.18).
                 let before = |asked: fn(&Offer) -> bool| self.ours.as_ref().is_some_and(asked);
                 let offer = Offer::of(s);
@@ -407,7 +407,7 @@ impl Connection {
         self.close(Some(TcpState::FinWait1), 0);
     }
 
-    /// What was held back is of the socket.
+    /// Accepts the segments that were held back: they are the socket's.
     pub fn settle(&mut self) {
         for segment in std::mem::take(&mut self.held) {
             self.take_in(&segment);
@@ -456,12 +456,12 @@ impl Connection {
         let end = s.end();
         let nxt = *self.snd_nxt.get_or_insert(s.seq);
         self.snd_una.get_or_insert(s.seq);
-        // A socket leaves nothing out: what lies between was sent and is not in the capture, or not in
-        // its place, and then what fills it looks sent again.
+        // A socket leaves no gap: the octets between were sent and are not in the capture, or not in
+        // their place. Then the segment that fills the gap looks like a retransmission.
         self.missed += u64::from(after(s.seq, nxt) && !s.rst);
         // A keepalive of old stacks carries one octet that was acknowledged long ago.
         let keepalive = s.payload <= 1 && !s.fin && !s.syn && self.snd_una == Some(end);
-        // Of a simultaneous open the SYN-ACK is no retransmission of the SYN (tcp_send_synack()).
+        // In a simultaneous open the SYN-ACK is not a retransmission of the SYN (tcp_send_synack()).
         let answer = s.syn && s.ack && !std::mem::replace(&mut self.answered, s.syn && s.ack);
         if end != s.seq && before(s.seq, nxt) && !keepalive && !answer {
             self.segs_retrans += count;

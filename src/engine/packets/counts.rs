@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What is noticed while connections are made of packets.
+//! Counts of what was noticed when connections were made from packets.
 
-/// What the tracker noticed.
+/// Counts of the tracker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketCounts {
-    /// Packets, all told.
+    /// All packets.
     pub packets: u64,
-    /// Of other protocols than TCP: no row of a connection.
+    /// Packets of other protocols than TCP: they are in no row of a connection.
     pub other: u64,
-    /// TCP that is no whole header: later fragments, and headers that the capture has cut.
+    /// Packets of TCP without a complete header: later fragments, and headers that the capture has cut.
     pub unreadable: u64,
     /// TCP after the end of its connection: TIME-WAIT, resets of nothing.
     pub after_end: u64,
@@ -20,7 +20,7 @@ pub struct PacketCounts {
     pub options_cut: u64,
     /// Packets that must have been there but are not in the capture, at least.
     pub missed: u64,
-    /// Packets that stand twice in the capture, or came twice.
+    /// Packets that are in the capture twice, or came twice.
     pub twice: u64,
     /// Segments whose consequences depend on what the capture has cut, or packets never show.
     pub unread: u64,
@@ -31,7 +31,7 @@ pub struct PacketCounts {
 }
 
 impl PacketCounts {
-    /// What rows lack, all sorts together: 0 if no row is lossy for its packets.
+    /// The number of everything that rows lack: 0 if no row is lossy because of its packets.
     pub const fn lacking(&self) -> u64 {
         let sum = self.missed.saturating_add(self.twice);
         sum.saturating_add(self.went_on).saturating_add(self.unread)

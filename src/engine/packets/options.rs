@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_options_are_passed_over_wherever_they_stand() {
-        // MD5 (RFC 2385), authentication (RFC 5925), experiment (RFC 6994), and one that nobody has.
+    fn unknown_options_are_skipped_at_any_position() {
+        // MD5 (RFC 2385), authentication (RFC 5925), experiment (RFC 6994), and an unassigned one.
         let unknown: [&[u8]; 4] = [
             &[19, 18, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
             &[29, 4, 0, 0],
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_passes_over() {
-        // Of a wrong length, a SACK option without a block, an MSS of 0.
+    fn options_that_the_kernel_ignores_are_ignored() {
+        // A wrong length, a SACK option without a block, an MSS of 0.
         for list in [
             &[2, 3, 5][..],
             &[3, 4, 7, 7],
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_was_cut_says_so() {
+    fn a_cut_list_of_options_is_marked() {
         let sack = [5, 10, 0, 0, 0, 1, 0, 0, 0, 2];
         let list = [&[1, 1][..], &STAMPS, &[1, 1], &sack].concat();
         let expected = whole(&list);
@@ -173,7 +173,7 @@ mod tests {
             let cut = TcpOptions { timestamps: stamps, cut: true, ..TcpOptions::default() };
             assert_eq!(read, cut, "{kept}");
         }
-        // What the list itself ends is not cut, and what does not belong to it is not read.
+        // A list with an end option is not cut, and bytes after the list are not read.
         assert_eq!(TcpOptions::read(&[1, 0], 8), TcpOptions::default());
         assert_eq!(TcpOptions::read(&[1, 77, 20], 8), TcpOptions::default());
         assert_eq!(TcpOptions::read(&[1, 1, 3, 3, 2], 2), TcpOptions::default());

@@ -13,7 +13,7 @@ use crate::engine::time::order::Consumer;
 use crate::schema::Hook;
 use crate::wire::{Header, Lifecycle, Operation};
 
-/// The end of a connection, which is not told yet.
+/// The end of a connection, which is not reported yet.
 #[derive(Debug)]
 pub struct Over {
     record: Lifecycle,
@@ -30,7 +30,7 @@ pub struct Over {
 }
 
 impl Over {
-    /// A connection that was closed, as this record says.
+    /// A connection that was closed, by this record.
     pub fn new(record: Lifecycle, late: bool, connection: &Connection, closed: Closed) -> Self {
         let by_peer = closed.errno != 0;
         let reset = connection.established && (by_peer || connection.sent_reset);
@@ -55,7 +55,7 @@ impl Over {
         self.went_on |= news || s.payload > 0 && !crossed;
     }
 
-    /// Tells the end. Gives how many packets the row lacks.
+    /// Reports the end. Returns how many packets the row lacks.
     ///
     /// # Errors
     /// The consumer's.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What arrived beyond a gap.
+//! Segments that arrived beyond a gap.
 
 use super::segment::{after, before};
 
@@ -20,7 +20,7 @@ impl Reassembly {
         self.stretches.last().map_or(0, |(_, end)| end.wrapping_sub(rcv_nxt))
     }
 
-    /// Adds a stretch; says whether any of it is new.
+    /// Adds a stretch; returns whether any of it is new.
     pub fn insert(&mut self, mut start: u32, mut end: u32) -> bool {
         let first = self.stretches.partition_point(|(_, e)| before(*e, start));
         let mut last = first;
@@ -38,7 +38,7 @@ impl Reassembly {
         end.wrapping_sub(start) != held
     }
 
-    /// Takes out what is in order now, and says how far that reaches.
+    /// Removes what is in order now, and returns the end of it.
     pub fn take(&mut self, mut rcv_nxt: u32) -> u32 {
         while let Some(&(start, end)) = self.stretches.first() {
             if after(start, rcv_nxt) {

@@ -9,7 +9,7 @@ use super::state::Offer;
 pub struct Request {
     /// The peer's initial sequence number.
     pub irs: u32,
-    /// What its SYN said; none if that was not seen.
+    /// The options of its SYN; none if the SYN was not seen.
     pub theirs: Option<Offer>,
     /// Payload in the SYN that we took (fast open), with the SYN itself.
     pub taken: u32,
@@ -17,7 +17,7 @@ pub struct Request {
     pub answer: Option<(u32, Offer)>,
     /// How often we repeated it.
     pub repeats: u64,
-    /// Packets of it that stand twice in the capture.
+    /// Packets of it that are in the capture twice.
     pub twice: u64,
     /// When our last answer was seen.
     answered_ns: u64,

@@ -26,7 +26,7 @@ pub struct Segment {
     /// As it stands in the header.
     pub window: u16,
     pub payload: u32,
-    /// Segments in it, as the host says.
+    /// Segments in it, as the host counts them.
     pub segments: u16,
     pub ttl: u8,
     pub tos: u8,
@@ -42,9 +42,9 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// None for what is no TCP segment that the kernel would look at: fragments after the first,
-    /// other protocols, header lengths that cannot be (tcp_v4_rcv() drops them); and for headers
-    /// that the capture has cut before their options.
+    /// The segment of a packet. None if the kernel would not handle it as a TCP segment: fragments after
+    /// the first, other protocols, impossible header lengths (tcp_v4_rcv() drops them). None also for
+    /// headers that the capture has cut before their options.
     pub fn of(packet: &Packet) -> Option<Self> {
         if packet.protocol != TCP || packet.fragment_offset > 0 {
             return None;
@@ -52,7 +52,7 @@ impl Segment {
         let h: &[u8; HEADER] = packet.header.first_chunk()?;
         let length = usize::from(h[12] >> 4) * 4;
         let captured = packet.header.get(HEADER..)?;
-        // Of a header that was not cut, what is missing was never there.
+        // If the header was not cut, missing bytes were never there.
         let is_cut = packet.captured_len < packet.wire_len;
         if length < HEADER || length > packet.header.len() && !is_cut {
             return None;

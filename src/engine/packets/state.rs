@@ -51,7 +51,7 @@ pub const CLOSED: u64 = 1;
 /// The kernel's number of it.
 pub const KERNEL_CLOSE: u8 = 7;
 
-/// What one end's SYN or SYN-ACK said.
+/// The options of one end's SYN or SYN-ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub mss: Option<u16>,
@@ -62,7 +62,7 @@ pub struct Offer {
     pub ecn: bool,
     /// Accurate ECN (RFC 9768, 3.1): asked for, or what may agree to it.
     pub accurate_ecn: bool,
-    /// Its packet says that it can be marked, which no SYN of RFC 3168 does.
+    /// Its packet is ECN-capable (ECT), which no SYN of RFC 3168 is.
     pub ect: bool,
     /// With a signature or an authentication.
     pub signed: bool,
@@ -112,7 +112,7 @@ pub struct Agreed {
 const TIMESTAMP_SPACE: u32 = 12;
 /// RFC 9293, 3.7.1: where no MSS option comes.
 const DEFAULT_MSS: u16 = 536;
-/// What the largest frame of Ethernet has room for.
+/// The MSS of the largest Ethernet frame.
 const ETHERNET_MSS: u16 = 1460;
 
 // TcpEStatsNegotiated (RFC 4898).
@@ -121,11 +121,11 @@ const SELF_DISABLED: u64 = 2;
 const PEER_DISABLED: u64 = 3;
 
 impl Agreed {
-    /// TcpEStatsNegotiated of an option that both must offer. Of two ends that did not agree the
-    /// kernel tells by its own setting (net.ipv4.tcp_timestamps, tcp_sack, tcp_ecn), which shows only
-    /// where it came to bear: in a SYN of ours, and in our answer to one that has the option. There it
-    /// is off if we did not use it, unless something else may be the cause (`is_excused`). What the
-    /// setting is otherwise no packet tells: none.
+    /// TcpEStatsNegotiated of an option that both ends must offer. If the two ends did not agree, the
+    /// kernel's value depends on its own setting (net.ipv4.tcp_timestamps, tcp_sack, tcp_ecn). Packets
+    /// show this setting in a SYN of ours, and in our answer to a SYN that has the option. There it is
+    /// off if we did not use it, unless something else may be the cause (`is_excused`). Otherwise no
+    /// packet shows the setting: none.
     fn negotiated(&self, ours: bool, theirs: bool, is_excused: bool) -> Option<u64> {
         let bears = self.active || theirs;
         match (ours, theirs) {

@@ -63,7 +63,7 @@ impl Count {
     }
 }
 
-/// What went one way.
+/// Traffic in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// TCP with timestamps.
@@ -212,7 +212,7 @@ impl std::fmt::Display for Prefix {
     }
 }
 
-/// What is counted of a prefix.
+/// Counts of a prefix.
 #[derive(Clone, Debug, Default)]
 pub struct PrefixStats {
     /// From the prefix.
@@ -223,7 +223,7 @@ pub struct PrefixStats {
     pub rtts: BTreeMap<Method, Rtts>,
 }
 
-/// What is counted of everything.
+/// Counts of all traffic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Global {
     /// TCP.
@@ -242,14 +242,14 @@ pub struct Global {
     pub no_room: u64,
 }
 
-/// What one interval has.
+/// The counts of one interval.
 #[derive(Clone, Debug, Default)]
 pub struct Interval {
     /// Its end.
     pub end_ns: u64,
     /// In the order of addresses, IPv4 first.
     pub prefixes: BTreeMap<Prefix, PrefixStats>,
-    /// Of all prefixes.
+    /// Counts of all prefixes.
     pub global: Global,
 }
 
@@ -271,7 +271,7 @@ impl Aggregator {
         self.current.take_if(|interval| ts_ns >= interval.end_ns)
     }
 
-    /// What is left at the end.
+    /// The interval that is open at the end.
     pub const fn take(&mut self) -> Option<Interval> {
         self.current.take()
     }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_in_the_prefix_of_all() {
+    fn prefixes_beyond_the_limit_are_counted_in_the_prefix_of_length_0() {
         let mut aggregator =
             Aggregator::new(AggregateOptions { prefix_v4: 32, ..AggregateOptions::default() });
         for i in 0..MOST as u32 + 7 {

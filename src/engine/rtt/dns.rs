@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! DNS: a query to port 53 and the response of the same id.
 //!
-//! What is measured is what the client waited: the path and the server's own time. The id is all
-//! that is matched; a query repeated with the same id (a client that retries, TCP that retransmits)
-//! is ambiguous and gives nothing. Over TCP, only the beginning of a segment was kept: messages that
-//! begin within one are not seen, and after such a one the next that fills a segment by itself is
-//! taken for a message again.
+//! The RTT is the time that the client waited: the path and the server's own time. Only the id is
+//! matched. A query repeated with the same id (by a client that retries, or by TCP) is ambiguous and
+//! gives no sample. Over TCP, only the beginning of a segment was kept: messages that begin within one
+//! are not seen, and after such a message reading continues with the next segment that one message fills.
 
 use super::open::Open;
 use super::{Match, Matcher, Method, ObservedPacket, RttOptions, TCP, UDP, Way};
@@ -67,7 +66,7 @@ impl Dns {
         let begins = *next == Some(s.seq) || (next.is_none() && length == s.payload);
         if begins {
             let after = s.seq.wrapping_add(length);
-            // What begins before the segment's end begins out of sight.
+            // A message that begins before the segment's end is not seen.
             *next = (!before(after, end)).then_some(after);
             return payload.get(2..);
         }

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-/// At most so many of a flow; the oldest are given up.
+/// The most questions of a flow that are kept; the oldest are dropped.
 pub const MOST: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
 struct Question {
     key: u64,
     ts_ns: u64,
-    /// Asked again before it was answered: nobody knows which one an answer is to (Karn).
+    /// Asked again before it was answered: an answer may be to either of them (Karn).
     repeated: bool,
 }
 

@@ -2,8 +2,8 @@
 //! QUIC's latency spin bit (RFC 9000, 17.4; RFC 9312, 3.8.2): edges of the bit.
 //!
 //! * **Which flows**: UDP, with a long header of a known version (1, 2, a draft, or one reserved to be
-//!   refused) seen, or with port 443. Short headers have the fixed bit and not the long one. Of a flow
-//!   that is met after its handshake on another port nothing is said.
+//!   refused) seen, or with port 443. Short headers have the fixed bit and not the long one. A flow on
+//!   another port whose handshake was not seen gives no samples.
 //! * **Who is the client**: the end whose peer has port 443, else who sent the first long header.
 //! * **Edges**: the server repeats the value that the client has, the client inverts the server's. Where
 //!   both are seen, an edge counts only if it follows the other end's: the client's to `v` while the
@@ -16,7 +16,7 @@
 //!   a quarter of the edges breaks the order gives nothing until it is fewer; one that does not change
 //!   has no edges.
 //!
-//! What is measured has the replier's own time in it: QUIC answers when it has something to send.
+//! The RTT contains the replier's own time: QUIC answers when it has something to send.
 
 use super::{Match, Matcher, Method, ObservedPacket, RttOptions, UDP, Way};
 use crate::wire::Packet;
@@ -32,11 +32,11 @@ const MAX_CID: u8 = 20;
 
 /// An edge is held down for this part of the shortest period.
 const HOLD_DOWN: u64 = 8;
-/// So many packets in a row with the other value are no stragglers.
+/// This many packets in a row with the other value are not stragglers.
 const RESYNC: u32 = 3;
 /// Edges that may break the order before it is asked whether the flow spins.
 const GRACE: u32 = 4;
-/// One in so many that breaks the order is noise; reordering is rarer.
+/// If one of this many packets breaks the order, the bit is noise; reordering is rarer.
 const NOISE: u32 = 4;
 
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl QuicSpin {
                 sender.value = Some(value);
                 sender.last_ns = Some(ts_ns);
             }
-            // Whose turn it is cannot be said.
+            // It is not known which end is next.
             for sender in &mut self.senders {
                 sender.edge_ns = None;
             }
@@ -131,7 +131,7 @@ impl QuicSpin {
         let (method, from_ns) = match (self.client, other.value) {
             (Some(_), Some(_)) => (Method::QuicSpin, other.edge_ns?),
             (Some(_) | None, None) => (Method::QuicSpinPeriod, before_ns?),
-            // Both are seen, and nobody knows who inverts.
+            // Both ends are seen, and it is not known which one inverts.
             (None, Some(_)) => return None,
         };
         let rtt_ns = ts_ns.checked_sub(from_ns)?;

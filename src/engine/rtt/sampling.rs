@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Fewer samples, chosen after they were matched: the same log tells what a policy costs.
+//! Fewer samples, chosen after they were matched: so one log shows what a policy leaves out.
 //!
 //! ePPing decides when a packet is sent whether it will be measured: what is then never answered
 //! (half of all TSvals, with delayed ACKs) was measured in vain, and a limit by RTT feeds on the few
@@ -11,7 +11,7 @@ use super::Sample;
 /// Which RTT of a flow [`SampleSpacing::Rtt`] is a multiple of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RttType {
-    /// The least so far.
+    /// The smallest so far.
     Min,
     /// RFC 6298's average, with a weight of an eighth.
     Smoothed,
@@ -20,9 +20,9 @@ pub enum RttType {
 /// How far apart the samples of a flow are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SampleSpacing {
-    /// At least so long.
+    /// At least this time.
     Time(u64),
-    /// At least so many RTTs; ePPing's --rtt-rate.
+    /// At least this many RTTs; ePPing's --rtt-rate.
     Rtt(f64, RttType),
 }
 
@@ -31,7 +31,7 @@ pub enum SampleSpacing {
 pub struct Policy {
     /// The distance of samples.
     pub limit: SampleSpacing,
-    /// So many samples beyond that may come early: a burst after a pause is not one sample.
+    /// This many samples may exceed the rate in a row: a burst after a pause is more than one sample.
     pub burst: u32,
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The handshake: SYN and SYN-ACK, SYN-ACK and the first segment that acknowledges it.
 //!
-//! A SYN or SYN-ACK that was seen twice gives nothing (Karn). The answers are immediate, but for an
-//! opener that was told to wait with its ACK for data (Linux: TCP_DEFER_ACCEPT at the client, or quick
-//! ACKs off), whose wait is then in the second sample. An end that sends a reset instead of its answer
-//! has given none: what it sends later is of something else.
+//! A SYN or SYN-ACK that was seen twice gives no sample (Karn). The answers are immediate, except from
+//! an opener whose ACK waits for data (Linux: TCP_DEFER_ACCEPT at the client, or quick ACKs off): this
+//! wait is then in the second sample. An end that sends a reset instead of its answer gives no sample:
+//! its later packets answer something else.
 
 use super::{Match, Matcher, Method, ObservedPacket, RttOptions, TCP};
 use crate::engine::packets::segment::{Segment, after};

@@ -7,10 +7,12 @@
 //!   sent before a retransmission of something below the acknowledgment: that may be what was waited
 //!   for. What fills a hole in the capture counts as a retransmission.
 //! * **Cumulative acknowledgment** of exactly the end of a segment. The newest acknowledged segment is
-//!   taken, so the wait of a delayed ACK for a second segment is not in the sample; that for its timer
-//!   is, since packets do not tell. (TSecr is of the oldest: there both are.)
-//! * **SACK**: the first block that has a segment is an immediate answer to the newest it has, and is a
-//!   method of its own; the cumulative acknowledgment that comes to it later says nothing more.
+//!   taken, so the time for which a delayed ACK waits for a second segment is not in the sample. The
+//!   wait for the delayed-ACK timer is in it, since packets do not show it. (TSecr is of the oldest
+//!   segment: there both are in the sample.)
+//! * **SACK**: the first block that has a segment is an immediate answer to the newest segment in it,
+//!   and is a method of its own. The cumulative acknowledgment that covers this segment later gives no
+//!   further sample.
 //! * **Super-packets** that the host has not yet cut: the first acknowledgment within one.
 
 use std::collections::VecDeque;
@@ -22,7 +24,7 @@ use crate::wire::Packet;
 /// Segments of one end that wait for their acknowledgment, at most; more are not followed. That is
 /// 24 MB under way in segments of 1448 bytes, and forty times that in super-packets.
 pub const MOST: usize = 16_384;
-/// Retransmissions that are told apart.
+/// Retransmissions that are distinguished.
 const MOST_REPEATS: usize = 64;
 
 /// In the middle, so that there is room below the first.
@@ -58,7 +60,7 @@ struct Sender {
     queue: VecDeque<Sent>,
     /// Oldest first; of more than [`MOST_REPEATS`] the oldest stand together as one.
     repeats: VecDeque<Repeat>,
-    /// What the peer takes at most, if its SYN was seen.
+    /// The peer's MSS, if its SYN was seen.
     mss: Option<u16>,
 }
 
@@ -119,7 +121,7 @@ impl Sender {
         }
     }
 
-    /// The other end says what it has.
+    /// Takes an acknowledgment of the other end.
     fn acknowledged(&mut self, s: &Segment) -> Option<Match> {
         let (una, nxt) = self.edges?;
         let ack = unwrap(s.ack_seq, nxt);
@@ -132,7 +134,7 @@ impl Sender {
         }
         let sack = self.sacked(s, ack, nxt);
         if s.options.cut && s.options.sack.is_empty() {
-            // What SACK blocks may have answered, later acknowledgments do not.
+            // A segment that a SACK block may have answered gives no sample for a later acknowledgment.
             self.queue.iter_mut().filter(|q| q.start >= ack).for_each(|q| q.answered = true);
         }
         let cumulative = if ack > una { self.advance(ack) } else { None };

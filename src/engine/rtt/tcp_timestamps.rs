@@ -9,9 +9,9 @@
 //!   the first to be stamped.
 //! * TSecr means something with ACK only. A match deletes the stamp.
 //!
-//! Other than ePPing, an end that has sent its FIN is still listened to, no stamp is refused for want
-//! of room in a table that flows share, and the next TSval is told from the last by 64 bits, so that
-//! one that has gone round does not meet its older namesake.
+//! Differences from ePPing: an end that has sent its FIN still gives samples. No stamp is refused
+//! because a table that flows share is full. A TSval is compared with 64 bits, so that a value after a
+//! wrap is not taken for an old equal one.
 
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ struct Stamp {
     value: u64,
     /// None once it was matched.
     ts_ns: Option<u64>,
-    /// What the end had sent by then, and of that what had been matched.
+    /// Bytes that the end had sent by then, and the part of them that had been matched.
     sent: u64,
     departed: u64,
 }
@@ -45,7 +45,7 @@ struct Sender {
     departed: u64,
     /// A TSval may have come that was cut: the next is not surely the first of its kind.
     unread: bool,
-    /// What it had sent when it last replied.
+    /// Bytes that it had sent when it last replied.
     replied: u64,
 }
 

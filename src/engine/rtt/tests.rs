@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What all matchers have in common; each has its own tests below.
+//! Tests of what all matchers have in common; each has its own tests below.
 
 mod dns;
 mod icmp_echo;
@@ -22,7 +22,7 @@ fn exchange(script: &mut Script, us: u64, tsval: u32, rtt_us: u64) {
 }
 
 #[test]
-fn a_sample_says_where_the_answer_went_the_least_so_far_and_what_was_sent() {
+fn a_sample_has_direction_minimum_and_traffic() {
     let mut script = Script::tcp();
     for (i, rtt_us) in [700, 500, 600].into_iter().enumerate() {
         exchange(&mut script, 10_000 * i as u64, 10 + i as u32, rtt_us);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One total order out of two streams of nearly sorted records.
 //!
-//! The recorder reads its rings in rounds and puts a marker into both streams after each: every
-//! record made [`SLACK_NS`] before the marker's time has been delivered. So records are held up to
-//! the watermark (the earlier of the two streams' markers, less the slack) and released sorted by
-//! (time, CPU, sequence number). What comes behind its own stream's watermark all the same is late:
-//! it is applied as soon as it comes, counted, and its connection is flagged.
+//! The recorder reads its rings in rounds and puts a marker into both streams after each: every record
+//! made [`SLACK_NS`] before the marker's time has been delivered. So records are held up to the
+//! watermark (the earlier of the two streams' markers, less the slack) and released sorted by (time,
+//! CPU, sequence number). A record that still comes behind its own stream's watermark is late: it is
+//! applied as soon as it comes, counted, and its connection is flagged.
 //!
 //! The rounds are taken one at a time, alternating by the markers, and never by batches: where the
 //! log happens to be cut into batches has no influence on the order.
@@ -32,7 +32,7 @@ pub trait HookRecords {
 
 /// Takes the records in their total order.
 pub trait Consumer {
-    /// What can go wrong, usually writing.
+    /// The error of the consumer, usually of writing.
     type Error;
     /// A hook record; `late` if it came behind the watermark.
     fn hook(
@@ -88,7 +88,7 @@ impl<T> Shelf<T> {
         self.items.get((number - self.first) as usize)?.0.as_ref()
     }
 
-    /// One row less is needed; what nobody needs any more is dropped.
+    /// Releases one row; a batch without needed rows is dropped.
     fn release(&mut self, number: u64) {
         if let Some((item, rows)) = self.items.get_mut((number - self.first) as usize) {
             *rows -= 1;
@@ -121,7 +121,7 @@ impl Progress {
     }
 }
 
-/// What the ordering noticed.
+/// Counts of the ordering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderCounts {
     /// Hook records, without markers.

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_order_by_less_than_the_slack_is_sorted() {
+    fn snapshots_out_of_order_by_less_than_the_slack_are_sorted() {
         let row = |ts_ns, seq| {
             let mut row = crate::testing::snapshot(ts_ns, 1);
             row.header.seq = seq;

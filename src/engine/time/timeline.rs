@@ -8,7 +8,7 @@
 use crate::log::Ring;
 use crate::schema::{Hook, HookKind};
 
-/// What a loss takes from rows: what hooks say of connections, packets, or polls of sockets.
+/// What a loss affects: records of connections, packets, or polls of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Records of connections.
@@ -20,7 +20,7 @@ pub enum Of {
 }
 
 impl Of {
-    /// What the records of a hook are.
+    /// The kind of the records of a hook.
     pub const fn hook(hook: Hook) -> Self {
         match hook.kind() {
             HookKind::Poll => Self::Polls,
@@ -33,7 +33,7 @@ impl Of {
         }
     }
 
-    /// What the records of a ring are.
+    /// The kind of the records of a ring.
     pub const fn ring(ring: Ring) -> Self {
         match ring {
             Ring::Hooks | Ring::Lifecycle => Self::Connections,
@@ -46,7 +46,7 @@ impl Of {
 /// Records lost on one CPU in an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// What they were.
+    /// Their kind.
     pub of: Of,
     /// Begin of the interval, CLOCK_MONOTONIC.
     pub since_ns: u64,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_polls_and_records_of_connections_are_lost_apart() {
+    fn losses_of_packets_polls_and_records_are_separate() {
         let loss = |hook, records| Loss { of: Of::hook(hook), since_ns: 10, until_ns: 20, records };
         let losses = [loss(Hook::Egress, 1), loss(Hook::SocketOut, 10), loss(Hook::Poll, 100)];
         let timeline = Timeline::new([], losses);

@@ -49,7 +49,7 @@ proptest! {
 
     /// Any rows, with markers among them, cut into frames anywhere.
     #[test]
-    fn rows_come_back_wherever_frames_are_cut(
+    fn packet_rows_read_back_for_any_frame_boundaries(
         rows in prop::collection::vec((snapshot(), any::<bool>(), any::<bool>()), 1..40)
     ) {
         let mut builder = SocketBuilder::default();

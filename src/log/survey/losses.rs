@@ -35,7 +35,7 @@ pub fn find(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(
     for stream in &scan.streams {
         let Some(ring) = ring(stream.stream) else { continue };
         let is_there = stream.segments.iter().any(|s| s.file.is_some());
-        // Of a stream that never was, nothing can be missing.
+        // A stream that never existed cannot lack anything.
         let has_tail = !is_closed && (is_there || !stream.segments.is_empty());
         let drained = (stream.stream == Stream::Sockets).then_some(scan.stats.snapshots_drained_ns);
         let out_of_order = disorder(stream).map(|(_, since_ns)| Stretch {
@@ -64,14 +64,14 @@ pub fn find(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(
         let (since_ns, until_ns) = (stretch.since_ns, stretch.until_ns);
         rings.iter().map(move |&ring| Missing { ring, since_ns, until_ns, records })
     };
-    // Of what is in no hole nobody knows what it was.
+    // The kind of records that are in no hole is not known.
     for gap in merged(&unexplained.elsewhere) {
         let since_ns = gap.since_ns.saturating_sub(SLACK_NS);
         let until_ns = gap.until_ns.saturating_add(SLACK_NS);
         let records = gap.end - gap.start;
         survey.missing.extend(any(Stretch { since_ns, until_ns, rows: None }, records));
     }
-    // The ledger may have told of losses, and of programs that the kernel did not run.
+    // The missing part of the ledger may have had losses, and programs that the kernel did not run.
     for hole in &ledger {
         survey.missing.extend(any(*hole, hole.rows.unwrap_or(1)));
     }
@@ -87,7 +87,7 @@ pub fn find(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(
     } else {
         None
     };
-    // What a lifecycle record said of a whole connection may be among it.
+    // Lifecycle records of whole connections may be among these.
     let is_of_connections = |m: &&Missing| m.ring != Ring::Sockets;
     survey.connections = if survey.missing.iter().any(|m| is_of_connections(&m)) {
         let totals = recording.manifest().totals.as_ref().filter(|t| t.connections > 0);
@@ -218,8 +218,8 @@ fn push(found: &mut Vec<Stretch>, stretch: Stretch) {
 }
 
 /// The same of the ledger, where each count ends with a clock sample. Counts overlap by the time in
-/// which counters are read: the one behind a sample begins before this sample, and after the sample
-/// before it. So the last sample before a hole does not say when the hole begins: the last but one does.
+/// which counters are read: the count after a sample begins before this sample, and after the sample
+/// before it. So a hole begins at the last sample but one before it, and not at the last sample.
 fn ledger_stretches(ledger: Option<&SegmentScan>, is_closed: bool) -> Vec<Stretch> {
     let Some(ledger) = ledger else { return vec![Stretch::ALL] };
     let pieces = pieces(std::iter::once(ledger), !is_closed);
@@ -255,7 +255,7 @@ struct Unexplained {
 }
 
 impl Unexplained {
-    /// At most so many in a hole.
+    /// At most this many in a hole.
     fn within(&self, hole: &Stretch) -> u64 {
         let of = self.gaps.iter().filter(|gap| hole.meets(gap));
         of.fold(0, |sum: u64, gap| sum.saturating_add(gap.end - gap.start)).min(self.count)

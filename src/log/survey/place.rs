@@ -23,7 +23,7 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
     let expected = expected(recording, scan)?;
     let all = scan.streams.iter().flat_map(|s| &s.segments).chain(&scan.ledger_segment);
     let is_own = |s: &SegmentScan| s.names.as_ref().is_some_and(|n| n.0 == manifest.recording);
-    // Somebody may have given the recording another UUID: then no segment has it.
+    // The UUID in the manifest may have been edited: then no segment has it.
     let is_named = all.clone().any(is_own);
     let removed = scan.stats.removed.clone();
     for stream in &mut scan.streams {
@@ -88,7 +88,7 @@ fn ledger(
     }))
 }
 
-/// What a ledger says that cannot be of the recording with these totals.
+/// A contradiction between the ledger and these totals of the recording.
 fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
     let totals = manifest.totals.as_ref()?;
     let of = |cpu: u16| totals.per_cpu.iter().find(|t| t.cpu == cpu);
@@ -115,7 +115,7 @@ fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
             return Some(format!("has {left_out} left out on CPU {cpu}, and the manifest {total}"));
         }
     }
-    // What is made of others has the clocks of all of them.
+    // A recording made from others has the clocks of all of them.
     let is_made = !manifest.derived.is_empty() || manifest.import.is_some();
     let begin = manifest.started.monotonic_ns;
     let end = begin.saturating_add(totals.duration_ns);
@@ -129,11 +129,11 @@ fn contradiction(manifest: &Manifest, scan: &Scan) -> Option<String> {
 /// A segment and the time from which on frames of its stream are not in their order: marks that go
 /// back, or a frame of which all was made long before a mark that stands before it.
 ///
-/// One record that comes late is no such thing: its program was interrupted for longer than the slack
-/// between reading the clock and handing the record over, as on a virtual CPU that does not get its
-/// time. Replay marks its connection.
+/// A single record that comes late is not disorder: its program was interrupted for longer than the
+/// slack between reading the clock and handing the record over, as on a virtual CPU that does not get
+/// its time. Replay marks its connection.
 pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
-    // What comes late of packets and snapshots is put in order where it is read.
+    // Late packets and snapshots are put in order when they are read.
     let is_ordered = matches!(stream.stream, Stream::Hooks | Stream::Connections);
     let mut seen: BTreeSet<u64> = BTreeSet::new();
     let mut found: Option<(u32, u64)> = None;
@@ -142,7 +142,7 @@ pub fn disorder(stream: &StreamScan) -> Option<(u32, u64)> {
             let Piece::Read(marks) = piece else { continue };
             let last = seen.last().copied().unwrap_or(0);
             let back = marks.least.filter(|least| *least < last);
-            // What stands before a mark was made after the mark before it.
+            // Records before a mark were made after the mark before it.
             let since = back.map(|least| seen.range(..least).next_back().copied().unwrap_or(0));
             let newest = marks.latest.max(marks.last);
             let is_late = is_ordered && newest.is_some_and(|ns| ns < last.saturating_sub(SLACK_NS));
@@ -198,7 +198,7 @@ fn expected(recording: &Recording, scan: &Scan) -> Result<BTreeSet<u32>, LogErro
     }
     let listed = recording.manifest().segments.iter().map(|s| s.number);
     last = listed.chain(scan.stats.removed.iter().copied()).fold(last, u32::max);
-    // A number that is not believed costs no memory: nobody writes that many segments.
+    // An implausible number must not cost memory: no recorder writes that many segments.
     Ok((0..=last.min(1 << 20)).collect())
 }
 

@@ -8,7 +8,7 @@ use chrono::DateTime;
 use super::{MANIFEST, Plain};
 use crate::log::Manifest;
 
-/// What tables are written as.
+/// Formats in which tables are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableFormat {
     /// Parquet, which every command of this program reads.
@@ -39,7 +39,7 @@ impl TableFormat {
     }
 }
 
-/// What Hive partitions are by.
+/// Keys of Hive partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partition {
     /// The host's name.

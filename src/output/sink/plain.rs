@@ -18,7 +18,7 @@ use arrow::json;
 
 use crate::util::visible::cell;
 
-/// What tables are written as, besides Parquet.
+/// Formats in which tables are written, besides Parquet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
     /// Arrow's IPC file.
@@ -87,7 +87,7 @@ impl<W: Write> PlainWriter<W> {
             ),
         };
         if let Encoder::Csv(csv) = &mut encoder {
-            // A table without rows has its header all the same.
+            // A table without rows has its header too.
             csv.write(&RecordBatch::new_empty(schema.clone()))?;
         }
         Ok(Self { schema, encoder })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! audit.parquet: what replay made of the stream against the kernel's own account.
+//! audit.parquet: the values that replay computes from the stream, compared with the kernel's values.
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind, ColumnSpec, TableBuilder};
@@ -27,14 +27,14 @@ pub(super) fn spec() -> TableSpec {
             "kernel",
             ColumnKind::Int64,
             "",
-            "The right side, from the kernel's account of the same instant.",
+            "The right side, from the kernel's values read at the same instant.",
         )
         .within(i64::MIN, i64::MAX),
         ColumnSpec::new(
             "packets",
             ColumnKind::Int64,
             "",
-            "The same from packets at the connection's socket before its last record; NULL where they do not tell, or not all of them were recorded.",
+            "The same value from packets at the connection's socket, up to its last record. NULL if packets cannot show it, or if not all packets were recorded.",
         ),
         ColumnSpec::new(
             "verdict",
@@ -46,7 +46,7 @@ pub(super) fn spec() -> TableSpec {
     ];
     TableSpec {
         name: "audit",
-        doc: "The self-audit: a row for each connection and relation between its final values and the kernel's account read at the same instant, and the packets' where these were recorded (--packets). In the order in which connections end.",
+        doc: "The self-audit: one row per connection and relation. A relation compares the connection's final values with the kernel's values read at the same instant and, with --packets, with the recorded packets. In the order in which connections end.",
         columns,
     }
 }

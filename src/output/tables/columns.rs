@@ -103,7 +103,7 @@ impl fmt::Display for Bounds {
 }
 
 impl ColumnSpec {
-    /// A column that is no variable.
+    /// A column that is not a variable.
     pub const fn new(
         name: &'static str,
         kind: ColumnKind,
@@ -359,7 +359,7 @@ impl TableBuilder {
         names.zip(self.discarded.iter().copied()).filter(|(_, n)| *n > 0)
     }
 
-    /// What was collected; the builder is empty afterwards.
+    /// The collected rows; the builder is empty afterwards.
     pub fn take(&mut self) -> RecordBatch {
         self.rows = 0;
         let columns = self.columns.iter_mut().map(Column::take).collect();

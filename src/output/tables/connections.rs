@@ -44,19 +44,19 @@ pub(super) fn spec() -> TableSpec {
                 "counted_since_ns",
                 K::Int64,
                 "ns",
-                "Since when the recorder counted, CLOCK_MONOTONIC: columns whose metadata has the basis recording count from then, those of the basis connection from the connection's beginning. Of a connection begun before the recording it is when the recorder found it; NULL if that is not known.",
+                "Since when the recorder counted, CLOCK_MONOTONIC: columns whose metadata has the basis recording count from then, those of the basis connection from the connection's beginning. For a connection begun before the recording it is when the recorder found it; NULL if that is not known.",
             ),
             c(
                 "silent_hooks",
                 K::Text,
                 "",
-                "Hooks that saw nothing of it although its counters moved: what they alone give is NULL. NULL if there were none.",
+                "Hooks that saw nothing of this connection although its counters changed. Variables that only these hooks give are NULL. NULL if there were none.",
             ),
             c(
                 "discarded",
                 K::Text,
                 "",
-                "Variables of which a value was discarded because it cannot be (an RTT sample below zero, a minimum above the maximum): NULL, with what follows from them. NULL if there were none.",
+                "Variables with an impossible value, which was discarded (an RTT sample below zero, a minimum above the maximum). They are NULL, and so are the variables derived from them. NULL if there were none.",
             ),
             c("begun_before", K::Bool, "", "Its beginning was not seen."),
             c("ended_after", K::Bool, "", "It was open when the recording ended."),
@@ -67,7 +67,7 @@ pub(super) fn spec() -> TableSpec {
                 "begin_ns",
                 K::Int64,
                 "ns",
-                "Beginning, CLOCK_MONOTONIC: connect() or the child's creation; the first sight of one begun before.",
+                "Beginning, CLOCK_MONOTONIC: connect() or the child's creation. For a connection begun before the recording: when it was first seen.",
             ),
             c("begin_ts", K::Time, "", "The same in wall-clock time."),
             c(
@@ -129,7 +129,8 @@ pub(super) fn spec() -> TableSpec {
     spec
 }
 
-/// Adds the row of a connection; what only a `kernel` can say is NULL where none was asked.
+/// Adds the row of a connection. Columns that only a recording with a `kernel` can have are NULL without
+/// one.
 pub(super) fn push(
     table: &mut TableBuilder,
     recording: &str,

@@ -24,13 +24,13 @@ pub struct Figures {
     /// Shares of its life by [`LimitCause`].
     #[serde(serialize_with = "by_name")]
     pub limited: Shares,
-    /// In what these shares and the kernel's own are more than a tenth of its life apart.
+    /// The shares that differ from the kernel's own by more than a tenth of its life.
     pub limits_differ: Option<String>,
     /// Share of its life in which the kernel saw data outstanding or waiting (tcpi_busy_time).
     pub busy_share: Option<f64>,
-    /// Share in which the kernel saw the receiver's window in the way.
+    /// Share in which the receiver's window limited the sender, by the kernel (tcpi_rwnd_limited).
     pub rwnd_limited_share: Option<f64>,
-    /// Share in which the kernel saw the send buffer in the way.
+    /// Share in which the send buffer limited the application, by the kernel (tcpi_sndbuf_limited).
     pub sndbuf_limited_share: Option<f64>,
     /// Octets retransmitted, of those sent.
     pub retransmitted_share: Option<f64>,
@@ -46,7 +46,7 @@ fn by_name<S: Serializer>(limited: &Shares, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_map(LimitCause::ALL.iter().map(|limit| limit.name()).zip(limited))
 }
 
-/// One line for a person: what is worth saying of a sender, the largest share first.
+/// One line for a person: the important figures of a sender, the largest share first.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = Vec::new();
@@ -96,7 +96,7 @@ impl fmt::Display for Figures {
 const APART: f64 = 0.1;
 
 impl Figures {
-    /// The kernel's own account of the same life, and where the two differ.
+    /// The kernel's own shares (tcp_info) of the same life, and where the two differ.
     fn by_the_kernel(&self) -> Option<String> {
         let busy = self.busy_share?;
         let (window, buffer) = (self.rwnd_limited_share?, self.sndbuf_limited_share?);
@@ -118,7 +118,8 @@ impl Figures {
         let of = |limit: LimitCause| self.limited[limit as usize];
         self.limited_by?;
         let mut differs = Vec::new();
-        // What is not the application's is busy; the kernel is busy while all is under way, too.
+        // Everything but the application's time is busy. The kernel also counts as busy the time in
+        // which all data is in flight.
         let busy: f64 = LimitCause::ALL
             .into_iter()
             .filter(|limit| !matches!(limit, LimitCause::Startup | LimitCause::Application))
@@ -157,19 +158,19 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// What a recording is able to say.
+/// The figures that a recording can have.
 #[derive(Clone, Debug)]
 pub struct FigureSource {
     qualities: Qualities,
 }
 
 impl FigureSource {
-    /// Of a recording.
+    /// The figures that this recording can have.
     pub fn of(manifest: &Manifest) -> Self {
         Self { qualities: Qualities::of(manifest) }
     }
 
-    /// The figures of a connection that is over; `kernel` is the kernel's account of its end.
+    /// The figures of a connection that is over; `kernel` has the kernel's values at its end.
     pub fn of_ended(&self, ended: &Ended<'_>, kernel: Option<&SocketValues>) -> Figures {
         let (limits, row) = (ended.limits, ended.row);
         // A gauge may be known of the recording and not of a connection that came to nothing.
@@ -239,7 +240,7 @@ impl FigureSource {
     }
 }
 
-/// Shares of its life by [`LimitCause`]; none is what the recording cannot tell.
+/// Shares of its life by [`LimitCause`]; none if the recording cannot give the share.
 pub type Shares = [Option<f64>; LimitCause::ALL.len()];
 
 fn tells(ended: &Ended<'_>, limit: LimitCause, known: &impl Fn(Var) -> bool) -> bool {
@@ -334,115 +335,115 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_basis",
             K::Text,
             "",
-            "How true the shares are: exact or approximate, as Limstate is in this recording (approximate also where the path was dead in a time of which a part may have been send_buffer, app_rate or receiver_app), or gauges: estimated before each received segment by the tests of tcp_write_xmit, for want of Limstate. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
+            "How accurate the shares are. exact or approximate: as Limstate is in this recording. approximate also if the path was dead for a time that may contain send_buffer, app_rate or receiver_app. gauges: Limstate is not recorded, and the shares are estimated before each received segment by the tests of tcp_write_xmit. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
         )
         .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
             LimitCause::Startup.column(),
             K::Float64,
             SHARE,
-            "Share of its life, as far as it was recorded, before ESTABLISHED. All of these shares add up to 1 where limited_by is not NULL. They are NULL where records were lost, or the time that is known is less than that life.",
+            "Share of the connection's recorded life before ESTABLISHED. The shares from limited_startup to limited_path_dead add up to 1 where limited_by is not NULL. They are NULL if records were lost, or if the time for which a cause is known is shorter than the recorded life.",
         )
         .from("State"),
         c(
             LimitCause::Application.column(),
             K::Float64,
             SHARE,
-            "Share in which the application had written nothing that waited, or held back what it had written (TCP_CORK, MSG_MORE): CurAppWQueue was 0, or nothing was in flight.",
+            "Share of the time in which the application had written nothing more to send, or held back what it had written (TCP_CORK, MSG_MORE): CurAppWQueue was 0, or nothing was in flight.",
         )
         .from(LIMITS),
         c(
             LimitCause::SendBuffer.column(),
             K::Float64,
             SHARE,
-            "Share in which the send buffer (SO_SNDBUF, tcp_wmem) was full while all that was in it was under way: as much was unacknowledged as skmem_sndbuf lets in, and then until a third of it was free; or the kernel's tcpi_sndbuf_limited, if that is more. NULL without the kernel's account.",
+            "Share of the time in which the send buffer (SO_SNDBUF, tcp_wmem) was full and all data in it was in flight: it begins when as much data is unacknowledged as skmem_sndbuf allows, and ends when a third of the buffer is free. If the kernel's tcpi_sndbuf_limited is more, that is taken. NULL without tcp_info.",
         )
         .from("CurAppWQueue, CurRetxQueue, skmem_sndbuf, tcpi_sndbuf_limited"),
         c(
             LimitCause::Nagle.column(),
             K::Float64,
             SHARE,
-            "Share in which less than a segment waited for the acknowledgment of what was under way: Nagle's algorithm, which TCP_NODELAY switches off.",
+            "Share of the time in which less than a segment waited until the data in flight was acknowledged (Nagle's algorithm, which TCP_NODELAY switches off).",
         )
         .from("Limstate, CurAppWQueue, CurRetxQueue, CurMSS, Nagle"),
         c(
             LimitCause::AppRate.column(),
             K::Float64,
             SHARE,
-            "Share in which the pacing timer was waited for at the pace that the application had set itself (SO_MAX_PACING_RATE). NULL without Limstate or without the kernel's account.",
+            "Share of the time in which the sender waited for the pacing timer, at the rate that the application had set with SO_MAX_PACING_RATE. NULL without Limstate or without tcp_info.",
         )
         .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
         c(
             LimitCause::CcRate.column(),
             K::Float64,
             SHARE,
-            "Share in which the pacing timer was waited for at the pace of the congestion control; NULL without Limstate.",
+            "Share of the time in which the sender waited for the pacing timer, at the rate of the congestion control. NULL without Limstate.",
         )
         .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
         c(
             LimitCause::Network.column(),
             K::Float64,
             SHARE,
-            "Share in which the congestion window was in the way: full, or with less room than the receiver's where the stack waited for more of it to fill a super-segment (TSO deferral). Slow start and the repair of losses are in it.",
+            "Share of the time in which the congestion window limited the sender: it was full, or the stack waited for more room to fill a super-segment (TSO deferral) and this window had less room than the receiver's. Includes slow start and loss recovery.",
         )
         .from(LIMITS),
         c(
             LimitCause::Receiver.column(),
             K::Float64,
             SHARE,
-            "Share in which the receiver's window was in the way, likewise.",
+            "Share of the time in which the receiver's window limited the sender, in the same two cases. Time of limited_receiver_app is not counted here.",
         )
         .from(LIMITS),
         c(
             LimitCause::ReceiverApp.column(),
             K::Float64,
             SHARE,
-            "The part of it in which the receiver's application was behind with reading: more was unread than the window still offered. NULL unless the other end is in the recording too.",
+            "Share of the time in which the receiver's window limited the sender and the receiver's application had more unread data than this window offered. NULL unless the other end is in the recording too.",
         )
         .from("Limstate, CurAppRQueue, CurRwinSent, SndInitial, RecInitial"),
         c(
             LimitCause::Host.column(),
             K::Float64,
             SHARE,
-            "Share in which data waited and the host's own stack held it back: the queue of the device, TCP small queues, a cork while data is in flight; without Limstate the pacing timer too.",
+            "Share of the time in which data waited and the host's own stack held it back: the device's queue, TCP small queues, a cork while data is in flight; without Limstate also the pacing timer.",
         )
         .from(LIMITS),
         c(
             LimitCause::PathDead.column(),
             K::Float64,
             SHARE,
-            "Share in which nothing was acknowledged while at least two timeouts followed each other, from the acknowledgment before to the one that ended it, or to the end.",
+            "Share of the time in which nothing was acknowledged and at least two timeouts followed each other: from the last acknowledgment before them to the first after them, or to the end.",
         )
         .from("CurTimeoutCount, SndUna"),
         c(
             "limits_differ",
             K::Text,
             "",
-            "In what these shares are more than a tenth of its life apart from the kernel's own, which follow: busy, receiver (with receiver_app), send_buffer. NULL where they agree, and where either is not known.",
+            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life: busy, receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
         )
         .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(
             "busy_share",
             K::Float64,
             SHARE,
-            "The kernel's own: share in which data was outstanding or waiting. The rest is the application's for certain. NULL for one begun before.",
+            "The kernel's own value: share of the time in which data was unacknowledged or waited to be sent. In the rest of the time the application had nothing to send. NULL for a connection begun before the recording.",
         )
         .from("tcpi_busy_time"),
         c(
             "rwnd_limited_share",
             K::Float64,
             SHARE,
-            "The kernel's own: share in which the receiver's window was in the way, in steps of a jiffy.",
+            "The kernel's own value, in steps of a jiffy: share of the time in which the receiver's window limited the sender.",
         )
         .from("tcpi_rwnd_limited"),
         c(
             "sndbuf_limited_share",
             K::Float64,
             SHARE,
-            "The kernel's own: share in which the send buffer kept the application from writing more.",
+            "The kernel's own value: share of the time in which a full send buffer kept the application from writing more.",
         )
         .from("tcpi_sndbuf_limited"),
-        c("retransmitted_share", K::Float64, SHARE, "Octets sent again, of all octets sent.")
+        c("retransmitted_share", K::Float64, SHARE, "Share of the payload octets sent that were retransmissions.")
             .from("OctetsRetrans, HCDataOctetsOut"),
         c(
             "recoveries",
@@ -451,13 +452,13 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "Stays in recovery, after fast retransmission or timeout, since counted_since_ns.",
         )
         .from("InRecovery"),
-        c("recovery_share", K::Float64, SHARE, "Share of its life in recovery; NULL for one begun before, or where records were lost.")
+        c("recovery_share", K::Float64, SHARE, "Share of the connection's life in recovery. NULL for a connection begun before the recording, or if records were lost.")
             .from("InRecovery"),
         c(
             "rtt_inflation",
             K::Float64,
             "ratio",
-            "Mean RTT over the smallest: what queues added, on average.",
+            "Mean RTT divided by the smallest RTT: how much the queues added, on average.",
         )
         .from("HCSumRTT, CountRTT, MinRTT"),
     ]
@@ -486,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_tenth_from_the_kernel_is_said() {
+    fn shares_more_than_a_tenth_from_the_kernels_are_named() {
         use LimitCause::{Application, Network, PathDead, Receiver, ReceiverApp, SendBuffer};
         for (shares, kernel, differs) in [
             (&[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..], [1.0, 0.35, 0.0], None),
@@ -506,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_names_what_it_comes_from() {
+    fn every_figure_names_its_sources() {
         assert_eq!(columns().len(), Figures::default().cells().count());
         for column in columns() {
             assert!(!column.from.is_empty(), "{}", column.name);

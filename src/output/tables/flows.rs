@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! flows.parquet: what went between two ends, one row for each way.
+//! flows.parquet: packets and bytes between two ends, one row for each direction.
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
@@ -12,13 +12,13 @@ pub(super) fn spec() -> TableSpec {
     let ecn = |name, doc| ColumnSpec::new(name, K::Int64, "packets", doc);
     TableSpec {
         name: "flows",
-        doc: "Packets and bytes between two ends, where packets were recorded or imported: a row for each flow and each of its directions that had packets; with --flow-interval one for each interval, of which the counts add up. A packet that was seen at its socket and at interfaces (a VLAN and its device, a bridge and its port) is one packet: the socket's. Loopback is two flows, one for each socket; what is forwarded has a flow at each interface. In order of the end.",
+        doc: "Packets and bytes between two ends, where packets were recorded or imported: a row for each flow and each of its directions that had packets; with --flow-interval one row per interval; the rows of a flow add up to its total. A packet that was seen at its socket and at interfaces (a VLAN and its device, a bridge and its port) is one packet: the socket's. Loopback is two flows, one for each socket; what is forwarded has a flow at each interface. In order of the end.",
         columns: vec![
             c(
                 "conn_id",
                 K::Int64,
                 "",
-                "Number of the connection, as in connections; NULL for a flow that is none.",
+                "Number of the connection, as in connections; NULL for a flow without one.",
             ),
             c("recording", K::Text, "", "UUID of the recording."),
             c("flow", K::Int64, "", "Number of the flow in the recording, from 1."),
@@ -26,7 +26,7 @@ pub(super) fn spec() -> TableSpec {
                 "completeness",
                 K::Text,
                 "",
-                "As in connections, by packets lost, late, and twice in a capture as it seems; begun_before: TCP without a SYN; ended_after: neither closed nor idle for the timeout at the end of the recording.",
+                "As in connections. lossy: packets were lost or late, or the capture seems to contain them twice. begun_before: TCP without a SYN. ended_after: neither closed nor idle for the timeout at the end of the recording.",
             ),
             c(
                 "lost_packets",
@@ -51,7 +51,7 @@ pub(super) fn spec() -> TableSpec {
                 "direction",
                 K::Text,
                 "",
-                "out (sent by the local end) or in; where neither or both ends may be the local one, forward (sent by who began) or backward.",
+                "out (sent by the local end) or in. If neither or both ends may be the local one: forward (sent by the end that began) or backward.",
             ),
             c(
                 "observed_at",
@@ -74,8 +74,14 @@ pub(super) fn spec() -> TableSpec {
             c("dst_port", K::Int32, "", "Destination port.").within(0, 65_535),
             c("icmp_id", K::Int32, "", "Identifier of an ICMP echo.").within(0, 65_535),
             c("src_mac", K::Text, "", "Source link address of the last packet that had one."),
-            c("dst_mac", K::Text, "", "Destination link address, likewise."),
-            c("vlan", K::Int32, "", "Id of the outermost VLAN tag, likewise.").within(0, 4095),
+            c("dst_mac", K::Text, "", "Destination link address of the last packet that had one."),
+            c(
+                "vlan",
+                K::Int32,
+                "",
+                "Id of the outermost VLAN tag of the last packet that had one.",
+            )
+            .within(0, 4095),
             c("begin_ns", K::Int64, "ns", "First packet of the flow, either way, CLOCK_MONOTONIC."),
             c("begin_ts", K::Time, "", "The same in wall-clock time."),
             c(
@@ -103,42 +109,52 @@ pub(super) fn spec() -> TableSpec {
                 "closed_by",
                 K::Text,
                 "",
-                "Whose FIN came first, else who reset it: source or destination of this row; NULL if nobody did.",
+                "Whose FIN came first, else who reset it: source or destination of this row; NULL if neither end closed it.",
             ),
             c(
                 "packets",
                 K::Int64,
                 "packets",
-                "Packets. A super-packet is one, and so is a datagram that its socket had whole.",
+                "Packets. A super-packet counts once, and so does a datagram that its socket sent or received whole.",
             ),
-            c("segments", K::Int64, "segments", "Segments in them, as the host says."),
+            c(
+                "segments",
+                K::Int64,
+                "segments",
+                "Segments in these packets, as the host counts them.",
+            ),
             c("data_segments", K::Int64, "segments", "Segments of packets with payload."),
             c("l2_packets", K::Int64, "packets", "Packets or fragments that an interface saw."),
             c(
                 "l2_bytes",
                 K::Int64,
                 "octets",
-                "Their bytes with link header, and without what the device adds: of a super-packet, headers once. NULL if no interface saw any.",
+                "Bytes of these packets with the link header. Headers of a super-packet count once; bytes that the device adds do not count. NULL if no interface saw any.",
             ),
             c(
                 "l3_bytes",
                 K::Int64,
                 "octets",
-                "Bytes of the IP packets; of a super-packet, headers once.",
+                "Bytes of the IP packets. Headers of a super-packet count once.",
             ),
             c("payload_bytes", K::Int64, "octets", "Bytes after the transport header."),
             c(
                 "retransmitted_segments",
                 K::Int64,
                 "segments",
-                "TCP segments with sequence space seen before, keepalives aside; NULL for other protocols.",
+                "TCP segments with sequence space that was seen before, without keepalives; NULL for other protocols.",
             ),
-            c("retransmitted_bytes", K::Int64, "octets", "Octets of that space."),
+            c(
+                "retransmitted_bytes",
+                K::Int64,
+                "octets",
+                "Octets of the sequence space that was seen before.",
+            ),
             c(
                 "out_of_order_segments",
                 K::Int64,
                 "segments",
-                "TCP segments that came behind later ones and were not seen before: overtaken, or lost before they were seen and sent again.",
+                "TCP segments that arrived after later ones and were not seen before: reordered, or retransmitted after a loss upstream of the capture.",
             ),
             ecn("not_ect", "Packets with ECN code point 00."),
             ecn("ect1", "Packets with ECN code point 01."),
@@ -153,7 +169,7 @@ pub(super) fn spec() -> TableSpec {
     }
 }
 
-/// Adds the rows of a flow; what only a `kernel` can say is NULL where none was asked.
+/// Adds the rows of a flow. Columns that only a recording with a `kernel` can have are NULL without one.
 pub(super) fn push(
     table: &mut TableBuilder,
     recording: &str,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! ledger.parquet: losses, clocks and what else the recorder noted about itself.
+//! ledger.parquet: losses, clocks and other notes of the recorder about itself.
 
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
@@ -21,14 +21,14 @@ pub(super) fn spec() -> TableSpec {
                 "",
                 "clock, loss, skipped, emitted, ring_fill, map_failure, late_drain, late_poll, slow_poll, not_ip, malformed, dropped, left_out, missing, not_followed, lost_begins, lost_ends or dropped_operations; and, noted by replay, discarded.",
             ),
-            c("cpu", K::Int32, "", "CPU it is about."),
+            c("cpu", K::Int32, "", "CPU to which the note applies."),
             c("hook", K::Text, "", "Hook whose records were lost, or that saw no IP."),
-            c("ring", K::Text, "", "Ring it is about."),
+            c("ring", K::Text, "", "Ring to which the note applies."),
             c(
                 "value",
                 K::Int64,
                 "",
-                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; malformed: packets with IP headers that the kernel drops; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out, or that were of malformed packets; missing: records that the files lacked of which this recording was made; not_followed: connections for which there was no memory; lost_begins, lost_ends: lifecycle records lost; dropped_operations: operations for which a record had no room; discarded: connections, or rows of another table, of which a value of the column cannot be, and is NULL.",
+                "loss: records lost since since_ns; emitted: records made so far; ring_fill: highest fill in bytes; map_failure: sockets without state; not_ip: packets of other protocols that an interface had; malformed: packets with IP headers that the kernel drops; late_drain, late_poll: ns late; slow_poll: ns taken; dropped: number of the segment; left_out: records that a cut left out, or records of malformed packets; missing: records that were missing from the files from which this recording was made; not_followed: connections for which there was no memory; lost_begins, lost_ends: lifecycle records lost; dropped_operations: operations for which a record had no room; discarded: number of connections (or rows of another table) in which this column had an impossible value, now NULL.",
             ),
             c(
                 "size",
@@ -151,7 +151,7 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Timeline, 
     table.push(lead.into_iter().chain(rest).chain([null()]));
 }
 
-/// Values of a column that cannot be. They were found at no one time.
+/// Impossible values of a column. They have no time: they were found in rows of the whole recording.
 pub(super) fn push_discarded(table: &mut TableBuilder, recording: &str, column: &str, n: u64) {
     let lead = [Cell::from(recording), Cell::Null, Cell::Null, Cell::from("discarded")];
     let rest = value(Cell::Null, Cell::Null, n, Cell::Null);

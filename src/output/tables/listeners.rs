@@ -20,14 +20,14 @@ macro_rules! counters {
 }
 
 counters! {
-    ListenOverflows: "connections that came to a full accept queue; one that tries again counts again",
-    ListenDrops: "connections that a listening socket did not take, those of full accept queues among them",
+    ListenOverflows: "connections that arrived at a full accept queue; each retry counts again",
+    ListenDrops: "connections that a listening socket did not accept, with those of full accept queues",
     SyncookiesSent: "SYN cookies sent",
     SyncookiesRecv: "connections made from valid SYN cookies",
     SyncookiesFailed: "acknowledgments with invalid SYN cookies",
-    TCPReqQFullDoCookies: "SYNs that came to a full SYN queue and were answered with a SYN cookie",
-    TCPReqQFullDrop: "SYNs that came to a full SYN queue and were dropped",
-    TCPFastOpenListenOverflow: "Fast Open requests that came to a full Fast Open queue",
+    TCPReqQFullDoCookies: "SYNs that arrived at a full SYN queue and were answered with a SYN cookie",
+    TCPReqQFullDrop: "SYNs that arrived at a full SYN queue and were dropped",
+    TCPFastOpenListenOverflow: "Fast Open requests that arrived at a full Fast Open queue",
 }
 
 type Counters = [Option<u64>; COUNTERS.len()];
@@ -94,13 +94,13 @@ fn listeners() -> TableSpec {
             "drops",
             K::Int64,
             "",
-            "From the first to the last poll that saw it: segments and connections that this socket did not take (sk_drops). An ACK that comes to a full accept queue counts twice in the kernel. NULL if there was only one poll.",
+            "Segments and connections that this socket dropped from the first to the last poll that saw it (sk_drops). The kernel counts an ACK that arrives at a full accept queue twice. NULL if there was only one poll.",
         ),
     ]);
     columns.extend(COUNTERS.iter().map(|&(_, name, _)| c(name, K::Int64, "", doc(name))));
     TableSpec {
         name: "listeners",
-        doc: "Listening sockets, polled once a second and at the beginning and end of the recording: one row per socket, in the order in which they were first seen. The columns that begin with netns_ count for the whole network namespace, and are the same in all rows of a namespace: the difference between the first and the last poll of the recording that found a listening socket there (TcpExt in /proc/net/netstat, `nstat`); NULL if no socket was there at two polls. A socket that listened only between two polls is not here. A namespace is found within 5 s, also if the process by which it was known has ended. Of merged recordings the differences contain the time between them. Recordings that choose processes, names or cgroups have no rows here. Older recordings have none either.",
+        doc: "Listening sockets, polled once a second and at the beginning and end of the recording: one row per socket, in the order in which they were first seen. The columns that begin with netns_ count for the whole network namespace, and are the same in all rows of a namespace: the difference between the first and the last poll of the recording that found a listening socket there (TcpExt in /proc/net/netstat, `nstat`); NULL if no socket was there at two polls. A socket that listened only between two polls is not here. A namespace is found within 5 s, even if the process by which it was found before has ended. In merged recordings the differences contain the time between the recordings. Recordings that choose processes, names or cgroups have no rows here. Older recordings have none either.",
         columns,
     }
 }
@@ -129,18 +129,18 @@ fn series() -> TableSpec {
     }
 }
 
-/// What a counter's difference means.
+/// The meaning of a counter's difference.
 fn doc(name: &str) -> &'static str {
     // Once per process: descriptions live as long as it.
     static DOCS: std::sync::LazyLock<Vec<(&'static str, String)>> =
         std::sync::LazyLock::new(|| {
-            let doc = |what: &str| format!("Of the whole namespace during the recording: {what}.");
+            let doc = |what: &str| format!("In the whole namespace during the recording: {what}.");
             COUNTERS.iter().map(|(_, name, what)| (*name, doc(what))).collect()
         });
     DOCS.iter().find(|(of, _)| *of == name).map_or("", |(_, doc)| doc)
 }
 
-/// What was seen of one listening socket.
+/// The polls of one listening socket.
 #[derive(Debug)]
 struct Seen {
     /// The first poll that saw it.
@@ -152,14 +152,14 @@ struct Seen {
     full: u64,
 }
 
-/// What a namespace counted.
+/// The counters of a namespace.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     first: Counters,
     last: Counters,
     /// Number of the first poll.
     poll: Option<u32>,
-    /// There was another one: a difference says something.
+    /// There was a second poll, so the difference has a meaning.
     again: bool,
 }
 

@@ -46,7 +46,7 @@ pub struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    /// Of a recording with this UUID and these clocks.
+    /// For a recording with this UUID and these clocks.
     pub fn new(recording: &'a str, clock: &'a Timeline) -> Self {
         Self { builder: TableBuilder::new(&spec()), recording, clock }
     }

@@ -11,13 +11,13 @@ pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
     TableSpec {
         name: "rtt",
-        doc: "Passive RTT: a row per packet that answers one of the other end's, for each method by which it does. In order of time; all of them: what to leave out is decided afterwards.",
+        doc: "Passive RTT: one row per answer and method, in order of time. An answer is a packet that answers one of the other end. No sample is left out; the command `rtt` filters them later.",
         columns: vec![
             c(
                 "conn_id",
                 K::Int64,
                 "",
-                "Number of the connection, as in connections; NULL for flows that are none.",
+                "Number of the connection, as in connections; NULL for flows without one.",
             ),
             c("recording", K::Text, "", "UUID of the recording."),
             c("ts_ns", K::Int64, "ns", "When the answer was seen, CLOCK_MONOTONIC."),
@@ -42,26 +42,26 @@ pub(super) fn spec() -> TableSpec {
                 "min_rtt_ns",
                 K::Int64,
                 "ns",
-                "The least so far of the flow, this way and by this method.",
+                "The smallest RTT so far of this flow, direction and method.",
             ),
             c(
                 "match_on_egress",
                 K::Bool,
                 "",
-                "The answer went out from the recorded end: the time is what it took to answer, not that of a path. NULL where packets have no direction.",
+                "The answer was sent by the recorded end: the time is how long this end took to answer, and not the RTT of a path. NULL where packets have no direction.",
             ),
             c(
                 "sent_packets",
                 K::Int64,
                 "packets",
-                "What the end that was answered had sent; a super-packet is one.",
+                "Packets that the end that got the answer had sent so far; a super-packet counts once.",
             ),
             c("sent_bytes", K::Int64, "octets", "Payload of these."),
             c(
                 "received_packets",
                 K::Int64,
                 "packets",
-                "What the end that answered had sent, the answer included.",
+                "Packets that the end that answered had sent so far, with the answer.",
             ),
             c("received_bytes", K::Int64, "octets", "Payload of these."),
         ],

@@ -15,7 +15,7 @@ pub(super) fn spec() -> TableSpec {
     let ns = |name, doc| c(name, K::Int64, "ns", doc);
     TableSpec {
         name: "rtt_aggregate",
-        doc: "RTTs and traffic by interval and address prefix (IPv4 /24, IPv6 /48; intervals of 10 s by CLOCK_MONOTONIC). Three sorts of rows: with prefix and method, RTTs of which the answer came from the prefix; with a prefix alone, its traffic; with neither, that of all. What a sort of row does not have is NULL.",
+        doc: "RTTs and traffic by interval and address prefix (IPv4 /24, IPv6 /48; intervals of 10 s by CLOCK_MONOTONIC). There are three kinds of rows. Rows with prefix and method: RTTs whose answer came from the prefix. Rows with a prefix only: traffic of the prefix. Rows with neither: traffic of all prefixes. Columns that do not belong to a kind of row are NULL.",
         columns: vec![
             c("recording", K::Text, "", "UUID of the recording."),
             c("ts_ns", K::Int64, "ns", "End of the interval, CLOCK_MONOTONIC."),
@@ -23,11 +23,11 @@ pub(super) fn spec() -> TableSpec {
             c("ip_prefix", K::Text, "", "Address and length."),
             c("method", K::Text, "", "As in rtt."),
             c("count_rtt", K::Int64, "", "RTTs."),
-            ns("min_rtt_ns", "The least."),
+            ns("min_rtt_ns", "The smallest RTT."),
             c("mean_rtt_ns", K::Float64, "ns", "The arithmetic mean."),
             ns("median_rtt_ns", "The median, to a hundredth."),
-            ns("p95_rtt_ns", "Of 95 % the greatest, to a hundredth."),
-            ns("max_rtt_ns", "The greatest."),
+            ns("p95_rtt_ns", "The 95th percentile, to a hundredth."),
+            ns("max_rtt_ns", "The largest RTT."),
             c(
                 "histogram",
                 K::Text,
@@ -35,18 +35,18 @@ pub(super) fn spec() -> TableSpec {
                 "HdrHistogram of microseconds with two digits: its V2 encoding in base64.",
             ),
             packets("rx_tcp_ts_packets", "From the prefix: TCP with timestamps."),
-            octets("rx_tcp_ts_bytes", "The same, with link headers where there are some."),
+            octets("rx_tcp_ts_bytes", "The same, with the link headers that were recorded."),
             packets("rx_tcp_no_ts_packets", "TCP without timestamps, SYN and SYN-ACK."),
             octets("rx_tcp_no_ts_bytes", "The same."),
             packets("rx_other_packets", "Other protocols."),
             octets("rx_other_bytes", "The same."),
-            packets("tx_tcp_ts_packets", "To the prefix, likewise."),
+            packets("tx_tcp_ts_packets", "To the prefix: TCP with timestamps."),
             octets("tx_tcp_ts_bytes", "The same."),
             packets("tx_tcp_no_ts_packets", "The same."),
             octets("tx_tcp_no_ts_bytes", "The same."),
             packets("tx_other_packets", "The same."),
             octets("tx_other_bytes", "The same."),
-            packets("tcp_packets", "Of all: TCP."),
+            packets("tcp_packets", "All traffic: TCP."),
             octets("tcp_bytes", "The same."),
             packets("udp_packets", "UDP."),
             octets("udp_bytes", "The same."),
@@ -63,7 +63,7 @@ pub(super) fn spec() -> TableSpec {
                 "no_room",
                 K::Int64,
                 "",
-                "Counts whose prefix was more than 16384 of the interval: they are in the prefix of length 0.",
+                "Counts of prefixes beyond the first 16384 of the interval: they are in the prefix of length 0.",
             ),
         ],
     }
@@ -73,7 +73,7 @@ const RTT: usize = 7;
 const TRAFFIC: usize = 12;
 const GLOBAL: usize = 14;
 
-/// The rows of an interval, each given out by `push`.
+/// Pushes the rows of an interval; `full` runs after each row, to write out a full batch.
 pub(super) fn rows<E>(
     interval: &Interval,
     recording: &str,

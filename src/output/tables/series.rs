@@ -19,13 +19,13 @@ pub(super) fn spec(qualities: &Qualities) -> TableSpec {
         ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
         ColumnSpec::new("ts_ns", ColumnKind::Int64, "ns", "Time of the row, CLOCK_MONOTONIC."),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; of a record of the handshake it may be somewhat less than 0.")
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began. For a record of the handshake it may be slightly below 0.")
             .since_begin(),
     ];
     columns.extend(Var::ALL.iter().filter(|v| v.varies()).map(|&v| column(v, qualities)));
     TableSpec {
         name: "series",
-        doc: "Values over time: a row per connection at each multiple of --interval at which something had come since the row before, and one at its end; with --interval event a row per hook record. In order of time. Completeness stands in connections: it is known only at the end.",
+        doc: "Values over time. A connection has one row at each multiple of --interval if anything was recorded since the row before, and one row at its end. With --interval event there is one row per hook record. In order of time. The table connections has the completeness: it is known only at the end.",
         columns,
     }
 }

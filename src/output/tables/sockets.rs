@@ -28,7 +28,7 @@ pub(super) fn spec() -> TableSpec {
             "conn_id",
             ColumnKind::Int64,
             "",
-            "Number of the connection, as in connections; NULL for a socket that is not recorded otherwise.",
+            "Number of the connection, as in connections; NULL for a socket without a row there.",
         ),
         ColumnSpec::new("recording", ColumnKind::Text, "", "UUID of the recording."),
         ColumnSpec::new(
@@ -38,7 +38,7 @@ pub(super) fn spec() -> TableSpec {
             "When this socket was read, CLOCK_MONOTONIC.",
         ),
         ColumnSpec::new("ts", ColumnKind::Time, "", "The same in wall-clock time."),
-        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began; NULL if its beginning was not seen; that of the open snapshot may be somewhat less than 0.")
+        ColumnSpec::new("t_s", ColumnKind::Float64, "s", "Seconds since the connection began. NULL if its beginning was not seen. In the open snapshot it may be slightly below 0.")
             .since_begin(),
         ColumnSpec::new(
             "why",
@@ -95,7 +95,7 @@ pub(super) fn spec() -> TableSpec {
     }));
     TableSpec {
         name: "sockets",
-        doc: "What the kernel knew of sockets: a row for each socket and poll of --snapshots, and one at the beginning and end of each connection, read at the instant of the final values in the other tables. Fields of struct tcp_info have its names and units. A field that the kernel or the socket does not have is NULL. In order of time.",
+        doc: "The kernel's values of sockets: one row per socket and poll of --snapshots, and one row at the beginning and at the end of each connection. The row at the end is read at the instant of the final values in the other tables. Fields of struct tcp_info have its names and units. A field that the kernel or the socket does not have is NULL. In order of time.",
         columns,
     }
 }
@@ -192,9 +192,10 @@ mod tests {
         AGES.map(|field| has_value(snapshot, field, life_ms))
     }
 
-    /// What inet_diag has of a socket that never sent, on a host that is up for one minute, and for ten.
+    /// The values of inet_diag for a socket that never sent, on a host that is up for one minute, and
+    /// for ten.
     #[test]
-    fn the_age_of_what_has_not_happened_is_no_value() {
+    fn the_age_of_an_event_that_never_happened_is_null() {
         const CLOSE: u64 = 7;
         let minute = u64::from((60_000_u32).wrapping_sub(300_000));
         assert_eq!(have(&snapshot(CLOSE, minute), None), [false; 3]);

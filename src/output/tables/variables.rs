@@ -102,7 +102,7 @@ pub(super) fn cell(var: Var, row: &Row, identity: &Identity) -> Cell<'static> {
         }
         // Two's complement, sign-extended or not.
         Type::I32 => Cell::Int(i64::from(value as i32)),
-        // A row has no TruthValue and no code but those that there are.
+        // Replay discards other values of a TruthValue and unknown codes, so a row has none.
         Type::Truth => Cell::Bool(value == 1),
         Type::Enum(names) => names
             .iter()
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leading_columns_are_no_variables() {
+    fn leading_columns_are_not_variables() {
         let spec = all(&Qualities::default());
         assert_eq!(TableBuilder::new(&spec).vars(), Var::ALL);
     }

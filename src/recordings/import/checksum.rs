@@ -23,8 +23,8 @@ const TCP_HEADER: usize = 20;
 const V4_CHECKSUM: usize = 10;
 const TCP_CHECKSUM: usize = 16;
 
-/// Of so many checksums of a sender one may be wrong, where wrong ones are believed: a link that
-/// damages more carries no TCP.
+/// Wrong checksums are believed if at most one of this many of a sender is wrong: no TCP works on a link
+/// that damages more.
 const ONE_OF: u64 = 4;
 
 /// Longer packets than an Ethernet carries may have been merged by the interface.
@@ -38,7 +38,7 @@ pub struct Fits {
 }
 
 impl Fits {
-    /// Of a packet whose bytes from IP on are these; what follows IP begins at `transport`.
+    /// The state of a packet with these bytes from IP on; the transport header begins at `transport`.
     pub fn of(bytes: &[u8], packet: &Packet, transport: usize) -> Self {
         Self { ip: fits_ip(bytes), tcp: fits_tcp(bytes, packet, transport) }
     }
@@ -83,7 +83,7 @@ fn fits_tcp(bytes: &[u8], packet: &Packet, transport: usize) -> Option<bool> {
     Some(unfinished || folded(pseudo + sum(segment)) == 0xffff)
 }
 
-/// Of the 16-bit words (RFC 1071).
+/// The sum of the 16-bit words (RFC 1071).
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();
     let last = rest.first().map_or(0, |octet| u64::from(*octet) << 8);
@@ -97,7 +97,8 @@ fn folded(mut sum: u64) -> u16 {
     sum as u16
 }
 
-/// Whose checksums are alike: a sender's packets, those that may have been merged apart.
+/// Packets whose checksums are treated alike: those of a sender, with packets that may have been merged
+/// kept separate.
 type SenderClass = (IpAddr, bool, u8);
 
 fn kind(packet: &Packet, which: Checksum) -> SenderClass {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn right_unfinished_and_wrong() {
+    fn right_unfinished_and_wrong_checksums_are_distinguished() {
         let pseudo = folded(sum(&SENT[12..20]) + 6 + 40);
         let right = !folded(u64::from(pseudo) + sum(&SENT[20..]));
         let ip = !folded(sum(&with(10, 0)[..20]));
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_believed_where_they_are_few() {
+    fn wrong_checksums_are_believed_if_they_are_few() {
         let mut packet = Packet::unread(0, Hook::Capture, Direction::Unknown);
         packet.src_addr = [192, 0, 2, 1].into();
         let (good, bad) = (Fits { ip: None, tcp: Some(true) }, Fits { ip: None, tcp: Some(false) });
@@ -210,7 +211,7 @@ mod tests {
         checksums.see(&packet, bad);
         assert_eq!(checksums.wrong(&packet, bad), Some(Checksum::Tcp));
         assert_eq!(checksums.wrong(&packet, good), None);
-        // Those of another sender, and of merged packets, say nothing about these.
+        // Checksums of another sender, and of merged packets, do not count here.
         let merged = Packet { ip_len: 9000, ..packet.clone() };
         checksums.see(&merged, bad);
         assert_eq!(checksums.wrong(&merged, bad), None);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The files that captures come in: pcap and pcapng, plain, in gzip or in zstd.
 //!
-//! The blocks are parsed by pcap-parser: of the two crates that know both formats it is the one
-//! whose current release is no release candidate, and it works on a buffer of ours, so that the
-//! place where a file ends too early can be named. Reading on and finding the ends of blocks is
-//! done here, which keeps a length that makes no sense from asking for memory.
+//! The blocks are parsed by pcap-parser: of the two crates that know both formats it is the one whose
+//! current release is not a release candidate. It works on a buffer of ours, so that the place where a
+//! file ends too early can be named. Reading and finding the ends of blocks is done here, so that a
+//! wrong length cannot request memory.
 
 use std::io::{self, BufReader, Read};
 
@@ -31,27 +31,27 @@ pub struct Frame<'a> {
     pub link_type: i32,
     /// Length on the wire.
     pub wire_len: u32,
-    /// What was captured of it.
+    /// The captured bytes.
     pub data: &'a [u8],
-    /// Which way it went, where the capture says.
+    /// Its direction, if the capture states it.
     pub direction: Direction,
 }
 
-/// What a file had besides its frames.
+/// The facts of a file besides its frames.
 #[derive(Debug, Default)]
 pub struct Capture {
     pub format: String,
     pub interfaces: Vec<ImportedInterface>,
     pub frames: u64,
-    /// By interface, what its last statistics say was dropped.
+    /// Dropped packets by the last statistics of each interface.
     dropped: Vec<Option<u64>>,
-    /// What obsolete Packet Blocks say was dropped between them.
+    /// Dropped packets by the counts in obsolete Packet Blocks.
     dropped_between: u64,
     pub truncated: Option<String>,
 }
 
 impl Capture {
-    /// Packets that the capturing program dropped; none if it does not say.
+    /// Packets that the capturing program dropped; none if the capture does not state it.
     pub fn dropped(&self) -> Option<u64> {
         let between = Some(self.dropped_between).filter(|n| *n > 0);
         // Statistics have those, too.
@@ -59,7 +59,7 @@ impl Capture {
     }
 }
 
-/// Longer blocks are no packets: tcpdump's largest snapshot is 256 KiB.
+/// Longer blocks are not packets: tcpdump's largest snapshot is 256 KiB.
 const MAX_BLOCK: usize = 64 << 20;
 
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -67,8 +67,8 @@ const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// Reads the file and gives every frame to `visit`.
 ///
 /// # Errors
-/// If the file is no capture or cannot be opened, or what `visit` says. A file that ends too early
-/// or is damaged further on is no error: [`Capture::truncated`] says where.
+/// If the file is not a capture or cannot be opened, and the errors of `visit`. A file that ends too
+/// early or is damaged further on is not an error: [`Capture::truncated`] has the place.
 pub fn read(
     source: &Source,
     visit: &mut dyn FnMut(&Frame<'_>) -> Result<(), ImportError>,
@@ -194,7 +194,7 @@ impl Reader<'_> {
         let (modified, big) = (header.is_modified_format(), header.is_bigendian());
         let head = if modified { 24 } else { 16 };
         let unit = if header.is_nanosecond_precision() { 1 } else { 1_000 };
-        // The upper bits say whether frames end with a checksum; its bytes are not IP's.
+        // The upper bits state whether frames end with a checksum; its bytes are not IP's.
         let link_type = header.network.0 & 0xffff;
         self.capture.format = "pcap".to_owned();
         self.capture.interfaces = vec![ImportedInterface { number: 0, name: None, link_type }];
@@ -294,7 +294,7 @@ impl Reader<'_> {
     }
 }
 
-/// What packets of a section need to know.
+/// The facts of a section that its packets need.
 #[derive(Default)]
 struct Section {
     big: bool,
@@ -303,7 +303,7 @@ struct Section {
     interfaces: Vec<Clock>,
 }
 
-/// How an interface tells the time.
+/// The unit of an interface's timestamps.
 #[derive(Clone, Copy)]
 struct Clock {
     link_type: i32,
@@ -388,7 +388,7 @@ fn block_of(
             let both = [count(OptionCode::IsbIfDrop), count(OptionCode::IsbOsDrop)];
             let dropped = both.into_iter().flatten().reduce(u64::saturating_add);
             let index = section.first.saturating_add(block.if_id) as usize;
-            // Of an interface that was never described there is nothing to say.
+            // Statistics of an interface that was never described are ignored.
             if index < capture.interfaces.len() {
                 capture.dropped.resize(capture.interfaces.len(), None);
                 capture.dropped[index] = dropped.or(capture.dropped[index]);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets that a capture has more than once.
 //!
-//! A mirror port gives a packet once for each mirrored port that it passes, and a capture of all
-//! interfaces without their numbers (cooked v1) gives it at the bridge and at its port. Such copies are
-//! the capture's, and would be retransmissions if they stayed. A network that duplicates packets makes
-//! copies too, and those the host really got: but few, where a mirror makes one of nearly every packet
-//! between two addresses. So what is a copy is decided for all packets from one address to another, by
-//! a first reading; where these are too few to tell, for all of the capture. A sender that repeats
-//! itself without end is no mirror.
+//! A mirror port gives a packet once for each mirrored port that it passes. A capture of all interfaces
+//! without their numbers (cooked v1) gives it at the bridge and at its port. Such copies are made by the
+//! capture. They would count as retransmissions if they stayed. A network that duplicates packets makes
+//! copies too, and the host really received those. But they are few, while a mirror copies nearly every
+//! packet between two addresses. So copies are recognised for all packets from one address to another,
+//! by a first reading. If these are too few, all packets of the capture decide. A sender that repeats
+//! packets endlessly is not a mirror.
 //!
-//! Only an identification (IPv4, not 0) tells a copy from another packet of the same bytes: datagrams
-//! of one size whose checksum the interface still has to finish look alike, and so do duplicate ACKs.
-//! What has none is never left out. But an end repeats few of its segments, ACKs included, bit by bit
-//! and at once: where most of them stand twice a mirror shows, and the second ones are marked
-//! ([`Likeness::Alike`]).
+//! Only an identification (IPv4, not 0) distinguishes a copy from another packet of the same bytes.
+//! Datagrams of one size whose checksum the interface still has to fill in are equal, and so are
+//! duplicate ACKs. Packets without identification are never left out. But an end repeats few of its
+//! segments bit by bit and at once, ACKs included. If most of them are in the capture twice, there is a
+//! mirror, and the second ones are marked ([`Likeness::Alike`]).
 //!
 //! A packet that one interface gets and another sends as it came passes a bridge: neither way is the
 //! recorded end's.
@@ -29,17 +29,17 @@ use crate::wire::{Direction, Packet};
 /// How far apart copies are at most. A mirror's queue adds microseconds; an end sends nothing again
 /// so soon.
 pub const WINDOW_NS: u64 = 1_000_000;
-/// Of ten packets from one address to another so many have a copy where a mirror makes them.
+/// This many of ten packets from one address to another have a copy if a mirror makes them.
 const OF_TEN: u64 = 8;
-/// So many packets from one address to another tell it of themselves.
+/// This many packets from one address to another are enough to decide for these addresses alone.
 const TELLING: u64 = 3;
-/// So many segments without identification, of which most have a copy, show a mirror.
+/// This many segments without identification, most with a copy, show a mirror.
 const UNPROVEN: u64 = 4;
 /// Its IP protocol number.
 const TCP: u8 = 6;
 /// Ports that may be mirrored at once, and that a packet passes.
 const MOST: usize = 4;
-/// So many packets of two addresses must have passed a bridge: one may be chance.
+/// This many packets of two addresses must have passed a bridge: one may be chance.
 const BRIDGED: u64 = 3;
 
 /// All that is the same in copies of a packet: everything that was captured of it from IP on.
@@ -61,7 +61,7 @@ struct Content {
 }
 
 impl Content {
-    /// None for what nothing tells from other packets of the same size.
+    /// None for a packet that cannot be distinguished from others of the same size.
     fn of(packet: &Packet) -> Option<Self> {
         (!packet.header.is_empty()).then(|| Self {
             src: packet.src_addr,
@@ -83,7 +83,7 @@ impl Content {
     }
 }
 
-/// Whether two packets with all the same bytes can only be one: a sender gives the next another
+/// Whether two packets with the same bytes must be one packet: a sender gives the next one another
 /// identification (RFC 6864; ip_select_ident_segs() of Linux 6.18), if it gives any.
 fn is_identified(packet: &Packet) -> bool {
     let is_fragment = packet.fragment_offset > 0 || packet.more_fragments;
@@ -106,7 +106,7 @@ struct Window {
     order: VecDeque<(u64, Content)>,
 }
 
-/// What a packet is to those before it.
+/// The relation of a packet to those before it.
 struct CopyVerdict {
     /// The same interface has it already.
     is_copy: bool,
@@ -144,7 +144,7 @@ impl Window {
                 && both.contains(&Direction::Out)
         };
         let here = || near().filter(|s| s.interface == interface);
-        // Near to the first, so that those repeated without end are no copies all together.
+        // Close to the first, so that endlessly repeated packets are not all copies.
         let is_copy = here().any(|s| !s.is_copy);
         let before = here().count();
         let seen = CopyVerdict {
@@ -189,10 +189,10 @@ impl Share {
 #[derive(Clone, Copy, Debug, Default)]
 struct Alike {
     firsts: u64,
-    /// Of these, segments with a copy or more.
+    /// The segments among these with at least one copy.
     repeated: u64,
-    /// Of these again, segments with more copies than a mirror makes: duplicate ACKs, which a mirror
-    /// may have doubled.
+    /// The segments among those with more copies than a mirror makes: duplicate ACKs, which a mirror may
+    /// have doubled.
     too_often: u64,
     copies: u64,
 }
@@ -253,7 +253,7 @@ impl CopySurvey {
         self.shared.iter().filter(|(_, n)| **n >= BRIDGED).map(|(pair, _)| *pair)
     }
 
-    /// What there is.
+    /// The copies that were found.
     pub fn copies(self) -> Copies {
         let all = self.all;
         let is_mirrored = |share: &Share| {
@@ -284,7 +284,7 @@ impl CopySurvey {
     }
 }
 
-/// What a copy is.
+/// The kind of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
     /// One and the same packet, as its identification shows.
@@ -293,7 +293,7 @@ pub enum Likeness {
     Alike,
 }
 
-/// Tells copies from packets.
+/// Distinguishes copies from packets.
 #[derive(Debug)]
 pub struct Copies {
     window: Window,

@@ -46,7 +46,8 @@ impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fault = || format!("{text:?} is no address like 192.0.2.1 or prefix like 192.0.2.0/24");
+        let fault =
+            || format!("{text:?} is not an address like 192.0.2.1 or a prefix like 192.0.2.0/24");
         let (addr, bits) = match text.split_once('/') {
             Some((addr, bits)) => (addr, Some(bits.parse::<u8>().map_err(|_| fault())?)),
             None => (text, None),
@@ -58,10 +59,10 @@ impl FromStr for Prefix {
     }
 }
 
-/// What hosts set, and a packet has while no router has passed it on.
+/// TTLs that hosts set: a packet has one of them until a router forwards it.
 const UNTOUCHED: [u8; 3] = [64, 128, 255];
 
-/// What the packets of one address look like.
+/// The facts of the packets of one address.
 #[derive(Debug, Default)]
 struct Sender {
     untouched: u64,
@@ -81,7 +82,7 @@ impl Sender {
 pub struct EndSurvey {
     senders: BTreeMap<IpAddr, Sender>,
     pairs: BTreeSet<(IpAddr, IpAddr)>,
-    /// Addresses that every packet has so far.
+    /// Addresses that every packet has had so far.
     common: Option<BTreeSet<IpAddr>>,
     told: bool,
 }
@@ -89,7 +90,7 @@ pub struct EndSurvey {
 /// The recorded end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// Addresses of that end; empty where packets or openers tell.
+    /// Addresses of that end; empty if packets or openers show it.
     pub local: Vec<Prefix>,
     /// How they were found; see the manifest.
     pub by: &'static str,

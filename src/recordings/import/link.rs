@@ -37,7 +37,7 @@ pub struct Look {
 #[derive(Debug)]
 pub struct Digest {
     pub packet: Packet,
-    /// What was looked into, outermost first.
+    /// The layers that were removed, outermost first.
     pub within: Vec<&'static str>,
     /// It is a tunnel's, and what that carries was not looked into, or could not be: why.
     pub tunnel: Option<String>,
@@ -51,7 +51,7 @@ const DEEPEST: usize = 4;
 /// No datagram in fragments is longer (RFC 791, 3.1).
 const LONGEST: usize = 0xffff;
 
-/// The part of a frame that is IP, and what the link header says.
+/// The part of a frame that is IP, and the facts of the link header.
 struct Ip<'a> {
     rest: Rest<'a>,
     way: Way,
@@ -93,7 +93,7 @@ pub fn digest(frame: &Frame<'_>, look: Look) -> Result<Digest, String> {
         }
         let mut inner_way = Way::default();
         if packet.more_fragments {
-            // What it carries goes on in later fragments, and is no shorter for it.
+            // Its payload continues in later fragments, so it is not cut.
             rest.on_wire = rest.on_wire.max(LONGEST);
         }
         let inner = tunnel::inside(&packet, rest, &mut inner_way)
@@ -119,7 +119,7 @@ fn read<'a>(
 ) -> Result<(Packet, Rest<'a>, Fits), HeaderError> {
     let mut packet = unread.clone();
     let end = packet.read_ip_to_end(ip.bytes, ip.on_wire as u32, payload)?;
-    // What pads a short frame is not the packet's.
+    // The padding of a short frame is not part of the packet.
     let length = ip.on_wire.min(packet.ip_len as usize);
     let bytes = ip.bytes.get(end..ip.bytes.len().min(length)).unwrap_or_default();
     let fits = Fits::of(ip.bytes, &packet, end);
@@ -149,7 +149,7 @@ fn link<'a>(frame: &Frame<'a>) -> Result<Ip<'a>, String> {
             Ip { direction: cooked(kind, hardware), src_mac, ..plain(rest) }
         }
         LINUX_SLL2 => {
-            // The type stands at the front here; tags follow the header all the same.
+            // Here the type comes first, but tags still follow the header.
             let (kind, hardware) = (u16::from(whole.u8(10)?), whole.u16(8)?);
             let index = u32::from(whole.u16(4)?) << 16 | u32::from(whole.u16(6)?);
             let src_mac = if whole.u8(11)? == 6 { whole.mac(12) } else { None };
@@ -182,8 +182,8 @@ fn link<'a>(frame: &Frame<'a>) -> Result<Ip<'a>, String> {
 /// ARPHRD_LOOPBACK of Linux.
 const LOOPBACK: u16 = 772;
 
-/// Packet types of Linux' cooked captures: to us, broadcast, multicast, to another host, by us. Of
-/// loopback libpcap leaves out what was sent and keeps it as received, so that both ends' packets
+/// Packet types of Linux' cooked captures: to us, broadcast, multicast, to another host, by us. On
+/// loopback, libpcap leaves out sent packets and keeps received ones, so that the packets of both ends
 /// look alike.
 const fn cooked(kind: u16, hardware: u16) -> Direction {
     match kind {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    /// What came from a pipe, in a file without a name.
+    /// The bytes of a pipe, in a file without a name.
     kept: Option<File>,
 }
 

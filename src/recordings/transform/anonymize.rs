@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recording that names nobody: addresses by Crypto-PAn, names by keyed digests, no payload.
+//! An anonymised recording: addresses by Crypto-PAn, names by keyed digests, no payload.
 //!
-//! Times, sizes, ports, numbers and the order of everything stay: the tables are the same but for what
-//! names somebody. docs/log-format.md lists what is replaced and what is kept, and why.
+//! Times, sizes, ports, numbers and the order of everything stay: the tables are the same except for
+//! names and addresses. docs/log-format.md lists what is replaced and what is kept, and why.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -32,7 +32,7 @@ impl SecretKey {
     /// A key from the content of its file: 32 bytes, or 64 hexadecimal digits.
     ///
     /// # Errors
-    /// A sentence that says how to make one.
+    /// A sentence with a way to make one.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
         if let Ok(key) = <[u8; KEY]>::try_from(content) {
             return Ok(Self(key));
@@ -47,7 +47,7 @@ impl SecretKey {
     }
 }
 
-/// Makes a recording in `dir` of another, without what names somebody.
+/// Makes an anonymised copy of a recording in `dir`.
 ///
 /// # Errors
 /// [`TransformError`].
@@ -77,14 +77,14 @@ pub fn anonymize(
     if copy.writer.rows() == 0 && manifest.totals.is_none() {
         return refused(format!("{} has no record", recording.dir().display()));
     }
-    // What an earlier cut left out stands in the ledger already.
+    // Records that an earlier cut left out are in the ledger already.
     finish(copy.writer, manifest, &absent, end_ns)
 }
 
 /// The option that stands for every interface.
 const ALL: &str = "all";
 
-/// What stands in the place of what names somebody.
+/// The replacements of names and addresses.
 struct Anonymous {
     pan: CryptoPan,
     names: Names,
@@ -112,7 +112,7 @@ impl Anonymous {
         let Some(bits) = bits.and_then(|bits| bits.parse::<u32>().ok()) else {
             return new.to_string();
         };
-        // What lies in the prefix lies in that of the new address.
+        // Addresses in the prefix are in the prefix of the new address.
         match new {
             IpAddr::V4(a) => {
                 let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
@@ -242,7 +242,7 @@ impl Take for Copy {
             let token = row.values.get(field).map(|token| to.names.token(token as u32).into());
             row.values.set(field, token);
         }
-        // Nobody knows what is in it.
+        // Its content is not known.
         row.tcp_info_more.clear();
         Ok(self.writer.snapshot(row)?)
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a recorder that had started at a time would have found open: the connections, and what was
-//! last said of them.
+//! The connections that a recorder started at a given time would have found open, with their last
+//! values.
 //!
 //! Only values that were set are carried over the beginning of a cut: the kernel keeps them, so a
-//! baseline at that time would say the same. Counts of events (`inc`, `add`) and everything that
-//! replay derives from sets begin anew, as they do in any recording of a connection that was open
-//! before it.
+//! baseline at that time would have the same values. Counts of events (`inc`, `add`) and everything that
+//! replay derives from sets begin anew, as they do in any recording of a connection that was open before
+//! it.
 //!
 //! Two things differ from such a recording, whose recorder begins with the connection's state. Here
 //! the recorder had a state already, and sends only what is new to it:
@@ -31,7 +31,7 @@ use crate::log::{HookBatch, LogError, Recording};
 use crate::schema::{Apply, Hook, Op, Var};
 use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU, Operation};
 
-/// What was known at the beginning of a cut.
+/// The facts known at the beginning of a cut.
 #[derive(Debug)]
 pub(super) struct Carried {
     /// Rows of the recorder's own kind (CPU 65535), at the last instant before the cut.
@@ -104,7 +104,7 @@ impl Consumer for CarriedState<'_> {
                 }
                 Op::Add | Op::Inc | Op::Dec | Op::Max | Op::Min => known.changed.insert(var),
                 Op::Void => known.void.insert(var),
-                // What was missed before the cut is before the basis of its rows.
+                // Events missed before the cut are before the basis of its rows.
                 Op::Missed => {}
             }
         }
@@ -134,7 +134,7 @@ impl Consumer for CarriedState<'_> {
     fn reached(&mut self, _: u64) {}
 }
 
-/// What is known of the connections of a recording at a time.
+/// The facts known of the connections of a recording at a time.
 pub(super) fn carried(
     recording: &Recording,
     selection: &Selection,
@@ -201,7 +201,7 @@ fn rows(state: CarriedState<'_>, ts_ns: u64) -> Carried {
     out
 }
 
-/// Whether a set of the variable is an event for another: said again, it would count twice.
+/// Whether a set of the variable is an event for another variable: repeated, it would count twice.
 fn is_counted_by_sets(var: Var) -> bool {
     let counts = |apply| matches!(apply, Apply::Derived(rule) if rule.def().each_set == Some(var));
     Var::ALL.iter().any(|v| counts(v.def().apply))

@@ -38,8 +38,9 @@ impl CryptoPan {
         Self { cipher, pad: u128::from_be_bytes(block.into()), kept: FxHashMap::default() }
     }
 
-    /// The address in its place. An IPv4-mapped one stays one, of the IPv4 address in its place. That
-    /// of nobody (`0.0.0.0`, `::`) stays; what the cipher puts there takes the place of nobody's.
+    /// The replacement of an address. An IPv4-mapped address becomes the mapped form of the replaced
+    /// IPv4 address. The unspecified address (`0.0.0.0`, `::`) stays; an address that the cipher maps to
+    /// it gets the replacement of the unspecified one.
     pub fn address(&mut self, addr: IpAddr) -> IpAddr {
         if let IpAddr::V6(v6) = addr
             && let Some(v4) = v6.to_ipv4_mapped()
@@ -77,7 +78,7 @@ impl CryptoPan {
         }
     }
 
-    /// Of so many bits from the top, each is flipped or not by the cipher of all before it.
+    /// Flips the first `width` bits: each one by the cipher of all bits before it.
     fn bits(&self, addr: u128, width: u32) -> u128 {
         let mut flips = 0;
         for i in 0..width {
@@ -131,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_prefixes_and_nothing_more(a: u32, b: u32, c: u128, d: u128) {
+        fn only_common_prefixes_of_addresses_are_kept(a: u32, b: u32, c: u128, d: u128) {
             let pan = CryptoPan::new(&REFERENCE);
             let v4 = |a: u32| match pan.permuted(IpAddr::V4(a.into())) {
                 IpAddr::V4(a) => u32::from(a),

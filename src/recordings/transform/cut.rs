@@ -30,8 +30,8 @@ pub enum CutTime {
     Wall(u64),
 }
 
-/// What is kept: what was recorded from one time on and before another, of the connections that
-/// match. Values of one condition (numbers, addresses, ports) are ORed, different ones are ANDed.
+/// The part that is kept: records from one time on and before another, of the connections that match.
+/// Values of one condition (numbers, addresses, ports) are ORed, different ones are ANDed.
 #[derive(Clone, Debug, Default)]
 pub struct CutOptions {
     /// The first time; the beginning if absent.
@@ -89,7 +89,7 @@ pub fn cut(
             manifest.ended = Some(clock_at(&samples, to));
         }
     }
-    // What --max-size removed was there before its second mark.
+    // Records that --max-size removed were before its second mark.
     let (totals, absent) = totals_there(recording)?;
     manifest.totals = totals;
     let removed = replay::removed(recording)?.iter().any(|r| range.meets(r.since_ns, r.until_ns));
@@ -200,7 +200,7 @@ struct Cutter {
     selection: Selection,
     /// Numbers left out: of records, of losses, and of what --max-size removed.
     left_out: PerCpu,
-    /// Of these, those that had been logged.
+    /// The logged ones among these.
     records_left_out: PerCpu,
     /// Malformed packets of the range, by hook.
     malformed: BTreeMap<String, u64>,
@@ -258,7 +258,7 @@ impl Cutter {
                 | CaptureStat::Missing { ts_ns, since_ns, .. }
                 | CaptureStat::SlowPoll { ts_ns, since_ns } => range.meets(since_ns, ts_ns),
                 CaptureStat::Dropped { .. } => removed,
-                // Said again at the end, with what is left out now.
+                // Written again at the end, with the records left out by this cut.
                 CaptureStat::LeftOut { cpu, count, .. } if !whole => {
                     self.left_out.add(cpu, count);
                     false
@@ -286,7 +286,8 @@ impl Cutter {
         Ok(())
     }
 
-    /// What the original lacks, if it was made in the time that is kept, or the beginning was not seen.
+    /// Adds a row of what the original lacks, if it is of the time that is kept, or the beginning was
+    /// not seen.
     fn lacking(&mut self, row: &CaptureStat) -> Result<(), TransformError> {
         let (CaptureStat::Missing { ts_ns, since_ns, .. }
         | CaptureStat::Loss { ts_ns, since_ns, .. }) = *row
@@ -302,7 +303,7 @@ impl Cutter {
         Ok(())
     }
 
-    /// What was open at the beginning.
+    /// Writes the connections that were open at the beginning.
     fn begin(&mut self, recording: &Recording, from_ns: u64) -> Result<(), TransformError> {
         let carried = carried(recording, &self.selection, from_ns)?;
         for row in &carried.lifecycles {
@@ -334,7 +335,7 @@ impl Cutter {
                 emitted: cpu.emitted,
                 logged: cpu.logged.saturating_sub(self.records_left_out.get(cpu.cpu)),
                 lost_by_hook,
-                // What the original lacks besides.
+                // The other gaps of the original.
                 left_out: self.left_out.get(cpu.cpu).saturating_add(self.absent.get(cpu.cpu)),
             }
         });

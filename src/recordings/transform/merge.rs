@@ -86,7 +86,7 @@ fn as_one_cut(manifest: &mut Manifest, last: &Manifest) {
     }
 }
 
-/// What another recording says of where it was made.
+/// Adds the facts of another recording's host and settings.
 fn add_surroundings(manifest: &mut Manifest, next: &Manifest) {
     for namespace in &next.namespaces {
         let known = manifest.namespaces.iter_mut().find(|known| known.netns == namespace.netns);
@@ -148,7 +148,7 @@ fn add_capture(import: &mut Import, next: &Import) {
     }
     import.dropped = match (import.dropped, next.dropped) {
         (Some(a), Some(b)) => Some(a + b),
-        // Where one does not say, nobody knows of all.
+        // If one recording does not have the count, that of all is not known.
         (None, _) | (_, None) => None,
     };
     import.truncated = both(&import.truncated, &next.truncated, "; ");
@@ -181,9 +181,9 @@ struct Merger {
     lost: BTreeMap<(u16, &'static str), u64>,
     /// Malformed packets, by hook.
     malformed: BTreeMap<String, u64>,
-    /// Connections that parts after the first say again.
+    /// Connections that parts after the first repeat.
     repeated: u64,
-    /// Rows that --max-size removed, as often as parts after the first say so.
+    /// Rows that --max-size removed, as often as parts after the first repeat this count.
     removed_again: PerCpu,
     /// Rows about --max-size that belong to the time of a later part.
     held: VecDeque<(u64, RawCaptureStat)>,
@@ -300,7 +300,7 @@ impl Merger {
         Ok(())
     }
 
-    /// Whether a row only says again what the parts before have.
+    /// Whether a row only repeats what the parts before have.
     fn is_repeated(&self, header: &Header) -> bool {
         header.cpu == NO_CPU && self.from_ns.is_some()
     }
@@ -326,12 +326,13 @@ impl Merger {
         }
     }
 
-    /// A recorder says at its end what is still open, but not of a namespace that it cannot visit;
-    /// a cut never does. The next recording makes a new row of it, so this one ends here.
+    /// A recorder writes at its end which connections are open, but not for a namespace that it cannot
+    /// enter. A cut does not write this at all. The next recording makes a new row of it, so this one
+    /// ends here.
     fn end_open(&mut self, ts_ns: u64) -> Result<(), TransformError> {
         for (seq, (cookie, generation)) in (0..).zip(std::mem::take(&mut self.open)) {
             let header = Header { ts_ns, seq, cookie, generation, cpu: NO_CPU, hook: Hook::Sweep };
-            // Its state then is not known, and what else is need not be said again.
+            // Its state then is not known, and the other values are not repeated.
             self.writer.lifecycle(&Lifecycle { event: Event::End, ..marker(header) })?;
         }
         Ok(())

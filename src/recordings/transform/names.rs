@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Names in the place of names: the same for the same key, and none that tells what it stands for.
+//! Replacements of names: the same for the same key. A replacement does not reveal the name.
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
 use super::cryptopan::KEY;
 
-/// What a name is of: equal texts of two kinds have names of their own.
+/// The kind of a name: equal texts of two kinds have different replacements.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
     Host,
@@ -69,7 +69,7 @@ impl Names {
         parts.collect::<Vec<_>>().join("/")
     }
 
-    /// A user id; root, which is somebody else on every host, stays.
+    /// The replacement of a user id. Root stays: it identifies no person.
     pub fn user(&self, uid: u32) -> u32 {
         if uid == 0 {
             return 0;

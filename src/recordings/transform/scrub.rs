@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What of a packet beyond its addresses tells of them, or of what was said.
+//! Removes parts of a packet, beyond its addresses, that reveal these or the content.
 
 use crate::wire::{Packet, known_header};
 
@@ -74,7 +74,7 @@ fn options(mut rest: &mut [u8]) {
         }
         let len = rest.get(1).map_or(0, |len| usize::from(*len));
         if len < 2 || len > rest.len() {
-            // Damaged, or cut: nobody can say what the rest is.
+            // Damaged, or cut: the rest is not known.
             rest[1..].fill(0);
             return;
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn tcp_loses_checksum_payload_and_options_that_may_tell() {
+    fn tcp_loses_checksum_payload_and_revealing_options() {
         let fixed = [0, 80, 1, 2, 3, 3, 3, 3, 4, 4, 4, 4, 0xf0, 16, 5, 5, 0xaa, 0xaa, 6, 6];
         // Timestamps, Fast Open with a cookie, Multipath's ADD_ADDR, one that is cut.
         let times = [8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn others_keep_what_is_known() {
+    fn dns_headers_and_echo_numbers_stay_and_other_content_goes() {
         // DNS keeps its header, not the name that is asked for.
         let dns = [0x30, 0, 0, 53, 0, 40, 0xaa, 0xaa];
         let (header, payload) = scrubbed(UDP, &dns, b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example");

@@ -106,7 +106,7 @@ impl Selection {
 
     /// A socket that is polled need not be one of a connection that is recorded otherwise.
     pub fn has_snapshot(&self, s: &Snapshot) -> bool {
-        // A listening socket is no connection, and its cookie is not of the recorder's own.
+        // A listening socket is not a connection, and the recorder did not assign its cookie.
         if self.has(&s.header) && (s.why != Why::Listener || self.keys.is_none()) {
             return true;
         }
@@ -183,7 +183,7 @@ impl ConnectionRows for Search<'_> {
         let by_number = self.numbers.is_empty() || self.numbers.contains(&ended.conn_id);
         let by_ends = match ends {
             Some((local, remote, _)) => selection.has_ends(local, remote),
-            // Without a lifecycle record nobody knows its ends.
+            // Without a lifecycle record its ends are not known.
             None => selection.prefixes.is_empty() && selection.ports.is_empty(),
         };
         let keep = by_number && by_ends;

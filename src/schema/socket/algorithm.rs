@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the congestion control keeps for itself. See the parent module.
+//! The private values of the congestion control. See the parent module.
 
 #[rustfmt::skip]
 macro_rules! algorithm {

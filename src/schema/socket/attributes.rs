@@ -29,14 +29,14 @@ macro_rules! attributes {
         ty: U16, unit: "", source: "TLS_INFO_CIPHER", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS of which one direction has its keys",
         read: Netlink,
     }
-    /// Who encrypts what is sent, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
-    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    /// Where sent data is encrypted, TLS_CONF_* of linux/tls.h: 1 the application, since there are no
+    /// keys, 2 the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
     tls_tx_conf {
         ty: U16, unit: "", source: "TLS_INFO_TXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// Who decrypts what is received, TLS_CONF_* of linux/tls.h: 1 the application, since there are no keys, 2
-    /// the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
+    /// Where received data is decrypted, TLS_CONF_* of linux/tls.h: 1 the application, since there are
+    /// no keys, 2 the kernel, 3 the network device, 4 a device that speaks TCP and TLS itself.
     tls_rx_conf {
         ty: U16, unit: "", source: "TLS_INFO_RXCONF", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
@@ -113,12 +113,12 @@ macro_rules! attributes {
         ty: U8, unit: "", source: "MPTCP_SUBFLOW_ATTR_ID_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
-    /// Connections that came to a full accept queue of the namespace. Since the namespace exists.
+    /// Connections that arrived at a full accept queue of the namespace. Since the namespace exists.
     ListenOverflows {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// Connections that listening sockets of the namespace did not take, those of full accept queues among them. Since the namespace exists.
+    /// Connections that listening sockets of the namespace did not accept, with those of full accept queues. Since the namespace exists.
     ListenDrops {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
@@ -138,17 +138,17 @@ macro_rules! attributes {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// SYNs that came to a full SYN queue of the namespace and were answered with a SYN cookie. Since the namespace exists.
+    /// SYNs that arrived at a full SYN queue of the namespace and were answered with a SYN cookie. Since the namespace exists.
     TCPReqQFullDoCookies {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// SYNs that came to a full SYN queue of the namespace and were dropped. Since the namespace exists.
+    /// SYNs that arrived at a full SYN queue of the namespace and were dropped. Since the namespace exists.
     TCPReqQFullDrop {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
-    /// Fast Open requests that came to a full Fast Open queue of the namespace. Since the namespace exists.
+    /// Fast Open requests that arrived at a full Fast Open queue of the namespace. Since the namespace exists.
     TCPFastOpenListenOverflow {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,

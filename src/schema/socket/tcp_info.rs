@@ -84,12 +84,12 @@ macro_rules! tcp_info {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->packets_out"),
     }
-    /// Of these, selectively acknowledged.
+    /// Segments of tcpi_unacked that are selectively acknowledged.
     tcpi_sacked {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->sacked_out"),
     }
-    /// Of these, taken for lost.
+    /// Segments of tcpi_unacked that are considered lost.
     tcpi_lost {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->lost_out"),
@@ -170,12 +170,12 @@ macro_rules! tcp_info {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->total_retrans"),
     }
-    /// Pacing rate; NULL where there is no limit.
+    /// Pacing rate; NULL if there is no limit.
     tcpi_pacing_rate {
         ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
         read: Always("sk->sk_pacing_rate"),
     }
-    /// SO_MAX_PACING_RATE; NULL where there is no limit.
+    /// SO_MAX_PACING_RATE; NULL if there is no limit.
     tcpi_max_pacing_rate {
         ty: U64, unit: "byte/s", source: "tcp_info", needs: "",
         read: Always("sk->sk_max_pacing_rate"),
@@ -230,12 +230,12 @@ macro_rules! tcp_info {
         ty: U64, unit: "us", source: "tcp_info", needs: "",
         read: Always("socket_chrono(tp, CHRONO_BUSY, jiffies)"),
     }
-    /// Of it, limited by the receiver's window.
+    /// The part of tcpi_busy_time limited by the receiver's window.
     tcpi_rwnd_limited {
         ty: U64, unit: "us", source: "tcp_info", needs: "",
         read: Always("socket_chrono(tp, CHRONO_RWND_LIMITED, jiffies)"),
     }
-    /// Of it, limited by the send buffer.
+    /// The part of tcpi_busy_time limited by the send buffer.
     tcpi_sndbuf_limited {
         ty: U64, unit: "us", source: "tcp_info", needs: "",
         read: Always("socket_chrono(tp, CHRONO_SNDBUF_LIMITED, jiffies)"),
@@ -245,7 +245,7 @@ macro_rules! tcp_info {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->delivered"),
     }
-    /// Of these, acknowledged with ECE.
+    /// Segments of tcpi_delivered that were acknowledged with ECE.
     tcpi_delivered_ce {
         ty: U32, unit: "segment", source: "tcp_info", needs: "",
         read: Always("tp->delivered_ce"),
@@ -345,7 +345,7 @@ macro_rules! tcp_info {
         ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_accecn_fail_mode()", "accecn_fail_mode(tp)"),
     }
-    /// What was seen of the AccECN option: 0 none, 1 empty, 2 counters, 3 an option that failed.
+    /// The AccECN option as it was seen: 0 none, 1 empty, 2 counters, 3 an option that failed.
     tcpi_accecn_opt_seen {
         ty: U16, unit: "", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_saw_accecn_opt()", "saw_accecn_opt(tp)"),

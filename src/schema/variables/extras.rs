@@ -19,12 +19,12 @@ macro_rules! extras {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::WriteXmit, Hook::CwndRestart],
-                how: "of those, by tcp_cwnd_restart or at the end of tcp_write_xmit without an MTU probe",
+                how: "those of OtherReductions by tcp_cwnd_restart or at the end of tcp_write_xmit without an MTU probe",
             },
             Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::TcpProbe],
-                how: "of those, with snd_cwnd_used 0, no MTU probe and no cong_control",
+                how: "those of OtherReductions with snd_cwnd_used 0, no MTU probe and no cong_control",
             },
         ],
         tcp_info: TcpInfo::Related("<= OtherReductions"),

@@ -203,7 +203,8 @@ macro_rules! path_signals {
             },
         ],
         tcp_info: TcpInfo::Related("<= CongSignals"),
-        // A return to Open follows a signal, or a smaller path MTU, which has segments sent again.
+        // A return to Open follows a signal, or a smaller path MTU, after which segments are
+        // retransmitted.
         reference: Reference::fault(fault::AT_OPEN, Relation::within(Linear::constant(0), Linear::of(&[(1, Var::CongSignals), (1, Var::SegsRetrans)]))),
     }
 

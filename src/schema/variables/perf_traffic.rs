@@ -105,7 +105,7 @@ macro_rules! perf_traffic {
             Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::SetState],
-                how: "tcp_sock.bytes_sent, in which segments are that the host refused",
+                how: "tcp_sock.bytes_sent, which includes segments that the host refused",
             },
         ],
         tcp_info: TcpInfo::EqualIfTaken(SocketField::tcpi_bytes_sent),
@@ -149,7 +149,7 @@ macro_rules! perf_traffic {
             Coverage {
                 quality: Quality::Exact,
                 needs: &[Hook::SetState, Hook::Retransmit, Hook::RetransmitError],
-                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event says (Linux 6.17)",
+                how: "tcp_sock.bytes_retrans without the retransmissions that the host refused, which the event reports (Linux 6.17)",
             },
             Coverage {
                 quality: Quality::Exact,
@@ -159,7 +159,7 @@ macro_rules! perf_traffic {
             Coverage {
                 quality: Quality::Approximate,
                 needs: &[Hook::SetState],
-                how: "tcp_sock.bytes_retrans, in which retransmissions are that the host refused",
+                how: "tcp_sock.bytes_retrans, which includes retransmissions that the host refused",
             },
         ],
         tcp_info: TcpInfo::EqualIfTaken(SocketField::tcpi_bytes_retrans),

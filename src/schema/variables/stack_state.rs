@@ -179,7 +179,7 @@ macro_rules! stack_state {
         sources: &[Coverage {
             quality: Quality::Exact,
             needs: &[Hook::TcpProbe, Hook::ParseHdr],
-            how: "header of each received segment when it is processed; of ACKs that waited on the backlog and were merged there (gso_segs says how many), all if the last is a duplicate, else the first",
+            how: "header of each received segment when it is processed; of ACKs that waited on the backlog and were merged there (gso_segs is their number), all if the last is a duplicate, else the first",
         }],
         tcp_info: TcpInfo::Related(">= num_dupack of the kernel; netns MIB TCPPureAcks >= DupAcksIn"),
         reference: Reference::bounded(Relation::NOT_MORE, "the reference looks on arrival, when the ACKs that wait on the backlog have not moved SND.UNA yet"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a Web10G kernel said: the files its tools write.
+//! Values of a Web10G kernel: the files its tools write.
 //!
 //! The form is recognised by itself: JSON (a list of connections, lists by side, or a line per
 //! reading), the text of `web10g-logger`, the text of `web10g-readvars`. Names are matched without
@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{Unmatched, Values};
 use crate::schema::Var;
 
-/// What a file is.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
@@ -73,14 +73,14 @@ impl DumpRow {
     }
 }
 
-/// All that a file says.
+/// The contents of a file.
 #[derive(Clone, Debug)]
 pub struct Dump {
-    /// What the file is.
+    /// The format of the file.
     pub form: Form,
     /// Its connections; of one that was read several times, the last reading.
     pub rows: Vec<DumpRow>,
-    /// Names that are no variables.
+    /// Names that are not variables.
     pub unknown_names: Vec<String>,
 }
 
@@ -97,8 +97,8 @@ pub enum DumpError {
     },
     /// It is none of the known forms.
     #[error(
-        "{path} is no reference: it begins with {begin:?}; give the JSON of a Web10G kernel's \
-         tables, or what web10g-logger or web10g-readvars printed"
+        "{path} is not in a known reference format: it begins with {begin:?}; give the JSON of a Web10G \
+         kernel's tables, or what web10g-logger or web10g-readvars printed"
     )]
     Unknown {
         /// The file.
@@ -117,7 +117,7 @@ pub enum DumpError {
         what: String,
     },
     /// It has no connection.
-    #[error("{path} has no connection: was it written while there were any?")]
+    #[error("{path} contains no connections")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -132,7 +132,7 @@ impl Dump {
     ///
     /// # Errors
     /// [`DumpError`], with the place.
-    #[allow(clippy::disallowed_methods, reason = "reads the reference, which is no recording")]
+    #[allow(clippy::disallowed_methods, reason = "reads the reference, which is not a recording")]
     pub fn read(path: &Path) -> Result<Self, DumpError> {
         let text =
             fs::read(path).map_err(|source| DumpError::Io { path: path.to_owned(), source })?;
@@ -224,8 +224,9 @@ impl Names {
 fn endpoint(address: &str, port: u64) -> Result<SocketAddr, String> {
     // A scope ("fe80::1%eth0") is the host's business.
     let bare = address.split('%').next().unwrap_or(address);
-    let ip: std::net::IpAddr = bare.parse().map_err(|_| format!("{address:?} is no IP address"))?;
-    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+    let ip: std::net::IpAddr =
+        bare.parse().map_err(|_| format!("{address:?} is not an IP address"))?;
+    let port = u16::try_from(port).map_err(|_| format!("{port} is not a port"))?;
     Ok(SocketAddr::new(ip.to_canonical(), port))
 }
 
@@ -291,7 +292,7 @@ mod tests {
         let said = error(&format!("{{\"A\":[{ROW},{cut}]}}"));
         assert!(said.starts_with("ref: A[1]: ") && said.contains("lport"), "{said}");
         let said = error(&ROW.replace("10.0.0.2", "here"));
-        assert!(said.contains("\"here\" is no IP address"), "{said}");
+        assert!(said.contains("\"here\" is not an IP address"), "{said}");
         let said = error(&ROW.replace("\"SegsOut\":5", "\"SegsOut\":\"5\""));
         assert!(said.contains("SegsOut"), "{said}");
         assert!(error("{\"A\":[]}").contains("no connection"));
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_from_what_is_known() {
+    fn the_life_of_a_connection_is_read_from_its_known_values() {
         let mut row = DumpRow { read_us: Some(9_000_000), ..DumpRow::default() };
         assert_eq!(row.life(), Some((9_000_000, 9_000_000)));
         row.values.set(Var::StartTimeStamp, 1_000_000);
@@ -321,9 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_said_so() {
+    fn an_unknown_reference_format_is_an_error() {
         let said = error("PK\u{3}\u{4}\nxyz");
-        assert!(said.contains("is no reference: it begins with \"PK"), "{said}");
+        assert!(said.contains("is not in a known reference format: it begins with \"PK"), "{said}");
         assert!(error(" \n").contains("no connection"));
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What relations need of a connection beside the values of a row: followed through the log, record by
-//! record.
+//! Facts of a connection that relations need beside the values of a row, followed through the log record
+//! by record.
 
 use crate::engine::estats::Slot;
 use crate::schema::Var;
@@ -8,16 +8,17 @@ use crate::schema::reference::Signal;
 use crate::wire::Header;
 
 /// An acknowledgment reaches the recovery that it begins in one call of tcp_ack(), within 60 to 460 us
-/// in testdata/web10g, and once within 1.2 ms. So long at most, or time does not tell.
+/// in testdata/web10g, and once within 1.2 ms. If it takes longer than this, time does not decide.
 const BY_ACK_NS: u64 = 2_000_000;
-/// RACK's timer waits a quarter of a round trip, and two jiffies at least (TCP_TIMEOUT_MIN): the recovery
-/// that it begins comes so many times later than any that an ACK began, or time does not tell.
+/// RACK's timer waits a quarter of a round trip, and two jiffies at least (TCP_TIMEOUT_MIN): the
+/// recovery that it begins comes at least this many times later than any that an ACK began. If not, time
+/// does not decide.
 const LATER: u64 = 2;
 
 /// A congestion signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SignalMoment {
-    /// What it was.
+    /// Its kind.
     what: What,
     /// The congestion window before it, octets.
     window: i128,
@@ -29,7 +30,7 @@ struct SignalMoment {
 enum What {
     /// A retransmission timeout.
     Timeout,
-    /// A recovery, so long after the last segment received.
+    /// A recovery, this long after the last segment received.
     Recovery { after_ns: u64 },
     /// A mark, a stall or a loss probe.
     Other,
@@ -76,7 +77,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether a value of so many bits is in it.
+    /// Whether a value of `bits` bits is in it.
     pub fn has(self, value: i128, bits: u32) -> bool {
         let offset = value - self.least;
         let offset = if bits < 64 { offset.rem_euclid(1 << bits) } else { offset };
@@ -123,9 +124,9 @@ impl Followed {
         Self { moments, received_us, ..Self::default() }
     }
 
-    /// The quantity over all timeouts and so many recoveries, those that an ACK began: exactly, where
-    /// the time since the last segment tells which these are; else between the least and the most that
-    /// so many can have.
+    /// The quantity over all timeouts and `recoveries` recoveries, those that an ACK began. It is exact
+    /// if the time since the last segment shows which these are. Otherwise it is between the least and
+    /// the most that this number of recoveries can have.
     pub(super) fn sum_at_signals(&self, signal: Signal, recoveries: i128) -> Span {
         let value = |moment: &SignalMoment| match signal {
             Signal::Window => moment.window,
@@ -175,7 +176,7 @@ mod tests {
     const BY_TIMER: What = What::Recovery { after_ns: 8_000_000 };
 
     #[test]
-    fn recoveries_that_an_ack_began_are_told_by_the_segment_before_them() {
+    fn recoveries_begun_by_an_ack_are_recognised_by_the_segment_before() {
         let f = followed(&[(BY_ACK, 100), (BY_TIMER, 7), (What::Timeout, 30), (What::Other, 5)]);
         let sum = f.sum_at_signals(Signal::Window, 1);
         assert_eq!(sum, Span { least: 130, most: 130 });
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn where_time_does_not_tell_they_are_between_the_least_and_the_most() {
+    fn where_time_does_not_decide_the_sum_has_bounds() {
         let f = followed(&[(BY_ACK, 100), (BY_ACK, 7), (BY_ACK, 50)]);
         assert_eq!(f.sum_at_signals(Signal::Window, 2), Span { least: 57, most: 150 });
         assert_eq!(f.sum_at_signals(Signal::Window, 3), Span { least: 157, most: 157 });

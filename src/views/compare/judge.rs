@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What follows from a pair of values: the relation of the schema, how true our value is, and when
-//! both were read.
+//! The verdict on a pair of values: by the relation of the schema, the quality of our value, and the
+//! times at which both were read.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::views::manual::relation_text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Equal, as the relation says, with nothing lost.
+    /// Equal by the relation, with nothing lost.
     Exact,
     /// Equal but for the rounding of the reference's unit.
     UnitRounded,
@@ -104,12 +104,12 @@ impl Coverage {
     fn doubt(&self, vars: impl Iterator<Item = Var>) -> Option<(Var, Doubt, &str)> {
         vars.filter_map(|var| {
             let Cover { quality, reason, .. } = &self.0[var.index()];
-            let reason = reason.as_deref().unwrap_or("the manifest does not say why");
+            let reason = reason.as_deref().unwrap_or("the manifest does not have the reason");
             match quality {
                 Some(Quality::Exact | Quality::Constant) => None,
                 Some(Quality::Sampled) => Some((var, Doubt::Sampled, reason)),
                 Some(Quality::Approximate) => Some((var, Doubt::Approximate, reason)),
-                // It has a value all the same: replay found it in a log that promised none.
+                // It still has a value: replay found it in a log whose manifest promised none.
                 Some(Quality::Missing) | None => {
                     Some((var, Doubt::Sampled, "the manifest does not promise it"))
                 }
@@ -123,7 +123,7 @@ impl Coverage {
         match (quality, reason) {
             (Some(Quality::Missing), Some(reason)) => reason,
             (Some(Quality::Missing), None) => "the recording cannot have it",
-            _ => "nothing in the recording says it",
+            _ => "the recording does not have it",
         }
     }
 }
@@ -140,7 +140,7 @@ enum Doubt {
 pub struct Pair<'a> {
     /// Our values.
     pub ours: &'a Values,
-    /// What was followed through the log beside them.
+    /// The facts followed through the log beside them.
     pub followed: &'a Followed,
     /// The reference's.
     pub reference: &'a Values,
@@ -163,7 +163,7 @@ pub struct Pair<'a> {
 pub struct Around<'a> {
     /// Somewhat before.
     pub before: &'a Values,
-    /// Of the first record after it.
+    /// The values of the first record after it.
     pub next: &'a Values,
     /// Somewhat after.
     pub after: &'a Values,
@@ -228,7 +228,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// What is to hold, and what it is called if it does.
+/// The relation to check, and the verdict if it holds.
 struct Claim {
     relation: Relation,
     class: Class,
@@ -255,8 +255,8 @@ pub fn judge(var: Var, pair: &Pair<'_>) -> Verdict {
     }
 }
 
-/// What follows from our values around the reading, where those of its moment differ: what the last
-/// segment before it did shows in the record after it, and the reading took its time.
+/// Compares with our values around the reading, if those at its moment differ: the effect of the last
+/// segment before the reading is in the record after it, and the reading takes time.
 fn while_it_was_read(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Verdict> {
     for (values, when) in [
         (around.next, "by the next record after the reading"),
@@ -277,8 +277,8 @@ fn while_it_was_read(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Ve
     while_it_moved(var, pair, around)
 }
 
-/// What follows where the value, or one that its relation takes, changed around the reading: of one that
-/// never falls, that the reference's lies between ours.
+/// The value, or one that its relation takes, changed around the reading. If it never falls, the
+/// reference's value lies between ours.
 fn while_it_moved(var: Var, pair: &Pair<'_>, around: Around<'_>) -> Option<Verdict> {
     let claim = resolve_for(var, pair).ok()?.ok()?;
     let inputs = std::iter::once(var).chain(relation::inputs(&claim.relation));
@@ -324,8 +324,8 @@ fn at_once(var: Var, pair: &Pair<'_>) -> Verdict {
     }
 }
 
-/// What is to hold of the variable: the relation of its stanza, unless the socket was cleared, or our
-/// programs did not count as the variable means.
+/// The relation to check for the variable: that of its stanza, unless the socket was cleared, or our
+/// programs counted the variable wrongly.
 fn resolve_for(var: Var, pair: &Pair<'_>) -> Result<Result<Claim, &'static str>, Missing> {
     if let Some((_, relation)) =
         CLEARED.iter().find(|(v, _)| *v == var).filter(|_| pair.is_cleared())

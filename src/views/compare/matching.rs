@@ -19,7 +19,7 @@ pub struct Match {
     pub apart_us: u64,
 }
 
-/// Who belongs together, and who is alone.
+/// Connections that belong together, and those without a counterpart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     /// In the order of the reference.
@@ -83,7 +83,7 @@ fn distance(ours: &Connection, row: &DumpRow) -> Distance {
         return (0, 0);
     };
     let apart = begin.saturating_sub(row_end).max(row_begin.saturating_sub(end));
-    // A socket that was made early overlaps the connection before it too: the ends tell them apart.
+    // A socket that was made early overlaps the connection before it too: the ends distinguish them.
     (apart, end.abs_diff(row_end))
 }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_ends_are_apart() {
+    fn the_two_ends_of_a_connection_are_distinguished() {
         let here = [ours(1, (0, 10))];
         let there =
             [row("10.0.0.2:80", "10.0.0.1:4000", None), row("10.0.0.1:4000", "10.0.0.2:80", None)];
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_4_tuple_that_is_used_again_goes_by_time() {
+    fn a_reused_4_tuple_is_matched_by_time() {
         let s = 1_000_000;
         let here =
             [ours(1, (10 * s, 12 * s)), ours(2, (13 * s, 20 * s)), ours(3, (30 * s, 31 * s))];

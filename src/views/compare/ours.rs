@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Our side: the connections of a recording, replayed in memory.
 //!
-//! Always replayed, although `RUN/tables` may have the final values: what the reference said of a
-//! connection that still lived compares with our values of that moment, which tables of an interval
-//! do not have.
+//! Always replayed, although `RUN/tables` may have the final values: the reference's values of an open
+//! connection are compared with ours at that moment, which tables of an interval do not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,8 +20,8 @@ use crate::log::Recording;
 use crate::replay::{self, ReplayError, ReplayOptions};
 use crate::wire::Header;
 
-/// The reference was read within so long of the time its row states: the program that reads may
-/// have waited for the CPU in between. The same delay that replay allows the recorder.
+/// The reference was read within this time of the time in its row: the program that reads may have
+/// waited for the CPU in between. The same delay that replay allows the recorder.
 const MARGIN_US: u64 = crate::engine::time::SLACK_NS / 1_000;
 
 /// A connection of the recording.
@@ -44,7 +43,7 @@ pub struct Connection {
     pub close: Option<CloseReason>,
     /// Names of the congestion control algorithms that its snapshots show.
     pub algorithms: BTreeSet<String>,
-    /// What was followed through the log.
+    /// The facts followed through the log.
     pub followed: Followed,
     /// Final values.
     pub values: Values,
@@ -65,7 +64,7 @@ pub struct FollowedMoment {
     pub after: Values,
     /// Values of the first record after it: what the last segment before the reading did shows there.
     pub next: Values,
-    /// What had been followed by then.
+    /// The facts followed by then.
     pub followed: Followed,
 }
 
@@ -194,7 +193,7 @@ impl ConnectionRows for Collector<'_> {
         let moments = self.live.remove(&ended.conn_id).unwrap_or_default();
         let followed = self.followed.remove(&ended.conn_id).unwrap_or_default();
         let algorithms = self.algorithms.remove(&ended.conn_id).unwrap_or_default();
-        // What has no addresses was seen by a record that came after its end.
+        // A connection without addresses was only seen by a record after its end.
         let Some((local, remote)) = tuple(ended.identity) else { return Ok(()) };
         let values = |row: &Option<Row>| row.as_ref().map_or_else(Values::default, Values::from);
         let moments = moments.iter().filter(|m| m.at.is_some()).map(|m| FollowedMoment {
@@ -258,7 +257,7 @@ impl ConnectionRows for Collector<'_> {
         self.followed.entry(conn_id).or_default().record(header, slot, wall_us);
     }
 
-    /// Of a snapshot only the name of the algorithm counts here.
+    /// From a snapshot only the name of the algorithm is taken here.
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), ReplayError> {
         if let Some((conn_id, _)) = polled.connection
             && !polled.snapshot.congestion.is_empty()

@@ -25,7 +25,7 @@ const NO_MINIMUM: i128 = 0xffff_ffff;
 pub(super) struct Ours<'a> {
     /// Values.
     pub values: &'a Values,
-    /// What was followed through the log beside them.
+    /// The facts followed through the log beside them.
     pub followed: &'a Followed,
     /// When the reference was read, microseconds since the epoch.
     pub read_us: Option<u64>,
@@ -39,7 +39,7 @@ pub(super) fn holds(
     reference: &Values,
 ) -> Result<bool, Missing> {
     if let How::All(relations) = relation.how {
-        // What one lacks does not matter where another is broken.
+        // A missing input does not matter if another condition is broken.
         let mut missing = None;
         for relation in relations {
             match holds(relation, var, ours, reference) {
@@ -245,7 +245,7 @@ pub(super) fn grown(
     }
 }
 
-/// Whether a value of so many bits lies between these, ends included, and either way round.
+/// Whether a value of `bits` bits lies between these, ends included, and either way round.
 pub(super) fn lies(value: i128, (least, most): (Option<i128>, Option<i128>), bits: u32) -> bool {
     least.is_none_or(|l| signed(value - l, bits) >= 0)
         && most.is_none_or(|m| signed(value - m, bits) <= 0)
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn echoes_are_counted_the_other_way_round() {
+    fn the_references_ecesent_is_cercvd_less_our_ecesent() {
         let ours = [(Var::CERcvd, 34), (Var::ECESent, 23)];
         let check = |r| check(schema(Var::ECESent), Var::ECESent, &ours, &[(Var::ECESent, r)]);
         assert_eq!((check(11), check(12)), (Ok(true), Ok(false)));
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reassembly_queue_is_its_own_negative() {
+    fn the_references_reassembly_queue_has_the_opposite_sign() {
         let var = Var::CurReasmQueue;
         let check = |o, r| check(schema(var), var, &[(var, o)], &[(var, r)]);
         // One segment of 1448, behind a hole of 1448.

@@ -18,7 +18,7 @@ pub fn render(comparison: &Comparison) -> String {
     unmatched(&mut out, "only in the reference", &comparison.only_reference);
     if !comparison.unknown_names.is_empty() {
         let names = comparison.unknown_names.join(", ");
-        let _ = writeln!(out, "names in the reference that are no variables: {names}\n");
+        let _ = writeln!(out, "names in the reference that are not variables: {names}\n");
     }
     if !comparison.faults.is_empty() {
         out.push_str("known faults of the reference that were seen:\n");

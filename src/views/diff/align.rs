@@ -9,11 +9,11 @@ use serde::{Serialize, Serializer};
 use crate::views::report::Connection;
 use crate::views::summary::Line;
 
-/// Ports from here on are given out by Linux to those who do not ask for one
-/// (net.ipv4.ip_local_port_range): they say nothing of what a connection is for.
+/// Linux assigns ports from here on to sockets that do not ask for one (net.ipv4.ip_local_port_range):
+/// they do not show the purpose of a connection.
 const EPHEMERAL: u16 = 32_768;
-/// A control connection carries at most one part in so many of what one of its data connections carries.
-/// Of iperf3 3.12 with 1 s at 30 Mbit/s it was one in 2900, with `-n 100K` one in 83.
+/// A control connection carries at most this fraction (1/N) of what one of its data connections carries.
+/// With iperf3 3.12 and 1 s at 30 Mbit/s it was 1/2900, with `-n 100K` 1/83.
 const CONTROL: u64 = 10;
 
 /// How connections are paired.
@@ -21,14 +21,14 @@ const CONTROL: u64 = 10;
 #[serde(rename_all = "lowercase")]
 pub enum Align {
     /// The first of a role with the first of the same role, the second with the second, in order of
-    /// their beginnings; then what is left likewise, whoever owns it. Control connections go first, those
-    /// that are left with what carried about as much.
+    /// their beginnings; then the rest in the same way, whichever process owns it. Control connections
+    /// go first, those that are left with what carried about as much.
     Order,
     /// Same addresses and ports, of several the first with the first.
     Tuple,
 }
 
-/// What a connection carries.
+/// The data that a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Carries {
     /// Little, while another between the same two ends, which began later, carries much: the control
@@ -40,16 +40,16 @@ pub enum Carries {
     Received,
 }
 
-/// What a connection is for, as far as it can be known without its ports.
+/// The purpose of a connection, as far as it can be known without its ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Role {
-    /// Who opened it.
+    /// The end that opened it.
     pub opened_by: String,
     /// Command name of the owner; none if it is not known, or does not matter.
     pub owner: Option<String>,
     /// Port of the end that was connected to, unless the system gave it out.
     pub service: Option<u16>,
-    /// What it carries.
+    /// The data it carries.
     pub carries: Carries,
 }
 
@@ -120,11 +120,11 @@ fn controls(connections: &[Connection]) -> BTreeSet<usize> {
     let mut controls = BTreeSet::new();
     for mut of in between.into_values() {
         of.sort_unstable();
-        // Of those that began later, each that carried more than all before it: nearest last.
+        // Among those that began later, each one that carried more than all before it: nearest last.
         let mut later: Vec<(u64, u64)> = Vec::new();
         for (begin_ns, at, octets) in of.into_iter().rev() {
             let much = octets.saturating_mul(CONTROL);
-            // The first of them with so much.
+            // The first of them that carries enough.
             let first = later.partition_point(|(_, octets)| *octets >= much);
             let data = first.checked_sub(1).and_then(|at| later.get(at));
             let overlaps = data.is_some_and(|(begin_ns, _)| *begin_ns < connections[at].end_ns);
@@ -143,7 +143,7 @@ fn controls(connections: &[Connection]) -> BTreeSet<usize> {
 /// Two connections side by side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pair {
-    /// What both are for; with [`Align::Tuple`] as the first has it.
+    /// The role of both; with [`Align::Tuple`] that of the first.
     pub role: Role,
     /// Number of the connection in the first recording.
     pub a: u64,
@@ -151,7 +151,7 @@ pub struct Pair {
     pub b: u64,
 }
 
-/// What came of pairing.
+/// The result of pairing.
 #[derive(Clone, Debug, Default)]
 pub struct Aligned {
     /// The pairs, in the order of the first recording.
@@ -218,7 +218,7 @@ fn is_similar(a: Option<u64>, b: Option<u64>) -> bool {
     a.max(b) < a.min(b).saturating_mul(CONTROL)
 }
 
-/// What has no counterpart yet, in order of beginnings, and what has.
+/// Connections without a counterpart so far, in order of beginnings, and the pairs.
 struct Left {
     a: Vec<usize>,
     b: Vec<usize>,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_connection_has_the_role_of_its_own() {
+    fn a_control_connection_has_its_own_role() {
         // As iperf3 opens them; the last data connection outlives the control connection.
         let upload = [
             connection(1, (0, 1000), 718, 576),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_is_no_control_connection() {
+    fn consecutive_connections_are_not_control_connections() {
         let requests = [connection(1, (0, 10), 500, 0), connection(2, (10, 20), 50_000_000, 0)];
         let carries: Vec<_> = roles(&requests).into_iter().map(|role| role.carries).collect();
         assert_eq!(carries, [Carries::Sent, Carries::Sent]);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn control_is_never_paired_with_data_and_what_is_alike_is() {
+    fn control_is_never_paired_with_data_but_with_similar_connections() {
         let both = [connection(1, (0, 100), 700, 500), connection(2, (1, 90), 1_000_000, 0)];
         let data = [connection(1, (0, 100), 900_000, 0)];
         assert_eq!(pairs(&both, &data), [(2, 1)]);

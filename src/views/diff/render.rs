@@ -27,8 +27,8 @@ fn in_brackets(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!(" ({hint})") }
 }
 
-/// As text; of each role the notable numbers, or all that differ at all. Tables have at most so many
-/// characters in a line, if they can.
+/// As text; for each role the notable numbers, or with `all` every number that differs. Tables have at
+/// most `width` characters in a line, if possible.
 pub fn render(diff: &Diff, all: bool, width: Option<usize>, hints: DiffHints) -> String {
     let mut out = format!("A: {}\nB: {}\n", side(&diff.a), side(&diff.b));
     for fact in &diff.facts {
@@ -99,7 +99,7 @@ fn counterparts(diff: &Diff) -> String {
     format!("{n}, {rule}; only in A: {a}, only in B: {b}")
 }
 
-/// Why there is no interval.
+/// The reason why there is no interval.
 fn no_interval(has_repeats: bool) -> &'static str {
     if has_repeats {
         "too few different repeats for an interval: it may be chance"
@@ -108,7 +108,7 @@ fn no_interval(has_repeats: bool) -> &'static str {
     }
 }
 
-/// What the interval does not cover.
+/// A note on what the interval does not cover.
 const ONE_RUN: &str = "intervals are of one run of each: repeats show how runs vary";
 
 fn counted(words: &BTreeMap<String, usize>) -> String {
@@ -122,7 +122,7 @@ fn counted(words: &BTreeMap<String, usize>) -> String {
     }
 }
 
-/// (B - A) / A in percent; a difference from nothing is no part of it.
+/// (B - A) / A in percent; there is none if A is 0.
 fn change(c: &Contrast) -> String {
     match c.change {
         Some(change) => format!("{:+.0} %", change * 100.0),

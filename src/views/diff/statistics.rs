@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What two samples of a number say, and how sure that is.
+//! The difference of two samples of a number, and how certain it is.
 //!
-//! Of pairs, the interval of the median difference is the sign test's: two of the ordered differences themselves,
-//! chosen by the binomial distribution, so it assumes nothing but that the pairs are independent, needs
-//! no random numbers, and cannot be made of fewer than six pairs: of five, even the smallest and the
+//! For pairs, the interval of the median difference is the sign test's: two of the ordered differences
+//! themselves, chosen by the binomial distribution, so it assumes only that the pairs are independent,
+//! and needs no random numbers. It needs at least six pairs: with five, even the smallest and the
 //! largest enclose the median with 94 % only.
 //!
-//! Of repeats, it is that of Welch's t for the difference of two means (Welch, Biometrika 34, 1947; degrees
-//! of freedom after Satterthwaite). It assumes that repeats do not depend on each other and that their values
-//! are about normal. Two repeats on each side are the least. An interval that assumes nothing of the
-//! distribution needs four repeats on each side; a bootstrap of three values has no more than ten different
-//! samples, and promises more than they hold.
+//! For repeats, it is that of Welch's t for the difference of two means (Welch, Biometrika 34, 1947;
+//! degrees of freedom after Satterthwaite). It assumes that repeats do not depend on each other and that
+//! their values are about normal. Two repeats on each side are the least. An interval that assumes
+//! nothing of the distribution needs four repeats on each side; a bootstrap of three values has only ten
+//! different samples, so its interval would be too narrow.
 
 use crate::views::summary::percentile;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub struct Contrast {
 }
 
 impl Contrast {
-    /// Of pairs; none if there are none.
+    /// The contrast of pairs; none if there are none.
     pub fn of_pairs(pairs: &[(f64, f64)]) -> Option<Self> {
         let sorted = |of: &dyn Fn(&(f64, f64)) -> f64| {
             let mut values: Vec<f64> = pairs.iter().map(of).collect();
@@ -64,7 +64,7 @@ impl Contrast {
         Some(Self::new((&a, &b), centers, median(&differences)?, interval(&differences)))
     }
 
-    /// Of repeats, one value for each recording; none if one side has none.
+    /// The contrast of repeats, one value for each recording; none if one side has none.
     pub fn of_repeats(a: &[f64], b: &[f64]) -> Option<Self> {
         let sorted = |values: &[f64]| {
             let mut values = values.to_vec();
@@ -77,7 +77,7 @@ impl Contrast {
         Some(Self::new((&sorted(a), &sorted(b)), centers, difference, interval))
     }
 
-    /// Of sorted values.
+    /// The contrast of sorted values.
     fn new(
         (values_a, values_b): (&[f64], &[f64]),
         (a, b): (f64, f64),
@@ -93,7 +93,7 @@ impl Contrast {
         Self { n_a, n_b, a, b, difference, change, interval, cliffs_delta, notable }
     }
 
-    /// What comes first; what was 0 has changed more than anything else.
+    /// The key by which differences are sorted; a change from 0 comes first.
     pub fn rank(&self) -> (bool, f64, f64) {
         let all = if self.b == 0.0 { 0.0 } else { f64::INFINITY };
         (self.notable, self.cliffs_delta.abs(), self.change.map_or(all, f64::abs))
@@ -125,7 +125,7 @@ fn welch(a: &[f64], b: &[f64]) -> Option<f64> {
     t.is_finite().then(|| t * variance.sqrt())
 }
 
-/// Of sorted values.
+/// The median of sorted values.
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     percentile(sorted, 0.5)
 }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn change_is_of_the_first() {
+    fn change_is_relative_to_the_first_recording() {
         let change = |a, b| Contrast::of_pairs(&[(a, b)]).unwrap().change;
         assert_eq!(change(10.0, 30.0), Some(2.0));
         assert_eq!(change(30.0, 10.0), Some(-2.0 / 3.0));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_not_notable() {
+    fn overlapping_samples_are_not_notable() {
         let pairs: Vec<_> = (0..20).map(|i| (f64::from(i), f64::from((i * 7 + 3) % 20))).collect();
         let same = Contrast::of_pairs(&pairs).unwrap();
         assert_eq!((same.cliffs_delta, same.notable), (0.0, false));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What is compared of a connection: the numbers that say how it went, not who it was.
+//! The values of a connection that are compared: those that describe how it went, not its identity.
 
 use crate::engine::limits::LimitCause;
 use crate::schema::{Apply, Kind, Type, Var};
 use crate::views::report::Connection;
 use crate::views::summary::Line;
 
-/// What a minimum or a threshold is before there is one.
+/// The value of a minimum or a threshold before there is one.
 const NONE: u64 = 0xffff_ffff;
 
 /// A number of a connection.
@@ -46,7 +46,7 @@ impl Quantity {
             Source::Var(var) => {
                 let value = connection.row.get(var)?;
                 let ty = var.def().ty;
-                // Of the 32-bit variables with that value, none has so much of anything.
+                // No 32-bit variable reaches that value as a real count.
                 let none = ty == Type::U32 && value == NONE;
                 match ty {
                     Type::I32 => Some(f64::from(value as i32)),
@@ -101,7 +101,7 @@ fn is_compared(var: Var) -> bool {
 /// A word of a connection.
 type OfLine = fn(&Line) -> Option<&str>;
 
-/// Words that say how a connection went.
+/// Texts that describe how a connection went.
 pub(super) fn words() -> impl Iterator<Item = (&'static str, OfLine)> {
     let all: [(_, OfLine); 5] = [
         ("congestion_control", |l| l.congestion_control.as_deref()),
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_it_was_is_not_compared() {
+    fn identity_columns_are_not_compared() {
         let names: Vec<_> = quantities().map(|q| q.name).collect();
         for name in ["SegsRetrans", "CurCwnd", "HCDataOctetsOut", "SndLimTimeCwnd", "MinRTT"] {
             assert!(names.contains(&name), "{name}");

@@ -36,13 +36,13 @@ pub enum EppingFormat {
 pub struct Ends {
     /// IP protocol number.
     pub protocol: u8,
-    /// Who answered, with its port, or the identifier of an echo.
+    /// The end that answered, with its port, or the identifier of an echo.
     pub src: (IpAddr, u16),
-    /// Who was answered.
+    /// The end that got the answer.
     pub dst: (IpAddr, u16),
 }
 
-/// What happened to a flow.
+/// An event of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowEvent {
     /// `opening` or `closing`.
@@ -163,7 +163,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// What an interval has: a prefix at a time, then all of them.
+    /// Writes an interval: one prefix after the other, then the total.
     ///
     /// # Errors
     /// Those of the output.
@@ -268,7 +268,7 @@ struct Rtt {
     sent_bytes: u64,
     rec_packets: u64,
     rec_bytes: u64,
-    // Not known of a capture that does not say which way packets went: then it is left out.
+    // Not known if a capture does not have the direction of packets: then it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     match_on_egress: Option<bool>,
 }
@@ -425,7 +425,7 @@ fn flow(ends: &Ends) -> String {
     format!("{}:{}+{}:{}", src.0, src.1, dst.0, dst.1)
 }
 
-/// Seconds with all nine digits: a binary fraction of so many cannot hold a time of today.
+/// Seconds with all nine digits: a floating-point number cannot hold a time of today with all of them.
 fn seconds(ns: u64) -> String {
     format!("{}.{:09}", ns / NS, ns % NS)
 }

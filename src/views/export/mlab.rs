@@ -205,7 +205,7 @@ mod tests {
         digits.chunks(4).flat_map(word).collect()
     }
 
-    /// What a line holds, put together again as the kernel would have sent it.
+    /// The message of a line, as the kernel would have sent it.
     fn message(line: &str) -> Vec<u8> {
         let json: serde_json::Value = serde_json::from_str(line).unwrap();
         let mut out = decode64(json["RawIDM"].as_str().unwrap());
@@ -223,7 +223,7 @@ mod tests {
     /// Every field comes back by the decoder that reads what kernels send, which a live test holds
     /// against the iterator, so M-Lab's reader of the same octets finds it too.
     #[test]
-    fn a_line_holds_what_inet_diag_would_have_sent() {
+    fn a_line_has_the_octets_of_an_inet_diag_message() {
         for congestion in ["cubic", "bbr", "vegas", "dctcp"] {
             let mut s = crate::testing::snapshot(1_500, 9);
             s.congestion = congestion.to_owned();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What replay knows of each connection at the moment of a packet: whose it is, and the values that the
-//! last record at or before the packet left.
+//! The state of each connection at the moment of a packet: its identity, and the values after the last
+//! record at or before the packet.
 //!
 //! A packet that several hooks saw comes several times here, where [`crate::engine::flows`] makes one of it, so
 //! packets find their connection by themselves: by the socket's cookie, else by their ends.
@@ -47,7 +47,7 @@ pub struct Moment {
     pub ssthresh: Option<Ssthresh>,
     /// SmoothedRTT in microseconds.
     pub srtt_us: Option<u64>,
-    /// What the sender waited for.
+    /// The state of the sender.
     pub limit: Option<SenderState>,
 }
 
@@ -97,7 +97,7 @@ pub struct Owner {
     pub conn_id: u64,
     /// Cookie of its socket; 0 where connections are made of packets.
     pub cookie: u64,
-    /// What lifecycle records say.
+    /// The identity by lifecycle records.
     pub identity: Identity,
     /// The connection has ended: the packets that follow are its own, and no socket has values.
     pub is_over: bool,

@@ -141,7 +141,7 @@ impl Names {
     }
 }
 
-/// What one interface of the file is: what a hook saw at a place, with link headers of one kind.
+/// One interface of the file: a hook at a place, with link headers of one kind.
 type PlaceKey = (Hook, Option<u32>, Option<u32>, Link);
 
 struct File<'a, W> {
@@ -204,7 +204,8 @@ impl<W: Write> File<'_, W> {
         self.bytes.truncate(self.names.snaplen as usize);
         self.comment.clear();
         if let Some(owner) = linked.owners.of(packet) {
-            // The engine keeps a connection until another record comes: that is no matter of this packet.
+            // The engine keeps a connection until another record comes; this does not concern this
+            // packet.
             let moment = if owner.is_over {
                 Moment::default()
             } else {
@@ -238,8 +239,8 @@ const fn verb(way: Direction) -> &'static str {
     }
 }
 
-/// What is known of a connection: `name=value`, with a space behind each. Octets, and microseconds
-/// where the name says so.
+/// Writes what is known of a connection: `name=value`, with a space after each. Units are octets, and
+/// microseconds if the name has `us`.
 fn knows(owner: &Owner, moment: &Moment, out: &mut String) {
     let _ = write!(out, "conn_id={} ", owner.conn_id);
     if let Some(cwnd) = moment.cwnd {
@@ -266,7 +267,7 @@ fn knows(owner: &Owner, moment: &Moment, out: &mut String) {
     }
 }
 
-/// What no header of the frame says.
+/// Writes what no header of the frame contains.
 fn notes(packet: &Packet, left_out: u32, out: &mut String) {
     if packet.segments > 1 {
         let _ = write!(out, "segments={} ", packet.segments);

@@ -29,13 +29,13 @@ use trace::{Kind, Writer};
 
 /// Widths of the throughput's steps where the series has a row per record.
 const STEP_NS: u64 = 100_000_000;
-/// The first octet of a track's number says what it is.
+/// The first octet of a track's number is its kind.
 const OF_PROCESS: u64 = 1 << 56;
 const OF_CONNECTION: u64 = 2 << 56;
 /// Tracks of one connection.
 const PER_CONNECTION: u64 = 16;
 
-/// Writes the trace. `options` say how wide the steps of the throughput are.
+/// Writes the trace. `options` have the width of the throughput's steps.
 ///
 /// # Errors
 /// [`ExportError`].

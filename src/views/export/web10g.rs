@@ -27,7 +27,7 @@ const SPELLED: [(Var, &str); 2] = [
     (Var::SndLimTimeStartup, "SndLimTimeStartUp"),
 ];
 
-/// Writes a line for each row of the series: `options` say how far apart they are.
+/// Writes a line for each row of the series: `options` have the distance of the rows.
 ///
 /// # Errors
 /// [`ExportError`].
@@ -55,11 +55,11 @@ struct Column {
     unit: Unit,
 }
 
-/// What a value of ours is there.
+/// The form of our value there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Same,
-    /// Of so many bits.
+    /// This many low bits.
     Low(u32),
     /// Microseconds here, whole milliseconds there.
     Milliseconds,

@@ -73,7 +73,7 @@ pub fn write(
 struct Plots<'a> {
     dir: &'a Path,
     timeline: &'a Timeline,
-    /// What each end sent, by the number of the flow.
+    /// The data that each end sent, by the number of the flow.
     flows: FxHashMap<u64, Box<[Side; 2]>>,
     /// The flow of a live connection.
     connections: FxHashMap<u64, u64>,
@@ -141,7 +141,7 @@ impl Output for Plots<'_> {
         other.acknowledged(us, &segment, own.scale(other))?;
         own.sent(us, &segment, seen.packet.header.get(13).is_some_and(|flags| flags & 8 != 0))?;
         for sample in seen.answers.iter().filter(|s| s.method == Method::TcpSequence) {
-            // What the other end sent, this packet answers.
+            // This packet answers packets of the other end.
             other.rtt(us, sample.rtt_ns)?;
         }
         Ok(())

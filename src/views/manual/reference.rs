@@ -65,7 +65,7 @@ fn when_text(when: &When) -> String {
     }
 }
 
-/// What a relation says of the variable of that name there.
+/// The text of a relation to the variable of that name there.
 pub fn relation_text(name: &str, relation: &Relation) -> String {
     if let How::All(relations) = relation.how {
         let texts: Vec<_> = relations.iter().map(|r| relation_text(name, r)).collect();
@@ -121,7 +121,7 @@ pub fn relation_text(name: &str, relation: &Relation) -> String {
                 Signal::RoundTrip => "SampleRTT / 1000, rounded down,",
             };
             format!(
-                "the sum of {what} at each timeout and at as many recoveries as FastRetran there says, those that an ACK began"
+                "the sum of {what} at each timeout and at FastRetran recoveries (the reference's number), those that an ACK began"
             )
         }
         How::NotBeforeReceived(slack) => {

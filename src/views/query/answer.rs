@@ -24,7 +24,7 @@ use crate::util::visible::{cell, visible};
 /// The rows of an answer.
 ///
 /// They come as Parquet, which polars writes and our own library reads: so nothing else knows polars'
-/// types, and all formats say the same.
+/// types, and all formats have the same content.
 #[derive(Clone, Debug)]
 pub struct Answer {
     parquet: Bytes,
@@ -155,7 +155,7 @@ enum Column {
 
 impl Column {
     fn of(array: &ArrayRef) -> Result<Self, ArrowError> {
-        // What does not fit is an error: as NULL it would look like a value that nobody knows.
+        // A value that does not fit is an error: as NULL it would look like an unknown value.
         let options = CastOptions { safe: false, ..CastOptions::default() };
         let to = |t: &DataType| cast_with_options(array, t, &options);
         Ok(match array.data_type() {

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_the_data_ends_the_page() {
+    fn data_cannot_end_the_page() {
         let views =
             [View { label: "</script><script>alert(1)</script>{{data}}".into(), traces: vec![] }];
         let page = page("a < b & \"c\"", &[], &views, None).unwrap();

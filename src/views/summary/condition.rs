@@ -109,7 +109,7 @@ impl FromStr for Condition {
     type Err = String;
 
     /// # Errors
-    /// A sentence that says what is wrong, and with which part.
+    /// A sentence that names the fault and the part that has it.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parser = Parser { words: words(text)?, at: 0, depth: 0 };
         let node = parser.any()?;
@@ -300,7 +300,7 @@ fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
     let digits = |c: char| c.is_ascii_digit() || "+-.".contains(c);
     let end = text.find(|c| !digits(c)).unwrap_or(text.len());
     let (digits, suffix) = text.split_at(end);
-    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is not a number"))?;
     let units = match unit {
         Unit::Count => "k, M, G, or no unit",
         Unit::Bytes => "B, kB, MB, GB, KiB, MiB, GiB",
@@ -310,7 +310,7 @@ fn quantity(unit: Unit, text: &str) -> Result<f64, String> {
     };
     match factor(unit, suffix) {
         Some(Factor::Ten(exponent)) => {
-            format!("{digits}e{exponent}").parse().map_err(|_| format!("`{text}` is no number"))
+            format!("{digits}e{exponent}").parse().map_err(|_| format!("`{text}` is not a number"))
         }
         Some(Factor::Other(factor)) => Ok(number * factor),
         None => Err(format!("`{text}` needs one of the units {units}")),
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    /// A value that is exactly the bound is no other number.
+    /// A value that is exactly the bound compares as equal.
     #[test]
     fn bounds_are_met_exactly() {
         for ms in 1..1000 {
@@ -388,23 +388,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_matches_nothing_and_neither_does_its_contrary() {
+    fn unknown_values_match_neither_a_condition_nor_its_negation() {
         for unknown in ["min_rtt > 0s", "not min_rtt > 0s", "min_rtt > 0s and id = 7"] {
             assert!(!matches(unknown), "{unknown}");
         }
-        // What is decided without it is decided.
+        // A condition that is decided without it stays decided.
         assert!(matches("min_rtt > 0s or id = 7"));
         assert!(matches("not (min_rtt > 0s and id = 1)"));
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error_with_its_cause() {
+    fn an_unreadable_condition_is_an_error_with_its_cause() {
         for (wrong, part) in [
             ("", "a comparison is missing"),
             ("speed > 1", "there is no `speed`; there are id, connections, bytes"),
             ("rtt 5", "`rtt` needs one of <"),
             ("rtt > 5", "`rtt`: `5` needs one of the units us, ms"),
-            ("rtt > fast", "`fast` is no number"),
+            ("rtt > fast", "`fast` is not a number"),
             ("rtt is 3", "needs null or not null"),
             ("rtt >", "`rtt` has no value"),
             ("rtt ~ 5ms", "`~` is for texts"),

@@ -9,7 +9,7 @@ fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
 fn prefixed(value: f64, unit: &str) -> String {
     let mut value = value;
     for prefix in ["", "k", "M", "G", "T"] {
-        // What would be rounded up to 1000.0 has the next prefix.
+        // A value that would be rounded up to 1000.0 gets the next prefix.
         if value < if prefix.is_empty() { 1000.0 } else { 999.95 } {
             let digits = usize::from(!(prefix.is_empty() && value.fract() == 0.0));
             return format!("{value:.digits$} {prefix}{unit}");

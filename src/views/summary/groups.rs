@@ -20,7 +20,7 @@ pub struct Group {
     pub lossy: usize,
     /// Payload bytes that the peers acknowledged, over the connections of which it is known.
     pub octets_acked: Option<i64>,
-    /// Payload bytes received, likewise.
+    /// Payload bytes received; none if not known of any connection.
     pub octets_received: Option<i64>,
     /// Share of all octets sent that were retransmissions.
     pub retransmitted_share: Option<f64>,
@@ -37,13 +37,13 @@ pub struct Group {
 /// All groups.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// What they are made by.
+    /// The key by which they are made.
     pub key: SummaryKey,
     /// Those with the most payload first, or as they were asked for.
     pub groups: Vec<Group>,
 }
 
-/// What groups are compared by: the sum of counts and bytes, the median of rates, times and shares.
+/// How groups are compared: the sum of counts and bytes, the median of rates, times and shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Together {
     Sum,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What connections can be sorted, filtered and grouped by: the one list of names.
+//! The keys by which connections can be sorted, filtered and grouped: the one list of names.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Line;
 use super::figures::{bit_rate, bytes, share};
 
-/// What a number is, and with it which units may follow it in a condition.
+/// The kind of a number, which determines the units that may follow it in a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A count.
@@ -45,7 +45,7 @@ enum Source {
 pub struct SummaryKey {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is.
+    /// Its meaning.
     pub meaning: &'static str,
     source: Source,
 }

@@ -9,7 +9,8 @@ use crate::output::sink::SinkError;
 
 const NETNS: [&str; 3] = ["netns_ListenOverflows", "netns_ListenDrops", "netns_TCPReqQFullDrop"];
 
-/// What a namespace counted during the recording, and its listening sockets that were full, two lines each.
+/// The counts of a namespace during the recording, and its listening sockets that were full, two lines
+/// each.
 #[derive(Debug, Default)]
 struct Namespace {
     counted: [Option<i64>; NETNS.len()],
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_lines_only_if_something_was_not_taken() {
+    fn listener_lines_appear_only_with_dropped_connections() {
         assert_eq!(Namespace::default().lines(7), Vec::<String>::new());
         let namespace =
             Namespace { counted: [Some(5), Some(6), None], full: vec!["127.0.0.1:80".to_owned()] };

@@ -22,21 +22,21 @@ pub enum Style {
     Heading,
     /// A row of which records are missing.
     Warning,
-    /// What explains a row.
+    /// Text that explains a row.
     Faint,
 }
 
 /// Lines of text, each without its end.
 pub type Text = Vec<(Style, String)>;
 
-/// What is shown of the connections.
+/// The choice of what is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// The most connections.
     pub top: usize,
     /// Characters in a line; `None` if there is no end.
     pub width: Option<usize>,
-    /// What the rows are in the order of, if it was asked for: it is shown at every width.
+    /// The key by which rows are sorted, if one was given: its column is shown at every width.
     pub sort: Option<SummaryKey>,
     /// How to see what is not shown.
     pub hints: Hints,
@@ -53,7 +53,7 @@ pub struct Hints {
     pub columns: &'static str,
 }
 
-/// What is not shown, and how to see it.
+/// A note on what is not shown, and how to see it.
 fn with_hint(note: String, hint: &str) -> String {
     if hint.is_empty() { note } else { format!("{note}: {hint}") }
 }
@@ -143,7 +143,7 @@ pub fn connections(lines: &[&Line], view: View) -> Text {
             Some(_) => Style::Plain,
         };
         out.push((style, row));
-        // Of one that only received there is nothing to say: its sender is elsewhere.
+        // A connection that only received has no such line: its sender is elsewhere.
         if let Some(line) = line.filter(|line| line.octets_sent.is_some_and(|n| n > 0)) {
             let why = line.why.to_string();
             if !why.is_empty() {
@@ -253,7 +253,7 @@ pub fn groups(groups: &Groups, view: View) -> Text {
         ]
     };
     let mut shown: Vec<Vec<String>> = groups.groups.iter().take(view.top).map(cells).collect();
-    // What they are in the order of stands behind the name, unless a column has it.
+    // The sort key is shown after the name, unless a column has it.
     let (key, column) = (groups.key.name, |name| match name {
         "connections" => Some(1),
         "acked" => Some(3),

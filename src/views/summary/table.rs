@@ -11,7 +11,7 @@ pub struct Head {
     pub name: String,
     /// Numbers are aligned to the right.
     pub is_number: bool,
-    /// Which goes first where there is no room: the largest. 0 always stays.
+    /// Columns with the largest rank are left out first if there is no room. 0 always stays.
     pub rank: u8,
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_go_by_their_rank_until_the_rest_fits() {
+    fn columns_are_dropped_by_rank_until_the_rest_fits() {
         let heads = [Head::number("ID", 0), Head::text("LONG", 2), Head::text("LESS", 1)];
         let rows = [vec!["1".to_owned(), "x".repeat(30), "日本".to_owned()]];
         let of = |width| fitting(&heads, &rows, width);

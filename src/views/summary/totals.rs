@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What many connections come to together: sums, and percentiles.
+//! Totals of many connections: sums, and percentiles.
 
 use super::Line;
 use super::figures::{bit_rate, bytes, seconds, share};
 use super::keys::SummaryKey;
 use super::table::{Head, fitting};
 
-/// From so many connections on percentiles are worth a line each.
+/// From this many connections on, percentiles have a line each.
 const MANY: usize = 10;
 
 /// A sum over all connections; `None` if no value is known.
@@ -40,7 +40,7 @@ pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     Some(below + (above - below) * at.fract())
 }
 
-/// What they carried together, in a line.
+/// The sum of their data, in a line.
 pub fn sums(lines: &[&Line]) -> String {
     let lossy = lines.iter().filter(|l| l.completeness.as_deref() == Some("lossy")).count();
     let unknown = lines.iter().filter(|l| l.octets_acked.is_none()).count();

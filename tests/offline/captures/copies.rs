@@ -8,7 +8,7 @@ use layers::{capture, packets};
 const LITTLE: Order = Order { big: false };
 const STEP: u64 = 20_000_000;
 
-/// What is the same of a connection, however it was captured.
+/// The values of a connection that do not depend on how it was captured.
 fn of(import: &Imported) -> Vec<String> {
     let columns = [
         "SegsIn",
@@ -48,7 +48,7 @@ fn seen(link_type: u32, views: impl Fn(&Tcp) -> Vec<(u64, Vec<u8>)>) -> Vec<u8> 
 }
 
 #[test]
-fn a_mirrors_second_copies_are_no_packets() {
+fn a_mirrors_second_copies_are_left_out() {
     let expected = plain();
     for (copies, apart) in [(2, 5_000), (2, 0), (3, 100_000)] {
         let bytes = seen(1, |t| (0..copies).map(|i| (i * apart, t.ethernet())).collect());
@@ -131,7 +131,7 @@ fn a_mirrors_copies_of_acknowledgments_mark_the_row_and_the_flow() {
     assert_eq!((all, mark.as_str()), (vec!["20".to_owned(), "10".to_owned()], "lossy"));
     assert_eq!(flows, ["lossy"; 2]);
     assert_eq!(import.codes, [Some(3); 2], "{}", import.said);
-    assert!(import.said.contains("10 packets of TCP stand twice"), "{}", import.said);
+    assert!(import.said.contains("10 packets of TCP are in the capture twice"), "{}", import.said);
     // Most of them are a mirror's; duplicate ACKs now and then are the peer's.
     assert_eq!(of(&|i| u64::from(i < 6)).1, "lossy");
     assert_eq!(of(&|i| u64::from(i < 5)).1, "begun_before");
@@ -144,7 +144,7 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
     assert_eq!(once.connection()["completeness"], "complete");
     let twice = imported(&seen(1, |t| vec![(0, six(t)), (5_000, six(t))]));
     assert_eq!(twice.connection()["completeness"], "lossy", "{}", twice.said);
-    // Where there are many, import says it too.
+    // If there are many, import reports it too.
     let segment = |i: u32| six(&Tcp { seq: 1 + 100 * i, payload: 100, ..packets()[3].clone() });
     let frames = |twice: bool| {
         let at = |i: u32| T + u64::from(i) * STEP;
@@ -152,11 +152,12 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
         (0..20).flat_map(|i| both(i).into_iter().take(1 + usize::from(twice))).collect::<Vec<_>>()
     };
     let import = imported(&simple(&frames(true)));
-    assert!(import.said.contains("20 packets of TCP stand twice"), "{}", import.said);
+    assert!(import.said.contains("20 packets of TCP are in the capture twice"), "{}", import.said);
     assert_eq!(import.codes, [Some(3); 2]);
     let import = imported(&simple(&frames(false)));
-    assert!(!import.said.contains("stand twice"), "{}", import.said);
-    let sentence = twice.said.lines().find(|l| l.contains("stand twice")).expect("said");
+    assert!(!import.said.contains("are in the capture twice"), "{}", import.said);
+    let sentence =
+        twice.said.lines().find(|l| l.contains("are in the capture twice")).expect("said");
     let sentence =
         sentence.trim_start_matches("estats-analyze: ").trim_start_matches(char::is_numeric);
     trust::says(
@@ -166,7 +167,7 @@ fn a_mirrors_copies_without_identification_stay_and_the_row_is_lossy() {
 }
 
 #[test]
-fn duplicate_acks_and_datagrams_that_look_alike_are_no_copies() {
+fn equal_duplicate_acks_and_datagrams_are_not_copies() {
     // Without SACK and timestamps duplicate ACKs have all the same bytes; IPv4 without an
     // identification is like IPv6.
     let [ours, theirs] = [packets()[3].clone(), packets()[4].clone()];
@@ -203,8 +204,9 @@ fn duplicate_acks_and_datagrams_that_look_alike_are_no_copies() {
 }
 
 #[test]
-fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
-    // What came twice may be the network's: a FIN that comes again ends the row, here before our ACK.
+fn copies_that_stay_are_not_retransmissions_and_mark_the_row_lossy() {
+    // A packet that came twice may be the network's copy: a FIN that comes again ends the row, here
+    // before our ACK.
     let columns = ["SegsRetrans", "OctetsRetrans", "DataSegsOut", "HCDataOctetsOut"];
     let plain = imported(&seen(1, |t| vec![(0, t.ethernet())]));
     let expected = plain.variables();
@@ -219,7 +221,7 @@ fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
         let import = imported_with(&bytes, &["--local", "192.0.2.1"]);
         assert_eq!(values(&import.variables(), &columns), values(&expected, &columns), "{what}");
         assert_eq!(import.connection()["completeness"], "lossy", "{what}: {}", import.said);
-        assert!(import.said.contains("stand twice in the capture"), "{}", import.said);
+        assert!(import.said.contains("are in the capture twice"), "{}", import.said);
         assert_eq!(import.codes[1], Some(3), "{what}: rows lack something");
         if what == "late" {
             trust::says(
@@ -244,7 +246,7 @@ fn copies_that_stay_in_are_no_retransmissions_and_the_row_is_lossy() {
 }
 
 #[test]
-fn what_an_end_or_the_network_repeats_stays() {
+fn packets_repeated_by_an_end_or_the_network_stay() {
     // A network that duplicates a packet now and then: the host got both.
     let bytes = seen(1, |t| {
         let again = t.payload == 900;
@@ -252,7 +254,7 @@ fn what_an_end_or_the_network_repeats_stays() {
     });
     let import = imported(&bytes);
     assert_eq!(values(&import.variables(), &["SegsIn", "SegsRetrans"]), ["4", "0"]);
-    let said = "1 packet stands twice in the capture: the row it belongs to is marked lossy";
+    let said = "1 packet is in the capture twice: the row it belongs to is marked lossy";
     assert!(import.said.contains(said), "{}", import.said);
     assert_eq!(import.codes, [Some(0), Some(3)]);
     // One that never stops repeating itself, with all bytes the same.
@@ -347,13 +349,13 @@ fn a_tap_has_an_interface_for_each_direction() {
 }
 
 #[test]
-fn interfaces_upon_each_other_have_a_packet_once() {
+fn a_packet_at_stacked_interfaces_counts_once() {
     // A bridge and its two ports: each packet comes at one port and leaves at the other.
     let bridged = at_interfaces(&["port1", "br0", "port2"], 0, |_, t| {
         if t.ttl == 55 { vec![2, 1, 0] } else { vec![0, 1, 2] }
     });
     assert_eq!(of(&imported(&bridged)), plain());
-    // The same in a capture of all interfaces, which says of each sighting which way it went.
+    // The same in a capture of all interfaces, which has the direction of each sighting.
     let view = |index: u8, kind: u8, t: &Tcp| {
         let head = [8, 0, 0, 0, 0, 0, 0, index, 0, 1, kind, 6, 2, 0, 0, 0, 0, 1, 0, 0];
         [&head[..], &t.ip()].concat()
@@ -364,7 +366,7 @@ fn interfaces_upon_each_other_have_a_packet_once() {
     });
     let import = imported(&bytes);
     assert_eq!(of(&import), plain(), "{}", import.said);
-    // Cooked captures of the first kind do not say which interface.
+    // Cooked captures of the first kind do not have the interface.
     let view = |kind: u8, t: &Tcp| {
         [&[0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0][..], &t.ip()].concat()
     };
@@ -394,7 +396,7 @@ fn sections_go_on_with_their_interfaces() {
 
 #[test]
 fn a_routers_two_interfaces_stay_two_places() {
-    // What it passes on has another TTL: two packets, as ever.
+    // A forwarded packet has another TTL: two packets, as usual.
     let mut bytes = section(LITTLE);
     for name in ["inside", "outside"] {
         bytes.extend(interface(LITTLE, 1, name, 9));

@@ -38,7 +38,8 @@ fn checked(tcp: &Tcp) -> Vec<u8> {
     frame
 }
 
-/// What the interface still has to finish: the sum of the pseudo-header in the place of TCP's.
+/// A checksum that the interface still has to finish: the sum of the pseudo-header in the place of
+/// TCP's.
 fn unfinished(tcp: &Tcp) -> Vec<u8> {
     let mut frame = checked(tcp);
     let pseudo = pseudo(&frame);
@@ -77,7 +78,7 @@ fn of(bytes: &[u8]) -> (Vec<String>, Imported) {
     (all, import)
 }
 
-/// So much of the peer's data again, behind it, and damaged by `damage`.
+/// Repeats `payload` octets of the peer's data, damaged by `damage`.
 fn again(tcp: &Tcp, payload: usize, damage: impl Fn(&mut Vec<u8>)) -> Vec<Vec<u8>> {
     if tcp.payload != 900 {
         return Vec::new();
@@ -95,7 +96,7 @@ fn segments_with_wrong_checksums_are_not_received() {
     let (short, import) =
         of(&capture(checked, |tcp| again(tcp, 10, |f| *f.last_mut().expect("octets") ^= 1)));
     assert_eq!(short, expected);
-    let said = "1 packet of TCP has a wrong checksum: whoever received it has dropped it";
+    let said = "1 packet of TCP has a wrong checksum: its receiver has dropped it";
     assert!(import.said.contains(said), "{}", import.said);
     assert_eq!(import.codes, [Some(0); 2]);
     trust::says(
@@ -104,7 +105,7 @@ fn segments_with_wrong_checksums_are_not_received() {
             "\"{said}\"; it is in flows; of the receiver's row at most SegsIn, DataSegsIn and HCDataOctetsIn count it (more than 76 octets of TCP)"
         ),
     );
-    // Of a longer one: the socket has counted it when it is looked at, and nothing else comes of it.
+    // A longer one: the socket has counted it before it is checked, and it has no other effect.
     let (long, _) =
         of(&capture(checked, |tcp| again(tcp, 100, |f| *f.last_mut().expect("octets") ^= 1)));
     assert_eq!(long[..3], ["4", "2", "1000"]);
@@ -112,7 +113,7 @@ fn segments_with_wrong_checksums_are_not_received() {
     // That of IP.
     let (ip, _) = of(&capture(checked, |tcp| again(tcp, 100, |f| f[IP + 8] = 77)));
     assert_eq!(ip, expected);
-    // Of which not all was captured, nothing can be said.
+    // A packet that was not captured whole cannot be checked.
     let cut = |tcp: &Tcp| again(tcp, 100, |f| *f.last_mut().expect("octets") ^= 1);
     let mut frames: Vec<_> = packets()
         .iter()
@@ -125,7 +126,7 @@ fn segments_with_wrong_checksums_are_not_received() {
 }
 
 #[test]
-fn checksums_that_are_not_finished_are_not_wrong() {
+fn checksums_left_to_the_device_are_not_wrong() {
     let (expected, _) = of(&capture(checked, |_| Vec::new()));
     // On loopback, veth and virtual machines the receiver's are not finished either.
     let (both, import) = of(&capture(unfinished, |_| Vec::new()));
@@ -187,7 +188,7 @@ fn a_packet_longer_than_its_frame_is_not_received() {
 }
 
 #[test]
-fn what_a_first_fragment_of_a_tunnel_carries_goes_on_in_the_next() {
+fn the_inner_packet_of_a_first_fragment_goes_on_in_the_next() {
     let inner = packets()[3].ip();
     let piece = |from: usize, to: usize, fragment: [u8; 2]| {
         let [high, low] = (20 + (to - from) as u16).to_be_bytes();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What stands between a link and IP, and IP that carries IP.
+//! Layers between a link header and IP, and IP in IP.
 
 use super::*;
 use common::capture::*;
@@ -96,7 +96,7 @@ fn connection(import: &Imported) -> Vec<String> {
 }
 
 #[test]
-fn layers_below_ip_are_looked_into() {
+fn layers_below_ip_are_removed() {
     let plain = imported(&capture(1, Tcp::ethernet));
     let expected = connection(&plain);
     let [segs_in, segs_out] = [3, 5].map(|n: u32| n.to_string());
@@ -156,7 +156,7 @@ fn layers_below_ip_are_looked_into() {
 }
 
 #[test]
-fn tunnels_are_looked_into_where_that_is_asked_for() {
+fn tunnels_are_decapsulated_on_request() {
     let expected = connection(&imported(&capture(1, Tcp::ethernet)));
     type Dress = fn(&Tcp) -> Vec<u8>;
     let cases: [(&str, Dress); 11] = [
@@ -222,7 +222,7 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
         }
         assert_eq!(found, wanted, "{i} {name}");
     }
-    // What is no packet stays the tunnel's, and is named.
+    // A payload that is not a packet stays the tunnel's, and is named.
     let bytes = capture(1, |_| ethernet(&[8, 0], &outer(47, &[0, 0, 8, 6, 0, 1])));
     let import = imported_with(&bytes, &["--inner"]);
     assert!(import.said.contains("8 packets belong to a tunnel: GRE (ARP)"), "{}", import.said);
@@ -232,7 +232,7 @@ fn tunnels_are_looked_into_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_is_not_read_is_named_and_nothing_at_all_is_exit_status_1() {
+fn unread_packets_are_named_and_an_empty_import_is_exit_status_1() {
     let arp = ethernet(&[8, 6], &[0; 28]);
     let stp = ethernet(&[0, 38], &[0x42; 38]);
     let lldp = ethernet(&[0x88, 0xcc], &[0; 28]);
@@ -258,9 +258,9 @@ fn what_is_not_read_is_named_and_nothing_at_all_is_exit_status_1() {
         let frames = [Frame::new(T, bytes.clone()), Frame::new(T + 1_000_000_000, bytes.clone())];
         let import = imported(&pcap(LITTLE, false, link_type, &frames));
         assert_eq!(import.codes[0], Some(1), "{name}");
-        let said = format!("no packet of capture was imported: it has only 2 {name}\n");
+        let said = format!("no packet of capture was imported: it contains only 2 {name}\n");
         assert!(import.said.contains(&said), "{name}: {}", import.said);
-        // Beside others that are read it is no failure.
+        // Beside others that are read it is not a failure.
         if link_type == 1 {
             let frames = [Frame::new(T, bytes.clone()), Frame::new(T, packets()[0].ethernet())];
             let import = imported(&pcap(LITTLE, false, link_type, &frames));
@@ -332,12 +332,12 @@ fn obsolete_packet_blocks_are_read() {
             bytes.extend(obsolete(order, 0, drops, T + i as u64 * 20_000_000, &frame));
         }
         let import = imported(&bytes);
-        // Their flags say that all went out: the packets of both ends, seen from outside.
+        // By their flags all went out: the packets of both ends, seen from outside.
         assert_eq!(import.codes[0], Some(0), "{}", import.said);
         assert_eq!(import.manifest()["import"]["packets"], 8);
         let found = imported_with(&bytes, &["--local", A.0]);
         assert_eq!(connection(&found), expected);
-        // What it says was dropped is lost.
+        // Packets that it reports as dropped are lost.
         bytes.extend(obsolete(
             order,
             0,

@@ -118,7 +118,7 @@ fn an_unknown_option_changes_nothing_wherever_it_stands() {
 }
 
 #[test]
-fn what_a_cut_option_would_have_said_is_not_known_and_nothing_else_changes() {
+fn a_cut_option_is_unknown_and_changes_nothing_else() {
     for v6 in [false, true] {
         let frames = frames(v6, |_, list| list.concat());
         let whole = imported(&simple(&frames));
@@ -150,7 +150,7 @@ fn what_a_cut_option_would_have_said_is_not_known_and_nothing_else_changes() {
             assert_eq!(import.codes[1], Some(code), "{snap}: {}", import.said);
             assert_eq!(values(&row, &["SegsIn", "DupAcksIn", "SegsRetrans"]), ["7", "4", "1"]);
             nulls.insert(snap - tcp - 20, unknown);
-            // RTTs of which it cannot be said what was answered are not there, others are the same.
+            // RTTs whose answered packet is not known are missing, the others are the same.
             let all = whole.table("rtt");
             for sample in import.table("rtt") {
                 let same = |s: &&Row| {
@@ -175,7 +175,7 @@ fn what_a_cut_option_would_have_said_is_not_known_and_nothing_else_changes() {
             trust::says(
                 "a capture cut inside the options of TCP (`tcpdump -s 96` of IPv6)",
                 &format!(
-                    "segments count as ever; {} are NULL where a SACK option may have been cut, with \
+                    "segments are counted as usual; {} are NULL where a SACK option may have been cut, with \
                      one sentence on stderr, and the row is lossy",
                     nulls[&(96 - tcp - 20)]
                         .iter()

@@ -48,7 +48,7 @@ fn packets(run: &Path) -> Vec<Packet> {
     packets
 }
 
-/// What tshark has of these fields, a line per packet, and what it says of damage.
+/// tshark's values of these fields, a line per packet, and its messages about damage.
 fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-T", "fields", "-E", "separator=;"]);
@@ -225,7 +225,7 @@ fn comments(file: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_capture_comes_back_as_it_was() {
+fn a_capture_reads_back_unchanged() {
     let needs = Needs { programs: &["tshark", "zstd"], ..Needs::PROGRAMS };
     let Some(_turn) = gate::enter("pcapng against captures", needs) else { return };
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -270,7 +270,7 @@ fn a_capture_comes_back_as_it_was() {
 }
 
 #[test]
-fn bytes_do_not_depend_on_threads_and_no_packets_are_an_error() {
+fn exported_bytes_do_not_depend_on_threads_and_a_recording_without_packets_is_an_error() {
     let recording = Recording::open(&golden("packets")).expect("a recording");
     let mut outs = Vec::new();
     for threads in [1, 4] {

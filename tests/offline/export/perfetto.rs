@@ -66,7 +66,7 @@ fn lengths(track: &Value) -> BTreeMap<String, u64> {
     lengths
 }
 
-/// What a connection carried, and what happened to it, before the recording began is not of its first moment.
+/// Data and events of a connection before the recording are not shown at its first moment.
 #[test]
 fn a_trace_begins_with_the_recording() {
     let Some(python) = python() else {
@@ -106,7 +106,7 @@ fn a_trace_begins_with_the_recording() {
 }
 
 #[test]
-fn a_trace_says_what_the_tables_say() {
+fn a_trace_has_the_values_of_the_tables() {
     let Some(python) = python() else {
         return gate::skip("Perfetto's traces", "run scripts/setup.sh".to_owned());
     };

@@ -95,9 +95,9 @@ fn readvars_has_a_heading_per_table_and_a_line_per_variable() {
     assert!(matches!(readvars(&run, Some(7)), Err(ExportError::NoConnection { conn_id: 7 })));
 }
 
-/// What `compare` reads of it is what it reads of the logger's last lines.
+/// `compare` reads the same values from it as from the logger's last lines.
 #[test]
-fn readvars_says_what_the_logger_says_last() {
+fn readvars_has_the_loggers_last_values() {
     for scenario in ["loss", "function-hooks", "clean-path-over-ipv6"] {
         let run = golden(scenario);
         let path = Path::new("text");
@@ -147,7 +147,7 @@ fn deltas_of_counters_add_up_to_their_last_values() {
         assert_eq!(
             column(name).next_back().flatten(),
             last.get(name).copied(),
-            "{name} is no counter"
+            "{name} is not a counter"
         );
     }
     // The same as text: a heading with a space before it, names in twenty places.

@@ -174,7 +174,7 @@ fn time_sequence_graphs_have_tcptraces_lines() {
             }
             // One for each packet with blocks.
             assert_eq!(ours.texts("S").len(), theirs.texts("S").len(), "{scenario} {side}");
-            // tcptrace marks no SYN that is sent again.
+            // tcptrace does not mark a retransmitted SYN.
             let (marked, found) = (ours.texts("R"), theirs.texts("R"));
             let syns = ours.texts("SYN");
             assert!(theirs.texts("SYN").is_subset(&syns) && found.is_subset(&marked), "{scenario}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Verification's account of sequence numbers.
+//! Verification of sequence numbers and totals.
 
 use std::fs;
 
@@ -27,8 +27,8 @@ fn a_closed_recording_verifies_and_accounts_for_its_losses() {
 }
 
 #[test]
-fn every_wrong_account_is_a_finding() {
-    // A record too few in the totals, one too many, a loss nobody reported, a CPU without totals.
+fn every_wrong_total_is_a_finding() {
+    // A record too few in the totals, one too many, an unreported loss, a CPU without totals.
     for accounts in [
         [(0, 11, 3), (1, 12, 0)],
         [(0, 13, 3), (1, 12, 0)],
@@ -59,14 +59,14 @@ fn a_duplicate_is_a_finding() {
 
 /// As after `kill -9`: the writer goes away without a word.
 #[test]
-fn an_unclosed_recording_reads_and_says_what_is_unproven() {
+fn an_unclosed_recording_is_readable_and_names_what_is_unproven() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();
     for round in 0..5_u64 {
         let ts = round * SECOND;
         for i in 0..10 {
-            // Number 12 is lost, and the ledger says so.
+            // Number 12 is lost, and the ledger has the loss.
             if round * 10 + i != 12 {
                 writer.hook(&header(ts + i, 0, round * 10 + i), &[op(Var::SegsIn, i)]).unwrap();
             }
@@ -120,7 +120,7 @@ fn an_unexplained_gap_shows_in_an_unclosed_recording() {
 
 /// A program may be interrupted for seconds between reading the clock and handing its record over.
 #[test]
-fn a_record_that_comes_late_is_no_disorder_of_frames() {
+fn a_late_record_is_not_a_disorder_of_frames() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
         RecordingWriter::create(dir.path(), &manifest(), WriterOptions::default()).unwrap();

@@ -37,7 +37,7 @@ fn every_cut_reads_to_the_last_whole_frame() {
     assert_eq!(seen, [0, 5, 10, 15]);
 }
 
-/// One bit of every so many bytes, each of the eight in turn.
+/// One bit of every `every` bytes, each of the eight in turn.
 fn flipped_bits_are_found(every: usize, bits: std::ops::Range<usize>) {
     let dir = tempfile::tempdir().unwrap();
     small(dir.path());
@@ -69,7 +69,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_corrupt_frame_is_skipped_and_the_survey_says_where() {
+fn a_corrupt_frame_is_skipped_and_the_survey_has_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let written = small(dir.path());
     let path = dir.path().join("hooks-000000.arrows.zst");

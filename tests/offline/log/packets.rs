@@ -26,7 +26,7 @@ fn packet(seq: u64) -> Packet {
         wire_len: 1_514,
         captured_len: 96,
         src_addr: if v4 { addr("192.0.2.1") } else { addr("2001:db8::1") },
-        // Of IPv6 all the same, and not to be mistaken for IPv4.
+        // IPv6 too, and not to be mistaken for IPv4.
         dst_addr: if v4 { addr("192.0.2.2") } else { addr("::ffff:192.0.2.2") },
         ttl: 64,
         tos: 3,
@@ -95,7 +95,7 @@ fn packets_come_back_from_all_segments() {
 }
 
 #[test]
-fn without_packets_there_is_no_stream_of_them() {
+fn a_recording_without_packets_has_no_packet_stream() {
     let dir = tempfile::tempdir().unwrap();
     small(dir.path());
     assert_eq!(read_packets(dir.path()), []);

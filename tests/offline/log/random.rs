@@ -83,7 +83,7 @@ proptest! {
         let mut writer = RecordingWriter::create(dir.path(), &manifest(), options).unwrap();
         for (i, (header, ops)) in hooks.iter().enumerate() {
             writer.hook(header, ops).unwrap();
-            // Every so many records a second passes, so frames and segments differ in size.
+            // A second passes after some records, so frames and segments differ in size.
             writer.tick(i as u64 / rotate.unwrap_or(7) * SECOND).unwrap();
         }
         lifecycles.iter().for_each(|row| writer.lifecycle(row).unwrap());

@@ -6,7 +6,7 @@ use super::*;
 /// The peer's last timestamp in sequence.
 const NOW: u32 = 100_000;
 
-/// A segment with a timestamp that is so many ticks older, and a SACK block.
+/// A segment with a timestamp that is `ticks` older, and a SACK block.
 fn old(ticks: u32, seq: u32, ack: u32, window: u16, payload: usize) -> Tcp {
     let mut options = vec![1, 1, 8, 10];
     options.extend(NOW.wrapping_sub(ticks).to_be_bytes());
@@ -59,7 +59,7 @@ fn sack_blocks_of_segments_that_paws_drops_are_not_received() {
         assert_eq!(row.get(Var::SACKBlocksRcvd), sacks, "{what}");
         assert_eq!(row.completeness == "lossy", sacks.is_none(), "{what}");
         assert_eq!(counts.lacking(), u64::from(sacks.is_none()), "{what}");
-        // It arrived all the same.
+        // It still arrived.
         row.has(&[(Var::SegsIn, 4), (Var::SndUna, 1001), (Var::HCThruOctetsReceived, 100)]);
     }
 }
@@ -96,7 +96,7 @@ fn timestamps_that_refuse_nothing() {
 }
 
 #[test]
-fn what_is_dropped_for_its_acknowledgment_leaves_no_timestamp() {
+fn a_segment_dropped_for_its_acknowledgment_sets_no_timestamp() {
     // tcp_ack() keeps the timestamp of no segment with an old acknowledgment.
     let mut s = connection();
     s.add(Tcp { options: Vec::new(), ..old(0, 5101, 1201, 500, 0) });
@@ -153,7 +153,7 @@ fn wrong_checksums() {
             (Var::DupAcksIn, 0),
         ]);
     }
-    // What we sent was sent.
+    // Our own segment was sent.
     let mut sent = Script::default();
     sent.connect();
     sent.out(1001, 5001, ACK, 500);

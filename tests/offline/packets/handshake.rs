@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What options came to (TcpEStatsNegotiated of RFC 4898). An end that did not agree tells by its own
-//! setting whether it or the peer is the cause: that shows in some handshakes, and is NULL in others.
+//! The negotiation of options (TcpEStatsNegotiated of RFC 4898). If an end did not agree, its own
+//! setting decides whether it or the peer is the cause: some handshakes show this setting, and in the
+//! others the value is NULL.
 
 use super::*;
 
@@ -48,11 +49,11 @@ fn came_to(what: &str, s: &Script, expected: [Option<u64>; 3]) {
     ] {
         assert_eq!(row.get(var), value, "{what}: {}", var.name());
     }
-    assert_eq!(row.completeness, "ended_after", "{what}: what nobody can know is not missing");
+    assert_eq!(row.completeness, "ended_after", "{what}: what cannot be known is not missing");
 }
 
 #[test]
-fn who_did_without_an_option() {
+fn options_that_one_end_did_not_offer_are_marked() {
     const SELF: Option<u64> = Some(2);
     const PEER: Option<u64> = Some(3);
     const BOTH: Option<u64> = Some(1);
@@ -86,7 +87,7 @@ fn who_did_without_an_option() {
 }
 
 #[test]
-fn a_syn_that_is_repeated_without_ecn_has_asked_for_it() {
+fn a_syn_repeated_without_ecn_still_offers_ecn() {
     for (answer, ecn) in [(ECE, 1), (0, 3)] {
         let mut s = Script::default();
         let syn = Tcp { seq: 1000, options: OPTIONS.to_vec(), ..Tcp::new(A, B) };

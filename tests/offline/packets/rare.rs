@@ -120,8 +120,8 @@ fn segments_of_others_in_the_handshake() {
     let (rows, counts) = scanned.rows();
     assert_eq!((rows.len(), counts.after_end), (0, 3), "{rows:?}");
 
-    // What answers no SYN-ACK of ours leaves the handshake as it is: reset, not acknowledged, or
-    // out of the window.
+    // A segment that does not answer our SYN-ACK leaves the handshake unchanged: reset, not
+    // acknowledged, or out of the window.
     let mut wrong = Script::default();
     wrong.input(5000, 0, SYN, 0);
     wrong.out(1000, 5001, SYN | ACK, 0);
@@ -307,7 +307,7 @@ fn segments_that_linux_drops() {
     s.connect();
     s.out(1001, 5001, ACK, 100);
     s.add(stamped(5001, 1101, 100, 50));
-    // Of a timestamp two ticks ago: neither its data nor its acknowledgment counts.
+    // With a timestamp two ticks ago: neither its data nor its acknowledgment counts.
     s.add(stamped(5101, 1101, 100, 48));
     s.add(stamped(5101, 1101, 100, 49));
     // Acknowledges what was not sent by far: a segment of another connection.

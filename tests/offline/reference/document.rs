@@ -106,7 +106,7 @@ fn at_a_glance(out: &mut String, cases: &[Case]) {
     let _ = write!(
         out,
         "| what | against | extent | unexplained |\n|---|---|---|--:|\n\
-         | replay of captured packets | what a Web10G kernel (KIS 0.13, Linux 5.4) said of the same \
+         | replay of captured packets | the values of a Web10G kernel (KIS 0.13, Linux 5.4) for the same \
          connections | {scenarios} scenarios, {ends} ends of connections, {} values | {} |\n\
          | replay of hooks, every recording | the kernel's `tcp_info` at the instant of the final \
          values | {relations} relations of {variables} variables | 0 demanded |\n\
@@ -315,9 +315,9 @@ fn tests(out: &mut String) {
          - Live tests: what the link counted at both sides: HCDataOctetsOut, HCDataOctetsIn, \
          DataOctetsIn, DataSegsOut, DataSegsIn, IpTtl; socket options: LimRwin (TCP_WINDOW_CLAMP), Nagle \
          (TCP_NODELAY).\n\
-         - Guest tests: what two hook sets both call exact is equal in both; times of sender limitation \
-         add up to the connection's life; what is missing is NULL. What is wrong in a row that says of \
-         itself that something was lost is excused, counted and printed.\n\
+         - Guest tests: values that two hook sets both call exact are equal; times of sender limitation \
+         add up to the connection's life; what is missing is NULL. A fault in a row that is marked \
+         lossy is excused, counted and printed.\n\
          - Snapshots: every field of TCP_INFO, against it, while the socket is idle; read by the \
          iterator and by inet_diag at the same time, every field of both (but `priority`); BBR's, Vegas' \
          and DCTCP's own values against TCP_CC_INFO.\n",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The part of docs/validation.md that says which test proves each variable other than zero, and the
-//! tests that hold its list against the variables and the tests that there are.
+//! The part of docs/validation.md that names the test which proves that a variable can be other than
+//! zero, and the tests that compare this list with the variables and the tests.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -66,7 +66,7 @@ fn every_variable_is_proved_or_excepted() {
         .flat_map(|proof| proof.variables)
         .chain(NOT_PROVED.iter().chain(NOTES).map(|(n, _)| n));
     for name in names {
-        assert!(Var::by_name(name).is_some(), "{name} is no variable");
+        assert!(Var::by_name(name).is_some(), "{name} is not a variable");
     }
 }
 
@@ -87,7 +87,7 @@ fn every_proof_is_a_test() {
     }
 }
 
-/// What packets alone prove against a Web10G kernel: values other than 0 that are equal.
+/// Variables that packets alone prove against a Web10G kernel: values other than 0 that are equal.
 #[test]
 fn equal_to_a_web10g_kernel() {
     let mut equal = BTreeSet::new();

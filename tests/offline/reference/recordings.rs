@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings made by the recorder inside a Web10G kernel, held against that kernel's own values: by
+//! Recordings made by the recorder inside a Web10G kernel, compared with that kernel's own values: by
 //! the command, as a user would.
 
 use std::fmt::Write as _;
@@ -128,7 +128,7 @@ fn compare(scenario: &Path, reading: &'static str) -> Held {
 }
 
 #[test]
-fn the_hooks_say_what_the_kernel_said() {
+fn the_hooks_give_the_kernels_values() {
     let unexplained: Vec<_> = held().iter().flat_map(|h| h.of_class("differs")).collect();
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
     for h in held() {
@@ -139,15 +139,15 @@ fn the_hooks_say_what_the_kernel_said() {
 
 /// A relation that became wider, or a variable that is compared no more, shows here.
 #[test]
-fn the_classes_are_as_many_as_they_were() {
+fn the_number_of_histogram_classes_is_unchanged() {
     let found: Vec<_> =
         held().iter().map(|h| (h.scenario.as_str(), h.reading, h.counts())).collect();
     assert_eq!(found, PINNED);
 }
 
-/// What earlier programs counted otherwise than a variable means is no exact column.
+/// A variable that earlier programs counted wrongly is not an exact column.
 #[test]
-fn what_an_earlier_recorder_counted_is_approximate() {
+fn counts_of_an_earlier_recorder_are_approximate() {
     let run = testdata().join("h_rr/run");
     let dir = tempfile::tempdir().expect("temporary directory");
     let later = dir.path().join("run");
@@ -173,7 +173,7 @@ fn what_an_earlier_recorder_counted_is_approximate() {
         assert_eq!(quality(&later, name), ("exact".into(), false), "{name}");
     }
     assert_eq!(quality(&run, "SegsIn"), ("exact".into(), false));
-    // The columns say so too.
+    // The columns are marked too.
     let columns = |run: &Path, out: &str| {
         let out = dir.path().join(out);
         let replay = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))

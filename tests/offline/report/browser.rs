@@ -55,7 +55,7 @@ impl Browser {
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
-            // No name resolves and no proxy answers: a page that fetched anything would say so.
+            // No name resolves and no proxy answers: a page that fetched anything would log an error.
             "--host-resolver-rules=MAP * ~NOTFOUND".to_owned(),
             format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", browser._profile.path().display()),
@@ -82,7 +82,7 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Opens a file and waits until its script says that it is ready.
+    /// Opens a file and waits until its script signals that it is ready.
     pub fn open(&self, page: &Path) {
         self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
         self.until("return document.documentElement.dataset.ready === 'yes'");
@@ -163,7 +163,7 @@ impl Drop for Browser {
     }
 }
 
-/// The port that chromedriver says it listens on.
+/// The port on which chromedriver listens, by its output.
 fn port(driver: &mut Child) -> u16 {
     let lines = BufReader::new(driver.stdout.take().expect("stdout is piped")).lines();
     let (found, wait) = mpsc::channel();
@@ -171,7 +171,7 @@ fn port(driver: &mut Child) -> u16 {
         for line in lines.map_while(Result::ok) {
             let port = line.split_once("started successfully on port ");
             if let Some(port) = port.and_then(|(_, n)| n.trim_end_matches('.').parse().ok()) {
-                // Nobody waits any more if the test has given up; the pipe is read to its end.
+                // The receiver is gone if the test has given up; the pipe is read to its end.
                 let _ = found.send(port);
             }
         }

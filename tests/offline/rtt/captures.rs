@@ -123,7 +123,7 @@ fn frame(line: &str) -> Frame {
     }
 }
 
-/// What we say: frame of the answer, from 0, and the sample.
+/// Our samples: frame of the answer, from 0, and the sample.
 pub fn ours(file: &Path, options: RttOptions) -> Vec<(usize, Sample)> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let run = dir.path().join("run");

@@ -40,7 +40,7 @@ fn objects(lines: &[String]) -> Vec<Value> {
 }
 
 #[test]
-fn formats_tell_the_same() {
+fn all_formats_have_the_same_samples() {
     let run = Run::of("b_loss/A.pcap.zst");
     let events = objects(&run.lines(&["-F", "jsonl"]));
     let array: Vec<Value> = serde_json::from_str(&run.rtt(&["-F", "json"])).expect("one array");
@@ -67,7 +67,7 @@ fn formats_tell_the_same() {
     let pping = run.lines(&["-F", "pping"]);
     assert_eq!((ppviz.len(), pping.len()), (rtts.len(), rtts.len()));
     for ((event, four), seven) in rtts.iter().zip(&ppviz).zip(&pping) {
-        // What ppviz takes: exactly four fields or seven, flow last, time and RTT first.
+        // ppviz reads exactly four fields or seven, flow last, time and RTT first.
         let four: Vec<&str> = four.split(' ').collect();
         let seven: Vec<&str> = seven.split(' ').collect();
         assert_eq!((four.len(), seven.len()), (4, 7));
@@ -86,7 +86,7 @@ fn formats_tell_the_same() {
 }
 
 #[test]
-fn what_the_recorded_end_took_itself_is_told_apart() {
+fn local_response_times_are_excluded_by_default() {
     // The server's end of requests and responses: the client waits for it.
     let run = Run::of("h_rr/B.pcap.zst");
     let outside = objects(&run.lines(&["-F", "jsonl"]));
@@ -109,7 +109,7 @@ fn what_the_recorded_end_took_itself_is_told_apart() {
 }
 
 #[test]
-fn sampling_takes_away_and_its_bias_shows() {
+fn sampling_removes_samples_and_shows_its_bias() {
     let run = Run::of("a_clean/A.pcap.zst");
     let rtts = |arguments: &[&str]| -> Vec<(u64, u64)> {
         objects(&run.lines(&[&["-F", "jsonl"], arguments].concat()))
@@ -161,7 +161,7 @@ fn aggregates_count_everything_once() {
 }
 
 #[test]
-fn a_recording_without_packets_says_so() {
+fn a_recording_without_packets_is_refused_with_the_reason() {
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clean-path/run");
     let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
         .args(["rtt", "--format", "json"])

@@ -63,7 +63,7 @@ fn epping(frames: &[Frame], include_syn: bool) -> (BTreeMap<usize, u64>, BTreeMa
 
 /// Sample for sample, to the nanosecond; those after a FIN are ours alone, as documented.
 #[test]
-fn timestamps_are_eppings_and_what_it_gives_up_at_a_fin() {
+fn timestamp_samples_are_eppings_and_those_after_a_fin() {
     let needs = Needs { programs: &["tshark"], ..Needs::PROGRAMS };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let (mut samples, mut after_fin) = (0, 0);

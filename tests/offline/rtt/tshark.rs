@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tshark's `tcp.analysis.ack_rtt` against sequence numbers and handshakes.
 //!
-//! Both take an acknowledgment of exactly the end of a segment. tshark does so for any; we refuse what
-//! may not be the segment's own. So whatever we say tshark must say, and what tshark says beyond must
-//! have one of the reasons for which we refuse, found here from the frames alone.
+//! Both take an acknowledgment of exactly the end of a segment. tshark does so for any; we refuse one
+//! that may not be of this segment. So tshark must have every sample of ours. Every further sample of
+//! tshark must have one of the reasons for which we refuse, found here from the frames alone.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ fn doubt(frames: &[Frame], way: &Way, sent: usize, at: usize) -> Option<&'static
     if answers.iter().any(|i| frames[*i].sack.iter().any(covers)) {
         return Some("had been acknowledged by SACK");
     }
-    // Since the segment was sent, something below the acknowledgment was sent that was no news.
+    // Since the segment was sent, an octet below the acknowledgment was sent that was not new.
     let mut highest = segment.end();
     for f in data(sent + 1, at) {
         if before(f.seq, highest) && before(f.seq, ack.ack) {
@@ -71,7 +71,7 @@ fn way(frames: &[Frame], (src, dst): (&End, &End)) -> Way {
 }
 
 #[test]
-fn sequence_samples_are_tsharks_less_what_is_in_doubt() {
+fn sequence_samples_are_tsharks_without_ambiguous_ones() {
     let needs = Needs { programs: &["tshark"], ..Needs::PROGRAMS };
     let Some(_turn) = gate::enter(SUITE, needs) else { return };
     let mut refused: BTreeMap<&str, usize> = BTreeMap::new();

@@ -21,7 +21,7 @@ fn anonymous(run: &Path, dir: &Path) {
     verified(dir);
 }
 
-/// Columns that name somebody.
+/// Columns with names or addresses.
 const NAMES: [&str; 10] = [
     "recording",
     "local_address",
@@ -105,7 +105,7 @@ fn has(content: &[u8], what: &[u8]) -> bool {
 }
 
 #[test]
-fn nothing_that_names_somebody_is_left_in_any_file() {
+fn no_name_or_address_is_left_in_any_file() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = bounded(dir.path(), None);
     edit_manifest(&run, |m| {
@@ -156,7 +156,7 @@ fn nothing_that_names_somebody_is_left_in_any_file() {
         assert!(has(&before, what), "{shown}: the original has it");
         assert!(!has(&after, what), "{shown}");
     }
-    // The same name is the same in all places, and what is no name stays.
+    // The same name is the same in all places, and other texts stay.
     let (m, name) = (Recording::open(&out).unwrap().manifest().clone(), "if-");
     assert_eq!(m.options.interfaces[0], "all");
     assert!(m.interfaces[0].name.starts_with(name));
@@ -183,9 +183,9 @@ fn the_name_of_a_capture_and_its_ends_go() {
     }
 }
 
-/// MPTCP's tokens are replaced as elsewhere, and what nobody can read is left out.
+/// MPTCP's tokens are replaced as elsewhere, and attributes that cannot be read are left out.
 #[test]
-fn what_netlink_says_of_a_subflow_names_nobody() {
+fn netlink_attributes_of_subflows_are_anonymised() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (run, out) = (dir.path().join("run"), dir.path().join("out"));
     subflow(&run);

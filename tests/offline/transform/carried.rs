@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What is carried over the beginning of a cut makes nothing of its connections look lost, and no
-//! number wrong.
+//! Values carried over the beginning of a cut: they cause no losses and no wrong numbers.
 
 use std::collections::BTreeMap;
 use std::path::Path;

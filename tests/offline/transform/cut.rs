@@ -25,7 +25,7 @@ fn since(ms: u64) -> Option<CutTime> {
 }
 
 #[test]
-fn the_whole_is_the_same() {
+fn a_cut_of_everything_equals_the_original() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut runs = all_golden();
     let written = dir.path().join("synthetic");
@@ -43,13 +43,13 @@ fn the_whole_is_the_same() {
         assert_eq!(a.manifest().recording, b.manifest().recording);
         assert!(b.manifest().derived.is_empty());
     }
-    // The bound did remove something, and the copy says so too.
+    // The bound did remove something, and the copy is marked too.
     let report = Recording::open(runs.last().unwrap()).unwrap().verify().unwrap();
     assert!(report.cpus.iter().any(|c| c.removed > 0), "{report}");
 }
 
 #[test]
-fn a_part_of_the_time_says_what_it_lacks() {
+fn a_cut_by_time_names_what_it_lacks() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     synthetic(&run, 4);
@@ -83,7 +83,7 @@ fn a_part_of_the_time_says_what_it_lacks() {
     }
     assert_eq!(of(&rows, "1")["end_ns"], (5_655 * MS).to_string(), "the end of the part");
     assert_ne!(rows[0]["recording"], whole[0]["recording"]);
-    // What was said once at the beginning is carried over; an event before it is not counted.
+    // A value set once at the beginning is carried over; an event before it is not counted.
     let values =
         |run: &Path| table(run, "estats").into_iter().find(|r| r["LocalPort"] == "40001").unwrap();
     let (part_values, whole_values) = (values(&part), values(&run));
@@ -104,7 +104,7 @@ fn a_part_of_the_time_says_what_it_lacks() {
 }
 
 #[test]
-fn what_comes_of_a_connection_that_was_over_makes_no_row() {
+fn late_records_of_an_ended_connection_make_no_row() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = dir.path().join("run");
     synthetic(&run, 0);
@@ -206,7 +206,7 @@ fn a_capture_is_cut_by_connection() {
 }
 
 #[test]
-fn what_cannot_be_is_said_and_nothing_is_written() {
+fn an_impossible_cut_is_refused_and_writes_nothing() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = golden("clean-path");
     let out = dir.path().join("out");
@@ -226,7 +226,7 @@ fn what_cannot_be_is_said_and_nothing_is_written() {
 }
 
 #[test]
-fn the_account_of_a_cut_is_checked() {
+fn verify_checks_the_totals_of_a_cut() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let part = dir.path().join("part");
     let run = bounded(dir.path(), None);
@@ -245,7 +245,7 @@ fn the_account_of_a_cut_is_checked() {
 
 /// The record with the operation lies before the part.
 #[test]
-fn what_a_connection_has_not_stays_so_in_a_part_of_it() {
+fn a_value_that_a_connection_does_not_have_stays_null_in_a_cut() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (run, part) = (dir.path().join("run"), dir.path().join("part"));
     without_echo(&run);

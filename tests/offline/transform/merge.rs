@@ -43,7 +43,7 @@ fn duration_ns(manifest: &Manifest) -> u64 {
 }
 
 #[test]
-fn parts_become_the_original_again() {
+fn merged_parts_equal_the_original() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut runs = all_golden();
     let written = dir.path().join("synthetic");
@@ -77,7 +77,7 @@ fn parts_become_the_original_again() {
 }
 
 #[test]
-fn two_of_three_parts_are_the_cut_of_both() {
+fn two_merged_parts_equal_a_cut_of_both() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let run = bounded(dir.path(), None);
     let second = 1000 * MS;
@@ -111,7 +111,7 @@ fn two(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn consecutive_recordings_keep_their_rows_and_their_account() {
+fn consecutive_recordings_keep_their_rows_and_totals() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let runs = two(dir.path());
     let out = dir.path().join("merged");
@@ -162,7 +162,7 @@ fn captures_one_after_the_other_are_one_capture() {
 }
 
 #[test]
-fn what_cannot_be_one_recording_is_refused() {
+fn recordings_that_cannot_be_merged_are_refused() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let runs = two(dir.path());
     let out = dir.path().join("out");
@@ -189,7 +189,7 @@ fn what_cannot_be_one_recording_is_refused() {
         let said = said(edit);
         assert!(said.contains(words), "{said}");
         let advised =
-            said.contains("replay each for itself") || said.contains("cut the original once");
+            said.contains("replay each of them") || said.contains("cut the original once");
         assert!(advised, "{said}");
     }
     assert!(merge(&[open(&runs[0])], &out).unwrap_err().to_string().contains("two or more"));

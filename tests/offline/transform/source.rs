@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Recordings to work on, and what their tables say.
+//! Recordings to work on, and the contents of their tables.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -116,7 +116,7 @@ pub fn bounded(dir: &Path, max_bytes: Option<u64>) -> PathBuf {
             (lifecycle.old_state, lifecycle.new_state) = (9, 7);
             w.lifecycle(&lifecycle).expect("close");
         } else {
-            // The number was given out all the same.
+            // The number was still used.
             lifecycle.event = Event::Open;
             w.lifecycle(&lifecycle).expect("again");
         }

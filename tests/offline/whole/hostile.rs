@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Frames that are doubled or exchanged, ledgers of others, and manifests that somebody edited.
+//! Frames that are doubled or exchanged, ledgers of others, and edited manifests.
 
 use std::fs;
 
@@ -134,7 +134,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// A frame that cannot be read although the list has the bytes of its file is an error.
 #[test]
-fn a_frame_that_nothing_accounts_for_is_no_silence() {
+fn an_unaccounted_frame_is_reported() {
     let whole = Whole::new();
     let path = whole.run().join("hooks-000001.arrows.zst");
     let mut bytes = fs::read(&path).unwrap();
@@ -166,9 +166,9 @@ fn numbers_that_overflow() {
     }
 }
 
-/// Numbers that nobody writes cost neither time nor memory.
+/// Implausible numbers cost neither time nor memory.
 #[test]
-fn numbers_of_segments_that_cannot_be() {
+fn impossible_segment_numbers_are_findings() {
     let whole = Whole::new();
     let begun = std::time::Instant::now();
     let hooks = whole.run().join("hooks-000002.arrows.zst");
@@ -186,9 +186,9 @@ fn numbers_of_segments_that_cannot_be() {
     assert!(survey.findings.len() < 20, "{}", survey.findings.len());
 }
 
-/// A recording that is whole and lost records: every command ends with 3 and says why.
+/// A recording that is whole and lost records: every command ends with 3 and prints the reason.
 #[test]
-fn every_command_says_what_was_lost() {
+fn every_command_names_lost_records() {
     let whole = Whole::new();
     let run = whole.run();
     let out = whole.dir.path().join("out");
@@ -215,7 +215,7 @@ fn every_command_says_what_was_lost() {
     }
 }
 
-/// What is made of a damaged recording is undamaged, and not complete.
+/// A recording made from a damaged one is undamaged, but not complete.
 #[test]
 fn verify_of_a_cut_of_a_damaged_recording() {
     let whole = Whole::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! A recording with every stream in several frames and segments, and what its tables say.
+//! A recording with every stream in several frames and segments, and the contents of its tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use estats::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot, Socket
 
 use crate::common::{MS, T0, cells, clock, lifecycle, manifest, packet};
 
-/// How long the reading of counters takes: two accounts overlap by this time.
+/// How long the reading of counters takes: two counts overlap by this time.
 const READING_NS: u64 = 60 * MS;
 
 const SYN: u8 = 2;
@@ -77,8 +77,8 @@ fn sent(cookie: u64, seq: u32, flags: u8, payload: u32) -> Record {
     Record::Packet(Box::new(p))
 }
 
-/// What happens, in order of time: connections that overlap, one that was open before, and some that
-/// are open at the end.
+/// The events, in order of time: connections that overlap, one that was open before, and some that are
+/// open at the end.
 fn script(seconds: u64) -> Vec<(u64, Record)> {
     let mut all = Vec::new();
     let end = seconds * 1000 - 200;
@@ -134,12 +134,12 @@ fn script(seconds: u64) -> Vec<(u64, Record)> {
     all
 }
 
-/// A closed recording, of so many seconds and a third as many segments.
+/// A closed recording, of `seconds` seconds and a third as many segments.
 pub fn write(dir: &Path, seconds: u64) {
     write_until(dir, seconds, None);
 }
 
-/// The same, of which the recorder is killed in the middle of a round after so many milliseconds.
+/// The same, but the recorder is killed in the middle of a round after `killed_ms` milliseconds.
 pub fn write_until(dir: &Path, seconds: u64, killed_ms: Option<u64>) {
     let options = RecordOptions {
         packets: true,
@@ -194,8 +194,8 @@ pub fn write_until(dir: &Path, seconds: u64, killed_ms: Option<u64>) {
         if round % 10 == 0 {
             let ts_ns = now + 10 * MS;
             if round == 50 {
-                // The ring was full for a moment, and a program was not run. Connections 10 and 17
-                // ended while the counters were read for the account before.
+                // The ring was full for a moment, and a program was not run. Connections 10 and 17 ended
+                // while the counters were read for the count before.
                 (seq[1], lost) = (seq[1] + 2, lost + 2);
                 let (hook, since_ns) = (Hook::Egress, ts_ns - 1000 * MS - READING_NS);
                 w.capture_stat(&CaptureStat::Loss { ts_ns, cpu: 1, hook, lost: 2, since_ns })
@@ -240,7 +240,7 @@ impl Batches for Collect {
 /// A row by its columns.
 pub type Row = BTreeMap<String, String>;
 
-/// What the tables of a recording say of each connection, flow, snapshot and comparison.
+/// The contents of the tables for each connection, flow, snapshot and comparison.
 #[derive(Debug, Default, PartialEq)]
 pub struct Rows(pub BTreeMap<String, Row>);
 
@@ -286,8 +286,7 @@ pub fn rows(run: &Path) -> Result<Rows, String> {
 }
 
 impl Rows {
-    /// Rows that do not say that something is missing are those of the whole recording. Gives how many
-    /// of them there are.
+    /// Rows that are not marked must be those of the whole recording. Returns their number.
     pub fn must_be_right(&self, whole: &Self, what: &str) -> usize {
         let mut unmarked = 0;
         for (key, row) in &self.0 {
@@ -298,7 +297,7 @@ impl Rows {
             let Some(right) = whole.0.get(key) else {
                 panic!("{what}: there is no {key} in the whole recording:\n{row:#?}");
             };
-            // Where that stream is missing nobody knows.
+            // It is not known where that stream is missing.
             let unknown = |column: &str, cell: &str| {
                 !key.starts_with("estats") && cell == "NULL" && FROM_OTHERS.contains(&column)
             };

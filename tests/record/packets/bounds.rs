@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Packets where there is no room for them, and after the recorder.
+//! Packets without room in the ring, and the state after the recorder has ended.
 
 use super::*;
 
 #[test]
-fn packets_that_find_no_room_are_counted_and_crowd_out_nothing_else() {
+fn packets_without_room_are_counted_and_displace_no_records() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new("flood");
     let options = ["--packets", "--interface", WIRE, "--packet-ring", "4K"];
@@ -27,7 +27,7 @@ fn packets_that_find_no_room_are_counted_and_crowd_out_nothing_else() {
     let hooks = ["socket_in", "socket_out", "interface_in", "interface_out"];
     assert!(lost.keys().all(|hook| hooks.contains(&hook.as_str())), "{lost:?}");
     assert!(lost.values().sum::<u64>() > 0);
-    // Both ends of the connection are there, and no row says that anything of it is missing.
+    // Both ends of the connection are there, and no row is marked as incomplete.
     let rows = finished.with_port(both.client.local().port());
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.completeness() == "complete"));
@@ -39,7 +39,7 @@ fn packets_that_find_no_room_are_counted_and_crowd_out_nothing_else() {
     let lost = lost.get("interface_in").unwrap_or(&0) + lost.get("interface_out").unwrap_or(&0);
     let [received, sent] = [account.received[0], account.sent[0]];
     let after = counters(WIRE, &pair.client);
-    // What one end sends the other receives; neighbour discovery may have gone on meanwhile.
+    // One end receives the packets that the other sends; neighbour discovery may have gone on meanwhile.
     let range = 2 * (received + sent)..=2 * (after.received[0] + after.sent[0]);
     assert!(range.contains(&(there + lost + other)), "{there} {lost} {other} {range:?}");
 }
@@ -75,7 +75,7 @@ fn a_bound_removes_the_oldest_packets_too() {
         !first.exists()
     });
     let finished = recorder.stop();
-    // A recorder that gets no CPU loses packets, and says so.
+    // A recorder that gets no CPU loses packets, and reports it.
     assert!(matches!(finished.code, Some(0 | 3)), "{}", finished.stderr);
     finished.assert_account();
     let numbers = |stream: &str| {
@@ -91,7 +91,7 @@ fn a_bound_removes_the_oldest_packets_too() {
 }
 
 #[test]
-fn nothing_stays_of_a_recorder_that_was_killed() {
+fn a_killed_recorder_leaves_nothing_in_the_kernel() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::new("killed");
     pair.link();

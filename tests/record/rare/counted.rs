@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Events that no two looks at a socket show, or that happen where nobody holds it.
+//! Events that two readings of a socket do not show, or that happen without an open socket.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -49,8 +49,8 @@ fn wrong_checksums_are_soft_errors() {
     std::thread::sleep(Duration::from_millis(100));
     let (seq, ack) = (server.write_seq(), client.write_seq());
     let beyond = seq.wrapping_add(70_000_000);
-    // Of up to 76 octets the kernel reads the checksum before it looks for the socket; of one beyond
-    // the window it is the checksum that is wrong first.
+    // Up to 76 octets, the kernel verifies the checksum before it looks up the socket; for a segment
+    // beyond the window the checksum fails first.
     for (seq, payload) in [(seq, 0), (seq, 10), (seq, 300), (beyond, 300), (seq, 1000)] {
         let made = Made { payload, damage: 1, ..Made::new(seq, ack, ACK) };
         pair.link().inject(Direction::Backward, &made.packet(remote, local));
@@ -68,13 +68,13 @@ fn wrong_checksums_are_soft_errors() {
 }
 
 #[test]
-fn merged_acks_are_counted_singly() {
+fn merged_acks_are_counted_one_by_one() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let pair = Pair::symmetric(delayed());
     pair.sysctl("ipv4/tcp_timestamps", "0");
     let recorder = Recorder::start(&["--netns", pair.client.name()]);
     let (client, server, local, remote) = connect(&pair);
-    // What the stalled readers read.
+    // The data that the stalled readers read.
     server.send(2);
     std::thread::sleep(Duration::from_millis(100));
     let (seq, una) = (server.write_seq(), client.write_seq());
@@ -93,7 +93,7 @@ fn merged_acks_are_counted_singly() {
     assert_eq!(merged(), 4);
     pair.link().impair(Direction::Forward, Impairment { loss: 1.0, ..delayed() });
     client.send(100);
-    // Of these only the first acknowledges nothing new.
+    // Only the first of these acknowledges nothing new.
     inject(&[una, una.wrapping_add(50)]);
     assert_eq!(merged(), 5);
     client.reset();
@@ -120,7 +120,7 @@ fn count_cwr(file: &Path) -> i64 {
 }
 
 #[test]
-fn a_mark_that_comes_with_the_answer_to_the_last_one_is_echoed_again() {
+fn a_mark_on_the_segment_with_cwr_is_echoed_too() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     // Every segment is marked, so that with CWR too.
     let pair = Pair::new(Impairment { mark_ce: 1.0, ..delayed() }, delayed());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Two namespaces that are recorded and captured at the same time, and what both have to say.
+//! Two namespaces that are recorded and captured at the same time, and the results of both.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub const SAME: [&str; 15] = [
     "DupAcksIn",
 ];
 
-/// Likewise of identity.
+/// The same for identity.
 pub const IDENTITY: [&str; 4] = ["opened_by", "closed_by", "close_reason", "completeness"];
 
 /// Two namespaces, recorded and captured.
@@ -49,7 +49,7 @@ pub struct Lab {
     scratch: TempDir,
 }
 
-/// An end of a connection, with what the kernel said of it last.
+/// An end of a connection, with the kernel's last values.
 pub struct End {
     pub what: &'static str,
     pub local: SocketAddr,
@@ -67,7 +67,7 @@ impl End {
     }
 }
 
-/// What came of it.
+/// The results.
 pub struct Seen {
     pub finished: Finished,
     imported: Vec<(IpAddr, Vec<Connection>)>,

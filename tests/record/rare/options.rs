@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What options came to, by the kernel at both ends, and by the packets alone.
+//! The negotiation of options, by the kernel at both ends, and by the packets alone.
 
 use super::lab::{Lab, delayed};
 use super::{End, close};
@@ -14,7 +14,8 @@ const NEGOTIATED: [&str; 4] = ["TimeStamps", "WillSendSACK", "WillUseSACK", "ECN
 /// net.ipv4.tcp_timestamps, tcp_sack and tcp_ecn of a namespace.
 type Settings = [&'static str; 3];
 
-/// What a connection between these two comes to: of each end what the kernel and what the capture has.
+/// The options of a connection between these two: for each end the values of the kernel and of the
+/// capture.
 fn came_to(client: Settings, server: Settings) -> [[(Option<Value>, Option<Value>); 4]; 2] {
     let lab = Lab::new(Pair::symmetric(delayed()));
     for (netns, settings) in [(&lab.pair.client, client), (&lab.pair.server, server)] {
@@ -39,11 +40,11 @@ fn came_to(client: Settings, server: Settings) -> [[(Option<Value>, Option<Value
 }
 
 #[test]
-fn what_an_option_came_to_is_the_kernels_word_or_not_known() {
+fn a_negotiated_option_is_the_kernels_value_or_unknown() {
     const ON: Settings = ["1", "1", "1"];
     const USUAL: Settings = ["1", "1", "2"];
     const OFF: Settings = ["0", "0", "0"];
-    // What the capture of the end that accepts has none of.
+    // Variables that the capture of the accepting end lacks.
     let cases: [(&str, Settings, Settings, [bool; 4]); 5] = [
         ("both", ON, ON, [false; 4]),
         ("as usual", USUAL, USUAL, [false, false, false, true]),

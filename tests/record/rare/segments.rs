@@ -151,7 +151,7 @@ fn segments_that_do_not_belong() {
         assert_eq!(seen.live(end.local, end.remote)[0].completeness(), row.completeness());
     }
     let says = format!(
-        "{}, and equal to the kernel; where a capture cannot tell from what it lacks: {}",
+        "{}, and equal to the kernel; {} where the capture could also have lost the segment",
         row.completeness(),
         captured.completeness()
     );
@@ -171,7 +171,7 @@ fn clock() -> u32 {
 #[test]
 fn acknowledgments_that_are_late() {
     // Milliseconds before the last one, the window (that of the server is between these), and whether
-    // packets tell.
+    // packets show it.
     let cases: [(u32, u16, bool); 4] =
         [(0, 1, true), (100, 1, true), (100, 0xffff, true), (100_000, 1, false)];
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
@@ -190,7 +190,7 @@ fn acknowledgments_that_are_late() {
         let server = listener.accept();
         server.send(100);
         client.receive(100);
-        // Its acknowledgment is the last to have said the window.
+        // Its acknowledgment is the last one with the window.
         let before_it = clock();
         client.send(50);
         server.receive(50);
@@ -220,7 +220,7 @@ fn acknowledgments_that_are_late() {
     }
 }
 
-/// What damage comes to: none of these segments counts for anything but that it arrived.
+/// Effects of damage: these segments count only as received.
 #[test]
 fn damaged_segments() {
     type Case = (&'static str, usize, fn(&mut Vec<u8>));

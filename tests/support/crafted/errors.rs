@@ -7,11 +7,11 @@ use crate::support::peer::{Offer, Peer, Talk};
 use crate::support::segment::Segment;
 use crate::support::tcp::Options;
 
-/// What is wrong with a segment that would be right.
+/// Makes a right segment wrong.
 type Wrong = fn(&mut Segment);
 
-/// By the word of SoftErrorReason. Reason 6 (`aboveTSWindow`) is what no kernel checks, 8
-/// (`otherSoftError`) a header shorter than it says, which no segment has that the kernel lets in.
+/// By the name of SoftErrorReason. No kernel checks reason 6 (`aboveTSWindow`). Reason 8
+/// (`otherSoftError`) is a header shorter than its length field; the kernel lets in no such segment.
 const WRONG: [(&str, Wrong); 5] = [
     ("belowDataWindow", |s| {
         s.seq = s.seq.wrapping_sub(100);
@@ -66,9 +66,8 @@ pub fn all(peer: &Peer) -> Vec<Played> {
     played
 }
 
-/// Pure ACKs that say nothing new, with timestamps that are older than the newest one. The kernel takes
-/// them for late (tcp_disordered_ack()), unless they open the window or are older than reordering
-/// explains.
+/// Pure ACKs without news, with timestamps that are older than the newest one. The kernel takes them for
+/// late (tcp_disordered_ack()), unless they open the window or are older than reordering explains.
 pub fn late(peer: &Peer) -> Vec<Played> {
     let mut talk = peer.connect(Family::V4, Options::default(), Offer::STAMPS);
     talk.window = 30_000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What stands in IP headers of both families.
+//! Fields of IP headers of both families.
 
 use super::{Figures, Played, look, wait_acknowledged};
 use crate::support::pair::Family;
@@ -11,7 +11,7 @@ const TOS_OUT: u8 = 0x50;
 const TOS_IN: u8 = 0x28;
 const TTL: u8 = 77;
 
-/// Data both ways, with a hop limit and traffic classes that nobody has by default.
+/// Data both ways, with a hop limit and traffic classes that are not a default.
 pub fn all(peer: &Peer) -> Vec<Played> {
     let play = |family| {
         let v4 = family == Family::V4;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What keeps a sender from sending, for known times.
+//! Limits of a sender, for known times.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ pub fn by_pacing(peer: &Peer) -> Vec<Played> {
         talk.push_next(1);
         most += us(written, now());
     }
-    // Each piece of a burst but the first waits for 10 ms, or half of that where the one before it
-    // left late (tcp_update_skb_after_send()). When pieces arrive is no bound: they may be read late.
+    // Each piece of a burst but the first waits for 10 ms, or half of that where the one before it left
+    // late (tcp_update_skb_after_send()). The arrival of pieces is not a bound: they may be read late.
     let least = BURSTS as i64 * 7 * 5_000;
     let mut figures = Figures::default();
     figures.exactly("SndLimTransPace", BURSTS, "the script: bursts").between(

@@ -32,7 +32,7 @@ pub fn both_ways(peer: &Peer) -> Vec<Played> {
     push(&mut talk, CE, 0);
     push(&mut talk, ECT, CWR);
     talk.drain();
-    // What the socket says: bouts of ECE in its acknowledgments.
+    // The socket's answer: bouts of ECE in its acknowledgments.
     let echoes = talk.arrivals.iter().map(|arrival| arrival.segment.flags & ECE != 0);
     let (bouts, _) =
         echoes.fold((0, false), |(n, before), now| (n + u64::from(now && !before), now));

@@ -13,7 +13,7 @@ pub fn out_of_order(peer: &Peer) -> Vec<Played> {
         talk.push(1000, 1000);
         talk.push(3000, 500);
         std::thread::sleep(PAUSE);
-        // What the socket says of it: from what is missing to the end of the last block.
+        // The socket's value: from the missing octet to the end of the last block.
         talk.drain();
         let span = |arrival: &crate::support::peer::Arrival| {
             let right = arrival.segment.options.sack.iter().map(|block| block.1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a connection is from its handshake on.
+//! Facts of a connection that the handshake fixes.
 
 use std::time::{Duration, SystemTime};
 

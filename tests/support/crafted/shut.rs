@@ -24,7 +24,7 @@ fn fill(talk: &mut Talk<'_>) {
     panic!("the window does not shut: {:#?}", talk.arrivals.last());
 }
 
-/// The peer shuts its window twice; the socket's shuts twice because nobody reads.
+/// The peer shuts its window twice; the socket's shuts twice because the application does not read.
 pub fn both_ways(peer: &Peer) -> Vec<Played> {
     let small = Options { receive_buffer: Some(16_384), ..Options::default() };
     let mut talk = peer.connect(Family::V4, small, Offer::SACK);

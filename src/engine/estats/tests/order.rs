@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Rows do not depend on how the log was cut into batches, nor on the order in which the rings were
-//! read, as long as the markers tell the truth.
+//! Rows do not depend on how the log was cut into batches. They do not depend on the order in which the
+//! rings were read either, as long as the markers are correct.
 
 use proptest::prelude::*;
 

@@ -91,7 +91,7 @@ fn before_the_first_operation() {
 }
 
 #[test]
-fn what_is_not_covered_is_null_with_all_that_follows_from_it() {
+fn uncovered_variables_and_those_derived_from_them_are_null() {
     let mut setup = Setup::default();
     setup.covered.remove(RTT);
     setup.covered.remove(Var::Limstate);
@@ -125,7 +125,7 @@ fn what_is_not_covered_is_null_with_all_that_follows_from_it() {
     }
     assert_eq!(row.get(Var::CongSignals), Some(1));
     assert_eq!(row.get(Var::CurRTO), Some(9));
-    // A constant of kernels: of a host that was seen only from outside it says nothing.
+    // A constant of kernels: it is not known for a host that was seen only from outside.
     assert_eq!(row.get(Var::EarlyRetrans), None);
     assert_eq!(row.get(Var::EarlyRetransDelay), Some(0), "a constant needs no hook");
 }
@@ -175,7 +175,7 @@ fn since_established_counts_from_the_value_in_force() {
 }
 
 #[test]
-fn an_open_or_baseline_record_can_say_established() {
+fn an_open_or_baseline_record_can_establish_a_connection() {
     for event in [Event::Open, Event::Baseline] {
         let mut begin = lifecycle(event, 1000, 7);
         begin.established = 1;
@@ -355,7 +355,7 @@ fn rules_build_only_on_what_is_there_before_them() {
 }
 
 #[test]
-fn a_rule_runs_at_what_it_needs() {
+fn a_rule_runs_when_its_inputs_change() {
     use super::super::rules::Runs;
     use crate::schema::Apply;
     for &var in Var::ALL {
@@ -365,14 +365,14 @@ fn a_rule_runs_at_what_it_needs() {
         let triggers = runs.at_operation.into_iter().flatten().chain(runs.at_record_end);
         triggers.for_each(|of| assert!(needs.contains(&of), "{var} runs at {of}"));
         assert!(def.each_set.is_none_or(|of| needs.contains(&of)), "{var}");
-        // What is made for each row keeps nothing from one to the next.
+        // Values that are made for each row keep nothing from one row to the next.
         assert!(runs.keeps() || def.initial.is_none(), "{var}");
         assert!(runs.keeps() || runs.at_segment || runs.at_row, "{var} never runs");
     }
 }
 
 #[test]
-fn what_packets_give_follows_from_what_packets_give() {
+fn derived_variables_of_packets_need_variables_of_packets() {
     for &var in Var::ALL {
         let def = var.def();
         let crate::schema::Apply::Derived(rule) = def.apply else { continue };
@@ -405,7 +405,7 @@ fn octets_received_before_are_the_kernels_count() {
     let octets = |baseline: &[_]| begun_before(baseline).get(Var::HCDataOctetsIn);
     assert_eq!(octets(&[set(Var::State, 5), received, none_wait]), Some(510));
     assert_eq!(octets(&[set(Var::State, 8), received, none_wait]), Some(509), "less the FIN");
-    // How many octets wait behind a hole is not known, nor what an old log does not say.
+    // The octets behind a hole are not known, and variables that an old log lacks are not known either.
     assert_eq!(octets(&[set(Var::State, 5), received, set(Var::CurReasmQueue, 9)]), None);
     assert_eq!(octets(&[set(Var::State, 5), received]), None);
     // A process that was chosen used it: it is recorded from a read, or from its FIN on.
@@ -416,7 +416,7 @@ fn octets_received_before_are_the_kernels_count() {
 }
 
 #[test]
-fn what_cannot_be_true_together_is_not_known() {
+fn contradicting_values_are_unknown() {
     let ops = [set(Var::State, 5), set(Var::DataSegsIn, 5), set(Var::SegsIn, 3)];
     let row = row(&[&ops]);
     // The kernel keeps both, so neither is known to be right.
@@ -426,7 +426,7 @@ fn what_cannot_be_true_together_is_not_known() {
 
 /// Accurate ECN has no echo. That takes the value, and what comes of it later, and nothing else.
 #[test]
-fn what_a_connection_has_not_is_null_and_no_loss() {
+fn a_value_that_a_connection_does_not_have_is_null_and_not_a_loss() {
     let void = (Var::ECESent, Op::Void, 0);
     let ops = [set(Var::State, 5), (Var::CERcvd, Op::Add, 3), void];
     let later = [(Var::ECESent, Op::Inc, 1), (Var::CERcvd, Op::Inc, 1)];
@@ -448,7 +448,7 @@ fn the_last_soft_error_is_none_where_none_was_missed() {
     let reason = Var::SoftErrorReason;
     check(&[&[set(Var::State, 5)]], &[(reason, Some(0))]);
     check(&[&[(Var::SoftErrors, Op::Inc, 1), set(reason, 3)]], &[(reason, Some(3))]);
-    // Of a connection that was there before, and of one that lacks records, it is not known.
+    // For a connection that was open before, and for one that lacks records, it is not known.
     let before = vec![
         L(lifecycle(Event::Baseline, 1000, 7)),
         H(hook(Hook::Baseline, 1001, 7, &[set(Var::State, 5)])),
@@ -459,10 +459,10 @@ fn the_last_soft_error_is_none_where_none_was_missed() {
     check(&[&[set(Var::State, 5), (Var::SegsOut, Op::Missed, 1)]], &[(reason, None)]);
 }
 
-/// What the programs of an earlier recorder counted otherwise than it means proves nothing: a Reno sender
-/// had two slow starts for each ACK there.
+/// A variable that programs of an earlier recorder counted wrongly proves nothing: they counted two slow
+/// starts for each ACK of a Reno sender.
 #[test]
-fn counts_of_an_earlier_recorder_are_not_held_against_each_other() {
+fn counts_of_an_earlier_recorder_are_not_compared_with_each_other() {
     let covered = Var::ALL.iter().copied().collect();
     let ended = |recounted: &[Var]| {
         let plan = Plan::new(&covered, RuleOptions::default());

@@ -12,7 +12,7 @@ fn every(ns: u64) -> Setup {
 }
 
 #[test]
-fn a_row_at_each_point_of_the_grid_if_something_came() {
+fn the_series_has_a_row_at_each_interval_with_records() {
     let (out, _) = every(100).run(vec![
         L(lifecycle(Event::Open, 110, 7)),
         H(hook(Hook::Egress, 120, 7, &[set(Var::SegsOut, 1)])),

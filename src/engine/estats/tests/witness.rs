@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the connection itself says of events that no hook saw.
+//! Events that no hook saw, shown by the connection's own counters.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn data_received_twice_does_not_hide_data_that_was_not_seen() {
 }
 
 #[test]
-fn data_that_waits_for_a_hole_is_not_missing_when_the_hole_is_filled() {
+fn data_behind_a_filled_hole_is_not_missing() {
     let mut items = opened(100);
     items.push(H(hook(Hook::TcpProbe, 40, 7, &[set(Var::CurReasmQueue, 500), add(400)])));
     items.push(H(hook(
@@ -114,11 +114,11 @@ fn data_in_a_syn_that_was_accepted_is_not_counted_twice() {
 }
 
 #[test]
-fn a_connection_that_was_open_before_is_compared_from_where_both_agree() {
+fn octets_of_a_connection_open_before_are_compared_from_the_first_agreement() {
     let at = |ts, rcv_nxt, ops: &[Step]| {
         H(hook(Hook::TcpProbe, ts, 7, &[&[set(Var::RcvNxt, rcv_nxt)], ops].concat()))
     };
-    // 500 octets waited behind a hole when the recording began: nobody counted them.
+    // 500 octets waited behind a hole when the recording began: they were not counted.
     let items = vec![
         L(lifecycle(Event::Baseline, 10, 7)),
         H(hook(
@@ -149,7 +149,7 @@ fn a_lost_record_is_not_counted_twice_and_its_octets_are_known() {
 }
 
 #[test]
-fn what_the_recorder_found_missing_is_a_loss_of_that_connection_alone() {
+fn missed_events_mark_only_their_own_connection() {
     let mut items = opened(100);
     items.push(H(hook(Hook::Egress, 40, 7, &[missed(Var::HCDataOctetsIn, 5)])));
     items.push(H(hook(Hook::Egress, 41, 7, &[missed(Var::SegsOut, 2)])));
@@ -163,7 +163,7 @@ fn what_the_recorder_found_missing_is_a_loss_of_that_connection_alone() {
 }
 
 #[test]
-fn a_socket_that_is_gone_without_its_close_lacks_it() {
+fn a_missing_close_record_marks_the_row_lossy() {
     let mut items = opened(100);
     items.push(H(hook(Hook::Destroy, 50, 7, &[set(Var::State, 12)])));
     let (out, counts) = run(items);
@@ -172,7 +172,7 @@ fn a_socket_that_is_gone_without_its_close_lacks_it() {
 }
 
 #[test]
-fn a_fin_that_is_acknowledged_before_the_state_changes_is_no_octet() {
+fn a_fin_acknowledged_before_the_state_change_is_not_an_octet() {
     const FIN_WAIT_2: u64 = 7;
     let mut items = opened(100);
     items.push(H(hook(Hook::SetState, 35, 7, &[set(Var::State, FIN_WAIT_2)])));
@@ -195,9 +195,10 @@ fn a_segment_that_the_ledger_counts_is_not_counted_twice() {
     assert_eq!(counts.missed, 0);
 }
 
-/// Without the hook of sent segments, what it alone shows says nothing of the other hooks.
+/// Without the hook of sent segments, the missing values of this hook prove nothing about the other
+/// hooks.
 #[test]
-fn a_hook_that_is_not_attached_is_no_evidence() {
+fn a_hook_that_is_not_attached_proves_nothing() {
     let counters = |segs_out| {
         [
             set(Var::SegsOut, segs_out),

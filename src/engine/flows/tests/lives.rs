@@ -45,7 +45,7 @@ fn how_tcp_flows_begin_and_end() {
 }
 
 #[test]
-fn leftovers_that_no_socket_got_are_of_the_flow_that_was_closed() {
+fn late_packets_after_close_belong_to_the_closed_flow() {
     let mut run = Run::new();
     // One that a firewall drops is not: the socket's flow is what the socket got.
     run.see(at_interface(&tcp(false, 901, 101, ACK, 10), 2, None));
@@ -89,7 +89,7 @@ fn idle_flows_are_over_after_their_time() {
 }
 
 #[test]
-fn echoes_are_told_apart_by_their_id() {
+fn echoes_are_distinguished_by_their_id() {
     let mut run = Run::new();
     for id in [7, 8] {
         let request = Packet {
@@ -113,7 +113,7 @@ fn echoes_are_told_apart_by_their_id() {
 }
 
 #[test]
-fn keepalives_and_what_is_overtaken() {
+fn keepalives_and_reordered_segments_are_not_retransmissions() {
     let mut run = Run::new();
     run.see(tcp(true, 100, 1, ACK, 10));
     run.see(tcp(false, 1, 110, ACK, 0));
@@ -174,7 +174,7 @@ fn a_cookie_finds_the_connection_behind_nat() {
 }
 
 #[test]
-fn memory_follows_what_is_open() {
+fn memory_follows_the_open_flows() {
     let mut run = Run::new();
     for i in 0..20_000_u32 {
         let mut out = udp(true, 10, i);
@@ -214,7 +214,7 @@ fn intervals_add_up_to_the_flow() {
 }
 
 #[test]
-fn the_syn_ack_of_a_simultaneous_open_is_no_retransmission() {
+fn the_syn_ack_of_a_simultaneous_open_is_not_a_retransmission() {
     let mut run = Run::new();
     run.see(tcp(true, 100, 0, SYN, 0));
     run.see(tcp(false, 900, 0, SYN, 0));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the handshake fixed for good: numbers, sizes, and what options came to.
+//! What the handshake fixes for the whole connection: numbers, sizes, and negotiated options.
 
 use super::Connection;
 use crate::engine::packets::segment::Segment;
@@ -7,7 +7,7 @@ use crate::engine::packets::state::{Agreed, Offer};
 use crate::schema::Var;
 
 impl Connection {
-    /// Says a value, or that it is not known.
+    /// Sets a value, or marks it as not known.
     fn set_if(&mut self, is_known: bool, var: Var, value: u64) {
         if is_known {
             self.set(var, value);
@@ -16,8 +16,8 @@ impl Connection {
         }
     }
 
-    /// Says what an option came to: NULL where no packet tells, and lacking where the capture has cut
-    /// the packet that does.
+    /// Sets the result of an option's negotiation: NULL if no packet shows it, and lacking if the
+    /// capture has cut the packet that would.
     fn set_negotiated(&mut self, is_read: bool, vars: &[Var], value: Option<u64>) {
         for &var in vars {
             match value {
@@ -40,7 +40,7 @@ impl Connection {
         s.count(None)
     }
 
-    /// Says what the handshake fixed for good.
+    /// Sets everything that the handshake has fixed.
     pub(super) fn identify(&mut self) {
         const NONE: u64 = -1_i64 as u64;
         let shift = |s: Option<u8>| s.map_or(NONE, u64::from);

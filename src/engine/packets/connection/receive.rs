@@ -19,7 +19,7 @@ const PAWS_WRAP_NS: u64 = 2_147_000_000_000;
 const LEAST_REPLAY: u32 = 204;
 const MOST_REPLAY: u32 = 120_000_000;
 
-/// What becomes of a segment by its timestamp (RFC 7323, section 5).
+/// How a segment is treated because of its timestamp (RFC 7323, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Paws {
     Passed,
@@ -28,8 +28,8 @@ enum Paws {
     Unknown,
 }
 
-/// What is checked before the socket is looked for is no longer (CHECKSUM_BREAK of Linux 6.18,
-/// skb_checksum_init() in tcp_v4_rcv()).
+/// The checksum is verified before the socket lookup up to this length only (CHECKSUM_BREAK of Linux
+/// 6.18, skb_checksum_init() in tcp_v4_rcv()).
 const CHECKED_FIRST: u32 = 76;
 
 /// Segments held back at most: what comes while our answer is under way.
@@ -62,7 +62,7 @@ impl Connection {
     /// A segment with a wrong checksum: tcp_v4_rcv() of Linux 6.18 drops a short one, and counts a
     /// longer one (tcp_segs_in()) before its checksum is looked at and it is dropped.
     pub fn received_damaged(&mut self, s: &Segment) {
-        // After close() there may be no socket any more.
+        // After close() the socket may be gone.
         let is_there = !self.leaving && (self.state != TcpState::FinWait2 || self.open_fin_wait2);
         if s.length() > CHECKED_FIRST && is_there {
             self.count_in(s);
@@ -72,7 +72,7 @@ impl Connection {
     /// A segment that the socket received.
     pub(super) fn take_in(&mut self, s: &Segment) {
         if self.leaving {
-            // Our last ACK is not in the capture; the socket is gone all the same.
+            // Our last ACK is not in the capture, but the socket is gone.
             self.missed += 1;
             return self.close(Some(TcpState::FinWait2), 0);
         }
@@ -89,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// tcp_segs_in(), and what the header says.
+    /// tcp_segs_in(), and counts by the header.
     pub(super) fn count_in(&mut self, s: &Segment) {
         let count = self.counted(s, Agreed::receive_mss, &[Var::SegsIn, Var::DataSegsIn]);
         self.segs_in += count;
@@ -162,7 +162,7 @@ impl Connection {
         }
         let paws = self.paws(s);
         if paws == Paws::Unknown {
-            // A duplicate ACK says nothing else.
+            // A duplicate ACK has no other effect.
             if !s.options.sack.is_empty() {
                 self.unread.extend([Var::SACKsRcvd, Var::SACKBlocksRcvd, Var::DSACKDups]);
             }
@@ -173,7 +173,7 @@ impl Connection {
         if paws != Paws::Passed || !self.is_acceptable(s) || !s.ack {
             return;
         }
-        // Of a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
+        // In a simultaneous open the SYN-ACK acknowledges our SYN (Linux 6.12); any other SYN is
         // answered with a challenge.
         let answer = establishes
             && self.active == 1

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Segments that stand twice in a capture.
+//! Segments that are in a capture twice.
 //!
-//! A mirror, or a capture of two interfaces, gives a packet again. The copy would be a retransmission
-//! if it were taken for a packet: but a sender gives that a new IP identification
-//! (tcp_retransmit_skb() sends by __ip_queue_xmit() of Linux 6.18, which takes the next number of
-//! ip_select_ident_segs()). Without an identification only time tells, and not for sure.
+//! A mirror, or a capture of two interfaces, gives a packet twice. The copy would count as a
+//! retransmission. But a sender gives a retransmission a new IP identification (tcp_retransmit_skb()
+//! sends by __ip_queue_xmit() of Linux 6.18, which takes the next number of ip_select_ident_segs()).
+//! Without an identification only the time distinguishes the two, and this is not certain.
 
 use std::collections::VecDeque;
 use std::hash::{Hash as _, Hasher as _};
@@ -20,7 +20,7 @@ const ALIKE_NS: u64 = 1_000_000;
 /// Segments that are remembered of a connection, at most: 6 KiB.
 const MOST: usize = 128;
 
-/// What a segment is to one before it.
+/// The relation of a segment to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     /// The same packet: its identification is the same.

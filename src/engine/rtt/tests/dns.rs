@@ -63,7 +63,7 @@ fn over_tcp_messages_are_found_by_their_lengths() {
 }
 
 #[test]
-fn over_tcp_what_was_retransmitted_is_ambiguous_and_what_cannot_be_seen_is_not_guessed() {
+fn retransmitted_dns_over_tcp_is_ambiguous_and_unseen_messages_are_not_guessed() {
     let mut s = Script::new(TCP, (40_000, 53), RttOptions::default());
     s.segment(10, Way::Forth, &tcp(100, framed(1, false)));
     s.segment(500, Way::Forth, &tcp(100, framed(1, false)));

@@ -29,7 +29,7 @@ fn turns(s: &mut Script, from_us: u64, turns: u64) {
 }
 
 #[test]
-fn edges_of_both_ends_part_the_path() {
+fn spin_edges_of_both_ends_split_the_path() {
     for port in [443, 4433] {
         let mut s = script(port);
         s.packet(0, Way::Forth, vec![], INITIAL.to_vec(), 1);
@@ -53,11 +53,11 @@ fn one_end_alone_gives_periods() {
 }
 
 #[test]
-fn what_is_not_known_to_be_quic_is_not_taken_for_it() {
+fn unknown_udp_is_not_taken_for_quic() {
     let mut s = script(4433);
     turns(&mut s, 100, 5);
     assert!(s.samples.is_empty(), "no long header and another port");
-    // A long header, but of no version: RTP, say.
+    // A long header without a known version, for example RTP.
     s.packet(0, Way::Forth, vec![], vec![0xc0, 1, 2, 3, 4, 8], 1);
     s.packet(0, Way::Forth, vec![], vec![0xc0, 0, 0, 0, 1, 21], 1);
     s.packet(0, Way::Forth, vec![], vec![0x80, 0, 0, 0, 1, 8], 1);
@@ -73,7 +73,7 @@ fn what_is_not_known_to_be_quic_is_not_taken_for_it() {
 }
 
 #[test]
-fn a_straggler_costs_samples_and_makes_none() {
+fn a_reordered_packet_gives_no_wrong_sample() {
     let mut s = script(443);
     turns(&mut s, 0, 4);
     let before = s.samples.len();
@@ -87,7 +87,7 @@ fn a_straggler_costs_samples_and_makes_none() {
     let rtts: Vec<_> = s.samples[before..].iter().map(|s| s.rtt_ns / 1000).collect();
     assert_eq!(rtts, [10, 40, 10, 40], "held down");
 
-    // Of the server, later than the hold-down: the order does not allow it.
+    // A packet of the server, later than the hold-down: the order does not allow it.
     short(&mut s, 300, Way::Forth, false);
     let before = s.samples.len();
     short(&mut s, 340, Way::Back, false);
@@ -125,7 +125,7 @@ proptest! {
         for i in 0..200_u64 {
             let us = 10_000 + 100 * i;
             arrivals.push((us, Way::Forth, spin_of(us)));
-            // What the server sends half a period later has what the client had half a period ago.
+            // The server sends half a period later the value that the client had half a period ago.
             arrivals.push((us + late[i as usize], Way::Back, spin_of(us - 1000 + 1)));
         }
         arrivals.sort_by_key(|a| a.0);
@@ -142,11 +142,11 @@ proptest! {
     }
 }
 
-/// Random values are no edges (RFC 9000 lets an end send them that does not spin). Of a few sequences
-/// many packets pass for edges, so what is bounded is their share over a hundred, always the same: 8 in
-/// 1000 when it was written.
+/// Random values are not edges (RFC 9000 lets an end that does not spin send them). In a few sequences
+/// many packets look like edges, so their share over a hundred sequences is bounded. The sequences are
+/// always the same: 8 in 1000 when it was written.
 #[test]
-fn noise_gives_next_to_nothing() {
+fn random_spin_bits_give_almost_no_samples() {
     const FLOWS: u64 = 100;
     const PACKETS: u64 = 1000;
     let mut state = 1_u64;

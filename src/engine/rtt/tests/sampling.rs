@@ -43,7 +43,7 @@ fn by_multiples_of_an_rtt() {
 }
 
 #[test]
-fn a_burst_after_a_pause_is_let_through() {
+fn a_burst_after_a_pause_may_exceed_the_rate() {
     let sent: Vec<_> = (0..6).map(|i| (i, 1)).chain((0..6).map(|i| (1000 + i, 1))).collect();
     let policy = |burst| Policy { limit: SampleSpacing::Time(100), burst };
     assert_eq!(kept(policy(0), &sent), [0, 1000]);

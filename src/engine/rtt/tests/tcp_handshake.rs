@@ -21,7 +21,7 @@ fn both_halves() {
 }
 
 #[test]
-fn what_was_repeated_gives_nothing() {
+fn a_repeated_handshake_packet_gives_no_sample() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &tcp(SYN, 100, 0));
     s.segment(1000, Way::Forth, &tcp(SYN, 100, 0));
@@ -64,7 +64,7 @@ fn ends_used_again() {
 }
 
 #[test]
-fn a_reset_is_no_answer_and_ends_the_wait_for_one() {
+fn a_reset_gives_no_sample_and_ends_the_wait_for_an_answer() {
     // A scanner: ten seconds later its program makes up data for the handshake it never had.
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &tcp(SYN, 100, 0));

@@ -32,7 +32,7 @@ fn exactly_the_end_of_a_segment() {
 }
 
 #[test]
-fn a_fin_is_data_and_a_reset_is_no_acknowledgment() {
+fn a_fin_is_data_and_a_reset_is_not_an_acknowledgment() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &Tcp { flags: FIN | ACK, ..data(0, 0) });
     s.segment(10, Way::Back, &Tcp { flags: RST | ACK, ..ack(1, &[]) });
@@ -54,7 +54,7 @@ fn sequence_numbers_go_round() {
 }
 
 #[test]
-fn what_was_sent_twice_is_ambiguous() {
+fn a_retransmitted_segment_is_ambiguous() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &data(0, 100));
     s.segment(500, Way::Forth, &data(0, 100));
@@ -68,14 +68,14 @@ fn what_was_sent_twice_is_ambiguous() {
 }
 
 #[test]
-fn an_acknowledgment_that_waited_for_a_retransmission_is_no_sample() {
+fn an_acknowledgment_that_waited_for_a_retransmission_gives_no_sample() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &data(0, 100));
     s.segment(1, Way::Forth, &data(100, 100));
     s.segment(300, Way::Forth, &data(0, 100));
     s.segment(340, Way::Back, &ack(200, &[]));
     assert!(s.rtts(M).is_empty());
-    // What was sent after it is one.
+    // A segment sent after it gives a sample.
     s.segment(400, Way::Forth, &data(200, 100));
     s.segment(440, Way::Back, &ack(300, &[]));
     assert_eq!(s.rtts(M), [40]);
@@ -100,7 +100,7 @@ fn a_sack_block_answers_at_once_and_the_cumulative_acknowledgment_no_more() {
     s.segment(41, Way::Back, &ack(0, &[(100, 200)]));
     s.segment(42, Way::Back, &ack(0, &[(100, 300)]));
     s.segment(43, Way::Back, &ack(0, &[(100, 300)]));
-    // A duplicate that is reported again says nothing.
+    // A duplicate that is reported again gives no sample.
     s.segment(44, Way::Back, &ack(0, &[(0, 100), (100, 300)]));
     s.segment(80, Way::Forth, &data(0, 100));
     s.segment(121, Way::Back, &ack(400, &[]));
@@ -109,7 +109,7 @@ fn a_sack_block_answers_at_once_and_the_cumulative_acknowledgment_no_more() {
 }
 
 #[test]
-fn duplicates_reported_below_the_acknowledgment_are_none() {
+fn duplicates_reported_below_the_acknowledgment_are_not_counted() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &data(0, 100));
     s.segment(5, Way::Forth, &data(100, 100));
@@ -126,13 +126,13 @@ fn super_packets_are_answered_by_the_first_acknowledgment_within() {
     s.segment(41, Way::Back, &ack(400, &[]));
     s.segment(45, Way::Back, &ack(1000, &[]));
     assert_eq!(s.rtts(M), [40]);
-    // Nobody says how many segments: the peer's MSS tells.
+    // The number of segments is not recorded: it follows from the peer's MSS.
     let mut s = Script::tcp();
     s.segment(0, Way::Back, &Tcp { flags: SYN, mss: Some(100), ..Tcp::default() });
     s.segment(10, Way::Forth, &data(0, 1000));
     s.segment(40, Way::Back, &ack(200, &[]));
     assert_eq!(s.rtts(M), [30]);
-    // Of an ordinary segment, a part that is acknowledged is strange, and no answer.
+    // An acknowledgment of a part of an ordinary segment is unusual, and not an answer.
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &data(0, 1000));
     s.segment(40, Way::Back, &ack(200, &[]));
@@ -140,7 +140,7 @@ fn super_packets_are_answered_by_the_first_acknowledgment_within() {
 }
 
 #[test]
-fn keep_alives_and_what_the_capture_lacks() {
+fn keepalives_and_gaps_in_the_capture_give_no_wrong_sample() {
     let mut s = Script::tcp();
     s.segment(0, Way::Forth, &data(0, 100));
     s.segment(40, Way::Back, &ack(100, &[]));
@@ -164,7 +164,7 @@ fn state_is_bounded() {
     s.segment(1_000_000, Way::Back, &ack(most + 50, &[]));
     s.segment(1_000_001, Way::Forth, &data(most + 100, 1));
     s.segment(1_000_009, Way::Back, &ack(most + 101, &[]));
-    assert_eq!(s.rtts(M), [8], "what was not followed is no sample, and then it goes on");
+    assert_eq!(s.rtts(M), [8], "an unfollowed segment gives no sample, and the next one does");
 }
 
 /// Both ends of a path that loses and delays, with a receiver as RFC 9293 and RFC 2018 have it.
@@ -203,7 +203,7 @@ impl Path {
     }
 }
 
-/// Sends so many segments from `iss`, in sequence space relative to which everything else is.
+/// Sends this many segments from `iss`. All other numbers are relative to it.
 fn transfer(segments: u32, iss: u32, sack: bool, dice: Vec<u8>) -> Script {
     let mut script = Script::tcp();
     let mut path = Path { events: BinaryHeap::new(), count: 0, dice, rolled: 0 };
@@ -233,7 +233,7 @@ fn transfer(segments: u32, iss: u32, sack: bool, dice: Vec<u8>) -> Script {
                         _ => blocks.push((i, i + 1)),
                     }
                 }
-                // What came last is told first.
+                // The last received is reported first.
                 blocks.sort_by_key(|b| !(b.0..b.1).contains(&i));
                 blocks.truncate(3);
                 if let Some(late) = path.fate() {

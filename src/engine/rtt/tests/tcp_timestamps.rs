@@ -33,7 +33,7 @@ fn first_of_a_value_and_first_echo() {
 }
 
 #[test]
-fn met_in_the_middle_the_first_value_is_not_stamped() {
+fn the_first_tsval_of_a_flow_met_in_the_middle_gives_no_sample() {
     let mut s = begun(10);
     s.segment(100, Way::Back, &ack(1, 10));
     assert!(s.rtts(M).is_empty());
@@ -66,7 +66,7 @@ fn both_directions() {
 }
 
 #[test]
-fn a_handshake_counts_where_it_is_asked_for() {
+fn a_handshake_gives_samples_on_request() {
     for (include_syn, expected) in [(false, vec![]), (true, vec![70, 20])] {
         let options = RttOptions { include_syn, ..RttOptions::default() };
         let mut s = Script::new(TCP, (40_000, 80), options);
@@ -78,7 +78,7 @@ fn a_handshake_counts_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_repeated_syn_is_told_by_its_value() {
+fn a_retransmitted_syn_is_recognised_by_its_tsval() {
     let options = RttOptions { include_syn: true, ..RttOptions::default() };
     let mut s = Script::new(TCP, (40_000, 80), options);
     s.segment(0, Way::Forth, &Tcp { flags: SYN, ..ack(10, 0) });
@@ -88,7 +88,7 @@ fn a_repeated_syn_is_told_by_its_value() {
 }
 
 #[test]
-fn what_is_sent_again_or_late_with_an_old_value_is_not_stamped() {
+fn retransmissions_with_an_old_tsval_give_no_sample() {
     let mut s = begun(10);
     s.segment(100, Way::Forth, &data(12, 0));
     s.segment(110, Way::Forth, &data(11, 0));
@@ -103,7 +103,7 @@ fn what_is_sent_again_or_late_with_an_old_value_is_not_stamped() {
 }
 
 #[test]
-fn values_go_round() {
+fn tsvals_may_wrap() {
     let mut s = begun(u32::MAX - 1);
     for (i, tsval) in [u32::MAX, 0, 1].into_iter().enumerate() {
         let us = 1000 * (i as u64 + 1);
@@ -114,19 +114,19 @@ fn values_go_round() {
 }
 
 #[test]
-fn a_value_that_has_gone_round_is_not_its_older_namesake() {
+fn a_tsval_after_a_wrap_is_not_the_older_equal_value() {
     let mut s = begun(10);
     s.segment(100, Way::Forth, &data(11, 0));
     for (us, tsval) in [(200, 1 << 30), (300, 1 << 31), (400, 3 << 30), (500, 5), (600, 20)] {
         s.segment(us, Way::Forth, &data(tsval, 0));
     }
-    // 11 is of the first round, and its packet was not the last to have it: nobody can know.
+    // 11 is of the first round, but a later packet may have it too: this cannot be known.
     s.segment(700, Way::Back, &ack(1, 11));
     assert!(s.rtts(M).is_empty());
 }
 
 #[test]
-fn what_waits_longer_than_the_horizon_is_given_up() {
+fn a_packet_older_than_the_horizon_gives_no_sample() {
     let options = RttOptions { horizon_ns: 1_000_000, ..RttOptions::default() };
     let mut s = Script::new(TCP, (40_000, 80), options);
     s.segment(0, Way::Forth, &data(10, 0));
@@ -177,9 +177,10 @@ impl Epping {
 }
 
 proptest! {
-    /// Whatever is sent, lost, repeated or reordered: what ePPing would say of the same packets.
+    /// Whatever is sent, lost, repeated or reordered: the samples are those of ePPing for the same
+    /// packets.
     #[test]
-    fn epping_says_the_same(
+    fn samples_equal_those_of_epping(
         start in any::<u32>(),
         packets in prop::collection::vec((any::<bool>(), any::<bool>(), -3..4_i32, 0..6_u32), 1..200),
     ) {

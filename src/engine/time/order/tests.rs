@@ -19,7 +19,7 @@ impl HookRecords for Vec<HookRecord> {
 
 type Streams = (Vec<HookRecord>, Vec<Lifecycle>);
 
-/// What came, in its order: time, sequence number and whether late.
+/// The records in their order: time, sequence number and whether late.
 #[derive(Default)]
 struct Output(Vec<(u64, u64, bool)>, u64);
 
@@ -115,7 +115,7 @@ fn a_record_behind_the_watermark_is_late_and_still_applied() {
 }
 
 #[test]
-fn what_is_held_is_bounded_by_the_markers() {
+fn the_number_of_held_records_is_bounded_by_the_markers() {
     let mut hooks = Vec::new();
     for round in 0..100 {
         for i in 0..10 {

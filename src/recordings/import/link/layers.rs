@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What may stand between a link header and IP: tags, labels, sessions, LLC.
+//! Headers between a link header and IP: tags, labels, sessions, LLC.
 
 use super::names;
 use crate::wire::{ether_type, u16_be};
 
-/// What is left of a frame.
+/// The rest of a frame.
 #[derive(Clone, Copy)]
 pub struct Rest<'a> {
     pub bytes: &'a [u8],
@@ -12,7 +12,7 @@ pub struct Rest<'a> {
     pub on_wire: usize,
 }
 
-/// What was found on the way to IP.
+/// The headers that were found before IP.
 #[derive(Debug, Default)]
 pub struct Way {
     /// Names of what was looked into, outermost first.
@@ -21,7 +21,7 @@ pub struct Way {
     pub vlan: Option<u16>,
 }
 
-/// Layers upon layers: no network has so many.
+/// The most layers that are read: no network has more.
 const DEEPEST: usize = 16;
 
 // EtherTypes.
@@ -97,8 +97,8 @@ impl Way {
         Err("too many layers".to_owned())
     }
 
-    /// From behind the type of a cooked header, whose small numbers are no lengths but protocols of
-    /// Linux.
+    /// Reads on after the type of a cooked header, whose small numbers are protocols of Linux and not
+    /// lengths.
     pub fn by_cooked_type<'a>(&mut self, kind: u16, rest: Rest<'a>) -> Result<Rest<'a>, String> {
         match kind {
             COOKED_LLC => {
@@ -134,7 +134,7 @@ impl Way {
         }
     }
 
-    /// RFC 3032: what the last label is for, only its first octet says.
+    /// RFC 3032: the type of the payload is known only from the payload's first octet.
     fn mpls<'a>(&mut self, mut rest: Rest<'a>) -> Result<Rest<'a>, String> {
         for _ in 0..DEEPEST {
             let is_last = rest.u8(2)? & 1 == 1;

@@ -20,7 +20,7 @@ const ERSPAN_2: u16 = 0x88be;
 const ERSPAN_3: u16 = 0x22eb;
 const PPTP: u16 = 0x880b;
 
-/// What the packet carries, if it carries anything that can be looked into: a name.
+/// The name of the tunnel in the packet, if it is one that can be decapsulated.
 pub fn name(packet: &Packet) -> Option<&'static str> {
     if packet.fragment_offset > 0 {
         return None;

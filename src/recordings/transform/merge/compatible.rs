@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What can be one recording, and what to do with what cannot.
+//! Which recordings can be merged, and advice for those that cannot.
 
 use std::collections::BTreeSet;
 
 use super::super::{TransformError, end_ns, refused};
 use crate::log::{Derivation, Manifest, RecordOptions, Recording};
 
-/// What can be done with any recordings.
+/// Advice that holds for any recordings.
 const INSTEAD: &str =
-    "replay each for itself: the column `recording` tells their rows apart in one data set";
+    "replay each of them: in one data set the column `recording` identifies their rows";
 
 /// Refuses what cannot be one recording; whether they are parts of one. In order of time.
 pub(super) fn check(recordings: &[&Recording]) -> Result<bool, TransformError> {
@@ -141,7 +141,7 @@ fn one_after_the_other(a: &Recording, b: &Recording) -> Result<(), TransformErro
     }
     if end_ns(a)? > y.started.monotonic_ns {
         return cannot(
-            "overlap in time: what two recorders count at the same time cannot be one account",
+            "overlap in time: counts of two recorders at the same time cannot be added to one recording",
         );
     }
     if b.first_segment()? > 0 {

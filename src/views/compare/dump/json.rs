@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{DumpRow, Fault, Names, endpoint};
 
-/// Field that tells a connection from a list by side.
+/// Field that distinguishes a connection from a list by side.
 const LOCAL: &str = "laddr";
 
 pub(super) fn rows(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fault> {
@@ -19,7 +19,7 @@ pub(super) fn rows(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fault>
             let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
             (format!("line {}, column {}", e.line(), e.column()), what.to_owned())
         })?;
-        // The place of a second document says which.
+        // The place of a second document identifies it.
         let place = if number == 0 { String::new() } else { format!("document {}: ", number + 1) };
         take(&document, &place, None, names, &mut rows)?;
     }
@@ -92,7 +92,9 @@ fn row(
             match (number, value) {
                 (Some(number), _) => row.values.set(var, number),
                 (None, Value::Null) => {}
-                (None, _) => return Err(fault(format!("{name} is {value}, which is no integer"))),
+                (None, _) => {
+                    return Err(fault(format!("{name} is {value}, which is not an integer")));
+                }
             }
         }
     }

@@ -25,7 +25,7 @@ fn line_place(index: usize) -> String {
 }
 
 fn integer(name: &str, text: &str) -> Result<i128, String> {
-    text.parse().map_err(|_| format!("{name} is {text:?}, which is no integer"))
+    text.parse().map_err(|_| format!("{name} is {text:?}, which is not an integer"))
 }
 
 /// `web10g-logger`: a header, then a line per connection and reading. Source and destination are
@@ -85,10 +85,10 @@ pub(super) fn logger(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Faul
 }
 
 /// Puts values under the names that the kernel gives them by. The userland's own list of names
-/// (lib/estats/var.c) has four of them in another order than the kernel's (tcp_estats_mib_var.c):
-/// what it calls SndLimTransPace is SndLimTransTSODefer, and so on. A file of a userland that has
-/// them right is told by the values: the kernel never enters the pacing state, and spends no time
-/// in one that it never entered.
+/// (lib/estats/var.c) has four of them in another order than the kernel's (tcp_estats_mib_var.c): what
+/// it calls SndLimTransPace is SndLimTransTSODefer, and so on. A file of a userland that has them right
+/// is recognised by its values: the kernel never enters the pacing state, and spends no time in one that
+/// it never entered.
 fn relabel(rows: &mut [DumpRow]) {
     use Var::{
         SndLimTimeStartup, SndLimTimeTSODefer, SndLimTransPace, SndLimTransStartup,
@@ -129,7 +129,7 @@ pub(super) fn readvars(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fa
         }
         if line.starts_with(TIMESTAMP) {
             let read_us =
-                timestamp(line).ok_or_else(|| fault(format!("{line:?} is no timestamp")))?;
+                timestamp(line).ok_or_else(|| fault(format!("{line:?} is not a timestamp")))?;
             rows.push(DumpRow {
                 place: line_place(index),
                 read_us: Some(read_us),
@@ -195,7 +195,7 @@ Time, CID, SrcIp, SrcPort, DstIp, DstPort,SegsOut, SndLimTransStartUp, WinScaleS
     #[test]
     fn logger_faults_have_their_line() {
         let said = error(&LOGGER.replace(",125,", ",many,"));
-        assert_eq!(said, "ref: line 4: SegsOut is \"many\", which is no integer");
+        assert_eq!(said, "ref: line 4: SegsOut is \"many\", which is not an integer");
         let said = error(&LOGGER.replace(",123,0,-1,", ",123,0,-1,9"));
         assert_eq!(said, "ref: line 2: has 4 values, its header 3");
     }
@@ -264,8 +264,8 @@ WinScaleSent=-1
         let said = error(&READVARS.replace("SegsOut=1234", "SegsOut 1234"));
         assert_eq!(said, "ref: line 6: expected NAME=VALUE, found \"SegsOut 1234\"");
         let said = error(&READVARS.replace("=-1", "=-"));
-        assert_eq!(said, "ref: line 12: WinScaleSent is \"-\", which is no integer");
+        assert_eq!(said, "ref: line 12: WinScaleSent is \"-\", which is not an integer");
         let said = error("Timestamp sec: now, usec: 5\n");
-        assert!(said.contains("line 1: ") && said.contains("no timestamp"), "{said}");
+        assert!(said.contains("line 1: ") && said.contains("not a timestamp"), "{said}");
     }
 }

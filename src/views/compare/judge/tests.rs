@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What follows from pairs of values.
+//! Verdicts on pairs of values.
 
 use super::*;
 use crate::log::VariableStatus;
@@ -90,7 +90,7 @@ fn classes() {
 }
 
 #[test]
-fn cases_go_by_our_values() {
+fn cases_of_a_relation_are_chosen_by_our_values() {
     use Var::*;
     let active = exact(MSSRcvd, &[(MSSRcvd, 1460), (ActiveOpen, 1)], &[(MSSRcvd, 0)]);
     assert_eq!(active.class, Class::KnownFault);
@@ -103,7 +103,7 @@ fn cases_go_by_our_values() {
 }
 
 #[test]
-fn what_is_not_exact_here_is_never_silently_equal() {
+fn inexact_values_are_never_classed_exact() {
     use Var::*;
     let judge = |quality, theirs| {
         judge_with(SegsIn, &[(SegsIn, 7)], &[(SegsIn, theirs)], &coverage(quality), None)
@@ -120,11 +120,11 @@ fn what_is_not_exact_here_is_never_silently_equal() {
         &Coverage::of(&Manifest::default()),
         None,
     );
-    assert_eq!(nothing.class, Class::Bounded, "nobody says that it is exact");
+    assert_eq!(nothing.class, Class::Bounded, "it is not stated to be exact");
 }
 
 #[test]
-fn an_input_that_is_not_exact_counts_where_it_is_used() {
+fn an_approximate_input_makes_only_its_users_approximate() {
     use Var::*;
     let mut coverage = coverage("exact");
     coverage.0[CERcvd.index()] = guessed();
@@ -136,7 +136,7 @@ fn an_input_that_is_not_exact_counts_where_it_is_used() {
 }
 
 #[test]
-fn a_range_is_left_on_one_side_whatever_is_not_known_of_the_other() {
+fn a_value_outside_a_partly_known_range_differs() {
     use Var::*;
     let mut coverage = coverage("exact");
     coverage.0[SendStall.index()] = guessed();
@@ -160,7 +160,7 @@ fn an_incomplete_row_explains_a_difference_but_not_equality() {
 }
 
 #[test]
-fn what_grows_while_the_reference_is_read_lies_between() {
+fn a_counter_that_grows_during_the_reading_lies_between_our_values() {
     let (before, at) = (values(&[(Var::SegsIn, 7)]), values(&[(Var::SegsIn, 9)]));
     let coverage = coverage("exact");
     let class = |before, next, theirs| {
@@ -173,7 +173,7 @@ fn what_grows_while_the_reference_is_read_lies_between() {
     assert_eq!(class(&before, &at, 10), Class::Differs);
     assert_eq!(class(&before, &at, 6), Class::Differs);
     assert_eq!(class(&at, &at, 10), Class::Differs, "it stood still");
-    // What the last segment did shows in the record after it.
+    // The effect of the last segment is in the record after it.
     let next = values(&[(Var::SegsIn, 12)]);
     assert_eq!(class(&at, &next, 12), Class::Bounded);
     assert_eq!(class(&at, &next, 13), Class::Differs);
@@ -195,7 +195,7 @@ fn a_gauge_that_moves_while_the_reference_is_read_proves_nothing() {
 }
 
 #[test]
-fn a_cleared_socket_is_one_that_is_over_and_whose_zeros_no_connection_has() {
+fn a_cleared_socket_is_recognised_by_impossible_zeros() {
     use Var::*;
     let ours = values(&[(SmoothedRTT, 20_000), (LimMSS, 1460), (LimRwin, 65_535), (CurRTO, 1)]);
     let cleared = [(SmoothedRTT, 0), (LimMSS, 0), (LimRwin, 0), (CurRTO, 1_000)];
@@ -244,7 +244,7 @@ fn counted(counting: Option<u32>) -> Coverage {
 }
 
 #[test]
-fn what_earlier_programs_counted_is_bounded_by_what_was_wrong() {
+fn counts_of_earlier_programs_are_bounded_by_their_known_fault() {
     use Var::*;
     let ours = values(&[(SlowStart, 10), (SegsIn, 8), (SendStall, 0), (HCDataOctetsOut, 5)]);
     let (reno, cubic) = (["reno".to_owned()].into(), ["cubic".to_owned()].into());
@@ -273,7 +273,7 @@ fn what_earlier_programs_counted_is_bounded_by_what_was_wrong() {
 }
 
 #[test]
-fn a_reset_of_ours_is_counted_there_alone() {
+fn a_sent_reset_is_counted_only_as_sent() {
     let (ours, coverage) = (values(&[(Var::SegsOut, 7)]), coverage("exact"));
     let class = |close, theirs| {
         let reference = values(&[(Var::SegsOut, theirs)]);

@@ -18,7 +18,7 @@ use crate::log::Recording;
 use crate::replay;
 use crate::views::export::ExportError;
 
-/// What is reported.
+/// The choice of what is reported.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// By which methods.
@@ -129,8 +129,8 @@ impl<W: Write> Stream<'_, W> {
     /// Which of what a packet answers is reported.
     fn kept(&mut self, seen: &PacketSeen<'_>) -> Vec<rtt::Sample> {
         let Selection { methods, include_local, policy, .. } = self.selection;
-        // What an interface sends may come from anywhere; a socket, and the end that a capture is
-        // recorded at, send for themselves.
+        // Packets that an interface sends may come from anywhere. A socket, and the recorded end of a
+        // capture, send their own packets.
         let own = seen.packet.hook.is_at_an_end();
         let reported = self.flows.entry(seen.flow.number).or_default();
         let mut keep = |s: &&rtt::Sample| {

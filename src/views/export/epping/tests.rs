@@ -69,7 +69,7 @@ fn objects_as_epping_writes_them() {
 
 #[test]
 fn general_is_cs() {
-    // What printf("%.6g") of a C library says.
+    // The output of printf("%.6g") of a C library.
     for (value, text) in [
         (5.425439, "5.42544"),
         (0.0, "0"),

@@ -20,18 +20,18 @@ const NO_LENGTH: u64 = u64::MAX;
 // ReplayOptions of all blocks.
 const END_OF_OPTIONS: u16 = 0;
 const COMMENT: u16 = 1;
-// Of the section header.
+// Options of the section header.
 const HARDWARE: u16 = 2;
 const OS: u16 = 3;
 const APPLICATION: u16 = 4;
-// Of an interface.
+// Options of an interface.
 const NAME: u16 = 2;
 const DESCRIPTION: u16 = 3;
 const TIME_RESOLUTION: u16 = 9;
-// Of a packet.
+// Options of a packet.
 const FLAGS: u16 = 2;
 
-/// What the link header of an interface's packets is (LINKTYPE_*).
+/// The link header of an interface's packets (LINKTYPE_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Link {
     /// LINKTYPE_ETHERNET.
@@ -40,7 +40,7 @@ pub enum Link {
     Raw = 101,
 }
 
-/// What the section header says.
+/// The contents of the section header.
 #[derive(Debug, Default)]
 pub struct Section {
     /// The machine.
@@ -49,11 +49,11 @@ pub struct Section {
     pub os: String,
     /// The program that writes.
     pub application: String,
-    /// What else is to be said.
+    /// Further comments.
     pub comments: Vec<String>,
 }
 
-/// What an interface description says.
+/// The contents of an interface description.
 #[derive(Debug)]
 pub struct InterfaceDescription<'a> {
     /// Its link headers.
@@ -62,7 +62,7 @@ pub struct InterfaceDescription<'a> {
     pub snaplen: u32,
     /// Its name.
     pub name: &'a str,
-    /// What it is.
+    /// Its description.
     pub description: &'a str,
 }
 
@@ -79,7 +79,7 @@ pub struct PacketBlock<'a> {
     pub original: u32,
     /// Bits 0 and 1: 1 inbound, 2 outbound, 0 not known.
     pub flags: u32,
-    /// Of the packet; none where it is empty.
+    /// The comment of the packet; no comment if empty.
     pub comment: &'a str,
 }
 

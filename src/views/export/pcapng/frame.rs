@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The bytes of a packet, put together again from its digest.
 //!
-//! A digest has what IP and link headers say, not their bytes: these are made again. The transport
+//! A digest has the fields of IP and link headers, not their bytes: these are rebuilt. The transport
 //! header, and what was kept of the payload, are the bytes that were there. What a digest does not have
 //! is left out (IP options, extension headers, tags within a VLAN tag) or 0 (the don't-fragment bit, the
 //! priority of a VLAN tag).
@@ -33,7 +33,7 @@ const FRAGMENT_HEADER: u32 = 8;
 /// header, and the longest transport header.
 pub const HEADERS_MAX: u32 = 18 + V6_HEADER + FRAGMENT_HEADER + crate::wire::HEADER_MAX as u32;
 
-/// What a frame is, beside its bytes.
+/// The facts of a frame, beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// How it begins.
@@ -115,7 +115,7 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// A length field. A super-packet may be longer than it can say: then it is 0, as in the host.
+/// A length field. A super-packet may be longer than the field can hold: then it is 0, as in the host.
 fn length(octets: u32) -> [u8; 2] {
     u16::try_from(octets).unwrap_or(0).to_be_bytes()
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::schema::{Direction, Hook};
 
-    /// What is read of a frame is what it was made of.
+    /// A frame reads as the packet that it was made from.
     fn read_back(packet: &Packet, bytes: &[u8], frame: Frame) {
         let link_len = match frame.link {
             Link::Ethernet => 14 + 4 * usize::from(packet.vlan.is_some()),

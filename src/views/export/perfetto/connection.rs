@@ -26,7 +26,7 @@ const GAUGES: [(&str, Var, Unit); 6] = [
     ("srtt", Var::SmoothedRTT, Unit::Microseconds),
 ];
 
-/// What is counted, as throughput.
+/// Counters that are shown as throughput.
 const RATES: [(&str, Var); 2] = [
     ("acknowledged by the peer", Var::HCThruOctetsAcked),
     ("received in order", Var::HCThruOctetsReceived),
@@ -87,7 +87,7 @@ fn text(text: impl Into<String>) -> Argument {
     Argument::Text(text.into())
 }
 
-/// What goes with the first slice.
+/// The arguments of the first slice.
 fn arguments(conn_id: u64, identity: &Identity) -> Arguments {
     let mut arguments = vec![("conn_id", Argument::Number(conn_id))];
     let Some(l) = identity.lifecycle() else { return arguments };
@@ -252,8 +252,8 @@ impl Connection {
                     self.rates[i].step = Some((step, self.rates[i].last));
                 }
                 Some(_) => {}
-                // Nothing was carried before the connection began. What one carried before the recording
-                // is no throughput of its first step.
+                // Nothing was carried before the connection began. Data carried before the recording is
+                // not throughput of the first step.
                 None => {
                     let before = if self.begun_before { value } else { 0 };
                     self.rates[i].step = Some((step, before));
@@ -264,7 +264,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The step of a rate is over; so is all if there is no next one.
+    /// Ends a step of a rate; without a next one, ends the rate.
     fn rate<W: Write>(
         &mut self,
         i: usize,
@@ -296,7 +296,7 @@ impl Connection {
         let (from, to, state) = stretch;
         let track = self.below(WAITS, "limited by", Kind::Slices, writer)?;
         let goes_on = self.waiting.is_some_and(|(open, until)| {
-            // What the application waits for has one word.
+            // The waits of the application have one name.
             open.name() == state.name() && until == from
         });
         if !goes_on {

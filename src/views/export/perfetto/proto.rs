@@ -15,7 +15,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// What was written.
+    /// The octets written so far.
     pub fn octets(&self) -> &[u8] {
         &self.octets
     }

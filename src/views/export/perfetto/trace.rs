@@ -36,7 +36,7 @@ const EXPLICIT: u64 = 3;
 const TIME_NS: u64 = 1;
 const SIZE_BYTES: u64 = 3;
 
-/// What a counter counts.
+/// The unit of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Octets.
@@ -47,10 +47,10 @@ pub enum Unit {
     BitsPerSecond,
 }
 
-/// What a track is.
+/// The kind of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
-    /// Of a process: its id and name.
+    /// The track of a process, with its id and name.
     Process(u32, &'a str),
     /// A group, with these slices of its own.
     Slices,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What the sender waited for, as stretches of time.
+//! The states of the sender, as stretches of time.
 //!
 //! Replay decides such a stretch when it is over, and finds later whether it was the path's: after timeouts
 //! that followed each other ([`Limits::counted_until`]). So stretches are given out once they are final.
@@ -46,7 +46,7 @@ impl Waits {
         let mut given = Vec::new();
         let count = self.held.iter().take_while(|(_, to, _)| *to <= counted).count();
         for (from, to, state) in self.held.drain(..count) {
-            // What became the path's is the first of what is settled, and all of it.
+            // Time that became the path's is settled first, and as a whole.
             let length = to - from;
             let is_dead = dead > 0 && length <= dead;
             dead = dead.saturating_sub(length);

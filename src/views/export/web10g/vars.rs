@@ -2,8 +2,8 @@
 //! `web10g-readvars`, which reads a connection once, and `web10g-deltavars`, which reads it again and again
 //! and shows of counters what came since the reading before.
 //!
-//! Neither says of which connection it speaks. What is not known is left out, as the userland leaves out
-//! what its mask hides.
+//! Neither names the connection. Values that are not known are left out, as the userland leaves out
+//! those that its mask hides.
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ use crate::replay::{self, ReplayOptions};
 use crate::schema::{Type, Var};
 use crate::views::export::ExportError;
 
-/// What `deltavars` writes.
+/// The formats of `deltavars`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deltas {
     /// Headings, and a line for each variable.
@@ -41,7 +41,7 @@ pub fn read(
     found(conn_id, readings.found)
 }
 
-/// Writes the readings of a connection, as far apart as `options` say. Without its number the recording
+/// Writes the readings of a connection at the interval of `options`. Without its number the recording
 /// must have one connection only.
 ///
 /// # Errors
@@ -153,7 +153,7 @@ struct Differences<'a, W> {
 }
 
 impl<W: Write> Differences<'_, W> {
-    /// What is shown of a variable. The first reading is compared with zeros, as there.
+    /// The shown value of a variable. The first reading is compared with zeros, as there.
     fn shown(&mut self, column: &Column, difference: bool, row: &Row) -> Option<i128> {
         let value = column.value(row);
         let before = std::mem::replace(&mut self.before[column.var.index()], value);
@@ -170,7 +170,7 @@ impl<W: Write> Differences<'_, W> {
         writeln!(self.out, "Timestamp sec: {sec}, usec: {usec}")?;
         let tables = std::mem::take(&mut self.tables);
         for (name, columns) in &tables {
-            // What is in none of the MIB's tables has no heading here.
+            // A variable that is in none of the MIB's tables has no heading here.
             if *name != "Extras" {
                 write!(self.out, "\n\n {name} Table\n\n")?;
             }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use crate::util::private;
 
-/// So much text is held before it goes to the file, which is not open in between: a recording may have
-/// more flows than a process may have files.
+/// This much text is held before it is written to the file, which is not open in between: a recording
+/// may have more flows than a process may have files.
 const HELD: usize = 256 * 1024;
 
 /// xplot's colours, as far as they are used.
@@ -62,7 +62,7 @@ impl Graph {
         Self { path, text, colour: None, begun: false }
     }
 
-    /// What follows has this colour.
+    /// Sets the colour of what follows.
     pub fn colour(&mut self, colour: Colour) -> &mut Self {
         if self.colour != Some(colour) {
             self.colour = Some(colour);

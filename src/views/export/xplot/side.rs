@@ -18,7 +18,7 @@ pub struct Name<'a> {
     pub way: &'static str,
 }
 
-/// What was acknowledged last.
+/// The last acknowledgment.
 #[derive(Clone, Copy, Debug)]
 struct Acked {
     us: u64,
@@ -36,7 +36,7 @@ pub struct Side {
     position: Option<(u32, i64)>,
     /// Behind the highest octet sent.
     sent_to: Option<i64>,
-    /// What was not seen below that, from the lowest on.
+    /// Sequence space below that which was not seen, from the lowest on.
     holes: Vec<(i64, i64)>,
     acked: Option<Acked>,
     /// The scale of the windows that this end announces; none where its SYN was not seen or had none.
@@ -77,8 +77,7 @@ impl Side {
         self.segments
     }
 
-    /// By how many bits the windows that this end announces are shifted: both SYNs must have said so
-    /// (RFC 7323).
+    /// The shift of the windows that this end announces: both SYNs must have had the option (RFC 7323).
     pub fn scale(&self, other: &Self) -> u8 {
         if other.scale.is_some() { self.scale.unwrap_or(0).min(14) } else { 0 }
     }
@@ -145,7 +144,7 @@ impl Side {
         self.show_outstanding(us)
     }
 
-    /// Takes in what a segment has; says whether it was there before, or comes late.
+    /// Adds the octets of a segment; returns whether they were seen before, or come late.
     fn see(&mut self, first: i64, end: i64) -> Seen {
         let Some(sent_to) = self.sent_to else {
             self.sent_to = Some(end);
@@ -234,7 +233,7 @@ impl Side {
         self.outstanding.spill()
     }
 
-    /// A segment of this end was answered after so long.
+    /// A segment of this end was answered after this time.
     pub fn rtt(&mut self, us: u64, rtt_ns: u64) -> io::Result<()> {
         let at = (us, rtt_ns as f64 / 1e6);
         let graph = self.rtt.colour(Colour::Red);
@@ -253,12 +252,13 @@ impl Side {
     }
 }
 
-/// What a segment's octets are.
+/// The kind of a segment's octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// Beyond all that was sent.
     New,
-    /// Of what was passed over before: it was overtaken, or sent again what was lost before the capture.
+    /// Octets that were skipped before: the segment was reordered, or retransmitted after a loss
+    /// upstream of the capture.
     Late,
     /// Sent before.
     Again,
