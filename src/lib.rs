@@ -144,19 +144,17 @@
 #![warn(missing_docs)]
 // clippy.toml lists the methods. No clock, environment, file or hash-map order between log and tables.
 #![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
-// `wildcard_enum_match_arm` is denied of the modules in which a new variable, hook, operation, event or
-// field must be answered for. What stands for all others there has its reason beside it. Tests may pick out.
+// A new variable, hook, operation, event or field must be answered for. What stands for all others has its
+// reason beside it. Tests may pick out.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod schema;
 
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod wire;
 
 #[cfg(feature = "record")]
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod capture;
 

@@ -108,11 +108,11 @@ impl LogError {
     /// An I/O error with its circumstances; a full disk is told apart, since the remedy differs.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { made: false, path, source }
-            }
-            _ => Self::Io { action, path, source },
+        let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if is_full.contains(&source.kind()) {
+            Self::DiskFull { made: false, path, source }
+        } else {
+            Self::Io { action, path, source }
         }
     }
 }

@@ -182,7 +182,21 @@ fn lacking(recording: &Recording, end_ns: u64) -> Result<Vec<CaptureStat>, LogEr
         CaptureStat::Loss { ts_ns, cpu, hook, lost, since_ns } => {
             CaptureStat::Loss { ts_ns: ts_ns.min(end_ns), cpu, hook, lost, since_ns }
         }
-        _ => row.clone(),
+        // A survey restores losses only.
+        CaptureStat::Clock(..)
+        | CaptureStat::Emitted { .. }
+        | CaptureStat::RingFill { .. }
+        | CaptureStat::MapFailure { .. }
+        | CaptureStat::Lacking { .. }
+        | CaptureStat::LateDrain { .. }
+        | CaptureStat::Skipped { .. }
+        | CaptureStat::LatePoll { .. }
+        | CaptureStat::SlowPoll { .. }
+        | CaptureStat::NotIp { .. }
+        | CaptureStat::Malformed { .. }
+        | CaptureStat::Dropped { .. }
+        | CaptureStat::Missing { .. }
+        | CaptureStat::LeftOut { .. } => row.clone(),
     });
     Ok(missing.chain(restored).collect())
 }

@@ -178,43 +178,40 @@ impl Hook {
         }
     }
 
+    /// Where it sees packets and which way they go there; `None` where its records are no packets.
+    pub const fn sees(self) -> Option<(Place, Direction)> {
+        match self.kind() {
+            Packet(place, direction) => Some((place, direction)),
+            Received | Sent | Event | Mark | Fact | Poll => None,
+        }
+    }
+
     /// The hooks that see packets at this place.
     pub fn at(place: Place) -> impl Iterator<Item = Self> {
-        let is_there = move |hook: &Self| match hook.kind() {
-            Packet(at, _) => at == place,
-            Received | Sent | Event | Mark | Fact | Poll => false,
-        };
-        Self::ALL.iter().copied().filter(is_there)
+        Self::ALL.iter().copied().filter(move |hook| hook.is_at(place))
+    }
+
+    /// Whether it sees packets at this place.
+    pub fn is_at(self, place: Place) -> bool {
+        self.sees().is_some_and(|(at, _)| at == place)
     }
 
     /// Whether its records are packets, and not of a connection.
     pub const fn is_packet(self) -> bool {
-        match self.kind() {
-            Packet(..) => true,
-            Received | Sent | Event | Mark | Fact | Poll => false,
-        }
+        self.sees().is_some()
     }
 
     /// Whether it sees packets of sockets.
     pub const fn is_socket(self) -> bool {
-        match self.kind() {
-            Packet(Place::Socket, _) => true,
-            Packet(Place::Interface | Place::Capture, _)
-            | Received
-            | Sent
-            | Event
-            | Mark
-            | Fact
-            | Poll => false,
-        }
+        matches!(self.sees(), Some((Place::Socket, _)))
     }
 
     /// Whether one end of its packets is that of the recording: what an interface sees may come from
     /// anywhere, and go anywhere.
     pub const fn is_at_an_end(self) -> bool {
-        match self.kind() {
-            Packet(Place::Socket | Place::Capture, _) => true,
-            Packet(Place::Interface, _) | Received | Sent | Event | Mark | Fact | Poll => false,
+        match self.sees() {
+            Some((Place::Socket | Place::Capture, _)) => true,
+            Some((Place::Interface, _)) | None => false,
         }
     }
 }

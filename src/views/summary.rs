@@ -258,6 +258,7 @@ impl Columns {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "most of Arrow's types are in no table")]
 fn plain(array: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
     match array.data_type() {
         DataType::Dictionary(..) => cast(array, &DataType::Utf8),

@@ -48,9 +48,10 @@ impl Quantity {
                 let ty = var.def().ty;
                 // Of the 32-bit variables with that value, none has so much of anything.
                 let none = ty == Type::U32 && value == NONE;
-                match ty {
-                    Type::I32 => Some(f64::from(value as i32)),
-                    _ => (!none).then_some(value as f64),
+                if ty == Type::I32 {
+                    Some(f64::from(value as i32))
+                } else {
+                    (!none).then_some(value as f64)
                 }
             }
         }
