@@ -5,7 +5,7 @@
 
 #[cfg(feature = "record")]
 #[path = "src/schema.rs"]
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, reason = "the library uses the rest of it")]
 mod schema;
 
 #[cfg(feature = "record")]
