@@ -12,6 +12,10 @@ pub enum HookKind {
     Sent,
     /// Another event of a connection.
     Event,
+    /// A connection that was open before it was recorded.
+    Existing,
+    /// The socket of a connection is gone: no record of it follows.
+    Gone,
     /// The recorder's own: how far the rings were read.
     Mark,
     /// No record: what the events of another hook state besides.
@@ -59,7 +63,7 @@ impl Direction {
     }
 }
 
-use HookKind::{Event, Fact, Mark, Packet, Poll, Received, Sent};
+use HookKind::{Event, Existing, Fact, Gone, Mark, Packet, Poll, Received, Sent};
 
 /// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
@@ -103,11 +107,11 @@ hooks! {
     /// sockops TCP_CONNECT and *_ESTABLISHED: the handshake.
     7 Handshake "handshake" Event;
     /// iter/tcp at the start: a connection that was open before the recording.
-    8 Baseline "baseline" Event;
+    8 Baseline "baseline" Existing;
     /// iter/tcp: a connection that rests, and one that is still open when the recording ends.
     9 Sweep "sweep" Event;
     /// tp_btf/tcp_destroy_sock: the socket is gone.
-    10 Destroy "destroy" Event;
+    10 Destroy "destroy" Gone;
     /// The recorder itself: every record made before this one's time has been read from the rings.
     11 Drain "drain" Mark;
     /// tcp_write_xmit: a loop that sends what may be sent, before and after.
@@ -166,7 +170,13 @@ impl Hook {
     pub const fn is_segment(self) -> bool {
         match self.kind() {
             Received | Sent | Packet(Place::Capture, _) => true,
-            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll => false,
+            Packet(Place::Socket | Place::Interface, _)
+            | Event
+            | Existing
+            | Gone
+            | Mark
+            | Fact
+            | Poll => false,
         }
     }
 
@@ -174,15 +184,30 @@ impl Hook {
     pub const fn is_received(self) -> bool {
         match self.kind() {
             Received => true,
-            Sent | Event | Mark | Fact | Poll | Packet(..) => false,
+            Sent | Event | Existing | Gone | Mark | Fact | Poll | Packet(..) => false,
         }
+    }
+
+    /// Whether it sees connections that were open before they were recorded.
+    pub const fn is_baseline(self) -> bool {
+        matches!(self.kind(), Existing)
+    }
+
+    /// Whether its record means that a socket is gone.
+    pub const fn ends_socket(self) -> bool {
+        matches!(self.kind(), Gone)
+    }
+
+    /// Whether its records are marks of the recorder: how far the rings were read.
+    pub const fn is_mark(self) -> bool {
+        matches!(self.kind(), Mark)
     }
 
     /// Where it sees packets and which way they go there; `None` where its records are no packets.
     pub const fn sees(self) -> Option<(Place, Direction)> {
         match self.kind() {
             Packet(place, direction) => Some((place, direction)),
-            Received | Sent | Event | Mark | Fact | Poll => None,
+            Received | Sent | Event | Existing | Gone | Mark | Fact | Poll => None,
         }
     }
 

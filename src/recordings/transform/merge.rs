@@ -319,7 +319,7 @@ impl Merger {
     }
 
     fn lives(&mut self, header: &Header) {
-        if header.hook == Hook::Destroy {
+        if header.hook.ends_socket() {
             self.alive.remove(&header.cookie);
         } else {
             self.alive.insert(header.cookie, header.generation.saturating_add(1));
@@ -393,7 +393,7 @@ impl Take for Merger {
         }
         let header = self.renumbered(header);
         self.lives(&header);
-        if !self.parts && header.hook == Hook::Destroy {
+        if !self.parts && header.hook.ends_socket() {
             self.open.remove(&(header.cookie, header.generation));
         }
         Ok(self.writer.hook(&header, ops)?)
