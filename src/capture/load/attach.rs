@@ -84,8 +84,7 @@ impl Attached {
             (Setting::Interface, !packets.interfaces.is_empty(), Place::Interface),
         ];
         for (setting, _, place) in asked.into_iter().filter(|(_, wanted, _)| *wanted) {
-            let missing =
-                Hook::at(place).find(|h| !without.contains(h) && !self.hooks.contains(h));
+            let missing = Hook::at(place).find(|h| !without.contains(h) && !self.hooks.contains(h));
             if let Some(hook) = missing {
                 let status = self.status.iter().find(|s| s.hook == hook.name());
                 let reason = status.and_then(|s| s.reason.clone()).unwrap_or_default();
