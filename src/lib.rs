@@ -225,9 +225,7 @@ pub use output::tables::{Batches, Qualities, TableSpec, specs};
 /// endian, and the libraries that read them and write the tables take the machine's own order for that.
 #[doc(hidden)]
 pub const UNFIT_MACHINE: Option<&str> = if cfg!(target_endian = "big") {
-    Some(
-        "this machine is big-endian, where recordings are neither made nor read: copy the recording to a little-endian machine, such as x86-64 or arm64",
-    )
+    Some("this machine is big-endian, where recordings are neither made nor read")
 } else {
     None
 };

@@ -149,12 +149,7 @@ impl Filters {
         }
         self.pids.iter().try_for_each(|p| {
             if !in_initial_pid_namespace() {
-                let reason = "the kernel's hooks do not know the ids of this PID namespace; record on the host, or choose by cgroup";
-                return Err(CaptureError::Option {
-                    setting: Setting::Pid,
-                    value: p.to_string(),
-                    reason: reason.to_owned(),
-                });
+                return Err(CaptureError::OtherPids { pid: *p });
             }
             if Path::new(&format!("/proc/{p}")).exists() {
                 return Ok(());

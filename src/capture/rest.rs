@@ -146,7 +146,7 @@ impl Rest {
             (None, Some(program)) => Source::Iterator(program.attach().map_err(fault)?),
             (None, None) => {
                 let reason = reason.unwrap_or(if attached.locks {
-                    "the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG; try modprobe tcp_diag)"
+                    "the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG, module tcp_diag)"
                 } else {
                     "iterators hold the lock of a socket from Linux 5.15 on"
                 });

@@ -36,8 +36,7 @@ pub enum TransformError {
     Log(LogError),
     /// There are records that would be lost on the way.
     #[error(
-        "{} has records or operations that this version does not know and would leave out: use the \
-         estats that recorded it, or a newer one",
+        "{} has records or operations that this version does not know and would leave out",
         .0.display()
     )]
     Newer(PathBuf),
@@ -52,7 +51,7 @@ pub enum TransformError {
         lasts_s: f64,
     },
     /// Captures whose recorded ends or interfaces differ; the directories.
-    #[error("{0} are captures of other ends or interfaces: import both with the same recorded end")]
+    #[error("{0} are captures of other ends or interfaces")]
     OtherEnds(String),
     /// What was asked for cannot be had, and why.
     #[error("{0}")]

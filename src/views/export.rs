@@ -34,7 +34,7 @@ pub enum ExportError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// There is no such table.
-    #[error("there is no table {name}: take one of {tables}")]
+    #[error("there is no table {name}; the tables are {tables}")]
     NoTable {
         /// As it was asked for.
         name: String,

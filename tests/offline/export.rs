@@ -135,7 +135,10 @@ fn one_table_as_a_stream() {
     assert_eq!(out, fs::read(dir.path().join("perf.csv")).expect("file"));
     let said = table::write(&recording, &ReplayOptions::default(), "pref", Plain::Csv, &mut out);
     let said = said.expect_err("no such table").to_string();
-    assert!(said.starts_with("there is no table pref: take one of connections, estats"), "{said}");
+    assert!(
+        said.starts_with("there is no table pref; the tables are connections, estats"),
+        "{said}"
+    );
 }
 
 #[test]

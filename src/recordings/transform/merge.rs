@@ -30,7 +30,7 @@ use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot}
 /// [`TransformError`]; if they cannot be one recording, nothing is written.
 pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, TransformError> {
     if recordings.len() < 2 {
-        return refused("one recording alone is merged already: name two or more");
+        return refused("one recording alone is merged already: a merge is of two or more");
     }
     let mut sorted: Vec<&Recording> = recordings.iter().collect();
     sorted.sort_by_key(|r| r.manifest().started.monotonic_ns);
