@@ -5,7 +5,7 @@
 
 #[cfg(feature = "record")]
 #[path = "src/schema.rs"]
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, reason = "the library uses the rest of it")]
 mod schema;
 
 #[cfg(feature = "record")]
@@ -20,7 +20,9 @@ mod bpf {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    use crate::schema::record::{MemberDef, NUMBER_BITS, Name, RECORDS, RecordKind};
+    use crate::schema::record::{
+        KPROBES, Look, MemberDef, NUMBER_BITS, Name, RECORDS, RecordDef, RecordKind, SHARED,
+    };
     use crate::schema::{Apply, Event, Hook, Op, Read, SocketField, SocketRead, Var, Why};
 
     /// The BPF objects: name, bpf/NAME.bpf.c of each of its parts, and what is defined for them.
@@ -136,6 +138,7 @@ mod bpf {
             Why::ALL.iter().map(|w| (w.name(), *w as usize)),
         );
         records(&mut h);
+        shared(&mut h);
         socket(&mut h);
         h
     }
@@ -160,6 +163,8 @@ mod bpf {
         let kinds = RecordKind::ALL.iter().map(|k| (k.name(), *k as usize));
         c_enum(h, "record_kind", "RECORD_", kinds);
         writeln!(h, "#define COMM_LEN {}\n", Name::SIZE).unwrap();
+        writeln!(h, "#define KPROBES {KPROBES}\n").unwrap();
+        c_enum(h, "look", "LOOK_", Look::ALL.iter().map(|look| (look.name(), *look as usize)));
         for record in RECORDS {
             let member = |m: &MemberDef| {
                 let array = m.array.map(|n| format!("[{n}]")).unwrap_or_default();
@@ -177,6 +182,19 @@ mod bpf {
                 ));
             }
             list(h, &format!("ESTATS_{}_ASSERTS", record.name.to_uppercase()), asserts);
+        }
+    }
+
+    /// Asserts that C has the elements of shared maps as the recorder reads them, and that nothing follows what
+    /// the recorder knows: after the members there is at most what alignment adds.
+    fn shared(h: &mut String) {
+        for RecordDef { name, size, members } in SHARED {
+            let mut asserts: Vec<_> =
+                members.iter().map(|m| is_at(name, m.name, m.offset)).collect();
+            asserts.push(format!(
+                "_Static_assert(sizeof(struct {name}) - {size} < _Alignof(struct {name}), \"size of {name}\");"
+            ));
+            list(h, &format!("ESTATS_{}_ASSERTS", name.to_uppercase()), asserts);
         }
     }
 

@@ -67,6 +67,8 @@ struct addr_key {
 	u8 addr[16]; /* IPv4 as IPv4-mapped IPv6, prefix 96 + n */
 };
 
+ESTATS_ADDR_KEY_ASSERTS
+
 /* Local or remote address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

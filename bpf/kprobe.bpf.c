@@ -397,6 +397,8 @@ struct looking {
 	u32 what; /* enum look */
 };
 
+ESTATS_LOOKING_ASSERTS
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

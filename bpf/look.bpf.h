@@ -10,13 +10,6 @@
 #include "conn.bpf.h"
 #include "socket.bpf.h"
 
-/* What the recorder goes from socket to socket for. */
-enum look {
-	LOOK_NONE = 0,
-	LOOK_REST,
-	LOOK_END,
-};
-
 /* Whether the connection waits, and had no hook for long enough. */
 static __always_inline bool rests(const struct conn *c, u64 now)
 {

@@ -21,8 +21,6 @@
 
 #include "state.bpf.h"
 
-#define KPROBES 48
-
 /* A kprobe that the recorder has attached; its number is that of its program, from 1 on. */
 struct kprobe_place {
 	u64 fd;	     /* of its link, and one more; 0: it is not counted */
@@ -30,10 +28,14 @@ struct kprobe_place {
 	u64 missed;  /* by the kernel's own count */
 };
 
+ESTATS_KPROBE_PLACE_ASSERTS
+
 struct kprobes {
 	u64 levels; /* the map `levels`, as the kernel has it */
 	struct kprobe_place of[KPROBES];
 };
+
+ESTATS_KPROBES_ASSERTS
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -50,6 +52,8 @@ struct cpu_kprobes {
 	u64 hits[KPROBES];	     /* when last counted, as the next */
 	u64 passed_over[2][KPROBES]; /* hits without a run; by who counts: the recorder, a thread */
 };
+
+ESTATS_CPU_KPROBES_ASSERTS
 
 struct {
 	OF_EACH_CPU(struct cpu_kprobes);

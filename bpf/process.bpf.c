@@ -45,6 +45,8 @@ struct probed {
 	u64 now_ns;
 };
 
+ESTATS_PROBED_ASSERTS
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);

@@ -89,4 +89,6 @@ struct cpu_counters {
 	u64 unended[ESTATS_HOOK_COUNT + 1];   /* ends of functions that were not seen, by hook */
 } __attribute__((aligned(64)));		      /* no CPU's are in a cache line of another's */
 
+ESTATS_CPU_COUNTERS_ASSERTS
+
 #endif

@@ -35,8 +35,26 @@ while read -r line; do complain "$line"; done <"$links"
 hooks=$(grep -oE '(Function|Tracepoint|Iterator)\("[a-z_0-9]+"' src/capture/points.rs |
 	sed 's/.*"\(.*\)"/\1/' | sort -u)
 found 'hooks in src/capture/points.rs' 20 "$hooks"
-for hook in $hooks; do
-	grep -qw "$hook" docs/impact.md || complain "docs/impact.md does not name $hook"
+# Programs of cgroups and interfaces stand there as their sections are named, between grave accents.
+sections=$(grep -hoE 'SEC\("(cgroup[a-z_0-9]*/[a-z_0-9]+|tc/[a-z_0-9]+|sockops)"\)' bpf/*.c |
+	sed 's/.*"\(.*\)".*/\1/' | sort -u)
+found 'programs of cgroups and interfaces in bpf' 6 "$sections"
+# Arguments: a document. What it must name and does not name.
+unnamed() {
+	for hook in $hooks; do
+		grep -qw "$hook" "$1" || echo "$hook"
+	done
+	for section in $sections; do
+		grep -qF "\`$section\`" "$1" || echo "$section"
+	done
+}
+for hook in $(unnamed docs/impact.md); do
+	complain "docs/impact.md does not name $hook"
+done
+# The check finds what is missing.
+for hook in tcp_probe tc/egress cgroup/sock_create; do
+	sed "s|$hook||g" docs/impact.md >"$links"
+	[ "$(unnamed "$links")" = "$hook" ] || complain "a document without $hook is not found to lack it"
 done
 # The man pages' own command is hidden.
 commands=$(sed -n '/^enum Command {/,/^}/p' src/cli/mod.rs | grep -oE '^    [A-Z][A-Za-z]+' |
@@ -47,7 +65,8 @@ for command in $commands; do
 done
 
 # Every source names its licence in one of its first lines. Others' files have their own words.
-sources=$(git ls-files '*.rs' '*.c' '*.h' '*.sh' '*.py' '*.js' '*.css' Makefile .ci/run ':!third_party')
+sources=$(git ls-files '*.rs' '*.c' '*.h' '*.sh' '*.py' '*.js' '*.css' '*.html' '*.toml' '*requirements*.txt' \
+	Makefile .ci/run .clang-format .gitignore scripts/guest/init ':!third_party')
 found sources 400 "$sources"
 for source in $sources; do
 	head -n 3 "$source" | grep -q 'SPDX-License-Identifier: ' || complain "$source names no licence"

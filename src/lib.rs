@@ -145,19 +145,17 @@
 #![warn(missing_docs)]
 // clippy.toml lists the methods. No clock, environment, file or hash-map order between log and tables.
 #![deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
-// `wildcard_enum_match_arm` is denied of the modules in which a new variable, hook, operation, event or
-// field must be answered for. What stands for all others there has its reason beside it. Tests may pick out.
+// A new variable, hook, operation, event or field must be answered for. What stands for all others has its
+// reason beside it. Tests may pick out.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod schema;
 
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod wire;
 
 #[cfg(feature = "record")]
-#[cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 #[doc(hidden)]
 pub mod capture;
 
@@ -228,9 +226,7 @@ pub use output::tables::{Batches, Qualities, TableSpec, specs};
 /// endian, and the libraries that read them and write the tables take the machine's own order for that.
 #[doc(hidden)]
 pub const UNFIT_MACHINE: Option<&str> = if cfg!(target_endian = "big") {
-    Some(
-        "this machine is big-endian, where recordings are neither made nor read: copy the recording to a little-endian machine, such as x86-64 or arm64",
-    )
+    Some("this machine is big-endian, where recordings are neither made nor read")
 } else {
     None
 };

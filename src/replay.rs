@@ -418,7 +418,7 @@ fn second_mark(recording: &Recording) -> Result<Option<u64>, LogError> {
         let batch = batch?;
         for row in 0..batch.len() {
             let header = batch.header(row);
-            marks += u32::from(header.hook == Hook::Drain);
+            marks += u32::from(header.hook.is_mark());
             if marks == 2 {
                 return Ok(Some(header.ts_ns));
             }

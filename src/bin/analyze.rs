@@ -13,7 +13,7 @@ mod cli;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     if let Some(why) = estats::UNFIT_MACHINE {
-        eprintln!("estats-analyze: {why}");
+        eprintln!("estats-analyze: {}", cli::unfit(why));
         return ExitCode::from(cli::USAGE);
     }
     match cli::run(arguments) {

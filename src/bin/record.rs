@@ -253,7 +253,7 @@ const NOT_RUN: u8 = 126;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(why) = estats::UNFIT_MACHINE {
-        say(&format!("estats-record: {why}\n"));
+        say(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
         return ExitCode::from(UNUSABLE);
     }
     let done = match cli.command {

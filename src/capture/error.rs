@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! Why recording is not possible, in sentences that say what to do.
+//! Why recording is not possible, in sentences that name the cause. What helps is known to the programs.
 
 use std::{io, path::PathBuf};
 
@@ -50,49 +50,39 @@ impl std::fmt::Display for Setting {
 pub enum CaptureError {
     /// Neither root nor the capabilities.
     #[error(
-        "recording needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN in their place, and this process lacks {}: run estats-record as root",
+        "recording needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN in their place, and this process lacks {}",
         .0.join(" and ")
     )]
     Privilege(Vec<&'static str>),
     /// Before Linux 5.11, more memory than the process may lock.
     #[error(
-        "the kernel does not give BPF the memory that it needs: before Linux 5.11 it counts against the limit of locked memory ({0}), which takes CAP_SYS_RESOURCE to exceed; run estats-record as root, or after `ulimit -l unlimited`"
+        "the kernel does not give BPF the memory that it needs: before Linux 5.11 it counts against the limit of locked memory ({0}), which takes CAP_SYS_RESOURCE to exceed"
     )]
     LockedMemory(String),
     /// Capabilities that do not reach BPF.
-    #[error(
-        "this is a user namespace of its own, whose capabilities do not count for BPF: run estats-record as root of the host"
-    )]
+    #[error("this is a user namespace of its own, whose capabilities do not count for BPF")]
     UserNamespace,
     /// The kernel has no type information.
-    #[error(
-        "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing): use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give a file with the BTF of this very kernel (pahole -J makes it of a vmlinux with debug information)"
-    )]
+    #[error("this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)")]
     NoBtf,
     /// Where the kernel would show it, nothing is mounted.
-    #[error(
-        "sysfs is not mounted at /sys here, where the kernel shows its BTF: mount it (mount -t sysfs sysfs /sys), or run estats-record where it is"
-    )]
+    #[error("sysfs is not mounted at /sys here, where the kernel shows its BTF")]
     NoSysfs,
     /// A CPU has a number for which no array and no ring has an element.
     #[error(
-        "the numbers of this machine's CPUs have gaps ({0} in /sys/devices/system/cpu/possible): estats-record cannot record here"
+        "the numbers of this machine's CPUs have gaps ({0} in /sys/devices/system/cpu/possible), with which nothing can be recorded"
     )]
     CpuNumbers(String),
     /// The kernel refuses BPF.
-    #[error(
-        "this kernel does not let programs load BPF ({0}): see `estats-record check`, and kernel lockdown or a container's seccomp profile"
-    )]
+    #[error("this kernel does not let programs load BPF ({0})")]
     NoBpf(libbpf_rs::Error),
     /// The verifier refused a program: a defect of the recorder on this kernel.
     #[error(
-        "this kernel's BPF verifier refuses a program of the recorder, which it should not: please report this, with the kernel's version\n{0}"
+        "this kernel's BPF verifier refuses a program of the recorder, which it should not\n{0}"
     )]
     Rejected(String),
     /// libbpf could not fit the programs to this kernel: a defect of the recorder on it, too.
-    #[error(
-        "the BPF programs do not fit this kernel ({source}), which they should: please report this, with the kernel's version\n{words}"
-    )]
+    #[error("the BPF programs do not fit this kernel ({source}), which they should\n{words}")]
     Unfit {
         /// What libbpf said in the end.
         source: libbpf_rs::Error,
@@ -100,7 +90,7 @@ pub enum CaptureError {
         words: String,
     },
     /// Loading failed for another reason.
-    #[error("cannot {action}: {source}; `estats-record check` shows what this kernel offers")]
+    #[error("cannot {action}: {source}")]
     Bpf {
         /// What was tried.
         action: String,
@@ -124,6 +114,12 @@ pub enum CaptureError {
         value: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Processes are named in a PID namespace whose ids the hooks do not know.
+    #[error("process {pid}: the kernel's hooks do not know the ids of this PID namespace")]
+    OtherPids {
+        /// The first of them.
+        pid: u32,
     },
     /// What a setting asks for cannot be had on this kernel, or with the other settings.
     #[error("{setting}: {reason}")]
@@ -151,7 +147,7 @@ pub enum CaptureError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A record that this build cannot read: the BPF object is not of this build.
-    #[error("unreadable record from the kernel: {0}; this is a defect of estats, please report it")]
+    #[error("unreadable record from the kernel: {0}")]
     Wire(#[from] crate::wire::WireError),
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    mem::offset_of,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt,
     path::Path,
@@ -12,6 +13,7 @@ use std::{
 use libbpf_rs::{MapCore, MapFlags};
 
 use super::{CaptureError, Setting, cgroup, netns, process::descendants};
+use crate::schema::record::AddrKey;
 use crate::wire::Snapshot;
 
 /// An address prefix, IPv4 or IPv6.
@@ -60,11 +62,10 @@ impl Addresses {
         differs.leading_zeros() >= self.bits
     }
 
-    /// struct addr_key of bpf/filter.bpf.h.
-    fn key(&self) -> [u8; 20] {
-        let mut key = [0; 20];
-        key[..4].copy_from_slice(&self.bits.to_ne_bytes());
-        key[4..].copy_from_slice(&self.addr.octets());
+    fn key(&self) -> [u8; AddrKey::SIZE] {
+        let mut key = [0; AddrKey::SIZE];
+        key[offset_of!(AddrKey, prefix_len)..][..4].copy_from_slice(&self.bits.to_ne_bytes());
+        key[offset_of!(AddrKey, addr)..][..16].copy_from_slice(&self.addr.octets());
         key
     }
 }
@@ -148,12 +149,7 @@ impl Filters {
         }
         self.pids.iter().try_for_each(|p| {
             if !in_initial_pid_namespace() {
-                let reason = "the kernel's hooks do not know the ids of this PID namespace; record on the host, or choose by cgroup";
-                return Err(CaptureError::Option {
-                    setting: Setting::Pid,
-                    value: p.to_string(),
-                    reason: reason.to_owned(),
-                });
+                return Err(CaptureError::OtherPids { pid: *p });
             }
             if Path::new(&format!("/proc/{p}")).exists() {
                 return Ok(());

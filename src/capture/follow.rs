@@ -19,7 +19,11 @@ use super::{
     packets::Packets,
     sight,
 };
-use crate::{log::Interface, schema::Hook, wire::Direction};
+use crate::{
+    log::Interface,
+    schema::{Hook, Place},
+    wire::Direction,
+};
 
 /// How often namespaces are looked for anew.
 const SEARCH_NS: u64 = 1_000_000_000;
@@ -74,9 +78,8 @@ impl Follower {
             return Ok(None);
         }
         let mut programs = Vec::new();
-        for (hook, direction) in
-            [(Hook::InterfaceIn, Direction::In), (Hook::InterfaceOut, Direction::Out)]
-        {
+        for hook in Hook::at(Place::Interface) {
+            let Some((_, direction)) = hook.sees() else { continue };
             let program = loaded.program(hook.name()).filter(|_| loaded.has(hook));
             if let Some(program) = program {
                 programs.push((program.as_fd().try_clone_to_owned().map_err(fault)?, direction));

@@ -15,6 +15,7 @@ mod cpu;
 
 use std::{
     io,
+    mem::offset_of,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::{
         Arc,
@@ -31,10 +32,24 @@ use libbpf_rs::{
 
 use self::cpu::Cpu;
 use super::{shared::Array, skips::Skip};
-use crate::schema::Hook;
+pub(super) use crate::schema::record::KPROBES;
+use crate::schema::{
+    Hook,
+    record::{CpuKprobes, KprobePlace, KprobePlaces},
+};
 
-/// Kprobes of one object, KPROBES of bpf/missed.bpf.h.
-pub(super) const KPROBES: usize = 48;
+/// Words of a place.
+const PLACE: usize = KprobePlace::SIZE / size_of::<u64>();
+
+/// Where a member of a structure is, in words.
+macro_rules! word_of {
+    ($structure:ident, $member:ident) => {
+        offset_of!($structure, $member) / size_of::<u64>()
+    };
+}
+
+/// Where the first place is, in words.
+const FIRST: usize = word_of!(KprobePlaces, of);
 
 /// Programs of bpf/missed.bpf.h, in the order in which they are taken out of the object.
 pub(super) const PROGRAMS: [&str; 4] = ["find_kprobes", "note_cpu", "count_missed", "count_passed"];
@@ -151,8 +166,8 @@ impl Kprobes {
         let [kprobes, cpus] = [kprobes, cpus].map(Array::new);
         let mut places = vec![0; kprobes.words()];
         for it in attached {
-            // struct kprobes: one word, then three of each.
-            places[1 + (it.number - 1) * 3] = it.link.as_raw_fd() as u64 + 1;
+            places[FIRST + (it.number - 1) * PLACE + word_of!(KprobePlace, fd)] =
+                it.link.as_raw_fd() as u64 + 1;
         }
         kprobes.set(0, &places)?;
         let [find, note, missed, passed] = programs;
@@ -266,7 +281,8 @@ impl Source {
     fn missed(&self) -> io::Result<Vec<u64>> {
         counted(run(self.missed.as_fd(), &[], None)?)?;
         let words = self.kprobes.get(0)?;
-        Ok(words[1..].chunks_exact(3).map(|place| place[2]).collect())
+        let missed = word_of!(KprobePlace, missed);
+        Ok(words[FIRST..].chunks_exact(PLACE).map(|place| place[missed]).collect())
     }
 
     /// Counts on another CPU, or this one; never too few.
@@ -327,7 +343,7 @@ impl Source {
     }
 }
 
-/// struct cpu_kprobes: one word, then the runs of each, the hits, and what was passed over by [`By`].
+/// The words of [`CpuKprobes`].
 struct Values(Vec<u64>);
 
 impl Values {
@@ -336,11 +352,12 @@ impl Values {
     }
 
     fn hits_and_runs(&self) -> Vec<u64> {
-        self.0[1..][..2 * KPROBES].to_vec()
+        let at = |first: usize| &self.0[first..][..KPROBES];
+        [at(word_of!(CpuKprobes, runs)), at(word_of!(CpuKprobes, hits))].concat()
     }
 
     fn passed_over(&self, by: By) -> Vec<u64> {
-        self.0[1 + (2 + by as usize) * KPROBES..][..KPROBES].to_vec()
+        self.0[word_of!(CpuKprobes, passed_over) + by as usize * KPROBES..][..KPROBES].to_vec()
     }
 }
 

@@ -52,7 +52,7 @@ impl Listeners {
             return Ok(Err(NotSeen {
                 by: "kernel".to_owned(),
                 what: format!(
-                    "listening sockets: inet_diag does not give them ({e}; try modprobe tcp_diag)"
+                    "listening sockets: inet_diag does not give them ({e}; the module tcp_diag may be missing)"
                 ),
                 variables: Vec::new(),
             }));

@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read as _},
+    mem::offset_of,
     path::Path,
     rc::Rc,
     thread,
@@ -35,7 +36,13 @@ use super::{
     shared::{Array, OfCpus},
     sight, walk,
 };
-use crate::{log::NotSeen, schema::Hook};
+use crate::{
+    log::NotSeen,
+    schema::{
+        Hook,
+        record::{Look, LookingFor},
+    },
+};
 
 /// How sockets are gone through.
 enum Source {
@@ -54,19 +61,11 @@ struct Looking {
     tgid: u32,
 }
 
-/// enum look of bpf/look.bpf.h.
-#[derive(Clone, Copy, Debug)]
-enum Look {
-    None = 0,
-    Rest = 1,
-    End = 2,
-}
-
 impl Looking {
     fn set(&self, what: Look) -> Result<(), CaptureError> {
-        let mut value = [0; 8];
-        value[..4].copy_from_slice(&self.tgid.to_ne_bytes());
-        value[4..].copy_from_slice(&(what as u32).to_ne_bytes());
+        let mut value = [0; LookingFor::SIZE];
+        value[offset_of!(LookingFor, tgid)..][..4].copy_from_slice(&self.tgid.to_ne_bytes());
+        value[offset_of!(LookingFor, what)..][..4].copy_from_slice(&(what as u32).to_ne_bytes());
         self.map.set(0, &[u64::from_ne_bytes(value)]).map_err(looking_fault)
     }
 }
@@ -147,7 +146,7 @@ impl Rest {
             (None, Some(program)) => Source::Iterator(program.attach().map_err(fault)?),
             (None, None) => {
                 let reason = reason.unwrap_or(if attached.locks {
-                    "the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG; try modprobe tcp_diag)"
+                    "the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG, module tcp_diag)"
                 } else {
                     "iterators hold the lock of a socket from Linux 5.15 on"
                 });

@@ -52,7 +52,7 @@ impl Snapshots {
             (Some(PollsBy::Iterator), Some(reason)) => Err(CaptureError::Option {
                 setting: Setting::SnapshotsBy,
                 value: PollsBy::Iterator.name().to_owned(),
-                reason: format!("{reason}; use netlink, or auto"),
+                reason,
             }),
             (Some(by), _) => Ok(by),
             (None, None) => Ok(PollsBy::Iterator),

@@ -14,18 +14,27 @@ pub fn log(error: &LogError) -> Option<&'static str> {
         LogError::DiskFull { made: false, .. } => {
             Some("free some space, or bound the recording with --max-size")
         }
-        LogError::Io { .. }
-        | LogError::NotARecording(_)
-        | LogError::NotAFile(_)
-        | LogError::Manifest { .. }
-        | LogError::UnknownVersion { .. }
-        | LogError::Corrupt { .. }
-        | LogError::Encode { .. } => None,
+        LogError::NotARecording(_) => Some("give the directory estats-record made"),
+        LogError::NotAFile(_) => Some("remove it, or copy the file here"),
+        LogError::UnknownVersion { .. } => Some("use a newer estats-analyze"),
+        LogError::Corrupt { .. } => Some("`estats-analyze verify` shows what is affected"),
+        LogError::Encode { .. } => Some(DEFECT),
+        LogError::Io { .. } | LogError::Manifest { .. } => None,
     }
 }
 
-/// The error, and what to do about it.
+/// For errors that cannot be unless a program is wrong.
+pub const DEFECT: &str = "this is a defect of estats, please report it";
+
+/// For [`estats::UNFIT_MACHINE`].
+pub const UNFIT: &str = "copy the recording to a little-endian machine, such as x86-64 or arm64";
+
+/// The error, and what to do about it. Lines after the first are words of others.
 pub fn with(error: &impl ToString, advice: Option<&str>) -> String {
     let error = error.to_string();
-    advice.map_or_else(|| error.clone(), |advice| format!("{error}; {advice}"))
+    let Some(advice) = advice else { return error };
+    match error.split_once('\n') {
+        Some((first, rest)) => format!("{first}; {advice}\n{rest}"),
+        None => format!("{error}; {advice}"),
+    }
 }

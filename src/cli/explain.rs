@@ -2,12 +2,15 @@
 //! Errors of the library in words of `estats-analyze`: with the flags that help.
 
 use estats::log::LogError;
+use estats::log::{Survey, Unfinished};
 use estats::output::sink::SinkError;
 use estats::recordings::import::ImportError;
 use estats::recordings::transform::TransformError;
 use estats::replay::ReplayError;
-use estats::views::compare::CompareError;
+use estats::views::compare::{CompareError, DumpError};
 use estats::views::export::ExportError;
+#[cfg(feature = "query")]
+use estats::views::query::QueryError;
 
 use super::advice;
 
@@ -56,6 +59,25 @@ fn sink_error(error: &anyhow::Error) -> Option<&SinkError> {
     error.downcast_ref().or_else(of_replay)
 }
 
+/// The fault of a reference that is behind an error.
+fn dump_error(error: &anyhow::Error) -> Option<&DumpError> {
+    let of_compare = || match error.downcast_ref()? {
+        CompareError::Dump(e) => Some(e),
+        CompareError::Replay(_) => None,
+    };
+    error.downcast_ref().or_else(of_compare)
+}
+
+/// What is missing from a recording, and what to do about it.
+pub fn survey(survey: &Survey) -> String {
+    let advice = match &survey.unfinished {
+        Some(Unfinished::Import) => Some("import the capture again".to_owned()),
+        Some(Unfinished::Made(by)) => Some(format!("run {by} again")),
+        Some(Unfinished::Recorder | Unfinished::Original) | None => None,
+    };
+    advice::with(survey, advice.as_deref())
+}
+
 /// The error, and what to do about it.
 pub fn explain(error: &anyhow::Error) -> String {
     advice::with(error, advice(error))
@@ -65,8 +87,28 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(e) = log_error(error) {
         return advice::log(e);
     }
-    if let Some(SinkError::Io { .. }) = sink_error(error) {
-        return Some("-o chooses another directory");
+    if let Some(e) = sink_error(error) {
+        return Some(match e {
+            SinkError::Io { .. } => "check permissions and space; -o chooses another directory",
+            SinkError::Parquet { .. } | SinkError::Arrow { .. } => {
+                "check the space on that device, then replay again"
+            }
+            SinkError::Manifest { .. } => "remove it and replay again",
+        });
+    }
+    if let Some(DumpError::Unknown { .. }) = dump_error(error) {
+        return Some(
+            "give the JSON of a Web10G kernel's tables, or what web10g-logger or web10g-readvars printed",
+        );
+    }
+    #[cfg(feature = "query")]
+    match error.downcast_ref() {
+        Some(QueryError::NoTables(_)) => return Some("run `estats-analyze replay` first"),
+        Some(QueryError::Twice(_)) => return Some("name every recording once"),
+        Some(QueryError::Parquet(_) | QueryError::Arrow(_)) => {
+            return Some("cast its columns to plain types");
+        }
+        Some(QueryError::Io { .. } | QueryError::Polars(_)) | None => {}
     }
     match error.downcast_ref() {
         Some(ExportError::NoSnapshots) => {
@@ -82,7 +124,10 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     }
     match error.downcast_ref()? {
         TransformError::NoSuchTime { .. } => Some("see --from and --to"),
-        TransformError::OtherEnds(_) => Some("import-pcap --local names it"),
+        TransformError::Newer(_) => Some("use the estats that recorded it, or a newer one"),
+        TransformError::OtherEnds(_) => {
+            Some("import both with the same recorded end; import-pcap --local names it")
+        }
         _ => None,
     }
 }
@@ -130,16 +175,31 @@ mod tests {
         let time = |part| TransformError::NoSuchTime { part, began: "then".into(), lasts_s: 1.0 };
         let source = || io::Error::from(io::ErrorKind::PermissionDenied);
         let sink = || SinkError::Io { action: "write", path: "t".into(), source: source() };
-        let errors: [(anyhow::Error, &str); 9] = [
+        let errors: [(anyhow::Error, &str); 14] = [
+            (LogError::NotARecording("run".into()).into(), "manifest.json; give the directory"),
+            (LogError::NotAFile("a".into()).into(), "is not read; remove it, or copy"),
+            (TransformError::Newer("run".into()).into(), "; use the estats that recorded it"),
+            (
+                DumpError::Unknown { path: "a".into(), begin: String::new() }.into(),
+                "; give the JSON of a Web10G kernel's tables",
+            ),
+            (
+                CompareError::Dump(DumpError::Unknown { path: "a".into(), begin: String::new() })
+                    .into(),
+                "; give the JSON of a Web10G kernel's tables",
+            ),
             (LogError::OutputExists("run".into()).into(), "remove it or choose another with -o"),
-            (sink().into(), "; -o chooses another directory"),
+            (sink().into(), "; check permissions and space; -o chooses another directory"),
             (ReplayError::from(sink()).into(), "; -o chooses another directory"),
             (ExportError::NoSnapshots.into(), "of sockets; record with --snapshots"),
             (ExportError::Connections { connections: 2 }.into(), "one; name its conn_id"),
             (ExportError::NoPackets.into(), "no packets; record with --packets, or import"),
             (time(NoTime::AfterEnd).into(), "after the end: the recording begins at"),
             (time(NoTime::Empty).into(), "--from and --to"),
-            (TransformError::OtherEnds("a and b".into()).into(), "import-pcap --local"),
+            (
+                TransformError::OtherEnds("a and b".into()).into(),
+                "; import both with the same recorded end; import-pcap --local",
+            ),
         ];
         for (error, words) in errors {
             assert!(explain(&error).contains(words), "{}", explain(&error));

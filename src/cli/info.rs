@@ -160,7 +160,7 @@ fn totals(recording: &Recording) -> anyhow::Result<RecordingTotals> {
         for i in 0..batch.len() {
             let header = batch.header(i);
             last = last.max(header.ts_ns);
-            totals.records += u64::from(header.hook != estats::schema::Hook::Drain);
+            totals.records += u64::from(!header.hook.is_mark());
         }
     }
     for row in recording.packets() {

@@ -36,6 +36,11 @@ use estats::util::visible::{self, Screen};
 
 pub use explain::explain;
 
+/// Why this machine is unfit, and what to do about it.
+pub fn unfit(why: &str) -> String {
+    advice::with(&why, Some(advice::UNFIT))
+}
+
 /// Something was found.
 const FINDINGS: u8 = 1;
 /// Wrong usage or environment; clap uses the same for wrong flags.
@@ -164,7 +169,7 @@ fn open(run: &Path) -> anyhow::Result<Recording> {
     let survey = recording.survey()?;
     if !survey.is_whole() {
         NOT_WHOLE.store(true, Ordering::Relaxed);
-        eprintln!("estats-analyze: {survey}");
+        eprintln!("estats-analyze: {}", explain::survey(&survey));
     }
     let lost = replaying::lost(&recording)?;
     if lost > 0 {

@@ -48,22 +48,69 @@ const fn flag(setting: Setting) -> &'static str {
     }
 }
 
+/// What helps where a value of a setting does not fit this kernel.
+const fn other_value(setting: Setting) -> Option<&'static str> {
+    match setting {
+        Setting::HookSet => Some("use another set, or auto"),
+        Setting::Transport => Some("use the other, or auto"),
+        Setting::SnapshotsBy => Some("use netlink, or auto"),
+        Setting::Btf
+        | Setting::Pid
+        | Setting::Cgroup
+        | Setting::Netns
+        | Setting::Packets
+        | Setting::Interface => None,
+    }
+}
+
+/// For a program that this kernel should take.
+const REPORT: &str = "please report this, with the kernel's version";
+
+/// What to do about it.
+const fn advice(error: &CaptureError) -> Option<&'static str> {
+    match error {
+        CaptureError::Option { setting, .. } => other_value(*setting),
+        CaptureError::Unavailable { .. } => Some("leave it out, or see `estats-record check`"),
+        CaptureError::OtherPids { .. } => Some("record on the host, or choose by cgroup"),
+        CaptureError::NoBtf => Some(
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as the distributions' own are, or give --btf a file with the BTF of this very kernel (pahole -J makes it of a vmlinux with debug information)",
+        ),
+        CaptureError::Privilege(_) => Some("run estats-record as root"),
+        CaptureError::LockedMemory(_) => {
+            Some("run estats-record as root, or after `ulimit -l unlimited`")
+        }
+        CaptureError::UserNamespace => Some("run estats-record as root of the host"),
+        CaptureError::NoSysfs => {
+            Some("mount it (mount -t sysfs sysfs /sys), or run estats-record where it is")
+        }
+        CaptureError::NoBpf(_) => {
+            Some("see `estats-record check`, and kernel lockdown or a container's seccomp profile")
+        }
+        CaptureError::Rejected(_) | CaptureError::Unfit { .. } => Some(REPORT),
+        CaptureError::Bpf { .. } => Some("`estats-record check` shows what this kernel offers"),
+        CaptureError::Wire(_) => Some(advice::DEFECT),
+        CaptureError::Log(_)
+        | CaptureError::NoPortLeft { .. }
+        | CaptureError::CpuNumbers(_)
+        | CaptureError::Io { .. }
+        | CaptureError::Command { .. } => None,
+    }
+}
+
 /// The error, and what to do about it.
 pub fn explain(error: &CaptureError) -> String {
-    match error {
+    let text = match error {
         CaptureError::Option { setting, value, reason } => {
             format!("{} {value}: {reason}", flag(*setting))
         }
-        CaptureError::Unavailable { setting, reason } => {
-            let flag = flag(*setting);
-            format!("{flag}: {reason}; leave it out, or see `estats-record check`")
-        }
+        CaptureError::Unavailable { setting, reason } => format!("{}: {reason}", flag(*setting)),
         CaptureError::NoPortLeft { port } => {
             format!("--port {port}: --not-port leaves it out, so nothing would be recorded")
         }
-        CaptureError::NoBtf => advice::with(error, Some("--btf takes such a file")),
-        CaptureError::Log(e) => advice::with(e, advice::log(e)),
-        CaptureError::Privilege(_)
+        CaptureError::OtherPids { .. } => format!("--pid: {error}"),
+        CaptureError::Log(e) => return advice::with(e, advice::log(e)),
+        CaptureError::NoBtf
+        | CaptureError::Privilege(_)
         | CaptureError::LockedMemory(_)
         | CaptureError::UserNamespace
         | CaptureError::NoSysfs
@@ -75,7 +122,8 @@ pub fn explain(error: &CaptureError) -> String {
         | CaptureError::Io { .. }
         | CaptureError::Command { .. }
         | CaptureError::Wire(_) => error.to_string(),
-    }
+    };
+    advice::with(&text, advice(error))
 }
 
 /// The options that choose connections, as they were given; empty if none was.
@@ -135,7 +183,14 @@ mod tests {
             (none, "--pid 1: there is no such process"),
             (CaptureError::Unavailable { setting: Setting::Packets, reason }, "--packets: no iter"),
             (CaptureError::NoPortLeft { port: 80 }, "--port 80: --not-port leaves it out"),
+            (CaptureError::NoBtf, "is missing); use a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
             (CaptureError::NoBtf, "--btf"),
+            (CaptureError::Privilege(vec!["CAP_BPF"]), "lacks CAP_BPF; run estats-record as root"),
+            (CaptureError::OtherPids { pid: 7 }, "--pid: process 7: the kernel's hooks"),
+            (
+                CaptureError::Rejected("R1 invalid\nprocessed 2".into()),
+                "which it should not; please report this, with the kernel's version\nR1 invalid",
+            ),
             (
                 CaptureError::Log(full),
                 "up to the last second; free some space, or bound the \

@@ -25,7 +25,7 @@ use crate::engine::identity::Identity;
 use crate::engine::limits::{Limits, Observation};
 use crate::engine::time::order::Consumer;
 use crate::engine::time::timeline::{Of, Timeline};
-use crate::schema::{Hook, Op, Var};
+use crate::schema::{Op, Var};
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Snapshot};
 
 use connection::{Begin, Closing, Connection};
@@ -300,7 +300,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         match self.keys.get(&key) {
             Some(&RETIRED) => {
                 self.counts.after_end += 1;
-                if header.hook == Hook::Destroy {
+                if header.hook.ends_socket() {
                     self.keys.remove(&key);
                 }
                 return None;
@@ -309,7 +309,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
             None => {}
         }
         // A socket cannot begin with its end.
-        if header.hook == Hook::Destroy {
+        if header.hook.ends_socket() {
             self.counts.after_end += 1;
             self.forget_before(key);
             return None;
@@ -392,7 +392,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
 /// Whether the record is what `cut` carries over the beginning of its part: a baseline that no CPU
 /// made (`transform::carry`).
 const fn is_carried(header: &Header) -> bool {
-    matches!(header.hook, Hook::Baseline) && header.cpu == NO_CPU
+    header.hook.is_baseline() && header.cpu == NO_CPU
 }
 
 impl<O: ConnectionRows> Consumer for Engine<'_, O> {
@@ -471,7 +471,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         {
             self.peers.live(connection.peer_ends.replace(ends), ends, index);
         }
-        if header.hook == Hook::Destroy {
+        if header.hook.ends_socket() {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
             if connection.ends.is_none() && !is_counted(connection.first_ns) {
                 connection.missed += 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What can go wrong with a recording, in sentences that say what to do.
+//! What can go wrong with a recording, in sentences that name the cause. What helps is known to the programs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,14 +39,10 @@ pub enum LogError {
         source: io::Error,
     },
     /// The directory has no manifest.
-    #[error(
-        "{0} is not a recording: it has no manifest.json; give the directory estats-record made"
-    )]
+    #[error("{0} is not a recording: it has no manifest.json")]
     NotARecording(PathBuf),
     /// What should be a file is a device, a pipe or a directory, or larger than any of its kind.
-    #[error(
-        "{0} is no ordinary file of a recording, and is not read; remove it, or copy the file here"
-    )]
+    #[error("{0} is no ordinary file of a recording, and is not read")]
     NotAFile(PathBuf),
     /// The manifest is there but cannot be understood.
     #[error("{path} is damaged or not ours: {source}")]
@@ -57,10 +53,7 @@ pub enum LogError {
         source: serde_json::Error,
     },
     /// Made by a newer program.
-    #[error(
-        "{path} has format version {found}, this program reads up to {supported}; use a newer \
-         estats-analyze"
-    )]
+    #[error("{path} has format version {found}, this program reads up to {supported}")]
     UnknownVersion {
         /// The manifest.
         path: PathBuf,
@@ -70,10 +63,7 @@ pub enum LogError {
         supported: u32,
     },
     /// A frame's bytes are not what was written.
-    #[error(
-        "{path} is corrupt: frame {frame} at byte {offset}: {reason}; `estats-analyze verify` \
-         shows what is affected"
-    )]
+    #[error("{path} is corrupt: frame {frame} at byte {offset}: {reason}")]
     Corrupt {
         /// The segment file.
         path: PathBuf,
@@ -85,9 +75,7 @@ pub enum LogError {
         reason: String,
     },
     /// Arrow refused a batch that the writer built; a fault in this program.
-    #[error(
-        "cannot encode a batch for {path}: {source}; this is a defect of estats, please report it"
-    )]
+    #[error("cannot encode a batch for {path}: {source}")]
     Encode {
         /// The segment file.
         path: PathBuf,
@@ -108,11 +96,11 @@ impl LogError {
     /// An I/O error with its circumstances; a full disk is told apart, since the remedy differs.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { made: false, path, source }
-            }
-            _ => Self::Io { action, path, source },
+        let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if is_full.contains(&source.kind()) {
+            Self::DiskFull { made: false, path, source }
+        } else {
+            Self::Io { action, path, source }
         }
     }
 }

@@ -434,11 +434,9 @@ impl Manifest {
         let absent = |e: &io::Error| {
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         };
-        let file = files.open(FILE_NAME).map_err(|e| match e {
-            LogError::Io { source, .. } if absent(&source) => {
-                LogError::NotARecording(files.name().to_owned())
-            }
-            e => e,
+        let file = files.open(FILE_NAME).map_err(|e| {
+            let is_absent = matches!(&e, LogError::Io { source, .. } if absent(source));
+            if is_absent { LogError::NotARecording(files.name().to_owned()) } else { e }
         })?;
         let mut text = Vec::new();
         let read = file.take(MAX_BYTES + 1).read_to_end(&mut text);

@@ -246,7 +246,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, Stri
             rows.push(None);
             continue;
         };
-        if hook == Hook::Drain {
+        if hook.is_mark() {
             rows.push(Some(PacketRow::Drained(ts_ns.value(i))));
             continue;
         }

@@ -101,7 +101,7 @@ impl SegmentScan {
             if *cpu != NO_CPU {
                 numbers.entry(*cpu).or_default().insert(*seq, *ts);
                 marks.record(*ts);
-            } else if hook.get(i) == Some(Hook::Drain) {
+            } else if hook.get(i).is_some_and(Hook::is_mark) {
                 marks.add(*ts);
             }
         }

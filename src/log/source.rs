@@ -114,9 +114,12 @@ impl Files {
     }
 
     pub fn open(&self, file: &str) -> Result<Box<dyn Bytes>, LogError> {
-        self.source.open(file).map_err(|e| match e.kind() {
-            io::ErrorKind::Unsupported => LogError::NotAFile(self.path(file)),
-            _ => LogError::io("read", &self.path(file), e),
+        self.source.open(file).map_err(|e| {
+            if e.kind() == io::ErrorKind::Unsupported {
+                LogError::NotAFile(self.path(file))
+            } else {
+                LogError::io("read", &self.path(file), e)
+            }
         })
     }
 }

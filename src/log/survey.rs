@@ -131,13 +131,10 @@ impl fmt::Display for Survey {
                 write!(f, "{dir} was not closed: the recorder was killed, or is still at work")?;
             }
             Some(Unfinished::Import) => {
-                write!(
-                    f,
-                    "{dir} is unfinished: the import was interrupted, import the capture again"
-                )?;
+                write!(f, "{dir} is unfinished: the import was interrupted")?;
             }
             Some(Unfinished::Made(by)) => {
-                write!(f, "{dir} is unfinished: {by} was interrupted, run it again")?;
+                write!(f, "{dir} is unfinished: {by} was interrupted")?;
             }
             Some(Unfinished::Original) => {
                 write!(f, "{dir} was made from a recording that was not closed")?;

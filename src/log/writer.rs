@@ -177,11 +177,12 @@ impl RecordingWriter {
         options: WriterOptions,
         first: u32,
     ) -> Result<Self, LogError> {
-        private::create_dir(dir).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+        private::create_dir(dir).map_err(|e| {
+            if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) {
                 LogError::OutputExists(dir.to_owned())
+            } else {
+                LogError::io("create", dir, e)
             }
-            _ => LogError::io("create", dir, e),
         })?;
         let mut entries = fs::read_dir(dir).map_err(|e| LogError::io("read", dir, e))?;
         if entries.next().is_some() {

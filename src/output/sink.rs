@@ -32,7 +32,7 @@ use parquet::{Hashing, ParquetFile};
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// A file operation failed.
-    #[error("cannot {action} {path}: {source}; check permissions and space")]
+    #[error("cannot {action} {path}: {source}")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -42,7 +42,7 @@ pub enum SinkError {
         source: io::Error,
     },
     /// The Parquet library failed; for a full disk the system's words are inside.
-    #[error("cannot {action} {path}: {source}; check the space on that device, then replay again")]
+    #[error("cannot {action} {path}: {source}")]
     Parquet {
         /// What was tried.
         action: &'static str,
@@ -52,7 +52,7 @@ pub enum SinkError {
         source: ParquetError,
     },
     /// The Arrow library failed to write another format.
-    #[error("cannot write {path}: {source}; check the space on that device, then replay again")]
+    #[error("cannot write {path}: {source}")]
     Arrow {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum SinkError {
         source: ArrowError,
     },
     /// The list of the files is not ours.
-    #[error("{path} is damaged: {source}; remove it and replay again")]
+    #[error("{path} is damaged: {source}")]
     Manifest {
         /// The file.
         path: PathBuf,

@@ -36,8 +36,7 @@ pub enum TransformError {
     Log(LogError),
     /// There are records that would be lost on the way.
     #[error(
-        "{} has records or operations that this version does not know and would leave out: use the \
-         estats that recorded it, or a newer one",
+        "{} has records or operations that this version does not know and would leave out",
         .0.display()
     )]
     Newer(PathBuf),
@@ -52,7 +51,7 @@ pub enum TransformError {
         lasts_s: f64,
     },
     /// Captures whose recorded ends or interfaces differ; the directories.
-    #[error("{0} are captures of other ends or interfaces: import both with the same recorded end")]
+    #[error("{0} are captures of other ends or interfaces")]
     OtherEnds(String),
     /// The request is impossible, with the reason.
     #[error("{0}")]
@@ -182,7 +181,21 @@ fn lacking(recording: &Recording, end_ns: u64) -> Result<Vec<CaptureStat>, LogEr
         CaptureStat::Loss { ts_ns, cpu, hook, lost, since_ns } => {
             CaptureStat::Loss { ts_ns: ts_ns.min(end_ns), cpu, hook, lost, since_ns }
         }
-        _ => row.clone(),
+        // A survey restores losses only.
+        CaptureStat::Clock(..)
+        | CaptureStat::Emitted { .. }
+        | CaptureStat::RingFill { .. }
+        | CaptureStat::MapFailure { .. }
+        | CaptureStat::Lacking { .. }
+        | CaptureStat::LateDrain { .. }
+        | CaptureStat::Skipped { .. }
+        | CaptureStat::LatePoll { .. }
+        | CaptureStat::SlowPoll { .. }
+        | CaptureStat::NotIp { .. }
+        | CaptureStat::Malformed { .. }
+        | CaptureStat::Dropped { .. }
+        | CaptureStat::Missing { .. }
+        | CaptureStat::LeftOut { .. } => row.clone(),
     });
     Ok(missing.chain(restored).collect())
 }

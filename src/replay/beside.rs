@@ -15,7 +15,7 @@ use crate::engine::rtt::{self, FlowRtt, Way};
 use crate::engine::time::order::Consumer;
 use crate::engine::time::timeline::{Of, Timeline};
 use crate::engine::time::{OrderKey, key, packets};
-use crate::schema::{Hook, Var, Why};
+use crate::schema::{Var, Why};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// How long a sample of RTT waits for its connection: that of a handshake comes before the child
@@ -282,7 +282,7 @@ impl<O: Output> Consumer for Linked<'_, '_, O> {
         late: bool,
     ) -> Result<(), O::Error> {
         self.engine.hook(header, ops, late)?;
-        if header.hook == Hook::Destroy {
+        if header.hook.ends_socket() {
             self.flows.destroyed(header.cookie, header.generation);
         }
         Ok(())

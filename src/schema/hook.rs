@@ -12,6 +12,10 @@ pub enum HookKind {
     Sent,
     /// Another event of a connection.
     Event,
+    /// A connection that was open before it was recorded.
+    Existing,
+    /// The socket of a connection is gone: no record of it follows.
+    Gone,
     /// The recorder's own: how far the rings were read.
     Mark,
     /// No record: what the events of another hook state besides.
@@ -59,7 +63,7 @@ impl Direction {
     }
 }
 
-use HookKind::{Event, Fact, Mark, Packet, Poll, Received, Sent};
+use HookKind::{Event, Existing, Fact, Gone, Mark, Packet, Poll, Received, Sent};
 
 /// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
@@ -103,11 +107,11 @@ hooks! {
     /// sockops TCP_CONNECT and *_ESTABLISHED: the handshake.
     7 Handshake "handshake" Event;
     /// iter/tcp at the start: a connection that was open before the recording.
-    8 Baseline "baseline" Event;
+    8 Baseline "baseline" Existing;
     /// iter/tcp: a connection that rests, and one that is still open when the recording ends.
     9 Sweep "sweep" Event;
     /// tp_btf/tcp_destroy_sock: the socket is gone.
-    10 Destroy "destroy" Event;
+    10 Destroy "destroy" Gone;
     /// The recorder itself: every record made before this one's time has been read from the rings.
     11 Drain "drain" Mark;
     /// tcp_write_xmit: a loop that sends what may be sent, before and after.
@@ -166,7 +170,13 @@ impl Hook {
     pub const fn is_segment(self) -> bool {
         match self.kind() {
             Received | Sent | Packet(Place::Capture, _) => true,
-            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll => false,
+            Packet(Place::Socket | Place::Interface, _)
+            | Event
+            | Existing
+            | Gone
+            | Mark
+            | Fact
+            | Poll => false,
         }
     }
 
@@ -174,47 +184,59 @@ impl Hook {
     pub const fn is_received(self) -> bool {
         match self.kind() {
             Received => true,
-            Sent | Event | Mark | Fact | Poll | Packet(..) => false,
+            Sent | Event | Existing | Gone | Mark | Fact | Poll | Packet(..) => false,
+        }
+    }
+
+    /// Whether it sees connections that were open before they were recorded.
+    pub const fn is_baseline(self) -> bool {
+        matches!(self.kind(), Existing)
+    }
+
+    /// Whether its record means that a socket is gone.
+    pub const fn ends_socket(self) -> bool {
+        matches!(self.kind(), Gone)
+    }
+
+    /// Whether its records are marks of the recorder: how far the rings were read.
+    pub const fn is_mark(self) -> bool {
+        matches!(self.kind(), Mark)
+    }
+
+    /// Where it sees packets and which way they go there; `None` where its records are no packets.
+    pub const fn sees(self) -> Option<(Place, Direction)> {
+        match self.kind() {
+            Packet(place, direction) => Some((place, direction)),
+            Received | Sent | Event | Existing | Gone | Mark | Fact | Poll => None,
         }
     }
 
     /// The hooks that see packets at this place.
     pub fn at(place: Place) -> impl Iterator<Item = Self> {
-        let is_there = move |hook: &Self| match hook.kind() {
-            Packet(at, _) => at == place,
-            Received | Sent | Event | Mark | Fact | Poll => false,
-        };
-        Self::ALL.iter().copied().filter(is_there)
+        Self::ALL.iter().copied().filter(move |hook| hook.is_at(place))
+    }
+
+    /// Whether it sees packets at this place.
+    pub fn is_at(self, place: Place) -> bool {
+        self.sees().is_some_and(|(at, _)| at == place)
     }
 
     /// Whether its records are packets, and not of a connection.
     pub const fn is_packet(self) -> bool {
-        match self.kind() {
-            Packet(..) => true,
-            Received | Sent | Event | Mark | Fact | Poll => false,
-        }
+        self.sees().is_some()
     }
 
     /// Whether it sees packets of sockets.
     pub const fn is_socket(self) -> bool {
-        match self.kind() {
-            Packet(Place::Socket, _) => true,
-            Packet(Place::Interface | Place::Capture, _)
-            | Received
-            | Sent
-            | Event
-            | Mark
-            | Fact
-            | Poll => false,
-        }
+        matches!(self.sees(), Some((Place::Socket, _)))
     }
 
     /// Whether one end of its packets is that of the recording: what an interface sees may come from
     /// anywhere, and go anywhere.
     pub const fn is_at_an_end(self) -> bool {
-        match self.kind() {
-            Packet(Place::Socket | Place::Capture, _) => true,
-            Packet(Place::Interface, _) | Received | Sent | Event | Mark | Fact | Poll => false,
+        match self.sees() {
+            Some((Place::Socket | Place::Capture, _)) => true,
+            Some((Place::Interface, _)) | None => false,
         }
     }
 }

@@ -60,6 +60,14 @@ pub trait Member: Sized {
     /// # Panics
     /// If there are fewer bytes than it has.
     fn read(b: &[u8]) -> Self;
+
+    /// The same from words.
+    ///
+    /// # Panics
+    /// If there are fewer of them than it has.
+    fn read_words(words: &[u64]) -> Self {
+        Self::read(&words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>())
+    }
 }
 
 macro_rules! numbers {
@@ -137,9 +145,9 @@ pub struct RecordDef {
     pub members: &'static [MemberDef],
 }
 
-/// Declares the records: a structure that reads each, and [`RECORDS`].
+/// Declares records: a structure that reads each, and the list of all.
 macro_rules! records {
-    ($( $(#[doc = $doc:literal])+ $c:ident $name:ident
+    ($(#[doc = $of:literal])+ $all:ident; $( $(#[doc = $doc:literal])+ $c:ident $name:ident
         { $( $(#[doc = $about:literal])+ $member:ident: $ty:ty, )+ } )+) => {
         $(
             $(#[doc = $doc])+
@@ -166,8 +174,8 @@ macro_rules! records {
             );
         )+
 
-        /// All records, each after those that it contains.
-        pub const RECORDS: &[RecordDef] = &[ $( RecordDef {
+        $(#[doc = $of])+
+        pub const $all: &[RecordDef] = &[ $( RecordDef {
             name: stringify!($c),
             size: size_of::<$name>(),
             members: &[ $( MemberDef {
@@ -181,6 +189,8 @@ macro_rules! records {
 }
 
 records! {
+    /// All records, each after those that it contains.
+    RECORDS;
     /// The head of every record.
     record_header RecordHeader {
         /// CLOCK_MONOTONIC in nanoseconds.
@@ -307,5 +317,118 @@ records! {
         tagged: u8,
         /// Nothing.
         pad: [u8; 3],
+    }
+}
+
+/// Counters by the code of a hook; that of 0 is unused.
+pub const HOOK_COUNTERS: usize = super::Hook::ALL.len() + 1;
+
+/// Kprobes of one object, at most.
+pub const KPROBES: usize = 48;
+
+/// What dumps of sockets are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Look {
+    /// For nothing: no dump of the recorder.
+    None = 0,
+    /// To read connections that rest.
+    Rest = 1,
+    /// To read what is open at the end.
+    End = 2,
+}
+
+impl Look {
+    /// All of them, by code from 0.
+    pub const ALL: &'static [Self] = &[Self::None, Self::Rest, Self::End];
+
+    /// The name in the C header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Rest => "REST",
+            Self::End => "END",
+        }
+    }
+}
+
+records! {
+    /// Elements of maps that programs and the recorder share. C has these structures with its own comments, and
+    /// asserts the places of their members, which are those of this list.
+    SHARED;
+    /// Counters of one CPU (bpf/records.h).
+    cpu_counters CpuCounters {
+        /// Records attempted, in [`NUMBER_BITS`].
+        emitted: u64,
+        /// Records for which a ring had no room, by hook.
+        lost: [u64; HOOK_COUNTERS],
+        /// Per-socket state that could not be allocated.
+        map_failures: u64,
+        /// Operations for which a record had no room.
+        dropped_ops: u64,
+        /// Connections without state.
+        not_followed: u64,
+        /// Lost records of beginnings.
+        lost_begins: u64,
+        /// Lost records of ends.
+        lost_ends: u64,
+        /// Packets of other protocols at interfaces: received, sent.
+        not_ip: [u64; 2],
+        /// Packets with malformed IP headers, by hook.
+        malformed: [u64; HOOK_COUNTERS],
+        /// Connections that no filter let pass.
+        refused: u64,
+        /// Ends of functions that were not seen, by hook.
+        unended: [u64; HOOK_COUNTERS],
+    }
+    /// What a program saw when the recorder began to listen (bpf/process.bpf.c).
+    probed Probed {
+        /// Jiffies of a second.
+        hz: u32,
+        /// The recorder's process id.
+        pid: u32,
+        /// CLOCK_MONOTONIC in nanoseconds, as BPF programs have it.
+        now_ns: u64,
+    }
+    /// Whose dumps of sockets are for what (bpf/kprobe.bpf.c).
+    looking LookingFor {
+        /// The recorder, in the initial PID namespace.
+        tgid: u32,
+        /// Code of a [`Look`].
+        what: u32,
+    }
+    /// An address that is filtered by (bpf/filter.bpf.h).
+    addr_key AddrKey {
+        /// Leading bits that count.
+        prefix_len: u32,
+        /// IPv4 is mapped into IPv6.
+        addr: [u8; 16],
+    }
+    /// A kprobe that the recorder has attached (bpf/missed.bpf.h).
+    kprobe_place KprobePlace {
+        /// Descriptor of its link, and one more; 0: not counted.
+        fd: u64,
+        /// Of its struct trace_kprobe; 0: not found.
+        address: u64,
+        /// By the kernel's own count.
+        missed: u64,
+    }
+    /// All of them (bpf/missed.bpf.h).
+    kprobes KprobePlaces {
+        /// Where the kernel has the map `levels`.
+        levels: u64,
+        /// Each a [`KprobePlace`].
+        of: [u64; KPROBES * KprobePlace::SIZE / 8],
+    }
+    /// What one CPU has of them (bpf/missed.bpf.h).
+    cpu_kprobes CpuKprobes {
+        /// Where this CPU has its own of `levels`; 0: not known yet.
+        level: u64,
+        /// Runs of each program.
+        runs: [u64; KPROBES],
+        /// Hits when last counted.
+        hits: [u64; KPROBES],
+        /// Hits without a run: as the recorder counts, as a thread does.
+        passed_over: [u64; 2 * KPROBES],
     }
 }

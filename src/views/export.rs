@@ -64,9 +64,6 @@ pub enum ExportError {
 impl From<ArrowError> for ExportError {
     /// An error of writing stays one: the caller looks whether a pipe was closed.
     fn from(e: ArrowError) -> Self {
-        match e {
-            ArrowError::IoError(_, e) => Self::Io(e),
-            other => Self::Arrow(other),
-        }
+        if let ArrowError::IoError(_, e) = e { Self::Io(e) } else { Self::Arrow(e) }
     }
 }

@@ -24,10 +24,10 @@ pub const RUN: &str = "run";
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The directory holds no Parquet file.
-    #[error("{0} holds no tables: run `estats-analyze replay` first")]
+    #[error("{0} holds no tables")]
     NoTables(PathBuf),
     /// One recording twice.
-    #[error("{0} is named twice: its rows would be counted twice; name every recording once")]
+    #[error("{0} is named twice: its rows would be counted twice")]
     Twice(String),
     /// A file or directory cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
@@ -43,10 +43,10 @@ pub enum QueryError {
     #[error("the query failed: {0}")]
     Polars(#[from] PolarsError),
     /// The answer has a type that Parquet's readers do not know.
-    #[error("the answer cannot be read: {0}; cast its columns to plain types")]
+    #[error("the answer cannot be read: {0}")]
     Parquet(#[from] ParquetError),
     /// The answer has a value that its plain type does not hold.
-    #[error("the answer cannot be shown: {0}; cast its columns to plain types")]
+    #[error("the answer cannot be shown: {0}")]
     Arrow(#[from] ArrowError),
 }
 

@@ -7,7 +7,7 @@ use super::Header;
 use super::decode::{WireError, header, unknown};
 use super::ether_type::{VLAN_ID, after_tags};
 use crate::schema::record::{Member as _, PacketHead, RecordKind};
-use crate::schema::{Hook, HookKind, Place};
+use crate::schema::{Hook, Place};
 
 pub use crate::schema::Direction;
 
@@ -172,16 +172,10 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
         return Err(unknown("record kind", head.hdr.kind));
     }
     let Header { ts_ns, seq, cookie, cpu, hook, .. } = header(&head.hdr)?;
-    let direction = match hook.kind() {
-        HookKind::Packet(Place::Socket | Place::Interface, direction) => direction,
+    let direction = match hook.sees() {
+        Some((Place::Socket | Place::Interface, direction)) => direction,
         // No program of the recorder makes packets of a capture.
-        HookKind::Packet(Place::Capture, _)
-        | HookKind::Received
-        | HookKind::Sent
-        | HookKind::Event
-        | HookKind::Poll
-        | HookKind::Mark
-        | HookKind::Fact => return Err(unknown("hook of packets", head.hdr.hook)),
+        Some((Place::Capture, _)) | None => return Err(unknown("hook of packets", head.hdr.hook)),
     };
     // Slack follows: a record's size in the ring is one of a few.
     let end = PacketHead::SIZE + usize::from(head.hdr.count);

@@ -166,6 +166,22 @@ fn names_a_flag(text: &str) -> bool {
     long || text.split(|c: char| c.is_whitespace() || ",;:()`".contains(c)).any(|word| word == "-o")
 }
 
+/// Verbs of advice.
+const ADVICE: &[&str] = &[
+    "cast", "check", "choose", "copy", "free", "give", "import", "mount", "name", "remove",
+    "replay", "run", "see", "take", "try", "use",
+];
+
+/// Whether a text tells somebody what to do: a verb of [`ADVICE`] after a semicolon, a colon or ", or", "please", or
+/// a command of our programs.
+fn advises(text: &str) -> bool {
+    let begins = |rest: &str| ADVICE.contains(&word(rest).as_str());
+    let after = |mark: &str| text.split(mark).skip(1).any(begins);
+    ["; ", ": ", ", or "].into_iter().any(after)
+        || text.contains("please ")
+        || text.contains("`estats-")
+}
+
 /// The modules after `root::`, also of `root::{a, b::c}`, and behind the name of a folder.
 fn named_after(code: &str, root: &str, names: &mut BTreeSet<String>) {
     for (at, found) in code.match_indices(&format!("{root}::")) {
@@ -334,18 +350,34 @@ const NAME_FLAGS: &[(&str, &str)] = &[
     ("src/output/tables/sockets.rs", "the dictionary of tables says which flag makes rows"),
 ];
 
-/// The library's errors name the fault; which flag helps is known where flags are (`src/cli`,
-/// `src/bin`).
+/// Files of the library that advise all the same, and why.
+const ADVISE: &[(&str, &str)] = &[
+    ("src/views/manual.rs", "it writes the generated documents"),
+    ("src/schema/variables/perf_traffic.rs", "the dictionary of variables leads to another"),
+];
+
+/// The errors of the library name the fault; which flag helps is known where flags are (`src/cli`, `src/bin`).
 #[test]
 fn no_text_of_the_library_names_a_flag() {
+    no_text_but_of(NAME_FLAGS, names_a_flag);
+}
+
+/// What to do about an error is known to the programs, too (`src/cli/advice.rs`).
+#[test]
+fn no_text_of_the_library_gives_advice() {
+    no_text_but_of(ADVISE, advises);
+}
+
+/// No text of the library is such, but in the excused files, each of which has one.
+fn no_text_but_of(excuses: &[(&str, &str)], is_such: fn(&str) -> bool) {
     let mut wrong = Vec::new();
     let mut excused = BTreeSet::new();
     let modules = table().into_iter().flat_map(|(module, _)| files(&module));
     for file in modules.chain([PathBuf::from("src/lib.rs")]) {
         let name = file.display().to_string();
         let text = without_tests(&read(&file));
-        for (_, literal) in literals(&text).into_iter().filter(|(_, text)| names_a_flag(text)) {
-            match NAME_FLAGS.iter().find(|(excused, _)| *excused == name) {
+        for (_, literal) in literals(&text).into_iter().filter(|(_, text)| is_such(text)) {
+            match excuses.iter().find(|(excused, _)| *excused == name) {
                 Some((file, _)) => {
                     excused.insert(*file);
                 }
@@ -354,7 +386,7 @@ fn no_text_of_the_library_names_a_flag() {
         }
     }
     assert!(wrong.is_empty(), "{} texts\n  {}", wrong.len(), wrong.join("\n  "));
-    let listed: BTreeSet<_> = NAME_FLAGS.iter().map(|(file, _)| *file).collect();
+    let listed: BTreeSet<_> = excuses.iter().map(|(file, _)| *file).collect();
     assert_eq!(excused, listed, "an exception that nothing needs");
 }
 
@@ -372,6 +404,14 @@ fn texts_and_flags_in_them_are_found() {
     }
     for none in ["->", "--", "a -- b", "2--x", "well-known", "-", "minus -one"] {
         assert!(!names_a_flag(none), "{none}");
+    }
+    for advice in
+        ["no BTF: use another", "it is full; try again", "please report", "or see, or run it"]
+    {
+        assert!(advises(advice), "{advice}");
+    }
+    for none in ["use", "cannot use it", "used: useful", "name: nameless"] {
+        assert!(!advises(none), "{none}");
     }
 }
 

@@ -8,8 +8,10 @@
 //! fault can be placed on a chosen packet, and the link knows the packets that crossed it, which
 //! makes it an oracle of its own.
 
-// Each test binary is compiled with all of this and uses its own part.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    reason = "each test program is compiled with all of this and uses its own part"
+)]
 
 pub mod audit;
 pub mod crafted;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The programs' counters, and the times and hooks for which their counts stand.
 
+pub(super) use crate::schema::record::HOOK_COUNTERS as HOOKS;
 use crate::{
     capture::{CaptureError, shared::OfCpus},
     log::Lack,
-    schema::{Hook, record::NUMBER_BITS},
+    schema::{
+        Hook,
+        record::{CpuCounters, Member as _, NUMBER_BITS},
+    },
 };
 
-/// Counters by the code of a hook; that of 0 is unused.
-pub(super) const HOOKS: usize = Hook::ALL.len() + 1;
-/// Counters of `struct cpu_counters` between those of hooks.
-const OTHERS: usize = 7;
 /// The bits of the word `emitted` that are the count.
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
@@ -82,25 +82,16 @@ pub(super) fn read_counters(counters: &OfCpus) -> Result<Vec<Counters>, CaptureE
     Ok(values
         .iter()
         .map(|words| {
-            let (emitted, words) = (words[0] & NUMBER_MASK, &words[1..]);
-            let (lost, rest) = words.split_at(HOOKS);
-            let (rest, malformed) = rest.split_at(OTHERS);
-            let (malformed, rest_of) = malformed.split_at(HOOKS);
-            let (refused, unended) = rest_of.split_at(1);
-            let &[map_failures, dropped_ops, not_followed, begins, ends, not_ip_in, not_ip_out] =
-                rest
-            else {
-                unreachable!("OTHERS is the number of counters")
-            };
+            let c = CpuCounters::read_words(words);
             Counters {
-                emitted,
-                lost: lost.to_vec(),
-                map_failures,
-                lacking: [not_followed, begins, ends, dropped_ops],
-                not_ip: [not_ip_in, not_ip_out],
-                malformed: malformed.to_vec(),
-                refused: refused[0],
-                unended: unended.to_vec(),
+                emitted: c.emitted & NUMBER_MASK,
+                lost: c.lost.to_vec(),
+                map_failures: c.map_failures,
+                lacking: [c.not_followed, c.lost_begins, c.lost_ends, c.dropped_ops],
+                not_ip: c.not_ip,
+                malformed: c.malformed.to_vec(),
+                refused: c.refused,
+                unended: c.unended.to_vec(),
             }
         })
         .collect())

@@ -109,8 +109,7 @@ impl Kernel<'_> {
             Some(HookSet::Kprobe) => HookSet::Kprobe,
             Some(set) => match obstacle {
                 Some(why) => {
-                    let reason = format!("{why}; use kprobe, or auto");
-                    return Err(unfit(Setting::HookSet, set.name(), &reason));
+                    return Err(unfit(Setting::HookSet, set.name(), why));
                 }
                 None => set,
             },
@@ -124,8 +123,7 @@ impl Kernel<'_> {
             if !missing.is_empty() {
                 return Err(CaptureError::Privilege(missing));
             }
-            let reason = format!("{why}; use another set, or auto");
-            return Err(unfit(Setting::HookSet, "fentry", &reason));
+            return Err(unfit(Setting::HookSet, "fentry", &why));
         }
         let rings = self.has_helper("BPF_FUNC_ringbuf_output");
         let transport = match plan.transport {
@@ -134,7 +132,7 @@ impl Kernel<'_> {
                 return Err(unfit(Setting::Transport, "perf", reason));
             }
             Some(Transport::Ring) if !rings => {
-                let reason = "this kernel has no BPF ring buffers (Linux 5.8); use perf, or auto";
+                let reason = "this kernel has no BPF ring buffers (Linux 5.8)";
                 return Err(unfit(Setting::Transport, "ring", reason));
             }
             Some(transport) => transport,

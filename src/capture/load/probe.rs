@@ -7,6 +7,7 @@ use std::{io, net::TcpListener};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, ProgramMut};
 
 use crate::capture::{CaptureError, clock};
+use crate::schema::record::{self, Member as _};
 
 /// HZ and the process id.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +53,7 @@ fn listen(probes: &MapHandle) -> Result<(Probed, clock::ClockReading), CaptureEr
     let found = found.map_err(|e| CaptureError::bpf(ACTION, e))?;
     let octets =
         found.ok_or_else(|| unknown(format!("no hook saw the listening socket at {at}")))?;
-    // struct probed of bpf/process.bpf.c
-    let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().expect("four"));
-    let host_ns = u64::from_ne_bytes(octets[8..16].try_into().expect("eight"));
-    let probed = Probed { hz: word(0), own_pid: word(4) };
+    let record::Probed { hz, pid, now_ns: host_ns } = record::Probed::read(&octets);
+    let probed = Probed { hz, own_pid: pid };
     Ok((probed, clock::ClockReading { before_ns, host_ns, after_ns }))
 }

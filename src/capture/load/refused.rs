@@ -103,7 +103,7 @@ impl Refused {
             (0, 0) if name.starts_with("account_") => {
                 "audit has no tcp_info to compare with".into()
             }
-            (0, 0) if hooks.contains(&Hook::Baseline) => {
+            (0, 0) if hooks.iter().any(|h| h.is_baseline()) => {
                 "connections that are open already are not recorded".into()
             }
             (0, 0) if hooks.contains(&Hook::Sweep) => {

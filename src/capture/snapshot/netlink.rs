@@ -110,7 +110,7 @@ impl From<CaptureError> for Failure {
 fn fault(e: io::Error) -> CaptureError {
     let action = if e.raw_os_error() == Some(libc::ENOENT) {
         "poll the sockets of this host over netlink: the kernel has no tcp_diag \
-         (CONFIG_INET_TCP_DIAG; try modprobe tcp_diag)"
+         (CONFIG_INET_TCP_DIAG, module tcp_diag)"
     } else {
         "poll the sockets of this host over netlink"
     };

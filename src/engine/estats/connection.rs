@@ -72,7 +72,7 @@ impl Connection {
         let is_first = match self.begin {
             Begin::Open => false,
             Begin::Baseline => !hook.is_packet(),
-            Begin::Unseen => hook == Hook::Baseline,
+            Begin::Unseen => hook.is_baseline(),
         };
         is_first && !self.has_baseline
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use super::*;
 use crate::engine::time::timeline::{Loss, Of};
-use crate::schema::{Op, Var};
+use crate::schema::{Hook, Op, Var};
 use crate::testing::{hook, lifecycle};
 use crate::wire::HookRecord;
 

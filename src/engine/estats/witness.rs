@@ -63,7 +63,7 @@ impl Received {
         // Before the handshake is over RCV.NXT has no meaning. A baseline repeats the beginning of the
         // numbers: what came between it and the baseline was counted before, if at all.
         if let Some(initial) = reading.initial
-            && hook != Hook::Baseline
+            && !hook.is_baseline()
             && !self.begun
             && !self.counted
         {

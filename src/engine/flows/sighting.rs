@@ -380,7 +380,9 @@ impl Sightings {
                 let after = entry.wire;
                 rewire(state, before, after)
             }
-            state => rewire(state, old, new),
+            state @ (SightingState::Waits | SightingState::Given | SightingState::Told(_)) => {
+                rewire(state, old, new)
+            }
         }
     }
 

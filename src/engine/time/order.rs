@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::{OrderKey, SLACK_NS, key};
-use crate::schema::{Hook, Var};
+use crate::schema::Var;
 use crate::wire::{Event, Header, Lifecycle, Operation};
 
 /// Hook records of one batch, as they came from the log.
@@ -216,7 +216,7 @@ where
                 // The batch being read is on the shelf: its unread rows hold it there.
                 let Some(header) = self.batches.get(batch).map(|b| b.header(row)) else { break };
                 row += 1;
-                if header.hook == Hook::Drain {
+                if header.hook.is_mark() {
                     self.batches.release(batch);
                     self.open = (row < len).then_some((batch, row, len));
                     c.reached(header.ts_ns);

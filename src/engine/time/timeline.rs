@@ -28,6 +28,8 @@ impl Of {
             HookKind::Received
             | HookKind::Sent
             | HookKind::Event
+            | HookKind::Existing
+            | HookKind::Gone
             | HookKind::Mark
             | HookKind::Fact => Self::Connections,
         }

@@ -123,6 +123,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "most of Arrow's types are in no table")]
 fn properties(schema: &Schema) -> parquet::errors::Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)

@@ -139,6 +139,7 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(batch.schema(), batch.columns().iter().map(column).collect())
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "most of Arrow's types are in no table")]
 fn plain_type(ty: &DataType, is_text: bool) -> DataType {
     match ty {
         DataType::Dictionary(..) => DataType::Utf8,
@@ -150,6 +151,7 @@ fn plain_type(ty: &DataType, is_text: bool) -> DataType {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "most of Arrow's types are in no table")]
 fn plain(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
     match ty {
         same if same == column.data_type() => Ok(column.clone()),

@@ -149,6 +149,10 @@ fn hexadecimal(octets: &[u8]) -> String {
 
 /// Whether a field has a value yet, and not what the kernel has in its place. `life_ms` is how long ago
 /// the connection began, where that is known.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a field's own range has the rule for the others"
+)]
 fn has_value(snapshot: &Snapshot, field: SocketField, life_ms: Option<u64>) -> bool {
     let of = |field| snapshot.values.get(field);
     match field {

@@ -89,7 +89,7 @@ impl Consumer for CarriedState<'_> {
         ops: impl Iterator<Item = Operation>,
         _late: bool,
     ) -> Result<(), TransformError> {
-        if header.hook == Hook::Destroy && header.ts_ns < self.until_ns {
+        if header.hook.ends_socket() && header.ts_ns < self.until_ns {
             let key = (header.cookie, header.generation);
             self.open.remove(&key);
             self.over.remove(&key);
@@ -164,7 +164,7 @@ pub(super) fn carried(
 }
 
 fn has_mark_after(batch: &HookBatch, ts_ns: u64) -> bool {
-    (0..batch.len()).map(|row| batch.header(row)).any(|h| h.hook == Hook::Drain && h.ts_ns > ts_ns)
+    (0..batch.len()).map(|row| batch.header(row)).any(|h| h.hook.is_mark() && h.ts_ns > ts_ns)
 }
 
 fn rows(state: CarriedState<'_>, ts_ns: u64) -> Carried {

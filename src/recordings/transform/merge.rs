@@ -30,7 +30,7 @@ use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot}
 /// [`TransformError`]; if they cannot be one recording, nothing is written.
 pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, TransformError> {
     if recordings.len() < 2 {
-        return refused("one recording alone is merged already: name two or more");
+        return refused("one recording alone is merged already: a merge is of two or more");
     }
     let mut sorted: Vec<&Recording> = recordings.iter().collect();
     sorted.sort_by_key(|r| r.manifest().started.monotonic_ns);
@@ -319,7 +319,7 @@ impl Merger {
     }
 
     fn lives(&mut self, header: &Header) {
-        if header.hook == Hook::Destroy {
+        if header.hook.ends_socket() {
             self.alive.remove(&header.cookie);
         } else {
             self.alive.insert(header.cookie, header.generation.saturating_add(1));
@@ -394,7 +394,7 @@ impl Take for Merger {
         }
         let header = self.renumbered(header);
         self.lives(&header);
-        if !self.parts && header.hook == Hook::Destroy {
+        if !self.parts && header.hook.ends_socket() {
             self.open.remove(&(header.cookie, header.generation));
         }
         Ok(self.writer.hook(&header, ops)?)

@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 
 use super::TransformError;
 use crate::log::{HookBatch, LogError, PacketRow, Recording};
-use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// A stream that has marks of its own.
@@ -113,7 +112,7 @@ impl<I: Iterator<Item = Result<HookBatch, LogError>>> Hooks<'_, I> {
             while *row < batch.len() {
                 let header = batch.header(*row);
                 *row += 1;
-                if header.hook == Hook::Drain {
+                if header.hook.is_mark() {
                     return Ok(Some(header.ts_ns));
                 }
                 self.ops.clear();

@@ -85,7 +85,7 @@ impl Selection {
             let (dir, n) = (recording.dir().display(), found.connections);
             return Err(TransformError::Refused(format!(
                 "{dir} has no connection {number}: it has {n}; their numbers are conn_id in the \
-                 tables, and `estats-analyze summary` shows them"
+                 tables and in the summary"
             )));
         }
         Ok(found.selection)

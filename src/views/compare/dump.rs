@@ -96,10 +96,7 @@ pub enum DumpError {
         source: io::Error,
     },
     /// It is none of the known forms.
-    #[error(
-        "{path} is not in a known reference format: it begins with {begin:?}; give the JSON of a Web10G \
-         kernel's tables, or what web10g-logger or web10g-readvars printed"
-    )]
+    #[error("{path} is not in a known reference format: it begins with {begin:?}")]
     Unknown {
         /// The file.
         path: PathBuf,

@@ -126,9 +126,12 @@ pub(super) fn broken_end(
     ours: Ours<'_>,
     reference: &Values,
 ) -> Option<Vec<Var>> {
-    let make = |ends: (Option<Linear>, Option<Linear>)| match relation.how {
-        How::Within { .. } => How::Within { least: ends.0, most: ends.1 },
-        _ => How::Between { least: ends.0, most: ends.1 },
+    let make = |(least, most): (Option<Linear>, Option<Linear>)| {
+        if matches!(relation.how, How::Within { .. }) {
+            How::Within { least, most }
+        } else {
+            How::Between { least, most }
+        }
     };
     let (least, most) = match relation.how {
         How::Between { least, most } | How::Within { least, most } => (least, most),

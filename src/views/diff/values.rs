@@ -48,9 +48,10 @@ impl Quantity {
                 let ty = var.def().ty;
                 // No 32-bit variable reaches that value as a real count.
                 let none = ty == Type::U32 && value == NONE;
-                match ty {
-                    Type::I32 => Some(f64::from(value as i32)),
-                    _ => (!none).then_some(value as f64),
+                if ty == Type::I32 {
+                    Some(f64::from(value as i32))
+                } else {
+                    (!none).then_some(value as f64)
                 }
             }
         }

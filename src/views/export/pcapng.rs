@@ -21,7 +21,7 @@ use crate::engine::time::timeline::{Of, Timeline};
 use crate::engine::time::{OrderKey, key};
 use crate::log::{LogError, Manifest, Recording};
 use crate::replay::{self, ReplayOptions};
-use crate::schema::{Direction, Hook, HookKind, Place, Var};
+use crate::schema::{Direction, Hook, Place, Var};
 use crate::util::visible::visible;
 use crate::wire::{Checksum, Header, Lifecycle, Operation, Packet};
 
@@ -158,11 +158,10 @@ impl<W: Write> File<'_, W> {
     /// The number of a packet's interface, which is described before its first packet.
     fn interface(&mut self, packet: &Packet) -> io::Result<u32> {
         let link = frame::link(packet);
-        let (place, way) = match packet.hook.kind() {
-            HookKind::Packet(Place::Socket, way) => (Place::Socket, way),
-            HookKind::Packet(Place::Interface, way) => (Place::Interface, way),
+        let (place, way) = match packet.hook.sees() {
+            Some((place @ (Place::Socket | Place::Interface), way)) => (place, way),
             // No other hook makes packets.
-            _ => (Place::Capture, packet.direction),
+            Some((Place::Capture, _)) | None => (Place::Capture, packet.direction),
         };
         // Which device a socket's packet takes is a property of the packet, not of the place.
         let index = if place == Place::Socket { None } else { packet.interface };

@@ -2,7 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::{Op, Var};
+use crate::schema::{Hook, Op, Var};
 use crate::wire::{HookRecord, NO_CPU};
 
 impl HookRecords for Vec<HookRecord> {

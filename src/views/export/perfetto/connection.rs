@@ -117,10 +117,7 @@ fn name(conn_id: u64, identity: &Identity) -> String {
 }
 
 fn state_name(state: u64) -> String {
-    let names: &[(u64, &str)] = match Var::State.def().ty {
-        Type::Enum(names) => names,
-        _ => &[],
-    };
+    let Type::Enum(names) = Var::State.def().ty else { return format!("state {state}") };
     let known = names.iter().find(|(code, _)| *code == state);
     known.map_or_else(|| format!("state {state}"), |(_, name)| (*name).to_owned())
 }
