@@ -82,6 +82,13 @@ impl Sender {
         assert_eq!(self.0.text("limited_by"), limit.name(), "{condition}: {}", self.shares());
         let share = self.share(limit);
         assert!(share >= least, "{condition}: {}", self.shares());
+        // The kernel also calls a sender busy that holds back what was written (TCP_CORK). Of no other
+        // condition do the two differ in it, in either direction.
+        let busy = self.0.get("limits_differ").is_some_and(|differs| match differs {
+            Value::Text(names) => names.split(", ").any(|name| name == "busy"),
+            other => panic!("limits_differ: {other:?}"),
+        });
+        assert_eq!(busy, condition.contains("TCP_CORK"), "{condition}: {}", self.shares());
         let percent = format!("{:.0} %", least * 100.0);
         trust::LIMITS.says(condition, &[self.0.text("limited_by"), &percent]);
     }
@@ -400,7 +407,8 @@ fn behind_a_slow_device() -> Pair {
         netns.ip(&[&["route", "change", "10.77.0.0/24", "dev", DEVICE], &windows[..]].concat());
     }
     // It never refuses a segment: what waits in it at most is far less than its limit.
-    pair.client.tc(&format!("qdisc add dev {DEVICE} root tbf rate 10mbit burst 3200 limit 2000000"));
+    pair.client
+        .tc(&format!("qdisc add dev {DEVICE} root tbf rate 10mbit burst 3200 limit 2000000"));
     pair
 }
 

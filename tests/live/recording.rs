@@ -19,8 +19,9 @@ use crate::support::netns::Netns;
 use crate::support::pair::Pair;
 use crate::support::table::{self, Row, Value};
 
-/// Loading and attaching the programs takes a second or two; a busy host may take ten times that.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Loading and attaching the programs takes a second or two; a busy host may take ten times that, and an
+/// emulated machine on a busy host took more than 40 s.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running recorder.
 #[derive(Debug)]
