@@ -209,6 +209,8 @@ fn a_pace_of_the_application_s_own() {
             let sender = record(&pair, (options, CUBIC), |flow| {
                 flow.client.pace(500_000);
                 flow.upload(1_500_000);
+                let rate = flow.client.info().must("tcpi_pacing_rate");
+                eprintln!("{name}: the kernel paces at {rate}, {:?}", flow.client.cc_info());
             });
             sender.assert_limit(name, LimitCause::AppRate, 0.6);
             assert!(sender.known(LimitCause::CcRate) < 0.05, "{}", sender.shares());
@@ -243,7 +245,8 @@ fn a_path_that_carries_nothing_for_a_while() {
                     scope.spawn(|| flow.upload(4_000_000));
                     std::thread::sleep(Duration::from_millis(300));
                     pair.link().impair(Forward, Impairment { loss: 1.0, ..clean() });
-                    std::thread::sleep(Duration::from_millis(3_000));
+                    // Long beside the upload itself, which took an emulated machine 4 s.
+                    std::thread::sleep(Duration::from_millis(6_000));
                     pair.link().impair(Forward, clean());
                 });
             });
@@ -251,7 +254,7 @@ fn a_path_that_carries_nothing_for_a_while() {
             // The blackout, and until the next timeout, which comes at the latest twice as late as the one
             // that came to nothing. How long the blackout really was is up to a busy host.
             let seconds = sender.seconds(LimitCause::PathDead);
-            assert!(seconds > 2.8, "{seconds} s: {}", sender.shares());
+            assert!(seconds > 5.6, "{seconds} s: {}", sender.shares());
         }
     });
 }
@@ -394,7 +397,7 @@ fn losses_under_reno() {
     });
 }
 
-/// A pair whose client sends through a queue of 10 Mbit/s, on a link with room for 50. TCP small queues let no
+/// A pair whose client sends through a queue of 3 Mbit/s, on a link with room for 50. TCP small queues let no
 /// more than 16 kB of a socket into it. Both windows have room for more than is ever under way: the
 /// congestion window begins with 200 segments, the receiver's with as many.
 fn behind_a_slow_device() -> Pair {
@@ -407,8 +410,7 @@ fn behind_a_slow_device() -> Pair {
         netns.ip(&[&["route", "change", "10.77.0.0/24", "dev", DEVICE], &windows[..]].concat());
     }
     // It never refuses a segment: what waits in it at most is far less than its limit.
-    pair.client
-        .tc(&format!("qdisc add dev {DEVICE} root tbf rate 10mbit burst 3200 limit 2000000"));
+    pair.client.tc(&format!("qdisc add dev {DEVICE} root tbf rate 3mbit burst 3200 limit 2000000"));
     pair
 }
 
@@ -446,16 +448,21 @@ fn a_queue_of_the_host_that_is_slower_than_the_path() {
         let mut asked = Asked::default();
         let sender = record(&pair, (CUBIC, CUBIC), |flow| {
             std::thread::scope(|scope| {
-                scope.spawn(|| flow.upload(3_000_000));
-                asked = Asked::during(&flow.client, 3_000_000);
+                scope.spawn(|| flow.upload(1_000_000));
+                asked = Asked::during(&flow.client, 1_000_000);
             });
         });
         sender.assert_limit("a device's queue that is slow", LimitCause::Host, 0.6);
-        // The kernel's own account leaves no other cause: data waits, neither window is full, and nothing
-        // was lost.
+        // The kernel's own account of the same time leaves no other cause: data waits, neither window is
+        // full, and nothing was lost.
         let Asked { with_room, all } = asked;
         eprintln!("both windows had room {with_room} times of {all}");
-        assert!(all > 50 && with_room * 10 > all * 9, "{with_room} of {all}");
+        let with_room = with_room as f64 / all as f64;
+        assert!(all > 50 && with_room > 0.8, "{with_room} of {all}");
+        let others =
+            [LimitCause::Startup, LimitCause::Application].map(|limit| sender.share(limit));
+        let host = sender.share(LimitCause::Host) / (1.0 - others.iter().sum::<f64>());
+        assert!((host - with_room).abs() < 0.1, "{host} and {with_room}: {}", sender.shares());
         pair.assert_no_stray_loss();
         for (share, bounds) in [
             ("busy_share", 0.9..=1.0),
