@@ -371,14 +371,14 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             SHARE,
             "Share in which the pacing timer was waited for at the pace that the application had set itself (SO_MAX_PACING_RATE). NULL without Limstate or without the kernel's account.",
         )
-        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate, bbr_bw"),
         c(
             LimitCause::CcRate.column(),
             K::Float64,
             SHARE,
             "Share in which the pacing timer was waited for at the pace of the congestion control; NULL without Limstate.",
         )
-        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate, bbr_bw"),
         c(
             LimitCause::Network.column(),
             K::Float64,
