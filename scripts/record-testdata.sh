@@ -23,8 +23,20 @@ ESTATS_KEEP=$keep ESTATS_REQUIRE_LIVE=1 unshare --uts sh -c '
 	echo $$ >"$1/cgroup.procs"
 	hostname lab
 	exec cargo test --no-default-features --features record --test live -- \
-		path:: ends::refused ends::reset ends::begun
+		path:: ends::refused ends::reset ends::begun several::
 ' sh "$group"
+mkdir -p testdata/notebooks
+for run in "$keep"/notebooks/*; do
+	to=testdata/notebooks/$(basename "$run")
+	if [ -e "$to" ]; then
+		echo "record-testdata: $to is there and stays" >&2
+		continue
+	fi
+	cp -r "$run" "$to"
+	echo "record-testdata: $to, $(du -sh "$to" | cut -f1)"
+done
+# Those of the tests that several::, whose names are not scenarios, keep as any other test does.
+rm -rf "$keep"/notebooks "$keep"/three-uploads* "$keep"/an-upload-through* "$keep"/repeats-over*
 for scenario in "$keep"/*; do
 	to=testdata/$(basename "$scenario")/run
 	if [ -e "$to" ]; then

@@ -9,10 +9,10 @@ top=$(pwd)
 build="${CARGO:-cargo} test --no-default-features --features record --test live --no-run"
 $build
 tests=$($build --message-format=json 2>/dev/null | sed -n 's|.*"executable":"\([^"]*/live-[^"]*\)".*|\1|p')
-"${CARGO:-cargo}" build --no-default-features --features record --bins
+# The programs themselves are built with the tests.
 for kernel; do
 	# The tests write below CARGO_TARGET_TMPDIR, and read the documents of the package.
-	sh scripts/guest/run.sh --timeout 1200 --env ESTATS_REQUIRE_LIVE=1 --env ESTATS_LIMITS_BASIS=exact \
+	sh scripts/guest/run.sh --timeout 2700 --env ESTATS_REQUIRE_LIVE=1 --env ESTATS_LIMITS_BASIS=exact \
 		--file "$tests" --file "$top/docs/limits.md" "$kernel" \
 		"mkdir -p $(realpath -m "${CARGO_TARGET_DIR:-target}")/tmp && cd $top && $tests causes:: --nocapture" </dev/null
 done

@@ -21,7 +21,7 @@ mod witness;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::identity::Identity;
+use crate::engine::identity::{CloseReason, Identity};
 use crate::engine::limits::{Limits, Observation};
 use crate::engine::time::order::Consumer;
 use crate::engine::time::timeline::{Of, Timeline};
@@ -186,7 +186,8 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         }
         let begin_ns = connection.begin_ns();
         let end_ns = closing.at_ns.max(begin_ns);
-        connection.limits.end(end_ns, &|var| connection.slot.get(var));
+        let timed_out = connection.identity.close_reason() == Some(CloseReason::Timeout);
+        connection.limits.end(end_ns, timed_out, &|var| connection.slot.get(var));
         let peer_behind_ns = self.part(&connection);
         let lost_records = connection.lost(self.timeline, self.losses, end_ns);
         let mut context = connection.context(self.plan, self.timeline, self.losses, end_ns);

@@ -42,6 +42,9 @@ const RESOLUTION_NS: u64 = 1_000_000;
 /// of the first timeout was not answered either. A single timeout repairs a loss.
 const DEAD_AFTER: u64 = 2;
 
+/// BBR's estimate is the application's own pace if it comes to within this part of it.
+const ESTIMATED_WITHIN: u64 = 20;
+
 /// Where the times come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
@@ -343,9 +346,12 @@ impl Limits {
         }
         kernel.sndbuf = kernel.sndbuf.max(values.get(SocketField::skmem_sndbuf));
         // The pace in force is the least of the congestion control's and the application's
-        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit.
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit. BBR's own is
+        // below its estimate of the bandwidth most of the time, and that estimate cannot exceed the application's.
         let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
-            values.get(SocketField::tcpi_pacing_rate).is_some_and(|rate| rate >= cap)
+            let reached = |field, least| values.get(field).is_some_and(|rate| rate >= least);
+            reached(SocketField::tcpi_pacing_rate, cap)
+                || reached(SocketField::bbr_bw, cap - cap / ESTIMATED_WITHIN)
         });
         if capped {
             kernel.capped_ns += paced_ns.saturating_sub(kernel.paced_ns);
@@ -354,8 +360,8 @@ impl Limits {
         kernel.capped = Some(capped);
     }
 
-    /// The connection is over, with these final values.
-    pub fn end(&mut self, ts_ns: u64, values: &impl Fn(Var) -> Option<u64>) {
+    /// The connection is over, with these final values; `timed_out` where a timeout ended it.
+    pub fn end(&mut self, ts_ns: u64, timed_out: bool, values: &impl Fn(Var) -> Option<u64>) {
         if self.state != Some(SenderState::Startup) && self.decided_ns.is_some() {
             self.acknowledged(values);
             let gauges = Gauges::of(values);
@@ -373,6 +379,9 @@ impl Limits {
         if let Some(state) = self.state {
             self.decide(ts_ns, state);
         }
+        // The kernel does not count the last expiry of the timer: tcp_write_timeout() ends the connection
+        // before it would send again.
+        self.timeouts += u64::from(timed_out && self.timeouts > 0);
         self.settle();
         self.read_until(ts_ns);
         if let Some(since) = self.recovery_since.take() {

@@ -46,7 +46,7 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// Raised when the same log gives other values, or other bytes, in the same columns, and nothing in the schema
 /// shows it: what a rule does was corrected (`src/engine/estats/rules.rs`), or the files are written otherwise.
-const RULES: u32 = 8;
+const RULES: u32 = 9;
 
 /// Version of the tables: of their columns with all that is stated of them, of the facts of the rules by which
 /// they are filled, and of [`RULES`]. Tables with another are made again.

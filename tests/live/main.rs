@@ -21,5 +21,6 @@ mod path;
 mod recording;
 mod rest;
 mod scenario;
+mod several;
 
 const SUITE: &str = "live tests";

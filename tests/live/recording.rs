@@ -19,8 +19,9 @@ use crate::support::netns::Netns;
 use crate::support::pair::Pair;
 use crate::support::table::{self, Row, Value};
 
-/// Loading and attaching the programs takes a second or two; a busy host may take ten times that.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Loading and attaching the programs takes a second or two; a busy host may take ten times that, and an
+/// emulated machine on a busy host took more than 40 s.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running recorder.
 #[derive(Debug)]
@@ -227,6 +228,11 @@ impl Recording {
         self.dir.recording()
     }
 
+    /// Copies it to $ESTATS_KEEP/notebooks/NAME, as a recording that the notebooks read.
+    pub fn keep_for_notebooks(&self, name: &str) {
+        copy(&self.path(), &Path::new("notebooks").join(name));
+    }
+
     /// Whether the hooks gave the variable at all, by the manifest.
     pub fn has(&self, variable: &str) -> bool {
         let list = self.manifest["variables"].as_array().expect("a list of variables");
@@ -285,11 +291,16 @@ impl Connection {
 /// recordings are real traffic (scripts/record-testdata.sh). If a test makes several, the first one is
 /// copied.
 fn keep(run: &Path) {
-    let Some(root) = std::env::var_os("ESTATS_KEEP") else { return };
     let test = std::thread::current();
     let test = test.name().expect("tests run on threads with their names");
     let scenario = test.rsplit("::").next().expect("a name").replace('_', "-");
-    let to = Path::new(&root).join(scenario).join("run");
+    copy(run, &Path::new(&scenario).join("run"));
+}
+
+/// Copies the recording to $ESTATS_KEEP/NAME, unless something is there.
+fn copy(run: &Path, name: &Path) {
+    let Some(root) = std::env::var_os("ESTATS_KEEP") else { return };
+    let to = Path::new(&root).join(name);
     if to.exists() {
         return;
     }

@@ -54,10 +54,10 @@ fn scenarios() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(testdata())
         .expect("testdata")
         .map(|entry| entry.expect("entry").path())
-        // These have separate tests: reference/, limits.rs, btf.rs and sock_diag.rs.
+        // These have separate tests: reference/, limits.rs, btf.rs, sock_diag.rs and the notebooks.
         .filter(|path| path.is_dir())
         .filter(|path| {
-            let own = ["reference", "web10g", "limits", "btf", "sock_diag"];
+            let own = ["reference", "web10g", "limits", "btf", "sock_diag", "notebooks"];
             !own.iter().any(|own| path.ends_with(own))
         })
         .collect();

@@ -24,11 +24,7 @@ fn segments_refused_by_the_host_are_not_counted_as_sent() {
     // Or the queue would cut a packet into segments, refuse some of them, and call it sent.
     pair.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
     // Three segments wait at most, the fourth is refused.
-    let queue = "rate 20mbit burst 1600 limit 6000";
-    let arguments = ["qdisc", "add", "dev", DEVICE, "root", "tbf"];
-    let mut tc = pair.client.command("tc");
-    let status = tc.args(arguments).args(queue.split(' ')).status().expect("tc can be started");
-    assert!(status.success(), "{status}");
+    pair.client.tc(&format!("qdisc add dev {DEVICE} root tbf rate 20mbit burst 1600 limit 6000"));
     let listener = Listener::bind(
         &pair.server,
         SocketAddr::new(pair.server_address(Family::V4), 0),

@@ -45,6 +45,13 @@ impl Netns {
         ip(&[&["-n", self.name.as_str()], args].concat());
     }
 
+    /// Runs `tc ARGS` inside the namespace, its words separated by blanks.
+    pub fn tc(&self, args: &str) {
+        let output = self.command("tc").args(args.split(' ')).output().expect("tc can be run");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "tc {args}: {}", error.trim());
+    }
+
     /// A command that runs inside the namespace.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");

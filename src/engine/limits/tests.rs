@@ -81,7 +81,7 @@ fn a_received_segment_decides_the_time_before_it() {
     let full = Socket { limstate: Some(2), queue: 5_000, under_way: 60_000, ..SOCKET };
     limits.record(&received(60), &full.values());
     limits.record(&received(80), &Socket { limstate: Some(1), una: 2, ..full }.values());
-    limits.end(85 * MS, &Socket { una: 3, ..SOCKET }.values());
+    limits.end(85 * MS, false, &Socket { una: 3, ..SOCKET }.values());
     assert_eq!(
         causes(&limits, None),
         [("startup", 10), ("application", 35), ("network", 20), ("receiver", 20)]
@@ -97,7 +97,7 @@ fn deferral_is_of_the_window_with_less_room() {
         let deferred =
             Socket { limstate: Some(4), queue: 50_000, under_way: 8_000, window, ..SOCKET };
         limits.record(&received(60), &deferred.values());
-        limits.end(60 * MS, &deferred.values());
+        limits.end(60 * MS, false, &deferred.values());
         assert_eq!(causes(&limits, None), [("startup", 10), (cause, 50)]);
     }
 }
@@ -111,7 +111,7 @@ fn less_than_a_segment_waits_for_the_acknowledgment() {
         let held = Socket { queue, under_way: 100, nagle, ..SOCKET };
         limits.record(&received(51), &held.values());
         limits.record(&received(91), &Socket { under_way: 100, una: 101, ..SOCKET }.values());
-        limits.end(91 * MS, &Socket { una: 201, ..SOCKET }.values());
+        limits.end(91 * MS, false, &Socket { una: 201, ..SOCKET }.values());
         let mut expected = vec![("startup", 10), ("application", 41), (cause, 40)];
         expected.sort_by_key(|(name, _)| LimitCause::ALL.iter().position(|l| l.name() == *name));
         assert_eq!(causes(&limits, None), expected);
@@ -129,7 +129,7 @@ fn limstate_holds_until_the_next_transmit_loop() {
     let emptied = Socket { under_way: 5_000, una: 2, ..SOCKET };
     limits.record(&record(60), &emptied.values());
     limits.record(&received(80), &emptied.values());
-    limits.end(90 * MS, &Socket { una: 3, ..SOCKET }.values());
+    limits.end(90 * MS, false, &Socket { una: 3, ..SOCKET }.values());
     assert_eq!(causes(&limits, None), [("startup", 10), ("application", 60), ("network", 20)]);
 }
 
@@ -142,7 +142,7 @@ fn without_limstate_the_gauges_repeat_the_tests() {
     limits.record(&received(60), &full.values());
     let window = Socket { queue: 5_000, under_way: 9_500, window: 10_000, una: 2, ..socket };
     limits.record(&received(80), &window.values());
-    limits.end(83 * MS, &Socket { una: 3, ..socket }.values());
+    limits.end(83 * MS, false, &Socket { una: 3, ..socket }.values());
     assert_eq!(
         causes(&limits, None),
         [("startup", 10), ("application", 33), ("network", 20), ("receiver", 20)]
@@ -172,7 +172,7 @@ fn timeouts_that_follow_each_other_are_the_path() {
         let again = Socket { una: 3, ..paced };
         limits.record(&sent(1_230), &again.values());
         limits.record(&received(1_240), &again.values());
-        limits.end(1_240 * MS, &again.values());
+        limits.end(1_240 * MS, false, &again.values());
         assert_eq!(causes(&limits, None), expected);
         // Paced time is the path's: how much of that an application's cap took is not known any more.
         let partly_dead = LimitCause::ALL.into_iter().filter(|&limit| limits.is_partly_dead(limit));
@@ -189,8 +189,42 @@ fn a_connection_that_dies_of_timeouts_has_a_dead_path() {
     for timeouts in 1..6 {
         limits.record(&sent(100 + timeouts * 300), &Socket { timeouts, ..lost }.values());
     }
-    limits.end(3_000 * MS, &Socket { timeouts: 6, ..lost }.values());
+    limits.end(3_000 * MS, false, &Socket { timeouts: 6, ..lost }.values());
     assert_eq!(causes(&limits, None), [("startup", 10), ("application", 90), ("path_dead", 2_900)]);
+}
+
+#[test]
+fn the_timeout_that_ends_a_connection_is_one_more() {
+    // Of the first timeout the kernel counts one; the second ends the connection uncounted.
+    for (timeouts, timed_out, expected) in [
+        (1, true, vec![("startup", 10), ("application", 90), ("path_dead", 2_900)]),
+        (1, false, vec![("startup", 10), ("application", 2_990)]),
+        // A window probe or keep-alive that nobody answered.
+        (0, true, vec![("startup", 10), ("application", 2_990)]),
+    ] {
+        let mut limits = begun(Basis::Segment);
+        limits.record(&received(100), &Socket { under_way: 1_000, una: 2, ..SOCKET }.values());
+        let lost = Socket { under_way: 1_000, una: 2, timeouts, ..SOCKET };
+        limits.record(&sent(1_100), &lost.values());
+        limits.end(3_000 * MS, timed_out, &lost.values());
+        assert_eq!(causes(&limits, None), expected, "{timeouts} {timed_out}");
+    }
+}
+
+#[test]
+fn an_estimate_as_high_as_the_application_s_pace_is_that_pace() {
+    // Between its probes BBR paces below its estimate, and so below the application's pace.
+    for (estimate, cause) in [(640_000, "app_rate"), (500_000, "cc_rate")] {
+        let mut limits = begun(Basis::Segment);
+        limits.record(&sent(10), &SOCKET.values());
+        let paced = Socket { limstate: Some(5), queue: 9_000, under_way: 1_000, ..SOCKET };
+        limits.record(&received(110), &paced.values());
+        let mut values = kernel_says(0, Some(650_000));
+        values.set(SocketField::bbr_bw, Some(estimate));
+        limits.kernel_values(&values);
+        limits.end(110 * MS, false, &paced.values());
+        assert_eq!(causes(&limits, None), [("startup", 10), (cause, 100)]);
+    }
 }
 
 #[test]
@@ -201,7 +235,7 @@ fn a_slow_pace_is_waited_for_with_nothing_under_way() {
     limits.record(&received(20), &paced.values());
     // Acknowledged at 20; the timer lets the next one go at 120.
     limits.record(&sent(120), &Socket { under_way: 0, una: 2, ..paced }.values());
-    limits.end(120 * MS, &Socket { una: 3, ..SOCKET }.values());
+    limits.end(120 * MS, false, &Socket { una: 3, ..SOCKET }.values());
     assert_eq!(causes(&limits, None), [("startup", 10), ("cc_rate", 110)]);
 }
 
@@ -221,7 +255,7 @@ fn a_full_buffer_that_the_kernel_s_clock_misses() {
         let mut values = kernel_says(0, None);
         values.set(SocketField::skmem_sndbuf, Some(sndbuf));
         limits.kernel_values(&values);
-        limits.end(150 * MS, &Socket { una: 9, ..SOCKET }.values());
+        limits.end(150 * MS, false, &Socket { una: 9, ..SOCKET }.values());
         assert_eq!(causes(&limits, None), expected);
     }
 }
@@ -242,7 +276,7 @@ fn the_kernel_distinguishes_a_full_send_buffer_from_an_idle_application() {
     limits.record(&received(150), &Socket { under_way: 16_000, ..SOCKET }.values());
     assert!(!limits.tells(LimitCause::SendBuffer, false, &|_| true), "NULL, not zero");
     limits.kernel_values(&kernel_says(92_000, None));
-    limits.end(150 * MS, &Socket { una: 2, ..SOCKET }.values());
+    limits.end(150 * MS, false, &Socket { una: 2, ..SOCKET }.values());
     assert!(limits.tells(LimitCause::SendBuffer, false, &|_| true));
     assert_eq!(causes(&limits, None), [("startup", 10), ("application", 48), ("send_buffer", 92)]);
 }
@@ -259,7 +293,7 @@ fn the_rate_of_the_application_is_distinguished_from_the_algorithms() {
         limits.record(&received(60), &paced.values());
         limits.kernel_values(&kernel_says(0, cap));
         limits.record(&received(110), &Socket { una: 2, ..paced }.values());
-        limits.end(110 * MS, &Socket { una: 3, ..paced }.values());
+        limits.end(110 * MS, false, &Socket { una: 3, ..paced }.values());
         assert_eq!(causes(&limits, None), [("startup", 10), (cause, 100)]);
     }
 }
@@ -277,14 +311,14 @@ fn a_reader_that_is_behind_has_the_receiver_s_share() {
     reader.record(&received(20), &reads(0, 60_000));
     reader.record(&received(40), &reads(59_000, 1_000));
     reader.record(&sent(70), &reads(0, 60_000));
-    reader.end(90 * MS, &reads(0, 60_000));
+    reader.end(90 * MS, false, &reads(0, 60_000));
     assert_eq!(reader.reader_behind_ns(), 30 * MS);
 
     let mut sender = begun(Basis::Segment);
     sender.record(&sent(10), &SOCKET.values());
     let full = Socket { limstate: Some(2), queue: 5_000, under_way: 60_000, ..SOCKET };
     sender.record(&received(60), &full.values());
-    sender.end(60 * MS, &full.values());
+    sender.end(60 * MS, false, &full.values());
     assert_eq!(
         causes(&sender, Some(reader.reader_behind_ns())),
         [("startup", 10), ("receiver", 20), ("receiver_app", 30)]
@@ -298,7 +332,7 @@ fn time_before_the_first_value_is_not_counted() {
     limits.record(&record(5), &|_| None);
     limits.record(&received(10), &Socket { under_way: 100, ..SOCKET }.values());
     limits.record(&received(30), &Socket { under_way: 100, una: 2, ..SOCKET }.values());
-    limits.end(50 * MS, &Socket { under_way: 100, una: 3, ..SOCKET }.values());
+    limits.end(50 * MS, false, &Socket { under_way: 100, una: 3, ..SOCKET }.values());
     assert_eq!(limits.ns().iter().sum::<u64>(), 40 * MS);
     assert!(!limits.tells(LimitCause::Network, false, &|_| false));
 }
@@ -310,7 +344,7 @@ fn recoveries_are_counted_and_timed() {
     for (ms, code) in [(1, 1), (5, 3), (7, 3), (9, 2), (20, 3)] {
         limits.record(&record(ms), &state(code));
     }
-    limits.end(21 * MS, &state(3));
+    limits.end(21 * MS, false, &state(3));
     assert_eq!((limits.recoveries(), limits.recovery_ns()), (2, 5 * MS));
     assert_eq!(limits.ns().iter().sum::<u64>(), 0, "no record showed what limited it");
 }

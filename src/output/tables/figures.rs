@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::Qualities;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec};
 use crate::engine::estats::{Ended, Row};
-use crate::engine::limits::{Basis, LimitCause};
+use crate::engine::limits::{Basis, LimitCause, SenderState};
 use crate::log::Manifest;
 use crate::schema::{SocketField, Var};
 use crate::wire::SocketValues;
@@ -113,19 +113,13 @@ impl Figures {
         Some(shares + &differs)
     }
 
-    /// In what these shares and the kernel's are more than a tenth of its life apart.
-    fn differs(&self) -> Option<String> {
+    /// In what these shares and the kernel's are more than a tenth of its life apart. `busy` is ours: the
+    /// share in which anything was under way, or waited.
+    fn differs(&self, busy: f64) -> Option<String> {
         let of = |limit: LimitCause| self.limited[limit as usize];
         self.limited_by?;
         let mut differs = Vec::new();
-        // Everything but the application's time is busy. The kernel also counts as busy the time in
-        // which all data is in flight.
-        let busy: f64 = LimitCause::ALL
-            .into_iter()
-            .filter(|limit| !matches!(limit, LimitCause::Startup | LimitCause::Application))
-            .filter_map(of)
-            .sum();
-        if self.busy_share.is_some_and(|kernel| busy - kernel > APART) {
+        if self.busy_share.is_some_and(|kernel| (busy - kernel).abs() > APART) {
             differs.push("busy");
         }
         // While nothing is answered the kernel goes on counting what was in the way before.
@@ -204,7 +198,12 @@ impl FigureSource {
                 .and_then(|_| share_of_life(limits.recovery_ns())),
             rtt_inflation: rtt_inflation(row),
         };
-        figures.limits_differ = figures.differs();
+        // What the kernel calls busy: not before ESTABLISHED, and not while nothing is under way. In the
+        // share of the application is also the time in which all that it wrote is under way.
+        let ns = limits.ns();
+        let idle = ns[SenderState::Startup as usize] + ns[SenderState::Idle as usize];
+        let busy = 1.0 - idle as f64 / ns.iter().sum::<u64>() as f64;
+        figures.limits_differ = figures.differs(busy);
         figures
     }
 }
@@ -372,14 +371,14 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             SHARE,
             "Share of the time in which the sender waited for the pacing timer, at the rate that the application had set with SO_MAX_PACING_RATE. NULL without Limstate or without tcp_info.",
         )
-        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate, bbr_bw"),
         c(
             LimitCause::CcRate.column(),
             K::Float64,
             SHARE,
             "Share of the time in which the sender waited for the pacing timer, at the rate of the congestion control. NULL without Limstate.",
         )
-        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate"),
+        .from("Limstate, tcpi_max_pacing_rate, tcpi_pacing_rate, bbr_bw"),
         c(
             LimitCause::Network.column(),
             K::Float64,
@@ -419,7 +418,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_differ",
             K::Text,
             "",
-            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life: busy, receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
+            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
         )
         .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(
@@ -468,7 +467,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
 mod tests {
     use super::*;
 
-    fn of(shares: &[(LimitCause, f64)], kernel: [f64; 3]) -> Figures {
+    fn of(shares: &[(LimitCause, f64)], ours: f64, kernel: [f64; 3]) -> Figures {
         let mut limited = [Some(0.0); LimitCause::ALL.len()];
         for &(limit, share) in shares {
             limited[limit as usize] = Some(share);
@@ -482,23 +481,33 @@ mod tests {
             sndbuf_limited_share: buffer,
             ..Figures::default()
         };
-        figures.limits_differ = figures.differs();
+        figures.limits_differ = figures.differs(ours);
         figures
     }
 
     #[test]
     fn shares_more_than_a_tenth_from_the_kernels_are_named() {
         use LimitCause::{Application, Network, PathDead, Receiver, ReceiverApp, SendBuffer};
-        for (shares, kernel, differs) in [
-            (&[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..], [1.0, 0.35, 0.0], None),
-            (&[(Receiver, 0.2), (ReceiverApp, 0.7), (Application, 0.1)], [1.0, 0.95, 0.0], None),
-            (&[(Receiver, 0.3), (Network, 0.7)], [1.0, 0.5, 0.0], Some("receiver")),
-            (&[(SendBuffer, 0.9), (Application, 0.1)], [1.0, 0.0, 0.0], Some("send_buffer")),
-            (&[(Network, 0.9), (Application, 0.1)], [0.5, 0.0, 0.0], Some("busy")),
+        let mixed = &[(Network, 0.5), (Receiver, 0.3), (Application, 0.2)][..];
+        for (shares, busy, kernel, differs) in [
+            (mixed, 0.95, [1.0, 0.35, 0.0], None),
+            (
+                &[(Receiver, 0.2), (ReceiverApp, 0.7), (Application, 0.1)],
+                1.0,
+                [1.0, 0.95, 0.0],
+                None,
+            ),
+            (&[(Receiver, 0.3), (Network, 0.7)], 1.0, [1.0, 0.5, 0.0], Some("receiver")),
+            (&[(SendBuffer, 0.9), (Application, 0.1)], 1.0, [1.0, 0.0, 0.0], Some("send_buffer")),
+            (&[(Network, 0.9), (Application, 0.1)], 0.9, [0.5, 0.0, 0.0], Some("busy")),
+            // The other way round: what we call idle, the kernel calls busy.
+            (&[(Network, 0.4), (Application, 0.6)], 0.4, [0.9, 0.0, 0.0], Some("busy")),
+            // All that the application wrote is under way: its share, and busy.
+            (&[(Network, 0.4), (Application, 0.6)], 0.95, [0.9, 0.0, 0.0], None),
             // The kernel's clock of the window goes on while nothing is answered.
-            (&[(PathDead, 0.6), (Receiver, 0.4)], [1.0, 1.0, 0.0], None),
+            (&[(PathDead, 0.6), (Receiver, 0.4)], 1.0, [1.0, 1.0, 0.0], None),
         ] {
-            let figures = of(shares, kernel);
+            let figures = of(shares, busy, kernel);
             assert_eq!(figures.limits_differ.as_deref(), differs, "{shares:?}");
             let text = figures.to_string();
             assert!(text.contains("by the kernel busy "), "{text}");
