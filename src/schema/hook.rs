@@ -18,6 +18,8 @@ pub enum HookKind {
     Fact,
     /// A snapshot of a socket, of connections that are recorded and of others.
     Poll,
+    /// A packet that the kernel dropped, of a connection or not.
+    Drop,
     /// A packet.
     Packet(Place, Direction),
 }
@@ -59,7 +61,7 @@ impl Direction {
     }
 }
 
-use HookKind::{Event, Fact, Mark, Packet, Poll, Received, Sent};
+use HookKind::{Drop, Event, Fact, Mark, Packet, Poll, Received, Sent};
 
 /// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
@@ -158,6 +160,8 @@ hooks! {
     34 BadChecksum "bad_checksum" Event;
     /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).
     35 RetransmitError "retransmit_error" Fact;
+    /// tp_btf/kfree_skb: the kernel drops a packet of TCP. The event has a reason since Linux 5.17.
+    36 Drops "drops" Drop;
 }
 
 impl Hook {
@@ -166,7 +170,7 @@ impl Hook {
     pub const fn is_segment(self) -> bool {
         match self.kind() {
             Received | Sent | Packet(Place::Capture, _) => true,
-            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll => false,
+            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll | Drop => false,
         }
     }
 
@@ -174,7 +178,7 @@ impl Hook {
     pub const fn is_received(self) -> bool {
         match self.kind() {
             Received => true,
-            Sent | Event | Mark | Fact | Poll | Packet(..) => false,
+            Sent | Event | Mark | Fact | Poll | Drop | Packet(..) => false,
         }
     }
 
@@ -182,7 +186,7 @@ impl Hook {
     pub const fn is_packet(self) -> bool {
         match self.kind() {
             Packet(..) => true,
-            Received | Sent | Event | Mark | Fact | Poll => false,
+            Received | Sent | Event | Mark | Fact | Poll | Drop => false,
         }
     }
 
@@ -196,7 +200,8 @@ impl Hook {
             | Event
             | Mark
             | Fact
-            | Poll => false,
+            | Poll
+            | Drop => false,
         }
     }
 
@@ -205,7 +210,9 @@ impl Hook {
     pub const fn is_at_an_end(self) -> bool {
         match self.kind() {
             Packet(Place::Socket | Place::Capture, _) => true,
-            Packet(Place::Interface, _) | Received | Sent | Event | Mark | Fact | Poll => false,
+            Packet(Place::Interface, _) | Received | Sent | Event | Mark | Fact | Poll | Drop => {
+                false
+            }
         }
     }
 }

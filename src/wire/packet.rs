@@ -179,6 +179,7 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
         | HookKind::Sent
         | HookKind::Event
         | HookKind::Poll
+        | HookKind::Drop
         | HookKind::Mark
         | HookKind::Fact => return Err(unknown("hook of packets", head.hdr.hook)),
     };
