@@ -372,6 +372,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
     pub connections: u64,
+    /// Packets that the kernel dropped, as far as there are records of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped_packets: u64,
     /// Packets with malformed IP headers, which have no digest, by hook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub malformed: BTreeMap<String, u64>,

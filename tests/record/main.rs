@@ -15,6 +15,7 @@ mod support;
 mod hostile;
 
 mod command;
+mod drops;
 mod ends;
 mod errors;
 mod filters;
