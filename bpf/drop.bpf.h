@@ -11,8 +11,8 @@
 #include "socket.bpf.h"
 #include "state.bpf.h"
 
-#define ETH_IPV4 0x0800
-#define ETH_IPV6 0x86dd
+#define ETH_IPV4  0x0800
+#define ETH_IPV6  0x86dd
 #define NO_HEADER 0xffff /* transport_header that was not set */
 
 /* `enum estats_direction` of src/schema/hook.rs */

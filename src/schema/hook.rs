@@ -170,7 +170,9 @@ impl Hook {
     pub const fn is_segment(self) -> bool {
         match self.kind() {
             Received | Sent | Packet(Place::Capture, _) => true,
-            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll | Drop => false,
+            Packet(Place::Socket | Place::Interface, _) | Event | Mark | Fact | Poll | Drop => {
+                false
+            }
         }
     }
 

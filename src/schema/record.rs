@@ -29,7 +29,8 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds, by code from 1.
-    pub const ALL: &'static [Self] = &[Self::Hook, Self::Lifecycle, Self::Socket, Self::Packet, Self::Drop];
+    pub const ALL: &'static [Self] =
+        &[Self::Hook, Self::Lifecycle, Self::Socket, Self::Packet, Self::Drop];
 
     /// The name in the C header.
     pub const fn name(self) -> &'static str {

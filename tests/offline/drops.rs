@@ -167,8 +167,5 @@ fn a_socket_that_is_no_connections_is_asked_for_its_ends() {
     let run = dir.path().join("run");
     // The cookie of a listening socket, or of a connection that the recorder does not follow.
     dropped(&run, &[Dropped { cookie: 99, ..received(50, 40_001, 5, 1) }]);
-    assert_eq!(
-        short(&table(&run, "drops")),
-        ["1 4026531840 40001 received TCP_CSUM 1 1 50 50 0"]
-    );
+    assert_eq!(short(&table(&run, "drops")), ["1 4026531840 40001 received TCP_CSUM 1 1 50 50 0"]);
 }

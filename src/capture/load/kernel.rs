@@ -65,7 +65,9 @@ impl Kernel<'_> {
                 Some((member.value as u32, short.to_owned()))
             });
             // Their number, and the mask of the subsystems, are no reasons.
-            named.filter(|(_, name)| !["MAX", "NUM", "SUBSYS_MASK"].contains(&name.as_str())).collect()
+            named
+                .filter(|(_, name)| !["MAX", "NUM", "SUBSYS_MASK"].contains(&name.as_str()))
+                .collect()
         };
         DropReasons {
             names: members("skb_drop_reason", &["SKB_DROP_REASON_", "SKB_"]),

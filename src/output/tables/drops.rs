@@ -161,7 +161,13 @@ impl Drops {
     ) {
         let lost = lost(clock, ended.begin_ns, ended.end_ns);
         for (kind, (place, counted)) in self.of.remove(&ended.conn_id).unwrap_or_default() {
-            self.push(table, (recording, clock), (Some(ended.conn_id), place, kind), &counted, lost);
+            self.push(
+                table,
+                (recording, clock),
+                (Some(ended.conn_id), place, kind),
+                &counted,
+                lost,
+            );
         }
     }
 
