@@ -156,7 +156,7 @@ macro_rules! attributes {
     /// Why the kernel dropped a packet: its number of the reason, which another kernel may not have. The
     /// manifest has the names (`drop_reasons`).
     drop_reason {
-        ty: U32, unit: "", source: "enum skb_drop_reason", kernels: Kernels::since(5, 17), needs: "a dropped packet",
+        ty: U32, unit: "", source: "enum skb_drop_reason", needs: "a dropped packet, Linux 5.17",
         read: Dropped,
     }
     /// Which way a dropped packet went: 1 received, 2 sent.
