@@ -81,7 +81,7 @@ fn close(client: &Stream, server: &Stream) {
 }
 
 #[test]
-fn nothing_is_dropped_on_a_path_without_loss() {
+fn on_a_path_without_loss_only_what_was_sent_twice_is_dropped() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     for family in FAMILIES {
         let pair = Pair::symmetric(Impairment::default());
@@ -94,9 +94,17 @@ fn nothing_is_dropped_on_a_path_without_loss() {
         close(&client, &server);
         let finished = recorder.stop();
         finished.assert_code(0).assert_account();
-        assert_eq!(drops(&finished), BTreeMap::new(), "{family:?}");
-        assert!(!finished.manifest()["drop_reasons"]["names"].is_null());
-        assert_eq!(finished.manifest()["totals"].get("dropped_packets"), None);
+        // On a busy host a timer may send again what has arrived: nothing else may be dropped.
+        let rows = finished.connections();
+        let resent: i64 = rows.iter().map(|row| row.values.int("SegsRetrans")).sum();
+        let drops = drops(&finished);
+        assert!(drops.keys().all(|key| key.2.starts_with("TCP_OLD_")), "{family:?} {drops:#?}");
+        let dropped: i64 = drops.values().map(|sum| sum.0).sum();
+        assert!(dropped <= resent, "{family:?}: {resent} sent again, {drops:#?}");
+        let manifest = finished.manifest();
+        assert!(!manifest["drop_reasons"]["names"].is_null());
+        let total = manifest["totals"].get("dropped_packets").and_then(Json::as_i64);
+        assert_eq!(total, (dropped > 0).then_some(dropped), "absent if there were none");
     }
 }
 
