@@ -225,7 +225,7 @@ mod bpf {
                 SocketRead::Countdown(c, e) => {
                     Some(format!("COUNTDOWN({name}, {index}, {c}, {e})"))
                 }
-                SocketRead::Netlink | SocketRead::Netstat => None,
+                SocketRead::Netlink | SocketRead::Netstat | SocketRead::Dropped => None,
             }
         };
         let reads = SocketField::ALL.iter().filter_map(read).collect();
@@ -235,7 +235,8 @@ mod bpf {
             SocketRead::Always(_)
             | SocketRead::If(..)
             | SocketRead::Netlink
-            | SocketRead::Netstat => None,
+            | SocketRead::Netstat
+            | SocketRead::Dropped => None,
         };
         let stamps = SocketField::ALL.iter().filter_map(stamp).collect();
         list(h, "ESTATS_SOCKET_STAMPS(X)", stamps);

@@ -463,6 +463,30 @@ static __always_inline bool retransmit_error(const u64 *args)
 	return retransmit_has_error && (u32)args[2];
 }
 
+/*
+ * kfree_skb(skb, location): since v5.17, commit c504e5c2f964, also the reason; since v6.11, commit
+ * c53795d48ee8, also the socket that the packet was for. The recorder knows how many arguments
+ * there are.
+ */
+const volatile u8 drop_args __weak = 0;
+/* The number of the reason that is none, SKB_CONSUMED; ~0 where there is none. */
+const volatile u32 drop_consumed __weak = ~0U;
+
+static __always_inline bool drop_has_reason(void)
+{
+	return drop_args > 2;
+}
+
+static __always_inline u32 drop_reason(const u64 *args)
+{
+	return drop_has_reason() ? args[2] : 0;
+}
+
+static __always_inline struct sock *drop_receiver(const u64 *args)
+{
+	return drop_args > 3 ? (struct sock *)args[3] : NULL;
+}
+
 /* ---- what BPF offers ---- */
 
 /*

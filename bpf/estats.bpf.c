@@ -3,6 +3,7 @@
  * Tracepoints with BTF, sockops and cgroup_skb: attach points only, bodies are in events.bpf.h.
  */
 #include "events.bpf.h"
+#include "drop.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -28,6 +29,14 @@ SEC("tp_btf/tcp_bad_csum")
 int BPF_PROG(bad_checksum, struct sk_buff *skb)
 {
 	return on_bad_checksum(skb);
+}
+
+SEC("tp_btf/kfree_skb")
+int drops(const u64 *ctx)
+{
+	const struct sk_buff *skb = (const void *)ctx[0];
+
+	return on_drop(ctx, skb, skb->sk, drop_receiver(ctx));
 }
 
 /* In the reader's own context only, where nothing of its kind interrupts it. */

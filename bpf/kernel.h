@@ -292,7 +292,11 @@ struct sk_buff {
 	struct sock *sk;
 	unsigned long _skb_refdst;
 	unsigned int len;
+	int skb_iif;
+	u16 protocol;
+	u16 transport_header;
 	u16 network_header;
+	u32 tail;
 	u32 end;
 	struct rb_node rbnode;
 	u64 skb_mstamp_ns;

@@ -73,6 +73,13 @@ struct packet_record {
 
 ESTATS_PACKET_RECORD_ASSERTS
 
+/* A packet of TCP that the kernel dropped. */
+struct drop_record {
+	ESTATS_DROP_RECORD_MEMBERS
+};
+
+ESTATS_DROP_RECORD_ASSERTS
+
 /* Counters of one CPU, read by the recorder. */
 struct cpu_counters {
 	/* Records attempted = next sequence number. The upper bits: see number.bpf.h. */

@@ -197,8 +197,8 @@ def read(runs, dataset, analyze):
 
         files = ", ".join(f"'{run}/tables/{table}.parquet'" for run in runs)
         alone = duck.execute(f"SELECT {columns('epoch_us')} FROM read_parquet([{files}])").fetchall()
-        # The kept recordings are older than the polls of listening sockets.
-        check(f"{table} has rows", alone or table in ("listeners", "listener_series"))
+        # The kept recordings are older than the polls of listening sockets, and than dropped packets.
+        check(f"{table} has rows", alone or table in ("listeners", "listener_series", "drops"))
         by_duck = duck.execute(f"SELECT {columns('epoch_us')} FROM {table}").fetchall()
         names = columns("unix_micros").replace('"', "`")
         by_spark = [tuple(row) for row in spark.sql(f"SELECT {names} FROM {table}").collect()]

@@ -43,8 +43,8 @@ pub(crate) use capture_stats::RawCaptureStat;
 pub use capture_stats::{CaptureStat, Lack, Ring};
 pub use error::LogError;
 pub use manifest::{
-    ClockSample, CpuTotals, Derivation, HookStatus, Host, Import, ImportedInterface, Interface,
-    Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
+    ClockSample, CpuTotals, Derivation, DropReasons, HookStatus, Host, Import, ImportedInterface,
+    Interface, Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
 };
 pub use namespace::{Namespace, NamespaceInterface};
 pub use packets::PacketRow;

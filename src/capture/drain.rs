@@ -81,6 +81,7 @@ impl<'obj> Drain<'obj> {
             connections: 0,
             open: 0,
             packets: 0,
+            dropped_packets: 0,
             malformed: BTreeMap::new(),
             namespaces: FxHashSet::default(),
             new_namespaces: Vec::new(),
@@ -454,6 +455,7 @@ impl<'obj> Drain<'obj> {
             map_failures: self.before.iter().map(|c| c.map_failures).sum(),
             bytes: sink.writer.bytes_written(),
             connections: sink.connections,
+            dropped_packets: sink.dropped_packets,
             malformed,
         }
     }

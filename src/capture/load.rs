@@ -43,7 +43,10 @@ use super::{
     snapshot::Snapshots,
     transport::{Buffers, Transport, page_bytes},
 };
-use crate::schema::{Hook, Place};
+use crate::{
+    log::DropReasons,
+    schema::{Hook, Place},
+};
 
 /// The options of the loader.
 #[derive(Clone, Debug)]
@@ -101,6 +104,8 @@ pub(super) struct Loaded {
     unusable: Vec<(usize, String)>,
     /// Programs that the kernel does not take.
     pub refused: Vec<Refused>,
+    /// What this kernel calls the reasons for which it drops packets.
+    pub drop_reasons: DropReasons,
 }
 
 /// A directory that sysfs has whatever the kernel.
@@ -177,6 +182,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Loaded, CaptureError> {
         tcx: kernel.has_tcx(),
         says_refused: kernel.says_refused_retransmissions(),
         counts_kprobes: kernel.counts_kprobes(),
+        drop_reasons: kernel.drop_reasons(),
         runs_counted: counts_runs(set, &kernel),
         unusable,
         refused,
@@ -226,6 +232,8 @@ fn prepare(
             ("filter_comm", (!plan.filters.comms.is_empty()).into()),
             ("use_perf", (transport == Transport::Perf).into()),
             ("retransmit_has_error", kernel.says_refused_retransmissions().into()),
+            ("drop_args", kernel.arguments_of_drops().into()),
+            ("drop_consumed", kernel.drop_reasons().consumed()),
             ("defers_by_ms", host::defers_by_ms().into()),
             ("iterators_lock", (set != HookSet::Kprobe || host::iterators_lock()).into()),
         ],
@@ -370,6 +378,9 @@ fn unusable(
         }
         if transport == Transport::Perf && point.hooks.iter().any(|hook| hook.is_packet()) {
             return Some("packets need BPF ring buffers".to_owned());
+        }
+        if transport == Transport::Perf && point.hooks == [Hook::Drops] {
+            return Some("drops need BPF ring buffers".to_owned());
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some(NO_FUNCTIONS.to_owned());

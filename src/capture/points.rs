@@ -152,6 +152,7 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::BadChecksum],
         &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
+    point("tp_btf/kfree_skb", &[Hook::Drops], &[("drops", Tracepoint("kfree_skb"))]),
     point(
         "tp_btf/tcp_destroy_sock",
         &[Hook::Destroy],

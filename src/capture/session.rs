@@ -530,6 +530,7 @@ fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manif
         command: options.command.as_ref().map(text),
         sysctls: host::sysctls(),
         qdiscs: host::qdiscs(),
+        drop_reasons: loaded.drop_reasons.clone(),
         ..Manifest::default()
     }
 }

@@ -63,6 +63,9 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         lines.retain(|(label, _)| !["host", "kernel", "command", "connections"].contains(label));
         lines.extend(imported(import));
     }
+    if let Some(text) = dropped(manifest) {
+        lines.push(("dropped", text));
+    }
     for (hook, n) in manifest.totals.iter().flat_map(|totals| &totals.malformed) {
         lines
             .push(("malformed", format!("{n} packets at {hook}, whose IP headers cannot be read")));
@@ -84,6 +87,19 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<ExitCode> {
         writeln!(out, "{label:<12}  {}", visible(text.trim()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Packets that the kernel dropped; none where no hook was there to see them, or the recording was not closed.
+fn dropped(manifest: &Manifest) -> Option<String> {
+    let drops = estats::schema::Hook::Drops.name();
+    let attached = manifest.hooks.iter().any(|status| status.attached && status.hook == drops);
+    let totals = manifest.totals.as_ref().filter(|_| attached)?;
+    let lost = totals.per_cpu.iter().filter_map(|cpu| cpu.lost_by_hook.get(drops).copied());
+    let lost = match sum(lost) {
+        0 => String::new(),
+        n => format!(", and {n} of which the record is lost"),
+    };
+    Some(format!("{} packets of TCP, by the kernel{lost}", totals.dropped_packets))
 }
 
 /// What the log lacks of connections, if anything.

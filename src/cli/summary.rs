@@ -131,7 +131,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.condition.is_some() {
         writeln!(screen(), "{} of {} connections match", matching.len(), lines.len())?;
     }
-    print_not_taken(&tables.dir)?;
+    print_beside(&tables.dir)?;
     writeln!(screen(), "{}", tables.manifest.audit)?;
     info::print_not_seen(&arguments.run)?;
     Ok(ExitCode::SUCCESS)
@@ -147,15 +147,15 @@ pub fn print_all(run: &Path) -> anyhow::Result<replay::Tables> {
     let lines = summary::read(&tables.dir)?;
     let view = View { top: TOP, width: width(None), sort: None, hints: HINTS };
     print(summary::connections(&summary::chosen(&lines, TOP), view), Color::Auto)?;
-    print_not_taken(&tables.dir)?;
+    print_beside(&tables.dir)?;
     writeln!(screen(), "{}", tables.manifest.audit)?;
     info::print_not_seen(run)?;
     Ok(tables)
 }
 
-/// Prints a line if listening sockets did not accept connections.
-fn print_not_taken(tables: &Path) -> anyhow::Result<()> {
-    for line in summary::not_taken(tables)? {
+/// Prints a line if listening sockets did not accept connections, and one if packets were dropped.
+fn print_beside(tables: &Path) -> anyhow::Result<()> {
+    for line in summary::not_taken(tables)?.into_iter().chain(summary::dropped(tables)?) {
         writeln!(screen(), "{line}")?;
     }
     Ok(())

@@ -19,7 +19,7 @@ mod tally;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
-use crate::wire::{Lifecycle, Packet};
+use crate::wire::{Lifecycle, Packet, Snapshot};
 
 pub use connections::Owner;
 pub use flow::{Closing, Ends, Flow, Opening, Point, Side, Timeouts};
@@ -109,6 +109,11 @@ impl Flows {
     pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
         self.sightings.set_places(places);
         self
+    }
+
+    /// The live connection with the ends of this row, if there is one.
+    pub fn connection_of(&self, row: &Snapshot) -> Option<u64> {
+        self.connections.of_ends(row)
     }
 
     /// Takes in the next sighting of a packet.

@@ -96,6 +96,13 @@ pub trait Output: ConnectionRows {
         Ok(())
     }
 
+    /// A packet that the kernel dropped, with the number of its connection if it is one of the live ones. In
+    /// order of time.
+    fn dropped(&mut self, snapshot: &Snapshot, conn_id: Option<u64>) -> Result<(), Self::Error> {
+        let _ = (snapshot, conn_id);
+        Ok(())
+    }
+
     /// A sample of passive RTT. In order of time.
     fn rtt(&mut self, sample: &RttSample) -> Result<(), Self::Error> {
         let _ = sample;

@@ -60,6 +60,9 @@ pub struct Manifest {
     pub sysctls: BTreeMap<String, String>,
     /// Queueing disciplines in the recorder's own network namespace, one line of text each.
     pub qdiscs: Vec<String>,
+    /// What the kernel calls the reasons for which it drops packets; absent where its events have none.
+    #[serde(skip_serializing_if = "DropReasons::is_empty")]
+    pub drop_reasons: DropReasons,
     /// The network namespaces that had recorded connections, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<Namespace>,
@@ -74,6 +77,41 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
     /// The totals at the end. Absent: the recording was not closed cleanly.
     pub totals: Option<Totals>,
+}
+
+/// The kernel's names of reasons for which it drops packets: another kernel has other numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DropReasons {
+    /// `enum skb_drop_reason` without SKB_DROP_REASON_, by number.
+    pub names: BTreeMap<u32, String>,
+    /// `enum skb_drop_reason_subsys` without SKB_DROP_REASON_SUBSYS_: the subsystem of a reason is in its high
+    /// 16 bits, and names its own reasons.
+    pub subsystems: BTreeMap<u32, String>,
+}
+
+impl DropReasons {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.subsystems.is_empty()
+    }
+
+    /// The number of the reason that is none, for packets that were used; else one that no reason has.
+    pub fn consumed(&self) -> u64 {
+        let number = self.names.iter().find(|(_, name)| *name == "CONSUMED");
+        number.map_or(u32::MAX.into(), |(number, _)| u64::from(*number))
+    }
+
+    /// The name of a reason: of a subsystem's own the subsystem and the number; else the number.
+    pub fn name(&self, number: u32) -> String {
+        if let Some(name) = self.names.get(&number) {
+            return name.clone();
+        }
+        match self.subsystems.get(&(number >> 16)) {
+            Some(subsystem) if number >> 16 > 0 => format!("{subsystem}_{}", number & 0xffff),
+            Some(_) | None => number.to_string(),
+        }
+    }
 }
 
 /// One segment: with these, a look at its bytes proves that it is whole and in its place.
@@ -334,6 +372,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Connections that were seen (opened, or open at the start).
     pub connections: u64,
+    /// Packets that the kernel dropped, as far as there are records of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped_packets: u64,
     /// Packets with malformed IP headers, which have no digest, by hook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub malformed: BTreeMap<String, u64>,

@@ -8,6 +8,7 @@
 mod audit;
 mod columns;
 mod connections;
+mod drops;
 pub(crate) mod figures;
 mod flows;
 mod ledger;
@@ -139,6 +140,7 @@ tables! {
     Rtt, 1, |_| vec![rtt::spec()];
     RttAggregate, 1, |_| vec![rtt_aggregate::spec()];
     Listeners, listeners::COUNT, |_| listeners::specs();
+    Drops, 1, |_| vec![drops::spec()];
 }
 
 impl Id {
@@ -180,6 +182,7 @@ pub struct Tables<'a, B> {
     auditor: Auditor,
     aggregator: Aggregator,
     listeners: listeners::Listeners,
+    drops: drops::Drops,
     /// Connections of which a value of the variable was discarded.
     discarded: BTreeMap<Var, u64>,
     batches: B,
@@ -202,6 +205,7 @@ impl<'a, B: Batches> Tables<'a, B> {
             auditor: Auditor::new(manifest),
             aggregator: Aggregator::new(aggregate),
             listeners: listeners::Listeners::default(),
+            drops: drops::Drops::new(manifest),
             discarded: BTreeMap::new(),
             batches,
         }
@@ -232,6 +236,8 @@ impl<'a, B: Batches> Tables<'a, B> {
     {
         let table = &mut self.builders[Id::Listeners.first()];
         self.listeners.rows(table, &self.recording, self.timeline);
+        let table = &mut self.builders[Id::Drops.first()];
+        self.drops.rest(table, &self.recording, self.timeline);
         for row in rows {
             let table = &mut self.builders[Id::Ledger.first()];
             ledger::push(table, &self.recording, self.timeline, &row?);
@@ -298,6 +304,9 @@ impl<B: Batches> ConnectionRows for Tables<'_, B> {
             variables::push(table, &self.recording, ended);
         }
         self.full(Id::Variables)?;
+        let table = &mut self.builders[Id::Drops.first()];
+        self.drops.ended(table, &self.recording, self.timeline, ended);
+        self.full(Id::Drops)?;
         for comparison in self.auditor.ended(ended) {
             let table = &mut self.builders[Id::Audit.first()];
             audit::push(table, &self.recording, ended.conn_id, &comparison);
@@ -351,6 +360,11 @@ impl<B: Batches> Output for Tables<'_, B> {
         self.full(Id::Listeners)
     }
 
+    fn dropped(&mut self, snapshot: &Snapshot, conn_id: Option<u64>) -> Result<(), B::Error> {
+        self.drops.dropped(snapshot, conn_id);
+        Ok(())
+    }
+
     fn rtt(&mut self, sample: &RttSample) -> Result<(), B::Error> {
         let table = &mut self.builders[Id::Rtt.first()];
         rtt::push(table, &self.recording, self.timeline, sample);
@@ -371,7 +385,8 @@ mod tests {
         assert_eq!(named(Id::Variables)[0], "estats");
         let of_rfc = Table::ALL.iter().map(|table| table.name());
         assert_eq!(named(Id::Variables)[1..], of_rfc.collect::<Vec<_>>());
-        assert_eq!(named(Id::Listeners), ["listeners", "listener_series"], "the last");
+        assert_eq!(named(Id::Listeners), ["listeners", "listener_series"]);
+        assert_eq!(named(Id::Drops), ["drops"], "the last");
     }
 
     #[test]

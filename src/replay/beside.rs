@@ -105,6 +105,7 @@ where
                         Some(row) if row.why == Why::Listener => {
                             self.engine.output().listener(&row)?;
                         }
+                        Some(row) if row.why == Why::Drop => self.dropped(&row)?,
                         Some(row) => self.engine.snapshot(&row)?,
                         None => {}
                     }
@@ -119,6 +120,15 @@ where
                 }
             }
         }
+    }
+
+    /// A packet that the kernel dropped: its connection is that of its socket, if it had one, or that of its
+    /// ends.
+    fn dropped(&mut self, row: &Snapshot) -> Result<(), E> {
+        let by_socket = || self.engine.conn_id(&row.header);
+        let of_socket = (row.header.cookie != 0).then(by_socket).flatten();
+        let conn_id = of_socket.or_else(|| self.flows.connection_of(row));
+        Ok(self.engine.output().dropped(row, conn_id)?)
     }
 
     /// Carries out the steps of the flows.

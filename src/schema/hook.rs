@@ -22,6 +22,8 @@ pub enum HookKind {
     Fact,
     /// A snapshot of a socket, of connections that are recorded and of others.
     Poll,
+    /// A packet that the kernel dropped, of a connection or not.
+    Drop,
     /// A packet.
     Packet(Place, Direction),
 }
@@ -63,7 +65,7 @@ impl Direction {
     }
 }
 
-use HookKind::{Event, Existing, Fact, Gone, Mark, Packet, Poll, Received, Sent};
+use HookKind::{Drop, Event, Existing, Fact, Gone, Mark, Packet, Poll, Received, Sent};
 
 /// Declares the hooks: `enum Hook`, `Hook::ALL`, names, and what a record of each is.
 macro_rules! hooks {
@@ -162,6 +164,8 @@ hooks! {
     34 BadChecksum "bad_checksum" Event;
     /// No records of its own: tp_btf/tcp_retransmit_skb states whether the host refused (6.17).
     35 RetransmitError "retransmit_error" Fact;
+    /// tp_btf/kfree_skb: the kernel drops a packet of TCP. The event has a reason since Linux 5.17.
+    36 Drops "drops" Drop;
 }
 
 impl Hook {
@@ -176,7 +180,8 @@ impl Hook {
             | Gone
             | Mark
             | Fact
-            | Poll => false,
+            | Poll
+            | Drop => false,
         }
     }
 
@@ -184,7 +189,7 @@ impl Hook {
     pub const fn is_received(self) -> bool {
         match self.kind() {
             Received => true,
-            Sent | Event | Existing | Gone | Mark | Fact | Poll | Packet(..) => false,
+            Sent | Event | Existing | Gone | Mark | Fact | Poll | Drop | Packet(..) => false,
         }
     }
 
@@ -207,7 +212,7 @@ impl Hook {
     pub const fn sees(self) -> Option<(Place, Direction)> {
         match self.kind() {
             Packet(place, direction) => Some((place, direction)),
-            Received | Sent | Event | Existing | Gone | Mark | Fact | Poll => None,
+            Received | Sent | Event | Existing | Gone | Mark | Fact | Poll | Drop => None,
         }
     }
 

@@ -23,11 +23,14 @@ pub enum RecordKind {
     Socket = 3,
     /// A packet.
     Packet = 4,
+    /// A packet that the kernel dropped.
+    Drop = 5,
 }
 
 impl RecordKind {
     /// All kinds, by code from 1.
-    pub const ALL: &'static [Self] = &[Self::Hook, Self::Lifecycle, Self::Socket, Self::Packet];
+    pub const ALL: &'static [Self] =
+        &[Self::Hook, Self::Lifecycle, Self::Socket, Self::Packet, Self::Drop];
 
     /// The name in the C header.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl RecordKind {
             Self::Lifecycle => "LIFECYCLE",
             Self::Socket => "SOCKET",
             Self::Packet => "PACKET",
+            Self::Drop => "DROP",
         }
     }
 }
@@ -317,6 +321,37 @@ records! {
         tagged: u8,
         /// Nothing.
         pad: [u8; 3],
+    }
+    /// A packet of TCP that the kernel dropped. The cookie of its head is 0 where no recorded connection is
+    /// known from the packet alone.
+    drop_record DropRecord {
+        /// The head.
+        hdr: RecordHeader,
+        /// 16 bytes, or 4 and twelve zeros for AF_INET. Of a received packet the destination, of one that is
+        /// sent the source.
+        local_addr: [u8; 16],
+        /// Likewise the other end.
+        remote_addr: [u8; 16],
+        /// The kernel's number of the reason, if the event has one.
+        reason: u32,
+        /// Inode number of the network namespace; 0 where it is not known any more.
+        netns: u32,
+        /// Payload.
+        octets: u32,
+        /// AF_INET (2) or AF_INET6 (10), as the packet is.
+        family: u16,
+        /// Host byte order.
+        local_port: u16,
+        /// Host byte order.
+        remote_port: u16,
+        /// Segments of a super-packet; 1 for any other.
+        segments: u16,
+        /// Code of a `Direction`.
+        way: u8,
+        /// Whether the event has a reason.
+        has_reason: u8,
+        /// Nothing.
+        pad: [u8; 2],
     }
 }
 

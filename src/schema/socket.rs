@@ -10,7 +10,7 @@ use core::fmt;
 
 use super::record::{Name, SocketHead};
 use super::{Kernels, Range};
-use SocketRead::{Age, Always, Countdown, If, Netlink, Netstat};
+use SocketRead::{Age, Always, Countdown, Dropped, If, Netlink, Netstat};
 use SocketType::{U8, U16, U32, U64};
 
 /// The type of a field in the record.
@@ -66,6 +66,8 @@ pub enum SocketRead {
     Netlink,
     /// A counter of the network namespace, in /proc/net/netstat: in rows of listening sockets alone.
     Netstat,
+    /// Of a packet that the kernel dropped: in rows of these alone.
+    Dropped,
 }
 
 /// One field, whole.
@@ -235,7 +237,7 @@ impl SocketField {
     pub const fn ages(self) -> bool {
         match self.def().read {
             Age(_) | Countdown(..) => true,
-            Always(_) | If(..) | Netlink | Netstat => false,
+            Always(_) | If(..) | Netlink | Netstat | Dropped => false,
         }
     }
 
@@ -244,9 +246,14 @@ impl SocketField {
         matches!(self.def().read, Netstat)
     }
 
+    /// Whether snapshots of connections have it.
+    pub const fn is_of_connections(self) -> bool {
+        !matches!(self.def().read, Netstat | Dropped)
+    }
+
     /// Whether BPF programs read it: it is in their record then.
     pub const fn is_in_record(self) -> bool {
-        !matches!(self.def().read, Netlink | Netstat)
+        !matches!(self.def().read, Netlink | Netstat | Dropped)
     }
 
     /// Position in the order of the record: first those that age, then by width from the largest, so
@@ -351,12 +358,21 @@ pub enum Why {
     End = 5,
     /// A poll of the listening sockets.
     Listener = 6,
+    /// No snapshot of a socket: the kernel dropped a packet.
+    Drop = 7,
 }
 
 impl Why {
     /// All reasons, by code from 1.
-    pub const ALL: &'static [Self] =
-        &[Self::Poll, Self::Open, Self::Baseline, Self::Close, Self::End, Self::Listener];
+    pub const ALL: &'static [Self] = &[
+        Self::Poll,
+        Self::Open,
+        Self::Baseline,
+        Self::Close,
+        Self::End,
+        Self::Listener,
+        Self::Drop,
+    ];
 
     /// The name in the log's dictionary.
     pub const fn name(self) -> &'static str {
@@ -367,6 +383,7 @@ impl Why {
             Self::Close => "close",
             Self::End => "end",
             Self::Listener => "listener",
+            Self::Drop => "drop",
         }
     }
 }

@@ -232,6 +232,8 @@ pub fn sockets_markdown() -> String {
          `tables/sockets.parquet`. `rqueue` is how many connections wait for accept() and \
          `wqueue` the backlog, as in `ss -l`. The fields of TcpExt are the counters of the \
          socket's network namespace.\n\n\
+         Packets of TCP that the kernel dropped are in the stream with `why` `drop`, and in \
+         `tables/drops.parquet`. The fields whose names begin with `drop_` are theirs alone.\n\n\
          | field | type | unit | meaning | as in | needs |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for field in SocketField::ALL {

@@ -2,6 +2,7 @@
 //! The connections of a recording as a table a person reads, or as JSON.
 
 mod condition;
+mod drops;
 mod figures;
 mod groups;
 mod keys;
@@ -27,6 +28,7 @@ use crate::output::tables::Figures;
 use crate::schema::Var;
 
 pub use self::condition::Condition;
+pub use self::drops::dropped;
 pub use self::groups::{Group, Groups};
 pub use self::keys::{KEYS, SummaryKey, names};
 pub use self::listeners::not_taken;

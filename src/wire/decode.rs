@@ -137,7 +137,7 @@ pub fn decode(b: &[u8], ops: &mut Vec<Operation>) -> Result<Record, WireError> {
                 mptcp: r.mptcp,
             }))
         }
-        Some(RecordKind::Socket | RecordKind::Packet) | None => {
+        Some(RecordKind::Socket | RecordKind::Packet | RecordKind::Drop) | None => {
             Err(unknown("record kind", head.kind))
         }
     }

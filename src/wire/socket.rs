@@ -5,10 +5,11 @@ use std::mem::offset_of;
 
 use super::decode::{by_code, header, sized, text_of, u16_at, u32_at, u64_at, unknown};
 use super::{Header, WireError};
-use crate::schema::record::{Member as _, Name, RecordHeader, RecordKind, SocketHead};
+use crate::schema::record::{DropRecord, Member as _, Name, RecordHeader, RecordKind, SocketHead};
 use crate::schema::{SocketField, SocketType, Why};
 
 const KIND: u8 = RecordKind::Socket as u8;
+const DROP: u8 = RecordKind::Drop as u8;
 
 /// The values of a snapshot's fields.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,7 +56,8 @@ impl std::fmt::Debug for SocketValues {
     }
 }
 
-/// The kernel's values of a socket at one instant.
+/// The kernel's values of a socket at one instant, or of a packet that it dropped ([`Why::Drop`]): this has
+/// addresses and ports of the packet, and the cookie 0 if no recorded connection was known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// When it was read, where, and which connection; the generation is 0 for a socket that is not
@@ -89,9 +91,35 @@ pub struct Snapshot {
     pub values: SocketValues,
 }
 
-/// Whether a record is a snapshot: they come beside others where hooks are kprobes.
+/// Whether a record becomes a row of snapshots: they come beside others where hooks are kprobes.
 pub fn is_snapshot(b: &[u8]) -> bool {
-    b.get(offset_of!(RecordHeader, kind)) == Some(&KIND)
+    matches!(b.get(offset_of!(RecordHeader, kind)), Some(&(KIND | DROP)))
+}
+
+/// Decodes the record of a dropped packet.
+fn decode_drop(b: &[u8]) -> Result<Snapshot, WireError> {
+    sized(b, DropRecord::SIZE)?;
+    let r = DropRecord::read(b);
+    let mut values = SocketValues::default();
+    values.set(SocketField::drop_reason, (r.has_reason != 0).then_some(r.reason.into()));
+    values.set(SocketField::drop_way, Some(r.way.into()));
+    values.set(SocketField::drop_segments, Some(r.segments.into()));
+    values.set(SocketField::drop_octets, Some(r.octets.into()));
+    Ok(Snapshot {
+        header: header(&r.hdr)?,
+        why: Why::Drop,
+        poll: None,
+        family: r.family,
+        local_addr: r.local_addr,
+        remote_addr: r.remote_addr,
+        local_port: r.local_port,
+        remote_port: r.remote_port,
+        netns: r.netns,
+        congestion: String::new(),
+        ulp: String::new(),
+        tcp_info_more: Vec::new(),
+        values,
+    })
 }
 
 /// Decodes a snapshot.
@@ -99,6 +127,9 @@ pub fn is_snapshot(b: &[u8]) -> bool {
 /// # Errors
 /// [`WireError`] if the bytes are not a snapshot of this build.
 pub fn decode_snapshot(b: &[u8]) -> Result<Snapshot, WireError> {
+    if b.get(offset_of!(RecordHeader, kind)) == Some(&DROP) {
+        return decode_drop(b);
+    }
     sized(b, SocketField::record_size())?;
     let head = SocketHead::read(b);
     if head.hdr.kind != KIND {
@@ -157,6 +188,37 @@ mod tests {
         // Before the fields, the name, and less than a word of padding after each part.
         let fixed = crate::schema::SOCKET_FIXED + crate::schema::SOCKET_CONGESTION;
         assert!((fixed..fixed + 15).contains(&free), "{free}");
+    }
+
+    #[test]
+    fn a_dropped_packet_is_read_member_by_member() {
+        let mut b = vec![0; DropRecord::SIZE];
+        b[..8].copy_from_slice(&7_u64.to_ne_bytes());
+        (b[28], b[29]) = (DROP, Hook::Drops as u8);
+        b[32..36].copy_from_slice(&[10, 0, 0, 1]);
+        b[48..52].copy_from_slice(&[10, 0, 0, 2]);
+        for (at, value) in [(64, 3_u32), (68, 4_026_531_840), (72, 1448)] {
+            b[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        for (at, value) in [(76, 2_u16), (78, 80), (80, 40_000), (82, 2)] {
+            b[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+        }
+        (b[84], b[85]) = (2, 1);
+        assert!(is_snapshot(&b));
+        let s = decode_snapshot(&b).unwrap();
+        assert_eq!((s.why, s.header.ts_ns, s.header.hook), (Why::Drop, 7, Hook::Drops));
+        assert_eq!((s.local_addr[3], s.local_port), (1, 80));
+        assert_eq!((s.remote_addr[3], s.remote_port), (2, 40_000));
+        assert_eq!((s.family, s.netns, s.poll), (2, 4_026_531_840, None));
+        let get = |field| s.values.get(field);
+        assert_eq!(get(SocketField::drop_reason), Some(3));
+        assert_eq!(get(SocketField::drop_way), Some(2));
+        assert_eq!(get(SocketField::drop_segments), Some(2));
+        assert_eq!(get(SocketField::drop_octets), Some(1448));
+        // A kernel before 5.17 has no reason: none, and not the reason 0.
+        b[85] = 0;
+        assert_eq!(decode_snapshot(&b).unwrap().values.get(SocketField::drop_reason), None);
+        assert!(decode_snapshot(&b[1..]).is_err());
     }
 
     #[test]

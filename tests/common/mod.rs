@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod capture;
+pub mod drops;
 pub mod hostile;
 pub mod transfers;
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::common::{options, replay, synthetic, transposed};
 
 const TABLES: [&str; 4] = ["connections", "estats", "series", "ledger"];
-/// Tables of recordings that have snapshots, packets or listening sockets: the others have no rows
-/// there.
-const ACCOUNTS: [&str; 7] =
-    ["sockets", "audit", "flows", "rtt", "rtt_aggregate", "listeners", "listener_series"];
+/// Tables of recordings that have snapshots, packets, listening sockets or dropped packets: the others have no
+/// rows there.
+const ACCOUNTS: [&str; 8] =
+    ["sockets", "audit", "flows", "rtt", "rtt_aggregate", "listeners", "listener_series", "drops"];
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")

@@ -25,6 +25,7 @@ mod compare;
 mod dependencies;
 mod diff;
 mod docs;
+mod drops;
 mod export;
 mod flows;
 mod fuzz;

@@ -14,6 +14,7 @@ mod support;
 mod hostile;
 
 mod command;
+mod drops;
 mod ends;
 mod errors;
 mod filters;

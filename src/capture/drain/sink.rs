@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::{
     capture::{CaptureError, cgroup::Paths, provenance::Sighting, top::Top},
     log::RecordingWriter,
-    schema::Event,
+    schema::{Event, Why},
     wire::{Decoded, Lifecycle, Operation, Record, decode, decode_packet, decode_snapshot},
 };
 
@@ -61,6 +61,8 @@ pub(super) struct Sink {
     pub(super) connections: u64,
     pub(super) open: u64,
     pub(super) packets: u64,
+    /// Packets that the kernel dropped.
+    pub(super) dropped_packets: u64,
     /// Records of packets that turned out to be malformed when they were read, by CPU and hook's
     /// code: they have numbers, and no rows.
     pub(super) malformed: BTreeMap<(u16, usize), u64>,
@@ -135,6 +137,7 @@ impl Sink {
     pub(super) fn take_snapshot(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         let snapshot = decode_snapshot(bytes)?;
         let cpu = snapshot.header.cpu;
+        self.dropped_packets += u64::from(snapshot.why == Why::Drop);
         self.writer.snapshot(snapshot)?;
         self.count(cpu);
         Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The running kernel, by its type information.
 
-use std::ffi::OsStr;
+use std::{collections::BTreeMap, ffi::OsStr};
 
 use libbpf_rs::{
     ReferencesType as _,
@@ -15,6 +15,7 @@ use super::Plan;
 use crate::capture::{
     CaptureError, Setting, capability, function, points::HookSet, transport::Transport,
 };
+use crate::log::DropReasons;
 
 /// The running kernel's type information.
 pub(super) struct Kernel<'a> {
@@ -34,13 +35,44 @@ impl Kernel<'_> {
     /// Whether the event of a retransmission has a third argument (Linux 6.17): the error with
     /// which the host refused it. The event is a function that has a context before its own.
     pub(super) fn says_refused_retransmissions(&self) -> bool {
-        let event = self.btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb");
+        self.arguments("tcp_retransmit_skb") > 2
+    }
+
+    /// Arguments of the event of a dropped packet: the reason is the third (Linux 5.17), the socket that it
+    /// was for the fourth (6.11).
+    pub(super) fn arguments_of_drops(&self) -> u8 {
+        u8::try_from(self.arguments("kfree_skb")).unwrap_or(u8::MAX)
+    }
+
+    /// Arguments of a tracepoint; 0 where type information does not name it.
+    fn arguments(&self, tracepoint: &str) -> usize {
+        let event = self.btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{tracepoint}"));
         let Some(pointer) = event.and_then(|event| Ptr::try_from(event.referenced_type()).ok())
         else {
-            return false;
+            return 0;
         };
         let function = FuncProto::try_from(pointer.referenced_type().skip_mods_and_typedefs());
-        function.is_ok_and(|function| function.len() > 3)
+        function.map_or(0, |function| function.len().saturating_sub(1))
+    }
+
+    /// What this kernel calls the reasons for which it drops packets; nothing before Linux 5.17.
+    pub(super) fn drop_reasons(&self) -> DropReasons {
+        let members = |of: &str, prefixes: &[&str]| -> BTreeMap<u32, String> {
+            let Some(found) = self.btf.type_by_name::<Enum<'_>>(of) else { return BTreeMap::new() };
+            let named = found.iter().filter_map(|member| {
+                let name = member.name?.to_str()?;
+                let short = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+                Some((member.value as u32, short.to_owned()))
+            });
+            // Their number, and the mask of the subsystems, are no reasons.
+            named
+                .filter(|(_, name)| !["MAX", "NUM", "SUBSYS_MASK"].contains(&name.as_str()))
+                .collect()
+        };
+        DropReasons {
+            names: members("skb_drop_reason", &["SKB_DROP_REASON_", "SKB_"]),
+            subsystems: members("skb_drop_reason_subsys", &["SKB_DROP_REASON_SUBSYS_"]),
+        }
     }
 
     /// Whether links and programs state how often the kernel passed over their kprobe (Linux 6.7,

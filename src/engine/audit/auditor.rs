@@ -119,7 +119,7 @@ impl Auditor {
                     self.begun_with.insert(conn_id, timeouts);
                 }
             }
-            Why::Poll | Why::Baseline | Why::Listener => {}
+            Why::Poll | Why::Baseline | Why::Listener | Why::Drop => {}
         }
     }
 

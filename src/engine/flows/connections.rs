@@ -7,6 +7,7 @@
 //! reports its ends. Behind NAT, where a flow has other ends than the socket knows, the socket's cookie
 //! finds it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::flow::{Flow, Point, TCP};
 use super::table::Table;
 use super::tally::PacketTotals;
 use crate::engine::identity;
-use crate::wire::{Event, Lifecycle, Packet};
+use crate::wire::{Event, Lifecycle, Packet, Snapshot};
 
 /// Both ends of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +50,8 @@ struct Known {
 pub struct Connections {
     known: FxHashMap<(u64, u16), Known>,
     tuples: FxHashMap<Tuple, (u64, u16)>,
+    /// Network namespaces of connections so far.
+    netns: BTreeSet<u32>,
     /// The latest connection of a socket.
     cookies: FxHashMap<u64, (u64, u16)>,
 }
@@ -76,6 +79,7 @@ impl Connections {
             known.tuple = tuple;
         }
         if let Some(tuple) = tuple {
+            self.netns.extend(tuple.netns);
             self.tuples.insert(tuple, key);
         }
         self.cookies.insert(key.0, key);
@@ -126,6 +130,23 @@ impl Connections {
             flow.owner = Some(known.owner.clone());
             flow.awaits_child = false;
         }
+    }
+
+    /// The connection with the ends of this row. Where its namespace is not known, that of the only namespace
+    /// that has one.
+    pub fn of_ends(&self, row: &Snapshot) -> Option<u64> {
+        let (local, remote) = identity::addresses(row.family, &row.local_addr, &row.remote_addr)?;
+        let (local, remote) = ((local, row.local_port), (remote, row.remote_port));
+        let live = |netns| {
+            let key = self.tuples.get(&Tuple { netns, local, remote })?;
+            self.known.get(key).map(|known| known.owner.conn_id)
+        };
+        if row.netns != 0 {
+            return live(Some(row.netns));
+        }
+        let mut all = self.netns.iter().filter_map(|netns| live(Some(*netns)));
+        let first = all.next();
+        if all.next().is_some() { None } else { first }
     }
 
     fn forget(&mut self, key: (u64, u16)) {

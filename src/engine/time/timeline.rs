@@ -17,6 +17,8 @@ pub enum Of {
     Packets,
     /// Snapshots of --snapshots: samples, on which no row but their own depends.
     Polls,
+    /// Packets that the kernel dropped.
+    Drops,
 }
 
 impl Of {
@@ -25,6 +27,7 @@ impl Of {
         match hook.kind() {
             HookKind::Poll => Self::Polls,
             HookKind::Packet(..) => Self::Packets,
+            HookKind::Drop => Self::Drops,
             HookKind::Received
             | HookKind::Sent
             | HookKind::Event
@@ -93,6 +96,7 @@ pub struct Timeline {
     connections: Sums,
     packets: Sums,
     polls: Sums,
+    drops: Sums,
     /// Records that were removed on purpose: missing from rows, but not lost.
     removed: u64,
 }
@@ -112,6 +116,7 @@ impl Timeline {
             connections: Sums::new(&losses, Of::Connections),
             packets: Sums::new(&losses, Of::Packets),
             polls: Sums::new(&losses, Of::Polls),
+            drops: Sums::new(&losses, Of::Drops),
             removed: 0,
         }
     }
@@ -150,6 +155,7 @@ impl Timeline {
             Of::Connections => &self.connections,
             Of::Packets => &self.packets,
             Of::Polls => &self.polls,
+            Of::Drops => &self.drops,
         };
         let begun = sum_before(&sums.begun, |at| at <= end_ns);
         let over = sum_before(&sums.over, |at| at < begin_ns);
@@ -158,7 +164,7 @@ impl Timeline {
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        let all = [&self.connections, &self.packets, &self.polls].map(Sums::all);
+        let all = [&self.connections, &self.packets, &self.polls, &self.drops].map(Sums::all);
         all.into_iter().fold(0, u64::saturating_add).saturating_sub(self.removed)
     }
 }

@@ -19,7 +19,7 @@ const LATE_MS: u64 = 1_000;
 
 /// Those of sockets: what namespaces count is beside their listening sockets.
 fn fields() -> impl Iterator<Item = SocketField> {
-    SocketField::ALL.iter().copied().filter(|field| !field.is_of_netns())
+    SocketField::ALL.iter().copied().filter(|field| field.is_of_connections())
 }
 
 pub(super) fn spec() -> TableSpec {

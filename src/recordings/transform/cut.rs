@@ -19,6 +19,7 @@ use crate::log::{
 };
 use crate::recordings::import::Prefix;
 use crate::replay;
+use crate::schema::Why;
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
 /// A time as people give it.
@@ -105,6 +106,7 @@ pub fn cut(
         absent,
         lost: Vec::new(),
         connections: 0,
+        dropped_packets: 0,
         marks_left_out: false,
     };
     cutter.ledger(recording, &samples, removed, is_whole)?;
@@ -210,6 +212,8 @@ struct Cutter {
     lost: Vec<(u16, &'static str, u64)>,
     /// Connections that begin, or were open at the beginning.
     connections: u64,
+    /// Packets that the kernel dropped.
+    dropped_packets: u64,
     marks_left_out: bool,
 }
 
@@ -347,6 +351,7 @@ impl Cutter {
             lacking: None,
             bytes: 0,
             connections: self.connections,
+            dropped_packets: self.dropped_packets,
             malformed: self.malformed.clone(),
         }
     }
@@ -380,6 +385,7 @@ impl Take for Cutter {
 
     fn snapshot(&mut self, row: Snapshot) -> Result<(), TransformError> {
         if self.range.has(row.header.ts_ns) && self.selection.has_snapshot(&row) {
+            self.dropped_packets += u64::from(row.why == Why::Drop);
             return Ok(self.writer.snapshot(row)?);
         }
         self.leave_out(row.header.cpu);

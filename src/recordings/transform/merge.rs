@@ -106,6 +106,14 @@ fn add_surroundings(manifest: &mut Manifest, next: &Manifest) {
             manifest.interfaces.push(interface.clone());
         }
     }
+    // Those of modules that were loaded meanwhile.
+    let (known, more) = (&mut manifest.drop_reasons, &next.drop_reasons);
+    for (number, name) in &more.names {
+        known.names.entry(*number).or_insert_with(|| name.clone());
+    }
+    for (number, name) in &more.subsystems {
+        known.subsystems.entry(*number).or_insert_with(|| name.clone());
+    }
     for it in &next.not_seen {
         if !manifest.not_seen.contains(it) {
             manifest.not_seen.push(it.clone());
@@ -347,6 +355,7 @@ impl Merger {
         let mut totals = Totals::default();
         for of in &totals_of(recordings)? {
             totals.connections += of.connections;
+            add(&mut totals.dropped_packets, of.dropped_packets);
             totals.map_failures += of.map_failures;
             for cpu in &of.per_cpu {
                 let new = CpuTotals { cpu: cpu.cpu, ..CpuTotals::default() };

@@ -106,6 +106,10 @@ impl Selection {
 
     /// A socket that is polled need not be one of a connection that is recorded otherwise.
     pub fn has_snapshot(&self, s: &Snapshot) -> bool {
+        // It may have no socket. Then its ends state whose it is, as with packets.
+        if s.why == Why::Drop && (s.header.cookie == 0 || !self.has(&s.header)) {
+            return self.has_drop(s);
+        }
         // A listening socket is not a connection, and the recorder did not assign its cookie.
         if self.has(&s.header) && (s.why != Why::Listener || self.keys.is_none()) {
             return true;
@@ -120,18 +124,40 @@ impl Selection {
         !self.by_number && self.has_ends((local, s.local_port), (remote, s.remote_port))
     }
 
+    fn has_drop(&self, s: &Snapshot) -> bool {
+        if self.is_all() {
+            return true;
+        }
+        let Some((local, remote)) = addresses(s.family, &s.local_addr, &s.remote_addr) else {
+            return false;
+        };
+        let netns = Some(s.netns).filter(|&netns| netns != 0);
+        self.has_at((local, s.local_port), (remote, s.remote_port), netns, s.header.ts_ns)
+    }
+
     pub fn has_packet(&self, packet: &Packet) -> bool {
         if self.is_all() {
             return true;
         }
         let src = (packet.src_addr, packet.src_port.unwrap_or(0));
         let dst = (packet.dst_addr, packet.dst_port.unwrap_or(0));
+        self.has_at(src, dst, packet.netns, packet.ts_ns)
+    }
+
+    /// Whether a packet between these ends at this time is of a connection that is kept.
+    fn has_at(
+        &self,
+        src: (IpAddr, u16),
+        dst: (IpAddr, u16),
+        netns: Option<u32>,
+        ts_ns: u64,
+    ) -> bool {
         if !self.has_ends(src, dst) {
             return false;
         }
         let among = |span: &Span| {
-            let same = packet.netns.is_none_or(|n| span.netns == 0 || n == span.netns);
-            same && (span.from_ns..span.until_ns).contains(&packet.ts_ns)
+            let same = netns.is_none_or(|n| span.netns == 0 || n == span.netns);
+            same && (span.from_ns..span.until_ns).contains(&ts_ns)
         };
         !self.by_number
             || self.pairs.get(&pair(src, dst)).is_some_and(|spans| spans.iter().any(among))

@@ -153,6 +153,27 @@ macro_rules! attributes {
         ty: U64, unit: "", source: "TcpExt", needs: "a listening socket",
         read: Netstat,
     }
+    /// Why the kernel dropped a packet: its number of the reason, which another kernel may not have. The
+    /// manifest has the names (`drop_reasons`).
+    drop_reason {
+        ty: U32, unit: "", source: "enum skb_drop_reason", needs: "a dropped packet, Linux 5.17",
+        read: Dropped,
+    }
+    /// Which way a dropped packet went: 1 received, 2 sent.
+    drop_way {
+        ty: U8, unit: "", source: "struct sk_buff", needs: "a dropped packet",
+        read: Dropped,
+    }
+    /// Segments of a dropped packet: more than 1 of a super-packet.
+    drop_segments {
+        ty: U16, unit: "", source: "struct sk_buff", needs: "a dropped packet",
+        read: Dropped,
+    }
+    /// Payload of a dropped packet.
+    drop_octets {
+        ty: U32, unit: "byte", source: "struct sk_buff", needs: "a dropped packet",
+        read: Dropped,
+    }
 
 } };
 }

@@ -15,7 +15,7 @@ use crate::engine::time::snapshots;
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
 use crate::replay;
-use crate::schema::SocketField as F;
+use crate::schema::{SocketField as F, Why};
 use crate::util::base64::encode;
 use crate::wire::Snapshot;
 use crate::wire::diag::{LAST_WORD, LastWord, MEMINFO, SKMEMINFO, TCP_INFO};
@@ -29,8 +29,13 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> Result<u64, ExportE
     let mut line = String::new();
     let mut count = 0;
     for snapshot in snapshots(recording) {
+        let snapshot = snapshot?;
+        // No socket, but a packet.
+        if snapshot.why == Why::Drop {
+            continue;
+        }
         line.clear();
-        append(&snapshot?, &timeline, &mut line);
+        append(&snapshot, &timeline, &mut line);
         out.write_all(line.as_bytes())?;
         count += 1;
     }
