@@ -242,10 +242,12 @@ fn a_path_that_carries_nothing_for_a_while() {
             let pair = Pair::symmetric(clean());
             let sender = record(&pair, (options, CUBIC), |flow| {
                 std::thread::scope(|scope| {
-                    scope.spawn(|| flow.upload(4_000_000));
-                    std::thread::sleep(Duration::from_millis(300));
+                    scope.spawn(|| flow.upload(1_500_000));
+                    // In the midst of it on any machine: an emulated one takes seconds for a megabyte.
+                    while flow.client.info().must("tcpi_bytes_acked") < 300_000 {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                     pair.link().impair(Forward, Impairment { loss: 1.0, ..clean() });
-                    // Long beside the upload itself, which took an emulated machine 4 s.
                     std::thread::sleep(Duration::from_millis(6_000));
                     pair.link().impair(Forward, clean());
                 });
@@ -302,12 +304,14 @@ fn a_handshake_that_takes_most_of_it() {
 fn a_reader_that_stops_for_a_while() {
     gate::record(SUITE, Needs::BPF, || {
         let pair = Pair::symmetric(clean());
-        let sender = record(&pair, (CUBIC, CUBIC), |flow| {
+        // Soon full, so that the rest of the life is short beside the 6 s, in an emulated machine too.
+        let small = Options { receive_buffer: Some(200_000), ..CUBIC };
+        let sender = record(&pair, (CUBIC, small), |flow| {
             std::thread::scope(|scope| {
-                scope.spawn(|| flow.client.send(16_000_000));
+                scope.spawn(|| flow.client.send(1_500_000));
                 flow.server.receive(100_000);
                 std::thread::sleep(Duration::from_secs(6));
-                flow.server.receive(15_900_000);
+                flow.server.receive(1_400_000);
             });
         });
         sender.assert_limit("a receiver that does not read for 6 s", LimitCause::ReceiverApp, 0.4);

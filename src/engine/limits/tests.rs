@@ -203,8 +203,8 @@ fn the_timeout_that_ends_a_connection_is_one_more() {
         (0, true, vec![("startup", 10), ("application", 2_990)]),
     ] {
         let mut limits = begun(Basis::Segment);
-        limits.record(&received(100), &Socket { under_way: 1_000, una: 2, ..SOCKET }.values());
-        let lost = Socket { under_way: 1_000, una: 2, timeouts, ..SOCKET };
+        limits.record(&sent(100), &Socket { queue: 100, ..SOCKET }.values());
+        let lost = Socket { under_way: 100, timeouts, ..SOCKET };
         limits.record(&sent(1_100), &lost.values());
         limits.end(3_000 * MS, timed_out, &lost.values());
         assert_eq!(causes(&limits, None), expected, "{timeouts} {timed_out}");
