@@ -15,7 +15,6 @@ use crate::support::link::{DEVICE, Direction};
 use crate::support::mib::Mib;
 use crate::support::netns::Netns;
 use crate::support::pair::{Family, Pair};
-use crate::support::peer::{Offer, Peer};
 use crate::support::segment::{ACK, Choices, Segment};
 use crate::support::table::Row;
 use crate::support::tcp::{Listener, Options, Stream};
@@ -228,38 +227,6 @@ fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
         assert_eq!(sent.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped);
         let all = finished.manifest()["totals"]["dropped_packets"].as_i64();
         assert_eq!(all, Some(drops.values().map(|sum| sum.0).sum()));
-    }
-}
-
-#[test]
-fn what_comes_to_a_full_receive_queue_is_of_the_receiver() {
-    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    let peer = Peer::new(77);
-    for family in FAMILIES {
-        let recorder = Recorder::start(&["--netns", peer.netns.name()]);
-        let options = Options { receive_buffer: Some(4096), ..Options::default() };
-        let mut talk = peer.connect(family, options, Offer::PLAIN);
-        // Nobody reads, so the window closes.
-        while talk.advertised() > 0 {
-            assert!(talk.sent < 1_000_000, "the window never closes");
-            let octets = u32::from(talk.advertised()).min(1000);
-            talk.push_next(octets);
-            while talk.next(SETTLE).is_some() {}
-        }
-        for _ in 0..4 {
-            talk.push(talk.sent, 300);
-        }
-        std::thread::sleep(SETTLE);
-        let local = talk.local;
-        talk.socket.reset();
-        let finished = recorder.stop();
-        finished.assert_code(0).assert_account();
-        let id = Some(conn_id(&finished, local));
-        let drops = drops(&finished);
-        // Since Linux 6.17 the window is looked at before the queue.
-        let is_it = |reason: &str| ["TCP_ZEROWINDOW", "TCP_INVALID_END_SEQUENCE"].contains(&reason);
-        assert!(drops.keys().all(|key| key.0 == id && key.1 == "received" && is_it(&key.2)));
-        assert_eq!(drops.values().copied().collect::<Vec<_>>(), [(4, 1_200)], "{drops:#?}");
     }
 }
 
