@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod hostile;
+pub mod senders;
 pub mod transfers;
 
 use std::fs::{self, File};
