@@ -58,7 +58,7 @@ pub fn senders(dir: &Path) {
                     set(Var::CurCwnd, 60_000 + octets % 30_000),
                     set(Var::PipeSize, 50_000),
                     set(Var::SmoothedRTT, 20_000 + octets % 5000),
-                    set(Var::MinRTT, 20_000 * cookie),
+                    set(Var::SampleRTT, 20_000 * cookie),
                 ];
                 if cookie == 3 && ms % 50 == 5 {
                     ops.extend([inc(Var::DupAcksIn), (Var::SACKsRcvd, Op::Add, 2)]);

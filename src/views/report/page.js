@@ -64,6 +64,7 @@ function columns() {
     column("complete", "Seen", "How much of it was seen", (l) => l.completeness),
   ];
   all[0].node = link;
+  for (const column of all) column.screen = ["opened", "begin", "recoveries", "inflation", "shares", "end"].includes(column.name);
   if (page.runs.length > 1) all.unshift(column("run", "Run", "Recording", (l) => page.runs[l.run].label));
   return all;
 }

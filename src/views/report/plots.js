@@ -42,7 +42,7 @@ const PLOTS = [
     ],
   },
   {
-    name: "pace", title: "Pacing and delivery rate", note: "snapshots of the socket",
+    name: "pace", title: "Pacing and delivery rate", note: "points: snapshots of the socket",
     write: write.rate, unit: "bit/s", scale: 8, marks: true,
     lines: [
       { of: "pacing", label: "pacing rate", colour: "blue", main: true, gaps: true },
@@ -73,6 +73,9 @@ const PLOTS = [
     ],
   },
 ];
+
+/** Whether snapshots follow each other closely enough for a line between them. */
+const isPolled = (data) => data.polls >= 4;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -175,7 +178,7 @@ function makePlots(place, distribution, traces, onRange) {
   function drawn(plot) {
     const lines = traces.flatMap((trace, index) => plot.lines
       .filter((line) => trace.data.series[line.of] && (!over || line.main))
-      .filter((line) => !line.perRtt || (trace.data.series.srtt && !trace.data.series.pacing))
+      .filter((line) => !line.perRtt || (trace.data.series.srtt && !(trace.data.series.pacing && isPolled(trace.data))))
       // Of one that never received, a line of nothing says nothing.
       .filter((line) => !["received", "sent", "acked"].includes(line.of) || trace.data.series[line.of].some((v) => v > 1))
       .map((line) => ({ ...line, trace, index })));
@@ -187,8 +190,9 @@ function makePlots(place, distribution, traces, onRange) {
       label: over ? `${line.label}, ${line.trace.label}` : line.label,
       stroke: () => colour(over ? TRACE_COLOURS[line.index] : line.colour),
       width: line.points ? 1 : 1.5, dash: line.dash, show: !line.hidden, spanGaps: Boolean(line.gaps),
-      paths: line.points ? () => null : uPlot.paths.stepped({ align: 1 }),
-      points: line.points ? { show: true, size: 3, width: 0, fill: () => colour(over ? TRACE_COLOURS[line.index] : line.colour) } : { show: false },
+      paths: line.points || (line.gaps && !isPolled(line.trace.data)) ? () => null : uPlot.paths.stepped({ align: 1 }),
+      points: line.points || line.gaps
+        ? { show: true, size: line.points ? 3 : 4, width: 0, fill: () => colour(over ? TRACE_COLOURS[line.index] : line.colour) } : { show: false },
       value: (_, v) => plot.write(v),
     }));
     let data;

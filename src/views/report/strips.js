@@ -78,6 +78,8 @@ const BBR = {
 
 /** The state by its gains, 256 being 1 (tcp_bbr.c: bbr_high_gain 739, bbr_drain_gain 88, bbr_pacing_gain[]). */
 function bbrState(pacing, cwnd) {
+  // Another congestion control has followed.
+  if (pacing === 0) return null;
   if (pacing >= 512) return "startup";
   if (pacing <= 128) return "drain";
   if (pacing > 256) return "up";
@@ -112,7 +114,7 @@ function bbrStrip(kit, trace, over) {
   const polled = Boolean(data.series.bbr_pacing_gain);
   if (!polled && line.congestion_control !== "bbr") return;
   const states = bbrStates(data);
-  if (states.length === 0) return;
+  if (!states.some(([, , state]) => state)) return;
   const note = polled ? `by the gains of ${write.count(data.polls)} snapshots` : "without snapshots only the probing of the RTT shows: a window of at most four segments";
   const heading = element("h3", {}, over ? `State of BBR: ${trace.label} ` : "State of BBR ", element("small", {}, note));
   const keys = element("div", { class: "keys", "data-keys": "bbr" });

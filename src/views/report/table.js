@@ -3,6 +3,8 @@
 
 const ROWS_AT_ONCE = 200;
 
+/** Paper has no room for every column. */
+const classOf = (column) => [column.number ? "n" : "", column.screen ? "screen" : ""].filter(Boolean).join(" ") || null;
 const collator = new Intl.Collator("en");
 
 /**
@@ -51,7 +53,7 @@ function makeTable(place, columns, rows, options) {
   });
   for (const column of columns) {
     const button = element("button", { type: "button", title: column.title, onclick: () => sortBy(column) }, column.label);
-    head.append(element("th", { scope: "col", class: column.number ? "n" : null, "data-column": column.name }, button));
+    head.append(element("th", { scope: "col", class: classOf(column), "data-column": column.name }, button));
   }
   place.replaceChildren(
     element("div", {}, search, " ", count, trouble),
@@ -98,7 +100,7 @@ function makeTable(place, columns, rows, options) {
     body.replaceChildren(...found.slice(0, state.shown).map((row) =>
       element("tr", options.rowAttributes ? options.rowAttributes(row) : {},
         ...columns.map((column) =>
-          element("td", { class: column.number ? "n" : null }, column.node ? column.node(row) : written(column, row))))));
+          element("td", { class: classOf(column) }, column.node ? column.node(row) : written(column, row))))));
     count.textContent = `${write.count(found.length)} of ${write.count(rows.length)}`;
     more.hidden = found.length <= state.shown;
     more.textContent = `Show more (${write.count(found.length - state.shown)} left)`;

@@ -52,6 +52,9 @@ const FIELDS: [(&str, SocketField); 7] = [
     ("bbr_cwnd_gain", SocketField::bbr_cwnd_gain),
 ];
 
+/// The last of these are BBR's gains; 0 stands for another congestion control after BBR.
+const GAINS: usize = 2;
+
 /// Counters whose steps are marked.
 const COUNTERS: usize = 6;
 const RTTS: usize = 0;
@@ -104,6 +107,10 @@ pub struct Track {
     /// The stretch that is being filled: its number, and the times of its first and last record.
     open: Option<(u64, i64, i64)>,
     extremes: [Option<Extremes>; SERIES],
+    /// As last written, for a stretch that has snapshots alone.
+    written: [Option<i64>; SERIES],
+    has_record: bool,
+    has_gains: bool,
     una: Position,
     nxt: Position,
     /// Behind the highest octet that a packet has.
@@ -132,6 +139,9 @@ impl Track {
             times: Vec::new(),
             open: None,
             extremes: [None; SERIES],
+            written: [None; SERIES],
+            has_record: false,
+            has_gains: false,
             una: Position::default(),
             nxt: Position::default(),
             sent_to: None,
@@ -168,9 +178,20 @@ impl Track {
 
     /// Takes a snapshot of the socket.
     pub fn polled(&mut self, snapshot: &Snapshot) {
-        let values = FIELDS.map(|(_, field)| snapshot.values.get(field));
+        // A rate before the first sample is no rate.
+        let known = |(_, field): (&str, SocketField)| {
+            snapshot.values.get(field).filter(|&value| value != 0 && !field.is_unset(value))
+        };
+        let mut values = FIELDS.map(known);
         if values.iter().all(Option::is_none) {
             return;
+        }
+        // BBR is its congestion control no longer.
+        let gains = FIELDS.len() - GAINS..;
+        if self.has_gains && values[gains.clone()].iter().all(Option::is_none) {
+            values[gains].fill(Some(0));
+        } else {
+            self.has_gains |= values[gains].iter().any(Option::is_some);
         }
         self.at(snapshot.header.ts_ns);
         self.data.polls += 1;
@@ -206,6 +227,7 @@ impl Track {
             self.counted = counters(&row).map(Option::unwrap_or_default);
         }
         self.data.records += 1;
+        self.has_record = true;
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for (i, (_, var)) in GAUGES.iter().enumerate() {
             self.see(i, row(*var).map(signed));
@@ -330,8 +352,11 @@ impl Track {
         if last > first {
             self.times.push(last);
         }
-        for (column, extremes) in self.columns.iter_mut().zip(&mut self.extremes) {
-            let (a, b) = match extremes.take() {
+        let carries = !std::mem::replace(&mut self.has_record, false);
+        for (i, column) in self.columns.iter_mut().enumerate() {
+            let (a, b) = match self.extremes[i].take() {
+                // A snapshot changes nothing of what records say. A sample of the RTT is of its moment.
+                None if carries && i < POLLED && i != RTT => (self.written[i], self.written[i]),
                 None => (None, None),
                 Some(e) if e.rising => (Some(e.min), Some(e.max)),
                 Some(e) => (Some(e.max), Some(e.min)),
@@ -340,6 +365,7 @@ impl Track {
                 column.push(a);
             }
             column.push(b);
+            self.written[i] = b;
         }
     }
 
@@ -466,6 +492,23 @@ mod tests {
         assert_eq!(data.series["cwnd"], [Some(9), Some(-7), Some(5)]);
         assert_eq!(data.series["flight"], [None, None, Some(-3)]);
         assert!(!data.series.contains_key("rtt"));
+    }
+
+    #[test]
+    fn a_snapshot_leaves_no_hole_in_the_lines_of_records() {
+        let mut track = Track::new(0, 100_000, 10);
+        let mut at = |ns, series, value, is_record| {
+            track.at(ns);
+            track.has_record |= is_record;
+            track.see(series, Some(value));
+        };
+        at(1_000, 0, 5, true);
+        at(11_000, POLLED, 700, false);
+        at(21_000, 1, 3, true);
+        let data = track.finish();
+        assert_eq!(data.series["cwnd"], [Some(5), Some(0), None]);
+        assert_eq!(data.series["pacing"], [None, Some(700), None]);
+        assert_eq!(data.series["flight"], [None, None, Some(3)]);
     }
 
     #[test]
