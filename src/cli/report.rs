@@ -110,7 +110,8 @@ fn pages(
     extent: Extent,
 ) -> anyhow::Result<()> {
     private::create_dir(dir)?;
-    let write = |name: &str, text: &str| private::create(&dir.join(name))?.write_all(text.as_bytes());
+    let write =
+        |name: &str, text: &str| private::create(&dir.join(name))?.write_all(text.as_bytes());
     write(report::SCRIPT, &report::script())?;
     write(report::STYLE, &report::style())?;
     let name = Path::new(all.file_name().unwrap_or(all.as_os_str()));
@@ -131,7 +132,8 @@ fn link(from: &Path, to: &Path) -> io::Result<String> {
     let (from, to) = (from.canonicalize()?, to.canonicalize()?);
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| Component::ParentDir);
-    let path: PathBuf = [Component::CurDir].into_iter().chain(up).chain(to.components().skip(common)).collect();
+    let path: PathBuf =
+        [Component::CurDir].into_iter().chain(up).chain(to.components().skip(common)).collect();
     Ok(escaped(&path))
 }
 

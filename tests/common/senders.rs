@@ -36,8 +36,7 @@ pub fn senders(dir: &Path) {
                     l.established = 1;
                     l.congestion = if cookie == 3 { "bbr" } else { "cubic" }.into();
                 });
-                let first =
-                    [set(Var::State, 5), set(Var::SndInitial, 0), set(Var::CurMSS, 1448)];
+                let first = [set(Var::State, 5), set(Var::SndInitial, 0), set(Var::CurMSS, 1448)];
                 s.hook(Hook::SetState, ms, cookie, &first);
             }
         }

@@ -60,6 +60,13 @@ fn the_kernel_s_own_times_stand_beside_the_causes() {
     let verdict = browser.text("return document.querySelector('.verdict').textContent");
     assert!(verdict.contains("For 96 % of its life it was limited by the receiver's window"));
     assert!(verdict.contains("busy 99 %, receiver's window 96 %, send buffer 0 %."), "{verdict}");
+    // The band says the same.
+    let band = browser.text("return document.querySelector('[data-keys=limits]').textContent");
+    assert!(band.contains("receiver 96 %"), "{band}");
+    let differs = browser.text(
+        "return verdict({...connections[0], limits_differ: 'receiver'}, {retransmissions: []})",
+    );
+    assert!(differs.contains("the two differ by more than a tenth in receiver"), "{differs}");
 }
 
 #[test]

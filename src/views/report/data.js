@@ -86,7 +86,10 @@ const write = {
   octets: (value) => prefixed(value, "B"),
   rate: (value) => prefixed(value, "bit/s"),
   seconds: (value) => (isKnown(value) ? `${value.toFixed(3)} s` : "–"),
-  ms: (us) => (isKnown(us) ? `${(us / 1e3).toFixed(us < 1e5 ? 2 : 1)} ms` : "–"),
+  ms(us) {
+    if (!isKnown(us)) return "–";
+    return us > 0 && us < 1000 ? `${+us.toPrecision(3)} µs` : `${(us / 1e3).toFixed(us < 1e5 ? 2 : 1)} ms`;
+  },
   share(value) {
     if (!isKnown(value)) return "–";
     const percent = value * 100;

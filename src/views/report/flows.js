@@ -44,7 +44,7 @@ function flowRates(traces, totals, direction, from, to) {
   const others = times.map((time, i) => (i === FLOW_STEPS ? null : Math.max(0, ((allAt(time + width) - allAt(time)) * 8) / width - known[i])));
   // Steps of the total and of the connections are not cut at the same times: small differences are no flow.
   const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
-  const hasOthers = sum(others) > 0.05 * (sum(known) + sum(others)) && connections.length > flows.length;
+  const hasOthers = sum(others) > 0.05 * (sum(known) + sum(others)) && connections.length > traces.length;
   return { times, width, flows, rates, others: hasOthers ? others : null };
 }
 

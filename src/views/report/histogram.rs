@@ -99,7 +99,10 @@ mod tests {
             let done = samples.finish();
             assert_eq!(done.counts, [1], "{us}");
             let (from, to) = (done.from_us, done.from_us * done.ratio);
-            assert!(from <= us as f64 * 1.000_001 && us as f64 * 0.999 < to, "{us}: {from} to {to}");
+            assert!(
+                from <= us as f64 * 1.000_001 && us as f64 * 0.999 < to,
+                "{us}: {from} to {to}"
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, SecondsFormat};
 
-use crate::engine::audit::{AuditCounts, Auditor};
 use super::totals::Totals;
+use crate::engine::audit::{AuditCounts, Auditor};
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample, Slot};
 use crate::engine::rows::Output;
 use crate::log::{Manifest, Recording};

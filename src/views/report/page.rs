@@ -54,7 +54,8 @@ impl View {
 
     /// A connection of each of two runs.
     pub fn of_pair(runs: &[Run; 2], a: u64, b: u64) -> Self {
-        let label = format!("A {}, B {}", heading(&runs[0].overview, a), heading(&runs[1].overview, b));
+        let label =
+            format!("A {}, B {}", heading(&runs[0].overview, a), heading(&runs[1].overview, b));
         Self { label, traces: vec![(0, a), (1, b)] }
     }
 }

@@ -29,8 +29,7 @@ const UPLOT: &str = include_str!("../../../third_party/uplot/uPlot.iife.min.js")
 const UPLOT_STYLE: &str = include_str!("../../../third_party/uplot/uPlot.min.css");
 const UPLOT_LICENSE: &str = include_str!("../../../third_party/uplot/LICENSE");
 /// Only files beside the page: `file:` is what they are without a server, 'self' with one.
-const BESIDE: &str =
-    "default-src 'none'; style-src 'self' file: 'unsafe-inline'; script-src 'self' file:; img-src data:";
+const BESIDE: &str = "default-src 'none'; style-src 'self' file: 'unsafe-inline'; script-src 'self' file:; img-src data:";
 
 /// The name of a connection's page in the directory.
 pub fn file_name(conn_id: u64) -> String {

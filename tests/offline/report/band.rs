@@ -55,9 +55,15 @@ fn band(plots: &Json) -> impl Fn(&str) -> f64 {
         .expect("limits")
         .iter()
         .map(|(name, steps)| {
-            let steps = steps.as_array().expect("steps").iter().map(|v| v.as_i64().expect("a step"));
+            let steps =
+                steps.as_array().expect("steps").iter().map(|v| v.as_i64().expect("a step"));
             let mut value = 0;
-            let sum: i64 = steps.map(|step| { value += step; value }).sum();
+            let sum: i64 = steps
+                .map(|step| {
+                    value += step;
+                    value
+                })
+                .sum();
             (name.clone(), sum as f64)
         })
         .collect();
@@ -70,7 +76,8 @@ fn the_band_has_the_shares_of_the_headline_in_every_recording() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (mut compared, mut large) = (0, 0);
     for run in recordings() {
-        let page = fs::read_to_string(report(&run, dir.path(), &["--top", "1000"])).expect("a page");
+        let page =
+            fs::read_to_string(report(&run, dir.path(), &["--top", "1000"])).expect("a page");
         let lines = unpacked(&page, "lines-0");
         let ids = lines["conn_id"].as_array().expect("ids");
         for (at, id) in ids.iter().enumerate() {

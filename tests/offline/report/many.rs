@@ -74,7 +74,8 @@ fn conditions_find_in_the_page_what_they_find_in_summary() {
         // Every key that there is, with a bound from the values themselves.
         for key in estats::views::summary::KEYS {
             let value = lines.connections.iter().find_map(|c| key.of(&c.line));
-            let unit = if key.unit() == Some(estats::views::summary::Unit::Seconds) { "s" } else { "" };
+            let unit =
+                if key.unit() == Some(estats::views::summary::Unit::Seconds) { "s" } else { "" };
             match value {
                 Some(estats::views::summary::Value::Number(n)) => {
                     conditions.push(format!("{} >= {n:.9}{unit}", key.name));
@@ -95,10 +96,20 @@ fn conditions_find_in_the_page_what_they_find_in_summary() {
     }
     assert!(some > 60, "{some} conditions found something");
     // What cannot be read is an error with the words of summary, and leaves the table as it is.
-    for wrong in ["speed > 1", "rtt > 5", "rtt > fast", "rtt >", "rtt ~ 5ms", "(id = 1", "id = 1 id = 2", "process = 'x"] {
+    for wrong in [
+        "speed > 1",
+        "rtt > 5",
+        "rtt > fast",
+        "rtt >",
+        "rtt ~ 5ms",
+        "(id = 1",
+        "id = 1 id = 2",
+        "process = 'x",
+    ] {
         let before = found(&browser, "");
         assert_eq!(found(&browser, wrong), before, "{wrong}");
-        let said = browser.text("return document.querySelector('#connections [role=alert]').textContent");
+        let said =
+            browser.text("return document.querySelector('#connections [role=alert]').textContent");
         let error = wrong.parse::<Condition>().expect_err(wrong);
         // The page has no group of connections, so that its list of names may be another.
         assert_eq!(said.split(';').next(), error.split(';').next(), "{wrong}");
@@ -115,17 +126,34 @@ fn senders_come_first_and_many_flows_stand_in_one_plot() {
     let browser = Browser::start(1280, 1000);
     browser.open(&report(&run, dir.path(), &[]));
     let order = browser.run("return found.map((line) => line.conn_id)");
-    assert_eq!(order, serde_json::json!([3, 4, 5, 2, 1]), "senders, the receiver, the control connection");
+    assert_eq!(
+        order,
+        serde_json::json!([3, 4, 5, 2, 1]),
+        "senders, the receiver, the control connection"
+    );
     let title = browser.text("return document.getElementById('detail-title').textContent");
     assert!(title.starts_with("3: "), "{title}");
-    assert_eq!(number(browser.run("return document.querySelectorAll('[data-plot=flows]').length")), 0.0);
+    assert_eq!(
+        number(browser.run("return document.querySelectorAll('[data-plot=flows]').length")),
+        0.0
+    );
     browser.click("#flows summary");
     browser.until("return document.querySelector('[data-plot=cdf-rtt] canvas') !== null");
-    let plots = browser.run("return Array.from(document.querySelectorAll('#flows [data-plot]'), (p) => p.dataset.plot)");
-    assert_eq!(texts(&plots), ["flows", "fairness", "cdf-rtt", "cdf-throughput", "cdf-retransmitted"]);
-    let heading = browser.text("return document.querySelector('[data-plot=fairness]').previousElementSibling.textContent");
+    let plots = browser.run(
+        "return Array.from(document.querySelectorAll('#flows [data-plot]'), (p) => p.dataset.plot)",
+    );
+    assert_eq!(
+        texts(&plots),
+        ["flows", "fairness", "cdf-rtt", "cdf-throughput", "cdf-retransmitted"]
+    );
+    let heading = browser.text(
+        "return document.querySelector('[data-plot=fairness]').previousElementSibling.textContent",
+    );
     // From 2 s on the three have the same: they begin 1 s apart and share at once.
-    assert!(heading.contains("of the 3 senders") && heading.contains("at 0.95 or more from 1."), "{heading}");
+    assert!(
+        heading.contains("of the 3 senders") && heading.contains("at 0.95 or more from 1."),
+        "{heading}"
+    );
     // The index itself, of shares that are known.
     let jain = |rates: &str| browser.run(&format!("return jain({rates})"));
     assert_eq!(jain("[5, 5, 5]"), serde_json::json!(1.0));
@@ -134,7 +162,9 @@ fn senders_come_first_and_many_flows_stand_in_one_plot() {
     browser.click("[data-flows=lines]");
     browser.until("return document.querySelector('[data-flows=lines]').getAttribute('aria-pressed') === 'true'");
     browser.click("[data-flows=received]");
-    browser.until("return document.querySelector('#flows h3').textContent.includes('of 1 connections')");
+    browser.until(
+        "return document.querySelector('#flows h3').textContent.includes('of 1 connections')",
+    );
     assert_eq!(
         browser.run("return distribution([4, 1, 2, 2])"),
         serde_json::json!([[1.0, 2.0, 4.0], [25.0, 75.0, 100.0]]),
@@ -152,11 +182,14 @@ fn thousands_of_retransmissions_leave_the_lines_visible() {
     browser.open(&report(&run, dir.path(), &[]));
     let verdict = browser.text("return document.querySelector('.verdict').textContent");
     assert!(verdict.contains("5,000 segments were retransmitted"), "{verdict}");
-    let switches = browser.text("return document.querySelector('[data-keys=sequence]').textContent");
+    let switches =
+        browser.text("return document.querySelector('[data-keys=sequence]').textContent");
     for count in ["retransmitted (5,000)", "SACK (240)", "duplicate ACK (120)"] {
         assert!(switches.contains(count), "{count}: {switches}");
     }
-    let drawn = number(browser.run("return Number(document.querySelector('[data-plot=sequence]').dataset.again)"));
+    let drawn = number(
+        browser.run("return Number(document.querySelector('[data-plot=sequence]').dataset.again)"),
+    );
     assert!((100.0..1500.0).contains(&drawn), "{drawn} dots");
     // Of each colour, the share of the pixels: red is pale, and the line of acknowledgments is whole.
     let pixels = |plot: &str| {
@@ -180,7 +213,10 @@ fn thousands_of_retransmissions_leave_the_lines_visible() {
     }
     // A switch takes the marks away.
     browser.click("[data-keys=sequence] input");
-    assert_eq!(browser.run("return document.querySelector('[data-keys=sequence] input').checked"), Json::Bool(false));
+    assert_eq!(
+        browser.run("return document.querySelector('[data-keys=sequence] input').checked"),
+        Json::Bool(false)
+    );
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 
@@ -199,13 +235,19 @@ fn pacing_delivery_and_the_state_of_bbr_are_drawn() {
     }
     assert!(!text.contains("window per RTT"), "{text}");
     let keys = browser.text("return document.querySelector('[data-keys=bbr]').textContent");
-    for state in ["startup", "drain", "bandwidth: up", "bandwidth: down", "bandwidth: cruise", "probe RTT"] {
+    for state in
+        ["startup", "drain", "bandwidth: up", "bandwidth: down", "bandwidth: cruise", "probe RTT"]
+    {
         assert!(keys.contains(state), "{state}: {keys}");
     }
     // By its gains (tcp_bbr.c).
     for (pacing, cwnd, state) in [
-        (739, 739, "startup"), (88, 739, "drain"), (320, 512, "up"), (192, 512, "down"),
-        (256, 512, "cruise"), (256, 256, "probe_rtt"),
+        (739, 739, "startup"),
+        (88, 739, "drain"),
+        (320, 512, "up"),
+        (192, 512, "down"),
+        (256, 512, "cruise"),
+        (256, 256, "probe_rtt"),
     ] {
         assert_eq!(browser.text(&format!("return bbrState({pacing}, {cwnd})")), state);
     }
@@ -226,7 +268,8 @@ fn any_connection_can_have_plots_or_a_page() {
     common::synthetic(&run, 40);
     let pages = dir.path().join("pages of it");
     let to = pages.to_str().expect("UTF-8");
-    let page = report(&run, dir.path(), &["--conn", "17", "--conn", "4,23", "--top", "1", "--pages", to]);
+    let page =
+        report(&run, dir.path(), &["--conn", "17", "--conn", "4,23", "--top", "1", "--pages", to]);
     let browser = Browser::start(1280, 1000);
     browser.open(&page);
     let title = || browser.text("return document.getElementById('detail-title').textContent");
@@ -240,7 +283,10 @@ fn any_connection_can_have_plots_or_a_page() {
     browser.click("#connections td a");
     browser.until("return document.documentElement.dataset.ready === 'yes' && document.title.endsWith('connection 30')");
     assert!(title().starts_with("30: "), "{}", title());
-    assert_eq!(browser.run("return document.getElementById('connections').closest('section').hidden"), Json::Bool(true));
+    assert_eq!(
+        browser.run("return document.getElementById('connections').closest('section').hidden"),
+        Json::Bool(true)
+    );
     browser.click("#runs a");
     browser.until("return document.documentElement.dataset.ready === 'yes' && document.title === 'estats: run'");
     assert_eq!(browser.console(), Vec::<String>::new());
@@ -272,7 +318,10 @@ fn it_prints() {
            ground: getComputedStyle(document.body).backgroundColor,
          }",
     );
-    assert_eq!(measured, serde_json::json!({ "wide": 0, "low": 0, "tools": 0, "ground": "rgb(255, 255, 255)" }));
+    assert_eq!(
+        measured,
+        serde_json::json!({ "wide": 0, "low": 0, "tools": 0, "ground": "rgb(255, 255, 255)" })
+    );
     browser.print_style(false);
     // Without them the same page is smaller by what they are drawn with.
     let with = browser.pdf().len();
@@ -301,12 +350,18 @@ fn a_hundred_thousand_connections() {
         let script = format!("const t = performance.now(); {script}; return performance.now() - t");
         println!("{what}: {:.0} ms", number(browser.run(&script)));
     };
-    let rows = || number(browser.run("return document.querySelectorAll('#connections tbody tr').length"));
+    let rows =
+        || number(browser.run("return document.querySelectorAll('#connections tbody tr').length"));
     assert_eq!((number(browser.run("return found.length")), rows()), (100_000.0, 200.0));
     timed("sorted by address", "document.querySelector('th[data-column=remote] button').click()");
-    timed("sorted by a number", "document.querySelector('th[data-column=duration] button').click()");
+    timed(
+        "sorted by a number",
+        "document.querySelector('th[data-column=duration] button').click()",
+    );
     let ask = |search: &str| {
-        format!("const s = document.querySelector('#connections input'); s.value = '{search}'; s.dispatchEvent(new Event('input'))")
+        format!(
+            "const s = document.querySelector('#connections input'); s.value = '{search}'; s.dispatchEvent(new Event('input'))"
+        )
     };
     timed("condition", &ask("id > 50000 and process = curl"));
     assert_eq!(number(browser.run("return found.length")), 50_000.0);
