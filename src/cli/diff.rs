@@ -11,7 +11,7 @@ use estats::log::Recording;
 use estats::replay::ReplayOptions;
 use estats::util::private;
 use estats::views::diff::{self, Diff};
-use estats::views::report::{self, Extent, Overview, View};
+use estats::views::report::{self, Extent, Extra, Overview, View};
 
 use super::print_json;
 use super::replay::cpus;
@@ -245,7 +245,12 @@ fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow:
     };
     let runs = [plot(a, first_a, "A", &chosen(|p| p.a))?, plot(b, first_b, "B", &chosen(|p| p.b))?];
     let views: Vec<_> = pairs.iter().map(|pair| View::of_pair(&runs, pair.a, pair.b)).collect();
-    let page = report::page(&title, &runs, &views, Some(&table))?;
+    let page = report::page(
+        &title,
+        &runs,
+        &views,
+        &Extra { difference: Some(table), ..Extra::default() },
+    )?;
     let written = private::create(path).and_then(|mut file| file.write_all(page.as_bytes()));
     written.map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
     eprintln!("estats-analyze: wrote {}", path.display());

@@ -38,7 +38,7 @@ use crate::schema::{Apply, Table, Var};
 use crate::wire::Snapshot;
 
 pub use columns::{Bounds, ColumnKind, ColumnSpec};
-pub use figures::{FigureSource, Figures, Shares, percent};
+pub use figures::{FigureSource, Figures, Shares, holders, percent};
 
 use columns::TableBuilder;
 

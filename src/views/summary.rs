@@ -30,7 +30,7 @@ use crate::schema::Var;
 pub use self::condition::Condition;
 pub use self::drops::dropped;
 pub use self::groups::{Group, Groups};
-pub use self::keys::{KEYS, SummaryKey, names};
+pub use self::keys::{KEYS, SummaryKey, Unit, Value, names};
 pub use self::listeners::not_taken;
 pub use self::render::{Hints, Style, Text, View, connections, groups};
 pub use self::table::{Head, fitting};

@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod drops;
 pub mod hostile;
+pub mod senders;
 pub mod transfers;
 
 use std::fs::{self, File};
@@ -111,7 +112,7 @@ impl Script {
     fn lifecycle(&mut self, ms: u64, cookie: u64, event: Event, edit: impl FnOnce(&mut Lifecycle)) {
         let header = self.header(T0 + ms * MS, cookie, Hook::SetState);
         let mut row = lifecycle(header);
-        (row.event, row.local_port) = (event, 40_000 + cookie as u16);
+        (row.event, row.local_port) = (event, 40_000_u16.wrapping_add(cookie as u16));
         edit(&mut row);
         self.writer.lifecycle(&row).expect("lifecycle");
     }
@@ -134,7 +135,7 @@ impl Script {
             family: 2,
             local_addr: [0; 16],
             remote_addr,
-            local_port: 40_000 + cookie as u16,
+            local_port: 40_000_u16.wrapping_add(cookie as u16),
             remote_port: if why == Why::Listener { 0 } else { 443 },
             netns: 4_026_531_840,
             congestion: "cubic".into(),

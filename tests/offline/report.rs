@@ -4,7 +4,9 @@
 //! Needs chromium and chromedriver; without them every test here is counted as skipped, and with
 //! `ESTATS_REQUIRE_LIVE=1` it fails.
 
+mod band;
 mod browser;
+mod many;
 
 use crate::common;
 use crate::support::gate;
@@ -58,6 +60,13 @@ fn the_kernel_s_own_times_stand_beside_the_causes() {
     let verdict = browser.text("return document.querySelector('.verdict').textContent");
     assert!(verdict.contains("For 96 % of its life it was limited by the receiver's window"));
     assert!(verdict.contains("busy 99 %, receiver's window 96 %, send buffer 0 %."), "{verdict}");
+    // The band says the same.
+    let band = browser.text("return document.querySelector('[data-keys=limits]').textContent");
+    assert!(band.contains("receiver 96 %"), "{band}");
+    let differs = browser.text(
+        "return verdict({...connections[0], limits_differ: 'receiver'}, {retransmissions: []})",
+    );
+    assert!(differs.contains("the two differ by more than a tenth in receiver"), "{differs}");
 }
 
 #[test]
@@ -73,8 +82,8 @@ fn a_report_has_the_texts_for_a_newcomer() {
     assert!(verdict.contains("estimate"), "the recording has no Limstate: {verdict}");
     assert!(verdict.contains("22 segments were retransmitted"), "{verdict}");
     assert!(verdict.contains("15 stays in recovery"), "{verdict}");
-    // A strip of limits and five plots; in each something was painted.
-    assert_eq!(number(browser.run(RANGES)), 6.0);
+    // A strip of limits and six plots; in each something was painted.
+    assert_eq!(number(browser.run(RANGES)), 7.0);
     let painted = browser.run(
         "return Array.from(document.querySelectorAll('#plots canvas, #distribution canvas'), (c) => {
            const {data} = c.getContext('2d').getImageData(0, 0, c.width, c.height);
@@ -84,7 +93,7 @@ fn a_report_has_the_texts_for_a_newcomer() {
          })",
     );
     let painted = painted.as_array().expect("a list");
-    assert_eq!(painted.len(), 7, "{painted:?}");
+    assert_eq!(painted.len(), 8, "{painted:?}");
     // Lines, grid and labels cover at least a hundredth of a canvas.
     assert!(painted.iter().all(|share| share.as_f64() > Some(0.01)), "{painted:?}");
     let facts = browser.text("return document.getElementById('facts').textContent");
@@ -128,7 +137,7 @@ fn zooming() {
     browser.drag("[data-plot=rtt] .u-over", -100, 50, false);
     let times = browser.run(cursor);
     let times: Vec<_> = times.as_array().expect("a list").iter().filter_map(Json::as_str).collect();
-    assert_eq!(times.len(), 5, "{times:?}");
+    assert_eq!(times.len(), 6, "{times:?}");
     let seconds = times.iter().map(|t| t.trim_end_matches(" s").parse::<f64>().expect("a time"));
     // Each plot shows its point nearest to the cursor; rates have one every 7 ms here.
     for time in seconds {
@@ -158,13 +167,13 @@ fn thousands_of_connections() {
         || number(browser.run("return document.querySelectorAll('#connections tbody tr').length"));
     let count =
         || browser.text("return document.querySelector('#connections [role=status]').textContent");
-    assert_eq!(count(), "3006 of 3006");
+    assert_eq!(count(), "3,006 of 3,006");
     assert_eq!(rows(), 200.0, "no more rows than a person reads");
     browser.click("#connections .more");
     assert_eq!(rows(), 400.0);
     // Every word must occur, in any column.
     browser.keys("#connections input", "curl 192.0.2.9");
-    assert_eq!(count(), "1 of 3006");
+    assert_eq!(count(), "1 of 3,006");
     browser.run("const s = document.querySelector('#connections input'); s.value = ''; s.dispatchEvent(new Event('input'))");
     let first = |column: u32| {
         browser.text(&format!(
@@ -221,7 +230,7 @@ fn two_runs_one_over_the_other() {
     );
     // Two strips of limits, and in each plot a line of either run.
     let plots = browser.run("return document.querySelectorAll('#plots .plot').length");
-    assert_eq!(number(plots), 7.0);
+    assert_eq!(number(plots), 8.0);
     let legend =
         browser.text("return document.querySelector('[data-plot=window] .u-legend').textContent");
     for name in ["cwnd, A", "cwnd, B"] {

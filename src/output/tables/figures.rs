@@ -255,6 +255,17 @@ fn holds(ended: &Ended<'_>, limit: LimitCause, known: &impl Fn(Var) -> bool) -> 
     holder
 }
 
+/// By cause, the one in whose share its time is; none where that share is NULL, as all are of a connection of
+/// which nothing but the handshake is known.
+pub fn holders(ended: &Ended<'_>) -> [Option<LimitCause>; LimitCause::ALL.len()] {
+    let known = |var| ended.row.get(var).is_some();
+    let decides = tells(ended, LimitCause::Network, &known);
+    LimitCause::ALL.map(|limit| {
+        let holder = holds(ended, limit, &known);
+        (decides && tells(ended, holder, &known)).then_some(holder)
+    })
+}
+
 /// Shares of the counted time. None if nothing was counted.
 fn shares(ended: &Ended<'_>, known: &impl Fn(Var) -> bool) -> Option<Shares> {
     let causes = ended.limits.causes(ended.limits.ns(), ended.peer_behind_ns);

@@ -4,18 +4,34 @@
 
 const page = JSON.parse(document.getElementById("data").textContent);
 
-/** The connections of all runs as objects. */
-const connections = page.runs.flatMap((run, index) =>
-  run.rows.map((row) => {
-    const line = Object.fromEntries(run.keys.map((key, i) => [key, row[i]]));
-    line.run = index;
-    // Octets count since the connection began, the duration since it was first seen.
-    const rate = line.duration_s > 0 && line.octets_acked !== null && !line.begun_before;
-    line.goodput = rate ? (line.octets_acked * 8) / line.duration_s : null;
-    return line;
-  }));
+/** The connections of all runs as objects, most worth a look first; there from load() on. */
+let connections = [];
+const byNumber = new Map();
 
-const connectionOf = (run, id) => connections.find((c) => c.run === run && c.conn_id === id);
+/** Unpacks the tables of connections. */
+async function load() {
+  const tables = await Promise.all(page.runs.map((_, run) => unpackJson(document.getElementById(`lines-${run}`))));
+  tables.forEach((columns, run) => {
+    const names = Object.keys(columns);
+    const lists = Object.values(columns);
+    const n = names.length > 0 ? lists[0].length : 0;
+    const lines = new Array(n);
+    for (let i = 0; i < n; i++) {
+      const line = { run, goodput: null };
+      for (let c = 0; c < names.length; c++) line[names[c]] = lists[c][i];
+      // Octets count since the connection began, the duration since it was first seen.
+      if (line.duration_s > 0 && line.octets_acked !== null && !line.begun_before) line.goodput = (line.octets_acked * 8) / line.duration_s;
+      lines[line.rank] = line;
+      byNumber.set(`${run}-${line.conn_id}`, line);
+    }
+    connections = run === 0 ? lines : connections.concat(lines);
+  });
+}
+
+const connectionOf = (run, id) => byNumber.get(`${run}-${id}`);
+const shareOf = (line, limit) => line[`limited_${limit}`];
+/** Whether it sent more than a first window, as the report's order has it. */
+const isSender = (line) => (line.octets_acked ?? line.octets_sent ?? 0) > 14600;
 
 /** Undoes differences; null stays. */
 function sums(steps) {
@@ -32,14 +48,18 @@ function plotData(run, id) {
   return unpacked.get(key);
 }
 
-async function unpack(element) {
+async function unpackJson(element) {
   const octets = Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([octets]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const data = await new Response(stream).json();
+  return new Response(stream).json();
+}
+
+async function unpack(element) {
+  const data = await unpackJson(element);
   data.t = sums(data.t).map((us) => us / 1e6);
   for (const name in data.series) data.series[name] = sums(data.series[name]);
   for (const name in data.limits) data.limits[name] = sums(data.limits[name]);
-  for (const name of ["retransmissions", "timeouts", "marks"])
+  for (const name of ["retransmissions", "timeouts", "marks", "duplicates", "sacks", "sack_blocks", "sent_again"])
     data[name] = data[name].map(([us, ...rest]) => [us / 1e6, ...rest]);
   data.recoveries = data.recoveries.map(([from, to, n]) => [from / 1e6, to / 1e6, n]);
   return data;
@@ -47,6 +67,7 @@ async function unpack(element) {
 
 // How values are written: three significant digits, decimal prefixes, – for what is not known.
 
+const counted = new Intl.NumberFormat("en");
 const isKnown = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
 function prefixed(value, unit) {
@@ -61,11 +82,14 @@ function prefixed(value, unit) {
 
 const write = {
   text: (value) => (isKnown(value) ? String(value) : "–"),
-  count: (value) => (isKnown(value) ? value.toLocaleString("en") : "–"),
+  count: (value) => (isKnown(value) ? counted.format(value) : "–"),
   octets: (value) => prefixed(value, "B"),
   rate: (value) => prefixed(value, "bit/s"),
   seconds: (value) => (isKnown(value) ? `${value.toFixed(3)} s` : "–"),
-  ms: (us) => (isKnown(us) ? `${(us / 1e3).toFixed(us < 1e5 ? 2 : 1)} ms` : "–"),
+  ms(us) {
+    if (!isKnown(us)) return "–";
+    return us > 0 && us < 1000 ? `${+us.toPrecision(3)} µs` : `${(us / 1e3).toFixed(us < 1e5 ? 2 : 1)} ms`;
+  },
   share(value) {
     if (!isKnown(value)) return "–";
     const percent = value * 100;

@@ -3,13 +3,15 @@
 
 use chrono::{DateTime, SecondsFormat};
 
+use super::totals::Totals;
 use crate::engine::audit::{AuditCounts, Auditor};
-use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample};
+use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample, Slot};
 use crate::engine::rows::Output;
 use crate::log::{Manifest, Recording};
 use crate::output::tables::FigureSource;
 use crate::replay::{self, ReplayError, ReplayOptions};
 use crate::views::summary::Line;
+use crate::wire::Header;
 
 /// A connection with what the plots of it need to know before they are made.
 #[derive(Clone, Debug)]
@@ -42,9 +44,21 @@ pub struct Overview {
     pub started_ns: u64,
     /// Records lost.
     pub lost: u64,
+    /// Octets of all connections together.
+    pub totals: Totals,
+}
+
+impl Overview {
+    /// The connection of this number.
+    pub fn connection(&self, conn_id: u64) -> Option<&Connection> {
+        let at = self.connections.binary_search_by_key(&conn_id, Connection::conn_id).ok()?;
+        self.connections.get(at)
+    }
 }
 
 struct Collector {
+    started_ns: u64,
+    totals: Totals,
     auditor: Auditor,
     figures: FigureSource,
     connections: Vec<Connection>,
@@ -77,6 +91,10 @@ impl ConnectionRows for Collector {
         self.auditor.polled(polled);
         Ok(())
     }
+
+    fn applied(&mut self, conn_id: u64, header: &Header, slot: &Slot) {
+        self.totals.applied(conn_id, header.ts_ns.saturating_sub(self.started_ns), slot);
+    }
 }
 
 impl Output for Collector {}
@@ -88,7 +106,10 @@ impl Output for Collector {}
 pub fn overview(recording: &Recording, options: &ReplayOptions) -> Result<Overview, ReplayError> {
     let manifest = recording.manifest();
     let timeline = replay::clocks(recording)?;
+    let started_ns = manifest.started.monotonic_ns;
     let collector = Collector {
+        started_ns,
+        totals: Totals::default(),
         auditor: Auditor::new(manifest),
         figures: FigureSource::of(manifest),
         connections: Vec::new(),
@@ -98,8 +119,7 @@ pub fn overview(recording: &Recording, options: &ReplayOptions) -> Result<Overvi
     connections.sort_unstable_by_key(|c| c.line.conn_id);
     let lost = timeline.lost().max(replay::lost_by_totals(manifest));
     let facts = facts(manifest, connections.len(), lost, done.auditor.counts());
-    let started_ns = manifest.started.monotonic_ns;
-    Ok(Overview { connections, facts, started_ns, lost })
+    Ok(Overview { connections, facts, started_ns, lost, totals: done.totals })
 }
 
 fn facts(m: &Manifest, connections: usize, lost: u64, audit: AuditCounts) -> Vec<(String, String)> {

@@ -16,24 +16,31 @@ const WHY = {
   path_dead: "a path that carried nothing",
 };
 let current = null;
+/** Of the table: what it shows now. */
+let found = [];
+let flows = null;
 
-function sharesBar(limited) {
-  const known = page.limits.filter((name) => limited[name] > 0);
-  const title = known.map((name) => `${name} ${write.share(limited[name])}`).join(", ");
+function sharesBar(line) {
+  const known = page.limits.filter((name) => shareOf(line, name) > 0);
+  const title = known.map((name) => `${name} ${write.share(shareOf(line, name))}`).join(", ");
   return element("div", { class: "shares", role: "img", title, "aria-label": title },
-    ...known.map((name) => element("i", { style: `width:${limited[name] * 100}%;background:var(--l-${name})` })));
+    ...known.map((name) => element("i", { style: `width:${shareOf(line, name) * 100}%;background:var(--l-${name})` })));
 }
 
-const viewOf = (line) => page.views.findIndex((view) => view.traces.some(([run, id]) => run === line.run && id === line.conn_id));
+const views = new Map();
+page.views.forEach((view, index) => view.traces.forEach(([run, id]) => views.has(`${run}-${id}`) || views.set(`${run}-${id}`, index)));
+const viewOf = (line) => views.get(`${line.run}-${line.conn_id}`) ?? -1;
+const withPage = new Set(page.pages ? page.pages.ids : []);
 
 function columns() {
   const column = (name, label, title, value, more = {}) => ({ name, label, title, value, ...more });
   const number = (name, label, title, value, written) => column(name, label, title, value, { number: true, write: written });
   const link = (line) => {
     const view = viewOf(line);
-    return view < 0
-      ? element("span", { title: "no plots: only the connections with the most octets have them" }, String(line.conn_id))
-      : element("button", { type: "button", class: "id", "aria-label": `Show connection ${line.conn_id}`, onclick: () => open(view) }, String(line.conn_id));
+    const id = String(line.conn_id);
+    if (view >= 0) return element("button", { type: "button", class: "id", "aria-label": `Show connection ${id}`, onclick: () => open(view) }, id);
+    if (withPage.has(line.conn_id)) return element("a", { href: `${page.pages.link}connection-${id}.html`, title: "its own page" }, id);
+    return element("span", { title: `no plots here: estats-analyze report RUN --conn ${id}` }, id);
   };
   const all = [
     number("id", "ID", "Number of the connection", (l) => l.conn_id, write.text),
@@ -52,11 +59,12 @@ function columns() {
     number("minrtt", "Min RTT", "Smallest RTT sample", (l) => l.min_rtt_us, write.ms),
     number("inflation", "RTT ×", "Mean RTT over the smallest", (l) => l.rtt_inflation, write.times),
     column("limit", "Limited by", "What limited the sender for the largest share of its life", (l) => (l.octets_sent > 0 ? l.limited_by : null)),
-    column("shares", "Shares", "Shares of its life by limit", () => null, { node: (l) => (l.octets_sent > 0 ? sharesBar(l.limited) : "–") }),
+    column("shares", "Shares", "Shares of its life by limit", () => null, { node: (l) => (l.octets_sent > 0 ? sharesBar(l) : "–") }),
     column("end", "End", "How it ended, and who closed it", (l) => (l.close_reason ? `${l.close_reason} (${l.closed_by})` : null)),
     column("complete", "Seen", "How much of it was seen", (l) => l.completeness),
   ];
   all[0].node = link;
+  for (const column of all) column.screen = ["opened", "begin", "recoveries", "inflation", "shares", "end"].includes(column.name);
   if (page.runs.length > 1) all.unshift(column("run", "Run", "Recording", (l) => page.runs[l.run].label));
   return all;
 }
@@ -93,7 +101,7 @@ function verdict(line, data) {
     parts.push("It sent no data: what limited the transfer is known at its other end.");
   } else if (line.limited_by) {
     const basis = line.limits_basis?.startsWith("exact") ? "" : " (an estimate with the hooks that were attached)";
-    parts.push(`For ${write.share(line.limited[line.limited_by])} of its life it was limited by ${WHY[line.limited_by]}${basis}.`);
+    parts.push(`For ${write.share(shareOf(line, line.limited_by))} of its life it was limited by ${WHY[line.limited_by]}${basis}.`);
   }
   if (line.octets_sent > 0 && line.busy_share != null && line.rwnd_limited_share != null && line.sndbuf_limited_share != null) {
     const differs = line.limits_differ ? `; the two differ by more than a tenth in ${line.limits_differ}` : "";
@@ -103,7 +111,7 @@ function verdict(line, data) {
   if (again.length > 0) {
     const n = again.reduce((sum, event) => sum + event[1], 0);
     const times = again.length === 1 ? `at ${write.seconds(again[0][0])}` : `from ${write.seconds(again[0][0])} to ${write.seconds(again.at(-1)[0])}`;
-    parts.push(`${n} ${n === 1 ? "segment was" : "segments were"} retransmitted, ${times}, in ${line.recoveries ?? "–"} ${line.recoveries === 1 ? "stay" : "stays"} in recovery.`);
+    parts.push(`${write.count(n)} ${n === 1 ? "segment was" : "segments were"} retransmitted, ${times}, in ${line.recoveries ?? "–"} ${line.recoveries === 1 ? "stay" : "stays"} in recovery.`);
   } else if (line.octets_sent > 0) {
     parts.push("Nothing was retransmitted.");
   }
@@ -126,7 +134,7 @@ function explain(traces) {
       tile(write.text(line.completeness).replace("_", " "), "completeness"))));
   const marks = traces.length > 1 ? element("div", { class: "keys" }, "Ticks below the lines: segments retransmitted, of each run in its colour.") : element("div", { class: "keys" },
     element("span", {}, element("i", { style: "background:var(--recovery);outline:1px solid var(--line)" }), "in recovery"),
-    element("span", {}, element("i", { style: "background:var(--red)" }), `retransmitted (${traces[0].line.segs_retrans ?? "–"})`),
+    element("span", {}, element("i", { style: "background:var(--red)" }), `retransmitted (${write.count(traces[0].line.segs_retrans)})`),
     element("span", {}, element("i", { style: "background:var(--purple)" }), `timeout (${traces[0].data.timeouts.reduce((n, e) => n + e[1], 0)})`),
     element("span", {}, element("i", { style: "background:var(--sky)" }), `congestion mark echoed (${traces[0].data.marks.reduce((n, e) => n + e[1], 0)})`));
   byId("why").replaceChildren(...blocks, marks);
@@ -179,9 +187,15 @@ byId("plots").addEventListener("keydown", (event) => {
   event.preventDefault();
   actions[action](current.plots);
 });
-addEventListener("resize", () => current && current.plots.resize());
+addEventListener("resize", () => {
+  if (current) current.plots.resize();
+  if (flows) flows.resize();
+});
 for (const query of ["(prefers-color-scheme: dark)", "print"])
-  matchMedia(query).addEventListener("change", () => current && current.show());
+  matchMedia(query).addEventListener("change", () => {
+    if (current) current.show();
+    if (flows) flows.show();
+  });
 
 function showDifference() {
   const difference = page.difference;
@@ -191,16 +205,46 @@ function showDifference() {
   makeTable(byId("difference-table"), difference.columns.map((column, i) => ({
     ...column, value: (row) => row[i],
     write: column.share ? (v) => (v > 0 ? "+" : "") + write.share(v) : column.number ? (v) => (isKnown(v) ? (+v.toPrecision(6)).toLocaleString("en", { maximumSignificantDigits: 6 }) : "–") : write.text,
-  })), difference.rows, { label: "Differences", sort: null, rows: 15 });
+  })), difference.rows, { label: "Differences", rows: 15 });
 }
 
-showFacts();
-showDifference();
-makeTable(byId("connections"), columns(), connections, {
-  label: "Connections",
-  sort: page.runs.length > 1 ? null : { name: "acked", descending: true },
-  rowAttributes: (line) => ({ "data-view": viewOf(line), class: current && viewOf(line) === current.index ? "open" : null }),
-});
-const wanted = location.hash.slice(1);
-const first = page.views.findIndex((view) => view.traces.map(([run, id]) => `${run}-${id}`).join("+") === wanted);
-open(Math.max(0, first), first < 0).then(() => (document.documentElement.dataset.ready = "yes"));
+/** The names that a condition may use. */
+function showKeys() {
+  const list = element("dl", {}, ...page.keys.filter((key) => key.name !== "connections").flatMap((key) =>
+    [element("dt", {}, key.name), element("dd", {}, key.meaning + (key.unit ? ` (${SUFFIXES[key.unit][0]})` : ""))]));
+  byId("keys").replaceChildren(element("summary", {}, "What a condition can ask for"),
+    element("p", { class: "note" }, "Comparisons with <, <=, =, !=, >=, >, and ~ for texts that contain something; and, or, not, parentheses; is null. As summary --where."), list);
+}
+
+/** The table, and what stands over all connections. */
+function showConnections() {
+  showKeys();
+  flows = makeFlows(byId("flows"), () => found);
+  makeTable(byId("connections"), columns(), connections, {
+    label: "Connections",
+    conditions: true,
+    rowAttributes: (line) => ({ "data-view": viewOf(line), class: current && viewOf(line) === current.index ? "open" : null }),
+    onFound(lines) {
+      found = lines;
+      flows.show();
+    },
+  });
+}
+
+async function start() {
+  showFacts();
+  await load();
+  showDifference();
+  if (page.all) {
+    for (const id of ["connections", "flows"]) byId(id).closest("section").hidden = true;
+    byId("runs").append(element("a", { href: page.all }, "All connections of this recording"));
+  } else {
+    showConnections();
+  }
+  const wanted = location.hash.slice(1);
+  const first = page.views.findIndex((view) => view.traces.map(([run, id]) => `${run}-${id}`).join("+") === wanted);
+  await open(Math.max(0, first), first < 0);
+  document.documentElement.dataset.ready = "yes";
+}
+
+start();

@@ -2,7 +2,6 @@
 // The plots of one view: one connection, or several one over the other, from their beginnings.
 
 const HEIGHT = 190;
-const STRIP = 46;
 const Y_AXIS = 78;
 /** The same for all, so that times stand below each other. */
 const PADDING = [8, 22, 0, 0];
@@ -39,6 +38,19 @@ const PLOTS = [
       { of: "rtt", label: "sample", colour: "sky", points: true, main: true },
       { of: "srtt", label: "smoothed", colour: "blue", main: true },
       { of: "rtt", label: "minimum", colour: "green", dash: [6, 4], least: true },
+      { of: "bbr_min_rtt", label: "BBR's minimum", colour: "purple", dash: [2, 3], gaps: true },
+    ],
+  },
+  {
+    name: "pace", title: "Pacing and delivery rate", note: "points: snapshots of the socket",
+    write: write.rate, unit: "bit/s", scale: 8, marks: true,
+    lines: [
+      { of: "pacing", label: "pacing rate", colour: "blue", main: true, gaps: true },
+      { of: "max_pacing", label: "its bound (SO_MAX_PACING_RATE)", colour: "purple", dash: [6, 4], gaps: true },
+      { of: "delivery", label: "delivery rate", colour: "orange", main: true, gaps: true },
+      { of: "bbr_bw", label: "BBR's bandwidth", colour: "green", dash: [6, 3], gaps: true },
+      // What the window lets through, where no snapshot has the pace.
+      { of: "cwnd", label: "window per RTT (CurCwnd / SmoothedRTT)", colour: "sky", dash: [2, 3], perRtt: true, main: true },
     ],
   },
   {
@@ -62,14 +74,19 @@ const PLOTS = [
   },
 ];
 
+/** Whether snapshots follow each other closely enough for a line between them. */
+const isPolled = (data) => data.polls >= 4;
+
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** Of a counter: its last value at or before each time. */
 function counterAt(data, name) {
-  const values = data.series[name];
-  const filled = [];
-  let last = null;
-  for (const value of values) filled.push((last = value ?? last));
+  data.filled ??= {};
+  if (!data.filled[name]) {
+    let last = null;
+    data.filled[name] = data.series[name].map((value) => (last = value ?? last));
+  }
+  const filled = data.filled[name];
   const start = filled.find((value) => value !== null) ?? 0;
   return (time) => {
     let [low, high] = [0, data.t.length];
@@ -99,6 +116,13 @@ function rates(traces, lines, from, to) {
 
 function valuesOf(line, data, scale) {
   const values = data.series[line.of];
+  if (line.perRtt) {
+    let srtt = null;
+    return values.map((v, i) => {
+      srtt = data.series.srtt[i] ?? srtt;
+      return v === null || !(srtt > 0) ? null : (v * 1e6 * scale) / srtt;
+    });
+  }
   if (line.least) {
     let least = null;
     return values.map((v) => (least = v === null ? least : least === null ? v * scale : Math.min(least, v * scale)));
@@ -149,111 +173,12 @@ function makePlots(place, distribution, traces, onRange) {
     onRange(range, whole);
   }
 
-  function strip(trace) {
-    const names = page.limits.filter((name) => trace.data.limits[name]);
-    const heading = element("h3", {}, over ? `What limited the sender: ${trace.label}` : "What limited the sender");
-    const keys = element("div", { class: "keys" });
-    const box = element("div", { class: "plot", "data-plot": "limits" });
-    place.append(heading, keys, box);
-    if (names.length === 0) {
-      keys.append("not known: the recording has neither Limstate nor the gauges that decide it");
-      return;
-    }
-    const seconds_ = trace.data.stretch_us / 1e6;
-    /** Thousandths by limit, summed over [from, to). */
-    const within = (from, to) => {
-      const last = trace.data.limits[names[0]].length;
-      const a = Math.max(0, Math.floor(from / seconds_));
-      const b = Math.min(last, Math.max(a + 1, Math.ceil(to / seconds_)));
-      return names.map((name) => {
-        let sum = 0;
-        for (let i = a; i < b; i++) sum += trace.data.limits[name][i];
-        return { name, share: b > a ? sum / (1000 * (b - a)) : 0 };
-      });
-    };
-    const paint = (u) => {
-      const { left, top, width: wide, height } = u.bbox;
-      const per = (range.to - range.from) / wide;
-      for (let px = 0; px < wide; px++) {
-        const from = range.from + px * per;
-        if (from > trace.data.t.at(-1)) break;
-        let y = top + height;
-        for (const { name, share } of within(from, from + per)) {
-          u.ctx.fillStyle = colours[name];
-          u.ctx.fillRect(left + px, y - share * height, 1, share * height);
-          y -= share * height;
-        }
-      }
-    };
-    const colours = Object.fromEntries(names.map((name) => [name, colour(`l-${name}`)]));
-    const reload = () => {
-      const known = within(range.from, range.to);
-      const total = known.reduce((sum, { share }) => sum + share, 0) || 1;
-      keys.replaceChildren(...known.map(({ name, share }) =>
-        element("span", {}, element("i", { style: `background:${colours[name]}` }), `${name} ${write.share(share / total)}`)));
-    };
-    const u = new uPlot({
-      width: width(), height: STRIP, padding: [3, PADDING[1], 3, 0], cursor: { ...cursor, y: false }, legend: { show: false },
-      scales: { x: { time: false }, y: { range: [0, 1] } },
-      axes: [axis({ show: false }), axis({ size: Y_AXIS, values: () => [], ticks: { show: false }, grid: { show: false } })],
-      series: [{}, { show: false }], hooks: { ...hooks, draw: [paint] },
-    }, [[whole.from, whole.to], [0, 0]], box);
-    made.push({ u, reload });
-  }
-
-  const overlays = (floating) => ({
-    drawClear: [(u) => {
-      const { left, top, width: wide, height } = u.bbox;
-      u.ctx.save();
-      u.ctx.beginPath();
-      u.ctx.rect(left, top, wide, height);
-      u.ctx.clip();
-      if (!over) {
-        u.ctx.fillStyle = colour("recovery");
-        for (const [from, to] of traces[0].data.recoveries) {
-          const x = u.valToPos(from, "x", true);
-          u.ctx.fillRect(x, top, Math.max(1, u.valToPos(to, "x", true) - x), height);
-        }
-      }
-      u.ctx.restore();
-    }],
-    draw: [(u) => {
-      const { left, top, width: wide, height } = u.bbox;
-      const scale = devicePixelRatio || 1;
-      u.ctx.save();
-      u.ctx.beginPath();
-      u.ctx.rect(left, top, wide, height);
-      u.ctx.clip();
-      traces.forEach(({ data }, index) => {
-        const ticks = (events, name, size) => {
-          u.ctx.fillStyle = over ? colour(TRACE_COLOURS[index]) : colour(name);
-          for (const [time] of events) {
-            const x = u.valToPos(time, "x", true);
-            u.ctx.fillRect(x - scale / 2, top + height - (size + index * 9) * scale, 1.5 * scale, 8 * scale);
-          }
-        };
-        if (!floating || over) {
-          ticks(data.retransmissions, "red", 8);
-          if (over) return;
-          ticks(data.timeouts, "purple", 18);
-          ticks(data.marks, "sky", 28);
-          return;
-        }
-        u.ctx.fillStyle = colour("red");
-        for (const [time, , octet] of data.retransmissions) {
-          if (!isKnown(octet)) continue;
-          u.ctx.beginPath();
-          u.ctx.arc(u.valToPos(time, "x", true), u.valToPos(octet, "y", true), 3 * scale, 0, 7);
-          u.ctx.fill();
-        }
-      });
-      u.ctx.restore();
-    }],
-  });
+  const kit = { place, width, cursor, axis, hooks, made, whole, range: () => range };
 
   function drawn(plot) {
     const lines = traces.flatMap((trace, index) => plot.lines
       .filter((line) => trace.data.series[line.of] && (!over || line.main))
+      .filter((line) => !line.perRtt || (trace.data.series.srtt && !(trace.data.series.pacing && isPolled(trace.data))))
       // Of one that never received, a line of nothing says nothing.
       .filter((line) => !["received", "sent", "acked"].includes(line.of) || trace.data.series[line.of].some((v) => v > 1))
       .map((line) => ({ ...line, trace, index })));
@@ -264,9 +189,10 @@ function makePlots(place, distribution, traces, onRange) {
     const series = lines.map((line) => ({
       label: over ? `${line.label}, ${line.trace.label}` : line.label,
       stroke: () => colour(over ? TRACE_COLOURS[line.index] : line.colour),
-      width: line.points ? 1 : 1.5, dash: line.dash, show: !line.hidden,
-      paths: line.points ? () => null : uPlot.paths.stepped({ align: 1 }),
-      points: line.points ? { show: true, size: 3, width: 0, fill: () => colour(over ? TRACE_COLOURS[line.index] : line.colour) } : { show: false },
+      width: line.points ? 1 : 1.5, dash: line.dash, show: !line.hidden, spanGaps: Boolean(line.gaps),
+      paths: line.points || (line.gaps && !isPolled(line.trace.data)) ? () => null : uPlot.paths.stepped({ align: 1 }),
+      points: line.points || line.gaps
+        ? { show: true, size: line.points ? 3 : 4, width: 0, fill: () => colour(over ? TRACE_COLOURS[line.index] : line.colour) } : { show: false },
       value: (_, v) => plot.write(v),
     }));
     let data;
@@ -277,7 +203,9 @@ function makePlots(place, distribution, traces, onRange) {
         [trace.data.t, ...lines.filter((line) => line.trace === trace).map((line) => valuesOf(line, trace.data, plot.scale ?? 1))]);
       data = over ? uPlot.join(tables.filter((table) => table.length > 1)) : tables[0];
     }
-    const overlay = plot.marks ? overlays(plot.floating) : {};
+    const shown = new Set(SEQUENCE_MARKS.map((mark) => mark.name));
+    const overlay = plot.marks ? overlays(traces, plot.floating, shown, (name, n) => (box.dataset[name] = n)) : {};
+    if (plot.floating && !over) heading.after(sequenceSwitches(traces[0].data, shown, () => u.redraw()));
     const u = new uPlot({
       width: width(), height: HEIGHT, padding: PADDING, cursor, series: [{ label: "time", value: (_, v) => write.seconds(v) }, ...series],
       scales: {
@@ -304,7 +232,8 @@ function makePlots(place, distribution, traces, onRange) {
   }
 
   place.replaceChildren();
-  traces.forEach(strip);
+  traces.forEach((trace) => limitsStrip(kit, trace, over));
+  traces.forEach((trace) => bbrStrip(kit, trace, over));
   PLOTS.forEach(drawn);
   makeDistribution(distribution, traces, axis, width);
   zoom(whole.from, whole.to);

@@ -9,13 +9,17 @@
 use std::collections::BTreeMap;
 
 use super::PlotData;
-use super::histogram::Histogram;
-use crate::engine::estats::Sample;
+use super::blocks::Blocks;
+use super::histogram::Samples;
+use crate::engine::estats::{Ended, Sample};
 use crate::engine::limits::{LimitCause, Limits, SenderState, Times};
-use crate::schema::Var;
+use crate::engine::packets::segment::Segment;
+use crate::output::tables::holders;
+use crate::schema::{SocketField, Var};
+use crate::wire::Snapshot;
 
 /// Gauges that are drawn as they are, by the name that the page has for them.
-const GAUGES: [(&str, Var); 7] = [
+const GAUGES: [(&str, Var); 8] = [
     ("cwnd", Var::CurCwnd),
     ("flight", Var::PipeSize),
     ("rwnd", Var::CurRwinRcvd),
@@ -23,6 +27,7 @@ const GAUGES: [(&str, Var); 7] = [
     ("srtt", Var::SmoothedRTT),
     ("queue", Var::CurAppWQueue),
     ("sent", Var::HCDataOctetsOut),
+    ("mss", Var::CurMSS),
 ];
 const SSTHRESH: usize = GAUGES.len();
 const RTT: usize = SSTHRESH + 1;
@@ -31,10 +36,33 @@ const RECEIVED: usize = ACKED + 1;
 const UNA: usize = RECEIVED + 1;
 const NXT: usize = UNA + 1;
 const EDGE: usize = NXT + 1;
-const SERIES: usize = EDGE + 1;
+const POLLED: usize = EDGE + 1;
+const SERIES: usize = POLLED + FIELDS.len();
 /// Names of those that take more than a look.
-const MORE: [&str; SERIES - GAUGES.len()] =
+const MORE: [&str; POLLED - GAUGES.len()] =
     ["ssthresh", "rtt", "acked", "received", "una", "nxt", "edge"];
+/// What only snapshots of the socket have.
+const FIELDS: [(&str, SocketField); 7] = [
+    ("pacing", SocketField::tcpi_pacing_rate),
+    ("max_pacing", SocketField::tcpi_max_pacing_rate),
+    ("delivery", SocketField::tcpi_delivery_rate),
+    ("bbr_bw", SocketField::bbr_bw),
+    ("bbr_min_rtt", SocketField::bbr_min_rtt),
+    ("bbr_pacing_gain", SocketField::bbr_pacing_gain),
+    ("bbr_cwnd_gain", SocketField::bbr_cwnd_gain),
+];
+
+/// The last of these are BBR's gains; 0 stands for another congestion control after BBR.
+const GAINS: usize = 2;
+
+/// Counters whose steps are marked.
+const COUNTERS: usize = 6;
+const RTTS: usize = 0;
+const RETRANSMITTED: usize = 1;
+const TIMEOUTS: usize = 2;
+const ECHOES: usize = 3;
+const DUPLICATES: usize = 4;
+const SACKS: usize = 5;
 
 /// A threshold that was never set.
 const UNLIMITED: u64 = 0x7fff_ffff;
@@ -79,15 +107,22 @@ pub struct Track {
     /// The stretch that is being filled: its number, and the times of its first and last record.
     open: Option<(u64, i64, i64)>,
     extremes: [Option<Extremes>; SERIES],
+    /// As last written, for a stretch that has snapshots alone.
+    written: [Option<i64>; SERIES],
+    has_record: bool,
+    has_gains: bool,
     una: Position,
     nxt: Position,
-    rtt: Histogram,
-    counted: [u64; 4],
+    /// Behind the highest octet that a packet has.
+    sent_to: Option<i64>,
+    sacked: Blocks,
+    sent_again: Blocks,
+    rtt: Samples,
+    counted: [u64; COUNTERS],
     recovering: Option<i64>,
+    life_ns: u64,
     limits: Vec<Times>,
     limit_ns: Times,
-    /// As last seen: of causes what is known when the connection is over.
-    last: Option<Limits>,
     limits_until_ns: u64,
 }
 
@@ -104,22 +139,33 @@ impl Track {
             times: Vec::new(),
             open: None,
             extremes: [None; SERIES],
+            written: [None; SERIES],
+            has_record: false,
+            has_gains: false,
             una: Position::default(),
             nxt: Position::default(),
-            rtt: Histogram::default(),
-            counted: [0; 4],
+            sent_to: None,
+            sacked: Blocks::default(),
+            sent_again: Blocks::default(),
+            rtt: Samples::default(),
+            counted: [0; COUNTERS],
             recovering: None,
-            limits: vec![Times::default(); life_ns.div_ceil(stretch_ns) as usize],
+            life_ns,
+            limits: Vec::new(),
             limit_ns: Times::default(),
-            last: None,
             limits_until_ns: begin_ns,
         }
     }
 
-    /// Takes the values after a record.
-    pub fn push(&mut self, sample: &Sample<'_>) {
-        let since_ns = sample.ts_ns.saturating_sub(self.begin_ns);
-        let (stretch, us) = (since_ns / self.stretch_ns, (since_ns / 1_000) as i64);
+    /// The stretch of a time, and microseconds since the beginning.
+    const fn place(&self, ts_ns: u64) -> (u64, i64) {
+        let since_ns = ts_ns.saturating_sub(self.begin_ns);
+        (since_ns / self.stretch_ns, (since_ns / 1_000) as i64)
+    }
+
+    /// Values of this time follow.
+    fn at(&mut self, ts_ns: u64) -> (u64, i64) {
+        let (stretch, us) = self.place(ts_ns);
         match &mut self.open {
             Some((open, _, last)) if *open == stretch => *last = us,
             Some(_) | None => {
@@ -127,8 +173,61 @@ impl Track {
                 self.open = Some((stretch, us, us));
             }
         }
-        self.data.records += 1;
+        (stretch, us)
+    }
+
+    /// Takes a snapshot of the socket.
+    pub fn polled(&mut self, snapshot: &Snapshot) {
+        // A rate before the first sample is no rate.
+        let known = |(_, field): (&str, SocketField)| {
+            snapshot.values.get(field).filter(|&value| value != 0 && !field.is_unset(value))
+        };
+        let mut values = FIELDS.map(known);
+        if values.iter().all(Option::is_none) {
+            return;
+        }
+        // BBR is its congestion control no longer.
+        let gains = FIELDS.len() - GAINS..;
+        if self.has_gains && values[gains.clone()].iter().all(Option::is_none) {
+            values[gains].fill(Some(0));
+        } else {
+            self.has_gains |= values[gains].iter().any(Option::is_some);
+        }
+        self.at(snapshot.header.ts_ns);
+        self.data.polls += 1;
+        for (i, value) in values.into_iter().enumerate() {
+            self.see(POLLED + i, value.map(|v| i64::try_from(v).unwrap_or(i64::MAX)));
+        }
+    }
+
+    /// Takes a packet of the connection; `received` if the peer sent it.
+    pub fn packet(&mut self, segment: &Segment, received: bool) {
+        let (Some(una), (stretch, us)) = (self.una.last, self.place(segment.ts_ns)) else { return };
+        let base = self.una.value;
+        let octet = |sequence: u32| base + i64::from(sequence.wrapping_sub(una) as i32);
+        if received {
+            for &(left, right) in &segment.options.sack {
+                self.sacked.push(stretch, us, octet(left), octet(right));
+            }
+        } else if segment.payload > 0 {
+            let (from, to) = (octet(segment.seq), octet(segment.end()));
+            if let Some(sent_to) = self.sent_to.filter(|sent_to| from < *sent_to) {
+                self.sent_again.push(stretch, us, from, to.min(sent_to));
+            }
+            self.sent_to = self.sent_to.max(Some(to));
+        }
+    }
+
+    /// Takes the values after a record.
+    pub fn push(&mut self, sample: &Sample<'_>) {
+        let (stretch, us) = self.at(sample.ts_ns);
         let row = |var| sample.row.get(var);
+        if self.data.records == 0 && sample.begun_before {
+            // What was counted before the recording did not happen at its beginning.
+            self.counted = counters(&row).map(Option::unwrap_or_default);
+        }
+        self.data.records += 1;
+        self.has_record = true;
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for (i, (_, var)) in GAUGES.iter().enumerate() {
             self.see(i, row(*var).map(signed));
@@ -144,14 +243,17 @@ impl Track {
         self.see(EDGE, una.zip(row(Var::CurRwinRcvd)).map(|(una, window)| una + signed(window)));
         self.see(ACKED, row(Var::HCThruOctetsAcked).map(signed));
         self.see(RECEIVED, row(Var::HCThruOctetsReceived).map(signed));
-        if self.steps(0, row(Var::CountRTT)) > 0
+        let counters = counters(&row);
+        let steps = std::array::from_fn(|i| self.steps(i, counters[i]));
+        if steps[RTTS] > 0
             && let Some(rtt) = row(Var::SampleRTT)
         {
             self.rtt.push(rtt);
             self.see(RTT, Some(signed(rtt)));
         }
-        self.mark(us, stretch, una, &row);
-        self.share(sample);
+        self.mark(us, stretch, una, steps);
+        self.recover(us, row(Var::InRecovery) == Some(DATA_RECOVERY));
+        self.share(sample.limits);
     }
 
     /// Notes a value in the stretch that is open.
@@ -174,21 +276,25 @@ impl Track {
         steps
     }
 
-    fn mark(&mut self, us: i64, stretch: u64, una: Option<i64>, row: &impl Fn(Var) -> Option<u64>) {
+    fn mark(&mut self, us: i64, stretch: u64, una: Option<i64>, steps: [u64; COUNTERS]) {
         let first_us = (stretch * self.stretch_ns / 1_000) as i64;
-        let again = self.steps(1, row(Var::SegsRetrans));
-        if again > 0 {
-            match self.data.retransmissions.last_mut() {
-                Some(last) if last.0 >= first_us => last.1 += again,
-                Some(_) | None => self.data.retransmissions.push((us, again, una)),
+        let data = &mut self.data;
+        for (marks, n) in [
+            (&mut data.retransmissions, steps[RETRANSMITTED]),
+            (&mut data.duplicates, steps[DUPLICATES]),
+            (&mut data.sacks, steps[SACKS]),
+        ] {
+            match marks.last_mut() {
+                Some(last) if n > 0 && last.0 >= first_us => last.1 += n,
+                Some(_) | None if n > 0 => marks.push((us, n, una)),
+                Some(_) | None => {}
             }
         }
-        let timeouts = row(Var::Timeouts).zip(row(Var::SubsequentTimeouts)).map(|(a, b)| a + b);
-        let timeouts = self.steps(2, timeouts);
-        add(&mut self.data.timeouts, first_us, us, timeouts);
-        let echoes = self.steps(3, row(Var::ECNsignals));
-        add(&mut self.data.marks, first_us, us, echoes);
-        let recovering = row(Var::InRecovery) == Some(DATA_RECOVERY);
+        add(&mut data.timeouts, first_us, us, steps[TIMEOUTS]);
+        add(&mut data.marks, first_us, us, steps[ECHOES]);
+    }
+
+    fn recover(&mut self, us: i64, recovering: bool) {
         match (self.recovering, recovering) {
             (None, true) => self.recovering = Some(us),
             (Some(from), false) => self.recovered(from, us),
@@ -206,11 +312,10 @@ impl Track {
         }
     }
 
-    /// Puts what was counted of the limits since the sample before into the stretches it covers.
-    fn share(&mut self, sample: &Sample<'_>) {
-        self.last = Some(*sample.limits);
-        let Some(until_ns) = sample.limits.counted_until() else { return };
-        let now = *sample.limits.ns();
+    /// Puts what was counted of the limits since the last time into the stretches it covers.
+    fn share(&mut self, limits: &Limits) {
+        let Some(until_ns) = limits.counted_until() else { return };
+        let now = *limits.ns();
         let steps: [u64; SenderState::ALL.len()] =
             std::array::from_fn(|i| now[i].saturating_sub(self.limit_ns[i]));
         let counted: u64 = steps.iter().sum();
@@ -221,15 +326,20 @@ impl Track {
         if length == 0 {
             return;
         }
-        let mut at_ns = from_ns;
-        while at_ns < until_ns {
-            let stretch = at_ns.saturating_sub(self.begin_ns) / self.stretch_ns;
+        let first = from_ns.saturating_sub(self.begin_ns) / self.stretch_ns;
+        let last = (until_ns - 1).saturating_sub(self.begin_ns) / self.stretch_ns;
+        if self.limits.len() <= last as usize {
+            self.limits.resize(last as usize + 1, Times::default());
+        }
+        // Of each state what is left, so that no nanosecond is lost to rounding.
+        let (mut left, mut at_ns) = (steps, from_ns);
+        for (stretch, shares) in (first..).zip(&mut self.limits[first as usize..=last as usize]) {
             let next_ns = (self.begin_ns + (stretch + 1) * self.stretch_ns).min(until_ns);
-            if let Some(shares) = self.limits.get_mut(stretch as usize) {
-                let part = (next_ns - at_ns) as f64 / length as f64;
-                for (share, step) in shares.iter_mut().zip(steps) {
-                    *share += (step as f64 * part) as u64;
-                }
+            let part = (next_ns - at_ns) as f64 / (until_ns - at_ns) as f64;
+            for (share, left) in shares.iter_mut().zip(&mut left) {
+                let step = ((*left as f64 * part).round() as u64).min(*left);
+                *share += step;
+                *left -= step;
             }
             at_ns = next_ns;
         }
@@ -242,8 +352,11 @@ impl Track {
         if last > first {
             self.times.push(last);
         }
-        for (column, extremes) in self.columns.iter_mut().zip(&mut self.extremes) {
-            let (a, b) = match extremes.take() {
+        let carries = !std::mem::replace(&mut self.has_record, false);
+        for (i, column) in self.columns.iter_mut().enumerate() {
+            let (a, b) = match self.extremes[i].take() {
+                // A snapshot changes nothing of what records say. A sample of the RTT is of its moment.
+                None if carries && i < POLLED && i != RTT => (self.written[i], self.written[i]),
                 None => (None, None),
                 Some(e) if e.rising => (Some(e.min), Some(e.max)),
                 Some(e) => (Some(e.max), Some(e.min)),
@@ -252,11 +365,31 @@ impl Track {
                 column.push(a);
             }
             column.push(b);
+            self.written[i] = b;
         }
     }
 
-    /// What came of it.
-    pub fn finish(mut self) -> PlotData {
+    /// What came of it, when the connection is over: the last stay in a limit is known only then.
+    pub fn end(mut self, ended: &Ended<'_>) -> PlotData {
+        self.share(ended.limits);
+        let stretches = self.life_ns.div_ceil(self.stretch_ns) as usize;
+        self.limits.resize(stretches.max(self.limits.len()), Times::default());
+        let holders = holders(ended);
+        let causes = self.limits.iter().map(|ns| {
+            let causes = ended.limits.causes(ns, ended.peer_behind_ns);
+            let mut held = [0.0; LimitCause::ALL.len()];
+            for (ns, holder) in causes.into_iter().zip(holders) {
+                if let Some(holder) = holder {
+                    held[holder as usize] += ns;
+                }
+            }
+            held
+        });
+        self.data.limits = limits(&causes.collect::<Vec<_>>(), self.stretch_ns);
+        self.finish()
+    }
+
+    fn finish(mut self) -> PlotData {
         let end_us = self.open.map_or(0, |(_, _, last)| last);
         if let Some(from) = self.recovering {
             self.recovered(from, end_us);
@@ -264,18 +397,29 @@ impl Track {
         self.flush();
         self.data.t = differences(&self.times);
         let names = GAUGES.iter().map(|(name, _)| *name).chain(MORE);
+        let names = names.chain(FIELDS.iter().map(|(name, _)| *name));
         self.data.series = names
             .zip(&self.columns)
             .filter(|(_, column)| column.iter().any(Option::is_some))
             .map(|(name, column)| (name, differences_or_null(column)))
             .collect();
-        if let Some(last) = &self.last {
-            let causes: Vec<_> = self.limits.iter().map(|ns| last.causes(ns, None)).collect();
-            self.data.limits = limits(&causes, self.stretch_ns);
-        }
+        self.data.sack_blocks = self.sacked.finish();
+        self.data.sent_again = self.sent_again.finish();
         self.data.rtt = self.rtt.finish();
         self.data
     }
+}
+
+/// The counters whose steps are marked, by their places.
+fn counters(row: &impl Fn(Var) -> Option<u64>) -> [Option<u64>; COUNTERS] {
+    [
+        row(Var::CountRTT),
+        row(Var::SegsRetrans),
+        row(Var::Timeouts).zip(row(Var::SubsequentTimeouts)).map(|(a, b)| a + b),
+        row(Var::ECNsignals),
+        row(Var::DupAcksIn),
+        row(Var::SACKsRcvd),
+    ]
 }
 
 /// Adds to the events of a stretch that begins at `first_us`.
@@ -294,12 +438,21 @@ fn limits(
     stretches: &[[f64; LimitCause::ALL.len()]],
     stretch_ns: u64,
 ) -> BTreeMap<&'static str, Vec<i64>> {
+    // Rounded as sums, so that the shares of the whole life are those of the headline.
     let thousandths = |ns: f64| (ns / stretch_ns as f64 * WHOLE).round() as i64;
     LimitCause::ALL
         .into_iter()
         .filter(|limit| stretches.iter().any(|s| s[*limit as usize] > 0.0))
         .map(|limit| {
-            let shares: Vec<_> = stretches.iter().map(|s| thousandths(s[limit as usize])).collect();
+            let mut sum = 0.0;
+            let sums: Vec<_> = stretches
+                .iter()
+                .map(|s| {
+                    sum += s[limit as usize];
+                    thousandths(sum)
+                })
+                .collect();
+            let shares = differences(&sums);
             (limit.name(), differences(&shares))
         })
         .collect()
@@ -317,35 +470,4 @@ fn differences_or_null(values: &[Option<i64>]) -> Vec<Option<i64>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stretch_keeps_its_extremes_in_their_order() {
-        let mut track = Track::new(0, 100_000, 10);
-        for (ns, value) in [(1_000, 5), (2_000, 9), (4_000, 2), (4_500, 4), (12_000, 7)] {
-            let stretch = ns / 10_000;
-            if track.open.is_none_or(|open| open.0 != stretch) {
-                track.flush();
-                track.open = Some((stretch, ns as i64 / 1_000, 0));
-            }
-            track.open = track.open.map(|(s, first, _)| (s, first, ns as i64 / 1_000));
-            track.see(0, Some(value));
-        }
-        track.see(1, Some(-3));
-        let data = track.finish();
-        assert_eq!(data.t, [1, 3, 8]);
-        // 9 came before 2; then 7.
-        assert_eq!(data.series["cwnd"], [Some(9), Some(-7), Some(5)]);
-        assert_eq!(data.series["flight"], [None, None, Some(-3)]);
-        assert!(!data.series.contains_key("rtt"));
-    }
-
-    #[test]
-    fn sequence_numbers_do_not_wrap_on_the_page() {
-        let mut position = Position::default();
-        assert_eq!(position.to(0xffff_fff0, Some(0xffff_ff00)), 0xf0);
-        assert_eq!(position.to(0x10, None), 0x110);
-        assert_eq!(position.to(0x8000_0000, None), 0x8000_0100);
-    }
-}
+mod tests;

@@ -148,6 +148,19 @@ impl Browser {
         );
     }
 
+    /// Shows the page as it would be printed, or as on a screen again.
+    pub fn print_style(&self, print: bool) {
+        let media = if print { "print" } else { "" };
+        let body = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "media": media } });
+        self.post("/goog/cdp/execute", &body);
+    }
+
+    /// The page as PDF.
+    pub fn pdf(&self) -> Vec<u8> {
+        let answer = self.post("/print", &json!({}));
+        super::band::decoded(answer.as_str().unwrap_or_else(|| panic!("no PDF: {answer}")))
+    }
+
     /// What the page has written to its console since the last call.
     pub fn console(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({ "type": "browser" }));
