@@ -138,14 +138,13 @@ fn senders_come_first_and_many_flows_stand_in_one_plot() {
         0.0
     );
     browser.click("#flows summary");
-    browser.until("return document.querySelector('[data-plot=cdf-rtt] canvas') !== null");
+    browser.until("return document.querySelector('#flows [data-ready]') !== null");
     let plots = browser.run(
         "return Array.from(document.querySelectorAll('#flows [data-plot]'), (p) => p.dataset.plot)",
     );
-    assert_eq!(
-        texts(&plots),
-        ["flows", "fairness", "cdf-rtt", "cdf-throughput", "cdf-retransmitted"]
-    );
+    let plots = texts(&plots);
+    assert_eq!(plots[..2], ["flows", "fairness"]);
+    assert!(plots.contains(&"cdf-throughput"), "{plots:?}");
     let heading = browser.text(
         "return document.querySelector('[data-plot=fairness]').previousElementSibling.textContent",
     );
