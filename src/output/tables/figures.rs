@@ -95,6 +95,9 @@ impl fmt::Display for Figures {
 /// of the time in which a timer or another window was in the way too, stay below it.
 const APART: f64 = 0.1;
 
+/// tcp_chrono_set() counts in jiffies, of at most 10 ms (HZ 100). A difference of less shows nothing.
+const LONGEST_JIFFY_NS: f64 = 1e7;
+
 impl Figures {
     /// The kernel's own shares (tcp_info) of the same life, and where the two differ.
     fn by_the_kernel(&self) -> Option<String> {
@@ -115,18 +118,19 @@ impl Figures {
 
     /// In what these shares and the kernel's are more than a tenth of its life apart. `busy` is ours: the
     /// share in which anything was under way, or waited.
-    fn differs(&self, busy: f64) -> Option<String> {
+    fn differs(&self, busy: f64, life_ns: u64) -> Option<String> {
         let of = |limit: LimitCause| self.limited[limit as usize];
         self.limited_by?;
+        let margin = APART.max(LONGEST_JIFFY_NS / life_ns as f64);
         let mut differs = Vec::new();
-        if self.busy_share.is_some_and(|kernel| (busy - kernel).abs() > APART) {
+        if self.busy_share.is_some_and(|kernel| (busy - kernel).abs() > margin) {
             differs.push("busy");
         }
         // While nothing is answered the kernel goes on counting what was in the way before.
         let dead = of(LimitCause::PathDead).unwrap_or(0.0);
         let apart = |ours: Option<f64>, kernel: Option<f64>| {
             let (Some(ours), Some(kernel)) = (ours, kernel) else { return false };
-            ours - kernel > APART || kernel - ours > APART + dead
+            ours - kernel > margin || kernel - ours > margin + dead
         };
         let receiver = of(LimitCause::Receiver)
             .map(|share| share + of(LimitCause::ReceiverApp).unwrap_or(0.0));
@@ -203,7 +207,7 @@ impl FigureSource {
         let ns = limits.ns();
         let idle = ns[SenderState::Startup as usize] + ns[SenderState::Idle as usize];
         let busy = 1.0 - idle as f64 / ns.iter().sum::<u64>() as f64;
-        figures.limits_differ = figures.differs(busy);
+        figures.limits_differ = figures.differs(busy, life_ns);
         figures
     }
 }
@@ -429,7 +433,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_differ",
             K::Text,
             "",
-            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
+            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life and more than 10 ms, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
         )
         .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(
@@ -492,8 +496,16 @@ mod tests {
             sndbuf_limited_share: buffer,
             ..Figures::default()
         };
-        figures.limits_differ = figures.differs(ours);
+        figures.limits_differ = figures.differs(ours, 1_000_000_000);
         figures
+    }
+
+    #[test]
+    fn a_difference_of_less_than_a_jiffy_is_not_named() {
+        let mut figures = of(&[(LimitCause::Network, 1.0)], 1.0, [0.65, 0.0, 0.0]);
+        assert_eq!(figures.limits_differ.as_deref(), Some("busy"));
+        figures.limits_differ = figures.differs(1.0, 6_000_000);
+        assert_eq!(figures.limits_differ, None);
     }
 
     #[test]

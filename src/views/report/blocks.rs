@@ -9,9 +9,11 @@ const MOST: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blocks {
     done: Vec<Block>,
-    /// The stretch that is being filled, its time, and its blocks from the lowest on.
-    open: Option<(u64, i64, Vec<(i64, i64)>)>,
+    open: Option<Open>,
 }
+
+/// The stretch that is being filled, its time in microseconds, and its blocks from the lowest on.
+type Open = (u64, i64, Vec<(i64, i64)>);
 
 /// (microseconds, first octet, octet behind the last).
 pub type Block = (i64, i64, i64);

@@ -149,13 +149,12 @@ pub(super) fn columns<'a>(
         let Value::Object(values) = serde_json::to_value(line)? else { continue };
         push("pid".to_owned(), line.pid.into());
         for (name, value) in values {
-            match value {
-                Value::Object(shares) => {
-                    for (limit, share) in shares {
-                        push(format!("{name}_{limit}"), share);
-                    }
+            if let Value::Object(shares) = value {
+                for (limit, share) in shares {
+                    push(format!("{name}_{limit}"), share);
                 }
-                value => push(name, value),
+            } else {
+                push(name, value);
             }
         }
         push("begin_s".to_owned(), begin_s.into());
