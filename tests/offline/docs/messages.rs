@@ -57,7 +57,7 @@ const NOT_SEEN: [&str; 7] = [
     "Example",
     "FILE is recognised",
     "not needed: ",
-    "Rows of connections that were open",
+    "Connections that were open at the start or end",
 ];
 
 /// Words of a sentence.
