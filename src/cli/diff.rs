@@ -251,7 +251,7 @@ fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow:
         &views,
         &Extra { difference: Some(table), ..Extra::default() },
     )?;
-    let written = private::create(path).and_then(|mut file| file.write_all(page.as_bytes()));
+    let written = private::write_named(path, page.as_bytes());
     written.map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
     eprintln!("estats-analyze: wrote {}", path.display());
     Ok(())

@@ -65,8 +65,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let run = report::plot(&recording, overview, label.clone(), &chosen, extent)?;
     let views: Vec<_> = chosen.iter().map(|&id| View::of(&run, id)).collect();
     let page = report::page(&format!("estats: {label}"), &[run], &views, &extra)?;
-    private::create(&path)
-        .and_then(|mut file| file.write_all(page.as_bytes()))
+    let write =
+        if arguments.output.is_some() { private::write_named } else { private::write_whole };
+    write(&path, page.as_bytes())
         .map_err(|e| anyhow!("cannot write {}: {e}; name another file with -o", path.display()))?;
     writeln!(super::screen(), "{}, {:.1} MB", path.display(), page.len() as f64 / 1e6)?;
     if let Some(dir) = &arguments.pages {
@@ -110,8 +111,7 @@ fn pages(
     extent: Extent,
 ) -> anyhow::Result<()> {
     private::create_dir(dir)?;
-    let write =
-        |name: &str, text: &str| private::create(&dir.join(name))?.write_all(text.as_bytes());
+    let write = |name: &str, text: &str| private::write_whole(&dir.join(name), text.as_bytes());
     write(report::SCRIPT, &report::script())?;
     write(report::STYLE, &report::style())?;
     let name = Path::new(all.file_name().unwrap_or(all.as_os_str()));

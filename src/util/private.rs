@@ -104,6 +104,28 @@ pub fn create(path: &Path) -> io::Result<File> {
     options().create(true).truncate(true).open(path)
 }
 
+/// Writes a whole file that the user named. A device, a pipe or a link is written to, because it has no place of
+/// its own into which a whole file could be put.
+///
+/// # Errors
+/// As [`create`], [`Whole::create`] and [`Whole::put`].
+pub fn write_named(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return create(path)?.write_all(bytes);
+    }
+    write_whole(path, bytes)
+}
+
+/// Writes a whole file in the place of an older file or symbolic link, which is not followed.
+///
+/// # Errors
+/// As [`Whole::create`] and [`Whole::put`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = Whole::create(path)?;
+    file.write_all(bytes)?;
+    file.put()
+}
+
 /// Opens a file that [`create_new`] or [`replace`] made, to be written on. Whatever else has come in its
 /// place is refused.
 ///
@@ -147,6 +169,20 @@ mod tests {
         assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o777, 0o700);
         create_dir(&deep).unwrap();
         assert!(replace(&deep).is_err(), "a directory is not a file");
+    }
+
+    #[test]
+    fn a_link_is_followed_only_if_the_user_named_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (precious, link) = (dir.path().join("precious"), dir.path().join("link"));
+        fs::write(&precious, "data").unwrap();
+        symlink(&precious, &link).unwrap();
+        write_named(&link, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
+        write_whole(&link, b"page").unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!(fs::metadata(&link).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

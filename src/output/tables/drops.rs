@@ -39,7 +39,7 @@ pub(super) fn spec() -> TableSpec {
                 "direction",
                 K::Text,
                 "",
-                "received, or sent. A packet between two sockets of this host is sent until an interface has received it.",
+                "received, or sent. A packet between two sockets of this host is sent until an interface has received it. It follows from the packet's input interface. The kernel removes this from a packet that it merged with others in the queue of a receiver, and a CPU's backlog has not set it yet: if it drops such a packet, the direction is wrong.",
             ),
             c(
                 "reason",
@@ -55,7 +55,12 @@ pub(super) fn spec() -> TableSpec {
             ),
             c("packets", K::Int64, "packets", "Packets; a super-packet is one."),
             c("segments", K::Int64, "segments", "Segments in them."),
-            c("octets", K::Int64, "octets", "Payload in them."),
+            c(
+                "octets",
+                K::Int64,
+                "octets",
+                "Payload in them. Of a packet in a tunnel whose outer headers were already added, these headers count too. Of packets that the kernel had merged in the queue of a receiver, only the first counts.",
+            ),
             c("first_ns", K::Int64, "ns", "The first, CLOCK_MONOTONIC."),
             c("first_ts", K::Time, "", "The same in wall-clock time."),
             c("last_ns", K::Int64, "ns", "The last, CLOCK_MONOTONIC."),
@@ -64,7 +69,7 @@ pub(super) fn spec() -> TableSpec {
                 "lost_records",
                 K::Int64,
                 "records",
-                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. If it is not 0, there may have been more packets.",
+                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. If it is not 0, there may have been more packets. If all records of a connection were lost, it has no row here: `ledger` has the number of lost records of the hook `drops`.",
             ),
         ],
     }

@@ -107,7 +107,7 @@ impl Answer {
     /// # Errors
     /// [`QueryError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), QueryError> {
-        let written = private::create(path).and_then(|mut file| file.write_all(&self.parquet));
+        let written = private::write_named(path, &self.parquet);
         written.map_err(|source| QueryError::Io { action: "write", path: path.to_owned(), source })
     }
 }

@@ -80,7 +80,7 @@ const SUFFIXES = {
   Share: ["%, or no unit for a share of 1", (s) => ({ "%": -2, "": 0 })[s]],
 };
 
-/** A number with its unit; undefined if the suffix is no unit of it. A power of ten is read as part of the decimal number. */
+/** A number with its unit; undefined if the suffix is not one of its units. A power of ten is read as part of the decimal number. */
 function suffixed(unit, digits, suffix) {
   const [, ten, other] = SUFFIXES[unit];
   if (ten(suffix) !== undefined) return Number(`${digits}e${ten(suffix)}`);
@@ -90,7 +90,7 @@ function suffixed(unit, digits, suffix) {
 
 function quantity(key, text) {
   const [, digits, suffix] = /^([0-9+\-.]*)([^]*)$/.exec(text);
-  if (digits === "" || !/^[+-]?(\d+\.?\d*|\.\d+)$/.test(digits)) throw new Error(`\`${key.name}\`: \`${text}\` is no number`);
+  if (digits === "" || !/^[+-]?(\d+\.?\d*|\.\d+)$/.test(digits)) throw new Error(`\`${key.name}\`: \`${text}\` is not a number`);
   const number = suffixed(key.unit, digits, suffix);
   if (number === undefined) throw new Error(`\`${key.name}\`: \`${text}\` needs one of the units ${SUFFIXES[key.unit][0]}`);
   return number;

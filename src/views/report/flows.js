@@ -24,7 +24,7 @@ function flowRates(traces, totals, direction, from, to) {
   const times = Array.from({ length: FLOW_STEPS + 1 }, (_, i) => from + i * width);
   const flows = traces.filter(({ data }) => data.series[direction] && data.series[direction].some((v) => v > 1));
   const rates = flows.map(({ data, line }) => {
-    const at = counterAt(data, direction);
+    const at = counterAt({ line, data }, direction);
     const end = line.begin_s + line.duration_s;
     // Not alive is not known: it is no flow with a rate of 0.
     return times.map((time, i) => {

@@ -80,14 +80,15 @@ const isPolled = (data) => data.polls >= 4;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** Of a counter: its last value at or before each time. */
-function counterAt(data, name) {
+function counterAt({ line, data }, name) {
   data.filled ??= {};
   if (!data.filled[name]) {
     let last = null;
     data.filled[name] = data.series[name].map((value) => (last = value ?? last));
   }
   const filled = data.filled[name];
-  const start = filled.find((value) => value !== null) ?? 0;
+  // What a connection carried before the recording is not carried in it.
+  const first = line.begun_before ? (filled.find((value) => value !== null) ?? 0) : 0;
   return (time) => {
     let [low, high] = [0, data.t.length];
     while (low < high) {
@@ -95,7 +96,7 @@ function counterAt(data, name) {
       if (data.t[middle] <= time) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? Math.min(start, 0) : (filled[low - 1] ?? 0);
+    return low === 0 ? first : (filled[low - 1] ?? 0);
   };
 }
 
@@ -106,7 +107,7 @@ function rates(traces, lines, from, to) {
   const width = (to - from) / n;
   const times = Array.from({ length: n + 1 }, (_, i) => from + i * width);
   const columns = lines.map(({ trace, of }) => {
-    const at = counterAt(trace.data, of);
+    const at = counterAt(trace, of);
     const end = trace.data.t.at(-1);
     const rate = (time) => (time > end ? null : ((at(time + width) - at(time)) * 8) / width);
     return times.map((time, i) => (i < n ? rate(time) : null));
