@@ -188,15 +188,8 @@ static __always_inline u32 drop_netns(const struct sk_buff *skb, const struct so
  */
 static __always_inline bool send_drop(struct drop_record *r)
 {
-#ifdef ESTATS_KPROBE
-	u32 cpu = r->hdr.cpu;
-	void *ring = bpf_map_lookup_elem(&hook_rings, &cpu);
-
-	if (!ring || !has_number(&r->hdr))
-		return false;
-#else
 	void *ring = &socket_ring;
-#endif
+
 	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >
 	    bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 2)
 		return false;

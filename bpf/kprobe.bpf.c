@@ -5,7 +5,6 @@
  */
 #include <linux/ptrace.h>
 #include "functions.bpf.h"
-#include "drop.bpf.h"
 #include "ends.bpf.h"
 #include "look.bpf.h"
 #include "missed.bpf.h"
@@ -40,14 +39,6 @@ static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *
 	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
 			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
 			      BPF_CORE_READ(skb_cb(skb), ack_seq), segments_of(skb), hook));
-}
-
-SEC("raw_tp/kfree_skb")
-int drops(const u64 *ctx)
-{
-	const struct sk_buff *skb = (const void *)ctx[0];
-
-	return on_drop(ctx, skb, BPF_CORE_READ(skb, sk), drop_receiver(ctx));
 }
 
 SEC("raw_tp/tcp_probe")

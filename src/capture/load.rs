@@ -379,9 +379,6 @@ fn unusable(
         if transport == Transport::Perf && point.hooks.iter().any(|hook| hook.is_packet()) {
             return Some("packets need BPF ring buffers".to_owned());
         }
-        if transport == Transport::Perf && point.hooks == [Hook::Drops] {
-            return Some("drops need BPF ring buffers".to_owned());
-        }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some(NO_FUNCTIONS.to_owned());
         }

@@ -152,7 +152,11 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::BadChecksum],
         &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
-    point("tp_btf/kfree_skb", &[Hook::Drops], &[("drops", Tracepoint("kfree_skb"))]),
+    // The kernels of the other set have no reasons, and its rings are not in one order with that of snapshots.
+    only(
+        Sets::Tracing,
+        point("tp_btf/kfree_skb", &[Hook::Drops], &[("drops", Tracepoint("kfree_skb"))]),
+    ),
     point(
         "tp_btf/tcp_destroy_sock",
         &[Hook::Destroy],

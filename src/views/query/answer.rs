@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The rows of an answer, in the formats in which one asks for them.
 
-use std::io::Write as _;
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the types of polars and JSON: the few that are shown in their own way are named"
+)]
+
 use std::path::Path;
 
 use arrow::array::{
