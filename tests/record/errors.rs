@@ -84,7 +84,7 @@ fn a_filter_must_name_something_that_exists() {
     // Larger than any process id (PID_MAX_LIMIT is 2^22).
     for (option, value, words) in [
         ("--netns", "estats-no-such", "`ip netns` lists the names"),
-        ("--netns", "/etc/hostname", "no network namespace"),
+        ("--netns", "/etc/hostname", "is not a network namespace"),
         ("--cgroup", "/estats-no-such", "No such file"),
         ("--pid", "4194305", "no such process"),
     ] {
