@@ -116,7 +116,7 @@ pub enum CaptureError {
         reason: String,
     },
     /// Processes are named in a PID namespace whose ids the hooks do not know.
-    #[error("process {pid}: the kernel's hooks do not know the ids of this PID namespace")]
+    #[error("the kernel's hooks do not know the ids of this PID namespace")]
     OtherPids {
         /// The first of them.
         pid: u32,

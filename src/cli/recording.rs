@@ -107,7 +107,7 @@ pub fn explain(error: &CaptureError) -> String {
         CaptureError::NoPortLeft { port } => {
             format!("--port {port}: --not-port leaves it out, so nothing would be recorded")
         }
-        CaptureError::OtherPids { .. } => format!("--pid: {error}"),
+        CaptureError::OtherPids { pid } => format!("--pid {pid}: {error}"),
         CaptureError::Log(e) => return advice::with(e, advice::log(e)),
         CaptureError::NoBtf
         | CaptureError::Privilege(_)
@@ -186,7 +186,7 @@ mod tests {
             (CaptureError::NoBtf, "is missing); use a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
             (CaptureError::NoBtf, "--btf"),
             (CaptureError::Privilege(vec!["CAP_BPF"]), "lacks CAP_BPF; run estats-record as root"),
-            (CaptureError::OtherPids { pid: 7 }, "--pid: process 7: the kernel's hooks"),
+            (CaptureError::OtherPids { pid: 7 }, "--pid 7: the kernel's hooks"),
             (
                 CaptureError::Rejected("R1 invalid\nprocessed 2".into()),
                 "which it should not; please report this, with the kernel's version\nR1 invalid",
