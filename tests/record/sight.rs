@@ -335,7 +335,7 @@ fn an_exclusive_program_of_another_tool_is_named() {
         }
         let shown = String::from_utf8(analyze(&["summary"], &dir).stdout).expect("UTF-8");
         assert!(shown.contains(line), "{shown}");
-        let only = line.contains("without the hook egress:");
+        let only = line.contains("because the hook egress is missing:");
         trust::says(
             "a cgroup program of another tool, attached without BPF_F_ALLOW_MULTI",
             &format!(
