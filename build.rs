@@ -21,7 +21,8 @@ mod bpf {
     use libbpf_cargo::SkeletonBuilder;
 
     use crate::schema::record::{
-        KPROBES, Look, MemberDef, NUMBER_BITS, Name, RECORDS, RecordDef, RecordKind, SHARED,
+        KPROBES, Look, MemberDef, NUMBER_BITS, Name, RECORDS, REST_SLOTS, RecordDef, RecordKind,
+        SHARED,
     };
     use crate::schema::{Apply, Event, Hook, Op, Read, SocketField, SocketRead, Var, Why};
 
@@ -163,7 +164,8 @@ mod bpf {
         let kinds = RecordKind::ALL.iter().map(|k| (k.name(), *k as usize));
         c_enum(h, "record_kind", "RECORD_", kinds);
         writeln!(h, "#define COMM_LEN {}\n", Name::SIZE).unwrap();
-        writeln!(h, "#define KPROBES {KPROBES}\n").unwrap();
+        writeln!(h, "#define KPROBES {KPROBES}").unwrap();
+        writeln!(h, "#define REST_SLOTS {REST_SLOTS}\n").unwrap();
         c_enum(h, "look", "LOOK_", Look::ALL.iter().map(|look| (look.name(), *look as usize)));
         for record in RECORDS {
             let member = |m: &MemberDef| {

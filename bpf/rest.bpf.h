@@ -13,7 +13,6 @@
 
 #include "recorder.bpf.h"
 
-#define REST_SLOTS 32	      /* src/capture/rest/slots.rs has this, too */
 #define REST_WAITS REST_SLOTS /* set in `slot` of a connection that waits */
 
 /* Set by the recorder before loading. */

@@ -189,18 +189,18 @@ pub use arrow;
 
 #[doc(inline)]
 pub use log::{
-    Bytes, CaptureStat, ClockSample, CpuReport, CpuTotals, Derivation, Directory, FileReport,
-    Finding, HookBatch, HookStatus, Host, Import, ImportedInterface, Interface, Lack, Lacking,
-    LogError, Manifest, Memory, Missing, Namespace, NamespaceInterface, NotSeen, PacketRow,
-    RecordOptions, Recording, Ring, SegmentEntry, Source, Survey, Totals, Truncation, Unfinished,
-    VariableStatus, VerifyReport,
+    Bytes, CaptureStat, ClockSample, CpuReport, CpuTotals, Derivation, Directory, DropReasons,
+    FileReport, Finding, HookBatch, HookStatus, Host, Import, ImportedInterface, Interface, Lack,
+    Lacking, LogError, Manifest, Memory, Missing, Namespace, NamespaceInterface, NotSeen,
+    PacketRow, RecordOptions, Recording, Ring, SegmentEntry, Source, Survey, Totals, Truncation,
+    Unfinished, VariableStatus, VerifyReport,
 };
 
 #[doc(inline)]
-pub use schema::{Hook, Op, SocketField, Var};
+pub use schema::{Direction, Hook, Op, SocketField, Var, Why};
 
 #[doc(inline)]
-pub use wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues};
+pub use wire::{Checksum, Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues};
 
 #[doc(inline)]
 pub use replay::{

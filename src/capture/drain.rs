@@ -351,14 +351,19 @@ impl<'obj> Drain<'obj> {
     }
 
     /// The skips since the count before, and the counters. Between the two, rings are read.
+    /// Reads the rings if the last round is so long ago that they could fill: for work that takes long.
+    pub(super) fn round_if_due(&mut self) -> Result<(), CaptureError> {
+        if clock::monotonic_ns() - self.drained_ns >= ROUND_NS { self.round() } else { Ok(()) }
+    }
+
     fn counted(&mut self, counters: &OfCpus) -> Result<(Vec<Skip>, Vec<Counters>), CaptureError> {
         // First, so that no end is noticed here that is not counted yet ([`Unnoticed`]).
         let now = read_counters(counters)?;
         let mut skips = std::mem::take(&mut self.skips);
         let mut drained = Ok(());
         let mut between = || {
-            if drained.is_ok() && clock::monotonic_ns() - self.drained_ns >= ROUND_NS {
-                drained = self.round();
+            if drained.is_ok() {
+                drained = self.round_if_due();
             }
         };
         let passed_over = skips.since_before(&mut between);

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 
 use crate::log::LogError;
 
-/// What can be set of a recording, and can be wrong: members of [`Options`](super::CaptureOptions) and
+/// What can be set of a recording, and can be wrong: members of [`CaptureOptions`](super::CaptureOptions) and
 /// [`Filters`](super::Filters).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {

@@ -243,6 +243,29 @@ fn programs_for_old_kernels_have_no_atomic_instruction_but_the_plain_addition() 
     assert!(found > 0, "counters are added to");
 }
 
+/// Hand-made programs: r0 = r1[r2], where r2 comes from memory and is compared before.
+#[test]
+fn an_index_that_only_a_variable_bounds_is_found() {
+    let i = |code: u8, dst: u8, src: u8, offset: i16, imm: i32| {
+        let regs = if cfg!(target_endian = "little") { dst | src << 4 } else { src | dst << 4 };
+        let ([o0, o1], [a, b, c, d]) = (offset.to_ne_bytes(), imm.to_ne_bytes());
+        [code, regs, o0, o1, a, b, c, d]
+    };
+    let load = i(0x61, 2, 6, 0, 0);
+    let by_variable = i(0x3d, 2, 3, 2, 0);
+    let by_constant = i(0x35, 2, 0, 2, 64);
+    let mask = i(0x57, 2, 0, 0, 63);
+    let add = [i(0x0f, 1, 2, 0, 0), i(0x71, 0, 1, 0, 0), i(0x95, 0, 0, 0, 0)];
+    let is_found = |code: &[[u8; 8]], at: usize| {
+        let section = Section::new("", &code.concat());
+        section.makes_address(at)
+            && section.is_bounded_by_variable(at, 2, false, &mut BTreeSet::new())
+    };
+    assert!(is_found(&[&[load, by_variable][..], &add].concat(), 2));
+    assert!(!is_found(&[&[load, by_variable, mask][..], &add].concat(), 3));
+    assert!(!is_found(&[&[load, by_constant][..], &add].concat(), 2));
+}
+
 /// Verifiers of old kernels take no bound from a comparison of two variables.
 #[test]
 fn programs_for_old_kernels_have_no_index_that_only_a_variable_bounds() {

@@ -84,12 +84,12 @@ impl Listeners {
     /// Polls now.
     pub(super) fn poll(&mut self, drain: &mut Drain<'_>) -> Result<(), CaptureError> {
         let now = clock::monotonic_ns();
-        self.next_ns = now + INTERVAL_NS;
         if self.places.is_empty() || now - self.searched_ns >= SEARCH_NS {
             self.places = netns::places();
             let Self { places, wanted, .. } = self;
             places.retain(|inode, _| wanted.is_empty() || wanted.contains(inode));
             self.searched_ns = now;
+            drain.round_if_due()?;
         }
         let Self { home, filters, places, number, buffer, unread, news, .. } = self;
         // These polls were not requested, so a namespace that cannot be read, because memory or
@@ -106,6 +106,7 @@ impl Listeners {
             }
         };
         for (&inode, path) in &*places {
+            drain.round_if_due()?;
             // Its process, or its name, may be gone, and the path another namespace's.
             let Ok(ns) = File::open(path) else { continue };
             if !ns.metadata().is_ok_and(|meta| meta.ino() as u32 == inode) {
@@ -150,6 +151,8 @@ impl Listeners {
             }
         }
         self.number = self.number.wrapping_add(1);
+        // From the end: polls of many namespaces that take longer than this do not follow each other at once.
+        self.next_ns = clock::monotonic_ns() + INTERVAL_NS;
         Ok(())
     }
 }

@@ -152,7 +152,7 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::BadChecksum],
         &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
-    // The kernels of the other set have no reasons, and its rings are not in one order with that of snapshots.
+    // The rings of the other set are not in one order with that of snapshots, which replay needs.
     only(
         Sets::Tracing,
         point("tp_btf/kfree_skb", &[Hook::Drops], &[("drops", Tracepoint("kfree_skb"))]),

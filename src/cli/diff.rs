@@ -41,7 +41,8 @@ enum Align {
                   if any, excludes zero. Two recordings are compared by pairs of connections: six \
                   pairs give an interval. Repeated runs are compared by recordings: two on each \
                   side give an interval, by Welch's t.\n\n\
-                  Exit status: 0 compared, 2 wrong usage, or nothing to compare.\n\n\
+                  Exit status: 0 compared, 1 a side of several has no counterpart, 2 wrong usage, or \
+                  nothing to compare, 3 data was lost.\n\n\
                   Examples:\n  estats-analyze diff cubic bbr --html diff.html\n  \
                   estats-analyze diff cubic1 cubic2 cubic3 --against bbr1 bbr2 bbr3\n  \
                   estats-analyze diff --label before=run1,run2 --label after=run3,run4"
@@ -119,7 +120,7 @@ fn groups(arguments: &Arguments) -> anyhow::Result<Vec<Group>> {
         (runs, against) => vec![unnamed(runs), unnamed(against)],
     };
     if groups.len() < 2 {
-        return Err(anyhow!("one --label given: add a second side with --label NAME=RUN,..."));
+        return Err(anyhow!("one side given: add a second with --label NAME=RUN,..."));
     }
     let mut seen = std::collections::BTreeSet::new();
     for run in groups.iter().flat_map(|group| &group.runs) {

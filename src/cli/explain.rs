@@ -11,6 +11,7 @@ use estats::views::compare::{CompareError, DumpError};
 use estats::views::export::ExportError;
 #[cfg(feature = "query")]
 use estats::views::query::QueryError;
+use estats::views::report::PlotError;
 
 use super::advice;
 
@@ -24,7 +25,11 @@ fn replay_error(error: &anyhow::Error) -> Option<&ReplayError> {
         CompareError::Replay(e) => Some(e),
         CompareError::Dump(_) => None,
     };
-    error.downcast_ref().or_else(of_export).or_else(of_compare)
+    let of_plot = || match error.downcast_ref()? {
+        PlotError::Replay(e) => Some(e),
+        PlotError::Io(_) => None,
+    };
+    error.downcast_ref().or_else(of_export).or_else(of_compare).or_else(of_plot)
 }
 
 /// The fault of a recording's files that is behind an error. The errors around it are transparent, so
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn file_errors_are_found_in_every_error_chain() {
-        let errors: [anyhow::Error; 7] = [
+        let errors: [anyhow::Error; 8] = [
             full().into(),
             ReplayError::from(full()).into(),
             TransformError::from(full()).into(),
@@ -163,6 +168,7 @@ mod tests {
             ExportError::from(full()).into(),
             ExportError::from(ReplayError::from(full())).into(),
             CompareError::from(ReplayError::from(full())).into(),
+            PlotError::from(full()).into(),
         ];
         for error in errors {
             assert!(log_error(&error).is_some(), "{error:?}");

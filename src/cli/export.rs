@@ -160,19 +160,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let cannot = |e: io::Error| {
                 anyhow!("cannot write {}: {e}; name another file with -o", path.display())
             };
-            // A device, a pipe or a link has no place of its own into which a whole file could be put.
-            let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
-            if is_other {
-                let file = private::create(path).map_err(cannot)?;
-                stream(arguments, &recording, &options, BufWriter::new(file))
-            } else {
-                let mut file = private::Whole::create(path).map_err(cannot)?;
-                let written = stream(arguments, &recording, &options, BufWriter::new(&mut file));
-                if written.is_ok() {
-                    file.put().map_err(cannot)?;
-                }
-                written
+            let mut file = private::Named::create(path).map_err(cannot)?;
+            let written = stream(arguments, &recording, &options, BufWriter::new(&mut file));
+            if written.is_ok() {
+                file.put().map_err(cannot)?;
             }
+            written
         }
         None => {
             ensure!(

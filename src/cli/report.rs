@@ -11,7 +11,7 @@ use clap::Args;
 use estats::log::Recording;
 use estats::replay::ReplayOptions;
 use estats::util::private;
-use estats::views::report::{self, Extent, Extra, Overview, View};
+use estats::views::report::{self, Extent, Extra, Overview, PlotError, View};
 use estats::views::summary::Condition;
 
 use super::replay::{cpus, exit_code};
@@ -58,8 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = arguments.output.clone().unwrap_or_else(|| arguments.run.join("report.html"));
     let mut extra = Extra::default();
     if let Some(dir) = &arguments.pages {
-        pages(&recording, &overview, &label, (dir, &path), &matching, extent)
-            .map_err(|e| anyhow!("cannot write pages into {}: {e}", dir.display()))?;
+        pages(&recording, &overview, &label, (dir, &path), &matching, extent)?;
         extra.pages = Some((link(parent(&path), dir)? + "/", matching.clone()));
     }
     let run = report::plot(&recording, overview, label.clone(), &chosen, extent)?;
@@ -110,17 +109,21 @@ fn pages(
     ids: &[u64],
     extent: Extent,
 ) -> anyhow::Result<()> {
-    private::create_dir(dir)?;
+    let cannot = |e: io::Error| anyhow!("cannot write pages into {}: {e}", dir.display());
+    private::create_dir(dir).map_err(cannot)?;
     let write = |name: &str, text: &str| private::write_whole(&dir.join(name), text.as_bytes());
-    write(report::SCRIPT, &report::script())?;
-    write(report::STYLE, &report::style())?;
+    write(report::SCRIPT, &report::script()).map_err(cannot)?;
+    write(report::STYLE, &report::style()).map_err(cannot)?;
     let name = Path::new(all.file_name().unwrap_or(all.as_os_str()));
-    let back = format!("{}/{}", link(dir, parent(all))?, escaped(name));
-    report::plot_each(recording, overview, ids, extent.stretches, |conn_id, data| {
+    let back = format!("{}/{}", link(dir, parent(all)).map_err(cannot)?, escaped(name));
+    let made = report::plot_each(recording, overview, ids, extent.stretches, |conn_id, data| {
         let page = report::single(label, overview, conn_id, &data, &back)?;
         write(&report::file_name(conn_id), &page)
-    })?;
-    Ok(())
+    });
+    made.map_err(|e| match e {
+        PlotError::Io(e) => cannot(e),
+        PlotError::Replay(_) => e.into(),
+    })
 }
 
 fn parent(file: &Path) -> &Path {
@@ -140,7 +143,7 @@ fn link(from: &Path, to: &Path) -> io::Result<String> {
 /// A path as an address has it.
 fn escaped(path: &Path) -> String {
     let mut out = String::new();
-    for byte in path.to_string_lossy().bytes() {
+    for &byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
                 out.push(char::from(byte));

@@ -42,7 +42,8 @@ const RESOLUTION_NS: u64 = 1_000_000;
 /// of the first timeout was not answered either. A single timeout repairs a loss.
 const DEAD_AFTER: u64 = 2;
 
-/// BBR's estimate is the application's own pace if it comes to within this part of it.
+/// BBR's estimate is the application's own pace if it comes to within this part of it. The estimate counts payload,
+/// and the pace whole frames: 1448 of 1514 octets are 0.956.
 const ESTIMATED_WITHIN: u64 = 20;
 
 /// Where the times come from.
@@ -110,7 +111,7 @@ struct KernelReadings {
     sndbuf_us: Option<u64>,
     /// The most that the send buffer may hold (skmem_sndbuf): it only grows.
     sndbuf: Option<u64>,
-    /// Whether the application's own pace was in force at the last kernel.
+    /// Whether the application's own pace was in force at the last reading.
     capped: Option<bool>,
     /// The part of the paced time, up to the last reading, in which the application's own rate was the
     /// limit.

@@ -101,11 +101,6 @@ impl Method {
             Self::Dns => &[UDP, TCP],
         }
     }
-
-    /// The method of this name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|m| m.name() == name)
-    }
 }
 
 /// Parameters of the matchers.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -523,9 +523,7 @@ impl Manifest {
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
         let write = || {
-            let mut file = private::Whole::create(&path)?;
-            file.write_all(&text)?;
-            file.put()?;
+            private::write_whole(&path, &text)?;
             sync_directory(dir)
         };
         write().map_err(|e| LogError::io("write", &path, e))

@@ -177,25 +177,12 @@ fn lacking(recording: &Recording, end_ns: u64) -> Result<Vec<CaptureStat>, LogEr
         since_ns: m.since_ns,
     });
     // The end of what was any time is the end.
-    let restored = survey.restored.iter().map(|row| match *row {
-        CaptureStat::Loss { ts_ns, cpu, hook, lost, since_ns } => {
-            CaptureStat::Loss { ts_ns: ts_ns.min(end_ns), cpu, hook, lost, since_ns }
-        }
+    let restored = survey.restored.iter().map(|row| {
         // A survey restores losses only.
-        CaptureStat::Clock(..)
-        | CaptureStat::Emitted { .. }
-        | CaptureStat::RingFill { .. }
-        | CaptureStat::MapFailure { .. }
-        | CaptureStat::Lacking { .. }
-        | CaptureStat::LateDrain { .. }
-        | CaptureStat::Skipped { .. }
-        | CaptureStat::LatePoll { .. }
-        | CaptureStat::SlowPoll { .. }
-        | CaptureStat::NotIp { .. }
-        | CaptureStat::Malformed { .. }
-        | CaptureStat::Dropped { .. }
-        | CaptureStat::Missing { .. }
-        | CaptureStat::LeftOut { .. } => row.clone(),
+        let CaptureStat::Loss { ts_ns, cpu, hook, lost, since_ns } = *row else {
+            return row.clone();
+        };
+        CaptureStat::Loss { ts_ns: ts_ns.min(end_ns), cpu, hook, lost, since_ns }
     });
     Ok(missing.chain(restored).collect())
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! tables/manifest.json: every file with its rows and SHA-256, and one line over all of them.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -102,11 +101,6 @@ impl TablesManifest {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|source| SinkError::Manifest { path: path.to_owned(), source })?;
         text.push(b'\n');
-        let write = || {
-            let mut file = private::Whole::create(path)?;
-            file.write_all(&text)?;
-            file.put()
-        };
-        write().map_err(|e| SinkError::io("write", path, e))
+        private::write_whole(path, &text).map_err(|e| SinkError::io("write", path, e))
     }
 }

@@ -361,6 +361,9 @@ pub const HOOK_COUNTERS: usize = super::Hook::ALL.len() + 1;
 /// Kprobes of one object, at most.
 pub const KPROBES: usize = 48;
 
+/// Slots of time in which connections wait for a look (bpf/rest.bpf.h).
+pub const REST_SLOTS: usize = 32;
+
 /// What dumps of sockets are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

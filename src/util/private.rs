@@ -97,23 +97,73 @@ impl Drop for Whole {
 }
 
 /// Opens a file that the user named, to be written anew: one that is made is its owner's alone.
-///
-/// # Errors
-/// As [`OpenOptions::open`].
-pub fn create(path: &Path) -> io::Result<File> {
+fn create(path: &Path) -> io::Result<File> {
     options().create(true).truncate(true).open(path)
 }
 
-/// Writes a whole file that the user named. A device, a pipe or a link is written to, because it has no place of
-/// its own into which a whole file could be put.
+/// A file that the user named. A device, a pipe or a link is written to, because it has no place of its own into
+/// which a whole file could be put. An older file is replaced by a [`Whole`] one with its permissions.
+#[derive(Debug)]
+pub enum Named {
+    /// What is written to.
+    Other(File),
+    /// What is replaced.
+    Whole(Whole),
+}
+
+impl Named {
+    /// Begins to write what is to be at `path`.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`] and [`Whole::create`].
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let old = fs::symlink_metadata(path).ok();
+        if old.as_ref().is_some_and(|old| !old.is_file()) {
+            return create(path).map(Self::Other);
+        }
+        let new = Whole::create(path)?;
+        if let Some(old) = old {
+            new.file.set_permissions(old.permissions())?;
+        }
+        Ok(Self::Whole(new))
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// As [`Whole::put`].
+    pub fn put(self) -> io::Result<()> {
+        match self {
+            Self::Other(_) => Ok(()),
+            Self::Whole(file) => file.put(),
+        }
+    }
+}
+
+impl Write for Named {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Other(file) => file.write(bytes),
+            Self::Whole(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Other(file) => file.flush(),
+            Self::Whole(file) => file.flush(),
+        }
+    }
+}
+
+/// Writes a file that the user named.
 ///
 /// # Errors
-/// As [`create`], [`Whole::create`] and [`Whole::put`].
+/// As [`Named::create`] and [`Named::put`].
 pub fn write_named(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return create(path)?.write_all(bytes);
-    }
-    write_whole(path, bytes)
+    let mut file = Named::create(path)?;
+    file.write_all(bytes)?;
+    file.put()
 }
 
 /// Writes a whole file in the place of an older file or symbolic link, which is not followed.
@@ -149,7 +199,7 @@ fn options() -> OpenOptions {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -177,8 +227,11 @@ mod tests {
         let (precious, link) = (dir.path().join("precious"), dir.path().join("link"));
         fs::write(&precious, "data").unwrap();
         symlink(&precious, &link).unwrap();
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o644)).unwrap();
         write_named(&link, b"new").unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
+        write_named(&precious, b"new").unwrap();
+        assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o777, 0o644, "as it was");
         write_whole(&link, b"page").unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_file());

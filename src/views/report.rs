@@ -37,7 +37,7 @@ use track::Track;
 /// How much a report shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// So many connections have plots: those with the most octets.
+    /// Number of connections with plots, in the order of the table.
     pub top: usize,
     /// Each plot is made of so many stretches of equal length, two points each.
     pub stretches: u64,
@@ -102,7 +102,7 @@ pub enum PlotError {
     /// Replay failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// Whoever takes the plots could not.
+    /// The caller could not take a plot.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

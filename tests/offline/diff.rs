@@ -211,7 +211,7 @@ fn incomparable_recordings_are_refused_in_a_sentence() {
     for (arguments, part) in [
         (&["a", "b", "c"][..], "--against"),
         (&["a"], "--against"),
-        (&["--label", "before=a"], "one --label given"),
+        (&["--label", "before=a"], "one side given"),
         (&["--label", "before"], "NAME=RUN"),
         (&["--label", "=a"], "NAME=RUN"),
         (&["a", "a", "--against", "b"], "is given twice"),

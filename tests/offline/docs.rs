@@ -163,7 +163,9 @@ fn files_of_tests_that_texts_name_are_there() {
 fn modules_of_tests_that_commands_name_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut found = 0;
-    for (from, text) in texts().iter().filter(|(from, _)| from.contains("Makefile")) {
+    for (from, text) in
+        texts().iter().filter(|(from, _)| from.contains("Makefile") || from.contains(".sh"))
+    {
         let names = text.split_whitespace().filter_map(|word| word.strip_suffix("::"));
         for name in names {
             let there = ["offline", "live", "record", "guest"]

@@ -168,7 +168,7 @@ fn names_a_flag(text: &str) -> bool {
 
 /// Verbs of advice.
 const ADVICE: &[&str] = &[
-    "cast", "check", "choose", "copy", "free", "give", "import", "mount", "name", "remove",
+    "cast", "check", "choose", "copy", "cut", "free", "give", "import", "mount", "name", "remove",
     "replay", "run", "see", "take", "try", "use",
 ];
 
@@ -353,6 +353,10 @@ const NAME_FLAGS: &[(&str, &str)] = &[
 /// Files of the library that advise all the same, and why.
 const ADVISE: &[(&str, &str)] = &[
     ("src/views/manual.rs", "it writes the generated documents"),
+    (
+        "src/recordings/transform/merge/compatible.rs",
+        "what gives the same result is another operation of the library",
+    ),
     ("src/schema/variables/perf_traffic.rs", "the dictionary of variables leads to another"),
 ];
 

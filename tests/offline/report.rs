@@ -47,6 +47,44 @@ fn number(value: Json) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
+/// A recording that somebody else made may have links where reports are written.
+#[test]
+fn reports_are_not_written_through_links() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (run, pages) = (dir.path().join("run"), dir.path().join("pages"));
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "precious").expect("a file");
+    fs::create_dir(&run).expect("a directory");
+    for file in fs::read_dir(lossy()).expect("a recording") {
+        let file = file.expect("an entry").path();
+        if file.is_file() {
+            fs::copy(&file, run.join(file.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    fs::create_dir(&pages).expect("a directory");
+    for link in [run.join("report.html"), pages.join("report.js"), pages.join("connection-1.html")]
+    {
+        symlink(&victim, link).expect("a link");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .arg("report")
+        .arg(&run)
+        .arg("--pages")
+        .arg(&pages)
+        .output()
+        .expect("estats-analyze can be started");
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 3)), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_to_string(&victim).expect("the victim"), "precious");
+    for made in [run.join("report.html"), pages.join("report.js"), pages.join("connection-1.html")]
+    {
+        let made = fs::symlink_metadata(&made).expect("a file");
+        assert!(made.is_file());
+        assert_eq!(made.permissions().mode() & 0o777, 0o600);
+    }
+}
+
 /// The range that a plot shows, as its own scale has it.
 const RANGES: &str = "return Array.from(document.querySelectorAll('#plots .u-over'), (over) => over.clientWidth).length";
 

@@ -203,11 +203,8 @@ fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
     for family in FAMILIES {
         let pair = Pair::symmetric(Impairment::default());
         pair.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
-        let queue = "rate 20mbit burst 1600 limit 6000";
-        let arguments = ["qdisc", "add", "dev", DEVICE, "root", "tbf"];
-        let mut tc = pair.client.command("tc");
-        let status = tc.args(arguments).args(queue.split(' ')).status().expect("tc");
-        assert!(status.success(), "{status}");
+        pair.client
+            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 20mbit burst 1600 limit 6000"));
         let recorder = record(&pair, &[]);
         let (client, server) = connect(&pair, family);
         std::thread::scope(|scope| {

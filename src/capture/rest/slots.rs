@@ -2,7 +2,7 @@
 //! How many connections wait for a look, by the time of their last hook (bpf/rest.bpf.h).
 
 /// Slots of time; the oldest is taken again when all have been used.
-pub(in crate::capture) const SLOTS: usize = 32;
+pub(in crate::capture) use crate::schema::record::REST_SLOTS as SLOTS;
 
 /// When a connection is looked at that has no hook any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

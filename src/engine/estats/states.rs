@@ -102,7 +102,7 @@ impl States {
         }
         let mut times = all.ns.map(Some);
         if life.begun_before {
-            let found = self.first.map(|(state, _)| state);
+            let found = self.first.map(|(state, _)| state).filter(|&state| place(state).is_some());
             for (i, time) in times.iter_mut().enumerate() {
                 let state = SYN_SENT + i as u64;
                 let seen = self.entered >> i & 1 == 1;
@@ -111,11 +111,13 @@ impl States {
                 }
             }
         }
+        // Before the handshake is over, the connection of a listener is a request and not a socket. That of a
+        // capture begins then too, except with Fast Open, where the SYN begins it.
+        let received = &mut times[(SYN_RECEIVED - SYN_SENT) as usize];
+        if life.opened_by != End::Local && (life.kernel || *received == Some(0)) {
+            *received = None;
+        }
         if life.kernel {
-            // Before the handshake is over, the connection of a listener is a request and not a socket.
-            if life.opened_by != End::Local {
-                times[(SYN_RECEIVED - SYN_SENT) as usize] = None;
-            }
             // The kernel replaces a socket that no process has open by a smaller structure, in which the
             // connection stays in this state until the peer's FIN comes.
             if !life.ended_after && self.last == Some(FIN_WAIT2) {
@@ -201,7 +203,10 @@ mod tests {
         assert_eq!(fin_wait2(Life { kernel: false, ..LIFE }), Some(600));
         let open = states(&half_closed[..3]).times(&Life { ended_after: true, ..LIFE });
         assert_eq!(open[4], Some(600));
-        let passive = states(&half_closed).times(&Life { opened_by: End::Remote, ..LIFE });
-        assert_eq!(passive[1], None);
+        let passive = Life { opened_by: End::Remote, ..LIFE };
+        assert_eq!(states(&half_closed).times(&passive)[1], None);
+        // Of a capture: begun by the segment that completes the handshake.
+        let imported = Life { begin_ns: 110, kernel: false, ..passive };
+        assert_eq!(states(&half_closed).times(&imported)[1], None);
     }
 }

@@ -214,7 +214,7 @@ fn the_timeout_that_ends_a_connection_is_one_more() {
 #[test]
 fn an_estimate_as_high_as_the_application_s_pace_is_that_pace() {
     // Between its probes BBR paces below its estimate, and so below the application's pace.
-    for (estimate, cause) in [(640_000, "app_rate"), (500_000, "cc_rate")] {
+    for (estimate, cause) in [(618_000, "app_rate"), (617_000, "cc_rate")] {
         let mut limits = begun(Basis::Segment);
         limits.record(&sent(10), &SOCKET.values());
         let paced = Socket { limstate: Some(5), queue: 9_000, under_way: 1_000, ..SOCKET };

@@ -45,7 +45,7 @@ pub(super) fn spec() -> TableSpec {
                 "reason",
                 K::Text,
                 "",
-                "The kernel's name of the reason (enum skb_drop_reason, without SKB_DROP_REASON_). NOT_SPECIFIED: the place in the kernel gives none, and may have been done with the packet. Of a subsystem's own reason, its name and number; the number where the name is not known. NULL on kernels before 5.17, which have no reasons; there the event may also come for packets that were only freed.",
+                "The kernel's name of the reason (enum skb_drop_reason, without SKB_DROP_REASON_). NOT_SPECIFIED: the place in the kernel gives none, and may have been done with the packet. Of a subsystem's own reason, its name and number; the number where the name is not known.",
             ),
             c(
                 "reason_number",

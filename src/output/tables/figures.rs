@@ -433,7 +433,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_differ",
             K::Text,
             "",
-            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life and more than 10 ms, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. NULL if they agree, or if one of the two is not known.",
+            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life and more than 10 ms, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. The kernel's receiver and send_buffer may also be larger by limited_path_dead, because it goes on counting while nothing is answered. NULL if they agree, or if one of the two is not known.",
         )
         .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(

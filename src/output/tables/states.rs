@@ -9,7 +9,7 @@ const COLUMNS: [(&str, &str); STATES] = [
     ("syn_sent_ns", "Time in SYN-SENT: from connect() to the answer to the SYN."),
     (
         "syn_received_ns",
-        "Time in SYN-RECEIVED. NULL for connections opened by the peer, except in imported captures: Linux keeps a request, and no socket, until the handshake is over.",
+        "Time in SYN-RECEIVED. NULL for connections opened by the peer, except in imported captures with Fast Open: Linux keeps a request, and not a socket, until the handshake is over.",
     ),
     ("established_ns", "Time in ESTABLISHED."),
     (

@@ -72,12 +72,14 @@ const OPERATOR = /^(<=|>=|!=|<>|==|<|>|=|~)/;
 
 const DECIMAL = { "": 0, k: 3, K: 3, M: 6, G: 9, T: 12 };
 const BINARY = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
+/** A member of a table, not one of what all objects inherit. */
+const entryOf = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 const SUFFIXES = {
-  Count: ["k, M, G, or no unit", (s) => DECIMAL[s]],
-  Bytes: ["B, kB, MB, GB, KiB, MiB, GiB", (s) => DECIMAL[s.replace(/B$/, "")], (s) => BINARY[s.replace(/B$/, "")]],
-  BitRate: ["bit/s, kbit/s, Mbit/s, Gbit/s", (s) => DECIMAL[s.replace(/(bit\/s|bps)$/, "")]],
-  Seconds: ["us, ms, s, min, h", (s) => ({ us: -6, "µs": -6, ms: -3, s: 0 })[s], (s) => ({ min: 60, h: 3600 })[s]],
-  Share: ["%, or no unit for a share of 1", (s) => ({ "%": -2, "": 0 })[s]],
+  Count: ["k, M, G, or no unit", (s) => entryOf(DECIMAL, s)],
+  Bytes: ["B, kB, MB, GB, KiB, MiB, GiB", (s) => entryOf(DECIMAL, s.replace(/B$/, "")), (s) => entryOf(BINARY, s.replace(/B$/, ""))],
+  BitRate: ["bit/s, kbit/s, Mbit/s, Gbit/s", (s) => entryOf(DECIMAL, s.replace(/(bit\/s|bps)$/, ""))],
+  Seconds: ["us, ms, s, min, h", (s) => entryOf({ us: -6, "µs": -6, ms: -3, s: 0 }, s), (s) => entryOf({ min: 60, h: 3600 }, s)],
+  Share: ["%, or no unit for a share of 1", (s) => entryOf({ "%": -2, "": 0 }, s)],
 };
 
 /** A number with its unit; undefined if the suffix is not one of its units. A power of ten is read as part of the decimal number. */

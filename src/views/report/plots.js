@@ -96,7 +96,7 @@ function counterAt({ line, data }, name) {
       if (data.t[middle] <= time) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? first : (filled[low - 1] ?? 0);
+    return (low === 0 ? null : filled[low - 1]) ?? first;
   };
 }
 

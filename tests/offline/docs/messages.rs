@@ -184,3 +184,26 @@ fn fixed(text: &str) -> Option<String> {
     });
     parts.max_by_key(String::len).filter(|part| part.len() >= LEAST && part.contains(' '))
 }
+
+/// A file that has another name would have no messages.
+#[test]
+fn sources_and_texts_of_the_lists_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for name in OF_MESSAGES {
+        assert!(root.join(name).exists(), "{name}");
+    }
+    let (mut dirs, mut all) = (vec![root], String::new());
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                all += &fs::read_to_string(&path).expect("a source");
+            }
+        }
+    }
+    for begin in NOT_SEEN {
+        assert!(all.contains(begin), "no source has {begin:?}");
+    }
+}

@@ -139,7 +139,7 @@ fn the_hooks_give_the_kernels_values() {
 
 /// A relation that became wider, or a variable that is compared no more, shows here.
 #[test]
-fn the_number_of_histogram_classes_is_unchanged() {
+fn the_number_of_values_in_each_class_is_unchanged() {
     let found: Vec<_> =
         held().iter().map(|h| (h.scenario.as_str(), h.reading, h.counts())).collect();
     assert_eq!(found, PINNED);

@@ -100,6 +100,7 @@ fn conditions_find_in_the_page_what_they_find_in_summary() {
         "speed > 1",
         "rtt > 5",
         "rtt > fast",
+        "rtt > 5toString",
         "rtt >",
         "rtt ~ 5ms",
         "(id = 1",
@@ -169,6 +170,41 @@ fn senders_come_first_and_many_flows_stand_in_one_plot() {
         "[[1,2,4],[25,75,100]]",
     );
     assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+/// What a connection carried before the recording would be a rate of hundreds of Mbit/s at its beginning.
+#[test]
+fn rates_of_connections_begun_before_hold_what_the_recording_saw() {
+    let Some(_turn) = gate::enter(SUITE, BROWSER) else { return };
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/begun-before-the-recording/run");
+    let browser = Browser::start(1280, 1000);
+    browser.open(&report(&run, dir.path(), &["--top", "100"]));
+    let all = browser.run(
+        "return (async () => {
+           const lines = page.views.map((view) => connectionOf(...view.traces[0]));
+           const traces = await Promise.all(lines.map(async (line) => ({ line, data: await plotData(0, line.conn_id) })));
+           const begin = Math.min(...lines.map((line) => line.begin_s));
+           const end = Math.max(...lines.map((line) => line.begin_s + line.duration_s));
+           return ['acked', 'received'].flatMap((direction) => {
+             const { flows, rates, width } = flowRates(traces, page.runs[0].totals, direction, begin, end);
+             return flows.map(({ line, data }, i) => {
+               const known = data.series[direction].filter((value) => value !== null);
+               const drawn = rates[i].reduce((sum, rate) => sum + (rate ?? 0) * width / 8, 0);
+               return [line.begun_before, drawn, known.at(-1) - known[0]];
+             });
+           });
+         })()",
+    );
+    let all = all.as_array().expect("a list");
+    let mut before = 0;
+    for one in all.iter().filter(|one| one[0] == true) {
+        let (drawn, carried) = (number(one[1].clone()), number(one[2].clone()));
+        // The last of the equal steps may end behind the connection, by a rounding error.
+        assert!((drawn - carried).abs() <= 1.0, "{drawn} octets are drawn, {carried} were carried");
+        before += 1;
+    }
+    assert!(before >= 2, "{all:?}");
 }
 
 #[test]
@@ -329,7 +365,7 @@ fn it_prints() {
     assert!(with > without + 10_000, "{with} octets with plots, {without} without");
 }
 
-/// What docs/benchmarks.md has of it: `--ignored --nocapture` shows the figures of this machine.
+/// `--ignored --nocapture` prints the figures of this machine (docs/report.md).
 #[test]
 #[ignore = "writes and replays a hundred thousand connections: minutes without optimization"]
 fn a_hundred_thousand_connections() {

@@ -228,6 +228,7 @@ fn verify_of_a_cut_of_a_damaged_recording() {
         report.ok() && report.to_string().contains("made from an incomplete recording"),
         "{report}"
     );
+    assert!(!report.to_string().contains("ok: complete"), "{report}");
     assert_eq!(analyze(&["verify"], &out).0, 3);
 }
 

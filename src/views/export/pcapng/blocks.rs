@@ -17,7 +17,7 @@ const VERSION: [u16; 2] = [1, 0];
 /// The section's length is not known.
 const NO_LENGTH: u64 = u64::MAX;
 
-// ReplayOptions of all blocks.
+// Options of all blocks.
 const END_OF_OPTIONS: u16 = 0;
 const COMMENT: u16 = 1;
 // Options of the section header.
