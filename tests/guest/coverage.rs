@@ -24,6 +24,8 @@ const HOOKS: &str = "## Hook points";
 const REASONS: &str = "## What does not attach, and why";
 const ATTACHED: &str = "yes";
 const ABSENT: &str = "no";
+/// What a manifest's reasons begin with where an option was not given.
+const NOT_ASKED_FOR: &str = "only with ";
 
 /// A column: kernel series and hook set, as `6.12 fentry`. By number, not by text: 6.12 is later
 /// than 6.2. The newest kernel is last, whatever its number.
@@ -76,10 +78,9 @@ pub struct Column {
 pub struct Matrix(pub BTreeMap<Name, Column>);
 
 impl Column {
-    /// From the output of `estats-record check --json`.
-    pub fn of(check: &str) -> Result<Self, String> {
-        let json: Json = serde_json::from_str(check).map_err(|e| format!("{e} in {check:?}"))?;
-        let mut column = Self { qualities: rows::qualities(&json)?, ..Self::default() };
+    /// From a manifest, or the output of `estats-record check --json`, which report it alike.
+    pub fn of(json: &Json) -> Result<Self, String> {
+        let mut column = Self { qualities: rows::qualities(json)?, ..Self::default() };
         for hook in json["hooks"].as_array().ok_or("no list of hooks")? {
             let word = |key: &str| hook[key].as_str().unwrap_or_default();
             let name = format!("{} ({})", word("hook"), word("point"));
@@ -92,6 +93,21 @@ impl Column {
         Ok(column)
     }
 
+    /// Hooks that this recording was not asked for: as they attach in one that was asked for all. They are the
+    /// same programs in every hook set.
+    pub fn with_what_was_not_asked_for(mut self, everything: &Self) -> Self {
+        let was_not = |(_, reason): &(&String, &mut String)| reason.starts_with(NOT_ASKED_FOR);
+        let names: Vec<String> =
+            self.reasons.iter_mut().filter(was_not).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.reasons.remove(&name);
+            let why = everything.reasons.get(&name);
+            self.reasons.extend(why.map(|why| (name.clone(), why.clone())));
+            self.hooks.extend(everything.hooks.get(&name).map(|attached| (name, *attached)));
+        }
+        self
+    }
+
     fn count(&self, quality: &str) -> usize {
         self.qualities.values().filter(|q| *q == quality).count()
     }
@@ -102,7 +118,7 @@ impl Matrix {
     pub fn markdown(&self) -> String {
         let mut out = String::from(
             "# Coverage\n\n\
-             Written by `make coverage` from the output of `estats-record check` in a guest with \
+             Written by `make coverage` from the manifests of recordings in a guest with \
              each kernel, and on the kernel that ran the tests; do not edit. A column is a \
              kernel series and a hook set. *exact* is the value as it is defined. *sampled* is \
              the right value, read at other times. *approx.* is an estimate. *const.* is a value \
@@ -256,7 +272,7 @@ fn the_coverage_table_reads_back() {
         let hook = serde_json::json!({
             "hook": "h", "point": "fentry+fexit/f, g", "attached": attached, "reason": reason,
         });
-        serde_json::json!({ "variables": variables, "hooks": [hook] }).to_string()
+        serde_json::json!({ "variables": variables, "hooks": [hook] })
     };
     let mut matrix = Matrix::default();
     for (series, set, quality, attached) in [
@@ -275,4 +291,17 @@ fn the_coverage_table_reads_back() {
     let changed = Column::of(&check("sampled", true, "")).expect("JSON");
     let changed = Matrix([(Name::new("6.2", "kprobe"), changed)].into());
     assert_eq!(matrix.differences(&changed).len(), Var::ALL.len() + 1, "every quality, one hook");
+}
+
+#[test]
+fn a_hook_that_was_not_asked_for_is_reported_as_of_a_recording_of_everything() {
+    let of = |attached: bool, reason: Option<&str>| {
+        let hook = serde_json::json!({ "hook": "h", "point": "p", "attached": attached, "reason": reason });
+        Column::of(&serde_json::json!({ "variables": [], "hooks": [hook] })).expect("JSON")
+    };
+    let (attaches, cannot) = (of(true, None), of(false, Some("no symbol")));
+    let not_asked_for = of(false, Some("only with snapshots"));
+    assert_eq!(not_asked_for.clone().with_what_was_not_asked_for(&attaches), attaches);
+    assert_eq!(not_asked_for.with_what_was_not_asked_for(&cannot), cannot);
+    assert_eq!(cannot.clone().with_what_was_not_asked_for(&attaches), cannot);
 }

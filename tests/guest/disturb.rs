@@ -123,7 +123,7 @@ pub fn record(out: &FilePath) -> Disturbed {
         Phase { by: by.to_owned(), disturbs, failure, since_ns, until_ns, flow }
     });
     let phases = phases.collect();
-    Disturbed { recorded: recorder.stop(String::new()), phases }
+    Disturbed { recorded: recorder.stop(None), phases }
 }
 
 /// Works while every processor makes the system call.

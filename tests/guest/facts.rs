@@ -82,8 +82,10 @@ pub struct Recorded {
     pub status: Option<i32>,
     /// Seconds from its start to its first word that it records.
     pub loading: f64,
-    /// Output of `estats-record check --json` for the set.
-    pub check: String,
+    /// Output of `estats-record check --json` for the set; of one set of each kernel
+    /// ([`crate::sets::HookSet::has_everything`]), because half of a recorder's start is the kernel that verifies
+    /// programs, and `check` is the other half.
+    pub check: Option<String>,
 }
 
 /// A recording with kprobes while programs of others run.

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::support::netns::{Netns, ip};
+use crate::support::netns::{Netns, ip_batch};
 use crate::support::pair::Family;
 
 /// Devices of the router, and the qdiscs of the path.
@@ -40,37 +40,32 @@ impl Path {
             router: Netns::new("router"),
             number,
         };
-        for (host, to_host, network) in [(&path.client, TO_CLIENT, 1), (&path.server, TO_SERVER, 2)]
-        {
-            ip(&[
-                "link",
-                "add",
-                DEVICE,
-                "netns",
-                host.name(),
-                "type",
-                "veth",
-                "peer",
-                "name",
-                to_host,
-                "netns",
-                path.router.name(),
-            ]);
-            for (netns, device, last) in [(host, DEVICE, 1), (&path.router, to_host, 254)] {
-                let v4 = format!("10.{number}.{network}.{last}/24");
-                let v6 = format!("fd78:{number:x}:{network}::{last:x}/64");
-                netns.ip(&["addr", "add", &v4, "dev", device]);
-                // nodad: an address that is still being checked for duplicates cannot be bound.
-                netns.ip(&["addr", "add", &v6, "dev", device, "nodad"]);
-                netns.ip(&["link", "set", device, "up"]);
-                in_order(netns, device);
-            }
-            host.ip(&["route", "add", "default", "via", &format!("10.{number}.{network}.254")]);
-            let gateway = format!("fd78:{number:x}:{network}::fe");
-            host.ip(&["-6", "route", "add", "default", "via", &gateway]);
+        let (client, server, router) = (path.client.name(), path.server.name(), path.router.name());
+        ip_batch(&[(client, TO_CLIENT), (server, TO_SERVER)].map(|(host, to_host)| {
+            format!("link add {DEVICE} netns {host} type veth peer name {to_host} netns {router}")
+        }));
+        let up = |netns: &Netns, ends: &[(&str, u8, u8)], gateways: &[String]| {
+            let set_up = |&(device, network, last): &(&str, u8, u8)| {
+                [
+                    format!("addr add 10.{number}.{network}.{last}/24 dev {device}"),
+                    // nodad: an address that is still being checked for duplicates cannot be bound.
+                    format!("addr add fd78:{number:x}:{network}::{last:x}/64 dev {device} nodad"),
+                    format!("link set {device} up"),
+                ]
+            };
+            let mut lines: Vec<String> = ends.iter().flat_map(set_up).collect();
+            lines.extend(gateways.iter().map(|to| format!("route add default via {to}")));
+            netns.ip_batch(&lines);
+            ends.iter().for_each(|(device, ..)| in_order(netns, device));
+        };
+        for (host, network) in [(&path.client, 1), (&path.server, 2)] {
+            let gateways =
+                [format!("10.{number}.{network}.254"), format!("fd78:{number:x}:{network}::fe")];
+            up(host, &[(DEVICE, network, 1)], &gateways);
             // Metrics of one connection must not change the start of the next one.
             host.sysctl("ipv4/tcp_no_metrics_save", "1");
         }
+        up(&path.router, &[(TO_CLIENT, 1, 254), (TO_SERVER, 2, 254)], &[]);
         path.router.sysctl("ipv4/ip_forward", "1");
         path.router.sysctl("ipv6/conf/all/forwarding", "1");
         path.forward("");
@@ -112,29 +107,16 @@ impl Path {
 
     /// Gives the client's own device a queue, in the words of `tc qdisc`.
     pub fn slow_down_client(&self, queue: &str) {
-        tc(&self.client, &format!("qdisc replace dev {DEVICE} root {queue}"));
+        self.client.tc(&format!("qdisc replace dev {DEVICE} root {queue}"));
     }
 
     fn qdisc(&self, device: &str, faults: &str) {
-        tc(&self.router, &format!("qdisc replace dev {device} root netem {LINK} {faults}"));
+        self.router.tc(&format!("qdisc replace dev {device} root netem {LINK} {faults}"));
     }
-}
-
-fn tc(netns: &Netns, words: &str) {
-    let mut command = netns.command("tc");
-    let output = command.args(words.split_whitespace()).output().expect("tc can be run");
-    assert!(
-        output.status.success(),
-        "tc {words}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
 }
 
 /// One processor for all that the device receives: the timer of netem and its sender run on
 /// either of the two, and packets would overtake each other between their queues.
 fn in_order(netns: &Netns, device: &str) {
-    // ip netns exec shows the namespace's own /sys.
-    let script = format!("echo 1 >/sys/class/net/{device}/queues/rx-0/rps_cpus");
-    let status = netns.command("dash").args(["-c", &script]).status().expect("dash can be run");
-    assert!(status.success(), "{script}: {status}");
+    netns.device_attribute(&format!("{device}/queues/rx-0/rps_cpus"), "1");
 }

@@ -76,7 +76,7 @@ impl Recorder {
     }
 
     /// Ends the recording as a user does, with SIGINT.
-    pub fn stop(self, check: String) -> Recorded {
+    pub fn stop(self, check: Option<String>) -> Recorded {
         let (set, loading) = (self.set.name.to_owned(), self.loading);
         let (status, said) = self.end();
         Recorded {

@@ -31,6 +31,12 @@ impl Connection {
     pub fn lossy(&self) -> bool {
         self.identity.text("completeness") == "lossy"
     }
+
+    /// Whether the connection was open in a part of the interval.
+    pub fn was_open_in(&self, skips: &Skips) -> bool {
+        let end_ns = self.identity.int("end_ns");
+        self.identity.int("begin_ns") <= skips.until_ns && skips.since_ns <= end_ns
+    }
 }
 
 /// Packets that interfaces received or sent.
@@ -43,6 +49,17 @@ fn at_interfaces(dir: &Path) -> Result<usize, String> {
         }
     }
     Ok(count)
+}
+
+/// Activations that the kernel skipped, somewhere in an interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Skips {
+    /// Its beginning, CLOCK_MONOTONIC.
+    pub since_ns: i64,
+    /// Its end: when they were counted.
+    pub until_ns: i64,
+    /// How many.
+    pub count: i64,
 }
 
 /// A replayed recording.
@@ -58,8 +75,8 @@ pub struct Recording {
     pub qualities: BTreeMap<String, String>,
     /// Activations that the kernel skipped, by hook: a program that would interrupt itself.
     pub skipped: BTreeMap<String, i64>,
-    /// The same, with the time of each count in ns.
-    pub skips: Vec<(i64, i64)>,
+    /// The same, with the interval of each count.
+    pub skips: Vec<Skips>,
     /// Kprobes that the kernel skips are not counted.
     pub uncounted: bool,
     /// The kernel counts them by itself.
@@ -131,7 +148,11 @@ impl Recording {
         for row in table::read(&dir.join("tables/ledger.parquet")) {
             if row.text("kind") == "skipped" {
                 *skipped.entry(row.text("hook").to_owned()).or_default() += row.int("value");
-                skips.push((row.int("ts_ns"), row.int("value")));
+                skips.push(Skips {
+                    since_ns: row.int("since_ns"),
+                    until_ns: row.int("ts_ns"),
+                    count: row.int("value"),
+                });
             }
         }
         let totals = manifest["totals"].clone();

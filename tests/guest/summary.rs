@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest in a few lines: what the kernel gives with each hook set, and what came of the checks.
 
-use serde_json::Value as Json;
-
 use crate::results::Results;
 use crate::rows::qualities;
 use crate::visit::Visit;
@@ -12,9 +10,9 @@ use crate::visit::Visit;
 /// guest made.
 pub fn rows(visit: &Visit, results: &Results) -> Vec<String> {
     let row = |recorded: &crate::facts::Recorded| {
-        let check: Json = serde_json::from_str(&recorded.check).unwrap_or_default();
-        let release = check["host"]["kernel_release"].as_str().unwrap_or("?");
-        let qualities = qualities(&check).unwrap_or_default();
+        let manifest = visit.manifest(&recorded.set).unwrap_or_default();
+        let release = manifest["host"]["kernel_release"].as_str().unwrap_or("?");
+        let qualities = qualities(&manifest).unwrap_or_default();
         let count = |quality: &str| qualities.values().filter(|q| *q == quality).count();
         let of_set: Vec<_> = results.0.iter().filter(|c| c.hooks == recorded.set).collect();
         let compared: usize = of_set.iter().map(|c| c.compared).sum();

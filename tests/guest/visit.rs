@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 use crate::SUITE;
 use crate::facts::{FILE, Output, PermissionFacts, SocketFacts};
@@ -72,6 +73,15 @@ pub fn permissions(series: &'static str) -> &'static Visit<PermissionFacts> {
     static VISITS: Visits<PermissionFacts> =
         Visits::new("inside::permissions", "guest-permissions");
     VISITS.to(series)
+}
+
+impl Visit {
+    /// The manifest of a hook set's recording.
+    pub fn manifest(&self, set: &str) -> Result<Json, String> {
+        let path = self.dir.join(set).join("manifest.json");
+        let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+    }
 }
 
 /// Guests of one kind, by kernel.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Network namespaces: made fresh, entered by a thread of their own, removed when dropped.
 
+use std::ffi::{CStr, CString};
 use std::fs;
-use std::os::fd::AsRawFd;
-use std::path::Path;
-use std::process::Command;
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -25,13 +28,13 @@ impl Netns {
     /// Makes a namespace; `role` becomes part of its name.
     pub fn new(role: &str) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        static REAP: Once = Once::new();
-        REAP.call_once(remove_left_behind);
+        static PREPARE: Once = Once::new();
+        PREPARE.call_once(prepare);
         let n = COUNTER.fetch_add(1, Ordering::SeqCst);
-        let name = format!("{PREFIX}{}-{n}-{role}", std::process::id());
-        ip(&["netns", "add", &name]);
-        let netns = Self { name };
-        netns.ip(&["link", "set", "lo", "up"]);
+        let netns = Self { name: format!("{PREFIX}{}-{n}-{role}", std::process::id()) };
+        let made = std::thread::scope(|scope| scope.spawn(|| make(&netns.path())).join());
+        made.expect("a thread that does not panic")
+            .unwrap_or_else(|e| panic!("{}: {e}", netns.name));
         netns
     }
 
@@ -45,9 +48,16 @@ impl Netns {
         ip(&[&["-n", self.name.as_str()], args].concat());
     }
 
+    /// Runs these lines of `ip` inside the namespace, in one process.
+    pub fn ip_batch(&self, lines: &[String]) {
+        batch(Command::new("ip").args(["-n", &self.name]), lines);
+    }
+
     /// Runs `tc ARGS` inside the namespace, its words separated by blanks.
     pub fn tc(&self, args: &str) {
-        let output = self.command("tc").args(args.split(' ')).output().expect("tc can be run");
+        let mut command = Command::new("tc");
+        command.args(["-n", &self.name]).args(args.split_whitespace());
+        let output = command.output().expect("tc can be run");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tc {args}: {}", error.trim());
     }
@@ -78,6 +88,15 @@ impl Netns {
         self.run(|| {
             // /proc/sys/net shows the namespace of the thread that looks.
             let path = Path::new("/proc/sys/net").join(name);
+            fs::write(&path, value).unwrap_or_else(|e| panic!("{}={value}: {e}", path.display()));
+        });
+    }
+
+    /// Sets an attribute of a device, `name` below /sys/class/net.
+    pub fn device_attribute(&self, name: &str, value: &str) {
+        self.run(|| {
+            show_sysfs().unwrap_or_else(|e| panic!("/sys of {}: {e}", self.name));
+            let path = Path::new("/sys/class/net").join(name);
             fs::write(&path, value).unwrap_or_else(|e| panic!("{}={value}: {e}", path.display()));
         });
     }
@@ -135,8 +154,12 @@ impl Netns {
         }
     }
 
+    fn path(&self) -> PathBuf {
+        Path::new(RUN_NETNS).join(&self.name)
+    }
+
     fn enter(&self) {
-        let path = Path::new(RUN_NETNS).join(&self.name);
+        let path = self.path();
         let file = fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         // SAFETY: setns changes the calling thread only, which is ours and ends after the closure.
         let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
@@ -148,8 +171,78 @@ impl Drop for Netns {
     fn drop(&mut self) {
         // No panic here: it may run while another panic unwinds, and what stays behind is removed
         // by the next run.
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+        let path = self.path();
+        if let Ok(name) = words(&path) {
+            // SAFETY: the name is a string with its 0.
+            unsafe { libc::umount2(name.as_ptr(), libc::MNT_DETACH) };
+        }
+        let _ = fs::remove_file(path);
     }
+}
+
+/// What `ip netns add` and `ip link set lo up` do, without processes: under emulation one takes a third of a
+/// second, and a test has up to three namespaces. To be called on a thread of its own, which stays inside.
+fn make(path: &Path) -> io::Result<()> {
+    // SAFETY: it changes the calling thread only.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    fs::File::create_new(path)?;
+    mount(c"/proc/thread-self/ns/net", &words(path)?, c"none", libc::MS_BIND)?;
+    // SAFETY: it makes a descriptor.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    done(socket)?;
+    // SAFETY: the descriptor is new and ours.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: zeros are a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).expect("a flag of 16 bits");
+    // SAFETY: the request is an ifreq with a name that ends by a 0.
+    done(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+}
+
+/// Gives the calling thread a /sys that shows its network namespace, as `ip netns exec` does: sysfs shows that of
+/// the process that mounted it.
+fn show_sysfs() -> io::Result<()> {
+    // SAFETY: it changes the calling thread only.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    // Or the host's /sys would change too.
+    mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_SLAVE)?;
+    mount(c"sysfs", c"/sys", c"sysfs", 0)
+}
+
+fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the names are strings with their 0; no file system here takes data.
+    done(unsafe {
+        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null())
+    })
+}
+
+fn words(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_encoded_bytes())?)
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Runs these lines of `ip` in one process.
+pub fn ip_batch(lines: &[String]) {
+    batch(&mut Command::new("ip"), lines);
+}
+
+fn batch(command: &mut Command, lines: &[String]) {
+    command.args(["-batch", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command can be run");
+    let mut stdin = child.stdin.take().expect("it is a pipe");
+    // Some hundred bytes: a pipe takes them though nobody reads yet. A command that ends early says why itself.
+    let _ = stdin.write_all((lines.join("\n") + "\n").as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the command can be waited for");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{lines:#?}: {}", error.trim());
 }
 
 /// Runs `ip` and panics with its output if it fails.
@@ -163,8 +256,12 @@ pub fn ip(args: &[&str]) {
     );
 }
 
-/// Removes namespaces of test processes that no longer exist.
-fn remove_left_behind() {
+/// Has `ip` make its directory with a mount that is shared, as the first namespace needs it. Removes namespaces of
+/// test processes that no longer exist.
+fn prepare() {
+    let first = format!("{PREFIX}{}-first", std::process::id());
+    ip(&["netns", "add", &first]);
+    ip(&["netns", "del", &first]);
     let Ok(entries) = fs::read_dir(RUN_NETNS) else { return };
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
         let Some(pid) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()) else {

@@ -35,9 +35,11 @@ impl Pair {
         let link = Link::between(&client, &server, forward, backward);
         let pair = Self { link, client, server };
         for (netns, host) in [(&pair.client, 1), (&pair.server, 2)] {
-            netns.ip(&["addr", "add", &format!("10.77.0.{host}/24"), "dev", DEVICE]);
-            // nodad: an address that is still being checked for duplicates cannot be bound.
-            netns.ip(&["addr", "add", &format!("fd77::{host}/64"), "dev", DEVICE, "nodad"]);
+            netns.ip_batch(&[
+                format!("addr add 10.77.0.{host}/24 dev {DEVICE}"),
+                // nodad: an address that is still being checked for duplicates cannot be bound.
+                format!("addr add fd77::{host}/64 dev {DEVICE} nodad"),
+            ]);
             // Metrics of one connection must not change the start of the next one.
             netns.sysctl("ipv4/tcp_no_metrics_save", "1");
         }

@@ -110,10 +110,12 @@ impl Peer {
         let tun = netns.run(tun);
         let peer = Self { tun, netns, number };
         let netns = &peer.netns;
-        netns.ip(&["link", "set", DEVICE, "mtu", "1500", "up"]);
         let (v4, v6) = (peer.address(Family::V4, 1), peer.address(Family::V6, 1));
-        netns.ip(&["addr", "add", &format!("{v4}/24"), "dev", DEVICE]);
-        netns.ip(&["addr", "add", &format!("{v6}/64"), "dev", DEVICE, "nodad"]);
+        netns.ip_batch(&[
+            format!("link set {DEVICE} mtu 1500 up"),
+            format!("addr add {v4}/24 dev {DEVICE}"),
+            format!("addr add {v6}/64 dev {DEVICE} nodad"),
+        ]);
         netns.sysctl("ipv4/tcp_no_metrics_save", "1");
         // No loss probes: what the timer does is then the timeout's doing alone.
         netns.sysctl("ipv4/tcp_early_retrans", "0");
