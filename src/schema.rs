@@ -389,7 +389,12 @@ pub const NEGOTIATED: &[(u64, &str)] = &[(1, "enabled"), (2, "selfDisabled"), (3
 pub const ADDRESS_TYPE: &[(u64, &str)] = &[(1, "ipv4"), (2, "ipv6")];
 /// RFC 4898 tcpEStatsStackInRecovery.
 pub const IN_RECOVERY: &[(u64, &str)] =
-    &[(1, "dataContiguous"), (2, "dataUnordered"), (3, "dataRecovery")];
+    &[(1, "dataContiguous"), (2, "dataUnordered"), (DATA_RECOVERY, "dataRecovery")];
+/// The value of InRecovery in recovery.
+pub const DATA_RECOVERY: u64 = 3;
+/// A slow start threshold that was never set: the kernel's TCP_INFINITE_SSTHRESH (include/net/tcp.h), in segments.
+/// No threshold in octets is as high, because no window is.
+pub const INFINITE_SSTHRESH: u64 = 0x7fff_ffff;
 /// RFC 4898 tcpEStatsStackSoftErrorReason.
 pub const SOFT_ERROR: &[(u64, &str)] = &[
     (0, "none"),

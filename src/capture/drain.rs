@@ -350,12 +350,12 @@ impl<'obj> Drain<'obj> {
         Ok(())
     }
 
-    /// The skips since the count before, and the counters. Between the two, rings are read.
     /// Reads the rings if the last round is so long ago that they could fill: for work that takes long.
     pub(super) fn round_if_due(&mut self) -> Result<(), CaptureError> {
         if clock::monotonic_ns() - self.drained_ns >= ROUND_NS { self.round() } else { Ok(()) }
     }
 
+    /// The skips since the count before, and the counters. Between the two, rings are read.
     fn counted(&mut self, counters: &OfCpus) -> Result<(Vec<Skip>, Vec<Counters>), CaptureError> {
         // First, so that no end is noticed here that is not counted yet ([`Unnoticed`]).
         let now = read_counters(counters)?;

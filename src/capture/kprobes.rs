@@ -70,11 +70,11 @@ pub(super) struct Kprobe<'a> {
 /// Kprobes whose links do not count.
 #[derive(Debug)]
 pub(super) struct Kprobes {
-    source: Arc<Source>,
+    source: Arc<CountSource>,
     watched: Vec<Watched>,
     /// By the kernel's count, by the kprobe's number less one.
     missed: Vec<u64>,
-    places: Vec<Place>,
+    places: Vec<CountedCpu>,
     /// By the order of `watched`.
     given: Vec<Given>,
 }
@@ -102,7 +102,7 @@ pub(super) struct Given {
 
 /// A CPU, and how it is counted.
 #[derive(Debug)]
-struct Place {
+struct CountedCpu {
     cpu: Cpu,
     /// It is known where it has its values. One of which it is not was never online.
     noted: bool,
@@ -123,7 +123,7 @@ struct Last {
 
 /// Where counts come from.
 #[derive(Debug)]
-struct Source {
+struct CountSource {
     note: OwnedFd,
     missed: OwnedFd,
     passed: OwnedFd,
@@ -184,14 +184,14 @@ impl Kprobes {
             })
         });
         let watched = watched.collect::<io::Result<Vec<_>>>()?;
-        let source = Arc::new(Source {
+        let source = Arc::new(CountSource {
             note: note.try_clone_to_owned()?,
             missed: missed.try_clone_to_owned()?,
             passed: passed.try_clone_to_owned()?,
             kprobes,
             cpus,
         });
-        let mut places: Vec<_> = (0..source.cpus.len()).map(Place::new).collect();
+        let mut places: Vec<_> = (0..source.cpus.len()).map(CountedCpu::new).collect();
         for (number, place) in places.iter_mut().enumerate() {
             // Hits before the program was attached are not skips.
             place.count(&source, number)?;
@@ -247,14 +247,14 @@ impl Kprobes {
     }
 }
 
-impl Place {
+impl CountedCpu {
     fn new(number: usize) -> Self {
         let is_ours = may_run_on(number);
         Self { cpu: Cpu::new(KPROBES), noted: false, is_ours, late: None, last: None }
     }
 
     /// The skips to report for each kprobe.
-    fn count(&mut self, source: &Arc<Source>, number: usize) -> io::Result<Vec<u64>> {
+    fn count(&mut self, source: &Arc<CountSource>, number: usize) -> io::Result<Vec<u64>> {
         self.noted = self.noted || source.note(number)?;
         if !self.noted {
             return Ok(vec![0; KPROBES]);
@@ -268,7 +268,7 @@ impl Place {
     }
 }
 
-impl Source {
+impl CountSource {
     /// Whether this CPU is online, and has noted where its values are.
     fn note(&self, cpu: usize) -> io::Result<bool> {
         match run(self.note.as_fd(), &[], Some(cpu as u32)) {

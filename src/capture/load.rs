@@ -373,11 +373,12 @@ fn unusable(
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
             return Some("only with snapshots".to_owned());
         }
-        if let Some(reason) = not_asked_for(point, plan.packets) {
-            return Some(reason.to_owned());
-        }
+        // First what cannot be, then what was not asked for: asking would not help.
         if transport == Transport::Perf && point.hooks.iter().any(|hook| hook.is_packet()) {
             return Some("packets need BPF ring buffers".to_owned());
+        }
+        if let Some(reason) = not_asked_for(point, plan.packets) {
+            return Some(reason.to_owned());
         }
         if point.is_function() && plan.hooks == Some(HookSet::Tracepoint) {
             return Some(NO_FUNCTIONS.to_owned());

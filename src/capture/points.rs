@@ -152,7 +152,7 @@ pub(super) const POINTS: &[Point] = &[
         &[Hook::BadChecksum],
         &[("bad_checksum", Tracepoint("tcp_bad_csum"))],
     ),
-    // The rings of the other set are not in one order with that of snapshots, which replay needs.
+    // Replay needs these records in one order with snapshots. The rings of the other set do not give that.
     only(
         Sets::Tracing,
         point("tp_btf/kfree_skb", &[Hook::Drops], &[("drops", Tracepoint("kfree_skb"))]),

@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// How sockets are gone through.
-enum Source {
+enum SocketWalk {
     Iterator(Link),
     /// By namespace, with the socket made in it.
     Dumps {
@@ -102,7 +102,7 @@ impl Alarm {
 
 /// Looks at connections that rest.
 pub(super) struct Rest {
-    source: Source,
+    source: SocketWalk,
     slots: Slots,
     counts: OfCpus,
     /// None where the hooks are kprobes.
@@ -143,7 +143,7 @@ impl Rest {
         let locked = !kprobe || host::iterators_lock();
         let source = match (dumps, loaded.iterator("rest").filter(|_| locked)) {
             (Some(dumps), _) => dumps,
-            (None, Some(program)) => Source::Iterator(program.attach().map_err(fault)?),
+            (None, Some(program)) => SocketWalk::Iterator(program.attach().map_err(fault)?),
             (None, None) => {
                 let reason = reason.unwrap_or(if attached.locks {
                     "the kernel has no tcp_diag (CONFIG_INET_TCP_DIAG, module tcp_diag)"
@@ -230,7 +230,7 @@ impl Rest {
                 drained = clock::monotonic_ns();
             }
             match &mut self.source {
-                Source::Iterator(link) => {
+                SocketWalk::Iterator(link) => {
                     // It belongs to the namespace it is made in, and can be read from any.
                     let Ok(Ok(iter)) = netns::visit(ns, &self.home, || Iter::new(link)) else {
                         // Without descriptors or memory nothing is read now; the next read tries again.
@@ -240,7 +240,7 @@ impl Rest {
                     };
                     run(iter, begun, &self.counts, &mut self.slots, drain)?;
                 }
-                Source::Dumps { diags, looking, buffer } => {
+                SocketWalk::Dumps { diags, looking, buffer } => {
                     let diag = diags.get_mut(inode).expect("made when it was found");
                     looking.set(Look::Rest)?;
                     let result = dump(diag, buffer, drain);
@@ -270,7 +270,7 @@ impl Rest {
         let wanted = drain.occupied_namespaces();
         self.namespaces.retain(|inode, _| wanted.contains_key(inode));
         self.searched.retain(|inode, _| wanted.contains_key(inode));
-        if let Source::Dumps { diags, .. } = &mut self.source {
+        if let SocketWalk::Dumps { diags, .. } = &mut self.source {
             diags.retain(|inode, _| wanted.contains_key(inode));
         }
         let now = clock::monotonic_ns();
@@ -293,12 +293,12 @@ impl Rest {
             let Some(ns) = ns else { continue };
             match &mut self.source {
                 // A namespace that cannot be entered is not read; this is reported at the start.
-                Source::Iterator(_) => {
+                SocketWalk::Iterator(_) => {
                     if netns::visit(&ns, &self.home, || ()).is_err() {
                         continue;
                     }
                 }
-                Source::Dumps { diags, .. } => {
+                SocketWalk::Dumps { diags, .. } => {
                     let Ok(diag) = netns::visit(&ns, &self.home, Diag::new) else { continue };
                     diags.insert(inode, diag.map_err(asking)?);
                 }
@@ -322,7 +322,7 @@ pub(super) fn end(
     loaded: &Loaded,
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
-    let Some(Rest { source: Source::Dumps { looking, buffer, .. }, .. }) = rest else {
+    let Some(Rest { source: SocketWalk::Dumps { looking, buffer, .. }, .. }) = rest else {
         return walk::everywhere(loaded, "sweep", drain);
     };
     looking.set(Look::End)?;
@@ -347,12 +347,12 @@ fn read_slots(counts: &OfCpus, slots: &mut Slots) -> Result<(), CaptureError> {
 }
 
 /// None if this kernel has no inet_diag: a first dump finds out.
-fn dumps(loaded: &Loaded) -> Result<Option<Source>, CaptureError> {
+fn dumps(loaded: &Loaded) -> Result<Option<SocketWalk>, CaptureError> {
     let looking = Looking { map: Array::new(loaded.map("looking")?), tgid: loaded.own_pid };
     looking.set(Look::None)?;
     let mut buffer = Vec::new();
     let mut try_it = || Diag::new()?.dump(&mut buffer, |_| io::Result::Ok(()));
-    Ok(try_it().is_ok().then(|| Source::Dumps { diags: BTreeMap::new(), looking, buffer }))
+    Ok(try_it().is_ok().then(|| SocketWalk::Dumps { diags: BTreeMap::new(), looking, buffer }))
 }
 
 /// Every datagram of the dump is filled when it is asked for, so programs run between rounds.

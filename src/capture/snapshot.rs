@@ -67,14 +67,14 @@ const SEARCH_NS: u64 = 1_000_000_000;
 const SLOW_PERCENT: u64 = 80;
 
 /// The source of a poll.
-enum Source {
+enum PollSource {
     Iterators(Iterators),
     Dumps(Box<Dumps>),
 }
 
 /// Polls all sockets.
 pub(super) struct Poller {
-    source: Source,
+    source: PollSource,
     interval_ns: u64,
     next_ns: u64,
     number: u32,
@@ -96,9 +96,9 @@ impl Poller {
         only_recorded: bool,
     ) -> Result<Self, CaptureError> {
         let source = match by {
-            PollsBy::Iterator => Source::Iterators(Iterators::new(loaded)?),
+            PollsBy::Iterator => PollSource::Iterators(Iterators::new(loaded)?),
             PollsBy::Netlink => {
-                Source::Dumps(Box::new(Dumps::new(snapshots, filters, only_recorded)))
+                PollSource::Dumps(Box::new(Dumps::new(snapshots, filters, only_recorded)))
             }
         };
         let mut poller = Self {
@@ -141,8 +141,8 @@ impl Poller {
             self.search(begun)?;
         }
         match &mut self.source {
-            Source::Iterators(iterators) => iterators.poll(self.number, &self.home, drain)?,
-            Source::Dumps(dumps) => dumps.poll(self.number, drain)?,
+            PollSource::Iterators(iterators) => iterators.poll(self.number, &self.home, drain)?,
+            PollSource::Dumps(dumps) => dumps.poll(self.number, drain)?,
         }
         self.number = self.number.wrapping_add(1);
         let ended = clock::monotonic_ns();
@@ -156,14 +156,14 @@ impl Poller {
     fn search(&mut self, now_ns: u64) -> Result<(), CaptureError> {
         // Let go of the old ones first, so that a namespace that is over is not found through us.
         match &mut self.source {
-            Source::Iterators(iterators) => iterators.namespaces.clear(),
-            Source::Dumps(dumps) => dumps.namespaces.clear(),
+            PollSource::Iterators(iterators) => iterators.namespaces.clear(),
+            PollSource::Dumps(dumps) => dumps.namespaces.clear(),
         }
         let all = netns::all().into_iter();
         let wanted = all.filter(|(i, _)| self.wanted.is_empty() || self.wanted.contains(i));
         match &mut self.source {
-            Source::Iterators(iterators) => iterators.namespaces = wanted.collect(),
-            Source::Dumps(dumps) => dumps.open(wanted, &self.home)?,
+            PollSource::Iterators(iterators) => iterators.namespaces = wanted.collect(),
+            PollSource::Dumps(dumps) => dumps.open(wanted, &self.home)?,
         }
         self.searched_ns = now_ns;
         Ok(())

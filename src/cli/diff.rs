@@ -134,14 +134,14 @@ fn groups(arguments: &Arguments) -> anyhow::Result<Vec<Group>> {
 }
 
 /// A side, read.
-struct Side {
+struct ReadSide {
     label: String,
     names: Vec<String>,
     recordings: Vec<Recording>,
     overviews: Vec<Overview>,
 }
 
-impl Side {
+impl ReadSide {
     fn read(group: Group) -> anyhow::Result<Self> {
         let options = ReplayOptions { threads: cpus(), ..ReplayOptions::default() };
         let names = group.runs.iter().map(|run| run.display().to_string()).collect();
@@ -180,7 +180,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.html.is_some() && groups.len() > 2 {
         return Err(anyhow!("--html compares two sides; {} were given", groups.len()));
     }
-    let sides: Vec<Side> = groups.into_iter().map(Side::read).collect::<anyhow::Result<_>>()?;
+    let sides: Vec<ReadSide> =
+        groups.into_iter().map(ReadSide::read).collect::<anyhow::Result<_>>()?;
     let align = match arguments.align {
         Align::Order => diff::Align::Order,
         Align::Tuple => diff::Align::Tuple,
@@ -226,7 +227,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if alone.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) })
 }
 
-fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow::Result<()> {
+fn page(
+    path: &Path,
+    diff: &Diff,
+    (a, b): (&ReadSide, &ReadSide),
+    top: usize,
+) -> anyhow::Result<()> {
     let extent = Extent { top, ..Extent::default() };
     let (Some(first_a), Some(first_b)) = (a.overviews.first(), b.overviews.first()) else {
         return Ok(());
@@ -240,7 +246,7 @@ fn page(path: &Path, diff: &Diff, (a, b): (&Side, &Side), top: usize) -> anyhow:
     let chosen = |of: fn(&diff::Pair) -> u64| pairs.iter().map(|p| of(p)).collect::<Vec<_>>();
     let table = diff::table(diff);
     let title = format!("estats: {} against {}", a.name(), b.name());
-    let plot = |side: &Side, first: &Overview, which: &str, chosen: &[u64]| {
+    let plot = |side: &ReadSide, first: &Overview, which: &str, chosen: &[u64]| {
         let label = format!("{which} {}", side.names[0]);
         report::plot(&side.recordings[0], first.clone(), label, chosen, extent)
     };

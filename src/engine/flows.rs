@@ -22,9 +22,9 @@ use std::num::NonZeroU64;
 use crate::wire::{Lifecycle, Packet, Snapshot};
 
 pub use connections::Owner;
-pub use flow::{Closing, Ends, Flow, Opening, Point, Side, Timeouts};
+pub use flow::{Closing, Ends, Flow, FlowSide, Opening, Point, Timeouts};
 pub use sighting::WINDOW_NS;
-pub use tally::{PacketTotals, Recent, Span, Tally};
+pub use tally::{FlowSpan, PacketTotals, Recent, Tally};
 
 use connections::Connections;
 use sighting::{Sighting, Sightings};
@@ -63,14 +63,14 @@ pub enum Step {
         /// Its slot.
         slot: u32,
         /// What came.
-        span: Span,
+        span: FlowSpan,
     },
     /// A flow is over, and its slot free.
     Ended {
         /// The slot it had.
         slot: u32,
         /// The part that was not reported in intervals.
-        span: Span,
+        span: FlowSpan,
         /// The flow, with its final counts.
         flow: Box<Flow>,
     },
@@ -166,7 +166,7 @@ impl Flows {
             }
             let sighting = self.ready.pop_front()?;
             let (slot, number, forward) = self.table.count(&sighting, &self.connections);
-            self.sightings.told(sighting.id, (slot, number, forward));
+            self.sightings.counted(sighting.id, (slot, number, forward));
             let Sighting { packet, late, .. } = sighting;
             return Some(Step::Packet(FlowPacket { slot, forward, packet, late }));
         }

@@ -17,34 +17,30 @@
 
 mod buffer;
 mod cause;
+mod kernel;
 mod reader;
 mod state;
 
 use std::ops::RangeInclusive;
 
-use crate::schema::{SocketField, Var};
+use crate::schema::{DATA_RECOVERY, Var};
 use crate::wire::SocketValues;
 
 use buffer::Buffer;
 pub use cause::LimitCause;
+use kernel::KernelReadings;
 use reader::Reader;
 use state::Gauges;
 pub use state::{GAUGES, SenderState};
 
 /// RFC 4898 numbers of the states that follow the handshake, established to closing.
 const SYNCHRONISED: RangeInclusive<u64> = 5..=10;
-/// tcpEStatsStackInRecovery dataRecovery.
-const DATA_RECOVERY: u64 = 3;
 /// The slow values are read this often unless `--resolution` sets another interval. Readings closer
 /// together than that may be older than the record that they stand in.
 const RESOLUTION_NS: u64 = 1_000_000;
 /// This many timeouts in a row, of the same data, mean a path that carries nothing: the retransmission
 /// of the first timeout was not answered either. A single timeout repairs a loss.
 const DEAD_AFTER: u64 = 2;
-
-/// BBR's estimate is the application's own pace if it comes to within this part of it. The estimate counts payload,
-/// and the pace whole frames: 1448 of 1514 octets are 0.956.
-const ESTIMATED_WITHIN: u64 = 20;
 
 /// Where the times come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +99,6 @@ pub struct Limits {
     recovery_since: Option<u64>,
 }
 
-/// The kernel's values of the socket.
-#[derive(Clone, Copy, Debug, Default)]
-struct KernelReadings {
-    /// tcpi_sndbuf_limited of the first reading, or 0 at the connection's beginning; microseconds.
-    sndbuf_from_us: Option<u64>,
-    sndbuf_us: Option<u64>,
-    /// The most that the send buffer may hold (skmem_sndbuf): it only grows.
-    sndbuf: Option<u64>,
-    /// Whether the application's own pace was in force at the last reading.
-    capped: Option<bool>,
-    /// The part of the paced time, up to the last reading, in which the application's own rate was the
-    /// limit.
-    capped_ns: u64,
-    paced_ns: u64,
-}
-
 impl Limits {
     /// For a new connection.
     pub fn new(basis: Basis) -> Self {
@@ -147,7 +127,7 @@ impl Limits {
 
     /// The connection begins, and is not established. Not called where the beginning was not seen.
     pub fn begin(&mut self, ts_ns: u64) {
-        self.kernel.sndbuf_from_us.get_or_insert(0);
+        self.kernel.begun();
         if self.decided_ns.is_none() && !self.established {
             (self.decided_ns, self.final_ns) = (Some(ts_ns), Some(ts_ns));
             self.state = Some(SenderState::Startup);
@@ -327,8 +307,7 @@ impl Limits {
         if self.timeouts >= DEAD_AFTER {
             self.ns[SenderState::PathDead as usize] += self.held.iter().sum::<u64>();
             self.dead.iter_mut().zip(self.held).for_each(|(dead, held)| *dead += held);
-            let paced = &mut self.kernel.paced_ns;
-            *paced = paced.saturating_sub(self.held[SenderState::Paced as usize]);
+            self.kernel.was_dead(self.held[SenderState::Paced as usize]);
         } else {
             self.ns.iter_mut().zip(self.held).for_each(|(ns, held)| *ns += held);
         }
@@ -339,26 +318,7 @@ impl Limits {
 
     /// Takes the kernel's values of the socket at this time.
     pub fn kernel_values(&mut self, values: &SocketValues) {
-        let paced_ns = self.total(SenderState::Paced);
-        let kernel = &mut self.kernel;
-        if let Some(us) = values.get(SocketField::tcpi_sndbuf_limited) {
-            kernel.sndbuf_from_us.get_or_insert(us);
-            kernel.sndbuf_us = Some(us);
-        }
-        kernel.sndbuf = kernel.sndbuf.max(values.get(SocketField::skmem_sndbuf));
-        // The pace in force is the least of the congestion control's and the application's
-        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit. BBR's own is
-        // below its estimate of the bandwidth most of the time, and that estimate cannot exceed the application's.
-        let capped = values.get(SocketField::tcpi_max_pacing_rate).is_some_and(|cap| {
-            let reached = |field, least| values.get(field).is_some_and(|rate| rate >= least);
-            reached(SocketField::tcpi_pacing_rate, cap)
-                || reached(SocketField::bbr_bw, cap - cap / ESTIMATED_WITHIN)
-        });
-        if capped {
-            kernel.capped_ns += paced_ns.saturating_sub(kernel.paced_ns);
-        }
-        kernel.paced_ns = paced_ns;
-        kernel.capped = Some(capped);
+        self.kernel.read(values, self.total(SenderState::Paced));
     }
 
     /// The connection is over, with these final values; `timed_out` where a timeout ended it.
@@ -442,6 +402,13 @@ impl Limits {
         self.dead[state as usize] > 0
     }
 
+    /// Whether paced time is divided between the application's pace and that of the congestion control. Which of the
+    /// two was in force is read at snapshots, so how much of the time between two of them it was is not known. A link
+    /// that is as fast as the application's pace looks like that pace under BBR, too.
+    pub fn divides_paced(&self) -> bool {
+        self.kernel.has_pace() && self.total(SenderState::Paced) > 0
+    }
+
     /// The causes of times by state: `ns` may be those of a part of the connection's life.
     /// `reader_behind_ns` is the peer's, where it was recorded too.
     pub fn causes(
@@ -481,17 +448,12 @@ impl Limits {
 
     /// How long the application waited for room: by the kernel's clock, or by how full the buffer was.
     fn sndbuf_ns(&self) -> Option<u64> {
-        let kernel = &self.kernel;
-        let clock = kernel.sndbuf_us.zip(kernel.sndbuf_from_us);
-        let clock = clock.map(|(us, from)| us.saturating_sub(from).saturating_mul(1_000));
-        let full = kernel.sndbuf.map(|sndbuf| self.buffer.full_ns(sndbuf));
-        clock.max(full)
+        let full = self.kernel.sndbuf().map(|sndbuf| self.buffer.full_ns(sndbuf));
+        self.kernel.sndbuf_limited_ns().max(full)
     }
 
     fn capped_ns(&self) -> u64 {
-        let since = self.total(SenderState::Paced).saturating_sub(self.kernel.paced_ns);
-        let last = if self.kernel.capped == Some(true) { since } else { 0 };
-        self.kernel.capped_ns + last
+        self.kernel.capped_ns(self.total(SenderState::Paced))
     }
 
     /// Whether the log can distinguish this cause from the one that would contain it otherwise.
@@ -511,9 +473,7 @@ impl Limits {
             LimitCause::SendBuffer => decides && self.sndbuf_ns().is_some(),
             LimitCause::Nagle => decides && known(Var::Nagle),
             LimitCause::CcRate => decides && self.basis != Basis::Gauges,
-            LimitCause::AppRate => {
-                decides && self.basis != Basis::Gauges && self.kernel.capped.is_some()
-            }
+            LimitCause::AppRate => decides && self.basis != Basis::Gauges && self.kernel.was_read(),
             LimitCause::ReceiverApp => decides && peer_recorded,
             LimitCause::PathDead => decides && known(Var::CurTimeoutCount),
         }

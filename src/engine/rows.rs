@@ -13,7 +13,7 @@ pub struct FlowRow<'a> {
     /// The flow.
     pub flow: &'a flows::Flow,
     /// The traffic of this row: each packet is in one row.
-    pub span: &'a flows::Span,
+    pub span: &'a flows::FlowSpan,
     /// It is over.
     pub ended: bool,
     /// Packets lost on any CPU while it lived: some may have been its own.
@@ -55,7 +55,7 @@ pub struct PacketSeen<'a> {
     /// Its flow, which has counted it.
     pub flow: &'a flows::Flow,
     /// The packets that it answers. They come again as [`Output::rtt`], when their connection is known.
-    pub answers: &'a [rtt::Sample],
+    pub answers: &'a [rtt::MeasuredRtt],
 }
 
 /// A sample of passive RTT: the time from a packet to the first that answers it.
@@ -72,7 +72,7 @@ pub struct RttSample {
     /// The ends of the flow; [`rtt::Way::Forth`] is from the first to the second.
     pub ends: flows::Ends,
     /// The sample.
-    pub sample: rtt::Sample,
+    pub sample: rtt::MeasuredRtt,
 }
 
 /// Takes all rows.

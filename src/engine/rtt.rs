@@ -193,7 +193,7 @@ pub struct Traffic {
 
 /// One measured RTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub struct MeasuredRtt {
     /// When the answer was seen.
     pub ts_ns: u64,
     /// The rule by which it is an answer.
@@ -241,7 +241,7 @@ impl FlowRtt {
     }
 
     /// Takes the next packet of the flow and gives out what it answers.
-    pub fn packet(&mut self, packet: &Packet, way: Way, take: &mut impl FnMut(&Sample)) {
+    pub fn packet(&mut self, packet: &Packet, way: Way, take: &mut impl FnMut(&MeasuredRtt)) {
         // Only the first fragment has a transport header.
         if packet.fragment_offset > 0 {
             return;
@@ -264,7 +264,7 @@ impl FlowRtt {
             let minimum = &mut self.minimum_ns[found.method as usize][way.index()];
             let min_rtt_ns = minimum.map_or(found.rtt_ns, |min| min.min(found.rtt_ns));
             *minimum = Some(min_rtt_ns);
-            take(&Sample {
+            take(&MeasuredRtt {
                 ts_ns: packet.ts_ns,
                 method: found.method,
                 replier: way,

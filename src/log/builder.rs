@@ -15,13 +15,13 @@ use crate::wire::{Header, Operation};
 
 /// First and last (smallest and largest) time in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct TimeSpan {
     pub first_ns: u64,
     pub last_ns: u64,
 }
 
-impl Span {
-    /// An empty span; [`Span::include`] makes it one.
+impl TimeSpan {
+    /// An empty span; [`TimeSpan::include`] makes it one.
     pub const EMPTY: Self = Self { first_ns: u64::MAX, last_ns: 0 };
 
     pub fn include(&mut self, ts_ns: u64) {
@@ -83,7 +83,7 @@ pub struct HookBuilder {
     variable: Vec<i16>,
     op: Vec<i8>,
     value: Vec<u64>,
-    span: Span,
+    span: TimeSpan,
 }
 
 impl Default for HookBuilder {
@@ -94,7 +94,7 @@ impl Default for HookBuilder {
             variable: Vec::new(),
             op: Vec::new(),
             value: Vec::new(),
-            span: Span::EMPTY,
+            span: TimeSpan::EMPTY,
         }
     }
 }
@@ -120,7 +120,7 @@ impl HookBuilder {
         self.value.len()
     }
 
-    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+    pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
         let mut columns = self.header.take()?;
         let offsets = refill(&mut self.offsets);
         self.offsets.push(0);
@@ -143,7 +143,7 @@ impl HookBuilder {
             None,
         )?));
         let batch = RecordBatch::try_new(Stream::Hooks.schema(), columns)?;
-        Ok((batch, std::mem::replace(&mut self.span, Span::EMPTY)))
+        Ok((batch, std::mem::replace(&mut self.span, TimeSpan::EMPTY)))
     }
 }
 

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int8Array, RecordBatch, UInt16Array, UInt32Array, U
 use arrow::datatypes::Int8Type;
 use arrow::error::ArrowError;
 
-use super::builder::Span;
+use super::builder::TimeSpan;
 use super::manifest::ClockSample;
 use super::stream::{HOOK_NAMES, LEDGER_KINDS, RINGS, Stream, dictionary};
 use crate::schema::Hook;
@@ -452,9 +452,9 @@ impl CaptureStatsBuilder {
         self.rows.len()
     }
 
-    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+    pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
         let rows = std::mem::take(&mut self.rows);
-        let mut span = Span::EMPTY;
+        let mut span = TimeSpan::EMPTY;
         rows.iter().for_each(|r| span.include(r.ts_ns));
         let u64s = |cell: fn(&Cells) -> Option<u64>| -> ArrayRef {
             Arc::new(UInt64Array::from_iter(rows.iter().map(cell)))

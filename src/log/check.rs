@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt64Array};
 
 use super::LogError;
-use super::builder::Span;
+use super::builder::TimeSpan;
 use super::frame::{self, End, What, content_checksum};
 use super::frames::{Frames, SegmentMap, fenced};
 use super::index::{IndexEntry, SeekEntry, decode_index, decode_seek_table};
@@ -224,8 +224,8 @@ impl Check<'_> {
         &mut self,
         batch: Option<RecordBatch>,
         visit: &mut dyn FnMut(&RecordBatch) -> Result<Marks, String>,
-    ) -> Result<(Span, usize, Marks), (usize, String)> {
-        let mut span = Span::EMPTY;
+    ) -> Result<(TimeSpan, usize, Marks), (usize, String)> {
+        let mut span = TimeSpan::EMPTY;
         let Some(batch) = batch else {
             self.saw_end = true;
             return Ok((span, 0, Marks::default()));

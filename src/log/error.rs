@@ -93,7 +93,7 @@ impl LogError {
         self
     }
 
-    /// An I/O error with its circumstances; a full disk is told apart, since the remedy differs.
+    /// An I/O error with its circumstances; a full disk has an error of its own, because the remedy differs.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];

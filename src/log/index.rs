@@ -4,7 +4,7 @@
 //! Both are skippable frames, so every zstd reader passes over them. The index comes first because
 //! the seekable format finds its table by the file's last bytes.
 
-use super::builder::Span;
+use super::builder::TimeSpan;
 use super::crc::crc32;
 use super::frame::{SKIPPABLE_MAGIC, skippable, u32_at, u64_at};
 
@@ -43,9 +43,9 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    pub fn new(span: Span, rows: usize, frame: &[u8]) -> Self {
-        let Span { first_ns, last_ns } =
-            if rows == 0 { Span { first_ns: 0, last_ns: 0 } } else { span };
+    pub fn new(span: TimeSpan, rows: usize, frame: &[u8]) -> Self {
+        let TimeSpan { first_ns, last_ns } =
+            if rows == 0 { TimeSpan { first_ns: 0, last_ns: 0 } } else { span };
         Self { first_ns, last_ns, rows: rows as u32, crc: crc32(frame) }
     }
 }

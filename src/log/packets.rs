@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::datatypes::{ArrowPrimitiveType, Int8Type};
 use arrow::error::ArrowError;
 
-use super::builder::Span;
+use super::builder::TimeSpan;
 use super::capture_stats::Names;
 use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
@@ -51,12 +51,12 @@ pub(super) struct PacketBuilder {
     payload: usize,
     /// Markers get numbers of their own, as in the other streams.
     markers: u64,
-    span: Span,
+    span: TimeSpan,
 }
 
 impl Default for PacketBuilder {
     fn default() -> Self {
-        Self { rows: Vec::new(), payload: 0, markers: 0, span: Span::EMPTY }
+        Self { rows: Vec::new(), payload: 0, markers: 0, span: TimeSpan::EMPTY }
     }
 }
 
@@ -75,11 +75,11 @@ impl PacketBuilder {
         self.payload
     }
 
-    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+    pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
         let room = Vec::with_capacity(self.rows.len());
         let rows = std::mem::replace(&mut self.rows, room);
         self.payload = 0;
-        let span = std::mem::replace(&mut self.span, Span::EMPTY);
+        let span = std::mem::replace(&mut self.span, TimeSpan::EMPTY);
         let mut seq = Vec::with_capacity(rows.len());
         for row in &rows {
             seq.push(row.packet().map_or(self.markers, |p| p.seq));

@@ -10,7 +10,7 @@ use arrow::datatypes::Int8Type;
 use arrow::error::ArrowError;
 
 use super::address;
-use super::builder::{HeaderColumns, Span};
+use super::builder::{HeaderColumns, TimeSpan};
 use super::capture_stats::Names;
 use super::stream::{EVENTS, Stream, column, dictionary, hook_by_name};
 use crate::schema::Hook;
@@ -20,12 +20,12 @@ use crate::wire::{Event, Header, Lifecycle};
 #[derive(Debug)]
 pub struct LifecycleBuilder {
     rows: Vec<Lifecycle>,
-    span: Span,
+    span: TimeSpan,
 }
 
 impl Default for LifecycleBuilder {
     fn default() -> Self {
-        Self { rows: Vec::new(), span: Span::EMPTY }
+        Self { rows: Vec::new(), span: TimeSpan::EMPTY }
     }
 }
 
@@ -39,7 +39,7 @@ impl LifecycleBuilder {
         self.rows.len()
     }
 
-    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+    pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         let mut header = HeaderColumns::default();
         rows.iter().for_each(|r| header.push(&r.header));
@@ -87,7 +87,7 @@ impl LifecycleBuilder {
         columns.push(u32s(|r| r.sk_err));
         columns.push(u32s(|r| r.mptcp));
         let batch = RecordBatch::try_new(Stream::Connections.schema(), columns)?;
-        Ok((batch, std::mem::replace(&mut self.span, Span::EMPTY)))
+        Ok((batch, std::mem::replace(&mut self.span, TimeSpan::EMPTY)))
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::buffer::Buffer;
 use arrow::ipc::writer::StreamEncoder;
 
 use super::LogError;
-use super::builder::Span;
+use super::builder::TimeSpan;
 use super::crc::crc32_on;
 use super::frame::{Compressor, content_checksum};
 use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
@@ -78,7 +78,7 @@ impl Segment {
                 ..SegmentEntry::default()
             },
         };
-        segment.append(&empty, Span::EMPTY)?;
+        segment.append(&empty, TimeSpan::EMPTY)?;
         Ok(segment)
     }
 
@@ -93,7 +93,7 @@ impl Segment {
     }
 
     /// Writes a batch as one frame.
-    pub fn append(&mut self, batch: &RecordBatch, span: Span) -> Result<(), LogError> {
+    pub fn append(&mut self, batch: &RecordBatch, span: TimeSpan) -> Result<(), LogError> {
         let messages = self
             .encoder
             .encode(batch)
@@ -109,7 +109,7 @@ impl Segment {
         let end = spent
             .and_then(|spent| std::mem::replace(&mut self.encoder, spent).finish())
             .map_err(|source| LogError::Encode { path: self.path.clone(), source })?;
-        self.write_frame(&end, Span::EMPTY, 0)?;
+        self.write_frame(&end, TimeSpan::EMPTY, 0)?;
         let index = encode_index(&self.index);
         self.seek.push(SeekEntry::skippable(index.len()));
         let table = encode_seek_table(&self.seek);
@@ -124,7 +124,7 @@ impl Segment {
     fn write_frame(
         &mut self,
         messages: &[Buffer],
-        span: Span,
+        span: TimeSpan,
         rows: usize,
     ) -> Result<(), LogError> {
         self.content.clear();
@@ -167,17 +167,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut segment = Segment::create(dir.path(), "", Stream::Ledger, 0, 1).unwrap();
         let batch = Stream::Ledger.empty().unwrap();
-        segment.append(&batch, Span::EMPTY).unwrap();
+        segment.append(&batch, TimeSpan::EMPTY).unwrap();
         let before = segment.bytes();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let file = std::mem::replace(&mut segment.file, full);
-        let error = segment.append(&batch, Span::EMPTY).unwrap_err();
+        let error = segment.append(&batch, TimeSpan::EMPTY).unwrap_err();
         assert!(matches!(error, LogError::DiskFull { .. }), "{error:?}");
         assert_eq!((segment.bytes(), segment.batches()), (before, 1));
         assert_eq!(file.metadata().unwrap().len(), before);
         // With room again, it goes on after the last whole frame.
         segment.file = file;
-        segment.append(&batch, Span::EMPTY).unwrap();
+        segment.append(&batch, TimeSpan::EMPTY).unwrap();
         let entry = segment.finish().unwrap();
         let path = dir.path().join("ledger-000000.arrows.zst");
         let bytes = std::fs::read(&path).unwrap();

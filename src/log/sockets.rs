@@ -19,7 +19,7 @@ use arrow::error::ArrowError;
 use rustc_hash::FxHashMap;
 
 use super::address;
-use super::builder::{HeaderColumns, Span};
+use super::builder::{HeaderColumns, TimeSpan};
 use super::capture_stats::Names;
 use super::stream::{Stream, WHYS, column, dictionary, field, hook_by_name};
 use crate::schema::{Hook, SocketField, SocketType, Why};
@@ -164,7 +164,7 @@ pub(super) struct SocketBuilder {
     tcp_info_more: Vec<Option<Vec<u8>>>,
     columns: Vec<Column>,
     before: FxHashMap<(u64, u16), Sums>,
-    span: Span,
+    span: TimeSpan,
 }
 
 impl Default for SocketBuilder {
@@ -188,7 +188,7 @@ impl Default for SocketBuilder {
             tcp_info_more: Vec::new(),
             columns: SocketField::ALL.iter().map(column).collect(),
             before: FxHashMap::default(),
-            span: Span::EMPTY,
+            span: TimeSpan::EMPTY,
         }
     }
 }
@@ -244,7 +244,7 @@ impl SocketBuilder {
         self.header.len()
     }
 
-    pub fn take(&mut self) -> Result<(RecordBatch, Span), ArrowError> {
+    pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
         self.before.clear();
         let mut columns = self.header.take()?;
         let [family, local_port, remote_port, netns] = &mut self.identity;
@@ -269,7 +269,7 @@ impl SocketBuilder {
         columns.push(Arc::new(more.into_iter().collect::<BinaryArray>()));
         columns.extend(self.columns.iter_mut().map(Column::take));
         let batch = RecordBatch::try_new(Stream::Sockets.schema(), columns)?;
-        Ok((batch, std::mem::replace(&mut self.span, Span::EMPTY)))
+        Ok((batch, std::mem::replace(&mut self.span, TimeSpan::EMPTY)))
     }
 }
 

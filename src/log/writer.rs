@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::builder::{HookBuilder, Span};
+use super::builder::{HookBuilder, TimeSpan};
 use super::capture_stats::{CaptureStatsBuilder, DroppedRows, RawCaptureStat};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
@@ -146,7 +146,7 @@ impl<B: Default> Pending<B> {
     fn flush(
         &mut self,
         stream: Stream,
-        take: impl FnOnce(&mut B) -> Result<(RecordBatch, Span), ArrowError>,
+        take: impl FnOnce(&mut B) -> Result<(RecordBatch, TimeSpan), ArrowError>,
     ) -> Result<(), LogError> {
         if self.since_ns.take().is_none() {
             return Ok(());

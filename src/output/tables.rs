@@ -269,7 +269,7 @@ impl<B: Batches> Tables<'_, B> {
     }
 
     /// An interval of RTTs by prefix is over.
-    fn interval(&mut self, interval: &aggregate::Interval) -> Result<(), B::Error> {
+    fn interval(&mut self, interval: &aggregate::AggregateInterval) -> Result<(), B::Error> {
         let n = Id::RttAggregate.first();
         let (batches, table) = (&mut self.batches, &mut self.builders[n]);
         rtt_aggregate::rows(interval, &self.recording, self.timeline, table, |table| {
@@ -408,6 +408,31 @@ mod tests {
             lower.sort_unstable();
             lower.dedup();
             assert_eq!(lower.len(), names.len(), "{}", spec.name);
+        }
+    }
+
+    /// RFC 4898 counts octets. The kernel, captures and everything else count bytes.
+    #[test]
+    fn a_table_counts_octets_or_bytes_but_not_both() {
+        let has = |text: &str, word: &str| {
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+        };
+        for spec in specs(&Qualities::default()) {
+            let of = |word: &str| -> Vec<_> {
+                let speaks = |c: &&ColumnSpec| has(c.unit, word) || has(c.doc, word);
+                spec.columns.iter().filter(speaks).map(|c| c.name).collect()
+            };
+            let (octets, bytes) = (of("octets"), of("bytes"));
+            assert!(
+                octets.is_empty() || bytes.is_empty(),
+                "{}: octets in {octets:?}, bytes in {bytes:?}",
+                spec.name
+            );
+            assert!(
+                !spec.columns.iter().any(|c| c.unit == "byte"),
+                "{}: units are plural",
+                spec.name
+            );
         }
     }
 

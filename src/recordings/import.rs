@@ -36,9 +36,9 @@ pub use link::names::link_type as link_type_name;
 use checksum::Checksums;
 use container::Capture;
 use copies::{Copies, Likeness};
-use ends::Ends;
+use ends::RecordedEnd;
 use link::Look;
-use source::Source;
+use source::CaptureFile;
 
 /// How a capture is imported.
 #[derive(Clone, Debug, Default)]
@@ -117,8 +117,8 @@ pub fn import(
     dir: &Path,
     options: &ImportOptions,
 ) -> Result<ImportReport, ImportError> {
-    let source =
-        Source::open(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    let source = CaptureFile::open(path)
+        .map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     let look = Look { payload: options.payload, inner: options.inner };
     // Copies have all the same bytes.
     let all = Look { payload: usize::MAX, ..look };
@@ -179,7 +179,7 @@ impl CaptureSurvey {
 
 struct Importer {
     writer: RecordingWriter,
-    ends: Ends,
+    ends: RecordedEnd,
     copies: Copies,
     checksums: Checksums,
     manifest: Manifest,
@@ -193,7 +193,7 @@ struct Importer {
 const COPY: &str = "duplicates made by the capture";
 
 impl Importer {
-    fn run(mut self, source: &Source, read: &AtomicU64) -> Result<ImportReport, ImportError> {
+    fn run(mut self, source: &CaptureFile, read: &AtomicU64) -> Result<ImportReport, ImportError> {
         let (first_ns, last_ns, look) = (self.first_ns, self.last_ns, self.look);
         self.writer.capture_stat(&CaptureStat::Clock(first_ns, clock(first_ns)))?;
         let (mut seq, mut out_of_order, mut of_recorded_end) = (0, 0, 0);
@@ -286,7 +286,7 @@ const fn clock(ns: u64) -> ClockSample {
     ClockSample { monotonic_ns: ns, realtime_ns: ns, tai_ns: ns }
 }
 
-fn described(path: &Path, capture: &Capture, ends: &Ends, places: Vec<Vec<u32>>) -> Import {
+fn described(path: &Path, capture: &Capture, ends: &RecordedEnd, places: Vec<Vec<u32>>) -> Import {
     Import {
         file: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         format: capture.format.clone(),
@@ -302,7 +302,7 @@ fn described(path: &Path, capture: &Capture, ends: &Ends, places: Vec<Vec<u32>>)
 }
 
 /// The same capture with the same options is the same recording, so its UUID comes from both.
-fn identity(source: &Source, options: &ImportOptions) -> Result<String, ImportError> {
+fn identity(source: &CaptureFile, options: &ImportOptions) -> Result<String, ImportError> {
     let mut hash = Sha256::new();
     let mut read = || {
         let (mut file, mut chunk) = (source.read()?, vec![0; 1 << 16]);

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::estats::Engine;
-use crate::engine::flows::{self, Flow, FlowPacket, Flows, PacketTotals, Span, Step, Timeouts};
+use crate::engine::flows::{self, Flow, FlowPacket, FlowSpan, Flows, PacketTotals, Step, Timeouts};
 use crate::engine::packets::{PacketCounts, Tracker};
 use crate::engine::rows::{FlowRow, Output, PacketSeen, RttSample};
 use crate::engine::rtt::{self, FlowRtt, Way};
@@ -39,7 +39,7 @@ pub(super) struct Beside<'a, O, S, P> {
     rtt: Vec<Option<Box<FlowRtt>>>,
     rtt_options: rtt::RttOptions,
     /// The packets that the current packet answers.
-    answers: Vec<rtt::Sample>,
+    answers: Vec<rtt::MeasuredRtt>,
     /// Samples of RTT, by their time, with the slot of their flow.
     samples: VecDeque<(u32, RttSample)>,
 }
@@ -196,7 +196,7 @@ where
     }
 
     /// A flow is over. Its slot may have another flow from the next step on.
-    fn ended(&mut self, slot: u32, span: &Span, flow: &Flow) -> Result<(), E> {
+    fn ended(&mut self, slot: u32, span: &FlowSpan, flow: &Flow) -> Result<(), E> {
         if let Some(matching) = self.rtt.get_mut(slot as usize) {
             *matching = None;
         }
@@ -258,7 +258,7 @@ where
 fn flow_row<'f>(
     timeline: &Timeline,
     timeouts: &Timeouts,
-    (flow, span): (&'f Flow, &'f Span),
+    (flow, span): (&'f Flow, &'f FlowSpan),
     ended: bool,
 ) -> FlowRow<'f> {
     let (from_ns, to_ns) = flow.reach(timeouts);

@@ -2,7 +2,7 @@
 //! How the value of a Web10G kernel (KIS 0.13, Linux 5.4) relates to ours: the same quantity read
 //! from another implementation, whose units, instants and faults are known.
 
-use super::Var;
+use super::{INFINITE_SSTHRESH, Var};
 
 /// How the value that a Web10G kernel reports relates to ours, and why it does not simply equal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,7 +399,10 @@ pub const CLEARED: &[(Var, Relation)] = &[
     (Var::CurRTO, Relation::always(1_000)),
     // TCP_INIT_CWND; the segment size stays.
     (Var::CurCwnd, Relation::is(Linear::of(&[(10, Var::CurMSS)]))),
-    (Var::CurSsthresh, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32)),
+    (
+        Var::CurSsthresh,
+        Relation::is(Linear::of(&[(INFINITE_SSTHRESH as i64, Var::CurMSS)])).low(32),
+    ),
     (Var::PipeSize, Relation::always(0)),
     // The received options: after that the kernel's values depend on the settings, as if an option was
     // not offered or not wanted.

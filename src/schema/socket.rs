@@ -9,7 +9,7 @@
 use core::fmt;
 
 use super::record::{Name, SocketHead};
-use super::{Kernels, Range};
+use super::{INFINITE_SSTHRESH, Kernels, Range};
 use SocketRead::{Age, Always, Countdown, Dropped, If, Netlink, Netstat};
 use SocketType::{U8, U16, U32, U64};
 
@@ -224,8 +224,7 @@ impl SocketField {
         match self {
             Self::tcpi_min_rtt | Self::bbr_min_rtt => value == u32::MAX as u64,
             Self::tcpi_rtt | Self::tcpi_rttvar | Self::tcpi_rcv_rtt => value == 0,
-            // TCP_INFINITE_SSTHRESH, include/net/tcp.h.
-            Self::tcpi_snd_ssthresh => value >= 0x7fff_ffff,
+            Self::tcpi_snd_ssthresh => value >= INFINITE_SSTHRESH,
             Self::tcpi_pacing_rate | Self::tcpi_max_pacing_rate => value == u64::MAX,
             // tcp_vegas_init(), vegas_enable().
             Self::vegas_rtt | Self::vegas_minrtt => value == 0x7fff_ffff,

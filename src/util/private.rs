@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Makes a directory with those above it that are missing, for its owner alone (0700). One that is
@@ -123,7 +124,10 @@ impl Named {
         }
         let new = Whole::create(path)?;
         if let Some(old) = old {
-            new.file.set_permissions(old.permissions())?;
+            // The bits of a group are of that group, which the new file need not have.
+            let is_same_group = old.gid() == new.file.metadata()?.gid();
+            let kept = if is_same_group { 0o777 } else { 0o707 };
+            new.file.set_permissions(fs::Permissions::from_mode(old.mode() & kept))?;
         }
         Ok(Self::Whole(new))
     }
@@ -232,6 +236,12 @@ mod tests {
         assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
         write_named(&precious, b"new").unwrap();
         assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o777, 0o644, "as it was");
+        // Another group's bits would be those of the writer's group.
+        if std::os::unix::fs::chown(&precious, None, Some(65_534)).is_ok() {
+            fs::set_permissions(&precious, fs::Permissions::from_mode(0o4664)).unwrap();
+            write_named(&precious, b"new").unwrap();
+            assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o7777, 0o604);
+        }
         write_whole(&link, b"page").unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_file());

@@ -48,10 +48,10 @@ pub struct Description {
     /// How replay comes to the value.
     pub replay: String,
     /// Where it comes from, best first: the first whose hooks are all attached.
-    pub sources: Vec<Source>,
+    pub sources: Vec<VariableSource>,
     /// How well packets alone give it; absent if they do not show it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub packets: Option<Source>,
+    pub packets: Option<VariableSource>,
     /// Relation to `struct tcp_info`, empty if there is none.
     pub tcp_info: String,
     /// Relation of a Web10G kernel's value to ours.
@@ -60,7 +60,7 @@ pub struct Description {
 
 /// One way to come by a variable.
 #[derive(Clone, Debug, Serialize)]
-pub struct Source {
+pub struct VariableSource {
     /// exact, sampled, approximate, constant or missing.
     pub quality: &'static str,
     /// Hooks that it takes.
@@ -118,13 +118,13 @@ fn describe(var: Var) -> Description {
         sources: def
             .sources
             .iter()
-            .map(|c| Source {
+            .map(|c| VariableSource {
                 quality: c.quality.name(),
                 needs: c.needs.iter().map(|h: &Hook| h.name()).collect(),
                 how: c.how,
             })
             .collect(),
-        packets: def.packets.map(|p| Source {
+        packets: def.packets.map(|p| VariableSource {
             quality: p.quality.name(),
             needs: Vec::new(),
             how: p.how,

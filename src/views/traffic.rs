@@ -11,7 +11,7 @@ use chrono::DateTime;
 use serde::Serialize;
 
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
-use crate::engine::flows::{Closing, Flow, Flows, Span};
+use crate::engine::flows::{Closing, Flow, FlowSpan, Flows};
 use crate::engine::rows::{FlowRow, Output};
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
@@ -53,7 +53,7 @@ pub struct Line {
 
 impl Line {
     /// One direction of a flow; none if nothing went that way.
-    pub fn of(flow: &Flow, span: &Span, forward: bool, clock: &Timeline) -> Option<Self> {
+    pub fn of(flow: &Flow, span: &FlowSpan, forward: bool, clock: &Timeline) -> Option<Self> {
         let tally = if forward { span.forward } else { span.backward };
         if tally.packets == 0 {
             return None;

@@ -104,7 +104,7 @@ fn decode_drop(b: &[u8]) -> Result<Snapshot, WireError> {
     values.set(SocketField::drop_reason, (r.has_reason != 0).then_some(r.reason.into()));
     values.set(SocketField::drop_way, Some(r.way.into()));
     values.set(SocketField::drop_segments, Some(r.segments.into()));
-    values.set(SocketField::drop_octets, Some(r.octets.into()));
+    values.set(SocketField::drop_payload_bytes, Some(r.octets.into()));
     Ok(Snapshot {
         header: header(&r.hdr)?,
         why: Why::Drop,
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(get(SocketField::drop_reason), Some(3));
         assert_eq!(get(SocketField::drop_way), Some(2));
         assert_eq!(get(SocketField::drop_segments), Some(2));
-        assert_eq!(get(SocketField::drop_octets), Some(1448));
+        assert_eq!(get(SocketField::drop_payload_bytes), Some(1448));
         // A kernel before 5.17 has no reason: none, and not the reason 0.
         b[85] = 0;
         assert_eq!(decode_snapshot(&b).unwrap().values.get(SocketField::drop_reason), None);

@@ -46,7 +46,7 @@ fn push(s: &mut Script, of: Dropped) {
     values.set(SocketField::drop_reason, of.reason);
     values.set(SocketField::drop_way, Some(of.way as u64));
     values.set(SocketField::drop_segments, Some(1));
-    values.set(SocketField::drop_octets, Some(of.octets));
+    values.set(SocketField::drop_payload_bytes, Some(of.octets));
     let mut addresses = [[0; 16]; 2];
     addresses[0][..4].copy_from_slice(&[10, 0, 0, 1]);
     addresses[1][..4].copy_from_slice(&[10, 0, 0, 2]);

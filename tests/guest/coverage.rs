@@ -9,7 +9,8 @@ use estats::schema::Var;
 use serde_json::Value as Json;
 
 use crate::rows;
-use crate::sets::NEWEST;
+use crate::sets::{self, NEWEST};
+use crate::visit::Visit;
 
 /// Words of the document and what they are in the table.
 const SIGNS: [(&str, &str); 5] = [
@@ -78,6 +79,14 @@ pub struct Column {
 pub struct Matrix(pub BTreeMap<Name, Column>);
 
 impl Column {
+    /// Of a hook set that was recorded in a guest.
+    pub fn in_guest(visit: &Visit, set: &str) -> Result<Self, String> {
+        let of = |set: &str| visit.manifest(set).and_then(|manifest| Self::of(&manifest));
+        let everything = sets::of(visit.series).iter().find(|set| set.has_everything());
+        let everything = everything.ok_or("no recording with all hooks")?;
+        Ok(of(set)?.with_what_was_not_asked_for(&of(everything.name)?))
+    }
+
     /// From a manifest, or the output of `estats-record check --json`, which report it alike.
     pub fn of(json: &Json) -> Result<Self, String> {
         let mut column = Self { qualities: rows::qualities(json)?, ..Self::default() };
@@ -93,8 +102,8 @@ impl Column {
         Ok(column)
     }
 
-    /// Hooks that this recording was not asked for: as they attach in one that was asked for all. They are the
-    /// same programs in every hook set.
+    /// For hooks that were not asked for: what the recording with all hooks reports of them. They are the same
+    /// programs in every hook set.
     pub fn with_what_was_not_asked_for(mut self, everything: &Self) -> Self {
         let was_not = |(_, reason): &(&String, &mut String)| reason.starts_with(NOT_ASKED_FOR);
         let names: Vec<String> =
@@ -103,7 +112,9 @@ impl Column {
             self.reasons.remove(&name);
             let why = everything.reasons.get(&name);
             self.reasons.extend(why.map(|why| (name.clone(), why.clone())));
-            self.hooks.extend(everything.hooks.get(&name).map(|attached| (name, *attached)));
+            let attached = everything.hooks.get(&name);
+            let attached = *attached.unwrap_or_else(|| panic!("no recording has {name}"));
+            self.hooks.insert(name, attached);
         }
         self
     }
@@ -119,7 +130,7 @@ impl Matrix {
         let mut out = String::from(
             "# Coverage\n\n\
              Written by `make coverage` from the manifests of recordings in a guest with \
-             each kernel, and on the kernel that ran the tests; do not edit. A column is a \
+             each kernel, and from `estats-record check` on the kernel that ran the tests; do not edit. A column is a \
              kernel series and a hook set. *exact* is the value as it is defined. *sampled* is \
              the right value, read at other times. *approx.* is an estimate. *const.* is a value \
              that cannot change on today's kernels. *-* is missing: NULL in every table.\n\n## Totals\n\n",

@@ -82,9 +82,9 @@ pub struct Recorded {
     pub status: Option<i32>,
     /// Seconds from its start to its first word that it records.
     pub loading: f64,
-    /// Output of `estats-record check --json` for the set; of one set of each kernel
-    /// ([`crate::sets::HookSet::has_everything`]), because half of a recorder's start is the kernel that verifies
-    /// programs, and `check` is the other half.
+    /// Output of `estats-record check --json` for the set. Not of all sets of each kernel
+    /// ([`crate::sets::is_checked`]): the kernel takes long to load the programs, and `check` loads all of them once
+    /// more.
     pub check: Option<String>,
 }
 

@@ -84,14 +84,9 @@ fn coverage_document() {
     let mut matrix = Matrix::default();
     for (series, sets) in sets::GUESTS {
         let visit = visit::to(series);
-        let column = |set: &sets::HookSet| {
-            let column = visit.manifest(set.name).and_then(|manifest| Column::of(&manifest));
-            column.unwrap_or_else(|why| panic!("manifest of {} on {series}: {why}", set.name))
-        };
-        let everything = sets.iter().find(|set| set.has_everything()).map(column);
-        let everything = everything.unwrap_or_else(|| panic!("{series} has no set with all"));
         for set in *sets {
-            let column = column(set).with_what_was_not_asked_for(&everything);
+            let column = Column::in_guest(visit, set.name);
+            let column = column.unwrap_or_else(|why| panic!("{} on {series}: {why}", set.name));
             matrix.0.insert(Name::new(series, set.name), column);
         }
     }

@@ -159,10 +159,11 @@ fn check_of<'a>(visit: &'a Visit, set: &str) -> Option<&'a str> {
     visit.output.recorders.iter().find(|recorded| recorded.set == set)?.check.as_deref()
 }
 
-/// `check` reports of each hook and each variable what the recorder then does.
+/// `check` reports of each hook and each variable what the recorder then does. What a recording was not asked for is
+/// taken from another, as in docs/coverage.md.
 fn check_agrees(visit: &Visit, set: &str, check: &str) -> Outcome {
     let check: Json = serde_json::from_str(check).map_err(|e| format!("{e} in {check:?}"))?;
-    let (reported, done) = (Column::of(&check)?, Column::of(&visit.manifest(set)?)?);
+    let (reported, done) = (Column::of(&check)?, Column::in_guest(visit, set)?);
     one(reported == done, || format!("check reports {reported:?}, the recorder has {done:?}"))
 }
 
@@ -321,8 +322,8 @@ fn count(recording: &Recording, output: &Output) -> Outcome {
 
 /// A row is lossy only for a skip in its time; nothing else is missing from these recordings ([`no_loss`]). Faults
 /// of a lossy row are excused, so a few must not be lossy. How many are depends on the host: the kernel passes over
-/// a program that would interrupt itself, under emulation a program takes long, and an interval with a skip is lossy
-/// for all that were open in it (of 134 rows on hosts of different speed, fentry: 58 and 88; kprobes: 113 and 119).
+/// a program that would interrupt itself, under emulation a program takes long, and a skip makes all rows lossy
+/// that were open in its interval (of 134 rows on hosts of different speed, fentry: 58 and 88; kprobes: 113 and 119).
 fn lossy(recording: &Recording) -> Outcome {
     let all = recording.connections.len();
     let few = 5.min(all / 2); // where not all scenarios were asked for

@@ -40,7 +40,8 @@ fn digest(run: &Path) -> String {
 fn short(rows: &[Row]) -> Vec<String> {
     let ms = |ns: &str| ns.parse::<u64>().expect("a time") / MS - 5_000;
     let of = |r: &Row| {
-        let words = ["conn_id", "netns", "local_port", "direction", "reason", "packets", "octets"];
+        let words =
+            ["conn_id", "netns", "local_port", "direction", "reason", "packets", "payload_bytes"];
         let words: Vec<_> = words.iter().map(|name| r[*name].as_str()).collect();
         let (first, last) = (ms(&r["first_ns"]), ms(&r["last_ns"]));
         format!("{} {first} {last} {}", words.join(" "), r["lost_records"])
@@ -86,7 +87,7 @@ fn many_ports_without_a_connection_are_bounded_and_the_rest_is_counted() {
     assert_eq!(rows.len(), 4097);
     let rest = rows.last().expect("a row");
     assert_eq!((rest["netns"].as_str(), rest["local_port"].as_str()), ("NULL", "NULL"));
-    assert_eq!((rest["packets"].as_str(), rest["octets"].as_str()), ("904", "1808"));
+    assert_eq!((rest["packets"].as_str(), rest["payload_bytes"].as_str()), ("904", "1808"));
     let sum: u64 = rows.iter().map(|row| row["packets"].parse::<u64>().expect("a number")).sum();
     assert_eq!(sum, 5000);
 }

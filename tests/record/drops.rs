@@ -41,7 +41,7 @@ fn drops(finished: &Finished) -> BTreeMap<Key, (i64, i64)> {
         assert!(row.int("first_ns") <= row.int("last_ns"));
         let key = (row.number("conn_id"), text(&row, "direction"), text(&row, "reason"));
         let sum: &mut (i64, i64) = all.entry(key).or_default();
-        *sum = (sum.0 + row.int("packets"), sum.1 + row.int("octets"));
+        *sum = (sum.0 + row.int("packets"), sum.1 + row.int("payload_bytes"));
     }
     all
 }
@@ -124,7 +124,10 @@ fn a_port_that_nobody_listens_at_has_no_socket_and_no_connection() {
         let of_none: Vec<_> = rows.iter().filter(|row| row.number("conn_id").is_none()).collect();
         let [row] = &of_none[..] else { panic!("{rows:#?}") };
         assert_eq!((row.text("direction"), row.text("reason")), ("received", "NO_SOCKET"));
-        assert_eq!((row.int("local_port"), row.int("packets"), row.int("octets")), (9, 3, 0));
+        assert_eq!(
+            (row.int("local_port"), row.int("packets"), row.int("payload_bytes")),
+            (9, 3, 0)
+        );
         let all = drops(&finished);
         assert_eq!(all, BTreeMap::from([(key(None, "received", "NO_SOCKET"), (3, 0))]));
     }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::ptr;
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ impl Netns {
     /// Makes a namespace; `role` becomes part of its name.
     pub fn new(role: &str) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        static PREPARE: Once = Once::new();
-        PREPARE.call_once(prepare);
+        static PREPARED: OnceLock<Result<(), String>> = OnceLock::new();
+        PREPARED.get_or_init(prepare).as_ref().unwrap_or_else(|why| panic!("{why}"));
         let n = COUNTER.fetch_add(1, Ordering::SeqCst);
         let netns = Self { name: format!("{PREFIX}{}-{n}-{role}", std::process::id()) };
         let made = std::thread::scope(|scope| scope.spawn(|| make(&netns.path())).join());
@@ -180,8 +180,8 @@ impl Drop for Netns {
     }
 }
 
-/// What `ip netns add` and `ip link set lo up` do, without processes: under emulation one takes a third of a
-/// second, and a test has up to three namespaces. To be called on a thread of its own, which stays inside.
+/// What `ip netns add` and `ip link set lo up` do, without a process for each. Under
+/// emulation, starting a process takes a third of a second, and a test has up to three namespaces. To be called on a thread of its own, which stays inside.
 fn make(path: &Path) -> io::Result<()> {
     // SAFETY: it changes the calling thread only.
     done(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
@@ -195,7 +195,7 @@ fn make(path: &Path) -> io::Result<()> {
     // SAFETY: zeros are a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = *from as libc::c_char; // signed on x86-64, unsigned on arm64
     }
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).expect("a flag of 16 bits");
     // SAFETY: the request is an ifreq with a name that ends by a 0.
@@ -247,22 +247,24 @@ fn batch(command: &mut Command, lines: &[String]) {
 
 /// Runs `ip` and panics with its output if it fails.
 pub fn ip(args: &[&str]) {
-    let output = Command::new("ip").args(args).output().expect("the ip command can be run");
-    assert!(
-        output.status.success(),
-        "ip {}: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    try_ip(args).unwrap_or_else(|why| panic!("{why}"));
+}
+
+fn try_ip(args: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(args).output();
+    let output = output.map_err(|e| format!("the ip command cannot be run: {e}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    let is_done = output.status.success();
+    if is_done { Ok(()) } else { Err(format!("ip {}: {}", args.join(" "), error.trim())) }
 }
 
 /// Has `ip` make its directory with a mount that is shared, as the first namespace needs it. Removes namespaces of
 /// test processes that no longer exist.
-fn prepare() {
+fn prepare() -> Result<(), String> {
     let first = format!("{PREFIX}{}-first", std::process::id());
-    ip(&["netns", "add", &first]);
-    ip(&["netns", "del", &first]);
-    let Ok(entries) = fs::read_dir(RUN_NETNS) else { return };
+    try_ip(&["netns", "add", &first])?;
+    try_ip(&["netns", "del", &first])?;
+    let entries = fs::read_dir(RUN_NETNS).map_err(|e| format!("{RUN_NETNS}: {e}"))?;
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
         let Some(pid) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()) else {
             continue;
@@ -271,4 +273,5 @@ fn prepare() {
             let _ = Command::new("ip").args(["netns", "del", &name]).output();
         }
     }
+    Ok(())
 }

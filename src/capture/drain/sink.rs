@@ -13,15 +13,15 @@ use crate::{
 };
 
 /// A socket as inet_diag identifies it: namespace, family, addresses, ports.
-pub(super) type Ends = (u32, u16, [u8; 16], [u8; 16], u16, u16);
+pub(super) type SocketKey = (u32, u16, [u8; 16], [u8; 16], u16, u16);
 /// A connection as the hooks identify it: cookie and generation.
 pub(super) type Identity = (u64, u16);
 
 /// Which socket is which recorded connection: its cookie need not be the kernel's.
 #[derive(Default)]
 pub(super) struct Identities {
-    pub(super) by_ends: FxHashMap<Ends, Identity>,
-    ends: FxHashMap<Identity, Ends>,
+    pub(super) by_ends: FxHashMap<SocketKey, Identity>,
+    ends: FxHashMap<Identity, SocketKey>,
 }
 
 impl Identities {

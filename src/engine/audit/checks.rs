@@ -19,9 +19,9 @@ pub struct Check {
     /// Takes an extreme that is followed from ESTABLISHED on.
     pub extreme: bool,
     /// The side of the table.
-    pub left: Side,
+    pub left: RelationSide,
     /// The kernel's side, or the table's other one.
-    pub right: Side,
+    pub right: RelationSide,
 }
 
 impl Check {
@@ -33,7 +33,7 @@ impl Check {
 
 /// One side of a relation.
 #[derive(Clone, Copy, Debug)]
-pub enum Side {
+pub enum RelationSide {
     /// The variable.
     Of(Var),
     /// The kernel's field.
@@ -46,7 +46,7 @@ pub enum Side {
 /// Computes one side.
 pub type Compute = fn(Replayed<'_>, Kernel<'_>) -> Option<i128>;
 
-impl Side {
+impl RelationSide {
     /// Its value; `None` where NULL, and where this kernel has no such field.
     pub fn value(&self, row: Replayed<'_>, kernel: Kernel<'_>) -> Option<i128> {
         match *self {
@@ -77,7 +77,7 @@ impl Side {
     }
 }
 
-impl fmt::Display for Side {
+impl fmt::Display for RelationSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Of(var) => var.fmt(f),
@@ -137,20 +137,35 @@ fn sampled(row: Replayed<'_>, value: Option<i128>) -> Option<i128> {
     if row(Var::CountRTT)? == 0 { None } else { value }
 }
 
-const fn check(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+const fn check(
+    vars: &'static [Var],
+    left: RelationSide,
+    bound: Bound,
+    right: RelationSide,
+) -> Check {
     Check { vars, bound, events: false, extreme: false, left, right }
 }
 
-const fn events(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+const fn events(
+    vars: &'static [Var],
+    left: RelationSide,
+    bound: Bound,
+    right: RelationSide,
+) -> Check {
     Check { vars, bound, events: true, extreme: false, left, right }
 }
 
-const fn extreme(vars: &'static [Var], left: Side, bound: Bound, right: Side) -> Check {
+const fn extreme(
+    vars: &'static [Var],
+    left: RelationSide,
+    bound: Bound,
+    right: RelationSide,
+) -> Check {
     Check { vars, bound, events: false, extreme: true, left, right }
 }
 
 use Bound::{AtLeast, AtMost, Equal};
-use Side::{Field, Of, Words};
+use RelationSide::{Field, Of, Words};
 
 /// All of them.
 pub const CHECKS: &[Check] = &[

@@ -32,7 +32,7 @@ pub(super) struct Connection {
     pub(super) limits: Limits,
     pub(super) states: States,
     /// As its peer finds it.
-    pub(super) peer_ends: Option<peers::Ends>,
+    pub(super) peer_ends: Option<peers::PeerKey>,
     pub(super) first_ns: u64,
     pub(super) begin: Begin,
     /// The values contain what the kernel counted before the first record.
@@ -95,7 +95,7 @@ impl Connection {
         self.begin != Begin::Open
     }
 
-    pub(super) fn ends_of(&self) -> Option<peers::Ends> {
+    pub(super) fn ends_of(&self) -> Option<peers::PeerKey> {
         let known = self.identity.lifecycle()?;
         peers::ends_of(&self.slot, known.local_port, known.remote_port)
     }

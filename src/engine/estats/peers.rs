@@ -14,7 +14,7 @@ use crate::schema::Var;
 const KEPT: usize = 4096;
 
 /// Initial sequence numbers sent and received, local and remote port.
-pub(super) type Ends = (u64, u64, u64, u64);
+pub(super) type PeerKey = (u64, u64, u64, u64);
 
 /// Where the end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +27,19 @@ pub(super) enum Peer {
 
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    ends: FxHashMap<Ends, Peer>,
-    over: VecDeque<Ends>,
+    ends: FxHashMap<PeerKey, Peer>,
+    over: VecDeque<PeerKey>,
 }
 
 /// What identifies a connection to its other end; none before the handshake is over.
-pub(super) fn ends_of(slot: &Slot, local_port: u16, remote_port: u16) -> Option<Ends> {
+pub(super) fn ends_of(slot: &Slot, local_port: u16, remote_port: u16) -> Option<PeerKey> {
     let initial = (slot.get(Var::SndInitial)?, slot.get(Var::RecInitial)?);
     Some((initial.0, initial.1, local_port.into(), remote_port.into()))
 }
 
 impl Peers {
     /// A connection has these ends now; those that it had before no longer find it.
-    pub(super) fn live(&mut self, before: Option<Ends>, ends: Ends, index: u32) {
+    pub(super) fn live(&mut self, before: Option<PeerKey>, ends: PeerKey, index: u32) {
         if let Some(before) = before.filter(|before| *before != ends)
             && self.ends.get(&before) == Some(&Peer::Live(index))
         {
@@ -49,19 +49,19 @@ impl Peers {
     }
 
     /// A connection is over whose ends are not known any more.
-    pub(super) fn forget(&mut self, ends: Ends) {
+    pub(super) fn forget(&mut self, ends: PeerKey) {
         if matches!(self.ends.get(&ends), Some(Peer::Live(_))) {
             self.ends.remove(&ends);
         }
     }
 
     /// The other end of this one.
-    pub(super) fn of(&self, (sent, received, local, remote): Ends) -> Option<Peer> {
+    pub(super) fn of(&self, (sent, received, local, remote): PeerKey) -> Option<Peer> {
         self.ends.get(&(received, sent, remote, local)).copied()
     }
 
     /// This end is over.
-    pub(super) fn over(&mut self, ends: Ends, behind_ns: u64) {
+    pub(super) fn over(&mut self, ends: PeerKey, behind_ns: u64) {
         if self.ends.insert(ends, Peer::Over(behind_ns)).is_none_or(|p| p != Peer::Over(behind_ns))
         {
             self.over.push_back(ends);

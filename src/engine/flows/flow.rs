@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 
 use super::connections::Owner;
 use super::content::Wire;
-use super::sequence::{Place, Sequence};
-use super::tally::{Moments, PacketTotals, Recent, Span, Tally, Told};
+use super::sequence::{Sequence, SequenceOrder};
+use super::tally::{FlowSpan, Moments, PacketTotals, Recent, Reported, Tally};
 use crate::engine::packets::after;
 use crate::wire::{Direction, Packet};
 
@@ -123,7 +123,7 @@ impl Closing {
 
 /// One direction of a flow.
 #[derive(Clone, Debug, Default)]
-pub struct Side {
+pub struct FlowSide {
     /// Its counts.
     pub tally: Tally,
     /// Time of its first packet.
@@ -179,9 +179,9 @@ pub struct Flow {
     /// Time of the last packet.
     pub last_ns: u64,
     /// From the first end to the second.
-    pub forward: Side,
+    pub forward: FlowSide,
     /// From the second end to the first.
-    pub backward: Side,
+    pub backward: FlowSide,
     /// The first RST: its time, and whether the first end sent it.
     pub reset: Option<(u64, bool)>,
     /// Why it is over; none while it is open.
@@ -195,7 +195,7 @@ pub struct Flow {
     /// The connection that it is.
     pub owner: Option<Owner>,
     /// What has been reported of it in rows of intervals.
-    told: Told,
+    reported: Reported,
     /// A SYN of the peer began it: the child that it makes is yet to come.
     pub(super) awaits_child: bool,
     pub(super) armed_ns: u64,
@@ -248,15 +248,15 @@ impl Flow {
             opened_forward: forward,
             first_ns: packet.ts_ns,
             last_ns: packet.ts_ns,
-            forward: Side::default(),
-            backward: Side::default(),
+            forward: FlowSide::default(),
+            backward: FlowSide::default(),
             reset: None,
             closing: None,
             late: 0,
             copies: 0,
             directed: packet.direction != Direction::Unknown,
             owner: None,
-            told: Told::default(),
+            reported: Reported::default(),
             awaits_child: opening == Opening::Syn && !forward,
             armed_ns: 0,
         }
@@ -267,11 +267,11 @@ impl Flow {
     }
 
     /// A direction.
-    pub const fn side(&self, forward: bool) -> &Side {
+    pub const fn side(&self, forward: bool) -> &FlowSide {
         if forward { &self.forward } else { &self.backward }
     }
 
-    pub(super) const fn side_mut(&mut self, forward: bool) -> &mut Side {
+    pub(super) const fn side_mut(&mut self, forward: bool) -> &mut FlowSide {
         if forward { &mut self.forward } else { &mut self.backward }
     }
 
@@ -421,13 +421,13 @@ impl Flow {
     }
 
     /// The part not reported yet, if a packet of this time is in another interval.
-    pub(super) fn interval_over(&mut self, ts_ns: u64, interval: NonZeroU64) -> Option<Span> {
+    pub(super) fn interval_over(&mut self, ts_ns: u64, interval: NonZeroU64) -> Option<FlowSpan> {
         let begin_ns = ts_ns - ts_ns % interval;
-        if begin_ns <= self.told.interval_ns {
+        if begin_ns <= self.reported.interval_ns {
             return None;
         }
         let span = self.rest(true);
-        self.told = Told {
+        self.reported = Reported {
             forward: self.forward.tally,
             backward: self.backward.tally,
             interval_ns: begin_ns,
@@ -436,16 +436,16 @@ impl Flow {
     }
 
     /// All that went through it so far.
-    pub const fn so_far(&self) -> Span {
-        Span { interval_ns: None, forward: self.forward.tally, backward: self.backward.tally }
+    pub const fn so_far(&self) -> FlowSpan {
+        FlowSpan { interval_ns: None, forward: self.forward.tally, backward: self.backward.tally }
     }
 
     /// The part not reported yet: without intervals the whole flow.
-    pub(super) fn rest(&self, intervals: bool) -> Span {
-        Span {
-            interval_ns: intervals.then_some(self.told.interval_ns),
-            forward: self.forward.tally.since(&self.told.forward),
-            backward: self.backward.tally.since(&self.told.backward),
+    pub(super) fn rest(&self, intervals: bool) -> FlowSpan {
+        FlowSpan {
+            interval_ns: intervals.then_some(self.reported.interval_ns),
+            forward: self.forward.tally.since(&self.reported.forward),
+            backward: self.backward.tally.since(&self.reported.backward),
         }
     }
 
@@ -465,7 +465,7 @@ impl Flow {
     }
 }
 
-impl Side {
+impl FlowSide {
     /// Whether a reset does not end this flow: an end that has only sent its SYN resets a segment of an
     /// old connection that the other end still has (RFC 9293, figure 9).
     fn is_stray_reset(&self, tcp: &TcpFacts) -> bool {
@@ -504,13 +504,13 @@ impl Side {
             return;
         }
         match self.sequence.take(tcp.seq, len) {
-            Place::Next => {}
-            Place::Again(octets) => {
+            SequenceOrder::Next => {}
+            SequenceOrder::Again(octets) => {
                 self.tally.retransmitted_segments += segments;
                 // SYN and FIN take sequence space, but are not octets.
                 self.tally.retransmitted_bytes += u64::from(octets.min(packet.payload_len));
             }
-            Place::Late => self.tally.out_of_order_segments += segments,
+            SequenceOrder::Late => self.tally.out_of_order_segments += segments,
         }
     }
 

@@ -9,7 +9,7 @@ const MAX_GAPS: usize = 64;
 
 /// How a segment stands to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SequenceOrder {
     /// All of it is beyond what was seen so far, or it takes no sequence space.
     Next,
     /// This many of its octets were seen before.
@@ -35,15 +35,15 @@ impl Sequence {
     }
 
     /// Takes in sequence space from `seq`.
-    pub fn take(&mut self, seq: u32, len: u32) -> Place {
+    pub fn take(&mut self, seq: u32, len: u32) -> SequenceOrder {
         let end = seq.wrapping_add(len);
         let Some(next) = self.next else {
             // A segment without data also has the next number.
             self.next = Some(end);
-            return Place::Next;
+            return SequenceOrder::Next;
         };
         if len == 0 {
-            return Place::Next;
+            return SequenceOrder::Next;
         }
         if !before(seq, next) {
             if seq != next {
@@ -53,7 +53,7 @@ impl Sequence {
                 self.gaps.push((next, seq));
             }
             self.next = Some(end);
-            return Place::Next;
+            return SequenceOrder::Next;
         }
         let old_end = if after(end, next) { next } else { end };
         let filled = self.fill(seq, old_end);
@@ -61,8 +61,8 @@ impl Sequence {
             self.next = Some(end);
         }
         match old_end.wrapping_sub(seq) - filled {
-            0 => Place::Late,
-            again => Place::Again(again),
+            0 => SequenceOrder::Late,
+            again => SequenceOrder::Again(again),
         }
     }
 
@@ -95,16 +95,16 @@ mod tests {
     #[test]
     fn repeated_late_and_new_octets_are_distinguished() {
         let mut s = Sequence::default();
-        assert_eq!(s.take(0xffff_ff00, 0x100), Place::Next);
-        assert_eq!(s.take(0, 0), Place::Next, "an ACK");
-        assert_eq!(s.take(100, 100), Place::Next, "0..100 is missing");
-        assert_eq!(s.take(100, 100), Place::Again(100));
-        assert_eq!(s.take(20, 30), Place::Late);
-        assert_eq!(s.take(0, 100), Place::Again(30));
-        assert_eq!(s.take(0, 100), Place::Again(100), "no gap is left");
-        assert_eq!(s.take(150, 100), Place::Again(50), "and 50 new octets");
+        assert_eq!(s.take(0xffff_ff00, 0x100), SequenceOrder::Next);
+        assert_eq!(s.take(0, 0), SequenceOrder::Next, "an ACK");
+        assert_eq!(s.take(100, 100), SequenceOrder::Next, "0..100 is missing");
+        assert_eq!(s.take(100, 100), SequenceOrder::Again(100));
+        assert_eq!(s.take(20, 30), SequenceOrder::Late);
+        assert_eq!(s.take(0, 100), SequenceOrder::Again(30));
+        assert_eq!(s.take(0, 100), SequenceOrder::Again(100), "no gap is left");
+        assert_eq!(s.take(150, 100), SequenceOrder::Again(50), "and 50 new octets");
         assert_eq!(s.next(), Some(250));
-        assert_eq!(s.take(0xffff_fff0, 0x10), Place::Again(0x10));
+        assert_eq!(s.take(0xffff_fff0, 0x10), SequenceOrder::Again(0x10));
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             s.take(i * 20, 10);
         }
         assert_eq!(s.gaps.len(), MAX_GAPS);
-        assert_eq!(s.take(999 * 20 - 10, 10), Place::Late);
-        assert_eq!(s.take(10, 10), Place::Again(10), "forgotten");
+        assert_eq!(s.take(999 * 20 - 10, 10), SequenceOrder::Late);
+        assert_eq!(s.take(10, 10), SequenceOrder::Again(10), "forgotten");
     }
 }

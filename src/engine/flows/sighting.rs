@@ -30,7 +30,7 @@ use crate::wire::{Direction, Packet};
 pub const WINDOW_NS: u64 = SLACK_NS;
 
 /// Slot and number of a flow, and which way.
-pub type Told = (u32, u64, bool);
+pub type CountedIn = (u32, u64, bool);
 
 /// A packet to be counted.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Sighting {
 /// The link shows something else of a packet that was counted.
 #[derive(Debug)]
 pub struct Rewire {
-    pub flow: Told,
+    pub flow: CountedIn,
     pub old: Wire,
     pub new: Wire,
 }
@@ -66,12 +66,12 @@ struct Fragments {
 /// Where a sighting was made: hooks of sockets are one point for each socket, since a packet for
 /// several (multicast) is still one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum SeenAt {
     Socket(Option<u64>),
     Interface(Option<u32>),
 }
 
-impl Place {
+impl SeenAt {
     fn of(packet: &Packet) -> Self {
         if packet.hook.is_socket() {
             Self::Socket(packet.cookie)
@@ -89,7 +89,7 @@ enum SightingState {
     /// Given out to be counted.
     Given,
     /// Counted.
-    Told(Told),
+    Counted(CountedIn),
     /// A fragment: part of another entry's packet.
     Part(u64),
 }
@@ -113,7 +113,7 @@ struct PendingPacket {
 struct Chain {
     head: u64,
     tail: u64,
-    seen: Vec<(Place, u64)>,
+    seen: Vec<(SeenAt, u64)>,
 }
 
 /// The packets of the last window.
@@ -157,7 +157,7 @@ impl Sightings {
         ready: &mut VecDeque<Sighting>,
     ) -> Option<Rewire> {
         let content = Content::of(&packet);
-        let place = Place::of(&packet);
+        let place = SeenAt::of(&packet);
         let found = self.earlier(&content, place, &packet);
         let socket = packet.hook.is_socket();
         let Some(id) = found else {
@@ -193,9 +193,9 @@ impl Sightings {
     }
 
     /// The packet of this entry was counted.
-    pub fn told(&mut self, id: u64, told: Told) {
+    pub fn counted(&mut self, id: u64, flow: CountedIn) {
         if let Some(entry) = self.entry(id) {
-            entry.state = SightingState::Told(told);
+            entry.state = SightingState::Counted(flow);
         }
     }
 
@@ -248,7 +248,7 @@ impl Sightings {
     }
 
     /// The first entry of this content that the place has not seen.
-    fn earlier(&self, content: &Content, place: Place, packet: &Packet) -> Option<u64> {
+    fn earlier(&self, content: &Content, place: SeenAt, packet: &Packet) -> Option<u64> {
         let chain = self.chains.get(content)?;
         let seen = chain.seen.iter().find(|(p, _)| *p == place);
         let mut next = match seen {
@@ -282,7 +282,7 @@ impl Sightings {
         whole
     }
 
-    fn mark_seen(&mut self, content: &Content, place: Place, id: u64) {
+    fn mark_seen(&mut self, content: &Content, place: SeenAt, id: u64) {
         let Some(chain) = self.chains.get_mut(content) else { return };
         match chain.seen.iter_mut().find(|(p, _)| *p == place) {
             Some((_, last)) => *last = id,
@@ -294,7 +294,7 @@ impl Sightings {
         &mut self,
         packet: Packet,
         content: Content,
-        place: Place,
+        place: SeenAt,
         late: bool,
         ready: &mut VecDeque<Sighting>,
     ) -> Option<Rewire> {
@@ -326,7 +326,7 @@ impl Sightings {
         &mut self,
         packet: Packet,
         content: Content,
-        place: Place,
+        place: SeenAt,
         whole: u64,
     ) -> Option<Rewire> {
         let piece = Wire::of(&packet);
@@ -380,7 +380,7 @@ impl Sightings {
                 let after = entry.wire;
                 rewire(state, before, after)
             }
-            state @ (SightingState::Waits | SightingState::Given | SightingState::Told(_)) => {
+            state @ (SightingState::Waits | SightingState::Given | SightingState::Counted(_)) => {
                 rewire(state, old, new)
             }
         }
@@ -390,7 +390,7 @@ impl Sightings {
         &mut self,
         packet: &Packet,
         content: Content,
-        place: Place,
+        place: SeenAt,
         wire: Wire,
         state: SightingState,
     ) -> u64 {
@@ -428,7 +428,7 @@ impl Sightings {
 
 fn rewire(state: SightingState, old: Wire, new: Wire) -> Option<Rewire> {
     match state {
-        SightingState::Told(flow) => Some(Rewire { flow, old, new }),
+        SightingState::Counted(flow) => Some(Rewire { flow, old, new }),
         // Given out in this step: a packet is counted before the next is seen.
         SightingState::Waits | SightingState::Given | SightingState::Part(_) => None,
     }

@@ -62,7 +62,7 @@ impl Tally {
 
 /// What has been reported of a flow in rows of intervals.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub forward: Tally,
     pub backward: Tally,
     /// Begin of the interval that is not reported yet.
@@ -71,7 +71,7 @@ pub(super) struct Told {
 
 /// The traffic of a flow in a part of its life, or in all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct FlowSpan {
     /// Begin of the interval; none for the whole life.
     pub interval_ns: Option<u64>,
     /// From the first end to the second.

@@ -100,7 +100,7 @@ struct Run {
     ns: u64,
     packets: Vec<FlowPacket>,
     ended: Vec<Flow>,
-    spans: Vec<(u64, Span)>,
+    spans: Vec<(u64, FlowSpan)>,
 }
 
 impl Run {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 use super::*;
+use crate::schema::SocketField;
 
 const MS: u64 = 1_000_000;
 
@@ -224,6 +225,22 @@ fn an_estimate_as_high_as_the_application_s_pace_is_that_pace() {
         limits.kernel_values(&values);
         limits.end(110 * MS, false, &paced.values());
         assert_eq!(causes(&limits, None), [("startup", 10), (cause, 100)]);
+        assert!(limits.divides_paced(), "which of the two is read at snapshots");
+    }
+}
+
+#[test]
+fn paced_time_is_divided_only_if_the_application_has_set_a_pace() {
+    let paced = Socket { limstate: Some(5), queue: 9_000, under_way: 1_000, ..SOCKET };
+    for (socket, pace, divides) in
+        [(paced, Some(650_000), true), (paced, None, false), (SOCKET, Some(650_000), false)]
+    {
+        let mut limits = begun(Basis::Segment);
+        limits.record(&sent(10), &SOCKET.values());
+        limits.record(&received(110), &socket.values());
+        limits.kernel_values(&kernel_says(0, pace));
+        limits.end(110 * MS, false, &socket.values());
+        assert_eq!(limits.divides_paced(), divides, "{pace:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::num::NonZeroU64;
 
 use hdrhistogram::Histogram;
 
-use super::{ICMP, ICMPV6, Method, Sample, TCP, UDP};
+use super::{ICMP, ICMPV6, MeasuredRtt, Method, TCP, UDP};
 use crate::engine::packets::segment::Segment;
 use crate::wire::Packet;
 
@@ -244,7 +244,7 @@ pub struct Global {
 
 /// The counts of one interval.
 #[derive(Clone, Debug, Default)]
-pub struct Interval {
+pub struct AggregateInterval {
     /// Its end.
     pub end_ns: u64,
     /// In the order of addresses, IPv4 first.
@@ -257,7 +257,7 @@ pub struct Interval {
 #[derive(Debug)]
 pub struct Aggregator {
     options: AggregateOptions,
-    current: Option<Interval>,
+    current: Option<AggregateInterval>,
 }
 
 impl Aggregator {
@@ -267,20 +267,20 @@ impl Aggregator {
     }
 
     /// The interval that is over at this time, if one is.
-    pub fn reached(&mut self, ts_ns: u64) -> Option<Interval> {
+    pub fn reached(&mut self, ts_ns: u64) -> Option<AggregateInterval> {
         self.current.take_if(|interval| ts_ns >= interval.end_ns)
     }
 
     /// The interval that is open at the end.
-    pub const fn take(&mut self) -> Option<Interval> {
+    pub const fn take(&mut self) -> Option<AggregateInterval> {
         self.current.take()
     }
 
-    fn at(&mut self, ts_ns: u64) -> &mut Interval {
+    fn at(&mut self, ts_ns: u64) -> &mut AggregateInterval {
         let interval = self.options.interval_ns.get();
-        self.current.get_or_insert_with(|| Interval {
+        self.current.get_or_insert_with(|| AggregateInterval {
             end_ns: (ts_ns / interval).saturating_add(1).saturating_mul(interval),
-            ..Interval::default()
+            ..AggregateInterval::default()
         })
     }
 
@@ -320,7 +320,7 @@ impl Aggregator {
     }
 
     /// Counts an RTT, with the packet that answered.
-    pub fn rtt(&mut self, packet: &Packet, sample: &Sample) {
+    pub fn rtt(&mut self, packet: &Packet, sample: &MeasuredRtt) {
         let addr = if self.options.reverse { packet.dst_addr } else { packet.src_addr };
         let rtts = &mut self.prefix(packet.ts_ns, addr).rtts;
         rtts.entry(sample.method).or_default().add(sample.rtt_ns);

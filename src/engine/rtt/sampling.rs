@@ -6,7 +6,7 @@
 //! samples that it lets pass. Here each sample stands at the time at which its packet was sent, as
 //! there, but only those that were answered count, and the RTT of the limit is that of all samples.
 
-use super::Sample;
+use super::MeasuredRtt;
 
 /// Which RTT of a flow [`SampleSpacing::Rtt`] is a multiple of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Whether the sample is kept.
-    pub fn keep(&mut self, policy: &Policy, sample: &Sample) -> bool {
+    pub fn keep(&mut self, policy: &Policy, sample: &MeasuredRtt) -> bool {
         let rtt = sample.rtt_ns;
         self.min_ns = Some(self.min_ns.map_or(rtt, |min| min.min(rtt)));
         self.smoothed_ns = Some(match self.smoothed_ns {

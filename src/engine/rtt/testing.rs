@@ -16,7 +16,7 @@ pub struct Script {
     pub flow: FlowRtt,
     protocol: u8,
     ports: (u16, u16),
-    pub samples: Vec<Sample>,
+    pub samples: Vec<MeasuredRtt>,
 }
 
 /// A segment under construction.

@@ -29,13 +29,13 @@ fn a_sample_has_direction_minimum_and_traffic() {
     }
     let samples: Vec<_> =
         script.samples.iter().filter(|s| s.method == Method::TcpSequence).collect();
-    let told: Vec<_> = samples
+    let found: Vec<_> = samples
         .iter()
         .map(|s| (s.ts_ns, s.rtt_ns, s.min_rtt_ns, s.sent.bytes, s.received.packets))
         .collect();
     let us = |n: u64| n * 1000;
     assert_eq!(
-        told,
+        found,
         [
             (us(700), us(700), us(700), 100, 1),
             (us(10_500), us(500), us(500), 200, 2),

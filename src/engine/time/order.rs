@@ -55,7 +55,7 @@ pub trait Consumer {
 
 /// Where a held record is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum HeldAt {
     Hook { batch: u64, row: u32 },
     Lifecycle { index: u64 },
 }
@@ -64,7 +64,7 @@ enum Place {
 struct Held {
     key: OrderKey,
     late: bool,
-    place: Place,
+    place: HeldAt,
 }
 
 /// Batches (or records) that are held until the last of their rows is released.
@@ -190,7 +190,7 @@ where
     L: Iterator<Item = Result<Lifecycle, E>>,
     B: HookRecords,
 {
-    fn hold(&mut self, key: OrderKey, watermark: u64, place: Place) {
+    fn hold(&mut self, key: OrderKey, watermark: u64, place: HeldAt) {
         let late = key.0 < watermark;
         self.counts.late += u64::from(late);
         self.held.push(Held { key, late, place });
@@ -224,7 +224,7 @@ where
                     return Ok(advance(at, header.ts_ns));
                 }
                 self.counts.hooks += 1;
-                let place = Place::Hook { batch, row: (row - 1) as u32 };
+                let place = HeldAt::Hook { batch, row: (row - 1) as u32 };
                 self.hold(key(&header), watermark, place);
             }
         }
@@ -241,7 +241,7 @@ where
             self.counts.lifecycles += 1;
             let key = key(&record.header);
             let index = self.records.put(record, 1);
-            self.hold(key, watermark, Place::Lifecycle { index });
+            self.hold(key, watermark, HeldAt::Lifecycle { index });
         }
         Ok(Progress::Over)
     }
@@ -257,14 +257,14 @@ where
             self.held.partition_point(|held| held.key.0 < watermark || watermark == u64::MAX);
         for held in self.held.drain(..ready) {
             match held.place {
-                Place::Hook { batch, row } => {
+                HeldAt::Hook { batch, row } => {
                     if let Some(b) = self.batches.get(batch) {
                         let header = b.header(row as usize);
                         consumer.hook(&header, b.ops(row as usize), held.late)?;
                     }
                     self.batches.release(batch);
                 }
-                Place::Lifecycle { index } => {
+                HeldAt::Lifecycle { index } => {
                     if let Some(record) = self.records.get(index) {
                         consumer.lifecycle(record, held.late)?;
                     }

@@ -45,7 +45,7 @@ pub(super) fn spec() -> TableSpec {
                 "reason",
                 K::Text,
                 "",
-                "The kernel's name of the reason (enum skb_drop_reason, without SKB_DROP_REASON_). NOT_SPECIFIED: the place in the kernel gives none, and may have been done with the packet. Of a subsystem's own reason, its name and number; the number where the name is not known.",
+                "The kernel's name of the reason (enum skb_drop_reason, without SKB_DROP_REASON_). NOT_SPECIFIED: the place in the kernel gives none, and may have been done with the packet. Of a subsystem's own reason, its name and number; the number where the name is not known. NULL if the record has none.",
             ),
             c(
                 "reason_number",
@@ -56,9 +56,9 @@ pub(super) fn spec() -> TableSpec {
             c("packets", K::Int64, "packets", "Packets; a super-packet is one."),
             c("segments", K::Int64, "segments", "Segments in them."),
             c(
-                "octets",
+                "payload_bytes",
                 K::Int64,
-                "octets",
+                "bytes",
                 "Payload in them. Of a packet in a tunnel whose outer headers were already added, these headers count too. Of packets that the kernel had merged in the queue of a receiver, only the first counts.",
             ),
             c("first_ns", K::Int64, "ns", "The first, CLOCK_MONOTONIC."),
@@ -102,7 +102,7 @@ impl Counted {
         Self {
             packets: before.packets.saturating_add(1),
             segments: before.segments.saturating_add(value(F::drop_segments)),
-            octets: before.octets.saturating_add(value(F::drop_octets)),
+            octets: before.octets.saturating_add(value(F::drop_payload_bytes)),
             first_ns: before.first_ns.min(ts_ns),
             last_ns: before.last_ns.max(ts_ns),
         }

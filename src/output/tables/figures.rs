@@ -219,6 +219,7 @@ impl FigureSource {
         let is_estimated = LimitCause::ALL.iter().any(|&limit| {
             shares[limit as usize].is_some_and(|share| share > 0.0) && limits.is_partly_dead(limit)
         });
+        let is_estimated = is_estimated || limits.divides_paced();
         let mut basis = match limits.basis() {
             Basis::Loop | Basis::Segment if is_estimated => "approximate",
             Basis::Loop | Basis::Segment => self.qualities.get(Var::Limstate).unwrap_or("exact"),
@@ -349,7 +350,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_basis",
             K::Text,
             "",
-            "How accurate the shares are. exact or approximate: as Limstate is in this recording. approximate also if the path was dead for a time that may contain send_buffer, app_rate or receiver_app. gauges: Limstate is not recorded, and the shares are estimated before each received segment by the tests of tcp_write_xmit. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
+            "How accurate the shares are. exact or approximate: as Limstate is in this recording. approximate also if the path was dead for a time that may contain send_buffer, app_rate or receiver_app, or if the sender was paced and the application had set a pace: which of app_rate and cc_rate it was is read at snapshots. gauges: Limstate is not recorded, and the shares are estimated before each received segment by the tests of tcp_write_xmit. Then the causes that cannot be distinguished: `A holds B` means that the share of B, from none to all of A, is contained in A, and limited_B is NULL. NULL if nothing is known.",
         )
         .from("Limstate, Nagle, skmem_sndbuf, tcpi_sndbuf_limited, tcpi_max_pacing_rate"),
         c(
@@ -433,7 +434,7 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
             "limits_differ",
             K::Text,
             "",
-            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life and more than 10 ms, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. The kernel's receiver and send_buffer may also be larger by limited_path_dead, because it goes on counting while nothing is answered. NULL if they agree, or if one of the two is not known.",
+            "Names the shares that differ from the kernel's own (the next three columns) by more than a tenth of the connection's life and more than 10 ms, in either direction: busy (whether anything was in flight or waited), receiver (with receiver_app), send_buffer. The kernel goes on counting while nothing is answered, so its receiver and send_buffer may be larger, by up to limited_path_dead. NULL if they agree, or if one of the two is not known.",
         )
         .from("tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, Limstate"),
         c(

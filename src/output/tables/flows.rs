@@ -128,16 +128,16 @@ pub(super) fn spec() -> TableSpec {
             c(
                 "l2_bytes",
                 K::Int64,
-                "octets",
+                "bytes",
                 "Bytes of these packets with the link header. Headers of a super-packet count once; bytes that the device adds do not count. NULL if no interface saw any.",
             ),
             c(
                 "l3_bytes",
                 K::Int64,
-                "octets",
+                "bytes",
                 "Bytes of the IP packets. Headers of a super-packet count once.",
             ),
-            c("payload_bytes", K::Int64, "octets", "Bytes after the transport header."),
+            c("payload_bytes", K::Int64, "bytes", "Bytes after the transport header."),
             c(
                 "retransmitted_segments",
                 K::Int64,
@@ -147,8 +147,8 @@ pub(super) fn spec() -> TableSpec {
             c(
                 "retransmitted_bytes",
                 K::Int64,
-                "octets",
-                "Octets of the sequence space that was seen before.",
+                "bytes",
+                "Bytes of the sequence space that was seen before.",
             ),
             c(
                 "out_of_order_segments",

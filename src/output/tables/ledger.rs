@@ -34,7 +34,7 @@ pub(super) fn spec() -> TableSpec {
                 "size",
                 K::Int64,
                 "",
-                "ring_fill: size of the ring in octets; late_poll: polls left out.",
+                "ring_fill: size of the ring in bytes; late_poll: polls left out.",
             ),
             c(
                 "since_ns",

@@ -88,7 +88,7 @@ fn listeners() -> TableSpec {
             "accept_queue_full_polls",
             K::Int64,
             "",
-            "Polls that found the accept queue full.",
+            "Polls that found the accept queue full. NULL if no poll has the queue.",
         ),
         c(
             "drops",
@@ -149,7 +149,8 @@ struct Seen {
     last: Snapshot,
     polls: u64,
     most: Option<u64>,
-    full: u64,
+    /// Polls that found its queue full; none if no poll has the queue.
+    full: Option<u64>,
 }
 
 /// The counters of a namespace.
@@ -185,7 +186,7 @@ impl Listeners {
         let place = *self.places.entry((s.netns, s.header.cookie)).or_insert(self.all.len());
         if place == self.all.len() {
             let (first, last) = (s.clone(), s.clone());
-            self.all.push(Seen { first, last, polls: 0, most: None, full: 0 });
+            self.all.push(Seen { first, last, polls: 0, most: None, full: None });
         }
         let seen = &mut self.all[place];
         let (queue, limit) = queue(s);
@@ -193,7 +194,8 @@ impl Listeners {
         seen.polls += 1;
         seen.most = seen.most.max(queue);
         // sk_acceptq_is_full(), include/net/sock.h.
-        seen.full += u64::from(queue.zip(limit).is_some_and(|(queue, limit)| queue > limit));
+        let is_full = queue.zip(limit).map(|(queue, limit)| u64::from(queue > limit));
+        seen.full = is_full.map_or(seen.full, |full| Some(seen.full.unwrap_or(0) + full));
     }
 
     /// Adds the rows of the table.
@@ -222,7 +224,7 @@ impl Listeners {
                 Cell::from(*polls),
                 Cell::int(*most),
                 Cell::int(queue(last).1),
-                Cell::from(*full),
+                Cell::int(*full),
                 Cell::int(drops),
             ];
             let lead = [Cell::from(recording)].into_iter().chain(place(last));

@@ -56,14 +56,14 @@ pub(super) fn spec() -> TableSpec {
                 "packets",
                 "Packets that the end that got the answer had sent so far; a super-packet counts once.",
             ),
-            c("sent_bytes", K::Int64, "octets", "Payload of these."),
+            c("sent_bytes", K::Int64, "bytes", "Payload of these."),
             c(
                 "received_packets",
                 K::Int64,
                 "packets",
                 "Packets that the end that answered had sent so far, with the answer.",
             ),
-            c("received_bytes", K::Int64, "octets", "Payload of these."),
+            c("received_bytes", K::Int64, "bytes", "Payload of these."),
         ],
     }
 }

@@ -4,14 +4,14 @@
 use super::TableSpec;
 use super::columns::{Cell, ColumnKind as K, ColumnSpec, TableBuilder};
 use crate::engine::rtt::Method;
-use crate::engine::rtt::aggregate::{Count, Global, Interval, PrefixStats, Rtts};
+use crate::engine::rtt::aggregate::{AggregateInterval, Count, Global, PrefixStats, Rtts};
 use crate::engine::time::timeline::Timeline;
 use crate::util::base64;
 
 pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
     let packets = |name, doc| c(name, K::Int64, "packets", doc);
-    let octets = |name, doc| c(name, K::Int64, "octets", doc);
+    let bytes = |name, doc| c(name, K::Int64, "bytes", doc);
     let ns = |name, doc| c(name, K::Int64, "ns", doc);
     TableSpec {
         name: "rtt_aggregate",
@@ -35,25 +35,25 @@ pub(super) fn spec() -> TableSpec {
                 "HdrHistogram of microseconds with two digits: its V2 encoding in base64.",
             ),
             packets("rx_tcp_ts_packets", "From the prefix: TCP with timestamps."),
-            octets("rx_tcp_ts_bytes", "The same, with the link headers that were recorded."),
+            bytes("rx_tcp_ts_bytes", "The same, with the link headers that were recorded."),
             packets("rx_tcp_no_ts_packets", "TCP without timestamps, SYN and SYN-ACK."),
-            octets("rx_tcp_no_ts_bytes", "The same."),
+            bytes("rx_tcp_no_ts_bytes", "The same."),
             packets("rx_other_packets", "Other protocols."),
-            octets("rx_other_bytes", "The same."),
+            bytes("rx_other_bytes", "The same."),
             packets("tx_tcp_ts_packets", "To the prefix: TCP with timestamps."),
-            octets("tx_tcp_ts_bytes", "The same."),
+            bytes("tx_tcp_ts_bytes", "The same."),
             packets("tx_tcp_no_ts_packets", "The same."),
-            octets("tx_tcp_no_ts_bytes", "The same."),
+            bytes("tx_tcp_no_ts_bytes", "The same."),
             packets("tx_other_packets", "The same."),
-            octets("tx_other_bytes", "The same."),
+            bytes("tx_other_bytes", "The same."),
             packets("tcp_packets", "All traffic: TCP."),
-            octets("tcp_bytes", "The same."),
+            bytes("tcp_bytes", "The same."),
             packets("udp_packets", "UDP."),
-            octets("udp_bytes", "The same."),
+            bytes("udp_bytes", "The same."),
             packets("icmp_packets", "ICMP."),
-            octets("icmp_bytes", "The same."),
+            bytes("icmp_bytes", "The same."),
             packets("icmpv6_packets", "ICMPv6."),
-            octets("icmpv6_bytes", "The same."),
+            bytes("icmpv6_bytes", "The same."),
             packets("other_packets", "All other protocols."),
             packets("not_ect_packets", "ECN field 00."),
             packets("ect1_packets", "ECN field 01."),
@@ -75,7 +75,7 @@ const GLOBAL: usize = 14;
 
 /// Pushes the rows of an interval; `full` runs after each row, to write out a full batch.
 pub(super) fn rows<E>(
-    interval: &Interval,
+    interval: &AggregateInterval,
     recording: &str,
     clock: &Timeline,
     table: &mut TableBuilder,

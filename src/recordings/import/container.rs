@@ -17,7 +17,7 @@ use pcap_parser::{
 };
 
 use super::ImportError;
-use super::source::Source;
+use super::source::CaptureFile;
 use crate::log::ImportedInterface;
 use crate::wire::Direction;
 
@@ -70,7 +70,7 @@ const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// If the file is not a capture or cannot be opened, and the errors of `visit`. A file that ends too
 /// early or is damaged further on is not an error: [`Capture::truncated`] has the place.
 pub fn read(
-    source: &Source,
+    source: &CaptureFile,
     visit: &mut dyn FnMut(&Frame<'_>) -> Result<(), ImportError>,
 ) -> Result<Capture, ImportError> {
     let mut input = Input::open(source)?;
@@ -105,7 +105,7 @@ struct Input {
 }
 
 impl Input {
-    fn open(source: &Source) -> Result<Self, ImportError> {
+    fn open(source: &CaptureFile) -> Result<Self, ImportError> {
         let fault = |e| ImportError::Read { path: source.path().to_owned(), source: e };
         let mut file = source.read().map_err(fault)?;
         let mut magic = Vec::new();
@@ -172,7 +172,7 @@ impl Input {
         format!("the block at byte {} is damaged: {what}", self.offset)
     }
 
-    fn not_a_capture(&mut self, source: &Source) -> ImportError {
+    fn not_a_capture(&mut self, source: &CaptureFile) -> ImportError {
         let path = source.path().to_owned();
         if let Some(source) = self.failed.take() {
             return ImportError::Read { path, source };
@@ -236,7 +236,7 @@ impl Reader<'_> {
         }
     }
 
-    fn pcapng(mut self, source: &Source) -> Result<Capture, ImportError> {
+    fn pcapng(mut self, source: &CaptureFile) -> Result<Capture, ImportError> {
         self.capture.format = "pcapng".to_owned();
         let mut section = Section::default();
         loop {

@@ -84,12 +84,12 @@ pub struct EndSurvey {
     pairs: BTreeSet<(IpAddr, IpAddr)>,
     /// Addresses that every packet has had so far.
     common: Option<BTreeSet<IpAddr>>,
-    told: bool,
+    has_direction: bool,
 }
 
 /// The recorded end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
+pub struct RecordedEnd {
     /// Addresses of that end; empty if packets or openers show it.
     pub local: Vec<Prefix>,
     /// How they were found; see the manifest.
@@ -104,7 +104,7 @@ impl EndSurvey {
             return;
         }
         let (src, dst) = (packet.src_addr, packet.dst_addr);
-        self.told |= packet.direction != Direction::Unknown;
+        self.has_direction |= packet.direction != Direction::Unknown;
         let sender = self.senders.entry(src).or_default();
         sender.packets += 1;
         sender.untouched += u64::from(UNTOUCHED.contains(&packet.ttl));
@@ -116,12 +116,12 @@ impl EndSurvey {
     }
 
     /// The recorded end, by the option if there is one.
-    pub fn ends(&self, option: &[Prefix]) -> Ends {
+    pub fn ends(&self, option: &[Prefix]) -> RecordedEnd {
         if !option.is_empty() {
-            return Ends { local: option.to_owned(), by: "option" };
+            return RecordedEnd { local: option.to_owned(), by: "option" };
         }
-        if self.told {
-            return Ends { local: Vec::new(), by: "capture" };
+        if self.has_direction {
+            return RecordedEnd { local: Vec::new(), by: "capture" };
         }
         let near = |a: &IpAddr| self.senders.get(a).is_some_and(Sender::is_near);
         let far = |a: &IpAddr| self.senders.get(a).is_some_and(|s| !s.is_near());
@@ -133,16 +133,16 @@ impl EndSurvey {
         }
         let whole = |addr: IpAddr| Prefix { addr, bits: if addr.is_ipv4() { 32 } else { 128 } };
         if !local.is_empty() {
-            return Ends { local: local.into_iter().map(whole).collect(), by: "ttl" };
+            return RecordedEnd { local: local.into_iter().map(whole).collect(), by: "ttl" };
         }
         match self.common.iter().flatten().collect::<Vec<_>>()[..] {
-            [only] => Ends { local: vec![whole(*only)], by: "common" },
-            _ => Ends { local: Vec::new(), by: "opener" },
+            [only] => RecordedEnd { local: vec![whole(*only)], by: "common" },
+            _ => RecordedEnd { local: Vec::new(), by: "opener" },
         }
     }
 }
 
-impl Ends {
+impl RecordedEnd {
     /// Which way a packet went, seen from the recorded end.
     pub fn direction(&self, packet: &Packet) -> Direction {
         let local = |a: IpAddr| self.local.iter().any(|p| p.contains(a));

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 /// A capture, which is read several times.
 #[derive(Debug)]
-pub struct Source {
+pub struct CaptureFile {
     path: PathBuf,
     /// The bytes of a pipe, in a file without a name.
     kept: Option<File>,
 }
 
-impl Source {
+impl CaptureFile {
     /// Opens it; of a pipe, reads it to its end.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;

@@ -35,7 +35,7 @@ const BEFORE_NS: u64 = 63_000_000_000;
 
 /// When packets between two ends are those of a connection that is kept.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct KeptSpan {
     netns: u32,
     from_ns: u64,
     end_ns: u64,
@@ -50,7 +50,7 @@ pub(super) struct Selection {
     prefixes: Vec<Prefix>,
     ports: Vec<u16>,
     keys: Option<Keys>,
-    pairs: FxHashMap<Pair, Vec<Span>>,
+    pairs: FxHashMap<Pair, Vec<KeptSpan>>,
 }
 
 impl Selection {
@@ -155,7 +155,7 @@ impl Selection {
         if !self.has_ends(src, dst) {
             return false;
         }
-        let among = |span: &Span| {
+        let among = |span: &KeptSpan| {
             let same = netns.is_none_or(|n| span.netns == 0 || n == span.netns);
             same && (span.from_ns..span.until_ns).contains(&ts_ns)
         };
@@ -222,7 +222,7 @@ impl ConnectionRows for Search<'_> {
         let (begin_ns, end_ns) = (ended.begin_ns, ended.end_ns);
         if keep {
             let from_ns = begin_ns.saturating_sub(BEFORE_NS);
-            let span = Span { netns, from_ns, end_ns, until_ns: u64::MAX };
+            let span = KeptSpan { netns, from_ns, end_ns, until_ns: u64::MAX };
             selection.pairs.entry(pair(local, remote)).or_default().push(span);
         } else if let Some(spans) = selection.pairs.get_mut(&pair(local, remote)) {
             for span in spans.iter_mut().filter(|s| s.netns == netns && s.end_ns <= begin_ns) {

@@ -57,7 +57,7 @@ macro_rules! algorithm {
     }
     /// Data acknowledged with ECE in this window.
     dctcp_ab_ecn {
-        ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        ty: U32, unit: "bytes", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
         read: If(
             "is_dctcp(r)",
             "tp->mss_cache * (tp->delivered_ce - ((const struct dctcp *)ca)->old_delivered_ce)",
@@ -65,7 +65,7 @@ macro_rules! algorithm {
     }
     /// Data acknowledged in this window.
     dctcp_ab_tot {
-        ty: U32, unit: "byte", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
+        ty: U32, unit: "bytes", source: "tcp_dctcp", needs: "congestion control dctcp, its BTF in the kernel or a module loaded before the recorder",
         read: If(
             "is_dctcp(r)",
             "tp->mss_cache * (tp->delivered - ((const struct dctcp *)ca)->old_delivered)",

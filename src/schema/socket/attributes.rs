@@ -53,10 +53,10 @@ macro_rules! attributes {
         ty: U8, unit: "", source: "TLS_INFO_RX_NO_PAD", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
-    /// Most octets of data in a TLS record that is sent (TLS_TX_MAX_PAYLOAD_LEN); NULL on kernels that
+    /// Most bytes of data in a TLS record that is sent (TLS_TX_MAX_PAYLOAD_LEN); NULL on kernels that
     /// have no such option.
     tls_tx_max_payload_len {
-        ty: U16, unit: "byte", source: "TLS_INFO_TX_MAX_PAYLOAD_LEN", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
+        ty: U16, unit: "bytes", source: "TLS_INFO_TX_MAX_PAYLOAD_LEN", needs: "a poll by netlink with CAP_NET_ADMIN, a socket with kernel TLS",
         read: Netlink,
     }
     /// Token by which the peer knows the MPTCP connection, in subflows that this end joined to it; 0 in
@@ -70,7 +70,7 @@ macro_rules! attributes {
         ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_TOKEN_LOC", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
-    /// Where the next data to send begins in the subflow, in octets from its first.
+    /// Where the next data to send begins in the subflow, in bytes from its first.
     mptcp_relwrite_seq {
         ty: U32, unit: "", source: "MPTCP_SUBFLOW_ATTR_RELWRITE_SEQ", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
@@ -93,7 +93,7 @@ macro_rules! attributes {
     }
     /// Octets of the current mapping.
     mptcp_map_datalen {
-        ty: U16, unit: "byte", source: "MPTCP_SUBFLOW_ATTR_MAP_DATALEN", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
+        ty: U16, unit: "bytes", source: "MPTCP_SUBFLOW_ATTR_MAP_DATALEN", needs: "a poll by netlink with CAP_NET_ADMIN, a subflow of MPTCP",
         read: Netlink,
     }
     /// Bits of the subflow, MPTCP_SUBFLOW_FLAG_* of linux/mptcp.h: 1 the peer and 2 this end offered
@@ -170,8 +170,8 @@ macro_rules! attributes {
         read: Dropped,
     }
     /// Payload of a dropped packet.
-    drop_octets {
-        ty: U32, unit: "byte", source: "struct sk_buff", needs: "a dropped packet",
+    drop_payload_bytes {
+        ty: U32, unit: "bytes", source: "struct sk_buff", needs: "a dropped packet",
         read: Dropped,
     }
 

@@ -7,42 +7,42 @@ macro_rules! state {
 
     /// Memory of received data (sk_rmem_alloc).
     skmem_rmem_alloc {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_backlog.rmem_alloc.counter"),
     }
     /// Bound of it (sk_rcvbuf).
     skmem_rcvbuf {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_rcvbuf"),
     }
     /// Memory of data handed to the lower layers (sk_wmem_alloc).
     skmem_wmem_alloc {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_wmem_alloc.refs.counter - 1"),
     }
     /// Bound of the send queue (sk_sndbuf).
     skmem_sndbuf {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_sndbuf"),
     }
     /// Memory reserved and not used (sk_forward_alloc).
     skmem_fwd_alloc {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_forward_alloc"),
     }
     /// Memory of the send queue (sk_wmem_queued).
     skmem_wmem_queued {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_wmem_queued"),
     }
     /// Memory of options, the recorder's own state included (sk_omem_alloc).
     skmem_optmem {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_omem_alloc.counter"),
     }
     /// Memory of segments that wait for the socket's lock (sk_backlog.len).
     skmem_backlog {
-        ty: U32, unit: "byte", source: "inet_diag skmeminfo", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag skmeminfo", needs: "",
         read: Always("sk->sk_backlog.len"),
     }
     /// Segments dropped by the socket (sk_drops).
@@ -52,12 +52,12 @@ macro_rules! state {
     }
     /// Received in order and not read by the application.
     rqueue {
-        ty: U32, unit: "byte", source: "inet_diag", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag", needs: "",
         read: Always("estats_app_rqueue(tp)"),
     }
     /// Written by the application and not acknowledged.
     wqueue {
-        ty: U32, unit: "byte", source: "inet_diag", needs: "",
+        ty: U32, unit: "bytes", source: "inet_diag", needs: "",
         read: Always("tp->write_seq - tp->snd_una"),
     }
     /// The timer that runs: 0 none, 1 retransmission, 2 keep-alive, 4 window probe, 5 delayed ACK (by

@@ -71,12 +71,12 @@ macro_rules! tcp_info {
     }
     /// Segment size for sending.
     tcpi_snd_mss {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->mss_cache"),
     }
     /// Segment size of the peer, estimated.
     tcpi_rcv_mss {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("icsk->icsk_ack.rcv_mss"),
     }
     /// Segments sent and not acknowledged (packets_out).
@@ -117,12 +117,12 @@ macro_rules! tcp_info {
     }
     /// Path MTU last used for the segment size (icsk_pmtu_cookie).
     tcpi_pmtu {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("icsk->icsk_pmtu_cookie"),
     }
     /// Limit of the window that is advertised.
     tcpi_rcv_ssthresh {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->rcv_ssthresh"),
     }
     /// Smoothed round-trip time; NULL before the first sample.
@@ -147,7 +147,7 @@ macro_rules! tcp_info {
     }
     /// Segment size advertised.
     tcpi_advmss {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->advmss"),
     }
     /// Reordering distance.
@@ -162,7 +162,7 @@ macro_rules! tcp_info {
     }
     /// Data that the application read in a receiver's round trip, for tuning the buffer.
     tcpi_rcv_space {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->rcvq_space.space"),
     }
     /// Segments retransmitted.
@@ -182,12 +182,12 @@ macro_rules! tcp_info {
     }
     /// Data acknowledged, SYN included (RFC 4898 tcpEStatsAppHCThruOctetsAcked).
     tcpi_bytes_acked {
-        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        ty: U64, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->bytes_acked"),
     }
     /// Data received in order (RFC 4898 tcpEStatsAppHCThruOctetsReceived).
     tcpi_bytes_received {
-        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        ty: U64, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->bytes_received"),
     }
     /// Segments sent (RFC 4898 tcpEStatsPerfSegsOut).
@@ -202,7 +202,7 @@ macro_rules! tcp_info {
     }
     /// Data written and not yet sent.
     tcpi_notsent_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("estats_app_wqueue(tp)"),
     }
     /// Smallest round-trip time in the window of the min filter; NULL before the first sample.
@@ -252,12 +252,12 @@ macro_rules! tcp_info {
     }
     /// Data sent, retransmissions included.
     tcpi_bytes_sent {
-        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        ty: U64, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->bytes_sent"),
     }
     /// Data retransmitted.
     tcpi_bytes_retrans {
-        ty: U64, unit: "byte", source: "tcp_info", needs: "",
+        ty: U64, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->bytes_retrans"),
     }
     /// DSACKs received (RFC 4898 tcpEStatsStackDSACKDups).
@@ -277,12 +277,12 @@ macro_rules! tcp_info {
     }
     /// Window that the peer advertises, scaled.
     tcpi_snd_wnd {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->snd_wnd"),
     }
     /// Window that this end advertises, scaled; TCP_INFO has it since Linux 6.2.
     tcpi_rcv_wnd {
-        ty: U32, unit: "byte", source: "tcp_info", needs: "",
+        ty: U32, unit: "bytes", source: "tcp_info", needs: "",
         read: Always("tp->rcv_wnd"),
     }
     /// Changes of the path's hash, by PLB and after timeouts.
@@ -312,32 +312,32 @@ macro_rules! tcp_info {
     }
     /// Data delivered to the peer with ECT(1) (AccECN).
     tcpi_delivered_e1_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_E1)"),
     }
     /// Data delivered to the peer with ECT(0) (AccECN).
     tcpi_delivered_e0_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_E0)"),
     }
     /// Data delivered to the peer with CE (AccECN).
     tcpi_delivered_ce_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_delivered_ecn_bytes()", "delivered_ecn_bytes(tp, ECN_OCTETS_CE)"),
     }
     /// Data received with ECT(1) (AccECN).
     tcpi_received_e1_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_E1)"),
     }
     /// Data received with ECT(0) (AccECN).
     tcpi_received_e0_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_E0)"),
     }
     /// Data received with CE (AccECN).
     tcpi_received_ce_bytes {
-        ty: U32, unit: "byte", source: "tcp_info", kernels: Kernels::since(6, 18),
+        ty: U32, unit: "bytes", source: "tcp_info", kernels: Kernels::since(6, 18),
         read: If("has_received_ecn_bytes()", "received_ecn_bytes(tp, ECN_OCTETS_CE)"),
     }
     /// Bits of what of AccECN failed.

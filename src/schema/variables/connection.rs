@@ -43,7 +43,7 @@ macro_rules! connection {
         reference: Reference::MATCHED,
     }
 
-    /// Local IP address of the connection, 4 or 16 bytes in network order.
+    /// Local IP address of the connection, 4 or 16 octets in network order.
     8 LocalAddress {
         table: Table::Connection,
         rfc: "tcpConnectionLocalAddress",
@@ -62,7 +62,7 @@ macro_rules! connection {
         reference: Reference::MATCHED,
     }
 
-    /// Remote IP address of the connection, 4 or 16 bytes in network order.
+    /// Remote IP address of the connection, 4 or 16 octets in network order.
     9 RemAddress {
         table: Table::Connection,
         rfc: "tcpConnectionRemAddress",

@@ -32,7 +32,7 @@ macro_rules! perf_state {
         reference: Reference::SAME,
     }
 
-    /// Sender's estimate of bytes in the network: packets_in_flight times CurMSS.
+    /// Sender's estimate of octets in the network: packets_in_flight times CurMSS.
     28 PipeSize {
         table: Table::Perf,
         rfc: "tcpEStatsPerfPipeSize",
@@ -206,7 +206,7 @@ macro_rules! perf_state {
         }],
         tcp_info: TcpInfo::Product(SocketField::tcpi_snd_ssthresh, SocketField::tcpi_snd_mss),
         reference: Reference::Cases(&[
-            when(&[When::Value(Var::CurSsthresh, 0xffff_ffff)], Reference::fault(fault::INFINITE_TIMES_MSS, Relation::is(Linear::of(&[(0x7fff_ffff, Var::CurMSS)])).low(32))),
+            when(&[When::Value(Var::CurSsthresh, 0xffff_ffff)], Reference::fault(fault::INFINITE_TIMES_MSS, Relation::is(Linear::of(&[(INFINITE_SSTHRESH as i64, Var::CurMSS)])).low(32))),
             otherwise(Reference::SAME),
         ]),
     }

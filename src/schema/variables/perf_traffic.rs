@@ -79,7 +79,7 @@ macro_rules! perf_traffic {
         reference: Reference::fault(fault::SYN_FIN_OCTETS, Relation::between(Linear::constant(0), Linear::new(2, &[(1, Var::SegsRetrans)])).low(32)),
     }
 
-    /// Payload bytes transmitted by this socket, retransmissions included, TCP headers, SYN
+    /// Payload octets transmitted by this socket, retransmissions included, TCP headers, SYN
     /// and FIN sequence numbers excluded. Segments that the host itself refused (a full queue of the
     /// device, netfilter, no route) were not transmitted.
     15 HCDataOctetsOut {
@@ -135,7 +135,7 @@ macro_rules! perf_traffic {
         ]),
     }
 
-    /// Payload bytes retransmitted; not those of retransmissions that the host itself refused.
+    /// Payload octets retransmitted; not those of retransmissions that the host itself refused.
     17 OctetsRetrans {
         table: Table::Perf,
         rfc: "tcpEStatsPerfOctetsRetrans",
@@ -228,7 +228,7 @@ macro_rules! perf_traffic {
         ]),
     }
 
-    /// Payload bytes in all segments received for the socket, including duplicates, out-of-
+    /// Payload octets in all segments received for the socket, including duplicates, out-of-
     /// window data and segments dropped afterwards.
     21 HCDataOctetsIn {
         table: Table::Perf,

@@ -71,12 +71,12 @@ impl SignalCounts {
 
 /// Between which a sum lies, ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct SumBounds {
     least: i128,
     most: i128,
 }
 
-impl Span {
+impl SumBounds {
     /// Whether a value of `bits` bits is in it.
     pub fn has(self, value: i128, bits: u32) -> bool {
         let offset = value - self.least;
@@ -127,7 +127,7 @@ impl Followed {
     /// The quantity over all timeouts and `recoveries` recoveries, those that an ACK began. It is exact
     /// if the time since the last segment shows which these are. Otherwise it is between the least and
     /// the most that this number of recoveries can have.
-    pub(super) fn sum_at_signals(&self, signal: Signal, recoveries: i128) -> Span {
+    pub(super) fn sum_at_signals(&self, signal: Signal, recoveries: i128) -> SumBounds {
         let value = |moment: &SignalMoment| match signal {
             Signal::Window => moment.window,
             Signal::RoundTrip => moment.round_trip_us.div_euclid(1000),
@@ -146,16 +146,16 @@ impl Followed {
         of.sort_unstable();
         let (by_ack, by_timer) = of.split_at(count);
         let last = by_ack.last().map_or(0, |(after, _)| *after);
-        let told = by_timer.is_empty()
+        let is_known = by_timer.is_empty()
             || (last < BY_ACK_NS && by_timer.iter().all(|(after, _)| *after >= LATER * last));
         let sum = |of: &[(u64, i128)]| of.iter().map(|(_, value)| *value).sum::<i128>();
-        if told {
+        if is_known {
             let exactly = timeouts + sum(by_ack);
-            return Span { least: exactly, most: exactly };
+            return SumBounds { least: exactly, most: exactly };
         }
         of.sort_unstable_by_key(|(_, value)| *value);
         let rest = of.len() - count;
-        Span { least: timeouts + sum(&of[..count]), most: timeouts + sum(&of[rest..]) }
+        SumBounds { least: timeouts + sum(&of[..count]), most: timeouts + sum(&of[rest..]) }
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     fn recoveries_begun_by_an_ack_are_recognised_by_the_segment_before() {
         let f = followed(&[(BY_ACK, 100), (BY_TIMER, 7), (What::Timeout, 30), (What::Other, 5)]);
         let sum = f.sum_at_signals(Signal::Window, 1);
-        assert_eq!(sum, Span { least: 130, most: 130 });
+        assert_eq!(sum, SumBounds { least: 130, most: 130 });
         assert_eq!(f.sum_at_signals(Signal::RoundTrip, 1), sum, "each is rounded down");
         assert!(sum.has(130, 64) && !sum.has(129, 64) && !sum.has(131, 64));
         assert!(sum.has(130 % (1 << 7), 7), "modulo 2^7");
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn where_time_does_not_decide_the_sum_has_bounds() {
         let f = followed(&[(BY_ACK, 100), (BY_ACK, 7), (BY_ACK, 50)]);
-        assert_eq!(f.sum_at_signals(Signal::Window, 2), Span { least: 57, most: 150 });
-        assert_eq!(f.sum_at_signals(Signal::Window, 3), Span { least: 157, most: 157 });
-        assert_eq!(f.sum_at_signals(Signal::Window, 0), Span { least: 0, most: 0 });
+        assert_eq!(f.sum_at_signals(Signal::Window, 2), SumBounds { least: 57, most: 150 });
+        assert_eq!(f.sum_at_signals(Signal::Window, 3), SumBounds { least: 157, most: 157 });
+        assert_eq!(f.sum_at_signals(Signal::Window, 0), SumBounds { least: 0, most: 0 });
     }
 }

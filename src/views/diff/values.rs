@@ -16,11 +16,11 @@ pub struct Quantity {
     pub name: &'static str,
     /// Unit.
     pub unit: &'static str,
-    source: Source,
+    source: QuantitySource,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum QuantitySource {
     Var(Var),
     Line(fn(&Line) -> Option<f64>),
     Share(LimitCause),
@@ -29,7 +29,7 @@ enum Source {
 impl Quantity {
     /// A figure that a person asks for, and no variable.
     pub const fn is_figure(&self) -> bool {
-        !matches!(self.source, Source::Var(_))
+        !matches!(self.source, QuantitySource::Var(_))
     }
 
     /// A smaller difference is not worth a person's time, whatever it is a part of: a hundredth of a
@@ -41,9 +41,9 @@ impl Quantity {
     /// The value; none if it is not known.
     pub fn of(&self, connection: &Connection) -> Option<f64> {
         match self.source {
-            Source::Line(of) => of(&connection.line),
-            Source::Share(limit) => connection.line.why.limited[limit as usize],
-            Source::Var(var) => {
+            QuantitySource::Line(of) => of(&connection.line),
+            QuantitySource::Share(limit) => connection.line.why.limited[limit as usize],
+            QuantitySource::Var(var) => {
                 let value = connection.row.get(var)?;
                 let ty = var.def().ty;
                 // No 32-bit variable reaches that value as a real count.
@@ -60,7 +60,7 @@ impl Quantity {
 
 /// All of them, those first that a person asks for first.
 pub fn quantities() -> impl Iterator<Item = Quantity> {
-    let line = |name, unit, of| Quantity { name, unit, source: Source::Line(of) };
+    let line = |name, unit, of| Quantity { name, unit, source: QuantitySource::Line(of) };
     let first = [
         line("rate", "bit/s", Line::rate),
         line("throughput", "bit/s", Line::throughput),
@@ -74,12 +74,12 @@ pub fn quantities() -> impl Iterator<Item = Quantity> {
     let shares = LimitCause::ALL.into_iter().map(|limit| Quantity {
         name: limit.column(),
         unit: "share",
-        source: Source::Share(limit),
+        source: QuantitySource::Share(limit),
     });
     let variables = Var::ALL.iter().filter(|var| is_compared(**var)).map(|&var| Quantity {
         name: var.name(),
         unit: var.def().unit,
-        source: Source::Var(var),
+        source: QuantitySource::Var(var),
     });
     first.into_iter().chain(shares).chain(variables)
 }

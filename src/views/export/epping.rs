@@ -11,8 +11,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::engine::rtt::Sample;
-use crate::engine::rtt::aggregate::{self, BIN_NS, BINS, Count, Interval, Rtts, Traffic};
+use crate::engine::rtt::MeasuredRtt;
+use crate::engine::rtt::aggregate::{self, AggregateInterval, BIN_NS, BINS, Count, Rtts, Traffic};
 
 pub use stream::{Selection, write};
 
@@ -33,7 +33,7 @@ pub enum EppingFormat {
 
 /// Between whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct EppingEnds {
     /// IP protocol number.
     pub protocol: u8,
     /// The end that answered, with its port, or the identifier of an echo.
@@ -71,7 +71,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of the output.
-    pub fn rtt(&mut self, wall_ns: u64, ends: &Ends, sample: &Sample) -> io::Result<()> {
+    pub fn rtt(&mut self, wall_ns: u64, ends: &EppingEnds, sample: &MeasuredRtt) -> io::Result<()> {
         let (rtt, min) = (sample.rtt_ns, sample.min_rtt_ns);
         match self.format {
             EppingFormat::Standard => {
@@ -116,7 +116,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of the output.
-    pub fn flow(&mut self, wall_ns: u64, ends: &Ends, e: &FlowEvent) -> io::Result<()> {
+    pub fn flow(&mut self, wall_ns: u64, ends: &EppingEnds, e: &FlowEvent) -> io::Result<()> {
         match self.format {
             EppingFormat::Standard => {
                 let (time, protocol) = (clock(wall_ns), protocol(ends.protocol));
@@ -167,7 +167,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of the output.
-    pub fn interval(&mut self, wall_ns: u64, interval: &Interval) -> io::Result<()> {
+    pub fn interval(&mut self, wall_ns: u64, interval: &AggregateInterval) -> io::Result<()> {
         for (prefix, stats) in &interval.prefixes {
             let mut rtts = Rtts::default();
             stats.rtts.values().for_each(|r| rtts.merge(r));
@@ -246,7 +246,7 @@ struct Common {
 }
 
 impl Common {
-    fn of(wall_ns: u64, ends: &Ends) -> Self {
+    fn of(wall_ns: u64, ends: &EppingEnds) -> Self {
         Self {
             timestamp: wall_ns,
             src_ip: ends.src.0.to_string(),
@@ -420,8 +420,8 @@ fn protocol(number: u8) -> String {
     }
 }
 
-fn flow(ends: &Ends) -> String {
-    let Ends { src, dst, .. } = ends;
+fn flow(ends: &EppingEnds) -> String {
+    let EppingEnds { src, dst, .. } = ends;
     format!("{}:{}+{}:{}", src.0, src.1, dst.0, dst.1)
 }
 

@@ -14,13 +14,11 @@ use rustc_hash::FxHashMap;
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
 use crate::engine::identity::Identity;
 use crate::engine::limits::SenderState;
-use crate::schema::{Direction, Var};
+use crate::schema::{Direction, INFINITE_SSTHRESH, Var};
 use crate::wire::{Event, Header, Lifecycle, Packet};
 
 /// How long the packets that follow a connection's end are still its own: as long as TIME-WAIT.
 const AFTER_END_NS: u64 = 60_000_000_000;
-/// A threshold that was never set (TCP_INFINITE_SSTHRESH).
-const INFINITE_SSTHRESH: u64 = 0x7fff_ffff;
 
 /// A slow start threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,20 +102,20 @@ pub struct Owner {
 }
 
 /// Both ends, where the first is the local one.
-type Ends = (Option<u32>, (IpAddr, u16), (IpAddr, u16));
+type PacketEnds = (Option<u32>, (IpAddr, u16), (IpAddr, u16));
 type Key = (u64, u16);
 
 #[derive(Debug)]
 struct Known {
     owner: Owner,
-    ends: Option<Ends>,
+    ends: Option<PacketEnds>,
 }
 
 /// The connections that packets may be of.
 #[derive(Debug, Default)]
 pub struct Owners {
     known: FxHashMap<Key, Known>,
-    by_ends: FxHashMap<Ends, Key>,
+    by_ends: FxHashMap<PacketEnds, Key>,
     /// The latest connection of a socket.
     by_cookie: FxHashMap<u64, Key>,
     /// Those that ended, by the time of it.
@@ -196,7 +194,7 @@ impl Owners {
     }
 }
 
-fn ends_of(identity: &Identity) -> Option<Ends> {
+fn ends_of(identity: &Identity) -> Option<PacketEnds> {
     let record = identity.lifecycle()?;
     let (local, remote) = identity.addresses()?;
     let netns = Some(record.netns).filter(|&netns| netns != 0);

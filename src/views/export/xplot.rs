@@ -26,7 +26,7 @@ use crate::replay::{self, ReplayOptions};
 use crate::schema::Var;
 use crate::util::private;
 
-use side::{Name, Side};
+use side::{Name, SideGraphs};
 
 /// A flow whose graphs were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ struct Plots<'a> {
     dir: &'a Path,
     timeline: &'a Timeline,
     /// The data that each end sent, by the number of the flow.
-    flows: FxHashMap<u64, Box<[Side; 2]>>,
+    flows: FxHashMap<u64, Box<[SideGraphs; 2]>>,
     /// The flow of a live connection.
     connections: FxHashMap<u64, u64>,
     plotted: Vec<Plotted>,
@@ -134,7 +134,7 @@ impl Output for Plots<'_> {
         let sides = self.flows.entry(number).or_insert_with(|| {
             let [a, b] = ends(seen.flow);
             let name = |way| Name { dir, flow: number, way };
-            Box::new([Side::new(&name("a2b"), &a, &b), Side::new(&name("b2a"), &b, &a)])
+            Box::new([SideGraphs::new(&name("a2b"), &a, &b), SideGraphs::new(&name("b2a"), &b, &a)])
         });
         let [a, b] = &mut **sides;
         let (own, other) = if seen.forward { (a, b) } else { (b, a) };

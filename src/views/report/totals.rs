@@ -21,9 +21,9 @@ pub struct Totals {
     pub acked: Vec<u64>,
     /// Octets received in order.
     pub received: Vec<u64>,
-    /// By connection: what was counted of it so far; none before its first record.
+    /// By connection: what was counted of it so far; none where that is not known yet.
     #[serde(skip)]
-    last: Vec<Option<[u64; 2]>>,
+    last: Vec<[Option<u64>; 2]>,
 }
 
 impl Default for Totals {
@@ -33,20 +33,22 @@ impl Default for Totals {
 }
 
 impl Totals {
-    /// Takes the values of a connection after a record. What its first record has was carried before.
+    /// Takes the values of a connection after a record. What the first known value has was carried before.
     pub fn applied(&mut self, conn_id: u64, since_ns: u64, slot: &Slot) {
-        let value = |var| slot.get(var).unwrap_or(0);
-        let now = [value(Var::HCThruOctetsAcked), value(Var::HCThruOctetsReceived)];
+        let now = [Var::HCThruOctetsAcked, Var::HCThruOctetsReceived].map(|var| slot.get(var));
         self.counted(conn_id as usize, since_ns, now);
     }
 
-    fn counted(&mut self, index: usize, since_ns: u64, now: [u64; 2]) {
+    fn counted(&mut self, index: usize, since_ns: u64, now: [Option<u64>; 2]) {
         if self.last.len() <= index {
-            self.last.resize(index + 1, None);
+            self.last.resize(index + 1, [None; 2]);
         }
-        let before = self.last[index].unwrap_or(now);
-        self.last[index] = Some([now[0].max(before[0]), now[1].max(before[1])]);
-        let steps = [0, 1].map(|i: usize| now[i].saturating_sub(before[i]));
+        let before = &mut self.last[index];
+        let steps = [0, 1].map(|i: usize| {
+            let step = now[i].zip(before[i]).map_or(0, |(now, before)| now.saturating_sub(before));
+            before[i] = before[i].max(now[i]);
+            step
+        });
         if steps == [0; 2] {
             return;
         }
@@ -77,7 +79,7 @@ mod tests {
     fn a_long_recording_has_longer_steps_and_the_same_sum() {
         let mut totals = Totals::default();
         for i in 0..100_000_u64 {
-            totals.counted((i % 3) as usize, i * 1_000_000, [i * 10, i]);
+            totals.counted((i % 3) as usize, i * 1_000_000, [Some(i * 10), Some(i)]);
         }
         assert_eq!(totals.step_ns, 64 * FIRST_NS);
         assert!(totals.acked.len() <= MOST);
@@ -87,8 +89,9 @@ mod tests {
         assert_eq!(totals.received.iter().sum::<u64>(), last);
         // What was carried before the recording is no throughput of it.
         let mut before = Totals::default();
-        before.counted(1, 5, [1000, 0]);
-        before.counted(1, 6, [1500, 0]);
-        assert_eq!(before.acked, [500]);
+        before.counted(1, 4, [None, Some(0)]);
+        before.counted(1, 5, [Some(1000), None]);
+        before.counted(1, 6, [Some(1500), Some(7)]);
+        assert_eq!((before.acked, before.received), (vec![500], vec![7]));
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::estats::{Ended, Sample};
 use crate::engine::limits::{LimitCause, Limits, SenderState, Times};
 use crate::engine::packets::segment::Segment;
 use crate::output::tables::holders;
-use crate::schema::{SocketField, Var};
+use crate::schema::{DATA_RECOVERY, INFINITE_SSTHRESH, SocketField, Var};
 use crate::wire::Snapshot;
 
 /// Gauges that are drawn as they are, by the name that the page has for them.
@@ -64,9 +64,6 @@ const ECHOES: usize = 3;
 const DUPLICATES: usize = 4;
 const SACKS: usize = 5;
 
-/// A threshold that was never set.
-const UNLIMITED: u64 = 0x7fff_ffff;
-const DATA_RECOVERY: u64 = 3;
 /// In a stretch of the limits.
 const WHOLE: f64 = 1000.0;
 
@@ -118,7 +115,8 @@ pub struct Track {
     sacked: Blocks,
     sent_again: Blocks,
     rtt: Samples,
-    counted: [u64; COUNTERS],
+    /// What was counted so far; none where that is not known yet.
+    counted: [Option<u64>; COUNTERS],
     recovering: Option<i64>,
     life_ns: u64,
     limits: Vec<Times>,
@@ -148,7 +146,7 @@ impl Track {
             sacked: Blocks::default(),
             sent_again: Blocks::default(),
             rtt: Samples::default(),
-            counted: [0; COUNTERS],
+            counted: [Some(0); COUNTERS],
             recovering: None,
             life_ns,
             limits: Vec::new(),
@@ -224,7 +222,7 @@ impl Track {
         let row = |var| sample.row.get(var);
         if self.data.records == 0 && sample.begun_before {
             // What was counted before the recording did not happen at its beginning.
-            self.counted = counters(&row).map(Option::unwrap_or_default);
+            self.counted = counters(&row);
         }
         self.data.records += 1;
         self.has_record = true;
@@ -232,7 +230,7 @@ impl Track {
         for (i, (_, var)) in GAUGES.iter().enumerate() {
             self.see(i, row(*var).map(signed));
         }
-        self.see(SSTHRESH, row(Var::CurSsthresh).filter(|v| *v < UNLIMITED).map(signed));
+        self.see(SSTHRESH, row(Var::CurSsthresh).filter(|v| *v < INFINITE_SSTHRESH).map(signed));
         let initial = row(Var::SndInitial).filter(|_| self.una.last.is_none());
         let una = row(Var::SndUna).map(|v| self.una.to(v, initial));
         // Before anything is acknowledged, both begin at the same place.
@@ -268,12 +266,11 @@ impl Track {
         }
     }
 
-    /// How far a counter went on.
+    /// How far a counter went on. The first value of one that was not known is its beginning.
     fn steps(&mut self, counter: usize, value: Option<u64>) -> u64 {
         let Some(value) = value else { return 0 };
-        let steps = value.saturating_sub(self.counted[counter]);
-        self.counted[counter] = value;
-        steps
+        let before = self.counted[counter].replace(value);
+        before.map_or(0, |before| value.saturating_sub(before))
     }
 
     fn mark(&mut self, us: i64, stretch: u64, una: Option<i64>, steps: [u64; COUNTERS]) {

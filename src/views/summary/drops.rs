@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Columns;
 use crate::output::sink::SinkError;
 
-/// Lines of connections, at most: a flood is told in full by the table.
+/// Lines of connections, at most: of a flood the table has all.
 const MOST: usize = 10;
 
 /// A row of the table.

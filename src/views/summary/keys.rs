@@ -35,7 +35,7 @@ pub enum Value {
 
 /// How a value is taken from a connection; `None` is NULL.
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum KeySource {
     Number(Unit, fn(&Line) -> Option<f64>),
     Text(fn(&Line) -> Option<String>),
 }
@@ -47,7 +47,7 @@ pub struct SummaryKey {
     pub name: &'static str,
     /// Its meaning.
     pub meaning: &'static str,
-    source: Source,
+    source: KeySource,
 }
 
 /// Keys are equal if their names are.
@@ -70,24 +70,24 @@ impl SummaryKey {
     /// Its value.
     pub fn of(&self, line: &Line) -> Option<Value> {
         match self.source {
-            Source::Number(_, of) => of(line).map(Value::Number),
-            Source::Text(of) => of(line).map(Value::Text),
+            KeySource::Number(_, of) => of(line).map(Value::Number),
+            KeySource::Text(of) => of(line).map(Value::Text),
         }
     }
 
     /// Its value, if it is a number.
     pub fn number(&self, line: &Line) -> Option<f64> {
         match self.source {
-            Source::Number(_, of) => of(line),
-            Source::Text(_) => None,
+            KeySource::Number(_, of) => of(line),
+            KeySource::Text(_) => None,
         }
     }
 
     /// The unit of a number; none of a text.
     pub const fn unit(&self) -> Option<Unit> {
         match self.source {
-            Source::Number(unit, _) => Some(unit),
-            Source::Text(_) => None,
+            KeySource::Number(unit, _) => Some(unit),
+            KeySource::Text(_) => None,
         }
     }
 
@@ -140,7 +140,7 @@ const fn number(
     of: fn(&Line) -> Option<f64>,
     meaning: &'static str,
 ) -> SummaryKey {
-    SummaryKey { name, meaning, source: Source::Number(unit, of) }
+    SummaryKey { name, meaning, source: KeySource::Number(unit, of) }
 }
 
 const fn text(
@@ -148,7 +148,7 @@ const fn text(
     of: fn(&Line) -> Option<String>,
     meaning: &'static str,
 ) -> SummaryKey {
-    SummaryKey { name, meaning, source: Source::Text(of) }
+    SummaryKey { name, meaning, source: KeySource::Text(of) }
 }
 
 fn count(n: Option<i64>) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use estats::engine::rtt::{FlowRtt, Method, RttOptions, Sample, Way};
+use estats::engine::rtt::{FlowRtt, MeasuredRtt, Method, RttOptions, Way};
 use estats::log::{PacketRow, Recording};
 use estats::recordings::import::{self, ImportOptions};
 
@@ -124,7 +124,7 @@ fn frame(line: &str) -> Frame {
 }
 
 /// Our samples: frame of the answer, from 0, and the sample.
-pub fn ours(file: &Path, options: RttOptions) -> Vec<(usize, Sample)> {
+pub fn ours(file: &Path, options: RttOptions) -> Vec<(usize, MeasuredRtt)> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let run = dir.path().join("run");
     import::import(file, &run, &ImportOptions::default()).expect("the capture can be imported");
@@ -145,7 +145,7 @@ pub fn ours(file: &Path, options: RttOptions) -> Vec<(usize, Sample)> {
 }
 
 /// Those of some methods by frame.
-pub fn by_frame(samples: &[(usize, Sample)], methods: &[Method]) -> BTreeMap<usize, u64> {
+pub fn by_frame(samples: &[(usize, MeasuredRtt)], methods: &[Method]) -> BTreeMap<usize, u64> {
     samples
         .iter()
         .filter(|(_, s)| methods.contains(&s.method))

@@ -2,10 +2,10 @@
 use proptest::prelude::*;
 
 use crate::engine::rtt::sampling::{Policy, RttType, SampleSpacing, Sampler};
-use crate::engine::rtt::{Method, Sample, Traffic, Way};
+use crate::engine::rtt::{MeasuredRtt, Method, Traffic, Way};
 
-fn sample(ts_ns: u64, rtt_ns: u64) -> Sample {
-    Sample {
+fn sample(ts_ns: u64, rtt_ns: u64) -> MeasuredRtt {
+    MeasuredRtt {
         ts_ns,
         method: Method::TcpTimestamps,
         replier: Way::Back,

@@ -60,9 +60,9 @@ fn both_directions() {
     s.segment(100, Way::Forth, &data(11, 500));
     s.segment(140, Way::Back, &data(501, 11));
     s.segment(150, Way::Forth, &ack(12, 501));
-    let told: Vec<_> = s.samples.iter().filter(|s| s.method == M).collect();
-    assert_eq!((told[0].rtt_ns, told[0].replier), (40_000, Way::Back));
-    assert_eq!((told[1].rtt_ns, told[1].replier), (10_000, Way::Forth));
+    let found: Vec<_> = s.samples.iter().filter(|s| s.method == M).collect();
+    assert_eq!((found[0].rtt_ns, found[0].replier), (40_000, Way::Back));
+    assert_eq!((found[1].rtt_ns, found[1].replier), (10_000, Way::Forth));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use rustc_hash::FxHashMap;
 
-use super::{Ends, EppingFormat, FlowEvent, Writer};
+use super::{EppingEnds, EppingFormat, FlowEvent, Writer};
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
 use crate::engine::flows::Closing;
 use crate::engine::packets::segment::{Segment, TCP};
@@ -96,12 +96,12 @@ struct Stream<'a, W> {
 }
 
 /// The ends of a packet that goes this way, with the identifier of an echo for ports.
-fn ends(flow: &crate::engine::flows::Flow, from: Way) -> Ends {
+fn ends(flow: &crate::engine::flows::Flow, from: Way) -> EppingEnds {
     let of = |way: Way| {
         let port = flow.ends.echo_id.or(flow.ends.ports[way.index()]);
         (flow.ends.addresses[way.index()], port.unwrap_or(0))
     };
-    Ends { protocol: flow.protocol, src: of(from), dst: of(from.other()) }
+    EppingEnds { protocol: flow.protocol, src: of(from), dst: of(from.other()) }
 }
 
 impl<W: Write> Stream<'_, W> {
@@ -109,7 +109,7 @@ impl<W: Write> Stream<'_, W> {
         self.timeline.wall_ns(ts_ns).unwrap_or(ts_ns)
     }
 
-    fn interval(&mut self, interval: &aggregate::Interval) -> Result<(), ExportError> {
+    fn interval(&mut self, interval: &aggregate::AggregateInterval) -> Result<(), ExportError> {
         let wall_ns = self.wall(interval.end_ns);
         Ok(self.writer.interval(wall_ns, interval)?)
     }
@@ -117,7 +117,7 @@ impl<W: Write> Stream<'_, W> {
     fn event(
         &mut self,
         ts_ns: u64,
-        ends: &Ends,
+        ends: &EppingEnds,
         event: &'static str,
         reason: &'static str,
         triggered_by: &'static str,
@@ -127,13 +127,13 @@ impl<W: Write> Stream<'_, W> {
     }
 
     /// Which of what a packet answers is reported.
-    fn kept(&mut self, seen: &PacketSeen<'_>) -> Vec<rtt::Sample> {
+    fn kept(&mut self, seen: &PacketSeen<'_>) -> Vec<rtt::MeasuredRtt> {
         let Selection { methods, include_local, policy, .. } = self.selection;
         // Packets that an interface sends may come from anywhere. A socket, and the recorded end of a
         // capture, send their own packets.
         let own = seen.packet.hook.is_at_an_end();
         let reported = self.flows.entry(seen.flow.number).or_default();
-        let mut keep = |s: &&rtt::Sample| {
+        let mut keep = |s: &&rtt::MeasuredRtt| {
             let local = own && s.match_on_egress == Some(true);
             let sampler = &mut reported.samplers[s.method as usize][s.replier.index()];
             methods.contains(&s.method)

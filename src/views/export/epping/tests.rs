@@ -5,15 +5,15 @@ use crate::engine::rtt::{Method, Pipe, Way};
 
 const WALL: u64 = 1_623_420_838_254_558_500;
 
-fn ends() -> Ends {
+fn ends() -> EppingEnds {
     let addr = |s: &str| s.parse().unwrap();
-    Ends { protocol: 6, src: (addr("10.11.1.1"), 5201), dst: (addr("10.11.1.2"), 59_572) }
+    EppingEnds { protocol: 6, src: (addr("10.11.1.1"), 5201), dst: (addr("10.11.1.2"), 59_572) }
 }
 
 /// The one in ePPing's README.
-fn sample() -> Sample {
+fn sample() -> MeasuredRtt {
     let traffic = |packets, bytes| crate::engine::rtt::Traffic { packets, bytes };
-    Sample {
+    MeasuredRtt {
         ts_ns: 0,
         method: Method::TcpTimestamps,
         replier: Way::Back,
@@ -97,7 +97,7 @@ fn aggregates_as_epping_writes_them() {
     packet.protocol = 47;
     aggregator.packet(&packet);
     for rtt_ns in [3_000_000, 9_000_000] {
-        aggregator.rtt(&packet, &Sample { rtt_ns, ..sample() });
+        aggregator.rtt(&packet, &MeasuredRtt { rtt_ns, ..sample() });
     }
     assert!(aggregator.reached(9_999_999_999).is_none());
     let interval = aggregator.reached(10_000_000_000).unwrap();

@@ -8,13 +8,8 @@ use super::waits::{Stretch, Waits};
 use crate::engine::estats::{Ended, Row, Sample};
 use crate::engine::identity::Identity;
 use crate::engine::limits::{Limits, SenderState};
-use crate::schema::{Type, Var};
+use crate::schema::{DATA_RECOVERY, INFINITE_SSTHRESH, Type, Var};
 use crate::util::visible::visible;
-
-/// tcpEStatsStackInRecovery dataRecovery.
-const DATA_RECOVERY: u64 = 3;
-/// A threshold that was never set.
-const INFINITE_SSTHRESH: u64 = 0x7fff_ffff;
 
 /// Gauges, as they are.
 const GAUGES: [(&str, Var, Unit); 6] = [
@@ -60,8 +55,9 @@ struct Rate {
     last: u64,
 }
 
-fn sum(row: &Row, vars: &[Var]) -> u64 {
-    vars.iter().filter_map(|var| row.get(*var)).sum()
+/// None if one of them is not known.
+fn sum(row: &Row, vars: &[Var]) -> Option<u64> {
+    vars.iter().map(|var| row.get(*var)).sum()
 }
 
 /// A connection.
@@ -77,7 +73,8 @@ pub struct Connection {
     recovering: bool,
     gauges: [Option<u64>; GAUGES.len()],
     rates: [Rate; RATES.len()],
-    counted: [u64; EVENTS.len()],
+    /// By event: what was counted so far; none where that is not known yet.
+    counted: [Option<u64>; EVENTS.len()],
     waits: Waits,
     /// The slice of what was waited for that is open, and up to when that is known.
     waiting: Option<(SenderState, u64)>,
@@ -144,7 +141,7 @@ impl Connection {
             gauges: [None; GAUGES.len()],
             rates: [Rate::default(); RATES.len()],
             counted: EVENTS
-                .map(|(_, vars)| if sample.begun_before { sum(sample.row, vars) } else { 0 }),
+                .map(|(_, vars)| if sample.begun_before { sum(sample.row, vars) } else { Some(0) }),
             waits: Waits::default(),
             waiting: None,
         })
@@ -211,10 +208,11 @@ impl Connection {
         writer: &mut Writer<W>,
     ) -> io::Result<()> {
         for (i, (name, vars)) in EVENTS.iter().enumerate() {
-            let value = sum(row, vars);
-            let steps = value.saturating_sub(self.counted[i]);
+            let Some(value) = sum(row, vars) else { continue };
+            // The first value of one that was not known is its beginning.
+            let before = self.counted[i].replace(value).unwrap_or(value);
+            let steps = value.saturating_sub(before);
             if steps > 0 {
-                self.counted[i] = value;
                 let track = self.below(HAPPENS, "events", Kind::Slices, writer)?;
                 let count = vec![("count", Argument::Number(steps))];
                 writer.instant(track, ts_ns, name, &count)?;

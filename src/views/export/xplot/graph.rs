@@ -73,13 +73,13 @@ impl Graph {
 
     /// A mark: `dot`, `uarrow`, `darrow`, `diamond`, `box`, `htick`, `dtick`, `utick`.
     pub fn mark(&mut self, mark: &str, at: At) {
-        let place = Place(at);
+        let place = Coordinates(at);
         let _ = writeln!(self.text, "{mark} {place}");
     }
 
     /// A line.
     pub fn segment(&mut self, from: At, to: At) {
-        let _ = writeln!(self.text, "line {} {}", Place(from), Place(to));
+        let _ = writeln!(self.text, "line {} {}", Coordinates(from), Coordinates(to));
     }
 
     /// A text above a place.
@@ -120,9 +120,9 @@ impl Graph {
     }
 }
 
-struct Place(At);
+struct Coordinates(At);
 
-impl Display for Place {
+impl Display for Coordinates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (us, y) = self.0;
         write!(f, "{}.{:06} {y}", us / 1_000_000, us % 1_000_000)

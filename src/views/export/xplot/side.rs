@@ -28,7 +28,7 @@ struct Acked {
 
 /// One direction.
 #[derive(Debug)]
-pub struct Side {
+pub struct SideGraphs {
     sequence: Graph,
     rtt: Graph,
     outstanding: Graph,
@@ -48,7 +48,7 @@ pub struct Side {
     segments: u64,
 }
 
-impl Side {
+impl SideGraphs {
     /// Nothing was sent yet.
     pub fn new(name: &Name<'_>, from: &str, to: &str) -> Self {
         let graph = |kind: &str, title: &str, y: &str| {
