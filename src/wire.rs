@@ -105,7 +105,9 @@ pub mod diag;
 pub(crate) mod ether_type;
 mod ip;
 mod packet;
+pub mod protocol;
 mod socket;
+mod tcp;
 
 #[cfg(feature = "record")]
 pub(crate) use decode::put_number;
@@ -115,6 +117,7 @@ pub use packet::{
     Checksum, DNS_PORT, Decoded, Direction, HEADER_MAX, Packet, decode_packet, known_header,
 };
 pub use socket::{Snapshot, SocketValues, decode_snapshot, is_snapshot};
+pub use tcp::TcpFields;
 
 /// A number of the network's byte order.
 pub(crate) fn u16_be(bytes: &[u8], at: usize) -> Option<u16> {

@@ -102,10 +102,21 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         self
     }
 
-    /// The number of the connection of a record, if it is live.
+    /// The number of the connection of a record, if its row is not made yet.
     pub fn conn_id(&self, header: &Header) -> Option<u64> {
+        self.connection_of(header).map(|connection| connection.conn_id)
+    }
+
+    /// The same if the connection is not closed at the record's time. When the row of a closed one is made depends on
+    /// records of others, so it does not decide.
+    pub fn open_conn_id(&self, header: &Header) -> Option<u64> {
+        let is_open = |c: &&Connection| c.ends.is_none_or(|ends| header.ts_ns <= ends.at_ns);
+        self.connection_of(header).filter(is_open).map(|connection| connection.conn_id)
+    }
+
+    fn connection_of(&self, header: &Header) -> Option<&Connection> {
         let index = self.keys.get(&(header.cookie, header.generation))?;
-        self.connections.get(*index as usize)?.as_ref().map(|connection| connection.conn_id)
+        self.connections.get(*index as usize)?.as_ref()
     }
 
     /// Where the rows go, for those that the engine does not make.

@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 
 use crate::engine::time::order::Consumer;
 use crate::schema::Hook;
-use crate::wire::{Checksum, Direction, Event, Header, Lifecycle, Packet, is_extension};
+use crate::wire::{Checksum, Direction, Event, Header, Lifecycle, Packet, is_extension, protocol};
 
 use connection::Connection;
 use over::Over;
@@ -91,7 +91,7 @@ impl Tracker {
         self.now_ns = self.now_ns.max(packet.ts_ns);
         consumer.reached(packet.ts_ns);
         let Some(segment) = Segment::of(packet) else {
-            if packet.protocol == segment::TCP || is_extension(packet.protocol) {
+            if packet.protocol == protocol::TCP || is_extension(packet.protocol) {
                 self.counts.unreadable += 1;
             } else {
                 self.counts.other += 1;

@@ -9,6 +9,7 @@
 use std::fmt;
 
 use crate::engine::packets::segment::Segment;
+use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::wire::{Direction, Packet};
 
 pub mod aggregate;
@@ -175,12 +176,6 @@ const MATCHERS: &[Start] = &[
     quic_spin::start,
     dns::start,
 ];
-
-/// IP protocol numbers.
-const ICMP: u8 = 1;
-const TCP: u8 = crate::engine::packets::segment::TCP;
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

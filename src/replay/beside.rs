@@ -122,12 +122,13 @@ where
         }
     }
 
-    /// A packet that the kernel dropped: its connection is that of its socket, if it had one, or that of its
-    /// ends.
+    /// A packet that the kernel dropped: its connection is that of its socket, if it had the socket of a recorded
+    /// connection, else that of its ends. If the socket's connection is over, the ends may have the next one.
     fn dropped(&mut self, row: &Snapshot) -> Result<(), E> {
-        let by_socket = || self.engine.conn_id(&row.header);
-        let of_socket = (row.header.cookie != 0).then(by_socket).flatten();
-        let conn_id = of_socket.or_else(|| self.flows.connection_of(row));
+        let conn_id = match row.header.cookie {
+            0 => self.flows.connection_of(row),
+            _ => self.engine.open_conn_id(&row.header),
+        };
         Ok(self.engine.output().dropped(row, conn_id)?)
     }
 

@@ -6,20 +6,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::packet::{Packet, TCP, UDP, known_header};
+use super::packet::{Packet, known_header};
+use super::protocol::{DCCP, FRAGMENT, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use super::u16_be;
-
-// IP protocol numbers.
-const ICMP: u8 = 1;
-const DCCP: u8 = 33;
-const ICMPV6: u8 = 58;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
 
 // Extension headers: RFC 8200, section 4; RFC 4302; RFC 6275, section 6.1.
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 const MOBILITY: u8 = 135;

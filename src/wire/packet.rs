@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::Header;
 use super::decode::{WireError, header, unknown};
 use super::ether_type::{VLAN_ID, after_tags};
+use super::protocol::{TCP, UDP};
 use crate::schema::record::{Member as _, PacketHead, RecordKind};
 use crate::schema::{Hook, Place};
 
@@ -216,9 +217,6 @@ pub fn decode_packet(b: &[u8]) -> Result<Decoded, WireError> {
     };
     Ok(Decoded::Packet(packet))
 }
-
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
 
 /// The port of DNS servers (RFC 1035, section 4.2).
 pub const DNS_PORT: u16 = 53;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest, booted once however many tests ask for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -17,6 +18,9 @@ use crate::support::gate::{self, Needs};
 
 /// `0`: no guests. `again`: no new ones, the checks alone on what the last ones left.
 const WANTED: &str = "ESTATS_GUEST";
+/// When no more guests are booted: seconds since 1970. For a run whose whole time is bounded, on a host that may be
+/// slow: its other tests are then still carried out. What was not tried is written at the end.
+const UNTIL: &str = "ESTATS_GUEST_UNTIL";
 /// Seconds for a guest, from its start to its end: several times what it takes on a machine with two
 /// processors and nothing else to do (scripts/guest/run.sh shows the console when it is over).
 const PATIENCE: &str = "900";
@@ -60,6 +64,29 @@ pub fn enter_to_boot() -> Option<MutexGuard<'static, ()>> {
 pub fn to(series: &'static str) -> &'static Visit {
     static VISITS: Visits<Output> = Visits::new("inside::inside", "guest");
     VISITS.to(series)
+}
+
+/// The same; `None` if it was not booted yet and the time for guests is over.
+pub fn in_time(series: &'static str) -> Option<&'static Visit> {
+    static LATE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    static BOOTED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut booted = BOOTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if booted.contains(series) || !is_late() {
+        booted.insert(series);
+        drop(booted);
+        return Some(to(series));
+    }
+    if LATE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(series) {
+        gate::note(&format!("{SUITE}: Linux {series} was NOT TRIED: no more time ({UNTIL})"));
+    }
+    None
+}
+
+fn is_late() -> bool {
+    let until = std::env::var(UNTIL).ok();
+    let until = until.map(|text| text.parse().expect("ESTATS_GUEST_UNTIL is a number of seconds"));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    until.is_some_and(|until: u64| now.as_secs() >= until)
 }
 
 /// The guest with this kernel whose sockets inet_diag reports.

@@ -86,7 +86,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Offsets at which zstd frames and skippable ones begin.
-fn borders(bytes: &[u8]) -> Vec<usize> {
+pub fn borders(bytes: &[u8]) -> Vec<usize> {
     let is_magic = |w: &[u8]| {
         w == [0x28, 0xb5, 0x2f, 0xfd] || (w[1..] == [0x2a, 0x4d, 0x18] && w[0] & 0xf0 == 0x50)
     };

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::flow::{Flow, Point, TCP};
+use super::flow::{Flow, Point};
 use super::table::Table;
 use super::tally::PacketTotals;
 use crate::engine::identity;
+use crate::wire::protocol::TCP;
 use crate::wire::{Event, Lifecycle, Packet, Snapshot};
 
 /// Both ends of a TCP connection.

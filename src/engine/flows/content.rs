@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::flow::{ICMP, ICMPV6, TCP, UDP};
+use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::wire::{HEADER_MAX, Packet};
 
 /// What the link shows of a packet; nothing if only its socket saw it.

@@ -10,13 +10,8 @@ use super::content::Wire;
 use super::sequence::{Sequence, SequenceOrder};
 use super::tally::{FlowSpan, Moments, PacketTotals, Recent, Reported, Tally};
 use crate::engine::packets::after;
-use crate::wire::{Direction, Packet};
-
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const ICMPV6: u8 = 58;
-pub(super) const UDP: u8 = 17;
-const SCTP: u8 = 132;
+use crate::wire::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::wire::{Direction, Packet, TcpFields};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -201,39 +196,9 @@ pub struct Flow {
     pub(super) armed_ns: u64,
 }
 
-/// The fields that are read from a TCP header; nothing if it was cut.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TcpFacts {
-    pub seq: u32,
-    pub ack_seq: u32,
-    pub fin: bool,
-    pub syn: bool,
-    pub rst: bool,
-    pub ack: bool,
-}
-
-impl TcpFacts {
-    pub fn of(packet: &Packet) -> Option<Self> {
-        if packet.protocol != TCP || packet.fragment_offset > 0 {
-            return None;
-        }
-        let h: &[u8; 14] = packet.header.first_chunk()?;
-        let u32_at = |at| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
-        let flag = |bit: u8| h[13] & bit != 0;
-        Some(Self {
-            seq: u32_at(4),
-            ack_seq: u32_at(8),
-            fin: flag(0x01),
-            syn: flag(0x02),
-            rst: flag(0x04),
-            ack: flag(0x10),
-        })
-    }
-}
-
 impl Flow {
     pub(super) fn new(number: u64, key: &FlowKey, packet: &Packet, forward: bool) -> Self {
-        let opening = match TcpFacts::of(packet) {
+        let opening = match TcpFields::of(packet) {
             Some(t) if t.syn && t.ack => Opening::SynAck,
             Some(t) if t.syn => Opening::Syn,
             Some(_) | None => Opening::FirstPacket,
@@ -366,7 +331,7 @@ impl Flow {
     /// Whether a packet of these ends begins another flow: a SYN with another initial sequence
     /// number than the one before.
     pub(super) fn is_over_before(&self, packet: &Packet, forward: bool) -> bool {
-        let Some(tcp) = TcpFacts::of(packet).filter(|t| t.syn) else { return false };
+        let Some(tcp) = TcpFields::of(packet).filter(|t| t.syn) else { return false };
         // The kernel gives a SYN to the socket that has these ends, which challenges it.
         let lives = self.owner.as_ref().is_some_and(|owner| owner.lives);
         if !forward && packet.hook.is_socket() && lives && !self.closed() {
@@ -402,7 +367,7 @@ impl Flow {
         recent.data_segments += if packet.payload_len > 0 { segments } else { 0 };
         recent.payload_bytes += u64::from(packet.payload_len);
         side.rewire(&Wire::default(), wire);
-        if let Some(tcp) = TcpFacts::of(packet) {
+        if let Some(tcp) = TcpFields::of(packet) {
             if tcp.syn && !tcp.ack && !side.after_syn {
                 side.in_syns.segments += segments;
                 side.in_syns.data_segments += if packet.payload_len > 0 { segments } else { 0 };
@@ -468,13 +433,13 @@ impl Flow {
 impl FlowSide {
     /// Whether a reset does not end this flow: an end that has only sent its SYN resets a segment of an
     /// old connection that the other end still has (RFC 9293, figure 9).
-    fn is_stray_reset(&self, tcp: &TcpFacts) -> bool {
+    fn is_stray_reset(&self, tcp: &TcpFields) -> bool {
         let after_syn = self.isn.map(|isn| isn.wrapping_add(1));
         let only_syn = after_syn.is_some() && self.sequence.next() == after_syn;
         tcp.rst && !tcp.ack && only_syn && after_syn != Some(tcp.seq)
     }
 
-    fn tcp(&mut self, tcp: &TcpFacts, packet: &Packet, segments: u64, acked: Option<u32>) {
+    fn tcp(&mut self, tcp: &TcpFields, packet: &Packet, segments: u64, acked: Option<u32>) {
         if tcp.rst {
             self.tally.bare_resets += if tcp.ack { 0 } else { segments };
             return;

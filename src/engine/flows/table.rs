@@ -9,11 +9,12 @@ use rustc_hash::FxHashMap;
 
 use super::connections::{Connections, Tuple};
 use super::content::Selector;
-use super::flow::{Closing, Ends, Flow, FlowKey, Point, TCP, TcpFacts, Timeouts};
+use super::flow::{Closing, Ends, Flow, FlowKey, Point, Timeouts};
 use super::idle::Idle;
 use super::sighting::{Rewire, Sighting};
 use super::{FlowOptions, Step};
-use crate::wire::{Direction, Packet};
+use crate::wire::protocol::TCP;
+use crate::wire::{Direction, Packet, TcpFields};
 
 /// The flows.
 #[derive(Debug)]
@@ -227,7 +228,7 @@ impl Table {
             Direction::Unknown if self.keys.contains_key(&key(true)) => true,
             Direction::Unknown if self.keys.contains_key(&key(false)) => false,
             // The opening end is first: it sends the SYN or the request, else it has the higher port.
-            Direction::Unknown => match (TcpFacts::of(packet), request) {
+            Direction::Unknown => match (TcpFields::of(packet), request) {
                 (Some(t), _) if t.syn => !t.ack,
                 (_, Some(request)) => request,
                 (_, None) => src_port >= dst_port,

@@ -2,10 +2,8 @@
 //! A TCP segment out of a packet digest.
 
 use super::options::TcpOptions;
-use crate::wire::Packet;
+use crate::wire::{Packet, TcpFields};
 
-/// IP protocol number of TCP.
-pub const TCP: u8 = 6;
 /// Without options.
 const HEADER: usize = 20;
 
@@ -46,40 +44,36 @@ impl Segment {
     /// the first, other protocols, impossible header lengths (tcp_v4_rcv() drops them). None also for
     /// headers that the capture has cut before their options.
     pub fn of(packet: &Packet) -> Option<Self> {
-        if packet.protocol != TCP || packet.fragment_offset > 0 {
-            return None;
-        }
+        let fields = TcpFields::of(packet)?;
+        let TcpFields { seq, ack_seq, fin, syn, rst, ack, ece, cwr, ae, header, psh: _ } = fields;
         let h: &[u8; HEADER] = packet.header.first_chunk()?;
-        let length = usize::from(h[12] >> 4) * 4;
         let captured = packet.header.get(HEADER..)?;
         // If the header was not cut, missing bytes were never there.
         let is_cut = packet.captured_len < packet.wire_len;
-        if length < HEADER || length > packet.header.len() && !is_cut {
+        if header < HEADER || header > packet.header.len() && !is_cut {
             return None;
         }
-        let u32_at = |at| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
-        let flag = |bit: u8| h[13] & bit != 0;
         Some(Self {
             ts_ns: packet.ts_ns,
-            seq: u32_at(4),
-            ack_seq: u32_at(8),
-            fin: flag(0x01),
-            syn: flag(0x02),
-            rst: flag(0x04),
-            ack: flag(0x10),
-            ece: flag(0x40),
-            cwr: flag(0x80),
-            ae: h[12] & 1 != 0,
+            seq,
+            ack_seq,
+            fin,
+            syn,
+            rst,
+            ack,
+            ece,
+            cwr,
+            ae,
             window: u16::from_be_bytes([h[14], h[15]]),
             payload: packet.payload_len,
             segments: packet.segments.max(1),
             ttl: packet.ttl,
             tos: packet.tos,
-            options: TcpOptions::read(captured, length - HEADER),
+            options: TcpOptions::read(captured, header - HEADER),
             ip_id: packet.ip_id,
             checksum: u16::from_be_bytes([h[16], h[17]]),
             is_copy: packet.is_copy,
-            header: length as u32,
+            header: header as u32,
         })
     }
 

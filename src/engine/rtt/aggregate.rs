@@ -12,9 +12,10 @@ use std::num::NonZeroU64;
 
 use hdrhistogram::Histogram;
 
-use super::{ICMP, ICMPV6, MeasuredRtt, Method, TCP, UDP};
+use super::{MeasuredRtt, Method};
 use crate::engine::packets::segment::Segment;
 use crate::wire::Packet;
+use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
 
 /// Prefixes of an interval, at most.
 pub const MOST: usize = 16_384;

@@ -7,8 +7,9 @@
 //! are not seen, and after such a message reading continues with the next segment that one message fills.
 
 use super::open::Open;
-use super::{Match, Matcher, Method, ObservedPacket, RttOptions, TCP, UDP, Way};
+use super::{Match, Matcher, Method, ObservedPacket, RttOptions, Way};
 use crate::engine::packets::segment::{Segment, before};
+use crate::wire::protocol::{TCP, UDP};
 use crate::wire::{DNS_PORT, Packet};
 
 /// The response bit, QR, of the third byte (RFC 1035, 4.1.1).

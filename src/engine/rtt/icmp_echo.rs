@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 
 use super::open::Open;
-use super::{ICMP, ICMPV6, Match, Matcher, Method, ObservedPacket, RttOptions};
+use super::{Match, Matcher, Method, ObservedPacket, RttOptions};
 use crate::wire::Packet;
+use crate::wire::protocol::{ICMP, ICMPV6};
 
 // Types of RFC 792 and RFC 4443; the code of both is 0.
 const V4: (u8, u8) = (8, 0);

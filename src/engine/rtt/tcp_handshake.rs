@@ -6,9 +6,10 @@
 //! wait is then in the second sample. An end that sends a reset instead of its answer gives no sample:
 //! its later packets answer something else.
 
-use super::{Match, Matcher, Method, ObservedPacket, RttOptions, TCP};
+use super::{Match, Matcher, Method, ObservedPacket, RttOptions};
 use crate::engine::packets::segment::{Segment, after};
 use crate::wire::Packet;
+use crate::wire::protocol::TCP;
 
 /// The SYN or SYN-ACK of an end.
 #[derive(Clone, Copy, Debug)]

@@ -17,9 +17,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Match, Matcher, Method, ObservedPacket, RttOptions, TCP};
+use super::{Match, Matcher, Method, ObservedPacket, RttOptions};
 use crate::engine::packets::segment::Segment;
 use crate::wire::Packet;
+use crate::wire::protocol::TCP;
 
 /// Segments of one end that wait for their acknowledgment, at most; more are not followed. That is
 /// 24 MB under way in segments of 1448 bytes, and forty times that in super-packets.

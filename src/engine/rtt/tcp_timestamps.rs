@@ -15,9 +15,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Match, Matcher, Method, ObservedPacket, Pipe, RttOptions, TCP};
+use super::{Match, Matcher, Method, ObservedPacket, Pipe, RttOptions};
 use crate::engine::packets::segment::Segment;
 use crate::wire::Packet;
+use crate::wire::protocol::TCP;
 
 /// Stamps of one end that wait, at most; the oldest are given up. With a clock of a millisecond, as
 /// Linux has it, that is eight seconds of unanswered packets.

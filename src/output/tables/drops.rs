@@ -18,7 +18,7 @@ pub(super) fn spec() -> TableSpec {
     let c = ColumnSpec::new;
     TableSpec {
         name: "drops",
-        doc: "Packets of TCP that the kernel dropped: one row per connection, direction and reason. Connections come in the order in which they ended, the rows of one by direction and reason. Behind them are packets of no connection that was open then (to a port that nobody listens at, or after the end): one row per network namespace, local port, direction and reason, in this order. There are at most 4096 of these rows; what did not fit is in rows without namespace and port. A packet that is dropped on its way in was counted by its sender, and may be counted here and in SegsIn. Not here are packets whose headers of TCP cannot be found (fragments, and those with extension headers of IPv6), and SYNs that come to a full queue of a listening socket, for which the kernel has no such event: those are in listeners. Recordings that choose processes, names or cgroups have only packets whose socket is known. Recordings without the hook `drops` have no rows here: older ones, and those with the hook set kprobe.",
+        doc: "Packets of TCP that the kernel dropped: one row per connection, direction and reason. Connections come in the order in which they ended, the rows of one by direction and reason. Behind them are packets of no connection that was open then (to a port that nobody listens at, or after the end): one row per network namespace, local port, direction and reason, in this order. There are at most 4096 of these rows; what did not fit is in rows without namespace and port. A packet that is dropped on its way in was counted by its sender, and may be counted here and in SegsIn. A copy that the kernel drops counts too, as one for a packet socket that is full (tcpdump; PACKET_SOCK_ERROR, on older kernels NOT_SPECIFIED), though the packet itself went on. Not here are packets whose headers of TCP cannot be found (fragments, and those with extension headers of IPv6), and SYNs that come to a full queue of a listening socket, for which the kernel has no such event: those are in listeners. Recordings that choose processes, names or cgroups have only packets whose socket is known. Recordings without the hook `drops` have no rows here: older ones, and those with the hook set kprobe.",
         columns: vec![
             c(
                 "conn_id",
@@ -69,7 +69,7 @@ pub(super) fn spec() -> TableSpec {
                 "lost_records",
                 K::Int64,
                 "records",
-                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. If it is not 0, there may have been more packets. If all records of a connection were lost, it has no row here: `ledger` has the number of lost records of the hook `drops`.",
+                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. If it is not 0, there may have been more packets. If all records of a connection were lost, it has no row here. There is always a row without a connection if records were lost, if necessary one with 0 packets.",
             ),
         ],
     }
@@ -186,6 +186,11 @@ impl Drops {
         for (&kind, counted) in &self.rest {
             self.push(table, of, (None, (None, None), kind), counted, lost);
         }
+        if lost > 0 && self.without.is_empty() && self.rest.is_empty() {
+            // Without a row, nothing would show here that there may have been some.
+            let none = Counted { packets: 0, segments: 0, octets: 0, first_ns: 0, last_ns: 0 };
+            self.push(table, of, (None, (None, None), (0, None)), &none, lost);
+        }
     }
 
     fn push(
@@ -206,6 +211,8 @@ impl Drops {
         let name = reason.and_then(|reason| u32::try_from(reason).ok());
         let name = name.map(|reason| self.reasons.name(reason));
         let Counted { packets, segments, octets, first_ns, last_ns } = *counted;
+        let time = |ns| (packets > 0).then_some(ns);
+        let wall = |ns| time(ns).and_then(|ns| clock.wall_us(ns));
         table.push([
             Cell::int(conn_id),
             Cell::from(recording),
@@ -217,10 +224,10 @@ impl Drops {
             Cell::from(packets),
             Cell::from(segments),
             Cell::from(octets),
-            Cell::from(first_ns),
-            Cell::int(clock.wall_us(first_ns)),
-            Cell::from(last_ns),
-            Cell::int(clock.wall_us(last_ns)),
+            Cell::int(time(first_ns)),
+            Cell::int(wall(first_ns)),
+            Cell::int(time(last_ns)),
+            Cell::int(wall(last_ns)),
             Cell::from(lost),
         ]);
     }

@@ -13,11 +13,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::wire::protocol::TCP;
 use crate::wire::{Checksum, Packet, u16_be};
 
 const V4_HEADER: usize = 20;
 const V6_HEADER: usize = 40;
-const TCP: u8 = 6;
 const TCP_HEADER: usize = 20;
 /// Place of the checksum in the header.
 const V4_CHECKSUM: usize = 10;

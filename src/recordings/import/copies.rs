@@ -24,6 +24,7 @@ use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 
+use crate::wire::protocol::TCP;
 use crate::wire::{Direction, Packet};
 
 /// How far apart copies are at most. A mirror's queue adds microseconds; an end sends nothing again
@@ -35,8 +36,6 @@ const OF_TEN: u64 = 8;
 const TELLING: u64 = 3;
 /// This many segments without identification, most with a copy, show a mirror.
 const UNPROVEN: u64 = 4;
-/// Its IP protocol number.
-const TCP: u8 = 6;
 /// Ports that may be mirrored at once, and that a packet passes.
 const MOST: usize = 4;
 /// This many packets of two addresses must have passed a bridge: one may be chance.

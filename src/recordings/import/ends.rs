@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::wire::protocol::TCP;
 use crate::wire::{Direction, Packet};
 
 /// An address, or a prefix of addresses.
@@ -99,7 +100,6 @@ pub struct RecordedEnd {
 impl EndSurvey {
     /// Takes in a packet.
     pub fn see(&mut self, packet: &Packet) {
-        const TCP: u8 = 6;
         if packet.protocol != TCP {
             return;
         }

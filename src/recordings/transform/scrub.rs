@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Removes parts of a packet, beyond its addresses, that reveal these or the content.
 
+use crate::wire::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::wire::{Packet, known_header};
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const DCCP: u8 = 33;
-const ICMPV6: u8 = 58;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
 
 /// Options of TCP whose content is numbers of the connection alone: end, no-operation, MSS, window
 /// scale, SACK permitted, SACK, timestamps, and the counters of accurate ECN.

@@ -164,7 +164,7 @@ impl Owners {
     }
 
     fn by_ends(&self, packet: &Packet) -> Option<&Key> {
-        if packet.protocol != crate::engine::packets::segment::TCP {
+        if packet.protocol != crate::wire::protocol::TCP {
             return None;
         }
         let src = (packet.src_addr, packet.src_port?);

@@ -25,6 +25,7 @@ use crate::log::Recording;
 use crate::replay::{self, ReplayOptions};
 use crate::schema::Var;
 use crate::util::private;
+use crate::wire::TcpFields;
 
 use side::{Name, SideGraphs};
 
@@ -139,7 +140,7 @@ impl Output for Plots<'_> {
         let [a, b] = &mut **sides;
         let (own, other) = if seen.forward { (a, b) } else { (b, a) };
         other.acknowledged(us, &segment, own.scale(other))?;
-        own.sent(us, &segment, seen.packet.header.get(13).is_some_and(|flags| flags & 8 != 0))?;
+        own.sent(us, &segment, TcpFields::of(seen.packet).is_some_and(|fields| fields.psh))?;
         for sample in seen.answers.iter().filter(|s| s.method == Method::TcpSequence) {
             // This packet answers packets of the other end.
             other.rtt(us, sample.rtt_ns)?;

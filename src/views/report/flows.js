@@ -132,15 +132,22 @@ function distribution(values, most = 1000) {
   const at = (i) => (n === 1 ? 0 : Math.round((i * (sorted.length - 1)) / (n - 1)));
   const [xs, shares] = [[], []];
   for (let i = 0; i < n; i++) {
-    const share = (100 * (at(i) + 1)) / sorted.length;
-    // A value that comes several times has the share of the last.
-    if (xs.at(-1) === sorted[at(i)]) shares[shares.length - 1] = share;
-    else {
-      xs.push(sorted[at(i)]);
-      shares.push(share);
-    }
+    const value = sorted[at(i)];
+    if (xs.at(-1) === value) continue;
+    xs.push(value);
+    shares.push((100 * countUpTo(sorted, value)) / sorted.length);
   }
   return [xs, shares];
+}
+/** How many of the sorted values are not above this one. */
+function countUpTo(sorted, value) {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 const FIGURES = [

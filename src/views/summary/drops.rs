@@ -48,12 +48,15 @@ fn lines(rows: impl Iterator<Item = Row>) -> Vec<String> {
     let mut without = Counts::new();
     let mut lost = 0;
     for row in rows {
+        lost = lost.max(row.lost);
+        if row.packets == 0 {
+            continue; // there only for the lost records
+        }
         let counts = row.conn_id.map_or(&mut without, |conn_id| of.entry(conn_id).or_default());
         let count = counts.entry((row.direction, row.reason)).or_default();
         *count = count.saturating_add(row.packets);
-        lost = lost.max(row.lost);
     }
-    if of.is_empty() && without.is_empty() {
+    if of.is_empty() && without.is_empty() && lost == 0 {
         return Vec::new();
     }
     let mut lines = vec!["packets that the kernel dropped (table drops):".to_owned()];
@@ -107,6 +110,9 @@ mod tests {
             ]
         );
         assert_eq!(lines([].into_iter()), [""; 0]);
+        let none = Row { lost: 4, ..row(None, "", None, 0) };
+        let [_, lost] = &lines([none].into_iter())[..] else { panic!("a heading and a line") };
+        assert!(lost.contains("were lost"), "{lost}");
     }
 
     #[test]

@@ -169,6 +169,11 @@ fn senders_come_first_and_many_flows_stand_in_one_plot() {
         browser.text("return JSON.stringify(distribution([4, 1, 2, 2]))"),
         "[[1,2,4],[25,75,100]]",
     );
+    // Of many values only some are in the plot, each with its whole share.
+    assert_eq!(
+        browser.text("return JSON.stringify(distribution([1, 1, 1, 2], 2))"),
+        "[[1,2],[75,100]]",
+    );
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 

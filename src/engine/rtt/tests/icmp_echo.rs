@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 use crate::engine::rtt::open::{MOST, Open};
 use crate::engine::rtt::testing::Script;
-use crate::engine::rtt::{ICMP, Method, RttOptions, Way};
+use crate::engine::rtt::{Method, RttOptions, Way};
+use crate::wire::protocol::ICMP;
 
 fn echo(kind: u8, id: u16, seq: u16) -> Vec<u8> {
     let mut header = vec![kind, 0, 0, 0];

@@ -2,13 +2,8 @@
 //! IP packets that carry other packets, without encrypting them.
 
 use super::layers::{Rest, Way};
+use crate::wire::protocol::{GRE, IPV4, IPV6, UDP};
 use crate::wire::{Packet, ether_type};
-
-// IP protocol numbers.
-const IPV4: u8 = 4;
-const UDP: u8 = 17;
-const IPV6: u8 = 41;
-const GRE: u8 = 47;
 
 // Ports of UDP: RFC 7348, and what Linux had before; RFC 8926.
 const VXLAN: [u16; 2] = [4789, 8472];

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::{EppingEnds, EppingFormat, FlowEvent, Writer};
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
 use crate::engine::flows::Closing;
-use crate::engine::packets::segment::{Segment, TCP};
+use crate::engine::packets::segment::Segment;
 use crate::engine::rows::{FlowRow, Output, PacketSeen};
 use crate::engine::rtt::aggregate::{self, Aggregator};
 use crate::engine::rtt::sampling::{Policy, Sampler};
@@ -17,6 +17,7 @@ use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
 use crate::replay;
 use crate::views::export::ExportError;
+use crate::wire::protocol::TCP;
 
 /// The choice of what is reported.
 #[derive(Clone, Debug)]

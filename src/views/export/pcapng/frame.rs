@@ -9,17 +9,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::blocks::Link;
-use crate::engine::packets::segment::TCP;
+use crate::wire::protocol::{DCCP, FRAGMENT, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::wire::{Checksum, Packet};
-
-// IP protocol numbers.
-const ICMP: u8 = 1;
-const UDP: u8 = 17;
-const DCCP: u8 = 33;
-const FRAGMENT: u8 = 44;
-const ICMPV6: u8 = 58;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
