@@ -31,8 +31,8 @@ demo: setup-demo ## record an iperf3 transfer between two network namespaces and
 # all packages, which are all downloaded only for this build.
 WITHOUT_SQL = --no-default-features --features record
 WITH_SQL = --all-features --test offline
-# clippy is the compiler of this build, so what is built with polars is linted. cargo clippy would compile polars' 100
-# packages once more, only to check types: five minutes.
+# clippy is the compiler of this build, so what is built with polars is linted. cargo clippy would compile polars'
+# packages once more, only to check types.
 LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 POLARS_MODULES = query:: golden:: import:: captures:: dependencies::
 

@@ -4,5 +4,6 @@
 pub(crate) mod base64;
 #[allow(clippy::disallowed_methods, reason = "makes files")]
 pub mod private;
+pub(crate) mod steps;
 pub mod units;
 pub mod visible;

@@ -4,7 +4,6 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Makes a directory with those above it that are missing, for its owner alone (0700). One that is
@@ -124,10 +123,7 @@ impl Named {
         }
         let new = Whole::create(path)?;
         if let Some(old) = old {
-            // The bits of a group are of that group, which the new file need not have.
-            let is_same_group = old.gid() == new.file.metadata()?.gid();
-            let kept = if is_same_group { 0o777 } else { 0o707 };
-            new.file.set_permissions(fs::Permissions::from_mode(old.mode() & kept))?;
+            keep_permissions(&old, &new.file)?;
         }
         Ok(Self::Whole(new))
     }
@@ -191,6 +187,20 @@ pub fn append(path: &Path) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     OpenOptions::new().append(true).open(path)
+}
+
+/// Gives the file that replaces an older one its permissions.
+#[cfg(unix)]
+fn keep_permissions(old: &fs::Metadata, new: &File) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    // The bits of a group are of that group, which the new file need not have.
+    let kept = if old.gid() == new.metadata()?.gid() { 0o777 } else { 0o707 };
+    new.set_permissions(fs::Permissions::from_mode(old.mode() & kept))
+}
+
+#[cfg(not(unix))]
+fn keep_permissions(_: &fs::Metadata, _: &File) -> io::Result<()> {
+    Ok(())
 }
 
 fn options() -> OpenOptions {

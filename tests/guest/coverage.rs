@@ -105,15 +105,14 @@ impl Column {
     /// For hooks that were not asked for: what the recording with all hooks reports of them. They are the same
     /// programs in every hook set.
     pub fn with_what_was_not_asked_for(mut self, everything: &Self) -> Self {
-        let was_not = |(_, reason): &(&String, &mut String)| reason.starts_with(NOT_ASKED_FOR);
-        let names: Vec<String> =
-            self.reasons.iter_mut().filter(was_not).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            self.reasons.remove(&name);
-            let why = everything.reasons.get(&name);
-            self.reasons.extend(why.map(|why| (name.clone(), why.clone())));
+        let (unasked, reasons): (BTreeMap<_, _>, _) =
+            self.reasons.into_iter().partition(|(_, reason)| reason.starts_with(NOT_ASKED_FOR));
+        self.reasons = reasons;
+        for name in unasked.into_keys() {
             let attached = everything.hooks.get(&name);
             let attached = *attached.unwrap_or_else(|| panic!("no recording has {name}"));
+            let why = everything.reasons.get(&name);
+            self.reasons.extend(why.map(|why| (name.clone(), why.clone())));
             self.hooks.insert(name, attached);
         }
         self
@@ -130,8 +129,8 @@ impl Matrix {
         let mut out = String::from(
             "# Coverage\n\n\
              Written by `make coverage` from the manifests of recordings in a guest with \
-             each kernel, and from `estats-record check` on the kernel that ran the tests; do not edit. A column is a \
-             kernel series and a hook set. *exact* is the value as it is defined. *sampled* is \
+             each kernel, and from `estats-record check` on the kernel that ran the tests; \
+             do not edit. A column is a kernel series and a hook set. *exact* is the value as it is defined. *sampled* is \
              the right value, read at other times. *approx.* is an estimate. *const.* is a value \
              that cannot change on today's kernels. *-* is missing: NULL in every table.\n\n## Totals\n\n",
         );

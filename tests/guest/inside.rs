@@ -84,7 +84,7 @@ fn inside() {
         BTreeMap::new()
     };
     let begun = Instant::now();
-    let disturbed = sets::DISTURBED.contains(&&*series).then(|| disturb::record(out));
+    let disturbed = sets::DISTURBED.contains(&series.as_str()).then(|| disturb::record(out));
     if disturbed.is_some() {
         println!("guest: disturbed recording, {:.1} s", begun.elapsed().as_secs_f64());
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! A guest, booted once however many tests ask for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
@@ -60,33 +60,25 @@ pub fn enter_to_boot() -> Option<MutexGuard<'static, ()>> {
     enter()
 }
 
-/// The guest with this kernel that carries out all scenarios.
-pub fn to(series: &'static str) -> &'static Visit {
-    static VISITS: Visits<Output> = Visits::new("inside::inside", "guest");
-    VISITS.to(series)
+/// The guests that carry out all scenarios.
+static VISITS: Visits<Output> = Visits::new("inside::inside", "guest");
+
+/// The guest with this kernel that carries out all scenarios; `None` if it was not booted yet and the time for guests
+/// is over.
+pub fn in_time(series: &'static str) -> Option<&'static Visit> {
+    (VISITS.has(series) || !is_late()).then(|| VISITS.to(series))
 }
 
-/// The same; `None` if it was not booted yet and the time for guests is over.
-pub fn in_time(series: &'static str) -> Option<&'static Visit> {
-    static LATE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
-    static BOOTED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
-    let mut booted = BOOTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if booted.contains(series) || !is_late() {
-        booted.insert(series);
-        drop(booted);
-        return Some(to(series));
-    }
-    if LATE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(series) {
-        gate::note(&format!("{SUITE}: Linux {series} was NOT TRIED: no more time ({UNTIL})"));
-    }
-    None
+/// Notes that a kernel was not tried.
+pub fn not_tried(series: &str) {
+    gate::note(&format!("{SUITE}: Linux {series} was NOT TRIED: no more time ({UNTIL})"));
 }
 
 fn is_late() -> bool {
-    let until = std::env::var(UNTIL).ok();
-    let until = until.map(|text| text.parse().expect("ESTATS_GUEST_UNTIL is a number of seconds"));
+    let Ok(until) = std::env::var(UNTIL) else { return false };
+    let until: u64 = until.parse().unwrap_or_else(|e| panic!("{UNTIL}={until}: {e}"));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    until.is_some_and(|until: u64| now.as_secs() >= until)
+    now.as_secs() >= until
 }
 
 /// The guest with this kernel whose sockets inet_diag reports.
@@ -123,6 +115,12 @@ struct Visits<T: 'static> {
 impl<T: DeserializeOwned> Visits<T> {
     const fn new(test: &'static str, dir: &'static str) -> Self {
         Self { test, dir, all: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Whether it was booted, or failed to.
+    fn has(&self, series: &str) -> bool {
+        let visits = self.all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        visits.contains_key(series)
     }
 
     /// The guest with this kernel, booted when it is first asked for. Panics, with its console, if it

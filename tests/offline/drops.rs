@@ -36,7 +36,7 @@ fn digest(run: &Path) -> String {
     replay(run, &options(2, out.path())).tables.digest
 }
 
-/// Connection, port, direction, reason, packets, octets, first and last time (ms), records lost.
+/// Connection, port, direction, reason, packets, payload bytes, first and last time (ms), records lost.
 fn short(rows: &[Row]) -> Vec<String> {
     let ms = |ns: &str| ns.parse::<u64>().map_or(0, |ns| ns / MS - 5_000);
     let of = |r: &Row| {

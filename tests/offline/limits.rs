@@ -21,8 +21,8 @@ fn lines(run: &Path) -> Vec<Line> {
     summary::read(out.path()).expect("tables")
 }
 
-/// The same recording, as one in which Limstate could not be had.
-fn without_limstate(run: &Path, to: &Path) {
+/// The same recording, as one in which Limstate has this quality.
+fn with_limstate(quality: &str, run: &Path, to: &Path) {
     fs::create_dir(to).expect("directory");
     for file in fs::read_dir(run).expect("a recording") {
         let file = file.expect("entry");
@@ -33,7 +33,7 @@ fn without_limstate(run: &Path, to: &Path) {
     let mut manifest: Json = serde_json::from_str(&text).expect("JSON");
     for variable in manifest["variables"].as_array_mut().expect("variables") {
         if variable["name"] == "Limstate" {
-            variable["quality"] = "missing".into();
+            variable["quality"] = quality.into();
         }
     }
     fs::write(&path, manifest.to_string()).expect("manifest");
@@ -128,6 +128,19 @@ fn the_application_s_own_pace_is_not_the_algorithm_s() {
     assert_eq!(share(&line, LimitCause::CcRate), 0.0);
 }
 
+/// Which of the two paces was in force is read at snapshots, however exact Limstate is.
+#[test]
+fn a_pace_of_the_application_s_own_is_approximate() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    for (name, expected) in [("so-max-pacing-rate", "approximate"), ("rwnd-64k", "exact")] {
+        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/limits").join(name);
+        let exact = dir.path().join(name);
+        with_limstate("exact", &run, &exact);
+        let basis = lines(&exact).remove(0).why.limits_basis.expect("a basis");
+        assert_eq!(basis.split(';').next(), Some(expected), "{name}: {basis}");
+    }
+}
+
 #[test]
 fn shares_are_those_of_the_times_in_limstate() {
     // In the second, all connections were open before the recording, and more than a hundredth of their
@@ -180,7 +193,7 @@ fn shares_from_gauges_alone_are_close() {
     let run = recording("function-hooks");
     let dir = tempfile::tempdir().expect("temporary directory");
     let bare = dir.path().join("run");
-    without_limstate(&run, &bare);
+    with_limstate("missing", &run, &bare);
     for (exact, gauges) in lines(&run).iter().zip(lines(&bare)) {
         let basis = gauges.why.limits_basis.expect("a basis");
         assert!(basis.starts_with("gauges; "), "{basis}");

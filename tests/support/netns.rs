@@ -180,8 +180,9 @@ impl Drop for Netns {
     }
 }
 
-/// What `ip netns add` and `ip link set lo up` do, without a process for each. Under
-/// emulation, starting a process takes a third of a second, and a test has up to three namespaces. To be called on a thread of its own, which stays inside.
+/// What `ip netns add` and `ip link set lo up` do, without a process for each. Under emulation, starting a process
+/// takes a third of a second, and a test has up to three namespaces. To be called on a thread of its own, which stays
+/// inside.
 fn make(path: &Path) -> io::Result<()> {
     // SAFETY: it changes the calling thread only.
     done(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;

@@ -83,7 +83,7 @@ type Kind = (u64, Option<u64>);
 struct Counted {
     packets: u64,
     segments: u64,
-    octets: u64,
+    payload_bytes: u64,
     first_ns: u64,
     last_ns: u64,
 }
@@ -95,14 +95,14 @@ impl Counted {
         let before = counted.copied().unwrap_or(Self {
             packets: 0,
             segments: 0,
-            octets: 0,
+            payload_bytes: 0,
             first_ns: ts_ns,
             last_ns: ts_ns,
         });
         Self {
             packets: before.packets.saturating_add(1),
             segments: before.segments.saturating_add(value(F::drop_segments)),
-            octets: before.octets.saturating_add(value(F::drop_payload_bytes)),
+            payload_bytes: before.payload_bytes.saturating_add(value(F::drop_payload_bytes)),
             first_ns: before.first_ns.min(ts_ns),
             last_ns: before.last_ns.max(ts_ns),
         }
@@ -188,7 +188,8 @@ impl Drops {
         }
         if lost > 0 && self.without.is_empty() && self.rest.is_empty() {
             // Without a row, nothing would show here that there may have been some.
-            let none = Counted { packets: 0, segments: 0, octets: 0, first_ns: 0, last_ns: 0 };
+            let none =
+                Counted { packets: 0, segments: 0, payload_bytes: 0, first_ns: 0, last_ns: 0 };
             self.push(table, of, (None, (None, None), (0, None)), &none, lost);
         }
     }
@@ -210,7 +211,7 @@ impl Drops {
         };
         let name = reason.and_then(|reason| u32::try_from(reason).ok());
         let name = name.map(|reason| self.reasons.name(reason));
-        let Counted { packets, segments, octets, first_ns, last_ns } = *counted;
+        let Counted { packets, segments, payload_bytes, first_ns, last_ns } = *counted;
         let time = |ns| (packets > 0).then_some(ns);
         let wall = |ns| time(ns).and_then(|ns| clock.wall_us(ns));
         table.push([
@@ -223,7 +224,7 @@ impl Drops {
             Cell::int(reason),
             Cell::from(packets),
             Cell::from(segments),
-            Cell::from(octets),
+            Cell::from(payload_bytes),
             Cell::int(time(first_ns)),
             Cell::int(wall(first_ns)),
             Cell::int(time(last_ns)),

@@ -216,10 +216,10 @@ impl FigureSource {
     /// How the shares were found, and which causes could not be distinguished.
     fn basis(&self, ended: &Ended<'_>, shares: &Shares, known: &impl Fn(Var) -> bool) -> String {
         let limits = ended.limits;
-        let is_estimated = LimitCause::ALL.iter().any(|&limit| {
+        let is_partly_dead = |&limit: &LimitCause| {
             shares[limit as usize].is_some_and(|share| share > 0.0) && limits.is_partly_dead(limit)
-        });
-        let is_estimated = is_estimated || limits.divides_paced();
+        };
+        let is_estimated = limits.divides_paced() || LimitCause::ALL.iter().any(is_partly_dead);
         let mut basis = match limits.basis() {
             Basis::Loop | Basis::Segment if is_estimated => "approximate",
             Basis::Loop | Basis::Segment => self.qualities.get(Var::Limstate).unwrap_or("exact"),

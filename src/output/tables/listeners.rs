@@ -261,3 +261,25 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Timeline, 
     let counted = counters(s).map(Cell::int);
     table.push(lead.into_iter().chain(place(s)).chain(values).chain(counted));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::snapshot;
+
+    #[test]
+    fn a_queue_that_no_poll_has_was_not_empty() {
+        let poll = |queue: Option<u64>, cookie| {
+            let mut s = snapshot(5, cookie);
+            s.values.set(F::rqueue, queue);
+            s.values.set(F::wqueue, Some(3));
+            s
+        };
+        let mut listeners = Listeners::default();
+        for (queue, cookie) in [(None, 1), (None, 1), (None, 2), (Some(3), 2), (Some(4), 2)] {
+            listeners.polled(&poll(queue, cookie));
+        }
+        let full: Vec<_> = listeners.all.iter().map(|seen| (seen.polls, seen.full)).collect();
+        assert_eq!(full, [(2, None), (3, Some(1))]);
+    }
+}

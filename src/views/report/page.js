@@ -100,7 +100,7 @@ function verdict(line, data) {
   if (!(line.octets_sent > 0)) {
     parts.push("It sent no data: what limited the transfer is known at its other end.");
   } else if (line.limited_by) {
-    const basis = line.limits_basis?.startsWith("exact") ? "" : " (an estimate with the hooks that were attached)";
+    const basis = line.limits_basis?.startsWith("exact") ? "" : " (an estimate)";
     parts.push(`For ${write.share(shareOf(line, line.limited_by))} of its life it was limited by ${WHY[line.limited_by]}${basis}.`);
   }
   if (line.octets_sent > 0 && line.busy_share != null && line.rwnd_limited_share != null && line.sndbuf_limited_share != null) {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::engine::estats::Slot;
 use crate::schema::Var;
+use crate::util::steps::Steps;
 
 /// So many steps at most.
 const MOST: usize = 2000;
@@ -21,14 +22,14 @@ pub struct Totals {
     pub acked: Vec<u64>,
     /// Octets received in order.
     pub received: Vec<u64>,
-    /// By connection: what was counted of it so far; none where that is not known yet.
+    /// By connection.
     #[serde(skip)]
-    last: Vec<[Option<u64>; 2]>,
+    counted: Vec<[Steps; 2]>,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { step_ns: FIRST_NS, acked: Vec::new(), received: Vec::new(), last: Vec::new() }
+        Self { step_ns: FIRST_NS, acked: Vec::new(), received: Vec::new(), counted: Vec::new() }
     }
 }
 
@@ -40,15 +41,10 @@ impl Totals {
     }
 
     fn counted(&mut self, index: usize, since_ns: u64, now: [Option<u64>; 2]) {
-        if self.last.len() <= index {
-            self.last.resize(index + 1, [None; 2]);
+        if self.counted.len() <= index {
+            self.counted.resize(index + 1, [Steps::default(); 2]);
         }
-        let before = &mut self.last[index];
-        let steps = [0, 1].map(|i: usize| {
-            let step = now[i].zip(before[i]).map_or(0, |(now, before)| now.saturating_sub(before));
-            before[i] = before[i].max(now[i]);
-            step
-        });
+        let steps = [0, 1].map(|i: usize| self.counted[index][i].to(now[i]));
         if steps == [0; 2] {
             return;
         }

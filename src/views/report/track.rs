@@ -16,6 +16,7 @@ use crate::engine::limits::{LimitCause, Limits, SenderState, Times};
 use crate::engine::packets::segment::Segment;
 use crate::output::tables::holders;
 use crate::schema::{DATA_RECOVERY, INFINITE_SSTHRESH, SocketField, Var};
+use crate::util::steps::Steps;
 use crate::wire::Snapshot;
 
 /// Gauges that are drawn as they are, by the name that the page has for them.
@@ -115,8 +116,7 @@ pub struct Track {
     sacked: Blocks,
     sent_again: Blocks,
     rtt: Samples,
-    /// What was counted so far; none where that is not known yet.
-    counted: [Option<u64>; COUNTERS],
+    counted: [Steps; COUNTERS],
     recovering: Option<i64>,
     life_ns: u64,
     limits: Vec<Times>,
@@ -146,7 +146,7 @@ impl Track {
             sacked: Blocks::default(),
             sent_again: Blocks::default(),
             rtt: Samples::default(),
-            counted: [Some(0); COUNTERS],
+            counted: [Steps::since(Some(0)); COUNTERS],
             recovering: None,
             life_ns,
             limits: Vec::new(),
@@ -222,7 +222,7 @@ impl Track {
         let row = |var| sample.row.get(var);
         if self.data.records == 0 && sample.begun_before {
             // What was counted before the recording did not happen at its beginning.
-            self.counted = counters(&row);
+            self.counted = counters(&row).map(Steps::since);
         }
         self.data.records += 1;
         self.has_record = true;
@@ -242,7 +242,7 @@ impl Track {
         self.see(ACKED, row(Var::HCThruOctetsAcked).map(signed));
         self.see(RECEIVED, row(Var::HCThruOctetsReceived).map(signed));
         let counters = counters(&row);
-        let steps = std::array::from_fn(|i| self.steps(i, counters[i]));
+        let steps = std::array::from_fn(|i| self.counted[i].to(counters[i]));
         if steps[RTTS] > 0
             && let Some(rtt) = row(Var::SampleRTT)
         {
@@ -264,13 +264,6 @@ impl Track {
             Some(e) if value > e.max => (e.max, e.rising) = (value, true),
             Some(_) => {}
         }
-    }
-
-    /// How far a counter went on. The first value of one that was not known is its beginning.
-    fn steps(&mut self, counter: usize, value: Option<u64>) -> u64 {
-        let Some(value) = value else { return 0 };
-        let before = self.counted[counter].replace(value);
-        before.map_or(0, |before| value.saturating_sub(before))
     }
 
     fn mark(&mut self, us: i64, stretch: u64, una: Option<i64>, steps: [u64; COUNTERS]) {

@@ -9,6 +9,7 @@ use crate::engine::estats::{Ended, Row, Sample};
 use crate::engine::identity::Identity;
 use crate::engine::limits::{Limits, SenderState};
 use crate::schema::{DATA_RECOVERY, INFINITE_SSTHRESH, Type, Var};
+use crate::util::steps::Steps;
 use crate::util::visible::visible;
 
 /// Gauges, as they are.
@@ -73,8 +74,8 @@ pub struct Connection {
     recovering: bool,
     gauges: [Option<u64>; GAUGES.len()],
     rates: [Rate; RATES.len()],
-    /// By event: what was counted so far; none where that is not known yet.
-    counted: [Option<u64>; EVENTS.len()],
+    /// By event.
+    counted: [Steps; EVENTS.len()],
     waits: Waits,
     /// The slice of what was waited for that is open, and up to when that is known.
     waiting: Option<(SenderState, u64)>,
@@ -140,8 +141,9 @@ impl Connection {
             recovering: false,
             gauges: [None; GAUGES.len()],
             rates: [Rate::default(); RATES.len()],
-            counted: EVENTS
-                .map(|(_, vars)| if sample.begun_before { sum(sample.row, vars) } else { Some(0) }),
+            counted: EVENTS.map(|(_, vars)| {
+                Steps::since(if sample.begun_before { sum(sample.row, vars) } else { Some(0) })
+            }),
             waits: Waits::default(),
             waiting: None,
         })
@@ -208,10 +210,7 @@ impl Connection {
         writer: &mut Writer<W>,
     ) -> io::Result<()> {
         for (i, (name, vars)) in EVENTS.iter().enumerate() {
-            let Some(value) = sum(row, vars) else { continue };
-            // The first value of one that was not known is its beginning.
-            let before = self.counted[i].replace(value).unwrap_or(value);
-            let steps = value.saturating_sub(before);
+            let steps = self.counted[i].to(sum(row, vars));
             if steps > 0 {
                 let track = self.below(HAPPENS, "events", Kind::Slices, writer)?;
                 let count = vec![("count", Argument::Number(steps))];

@@ -86,12 +86,3 @@ fn packets_show_the_octets_that_were_sent_again_and_reported() {
     assert_eq!(data.sack_blocks, [(3_000, 1900, 2900)]);
     assert_eq!(data.sent_again, [(21_000, 900, 1900)]);
 }
-
-#[test]
-fn a_counter_begins_with_its_first_known_value() {
-    let mut track = Track::new(0, 100_000, 10);
-    assert_eq!(track.steps(0, Some(3)), 3, "a connection that began in the recording");
-    track.counted[0] = None;
-    let steps = [None, Some(40), None, Some(42)].map(|value| track.steps(0, value));
-    assert_eq!(steps, [0, 0, 0, 2]);
-}
