@@ -6,35 +6,9 @@
  * the same lock: `account_close` before set_state, as long as the connection is open to replay,
  * `account_open` after it, when the connection has its identity.
  */
-#include "socket.bpf.h"
-#include "state.bpf.h"
-#include "output.bpf.h"
+#define ESTATS_DEFINES_JIFFIES
+#include "account.bpf.h"
 #include "walk.bpf.h"
-
-static __always_inline int account(void *ctx, struct sock *sk, u32 what)
-{
-	struct cpu_counters *cpu = cpu_counters();
-	u64 now = bpf_ktime_get_ns();
-	struct conn *c = conn_of(sk);
-	struct socket_record *r;
-	struct tcp_sock *tp;
-
-	if (!cpu || !c || !c->opened || c->closed || c->decision == REJECTED || is_over())
-		return 0;
-	tp = socket_of(sk);
-	if (!tp)
-		return 0;
-	r = &c->snap;
-	read_snapshot(r, tp, what, now);
-	r->hdr.cookie = c->cookie;
-	r->hdr.generation = c->generation;
-	r->local_port = c->local_port;
-	r->hdr.cpu = bpf_get_smp_processor_id();
-	r->hdr.seq = next_seq(cpu);
-	if (!hand_over(ctx, true, r, sizeof(*r)))
-		count_loss(cpu, r->hdr.hook);
-	return 1;
-}
 
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(account_close, struct sock *sk, int old, int new)
@@ -53,7 +27,10 @@ int BPF_PROG(account_open, struct sock *sk, int old, int new)
 	return 0;
 }
 
-/* Of what is open at the end, before `sweep` says its last values. */
+/*
+ * Of what is open at the end, before `sweep` reads its last values. Where dumps of inet_diag do
+ * that, lock_begin reads this (kprobe.bpf.c).
+ */
 SEC("iter/tcp")
 int account_end(struct bpf_iter__tcp *ctx)
 {

@@ -499,7 +499,20 @@ static __always_inline bool has_rings(void)
 }
 
 #ifdef ESTATS_KPROBE
+u32 jiffies_of_variable(void);
+#endif
+
+/* In one file: libbpf's linker cannot join two declarations of a symbol without a type. */
+#ifdef ESTATS_DEFINES_JIFFIES
 extern const void jiffies_64 __ksym __weak;
+
+__noinline u32 jiffies_of_variable(void)
+{
+	u64 now = 0;
+
+	bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
+	return now;
+}
 #endif
 
 /*
@@ -509,12 +522,8 @@ extern const void jiffies_64 __ksym __weak;
 static __always_inline u32 jiffies_now(void)
 {
 #ifdef ESTATS_KPROBE
-	u64 now = 0;
-
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64)) {
-		bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
-		return now;
-	}
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64))
+		return jiffies_of_variable();
 #endif
 	return bpf_jiffies64();
 }

@@ -316,19 +316,20 @@ fn ns(until: u64, now: u64) -> Duration {
     Duration::from_nanos(until.saturating_sub(now))
 }
 
-/// The last look, at all connections that are open, in every namespace.
+/// The last look, at all connections that are open, in every namespace: tcp_info first, then the last values.
 pub(super) fn end(
     rest: Option<&mut Rest>,
     loaded: &Loaded,
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
     let Some(Rest { source: SocketWalk::Dumps { looking, buffer, .. }, .. }) = rest else {
-        return walk::everywhere(loaded, "sweep", drain);
+        return walk::everywhere(loaded, &["account_end", "sweep"], drain);
     };
     looking.set(Look::End)?;
     for ns in netns::all().into_values() {
         let Ok(diag) = netns::inside(&ns, Diag::new) else { continue };
         dump(&mut diag.map_err(asking)?, buffer, drain)?;
+        walk::between_namespaces(loaded, drain)?;
     }
     looking.set(Look::None)
 }

@@ -20,7 +20,7 @@ pub(super) fn baseline(loaded: &Loaded, drain: &mut Drain<'_>) -> Result<(), Cap
         let link = program.attach().map_err(fault)?;
         run(Iter::new(&link).map_err(fault)?, drain)?;
     }
-    everywhere(loaded, "baseline", drain)
+    everywhere(loaded, &["baseline"], drain)
 }
 
 /// From here on a connection of which the programs know nothing is one whose beginning they missed
@@ -36,22 +36,38 @@ pub(super) fn settled(loaded: &Loaded) -> Result<(), CaptureError> {
     })
 }
 
-/// Runs a TCP iterator, if this kernel has it, in every network namespace that can be entered: each
-/// sees only its own.
+/// Runs TCP iterators, those that this kernel has, in every network namespace that can be entered: each
+/// sees only its own. In one namespace they run one right after the other.
 pub(super) fn everywhere(
     loaded: &Loaded,
-    iterator: &str,
+    iterators: &[&str],
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
     let fault = |e| CaptureError::bpf("walk the sockets of this host", e);
-    let Some(program) = loaded.iterator(iterator) else { return Ok(()) };
-    let link = program.attach().map_err(fault)?;
+    let programs = iterators.iter().filter_map(|name| loaded.iterator(name));
+    let links: Vec<_> = programs.map(|p| p.attach().map_err(fault)).collect::<Result<_, _>>()?;
+    if links.is_empty() {
+        return Ok(());
+    }
     for ns in netns::all().into_values() {
-        // It belongs to the namespace it is made in, and can be read from any.
-        let Ok(iter) = netns::inside(&ns, || Iter::new(&link)) else { continue };
-        run(iter.map_err(fault)?, drain)?;
+        for link in &links {
+            // It belongs to the namespace it is made in, and can be read from any.
+            let Ok(iter) = netns::inside(&ns, || Iter::new(link)) else { continue };
+            run(iter.map_err(fault)?, drain)?;
+        }
+        between_namespaces(loaded, drain)?;
     }
     Ok(())
+}
+
+/// Each walk goes through the kernel's table of all connections, which takes long where it is large: rings
+/// fill meanwhile, and the programs at interfaces must not take the recorder for dead.
+pub(super) fn between_namespaces(
+    loaded: &Loaded,
+    drain: &mut Drain<'_>,
+) -> Result<(), CaptureError> {
+    loaded.say_alive()?;
+    drain.round()
 }
 
 /// Reading to the end is what runs the program; it writes an octet for each connection it sends.

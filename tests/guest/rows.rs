@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use estats::log::{PacketRow, Recording as Log};
-use estats::schema::Hook;
+use estats::schema::{Hook, HookKind};
 use serde_json::Value as Json;
 
 use crate::support::possible;
@@ -39,6 +39,12 @@ impl Connection {
     }
 }
 
+/// Whether rows of connections are made of the records of this hook.
+fn is_of_connections(hook: &str) -> bool {
+    let hook = Hook::ALL.iter().find(|h| h.name() == hook);
+    !matches!(hook.map(|h| h.kind()), Some(HookKind::Packet(..) | HookKind::Poll | HookKind::Drop))
+}
+
 /// Packets that interfaces received or sent.
 fn at_interfaces(dir: &Path) -> Result<usize, String> {
     let recording = Log::open(dir).map_err(|e| e.to_string())?;
@@ -58,6 +64,8 @@ pub struct Skips {
     pub since_ns: i64,
     /// Its end: when they were counted.
     pub until_ns: i64,
+    /// Rows of connections depend on the hook. On one of packets or of dropped packets they do not.
+    pub of_connections: bool,
     /// How many.
     pub count: i64,
 }
@@ -151,6 +159,7 @@ impl Recording {
                 skips.push(Skips {
                     since_ns: row.int("since_ns"),
                     until_ns: row.int("ts_ns"),
+                    of_connections: is_of_connections(row.text("hook")),
                     count: row.int("value"),
                 });
             }
