@@ -21,6 +21,7 @@ mod error;
 mod frame;
 mod frames;
 mod index;
+mod keyframe;
 mod manifest;
 mod namespace;
 mod packets;
@@ -42,6 +43,7 @@ pub use batch::HookBatch;
 pub(crate) use capture_stats::RawCaptureStat;
 pub use capture_stats::{CaptureStat, Lack, Ring};
 pub use error::LogError;
+pub use keyframe::KeyFrame;
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, DropReasons, HookStatus, Host, Import, ImportedInterface,
     Interface, Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,

@@ -239,6 +239,9 @@ where
         engine = engine.of_packets();
         tracker = Some(Tracker::default());
     }
+    let frame = recording.key_frame()?;
+    // What is older is in the key frame.
+    let since_ns = frame.as_ref().map_or(0, |frame| frame.from_ns);
     let mut unknown_operations = 0;
     let hooks = recording.hooks(options.threads).map(|batch| match batch {
         Ok(batch) => {
@@ -249,13 +252,20 @@ where
     });
     let lifecycles = recording.lifecycles().map(|row| row.map_err(E::from));
     let mut late_packets = 0;
-    let packets = packets_of(recording, &mut late_packets).map(|row| row.map_err(E::from));
-    let snapshots = snapshots(recording).map(|row| row.map_err(E::from));
+    let packets = packets_of(recording, &mut late_packets)
+        .filter(|row| row.as_ref().map_or(true, |(packet, _)| packet.ts_ns >= since_ns))
+        .map(|row| row.map_err(E::from));
+    let snapshots = snapshots(recording)
+        .filter(|row| row.as_ref().map_or(true, |row| row.header.ts_ns >= since_ns))
+        .map(|row| row.map_err(E::from));
     let import = recording.manifest().import.as_ref();
     let places = import.map_or(&[][..], |import| &import.places);
     let mut beside =
         Beside::new(engine, timeline, snapshots, packets, (options.flows, options.rtt), tracker)?
             .in_places(places);
+    if let Some(frame) = &frame {
+        beside.begin(frame)?;
+    }
     let mut order = merge(hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;
@@ -397,7 +407,8 @@ fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
 }
 
 /// Records that a bound of the recording's size removed, as losses of the rows. Lifecycle records are
-/// never removed, so without these losses a connection whose events are gone would be marked complete.
+/// never removed, so without these losses a connection whose events are gone would be marked complete. A key frame
+/// has what is known of connections, and nothing of packets.
 /// The totals do not distinguish packets from other records.
 pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;
@@ -408,8 +419,9 @@ pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     // over: hence before the round after the first mark that is left began.
     let until_ns = second_mark(recording)?.unwrap_or(u64::MAX);
     let loss = |of| Loss { of, since_ns: 0, until_ns, records };
+    let connections = recording.key_frame()?.is_none().then_some(Of::Connections);
     let packets = recording.manifest().has_packets().then_some(Of::Packets);
-    Ok([Of::Connections].into_iter().chain(packets).map(loss).collect())
+    Ok(connections.into_iter().chain(packets).map(loss).collect())
 }
 
 fn second_mark(recording: &Recording) -> Result<Option<u64>, LogError> {

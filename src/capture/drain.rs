@@ -2,6 +2,7 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
 mod counters;
+mod frames;
 mod sink;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};
@@ -10,6 +11,7 @@ use rustc_hash::FxHashSet;
 
 use self::{
     counters::{Counters, HOOKS, Periods, Unnoticed, read_counters},
+    frames::KeyFrames,
     sink::{Identities, Sink},
 };
 use super::{
@@ -86,6 +88,7 @@ impl<'obj> Drain<'obj> {
             namespaces: FxHashSet::default(),
             new_namespaces: Vec::new(),
             occupied: BTreeMap::new(),
+            frames: None,
             top: None,
             identities: None,
             begun: None,
@@ -175,7 +178,11 @@ impl<'obj> Drain<'obj> {
             top.drained(begun);
         }
         self.drained_ns = clock::monotonic_ns();
-        sink.writer.tick(self.drained_ns)?;
+        let Sink { writer, frames, .. } = &mut *sink;
+        if let Some(frames) = frames {
+            frames.reached(begun, writer)?;
+        }
+        writer.tick(self.drained_ns)?;
         Ok(())
     }
 
@@ -193,6 +200,11 @@ impl<'obj> Drain<'obj> {
     /// Replaces the manifest by one with more content.
     pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
         Ok(self.sink.borrow_mut().writer.update(manifest)?)
+    }
+
+    /// From now on each segment begins with a key frame, and may be removed once the next has its own.
+    pub(super) fn set_key_frames(&mut self) {
+        self.sink.borrow_mut().frames = Some(KeyFrames::default());
     }
 
     /// From now on packets are accounted for this.

@@ -250,9 +250,16 @@ pub fn record(
     }
     // After the guard, so that its files are closed before they are removed.
     let mut writer = writer?;
+    let removes_segments = options.log.max_bytes.is_some();
+    if removes_segments {
+        writer = writer.with_key_frames();
+    }
     writer.capture_stat(&CaptureStat::Clock(started.monotonic_ns, started))?;
     let skips = attached.skips.take().unwrap_or_default();
     let mut drain = Drain::new(writer, &loaded.buffers, skips, attaching_ns)?;
+    if removes_segments {
+        drain.set_key_frames();
+    }
     if matches!(polls, Some((_, PollsBy::Netlink))) {
         drain.keep_identities();
     }

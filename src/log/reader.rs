@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use super::batch::HookBatch;
 use super::capture_stats::{self, RawCaptureStat};
 use super::frames::{SegmentMap, at_segment};
+use super::keyframe::{self, KeyFrame};
 use super::packets::{self, PacketRow};
 use super::parallel::{Parallel, jobs};
 use super::report::VerifyReport;
@@ -196,6 +197,18 @@ impl Recording {
             }
         }
         Ok(removed)
+    }
+
+    /// What was known at the beginning of the oldest segment that is left, where a bound of the recording's size removed
+    /// older ones; `None` if none was removed, or if the recorder wrote no key frame, or it is damaged.
+    ///
+    /// # Errors
+    /// If the ledger or the directory cannot be read.
+    pub fn key_frame(&self) -> Result<Option<KeyFrame>, LogError> {
+        if self.removed_records()? == 0 {
+            return Ok(None);
+        }
+        Ok(keyframe::read(&self.files, &self.manifest.recording, self.first_segment()?))
     }
 
     /// Segments that were not closed: all streams' last ones, if the recorder did not end by

@@ -14,6 +14,7 @@ use super::builder::TimeSpan;
 use super::crc::crc32_on;
 use super::frame::{Compressor, content_checksum};
 use super::index::{IndexEntry, SeekEntry, encode_index, encode_seek_table};
+use super::keyframe::FROM_NS;
 use super::manifest::SegmentEntry;
 use super::stream::{Stream, identified};
 use crate::util::private;
@@ -55,10 +56,26 @@ impl Segment {
         number: u32,
         level: i32,
     ) -> Result<Self, LogError> {
-        let path = dir.join(stream.file_name(number));
+        let name = stream.file_name(number);
+        Self::create_named(dir, &name, recording, (stream, number), level, None)
+    }
+
+    /// The same under another name, with the time of a key frame.
+    pub fn create_named(
+        dir: &Path,
+        name: &str,
+        recording: &str,
+        (stream, number): (Stream, u32),
+        level: i32,
+        from_ns: Option<u64>,
+    ) -> Result<Self, LogError> {
+        let path = dir.join(name);
         let encode = |source| LogError::Encode { path: path.clone(), source };
-        let encoder =
-            StreamEncoder::try_new(&identified(stream, recording, number)).map_err(encode)?;
+        let mut schema = identified(stream, recording, number);
+        if let Some(from_ns) = from_ns {
+            schema.metadata.insert(FROM_NS.to_owned(), from_ns.to_string());
+        }
+        let encoder = StreamEncoder::try_new(&schema).map_err(encode)?;
         let empty = stream.empty().map_err(encode)?;
         let file = private::create_new(&path).map_err(|e| LogError::io("create", &path, e))?;
         let compressor =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Writing a recording.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 
 use super::builder::{HookBuilder, TimeSpan};
 use super::capture_stats::{CaptureStatsBuilder, DroppedRows, RawCaptureStat};
+use super::keyframe::{self, KeyFrame};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
@@ -74,6 +75,15 @@ impl PerCpu {
     }
 }
 
+/// Key frames, where segments are removed.
+#[derive(Debug, Default)]
+struct KeyFrames {
+    /// Segments that have begun and lack theirs, with their times.
+    wanted: Vec<(u32, u64)>,
+    /// Their sizes in bytes, by segment.
+    written: BTreeMap<u32, u64>,
+}
+
 /// Segments of one number that are closed and may be removed.
 #[derive(Debug)]
 struct Closed {
@@ -109,6 +119,10 @@ pub struct RecordingWriter {
     segment_rows: PerCpu,
     closed: VecDeque<Closed>,
     closed_bytes: u64,
+    /// None where segments are removed without.
+    key_frames: Option<KeyFrames>,
+    /// The time of the latest record.
+    latest_ns: u64,
     logged: PerCpu,
     rows: u64,
     markers: u64,
@@ -213,10 +227,48 @@ impl RecordingWriter {
             segment_rows: PerCpu::default(),
             closed: VecDeque::new(),
             closed_bytes: 0,
+            key_frames: None,
+            latest_ns: 0,
             logged: PerCpu::default(),
             rows: 0,
             markers: 0,
         })
+    }
+
+    /// Asks for a key frame at the beginning of each segment but the first, and removes no segment before the next one
+    /// has its own.
+    #[must_use]
+    pub fn with_key_frames(mut self) -> Self {
+        self.key_frames = Some(KeyFrames::default());
+        self
+    }
+
+    /// Writes the key frame of the first segment: of a recording that is made of one whose beginning was removed.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub(crate) fn begin_with(&self, frame: &KeyFrame) -> Result<(), LogError> {
+        let (number, level) = (self.segment_number, self.options.level);
+        keyframe::write(&self.dir, &self.recording, number, level, frame)?;
+        Ok(())
+    }
+
+    /// The oldest segment that wants its key frame, and the time of that.
+    pub fn wanted_key_frame(&self) -> Option<(u32, u64)> {
+        self.key_frames.as_ref()?.wanted.first().copied()
+    }
+
+    /// Writes the key frame of [`Self::wanted_key_frame`].
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn key_frame(&mut self, frame: &KeyFrame) -> Result<(), LogError> {
+        let Some(frames) = &mut self.key_frames else { return Ok(()) };
+        let Some(&(number, _)) = frames.wanted.first() else { return Ok(()) };
+        let bytes = keyframe::write(&self.dir, &self.recording, number, self.options.level, frame)?;
+        frames.wanted.remove(0);
+        frames.written.insert(number, bytes);
+        Ok(())
     }
 
     /// Adds a hook record.
@@ -225,6 +277,7 @@ impl RecordingWriter {
     /// If a batch became full and could not be written; its records are gone.
     pub fn hook(&mut self, header: &Header, ops: &[Operation]) -> Result<(), LogError> {
         self.rows += 1;
+        self.latest_ns = self.latest_ns.max(header.ts_ns);
         self.logged.count(header.cpu);
         self.push_hook(header, ops)
     }
@@ -245,6 +298,7 @@ impl RecordingWriter {
     /// As [`Self::hook`].
     pub fn lifecycle(&mut self, row: &Lifecycle) -> Result<(), LogError> {
         self.rows += 1;
+        self.latest_ns = self.latest_ns.max(row.header.ts_ns);
         self.logged.count(row.header.cpu);
         self.push_lifecycle(row.clone())
     }
@@ -264,6 +318,7 @@ impl RecordingWriter {
     /// As [`Self::hook`].
     pub fn packet(&mut self, packet: Packet) -> Result<(), LogError> {
         self.rows += 1;
+        self.latest_ns = self.latest_ns.max(packet.ts_ns);
         self.logged.count(packet.cpu);
         self.segment_rows.count(packet.cpu);
         if self.packets.is_none() {
@@ -293,6 +348,7 @@ impl RecordingWriter {
     /// As [`Self::hook`].
     pub fn snapshot(&mut self, row: Snapshot) -> Result<(), LogError> {
         self.rows += 1;
+        self.latest_ns = self.latest_ns.max(row.header.ts_ns);
         self.logged.count(row.header.cpu);
         self.segment_rows.count(row.header.cpu);
         self.sockets.builder.push(row);
@@ -416,6 +472,7 @@ impl RecordingWriter {
         }
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
+            && self.wanted_key_frame().is_none()
             && (self.hooks.segment.batches() > 0
                 || self.sockets.segment.batches() > 0
                 || self.packets.as_ref().is_some_and(|p| p.segment.batches() > 0))
@@ -433,6 +490,7 @@ impl RecordingWriter {
             + self.ledger.segment.bytes()
             + self.packets.as_ref().map_or(0, |p| p.segment.bytes())
             + self.sockets.segment.bytes()
+            + self.key_frames.as_ref().map_or(0, |frames| frames.written.values().sum())
     }
 
     /// Records added: hook activations, lifecycle records, packets and snapshots, without markers.
@@ -484,7 +542,7 @@ impl RecordingWriter {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
         let packets = self.packets.as_ref().map_or(0, |p| p.segment.bytes());
         let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets;
-        if bytes >= self.options.rotate_bytes.min(quarter) {
+        if bytes >= self.options.rotate_bytes.min(quarter) && self.wanted_key_frame().is_none() {
             self.rotate()?;
         }
         Ok(())
@@ -530,12 +588,20 @@ impl RecordingWriter {
             entries,
         });
         self.segment_since_ns = Some(self.now_ns);
+        if let Some(frames) = &mut self.key_frames {
+            // All that the segments before have is older.
+            frames.wanted.push((next, self.latest_ns + 1));
+        }
         Ok(())
     }
 
     fn bound(&mut self) -> Result<(), LogError> {
         let Some(max) = self.options.max_bytes else { return Ok(()) };
         while self.bytes_written() > max {
+            let next = self.closed.get(1).map_or(self.segment_number, |closed| closed.number);
+            if self.key_frames.as_ref().is_some_and(|f| !f.written.contains_key(&next)) {
+                return Ok(());
+            }
             let Some(oldest) = self.closed.pop_front() else { return Ok(()) };
             let ts_ns = self.now_ns;
             self.capture_stat(&CaptureStat::Dropped { ts_ns, segment: oldest.number })?;
@@ -550,6 +616,10 @@ impl RecordingWriter {
             for (stream, _) in &oldest.entries {
                 let path = self.dir.join(stream.file_name(oldest.number));
                 fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
+            }
+            if let Some(frames) = &mut self.key_frames {
+                keyframe::remove(&self.dir, oldest.number)?;
+                frames.written.remove(&oldest.number);
             }
             self.closed_bytes -= oldest.bytes;
         }

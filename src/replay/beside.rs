@@ -15,6 +15,7 @@ use crate::engine::rtt::{self, FlowRtt, Way};
 use crate::engine::time::order::Consumer;
 use crate::engine::time::timeline::{Of, Timeline};
 use crate::engine::time::{OrderKey, key, packets};
+use crate::log::KeyFrame;
 use crate::schema::{Var, Why};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
@@ -30,6 +31,8 @@ pub(super) struct Beside<'a, O, S, P> {
     timeouts: Timeouts,
     snapshots: S,
     packets: P,
+    /// Older records are in a key frame.
+    since_ns: u64,
     next_snapshot: Option<Snapshot>,
     next_packet: Option<(Packet, bool)>,
     flows: Flows,
@@ -74,6 +77,7 @@ where
             timeouts: options.timeouts,
             snapshots,
             packets,
+            since_ns: 0,
             next_snapshot,
             next_packet,
             flows: Flows::new(options),
@@ -89,6 +93,27 @@ where
     pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
         self.flows = self.flows.in_places(places);
         self
+    }
+
+    /// Begins with what is known of the connections that are open at a time.
+    pub fn begin(&mut self, frame: &KeyFrame) -> Result<(), E> {
+        let mut hooks = frame.hooks.iter().peekable();
+        let mut linked = self.linked();
+        for row in &frame.lifecycles {
+            while let Some(record) = hooks.next_if(|record| record.header.seq < row.header.seq) {
+                linked.hook(&record.header, record.ops.iter().copied(), false)?;
+            }
+            linked.lifecycle(row, false)?;
+        }
+        for record in hooks {
+            linked.hook(&record.header, record.ops.iter().copied(), false)?;
+        }
+        self.since_ns = frame.from_ns;
+        Ok(())
+    }
+
+    fn linked(&mut self) -> Linked<'_, 'a, O> {
+        Linked { timeline: self.timeline, engine: &mut self.engine, flows: &mut self.flows }
     }
 
     /// Gives on what comes before a record, or all of it.
@@ -340,18 +365,20 @@ where
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), E> {
+        if header.ts_ns < self.since_ns {
+            return Ok(());
+        }
         self.before(Some(key(header)))?;
-        let (timeline, engine) = (self.timeline, &mut self.engine);
-        let flows = &mut self.flows;
-        Ok(Linked { timeline, engine, flows }.hook(header, ops, late)?)
+        Ok(self.linked().hook(header, ops, late)?)
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
+        if record.header.ts_ns < self.since_ns {
+            return Ok(());
+        }
         self.before(Some(key(&record.header)))?;
         self.reached_packets(record.header.ts_ns)?;
-        let (timeline, engine) = (self.timeline, &mut self.engine);
-        let flows = &mut self.flows;
-        Ok(Linked { timeline, engine, flows }.lifecycle(record, late)?)
+        Ok(self.linked().lifecycle(record, late)?)
     }
 
     fn missed(&mut self, header: &Header, packets: u64) {

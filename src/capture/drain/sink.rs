@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::frames::KeyFrames;
 use crate::{
     capture::{CaptureError, cgroup::Paths, provenance::Sighting, top::Top},
     log::RecordingWriter,
@@ -71,6 +72,8 @@ pub(super) struct Sink {
     pub(super) new_namespaces: Vec<Sighting>,
     /// Connections open by namespace, and the owner of one of them.
     pub(super) occupied: BTreeMap<u32, (u64, u32)>,
+    /// Kept only where segments are removed.
+    pub(super) frames: Option<KeyFrames>,
     /// Kept only for `--top`.
     pub(super) top: Option<Top>,
     /// Kept only for polls over netlink.
@@ -86,6 +89,9 @@ impl Sink {
         let header = match decode(bytes, &mut self.ops)? {
             Record::Hook(header) => {
                 self.writer.hook(&header, &self.ops)?;
+                if let Some(frames) = &mut self.frames {
+                    frames.hook(&header, &self.ops);
+                }
                 header
             }
             Record::Lifecycle(mut row) => {
@@ -117,6 +123,9 @@ impl Sink {
                     Event::Drain | Event::Over => {}
                 }
                 self.writer.lifecycle(&row)?;
+                if let Some(frames) = &mut self.frames {
+                    frames.lifecycle(&row);
+                }
                 row.header
             }
         };

@@ -63,6 +63,10 @@ pub fn anonymize(
     let end_ns = end_ns(recording)?;
     let writer = create(dir, &manifest, recording.first_segment()?)?;
     let mut copy = Copy { writer, anonymous };
+    if let Some(mut frame) = recording.key_frame()? {
+        frame.lifecycles.iter_mut().for_each(|row| copy.anonymous.connection(row));
+        copy.writer.begin_with(&frame)?;
+    }
     for row in recording.raw_capture_stats() {
         let row = row?;
         if row == RawCaptureStat::Unknown {
@@ -102,6 +106,16 @@ impl Anonymous {
         } else if let IpAddr::V6(v6) = self.pan.address(IpAddr::from(*addr)) {
             *addr = v6.octets();
         }
+    }
+
+    /// What a lifecycle record has of ends and owner.
+    fn connection(&mut self, row: &mut Lifecycle) {
+        self.octets(row.family, &mut row.local_addr);
+        self.octets(row.family, &mut row.remote_addr);
+        row.cgroup_path = self.names.path(&row.cgroup_path);
+        row.uid = self.names.user(row.uid);
+        row.comm = self.names.name(Of::Command, "c-", &row.comm);
+        row.mptcp = self.names.token(row.mptcp);
     }
 
     /// An address or a prefix as the manifest has it.
@@ -211,13 +225,7 @@ impl Take for Copy {
     }
 
     fn lifecycle(&mut self, mut row: Lifecycle) -> Result<(), TransformError> {
-        let to = &mut self.anonymous;
-        to.octets(row.family, &mut row.local_addr);
-        to.octets(row.family, &mut row.remote_addr);
-        row.cgroup_path = to.names.path(&row.cgroup_path);
-        row.uid = to.names.user(row.uid);
-        row.comm = to.names.name(Of::Command, "c-", &row.comm);
-        row.mptcp = to.names.token(row.mptcp);
+        self.anonymous.connection(&mut row);
         Ok(self.writer.lifecycle(&row)?)
     }
 

@@ -76,7 +76,12 @@ pub fn cut(
     options: &CutOptions,
 ) -> Result<TransformReport, TransformError> {
     let samples = clocks(recording)?;
-    let range = range(recording, &samples, options)?;
+    let mut range = range(recording, &samples, options)?;
+    let frame = recording.key_frame()?;
+    if let Some(frame) = &frame {
+        // There is nothing before.
+        range.from_ns = range.from_ns.filter(|from| *from > frame.from_ns);
+    }
     let selection =
         Selection::new(recording, &options.connections, &options.addresses, &options.ports)?;
     let mut manifest = recording.manifest().clone();
@@ -93,9 +98,17 @@ pub fn cut(
     // Records that --max-size removed were before its second mark.
     let (totals, absent) = totals_there(recording)?;
     manifest.totals = totals;
-    let removed = replay::removed(recording)?.iter().any(|r| range.meets(r.since_ns, r.until_ns));
+    let removed = match &frame {
+        Some(_) => range.from_ns.is_none(),
+        None => replay::removed(recording)?.iter().any(|r| range.meets(r.since_ns, r.until_ns)),
+    };
     let first = if removed { recording.first_segment()? } else { 0 };
     let writer = create(dir, &manifest, first)?;
+    if let Some(mut frame) = frame.filter(|_| removed) {
+        frame.lifecycles.retain(|row| selection.has(&row.header));
+        frame.hooks.retain(|record| selection.has(&record.header));
+        writer.begin_with(&frame)?;
+    }
     let mut cutter = Cutter {
         writer,
         range,

@@ -17,10 +17,12 @@ use super::{
     PerCpu, TransformError, TransformReport, create, cut, derived_uuid, end_ns, finish, lacking,
     refused, totals_there,
 };
+use crate::engine::time::timeline::Of;
 use crate::log::{
     CaptureStat, CpuTotals, Derivation, Import, Interface, LogError, Manifest, RawCaptureStat,
-    Recording, RecordingWriter, Totals, marker,
+    Recording, RecordingWriter, Ring, Totals, marker,
 };
+use crate::replay;
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
@@ -60,7 +62,13 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, Tr
         repeated: 0,
         removed_again: PerCpu::default(),
         held: VecDeque::new(),
+        since_ns: 0,
+        gone: PerCpu::default(),
     };
+    if let Some(frame) = first.key_frame()? {
+        merger.writer.begin_with(&frame)?;
+        frame.lifecycles.iter().for_each(|row| merger.follows(row));
+    }
     for (i, recording) in sorted.iter().enumerate() {
         merger.add(recording, i > 0, i + 1 < sorted.len())?;
         if !parts && i + 1 < sorted.len() {
@@ -195,6 +203,10 @@ struct Merger {
     removed_again: PerCpu,
     /// Rows about --max-size that belong to the time of a later part.
     held: VecDeque<(u64, RawCaptureStat)>,
+    /// The recording at hand has what is older in its key frame, and comes after others.
+    since_ns: u64,
+    /// Records of later recordings that --max-size removed, or that a key frame stands for.
+    gone: PerCpu,
 }
 
 impl Merger {
@@ -213,7 +225,12 @@ impl Merger {
             self.generations = self.alive.clone();
             self.polls = self.next_poll;
         }
-        self.ledger(recording)?;
+        self.since_ns = 0;
+        let is_later = before && !self.parts;
+        self.ledger(recording, is_later)?;
+        if is_later {
+            self.removed(recording)?;
+        }
         for row in lacking(recording, end_ns(recording)?)? {
             if let CaptureStat::Loss { cpu, hook, lost, .. } = &row {
                 add(self.lost.entry((*cpu, hook.name())).or_default(), *lost);
@@ -229,11 +246,64 @@ impl Merger {
         Ok(())
     }
 
-    fn ledger(&mut self, recording: &Recording) -> Result<(), TransformError> {
+    /// What a bound removed of a recording that comes after others: the merged one has segments of its own, and
+    /// only those of the first can be removed ones.
+    fn removed(&mut self, recording: &Recording) -> Result<(), TransformError> {
+        let begun_ns = recording.manifest().started.monotonic_ns;
+        for loss in replay::removed(recording)? {
+            let ring = if loss.of == Of::Packets { Ring::Packets } else { Ring::Hooks };
+            self.writer.capture_stat(&CaptureStat::Missing {
+                ts_ns: loss.until_ns,
+                ring,
+                count: loss.records,
+                since_ns: loss.since_ns.max(begun_ns),
+            })?;
+        }
+        let Some(frame) = recording.key_frame()? else { return Ok(()) };
+        for row in frame.lifecycles {
+            self.lifecycle(row)?;
+        }
+        for record in &frame.hooks {
+            self.hook(&record.header, &record.ops)?;
+        }
+        self.since_ns = frame.from_ns;
+        Ok(())
+    }
+
+    /// Whether the key frame stands for a record.
+    fn is_older(&mut self, ts_ns: u64, cpu: u16) -> bool {
+        let is_older = ts_ns < self.since_ns;
+        if is_older {
+            self.gone.add(cpu, 1);
+        }
+        is_older
+    }
+
+    /// Notes a connection that begins, or ends.
+    fn follows(&mut self, row: &Lifecycle) {
+        self.lives(&row.header);
+        let key = (row.header.cookie, row.header.generation);
+        match row.event {
+            Event::Open | Event::Baseline if !self.parts => {
+                self.open.insert(key);
+            }
+            Event::Open | Event::Baseline | Event::Drain => {}
+            Event::Close | Event::End | Event::Over => {
+                self.open.remove(&key);
+            }
+        }
+    }
+
+    fn ledger(&mut self, recording: &Recording, is_later: bool) -> Result<(), TransformError> {
         let (from_ns, to_ns) = (self.from_ns.unwrap_or(0), self.to_ns.unwrap_or(u64::MAX));
         for row in recording.raw_capture_stats() {
             let mut raw = row?;
             let at_ns = match &mut raw {
+                RawCaptureStat::DroppedRows(rows) if is_later => {
+                    self.gone.add(rows.cpu, rows.rows);
+                    continue;
+                }
+                RawCaptureStat::Row(CaptureStat::Dropped { .. }) if is_later => continue,
                 RawCaptureStat::DroppedRows(rows) if self.from_ns.is_some() => {
                     // The first part has them too.
                     self.removed_again.add(rows.cpu, rows.rows);
@@ -386,6 +456,12 @@ impl Merger {
                 sum.left_out = sum.emitted.saturating_sub(sum.logged).saturating_sub(sum.lost());
             }
         }
+        for (cpu, n) in self.gone.iter() {
+            if let Some(sum) = cpus.get_mut(&cpu) {
+                sum.logged = sum.logged.saturating_sub(n);
+                add(&mut sum.left_out, n);
+            }
+        }
         let ended = manifest.ended.map_or(manifest.started.monotonic_ns, |e| e.monotonic_ns);
         totals.duration_ns = ended.saturating_sub(manifest.started.monotonic_ns);
         let mut left_out = PerCpu::default();
@@ -401,6 +477,9 @@ impl Take for Merger {
         if self.is_repeated(header) {
             return Ok(());
         }
+        if self.is_older(header.ts_ns, header.cpu) {
+            return Ok(());
+        }
         let header = self.renumbered(header);
         self.lives(&header);
         if !self.parts && header.hook.ends_socket() {
@@ -414,27 +493,26 @@ impl Take for Merger {
             self.repeated += u64::from(row.event == Event::Baseline);
             return Ok(());
         }
-        row.header = self.renumbered(&row.header);
-        self.lives(&row.header);
-        let key = (row.header.cookie, row.header.generation);
-        match row.event {
-            Event::Open | Event::Baseline if !self.parts => {
-                self.open.insert(key);
-            }
-            Event::Open | Event::Baseline | Event::Drain => {}
-            Event::Close | Event::End | Event::Over => {
-                self.open.remove(&key);
-            }
+        if self.is_older(row.header.ts_ns, row.header.cpu) {
+            return Ok(());
         }
+        row.header = self.renumbered(&row.header);
+        self.follows(&row);
         Ok(self.writer.lifecycle(&row)?)
     }
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), TransformError> {
+        if self.is_older(packet.ts_ns, packet.cpu) {
+            return Ok(());
+        }
         packet.seq += self.numbers.get(packet.cpu);
         Ok(self.writer.packet(packet)?)
     }
 
     fn snapshot(&mut self, mut row: Snapshot) -> Result<(), TransformError> {
+        if self.is_older(row.header.ts_ns, row.header.cpu) {
+            return Ok(());
+        }
         row.header = self.renumbered(&row.header);
         if let Some(poll) = &mut row.poll {
             *poll = poll.saturating_add(self.polls);

@@ -12,15 +12,13 @@ use super::TransformError;
 use super::carry::Keys;
 use crate::engine::estats::{ConnectionRows, Ended, Interval, Polled, Sample};
 use crate::engine::identity::addresses;
+use crate::engine::keyframe::ConnectionKey;
 use crate::engine::rows::Output;
 use crate::log::{LogError, Recording};
 use crate::recordings::import::Prefix;
 use crate::replay::{self, ReplayOptions};
 use crate::schema::Why;
 use crate::wire::{Header, Packet, Snapshot};
-
-/// Cookie and generation: a connection of the log.
-pub(super) type ConnectionKey = (u64, u16);
 
 /// Both ends of a connection, whichever comes first.
 type Pair = [(IpAddr, u16); 2];

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! The connections that are open at a time, with their last values: what a recorder that started at that time
+//! would have found.
+//!
+//! A key frame holds them at the beginning of a segment, and a cut at its own. Only values that were set are carried
+//! over: the kernel keeps them, so a baseline at that time would have the same values. Counts of events (`inc`, `add`)
+//! and everything that replay derives from sets begin anew, as they do in any recording of a connection that was open
+//! before it.
+//!
+//! Two things differ from such a recording, whose recorder begins with the connection's state. Here
+//! the recorder had a state already, and sends only what is new to it:
+//!
+//! * an extreme, when it passes all values before, those of earlier times too. Replay does not know it
+//!   until then, so it is NULL;
+//! * a TTL or TOS octet that a hook sees, once. That a hook is not heard later proves nothing.
+//!
+//! Replay knows the carried record by its hook, `baseline`, and its CPU, none.
+
+use std::collections::BTreeMap;
+
+use crate::engine::estats::Bits;
+use crate::engine::identity::Identity;
+use crate::log::KeyFrame;
+use crate::schema::{Apply, Hook, Op, Var};
+use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU, Operation};
+
+/// A connection: cookie and generation.
+pub type ConnectionKey = (u64, u16);
+
+struct Known {
+    identity: Identity,
+    values: Box<[u64; Var::COUNT]>,
+    set: Bits,
+    /// Variables that something else than `set` has changed, or of which the last value is not certain.
+    changed: Bits,
+    /// Variables that the connection has not.
+    void: Bits,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            identity: Identity::default(),
+            values: Box::new([0; Var::COUNT]),
+            set: Bits::default(),
+            changed: Bits::default(),
+            void: Bits::default(),
+        }
+    }
+}
+
+/// What is known of each connection that is open, as the records come in their order.
+#[derive(Default)]
+pub struct OpenConnections {
+    open: BTreeMap<ConnectionKey, Known>,
+    /// The connection is over, its socket still there.
+    over: BTreeMap<ConnectionKey, Lifecycle>,
+}
+
+impl std::fmt::Debug for OpenConnections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenConnections")
+            .field("open", &self.open.len())
+            .field("over", &self.over.len())
+            .finish()
+    }
+}
+
+impl OpenConnections {
+    /// Begins with what was known at an earlier time.
+    pub fn begin(&mut self, frame: &KeyFrame) {
+        for row in &frame.lifecycles {
+            self.lifecycle(row);
+        }
+        for record in &frame.hooks {
+            self.hook(&record.header, record.ops.iter().copied(), false);
+        }
+    }
+
+    fn known(&mut self, key: ConnectionKey) -> Option<&mut Known> {
+        if self.over.contains_key(&key) {
+            return None;
+        }
+        Some(self.open.entry(key).or_default())
+    }
+
+    /// A hook's record; `late` if it came too late for its place in the order.
+    pub fn hook(&mut self, header: &Header, ops: impl Iterator<Item = Operation>, late: bool) {
+        let key = (header.cookie, header.generation);
+        if header.hook.ends_socket() {
+            self.open.remove(&key);
+            self.over.remove(&key);
+            return;
+        }
+        let Some(known) = self.known(key) else { return };
+        for Operation { var, op, value } in ops {
+            match op {
+                Op::Set => {
+                    known.values[var.index()] = value;
+                    known.set.insert(var);
+                    if late {
+                        // A later value may have come before it.
+                        known.changed.insert(var);
+                    }
+                }
+                Op::Add | Op::Inc | Op::Dec | Op::Max | Op::Min => known.changed.insert(var),
+                Op::Void => known.void.insert(var),
+                // Events missed before are before the basis of the rows that follow.
+                Op::Missed => {}
+            }
+        }
+    }
+
+    /// A lifecycle record.
+    pub fn lifecycle(&mut self, record: &Lifecycle) {
+        let key = (record.header.cookie, record.header.generation);
+        match record.event {
+            Event::Over => {
+                self.open.remove(&key);
+                self.over.insert(key, record.clone());
+                return;
+            }
+            Event::Drain => return,
+            Event::Open | Event::Baseline | Event::Close | Event::End => {}
+        }
+        let Some(known) = self.known(key) else { return };
+        known.identity.learn(record);
+        if matches!(record.event, Event::Close | Event::End) {
+            let last = known.identity.lifecycle().unwrap_or(record).clone();
+            self.open.remove(&key);
+            self.over.insert(key, last);
+        }
+    }
+
+    /// The key frame of this time: rows of the recorder's own kind (CPU 65535), at the last instant before it.
+    pub fn frame(&self, from_ns: u64) -> KeyFrame {
+        let ts_ns = from_ns.saturating_sub(1);
+        let mut out = KeyFrame { from_ns, lifecycles: Vec::new(), hooks: Vec::new() };
+        let mut seq = 0;
+        let mut header = |(cookie, generation): ConnectionKey| {
+            seq += 1;
+            Header { ts_ns, seq: seq - 1, cookie, generation, cpu: NO_CPU, hook: Hook::Baseline }
+        };
+        for (key, known) in &self.open {
+            if let Some(lifecycle) = known.identity.lifecycle() {
+                out.lifecycles.push(Lifecycle {
+                    header: header(*key),
+                    event: Event::Baseline,
+                    // As a baseline of an open connection has it.
+                    old_state: lifecycle.new_state,
+                    ..lifecycle.clone()
+                });
+            }
+            let carried = |var: &Var| {
+                known.set.has(*var) && !known.changed.has(*var) && !is_counted_by_sets(*var)
+            };
+            let set = |var: Var| Operation { var, op: Op::Set, value: known.values[var.index()] };
+            let void = |var: Var| Operation { var, op: Op::Void, value: 0 };
+            let sets = Var::ALL.iter().copied().filter(carried).map(set);
+            let ops: Vec<_> = sets.chain(known.void.iter().map(void)).collect();
+            if !ops.is_empty() {
+                out.hooks.push(HookRecord { header: header(*key), ops });
+            }
+        }
+        for (key, lifecycle) in &self.over {
+            out.lifecycles.push(Lifecycle {
+                header: header(*key),
+                event: Event::Over,
+                ..lifecycle.clone()
+            });
+        }
+        out
+    }
+}
+
+/// Whether a set of the variable is an event for another variable: repeated, it would count twice.
+fn is_counted_by_sets(var: Var) -> bool {
+    let counts = |apply| matches!(apply, Apply::Derived(rule) if rule.def().each_set == Some(var));
+    Var::ALL.iter().any(|v| counts(v.def().apply))
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Key frames: what was known of each open connection when a segment began, in files beside the segment.
+//!
+//! A bounded recording removes its oldest segments. The key frame of the oldest that is left stands for all that
+//! was removed. It is in files of its own, so that readers that do not know it read the segments as before, and its
+//! rows are no records of the recording: they have no numbers of a CPU.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::LogError;
+use super::builder::HookBuilder;
+use super::frames::{Frames, SegmentMap};
+use super::rows::{self, LifecycleBuilder};
+use super::segment::Segment;
+use super::source::Files;
+use super::stream::Stream;
+use crate::wire::{Event, HookRecord, Lifecycle};
+
+/// The connections that were open at a time, with what was known of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFrame {
+    /// The time, CLOCK_MONOTONIC in ns. Every record of the segments before is older, and what those of the segment
+    /// and the segments behind it have that is older is in the key frame.
+    pub from_ns: u64,
+    /// A `baseline` of each open connection, and an `over` of each that has ended and whose socket is still there.
+    pub lifecycles: Vec<Lifecycle>,
+    /// The last values of the open connections.
+    pub hooks: Vec<HookRecord>,
+}
+
+/// Key of the schema's metadata with [`KeyFrame::from_ns`].
+pub(super) const FROM_NS: &str = "estats.from_ns";
+
+const STREAMS: [Stream; 2] = [Stream::Connections, Stream::Hooks];
+
+/// A frame has this many operations at most, as those of the segments.
+const BATCH: usize = 65_536;
+
+fn file_name(stream: Stream, number: u32) -> String {
+    format!("keyframe-{}", stream.file_name(number))
+}
+
+/// Writes the key frame of a segment. Returns its size in bytes.
+pub(super) fn write(
+    dir: &Path,
+    recording: &str,
+    number: u32,
+    level: i32,
+    frame: &KeyFrame,
+) -> Result<u64, LogError> {
+    let create = |stream| {
+        let name = file_name(stream, number);
+        Segment::create_named(dir, &name, recording, (stream, number), level, Some(frame.from_ns))
+    };
+    let fault =
+        |stream: Stream| move |source| LogError::Encode { path: stream.name().into(), source };
+    let mut segment = create(Stream::Connections)?;
+    for rows in frame.lifecycles.chunks(BATCH) {
+        let mut builder = LifecycleBuilder::default();
+        rows.iter().for_each(|row| builder.push(row.clone()));
+        let (batch, span) = builder.take().map_err(fault(Stream::Connections))?;
+        segment.append(&batch, span)?;
+    }
+    let mut bytes = segment.finish()?.bytes;
+    let mut segment = create(Stream::Hooks)?;
+    let mut builder = HookBuilder::default();
+    for (i, record) in frame.hooks.iter().enumerate() {
+        builder.push(&record.header, &record.ops);
+        if builder.operations() >= BATCH || i + 1 == frame.hooks.len() {
+            let (batch, span) = builder.take().map_err(fault(Stream::Hooks))?;
+            segment.append(&batch, span)?;
+        }
+    }
+    bytes += segment.finish()?.bytes;
+    Ok(bytes)
+}
+
+/// Removes the key frame of a segment, as far as it is there.
+pub(super) fn remove(dir: &Path, number: u32) -> Result<(), LogError> {
+    for stream in STREAMS {
+        let path = dir.join(file_name(stream, number));
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LogError::io("remove", &path, e));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The key frame of a segment of this recording; `None` if it is not there, or not whole.
+pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFrame> {
+    let mut frame = KeyFrame::default();
+    let mut times = Vec::new();
+    for stream in STREAMS {
+        let map = SegmentMap::open(files, file_name(stream, number), Arc::default()).ok()?;
+        if !map.closed || !map.listed {
+            return None;
+        }
+        let mut frames = Frames::open(Arc::new(map)).ok()?;
+        let mut meta = |key| frames.metadata(key).ok().flatten();
+        let is_its_own = meta(super::stream::RECORDING)? == recording
+            && meta(super::stream::SEGMENT)? == number.to_string();
+        times.push(meta(FROM_NS)?.parse::<u64>().ok().filter(|_| is_its_own)?);
+        let count = frames.map.frames.iter().filter(|f| f.is_content()).count();
+        // The first has no rows, the last is the end of the stream.
+        for i in 1..count {
+            if stream == Stream::Connections {
+                let rows = frames.rows(i, rows::decode).ok()?;
+                frame.lifecycles.extend(rows.into_iter().collect::<Option<Vec<_>>>()?);
+            } else if let Some(batch) = frames.hooks(i).ok()? {
+                if batch.unknown_ops() > 0 || batch.unknown_records() > 0 {
+                    return None;
+                }
+                frame.hooks.extend((0..batch.len()).map(|row| HookRecord {
+                    header: batch.header(row),
+                    ops: batch.ops(row).collect(),
+                }));
+            }
+        }
+    }
+    frame.from_ns = times[0];
+    let is_one = times.iter().all(|time| *time == times[0]);
+    let is_expected = |event| matches!(event, Event::Baseline | Event::Over);
+    (is_one && frame.lifecycles.iter().all(|row| is_expected(row.event))).then_some(frame)
+}
