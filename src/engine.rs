@@ -6,7 +6,7 @@ pub mod audit;
 pub mod estats;
 pub mod flows;
 pub(crate) mod identity;
-pub(crate) mod keyframe;
+pub mod keyframe;
 pub mod limits;
 pub mod packets;
 pub(crate) mod rows;

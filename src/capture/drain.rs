@@ -2,7 +2,6 @@
 //! From the rings into the log, by the clock: no event ever wakes the recorder.
 
 mod counters;
-mod frames;
 mod sink;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, thread, time::Duration};
@@ -11,7 +10,6 @@ use rustc_hash::FxHashSet;
 
 use self::{
     counters::{Counters, HOOKS, Periods, Unnoticed, read_counters},
-    frames::KeyFrames,
     sink::{Identities, Sink},
 };
 use super::{
@@ -25,6 +23,7 @@ use super::{
     transport::{Buffers, Places, Reader, readers},
 };
 use crate::{
+    engine::keyframe::KeyFrames,
     log::{CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals},
     schema::Hook,
     wire::{Snapshot, is_snapshot},

@@ -250,14 +250,10 @@ pub fn record(
     }
     // After the guard, so that its files are closed before they are removed.
     let mut writer = writer?;
-    let removes_segments = options.log.max_bytes.is_some();
-    if removes_segments {
-        writer = writer.with_key_frames();
-    }
     writer.capture_stat(&CaptureStat::Clock(started.monotonic_ns, started))?;
     let skips = attached.skips.take().unwrap_or_default();
     let mut drain = Drain::new(writer, &loaded.buffers, skips, attaching_ns)?;
-    if removes_segments {
+    if manifest.options.key_frames {
         drain.set_key_frames();
     }
     if matches!(polls, Some((_, PollsBy::Netlink))) {
@@ -533,6 +529,7 @@ fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manif
             rotate_bytes: options.log.rotate_bytes,
             rotate_ns: options.log.rotate_ns,
             max_bytes: options.log.max_bytes,
+            key_frames: options.log.max_bytes.is_some(),
             duration_ns: options.duration.map(|d| d.as_nanos() as u64),
         },
         command: options.command.as_ref().map(text),

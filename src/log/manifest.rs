@@ -340,6 +340,10 @@ pub struct RecordOptions {
     pub rotate_ns: u64,
     /// Bound of the recording's size.
     pub max_bytes: Option<u64>,
+    /// Whether segments begin with key frames. Then lifecycle records are in segments as hook records are, and are
+    /// removed with these.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub key_frames: bool,
     /// Time after which the recording was to end by itself, in nanoseconds.
     pub duration_ns: Option<u64>,
 }

@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 
 use super::batch::HookBatch;
 use super::capture_stats::{self, RawCaptureStat};
-use super::frames::{SegmentMap, at_segment};
+use super::frames::{Frames, SegmentMap, at_segment};
 use super::keyframe::{self, KeyFrame};
 use super::packets::{self, PacketRow};
 use super::parallel::{Parallel, jobs};
@@ -19,7 +19,7 @@ use super::report::VerifyReport;
 use super::rows;
 use super::sockets::{self, SocketRow};
 use super::source::{Directory, Files, Source};
-use super::stream::Stream;
+use super::stream::{RECORDING, Stream};
 use super::survey::{self, Survey};
 use super::verify;
 use super::{CaptureStat, LogError, Manifest};
@@ -208,7 +208,12 @@ impl Recording {
         if self.removed_records()? == 0 {
             return Ok(None);
         }
-        Ok(keyframe::read(&self.files, &self.manifest.recording, self.first_segment()?))
+        let number = self.first_segment()?;
+        // The manifest is text that people may edit; the segment states whose it is.
+        let segment = self.open_segment(Stream::Hooks.file_name(number))?;
+        let recording = Frames::open(segment).and_then(|mut frames| frames.metadata(RECORDING));
+        let Ok(Some(recording)) = recording else { return Ok(None) };
+        Ok(keyframe::read(&self.files, &recording, number))
     }
 
     /// Segments that were not closed: all streams' last ones, if the recorder did not end by

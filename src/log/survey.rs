@@ -312,9 +312,11 @@ fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError
     };
     let packets = numbers(Stream::Packets);
     let first_packets = if manifest.has_packets() { Some(0) } else { packets.first().copied() };
-    let has_streams = [Stream::Connections, Stream::Ledger]
+    let has_streams = Stream::ALL
         .iter()
+        .filter(|stream| place::is_single(**stream, manifest))
         .all(|single| numbers(*single) == BTreeSet::from([0]))
+        && (place::is_single(Stream::Connections, manifest) || has_all(Stream::Connections, 0))
         && has_all(Stream::Hooks, 0)
         && (manifest.options.socket_ring_bytes == 0 || has_all(Stream::Sockets, 0))
         && first_packets.is_none_or(|first| has_all(Stream::Packets, first));

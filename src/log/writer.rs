@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Writing a recording.
 
-use std::collections::{BTreeMap, VecDeque};
+mod parts;
+
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
-
-use super::builder::{HookBuilder, TimeSpan};
+use self::parts::{Closed, KeyFrames, Marks, Pending, PerCpu};
+use super::builder::HookBuilder;
 use super::capture_stats::{CaptureStatsBuilder, DroppedRows, RawCaptureStat};
 use super::keyframe::{self, KeyFrame};
 use super::packets::{PacketBuilder, PacketRow};
@@ -17,7 +17,7 @@ use super::rows::{LifecycleBuilder, marker};
 use super::segment::Segment;
 use super::sockets::SocketBuilder;
 use super::stream::Stream;
-use super::{CaptureStat, LogError, Manifest, SegmentEntry};
+use super::{CaptureStat, LogError, Manifest};
 use crate::schema::Hook;
 use crate::util::private;
 use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
@@ -54,46 +54,6 @@ const PAYLOAD: usize = 4 << 20;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
 
-/// Rows of each CPU, by CPU number.
-#[derive(Clone, Debug, Default)]
-struct PerCpu(Vec<u64>);
-
-impl PerCpu {
-    fn count(&mut self, cpu: u16) {
-        if cpu == NO_CPU {
-            return;
-        }
-        let cpu = usize::from(cpu);
-        if cpu >= self.0.len() {
-            self.0.resize(cpu + 1, 0);
-        }
-        self.0[cpu] += 1;
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(cpu, n)| (cpu as u16, *n))
-    }
-}
-
-/// Key frames, where segments are removed.
-#[derive(Debug, Default)]
-struct KeyFrames {
-    /// Segments that have begun and lack theirs, with their times.
-    wanted: Vec<(u32, u64)>,
-    /// Their sizes in bytes, by segment.
-    written: BTreeMap<u32, u64>,
-}
-
-/// Segments of one number that are closed and may be removed.
-#[derive(Debug)]
-struct Closed {
-    number: u32,
-    bytes: u64,
-    rows: PerCpu,
-    /// Their entries for the manifest, one per stream that has a segment.
-    entries: Vec<(Stream, SegmentEntry)>,
-}
-
 /// Writes a recording. It reads no clock: "now" is the latest time given to [`Self::tick`] or
 /// [`Self::drained`]. Dropping it without [`Self::finish`] leaves an unclosed recording, as a
 /// crash would, without the rows since the last flush.
@@ -119,56 +79,15 @@ pub struct RecordingWriter {
     segment_rows: PerCpu,
     closed: VecDeque<Closed>,
     closed_bytes: u64,
-    /// None where segments are removed without.
+    /// Lifecycle records are in segments too.
+    divides_connections: bool,
+    /// None where no segment is removed, or segments are removed without.
     key_frames: Option<KeyFrames>,
     /// The time of the latest record.
     latest_ns: u64,
     logged: PerCpu,
     rows: u64,
     markers: u64,
-}
-
-/// Marks in the stream of snapshots.
-#[derive(Clone, Copy, Debug, Default)]
-struct Marks {
-    /// Every record made before this time has been added.
-    drained_ns: u64,
-    /// The last such time that is in the files.
-    marked_ns: u64,
-    count: u64,
-}
-
-/// A stream's open segment and the batch on its way there.
-#[derive(Debug)]
-struct Pending<B> {
-    builder: B,
-    /// When its first row came.
-    since_ns: Option<u64>,
-    segment: Segment,
-}
-
-impl<B: Default> Pending<B> {
-    fn new(segment: Segment) -> Self {
-        Self { builder: B::default(), since_ns: None, segment }
-    }
-
-    fn is_old(&self, now_ns: u64) -> bool {
-        self.since_ns.is_some_and(|since| now_ns.saturating_sub(since) >= BATCH_AGE_NS)
-    }
-
-    /// Writes the batch, if there is one.
-    fn flush(
-        &mut self,
-        stream: Stream,
-        take: impl FnOnce(&mut B) -> Result<(RecordBatch, TimeSpan), ArrowError>,
-    ) -> Result<(), LogError> {
-        if self.since_ns.take().is_none() {
-            return Ok(());
-        }
-        let (batch, span) = take(&mut self.builder)
-            .map_err(|source| LogError::Encode { path: stream.name().into(), source })?;
-        self.segment.append(&batch, span)
-    }
 }
 
 impl RecordingWriter {
@@ -207,11 +126,15 @@ impl RecordingWriter {
         let recording = &manifest.recording;
         let create =
             |stream, number| Segment::create(dir, recording, stream, number, options.level);
+        let key_frames = manifest.options.key_frames;
         Ok(Self {
             dir: dir.to_owned(),
             recording: recording.clone(),
             hooks: Pending::new(create(Stream::Hooks, first)?),
-            connections: Pending::new(create(Stream::Connections, 0)?),
+            connections: Pending::new(create(
+                Stream::Connections,
+                if key_frames { first } else { 0 },
+            )?),
             ledger: Pending::new(create(Stream::Ledger, 0)?),
             packets: if manifest.has_packets() {
                 Some(Pending::new(create(Stream::Packets, first)?))
@@ -227,20 +150,13 @@ impl RecordingWriter {
             segment_rows: PerCpu::default(),
             closed: VecDeque::new(),
             closed_bytes: 0,
-            key_frames: None,
+            divides_connections: key_frames,
+            key_frames: (key_frames && options.max_bytes.is_some()).then(KeyFrames::default),
             latest_ns: 0,
             logged: PerCpu::default(),
             rows: 0,
             markers: 0,
         })
-    }
-
-    /// Asks for a key frame at the beginning of each segment but the first, and removes no segment before the next one
-    /// has its own.
-    #[must_use]
-    pub fn with_key_frames(mut self) -> Self {
-        self.key_frames = Some(KeyFrames::default());
-        self
     }
 
     /// Writes the key frame of the first segment: of a recording that is made of one whose beginning was removed.
@@ -304,10 +220,14 @@ impl RecordingWriter {
     }
 
     fn push_lifecycle(&mut self, row: Lifecycle) -> Result<(), LogError> {
+        if self.divides_connections {
+            self.segment_rows.count(row.header.cpu);
+        }
         self.connections.builder.push(row);
         self.connections.since_ns.get_or_insert(self.now_ns);
         if self.connections.builder.rows() >= BATCH {
             self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+            self.rotate_if_full()?;
         }
         Ok(())
     }
@@ -453,6 +373,7 @@ impl RecordingWriter {
         }
         if self.connections.is_old(self.now_ns) {
             self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+            self.rotate_if_full()?;
         }
         if self.packets.as_ref().is_some_and(|p| p.is_old(self.now_ns)) {
             self.flush_packets()?;
@@ -475,6 +396,7 @@ impl RecordingWriter {
             && self.wanted_key_frame().is_none()
             && (self.hooks.segment.batches() > 0
                 || self.sockets.segment.batches() > 0
+                || (self.divides_connections && self.connections.segment.batches() > 0)
                 || self.packets.as_ref().is_some_and(|p| p.segment.batches() > 0))
         {
             self.rotate()?;
@@ -541,7 +463,10 @@ impl RecordingWriter {
     fn rotate_if_full(&mut self) -> Result<(), LogError> {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
         let packets = self.packets.as_ref().map_or(0, |p| p.segment.bytes());
-        let bytes = self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets;
+        let connections =
+            if self.divides_connections { self.connections.segment.bytes() } else { 0 };
+        let bytes =
+            self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets + connections;
         if bytes >= self.options.rotate_bytes.min(quarter) && self.wanted_key_frame().is_none() {
             self.rotate()?;
         }
@@ -565,6 +490,9 @@ impl RecordingWriter {
         if let Some(packets) = &mut self.packets {
             packets.flush(Stream::Packets, PacketBuilder::take)?;
         }
+        if self.divides_connections {
+            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+        }
         let next = self.segment_number + 1;
         let (hooks, sockets) =
             (self.segment(Stream::Hooks, next)?, self.segment(Stream::Sockets, next)?);
@@ -574,6 +502,11 @@ impl RecordingWriter {
             (Stream::Hooks, std::mem::replace(&mut self.hooks.segment, hooks)),
             (Stream::Sockets, std::mem::replace(&mut self.sockets.segment, sockets)),
         ];
+        if self.divides_connections {
+            let connections = self.segment(Stream::Connections, next)?;
+            let ended_one = std::mem::replace(&mut self.connections.segment, connections);
+            ended.push((Stream::Connections, ended_one));
+        }
         if let (Some(open), Some(next)) = (&mut self.packets, packets) {
             ended.push((Stream::Packets, std::mem::replace(&mut open.segment, next)));
         }

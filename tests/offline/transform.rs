@@ -4,5 +4,6 @@
 mod anonymize;
 mod carried;
 mod cut;
+mod keyframe;
 mod merge;
 mod source;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::frames::KeyFrames;
 use crate::{
     capture::{CaptureError, cgroup::Paths, provenance::Sighting, top::Top},
+    engine::keyframe::KeyFrames,
     log::RecordingWriter,
     schema::{Event, Why},
     wire::{Decoded, Lifecycle, Operation, Record, decode, decode_packet, decode_snapshot},

@@ -90,7 +90,10 @@ pub fn find(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(
     // Lifecycle records of whole connections may be among these.
     let is_of_connections = |m: &&Missing| m.ring != Ring::Sockets;
     survey.connections = if survey.missing.iter().any(|m| is_of_connections(&m)) {
-        let totals = recording.manifest().totals.as_ref().filter(|t| t.connections > 0);
+        let manifest = recording.manifest();
+        // Those that were removed are not counted apart.
+        let is_known = !manifest.options.key_frames || scan.stats.removed.is_empty();
+        let totals = manifest.totals.as_ref().filter(|t| t.connections > 0 && is_known);
         totals.map(|t| t.connections.saturating_sub(scan.begun))
     } else {
         Some(0)

@@ -43,7 +43,7 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
         }
         sort(stream, &mut misplaced);
         set_aside(stream, manifest, &mut misplaced);
-        let is_removed = |number: &u32| !is_single(name) && removed.contains(number);
+        let is_removed = |number: &u32| !is_single(name, manifest) && removed.contains(number);
         let there: BTreeSet<u32> = stream.segments.iter().map(|s| s.place).collect();
         let expected = expected_of(name, &expected, manifest, stream);
         let absent = expected.into_iter().filter(|n| !there.contains(n) && !is_removed(n));
@@ -179,8 +179,12 @@ fn missing(stream: Stream, first: u32, last: u32) -> Finding {
 }
 
 /// Streams of one segment each.
-const fn is_single(stream: Stream) -> bool {
-    matches!(stream, Stream::Connections | Stream::Ledger)
+pub const fn is_single(stream: Stream, manifest: &Manifest) -> bool {
+    match stream {
+        Stream::Ledger => true,
+        Stream::Connections => !manifest.options.key_frames,
+        Stream::Hooks | Stream::Packets | Stream::Sockets => false,
+    }
 }
 
 fn gap(number: u32) -> SegmentScan {
@@ -193,7 +197,8 @@ fn gap(number: u32) -> SegmentScan {
 /// Numbers of the segments that hooks, sockets and packets have in common.
 fn expected(recording: &Recording, scan: &Scan) -> Result<BTreeSet<u32>, LogError> {
     let mut last = 0;
-    for stream in [Stream::Hooks, Stream::Sockets, Stream::Packets] {
+    let divided = Stream::ALL.into_iter().filter(|s| !is_single(*s, recording.manifest()));
+    for stream in divided {
         last = last.max(recording.segments(stream)?.last().copied().unwrap_or(0));
     }
     let listed = recording.manifest().segments.iter().map(|s| s.number);
@@ -208,10 +213,12 @@ fn expected_of(
     manifest: &Manifest,
     scan: &StreamScan,
 ) -> BTreeSet<u32> {
+    if is_single(stream, manifest) {
+        return BTreeSet::from([0]);
+    }
     let is_listed = manifest.segments.iter().any(|s| s.stream == stream.name());
     let exists = match stream {
-        Stream::Connections | Stream::Ledger => return BTreeSet::from([0]),
-        Stream::Hooks => true,
+        Stream::Hooks | Stream::Connections | Stream::Ledger => true,
         // Recorders before there were snapshots made no such stream.
         Stream::Sockets => manifest.options.socket_ring_bytes > 0,
         Stream::Packets => manifest.has_packets(),

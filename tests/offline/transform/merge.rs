@@ -97,7 +97,7 @@ fn two_merged_parts_equal_a_cut_of_both() {
 
 /// Two recordings one after the other, with numbers and UUIDs of their own: parts that forgot that
 /// they are.
-fn two(dir: &Path) -> Vec<PathBuf> {
+pub fn two(dir: &Path) -> Vec<PathBuf> {
     let run = bounded(dir, None);
     let parts = parts(&run, dir, &[20_000 * MS]);
     for (i, part) in parts.iter().enumerate() {

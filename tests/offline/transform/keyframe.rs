@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Key frames: what is left of a bounded recording has the rows that a cut of the whole one has.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use estats::engine::keyframe::KeyFrames;
+use estats::log::{CaptureStat, KeyFrame, PacketRow, Recording, RecordingWriter, WriterOptions};
+use estats::recordings::transform::anonymize::{SecretKey, anonymize};
+use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
+use estats::recordings::transform::merge::merge;
+use estats::schema::Var;
+use estats::wire::Event;
+
+use super::merge::two;
+use super::source::{golden, table, verified};
+use crate::common::file_names;
+
+/// Small enough that each of the recordings loses segments.
+const MAX_BYTES: u64 = 60_000;
+
+/// Writes a recording once more, as a bounded one: round by round, as the recorder does.
+fn again(of: &Path, to: &Path, key_frames: bool) -> PathBuf {
+    let of = Recording::open(of).expect("a recording");
+    let mut manifest = of.manifest().clone();
+    manifest.options.max_bytes = Some(MAX_BYTES);
+    let options =
+        WriterOptions { max_bytes: Some(MAX_BYTES), rotate_bytes: 1, ..WriterOptions::default() };
+    manifest.options.key_frames = key_frames;
+    let mut w = RecordingWriter::create(to, &manifest, options).expect("create");
+    let mut frames = KeyFrames::default();
+    for row in of.capture_stats().map(|row| row.expect("row")) {
+        // A part has the clock of its beginning, which is older.
+        let is_before =
+            matches!(row, CaptureStat::Clock(ns, _) if ns < manifest.started.monotonic_ns);
+        if !is_before {
+            w.capture_stat(&row).expect("ledger");
+        }
+    }
+    let mut lifecycles = of.lifecycles().map(|row| row.expect("row"));
+    let mut packets = of.packets().map(|row| row.expect("row"));
+    let mut sockets = of.sockets().map(|row| row.expect("row")).peekable();
+    // Batches are written when they are a second old: here in each round, so that there are many segments.
+    let mut now_ns = manifest.started.monotonic_ns;
+    for batch in of.hooks(NonZeroUsize::MIN) {
+        let batch = batch.expect("batch");
+        for row in 0..batch.len() {
+            let header = batch.header(row);
+            if !header.hook.is_mark() {
+                let ops: Vec<_> = batch.ops(row).collect();
+                w.hook(&header, &ops).expect("hook");
+                frames.hook(&header, &ops);
+                continue;
+            }
+            let mark_ns = header.ts_ns;
+            for row in lifecycles.by_ref().take_while(|row| row.event != Event::Drain) {
+                w.lifecycle(&row).expect("lifecycle");
+                frames.lifecycle(&row);
+            }
+            while let Some(PacketRow::Packet(packet)) = packets.next() {
+                w.packet(packet).expect("packet");
+            }
+            while let Some(row) = sockets.next_if(|row| row.header.ts_ns <= mark_ns) {
+                w.snapshot(row).expect("snapshot");
+            }
+            w.drained(mark_ns).expect("mark");
+            frames.reached(mark_ns, &mut w).expect("key frame");
+            now_ns = now_ns.max(mark_ns) + 1_000_000_000;
+            w.tick(now_ns).expect("tick");
+        }
+    }
+    sockets.for_each(|row| w.snapshot(row).expect("snapshot"));
+    w.finish(&manifest).expect("finish");
+    verified(to);
+    to.to_owned()
+}
+
+fn frame_of(run: &Path) -> KeyFrame {
+    let recording = Recording::open(run).expect("a recording");
+    recording.key_frame().expect("read").expect("a key frame")
+}
+
+fn since(run: &Path, ns: u64) -> Option<CutTime> {
+    let started = Recording::open(run).expect("a recording").manifest().started;
+    Some(CutTime::Since(ns - started.monotonic_ns))
+}
+
+fn cut_from(run: &Path, from: Option<CutTime>, dir: &Path) {
+    let options = CutOptions { from, ..CutOptions::default() };
+    cut(&Recording::open(run).expect("a recording"), dir, &options).expect("cut");
+    verified(dir);
+}
+
+/// The rows of connections, of their values, of the values over time and of snapshots.
+fn rows(run: &Path) -> Vec<(&'static str, Vec<std::collections::BTreeMap<String, String>>)> {
+    ["connections", "estats", "series", "sockets", "audit"]
+        .map(|name| {
+            let mut rows = table(run, name);
+            rows.iter_mut().for_each(|row| drop(row.remove("recording")));
+            (name, rows)
+        })
+        .into()
+}
+
+#[track_caller]
+fn assert_same(a: &Path, b: &Path) {
+    for ((name, a), (_, b)) in rows(a).into_iter().zip(rows(b)) {
+        assert_eq!(a.len(), b.len(), "rows of {name}");
+        for (a, b) in a.iter().zip(&b) {
+            for (column, value) in a {
+                assert_eq!(value, &b[column], "{column} of {name}: {a:?}");
+            }
+        }
+    }
+}
+
+/// Recordings that are long enough to lose segments.
+const RECORDINGS: [&str; 6] = [
+    "begun-before-the-recording",
+    "clean-path",
+    "function-hooks",
+    "kprobes",
+    "loss",
+    "zero-window",
+];
+
+#[test]
+fn what_is_left_has_the_rows_of_a_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut carried, mut audited) = (0, 0);
+    for name in RECORDINGS {
+        let run = again(&golden(name), &dir.path().join(name), true);
+        let frame = frame_of(&run);
+        carried += frame.lifecycles.iter().filter(|row| row.event == Event::Baseline).count();
+        let expected = dir.path().join(format!("{name}-cut"));
+        cut_from(&golden(name), since(&run, frame.from_ns), &expected);
+        assert_same(&run, &expected);
+        for row in table(&run, "connections") {
+            assert_ne!(row["completeness"], "lossy", "{row:?}");
+        }
+        for row in table(&run, "audit") {
+            assert_ne!(row["verdict"], "differs", "{name}: {row:?}");
+            audited += 1;
+        }
+        // One key frame for each segment that is left but the last, which may lack its own.
+        let names = file_names(&run);
+        let of = |prefix: &str| names.iter().filter(|n| n.starts_with(prefix)).count();
+        let (segments, frames) = (of("hooks-"), of("keyframe-hooks-"));
+        assert!(frames > 0 && frames <= segments && segments <= frames + 1, "{names:?}");
+        assert_eq!(of("keyframe-connections-"), frames);
+    }
+    assert!(carried > 5, "{carried} connections were open at the beginning of what is left");
+    assert!(audited > 100, "{audited} comparisons with tcp_info");
+}
+
+#[test]
+fn a_cut_of_what_is_left_equals_that_of_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let from_ns = frame_of(&run).from_ns;
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let later = since(&run, from_ns + 200_000_000);
+    cut_from(&run, later, &a);
+    cut_from(&golden("loss"), later, &b);
+    assert_same(&a, &b);
+    // Nothing is left of the time before, so a cut that begins there is a copy.
+    let copy = dir.path().join("copy");
+    cut_from(&run, since(&run, from_ns - 1), &copy);
+    assert_same(&copy, &run);
+    assert_eq!(frame_of(&copy), frame_of(&run));
+}
+
+#[test]
+fn parts_become_what_is_left_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let at = since(&run, frame_of(&run).from_ns + 200_000_000);
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let whole = Recording::open(&run).unwrap();
+    cut(&whole, &a, &CutOptions { to: at, ..CutOptions::default() }).expect("cut");
+    cut(&whole, &b, &CutOptions { from: at, ..CutOptions::default() }).expect("cut");
+    let merged = dir.path().join("merged");
+    merge(&[&a, &b].map(|part| Recording::open(part).unwrap()), &merged).expect("merge");
+    verified(&merged);
+    assert_same(&merged, &run);
+}
+
+#[test]
+fn an_anonymous_copy_has_the_key_frame_without_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let copy = dir.path().join("copy");
+    let key = SecretKey::parse(&[9; 32]).expect("a key");
+    anonymize(&Recording::open(&run).unwrap(), &copy, &key).expect("anonymize");
+    verified(&copy);
+    let (frame, original) = (frame_of(&copy), frame_of(&run));
+    assert_eq!(frame.hooks, original.hooks);
+    assert!(!frame.lifecycles.is_empty());
+    for (row, of) in frame.lifecycles.iter().zip(&original.lifecycles) {
+        assert_ne!((row.local_addr, &row.comm), (of.local_addr, &of.comm));
+        assert_eq!((row.header, row.local_port), (of.header, of.local_port));
+    }
+    let values = |run: &Path| {
+        table(run, "estats").into_iter().map(|row| row["SegsOut"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&copy), values(&run));
+}
+
+#[test]
+fn without_its_key_frame_the_rows_are_lossy() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let first = file_names(&run).into_iter().find(|n| n.starts_with("keyframe-hooks-")).unwrap();
+    let lossy = || {
+        let recording = Recording::open(&run).unwrap();
+        assert!(recording.key_frame().unwrap().is_none());
+        let rows = table(&run, "connections");
+        assert!(rows.iter().all(|row| row["completeness"] == "lossy"), "{rows:?}");
+    };
+    let path = run.join(&first);
+    let bytes = fs::read(&path).unwrap();
+    for at in [bytes.len() / 3, bytes.len() / 2, bytes.len() - 20] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        fs::write(&path, &damaged).unwrap();
+        lossy();
+    }
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    lossy();
+    // That of another segment, or of another recording.
+    let other = again(&golden("clean-path"), &dir.path().join("other"), true);
+    let foreign = file_names(&other).into_iter().find(|n| n.starts_with("keyframe-hooks-"));
+    fs::copy(other.join(foreign.unwrap()), &path).unwrap();
+    lossy();
+    fs::remove_file(&path).unwrap();
+    lossy();
+    fs::write(&path, &bytes).unwrap();
+    assert!(Recording::open(&run).unwrap().key_frame().unwrap().is_some());
+}
+
+/// The merged recording has segments of its own: what a bound removed of a later one is not found by their numbers.
+#[test]
+fn a_bounded_recording_after_another_has_its_rows_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = two(dir.path());
+    for key_frames in [false, true] {
+        let name = |what| dir.path().join(format!("{what}-{key_frames}"));
+        let later = again(&runs[1], &name("later"), key_frames);
+        let merged = name("merged");
+        merge(&[&runs[0], &later].map(|run| Recording::open(run).unwrap()), &merged)
+            .expect("merge");
+        verified(&merged);
+        let (rows, of_later) = (table(&merged, "connections"), table(&later, "connections"));
+        assert!(!of_later.is_empty());
+        let lossy = of_later.iter().filter(|row| row["completeness"] == "lossy").count();
+        assert_eq!(lossy > 0, !key_frames, "{of_later:?}");
+        for row in &of_later {
+            let same = |r: &&std::collections::BTreeMap<String, String>| {
+                ["local_port", "end_ns", "completeness"].iter().all(|c| r[*c] == row[*c])
+            };
+            assert_eq!(rows.iter().filter(same).count(), 1, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_came_too_late_is_not_carried() {
+    use estats::engine::keyframe::OpenConnections;
+    use estats::schema::{Hook, Op};
+    use estats::wire::{Header, Operation};
+    let mut known = OpenConnections::default();
+    let header = |ts_ns| Header {
+        ts_ns,
+        seq: ts_ns,
+        cookie: 7,
+        generation: 0,
+        cpu: 0,
+        hook: Hook::TcpProbe,
+    };
+    let set = |var, value| Operation { var, op: Op::Set, value };
+    let both = [set(Var::SegsIn, 5), set(Var::SegsOut, 6)];
+    known.hook(&header(10), both.into_iter(), false);
+    known.hook(&header(5), [set(Var::SegsIn, 4)].into_iter(), true);
+    let frame = known.frame(20);
+    assert_eq!(frame.hooks.len(), 1);
+    assert_eq!(frame.hooks[0].ops, [set(Var::SegsOut, 6)]);
+    assert_eq!(frame.hooks[0].header.ts_ns, 19);
+}
