@@ -238,7 +238,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
             ended_after: closing.ended_after,
             lost_records,
             late_records: connection.late_records,
-            counted_since_ns: (connection.begin != Begin::Unseen).then_some(begin_ns),
+            counted_since_ns: connection.counted_since_ns(),
             lossy: context.lossy,
             silent: context.silent,
         })

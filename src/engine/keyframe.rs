@@ -112,6 +112,13 @@ impl OpenConnections {
         }
     }
 
+    /// A hook's record that came too late for its place, of a connection that is known: its values are not certain.
+    pub fn hook_too_late(&mut self, header: &Header, ops: &[Operation]) {
+        if self.open.contains_key(&(header.cookie, header.generation)) {
+            self.hook(header, ops.iter().copied(), true);
+        }
+    }
+
     /// A lifecycle record.
     pub fn lifecycle(&mut self, record: &Lifecycle) {
         let key = (record.header.cookie, record.header.generation);
@@ -197,7 +204,7 @@ impl KeyFrames {
     /// Takes a hook's record.
     pub fn hook(&mut self, header: &Header, ops: &[Operation]) {
         if header.ts_ns < self.taken_ns {
-            self.known.hook(header, ops.iter().copied(), true);
+            self.known.hook_too_late(header, ops);
         } else {
             let record = HookRecord { header: *header, ops: ops.to_vec() };
             self.held.hold(key(header), Held::Hook(record));

@@ -184,6 +184,7 @@ impl RecordingWriter {
         let bytes = keyframe::write(&self.dir, &self.recording, number, self.options.level, frame)?;
         frames.wanted.remove(0);
         frames.written.insert(number, bytes);
+        frames.last_bytes = bytes;
         Ok(())
     }
 
@@ -467,7 +468,10 @@ impl RecordingWriter {
             if self.divides_connections { self.connections.segment.bytes() } else { 0 };
         let bytes =
             self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets + connections;
-        if bytes >= self.options.rotate_bytes.min(quarter) && self.wanted_key_frame().is_none() {
+        // No segment smaller than its key frame: with many connections and a small bound these would be most of the disk.
+        let key_frame = self.key_frames.as_ref().map_or(0, |frames| frames.last_bytes);
+        let full = self.options.rotate_bytes.min(quarter).max(key_frame);
+        if bytes >= full && self.wanted_key_frame().is_none() {
             self.rotate()?;
         }
         Ok(())

@@ -112,6 +112,12 @@ where
         Ok(())
     }
 
+    /// Whether a key frame stands for a record. One that came too late for its place may have come too late for the key
+    /// frame, too: then the connection is marked as any with a late record.
+    fn has(&self, header: &Header, late: bool) -> bool {
+        header.ts_ns < self.since_ns && !(late && self.engine.conn_id(header).is_some())
+    }
+
     fn linked(&mut self) -> Linked<'_, 'a, O> {
         Linked { timeline: self.timeline, engine: &mut self.engine, flows: &mut self.flows }
     }
@@ -365,7 +371,7 @@ where
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), E> {
-        if header.ts_ns < self.since_ns {
+        if self.has(header, late) {
             return Ok(());
         }
         self.before(Some(key(header)))?;
@@ -373,7 +379,7 @@ where
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
-        if record.header.ts_ns < self.since_ns {
+        if self.has(&record.header, late) {
             return Ok(());
         }
         self.before(Some(key(&record.header)))?;

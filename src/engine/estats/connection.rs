@@ -91,6 +91,16 @@ impl Connection {
         (!is_unseen).then(|| self.begin_ns())
     }
 
+    /// Since when the recorder counted; none if no record shows it. A connection that was open before has it from its
+    /// first record, which in a cut, or after a key frame, is later than what is known of its beginning.
+    pub(super) fn counted_since_ns(&self) -> Option<u64> {
+        match self.begin {
+            Begin::Unseen => None,
+            Begin::Open => Some(self.begin_ns()),
+            Begin::Baseline => Some(self.first_ns),
+        }
+    }
+
     pub(super) fn begun_before(&self) -> bool {
         self.begin != Begin::Open
     }
@@ -109,7 +119,7 @@ impl Connection {
             Begin::Baseline => of != Of::Packets,
             Begin::Unseen => false,
         };
-        let from_ns = if is_seen { self.begin_ns() } else { 0 };
+        let from_ns = self.counted_since_ns().filter(|_| is_seen).unwrap_or(0);
         timeline.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 

@@ -41,6 +41,8 @@ pub struct KeyFrames {
     pub wanted: Vec<(u32, u64)>,
     /// Their sizes in bytes, by segment.
     pub written: BTreeMap<u32, u64>,
+    /// The size of the last.
+    pub last_bytes: u64,
 }
 
 /// Segments of one number that are closed and may be removed.

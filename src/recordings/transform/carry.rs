@@ -23,8 +23,10 @@ struct CarriedState<'a> {
 }
 
 impl CarriedState<'_> {
-    fn takes(&self, header: &Header) -> bool {
-        (self.since_ns..self.until_ns).contains(&header.ts_ns)
+    /// Whether the key frame does not stand for it: one that came too late may have come too late for that, too.
+    fn takes(&self, header: &Header, late: bool) -> bool {
+        header.ts_ns < self.until_ns
+            && (header.ts_ns >= self.since_ns || late)
             && self.selection.has_key((header.cookie, header.generation))
     }
 }
@@ -38,14 +40,18 @@ impl Consumer for CarriedState<'_> {
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), TransformError> {
-        if self.takes(header) {
-            self.connections.hook(header, ops, late);
+        if self.takes(header, late) {
+            if late && header.ts_ns < self.since_ns {
+                self.connections.hook_too_late(header, &ops.collect::<Vec<_>>());
+            } else {
+                self.connections.hook(header, ops, late);
+            }
         }
         Ok(())
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, _late: bool) -> Result<(), TransformError> {
-        if self.takes(&record.header) {
+        if self.takes(&record.header, false) {
             self.connections.lifecycle(record);
         }
         Ok(())

@@ -17,12 +17,10 @@ use super::{
     PerCpu, TransformError, TransformReport, create, cut, derived_uuid, end_ns, finish, lacking,
     refused, totals_there,
 };
-use crate::engine::time::timeline::Of;
 use crate::log::{
     CaptureStat, CpuTotals, Derivation, Import, Interface, LogError, Manifest, RawCaptureStat,
-    Recording, RecordingWriter, Ring, Totals, marker,
+    Recording, RecordingWriter, Totals, marker,
 };
-use crate::replay;
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
@@ -62,9 +60,8 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, Tr
         repeated: 0,
         removed_again: PerCpu::default(),
         held: VecDeque::new(),
-        since_ns: 0,
-        gone: PerCpu::default(),
     };
+    // Only the first can lack its oldest segments.
     if let Some(frame) = first.key_frame()? {
         merger.writer.begin_with(&frame)?;
         frame.lifecycles.iter().for_each(|row| merger.follows(row));
@@ -203,10 +200,6 @@ struct Merger {
     removed_again: PerCpu,
     /// Rows about --max-size that belong to the time of a later part.
     held: VecDeque<(u64, RawCaptureStat)>,
-    /// The recording at hand has what is older in its key frame, and comes after others.
-    since_ns: u64,
-    /// Records of later recordings that --max-size removed, or that a key frame stands for.
-    gone: PerCpu,
 }
 
 impl Merger {
@@ -225,12 +218,7 @@ impl Merger {
             self.generations = self.alive.clone();
             self.polls = self.next_poll;
         }
-        self.since_ns = 0;
-        let is_later = before && !self.parts;
-        self.ledger(recording, is_later)?;
-        if is_later {
-            self.removed(recording)?;
-        }
+        self.ledger(recording)?;
         for row in lacking(recording, end_ns(recording)?)? {
             if let CaptureStat::Loss { cpu, hook, lost, .. } = &row {
                 add(self.lost.entry((*cpu, hook.name())).or_default(), *lost);
@@ -244,39 +232,6 @@ impl Merger {
             }
         }
         Ok(())
-    }
-
-    /// What a bound removed of a recording that comes after others: the merged one has segments of its own, and
-    /// only those of the first can be removed ones.
-    fn removed(&mut self, recording: &Recording) -> Result<(), TransformError> {
-        let begun_ns = recording.manifest().started.monotonic_ns;
-        for loss in replay::removed(recording)? {
-            let ring = if loss.of == Of::Packets { Ring::Packets } else { Ring::Hooks };
-            self.writer.capture_stat(&CaptureStat::Missing {
-                ts_ns: loss.until_ns,
-                ring,
-                count: loss.records,
-                since_ns: loss.since_ns.max(begun_ns),
-            })?;
-        }
-        let Some(frame) = recording.key_frame()? else { return Ok(()) };
-        for row in frame.lifecycles {
-            self.lifecycle(row)?;
-        }
-        for record in &frame.hooks {
-            self.hook(&record.header, &record.ops)?;
-        }
-        self.since_ns = frame.from_ns;
-        Ok(())
-    }
-
-    /// Whether the key frame stands for a record.
-    fn is_older(&mut self, ts_ns: u64, cpu: u16) -> bool {
-        let is_older = ts_ns < self.since_ns;
-        if is_older {
-            self.gone.add(cpu, 1);
-        }
-        is_older
     }
 
     /// Notes a connection that begins, or ends.
@@ -294,16 +249,11 @@ impl Merger {
         }
     }
 
-    fn ledger(&mut self, recording: &Recording, is_later: bool) -> Result<(), TransformError> {
+    fn ledger(&mut self, recording: &Recording) -> Result<(), TransformError> {
         let (from_ns, to_ns) = (self.from_ns.unwrap_or(0), self.to_ns.unwrap_or(u64::MAX));
         for row in recording.raw_capture_stats() {
             let mut raw = row?;
             let at_ns = match &mut raw {
-                RawCaptureStat::DroppedRows(rows) if is_later => {
-                    self.gone.add(rows.cpu, rows.rows);
-                    continue;
-                }
-                RawCaptureStat::Row(CaptureStat::Dropped { .. }) if is_later => continue,
                 RawCaptureStat::DroppedRows(rows) if self.from_ns.is_some() => {
                     // The first part has them too.
                     self.removed_again.add(rows.cpu, rows.rows);
@@ -456,12 +406,6 @@ impl Merger {
                 sum.left_out = sum.emitted.saturating_sub(sum.logged).saturating_sub(sum.lost());
             }
         }
-        for (cpu, n) in self.gone.iter() {
-            if let Some(sum) = cpus.get_mut(&cpu) {
-                sum.logged = sum.logged.saturating_sub(n);
-                add(&mut sum.left_out, n);
-            }
-        }
         let ended = manifest.ended.map_or(manifest.started.monotonic_ns, |e| e.monotonic_ns);
         totals.duration_ns = ended.saturating_sub(manifest.started.monotonic_ns);
         let mut left_out = PerCpu::default();
@@ -477,9 +421,6 @@ impl Take for Merger {
         if self.is_repeated(header) {
             return Ok(());
         }
-        if self.is_older(header.ts_ns, header.cpu) {
-            return Ok(());
-        }
         let header = self.renumbered(header);
         self.lives(&header);
         if !self.parts && header.hook.ends_socket() {
@@ -493,26 +434,17 @@ impl Take for Merger {
             self.repeated += u64::from(row.event == Event::Baseline);
             return Ok(());
         }
-        if self.is_older(row.header.ts_ns, row.header.cpu) {
-            return Ok(());
-        }
         row.header = self.renumbered(&row.header);
         self.follows(&row);
         Ok(self.writer.lifecycle(&row)?)
     }
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), TransformError> {
-        if self.is_older(packet.ts_ns, packet.cpu) {
-            return Ok(());
-        }
         packet.seq += self.numbers.get(packet.cpu);
         Ok(self.writer.packet(packet)?)
     }
 
     fn snapshot(&mut self, mut row: Snapshot) -> Result<(), TransformError> {
-        if self.is_older(row.header.ts_ns, row.header.cpu) {
-            return Ok(());
-        }
         row.header = self.renumbered(&row.header);
         if let Some(poll) = &mut row.poll {
             *poll = poll.saturating_add(self.polls);

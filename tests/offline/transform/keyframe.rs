@@ -5,13 +5,13 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use estats::engine::keyframe::KeyFrames;
+use estats::engine::keyframe::{KeyFrames, OpenConnections};
 use estats::log::{CaptureStat, KeyFrame, PacketRow, Recording, RecordingWriter, WriterOptions};
 use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
 use estats::recordings::transform::merge::merge;
-use estats::schema::Var;
-use estats::wire::Event;
+use estats::schema::{Hook, Op, Var};
+use estats::wire::{Event, Header, NO_CPU, Operation};
 
 use super::merge::two;
 use super::source::{golden, table, verified};
@@ -22,6 +22,16 @@ const MAX_BYTES: u64 = 60_000;
 
 /// Writes a recording once more, as a bounded one: round by round, as the recorder does.
 fn again(of: &Path, to: &Path, key_frames: bool) -> PathBuf {
+    again_and(of, to, key_frames, |_| {})
+}
+
+/// The same, and writes something more at the end.
+fn again_and(
+    of: &Path,
+    to: &Path,
+    key_frames: bool,
+    more: impl FnOnce(&mut RecordingWriter),
+) -> PathBuf {
     let of = Recording::open(of).expect("a recording");
     let mut manifest = of.manifest().clone();
     manifest.options.max_bytes = Some(MAX_BYTES);
@@ -71,6 +81,7 @@ fn again(of: &Path, to: &Path, key_frames: bool) -> PathBuf {
         }
     }
     sockets.for_each(|row| w.snapshot(row).expect("snapshot"));
+    more(&mut w);
     w.finish(&manifest).expect("finish");
     verified(to);
     to.to_owned()
@@ -239,36 +250,53 @@ fn without_its_key_frame_the_rows_are_lossy() {
     assert!(Recording::open(&run).unwrap().key_frame().unwrap().is_some());
 }
 
-/// The merged recording has segments of its own: what a bound removed of a later one is not found by their numbers.
+/// Only the first of merged recordings can lack its oldest segments.
 #[test]
-fn a_bounded_recording_after_another_has_its_rows_marked() {
+fn a_merge_keeps_the_key_frame_of_its_first_recording() {
     let dir = tempfile::tempdir().unwrap();
     let runs = two(dir.path());
-    for key_frames in [false, true] {
-        let name = |what| dir.path().join(format!("{what}-{key_frames}"));
-        let later = again(&runs[1], &name("later"), key_frames);
-        let merged = name("merged");
-        merge(&[&runs[0], &later].map(|run| Recording::open(run).unwrap()), &merged)
-            .expect("merge");
-        verified(&merged);
-        let (rows, of_later) = (table(&merged, "connections"), table(&later, "connections"));
-        assert!(!of_later.is_empty());
-        let lossy = of_later.iter().filter(|row| row["completeness"] == "lossy").count();
-        assert_eq!(lossy > 0, !key_frames, "{of_later:?}");
-        for row in &of_later {
-            let same = |r: &&std::collections::BTreeMap<String, String>| {
-                ["local_port", "end_ns", "completeness"].iter().all(|c| r[*c] == row[*c])
-            };
-            assert_eq!(rows.iter().filter(same).count(), 1, "{row:?}");
-        }
+    let first = again(&runs[0], &dir.path().join("first"), true);
+    let merged = dir.path().join("merged");
+    merge(&[&first, &runs[1]].map(|run| Recording::open(run).unwrap()), &merged).expect("merge");
+    verified(&merged);
+    assert_eq!(frame_of(&merged), frame_of(&first));
+    let (rows, of_first) = (table(&merged, "connections"), table(&first, "connections"));
+    assert!(!of_first.is_empty());
+    for row in &of_first {
+        let same = |r: &&std::collections::BTreeMap<String, String>| {
+            ["cookie", "local_port", "begin_ns", "counted_since_ns"]
+                .iter()
+                .all(|c| r[*c] == row[*c])
+        };
+        let found = rows.iter().find(same).unwrap_or_else(|| panic!("{row:?}"));
+        assert_eq!(found["completeness"], row["completeness"], "{row:?}");
+    }
+}
+
+/// It may have come too late for the key frame: then this has an older value, and nothing shows it.
+#[test]
+fn a_record_that_came_too_late_marks_its_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let frame = frame_of(&run);
+    let of = frame.hooks[0].header;
+    // A row of the recorder itself has no number, which would have to be of this recording.
+    let header = Header { ts_ns: frame.from_ns - 5, hook: Hook::Egress, cpu: NO_CPU, ..of };
+    let ops = [Operation { var: Var::SegsOut, op: Op::Set, value: 1 }];
+    let late = again_and(&golden("loss"), &dir.path().join("late"), true, |w| {
+        w.hook(&header, &ops).expect("hook");
+    });
+    assert_eq!(frame_of(&late), frame);
+    let cookie = of.cookie.to_string();
+    for (run, expected) in [(&run, "begun_before"), (&late, "lossy")] {
+        let rows = table(run, "connections");
+        let row = rows.iter().find(|row| row["cookie"] == cookie).expect("a row");
+        assert_eq!(row["completeness"], expected, "{row:?}");
     }
 }
 
 #[test]
 fn a_value_that_came_too_late_is_not_carried() {
-    use estats::engine::keyframe::OpenConnections;
-    use estats::schema::{Hook, Op};
-    use estats::wire::{Header, Operation};
     let mut known = OpenConnections::default();
     let header = |ts_ns| Header {
         ts_ns,
