@@ -9,11 +9,12 @@ use std::process::Command;
 use crate::common::{self, options, read, replay, value};
 use crate::support::gate::{self, Needs};
 use crate::support::trust;
+use estats::engine::flows::lines::Line;
 use estats::log::Recording;
 use estats::recordings::import;
 use estats::replay::ReplayOptions;
 use estats::schema::Hook;
-use estats::views::traffic::{self, Line};
+use estats::views::traffic;
 
 const SUITE: &str = "tests of flows against other programs";
 
