@@ -2,11 +2,12 @@
 //! From a recording to its tables.
 //!
 //! [`crate::engine::time`] puts the records into their total order, [`crate::engine::estats`] takes them and makes rows,
-//! [`crate::output::tables`] makes batches of these, [`crate::output::sink`] files. Same log, same options: the same
+//! [`conduct`] those that follow from them, [`crate::output::tables`] makes batches of all, [`crate::output::sink`] files. Same log, same options: the same
 //! bytes, for any number of threads.
 
 mod audited;
 mod beside;
+mod conduct;
 mod in_memory;
 #[allow(clippy::disallowed_methods, reason = "reads and writes the list of the tables")]
 mod manifest;
@@ -32,7 +33,10 @@ pub use audited::{Audited, AuditedConnection, Keep, audit};
 pub use in_memory::replay_in_memory;
 pub use manifest::TablesManifest;
 
+pub(crate) use conduct::conduct;
+
 use beside::{Beside, Rest};
+use conduct::Conducted;
 
 /// How a recording is replayed.
 #[derive(Clone, Debug)]
@@ -143,11 +147,11 @@ pub fn replay(recording: &Recording, options: &ReplayOptions) -> Result<ReplayRe
     let layout = Layout::new(&options.partitions, manifest);
     let (format, threads) = (options.format, options.threads.get());
     let sink = TableSink::create(&dir, &specs(&Qualities::of(manifest)), &layout, format, threads)?;
-    let tables = Tables::new(manifest, &timeline, options.aggregate, sink);
-    let Run { output: tables, order, counts, packets, unknown_operations } =
-        run::<_, ReplayError>(recording, &timeline, options, tables)?;
+    let tables = Tables::new(manifest, &timeline, sink);
+    let Conducted { run, audit } =
+        conduct::<_, ReplayError>(recording, &timeline, options, Some(options.aggregate), tables)?;
+    let Run { output: tables, order, counts, packets, unknown_operations } = run;
     let rows = recording.capture_stats().map(|row| row.map_err(ReplayError::from));
-    let audit = tables.audited();
     let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
     let lost = timeline.lost().max(lost_by_totals(manifest));
@@ -197,9 +201,10 @@ where
     B: Batches<Error = SinkError>,
 {
     let timeline = clocks(recording)?;
-    let tables = Tables::new(recording.manifest(), &timeline, options.aggregate, batches);
-    let run = run::<_, ReplayError>(recording, &timeline, options, tables)?;
-    run.output.finish(recording.capture_stats().map(|row| row.map_err(ReplayError::from)))
+    let tables = Tables::new(recording.manifest(), &timeline, batches);
+    let aggregate = Some(options.aggregate);
+    let done = conduct::<_, ReplayError>(recording, &timeline, options, aggregate, tables)?;
+    done.run.output.finish(recording.capture_stats().map(|row| row.map_err(ReplayError::from)))
 }
 
 /// The results of [`run`].

@@ -30,12 +30,12 @@ use super::{
     unfinished::Unfinished,
     walk,
 };
+use crate::engine::flows::lines::Line;
 use crate::log::{
     CaptureStat, FORMAT_VERSION, LogError, Manifest, NotSeen, RecordOptions, RecordingWriter,
     WriterOptions,
 };
 use crate::schema::Hook;
-use crate::views::traffic::Line;
 
 /// How to record.
 #[derive(Clone, Debug)]

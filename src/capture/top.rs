@@ -4,11 +4,11 @@
 
 use std::num::NonZeroU64;
 
+use crate::engine::flows::lines::{self, Line, Sort};
 use crate::engine::flows::{FlowOptions, Flows, Step};
 use crate::engine::time::packets::key;
 use crate::engine::time::timeline::Timeline;
 use crate::engine::time::{Reorder, SLACK_NS};
-use crate::views::traffic::{self, Line, Sort};
 use crate::wire::Packet;
 
 /// Assigns packets to flows, and gives tables of the flows at intervals.
@@ -80,8 +80,8 @@ impl Top {
 
     fn table(&mut self) -> Vec<Line> {
         let mut lines = std::mem::take(&mut self.ended);
-        lines.extend(traffic::open(&self.flows, &self.clock));
-        traffic::sort(&mut lines, Sort::Bytes);
+        lines.extend(lines::open(&self.flows, &self.clock));
+        lines::sort(&mut lines, Sort::Bytes);
         lines
     }
 

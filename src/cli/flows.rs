@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use estats::engine::flows::lines::{self, Sort};
 use estats::replay::{ReplayOptions, clocks};
 use estats::util::units;
-use estats::views::traffic::{self, Sort};
+use estats::views::traffic;
 
 use super::{print_json, replay};
 
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         By::Duration => Sort::Duration,
         By::Start => Sort::Start,
     };
-    traffic::sort(&mut lines, by);
+    lines::sort(&mut lines, by);
     if arguments.json {
         print_json(&lines)?;
     } else {

@@ -34,7 +34,9 @@ use silent::Heard;
 
 pub use bits::Bits;
 pub use impossible::ORDERED;
-pub use output::{Completeness, ConnectionRows, Ended, EngineCounts, Interval, Polled, Sample};
+pub use output::{
+    Completeness, ConnectionRows, Ended, EngineCounts, Interval, KernelValues, Polled, Sample,
+};
 pub use plan::{Plan, RuleOptions};
 pub use rules::RowContext;
 pub use silent::Silent;
@@ -133,7 +135,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
         let connection = index
             .and_then(|&index| self.connections.get_mut(index as usize)?.as_mut())
             .map(|connection| {
-                connection.limits.kernel_values(&snapshot.values);
+                connection.polled(snapshot);
                 (connection.conn_id, connection.seen_begin_ns())
             });
         self.output.polled(&Polled { connection, snapshot })
@@ -241,6 +243,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
             counted_since_ns: connection.counted_since_ns(),
             lossy: context.lossy,
             silent: context.silent,
+            kernel: connection.kernel.as_deref(),
         })
     }
 
@@ -348,6 +351,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
             before_last_ns: header.ts_ns,
             dirty: false,
             sampled_ns: None,
+            kernel: None,
             ends: None,
         };
         let index = self.free.pop().unwrap_or_else(|| {

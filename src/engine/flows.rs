@@ -11,6 +11,7 @@ mod connections;
 mod content;
 mod flow;
 mod idle;
+pub mod lines;
 mod sequence;
 mod sighting;
 mod table;

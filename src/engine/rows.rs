@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! All rows of a replay: those of connections, which the engine makes, and those that packets make
-//! beside it.
+//! All rows of a replay: those of connections, which the engine makes, those that packets make beside it,
+//! and those that follow from both: comparisons, and RTTs by prefix.
 
-use crate::engine::estats::{Completeness, ConnectionRows};
+use crate::engine::audit::Comparison;
+use crate::engine::estats::{Completeness, ConnectionRows, Ended};
 use crate::engine::flows::{self, PacketTotals};
-use crate::engine::rtt;
+use crate::engine::rtt::{self, aggregate::AggregateInterval};
 use crate::wire::{Packet, Snapshot};
 
 /// A flow, at its end, or after an interval in which something came.
@@ -118,6 +119,23 @@ pub trait Output: ConnectionRows {
         lost: u64,
     ) -> Result<(), Self::Error> {
         let _ = (conn_id, totals, lost);
+        Ok(())
+    }
+
+    /// The comparisons of a connection with the kernel's values, and with its packets. Comes after
+    /// [`ConnectionRows::ended`], if there are any, to an output that is conducted (`replay::conduct`).
+    fn compared(
+        &mut self,
+        ended: &Ended<'_>,
+        comparisons: &[Comparison],
+    ) -> Result<(), Self::Error> {
+        let _ = (ended, comparisons);
+        Ok(())
+    }
+
+    /// An interval of RTTs by prefix is over. In order of time, to an output that is conducted.
+    fn interval(&mut self, interval: &AggregateInterval) -> Result<(), Self::Error> {
+        let _ = interval;
         Ok(())
     }
 }

@@ -27,11 +27,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::audit::{AuditCounts, Auditor};
+use crate::engine::audit::Comparison;
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
-use crate::engine::flows::PacketTotals;
-use crate::engine::rows::{FlowRow, Output, PacketSeen, RttSample};
-use crate::engine::rtt::aggregate::{self, Aggregator};
+use crate::engine::rows::{FlowRow, Output, RttSample};
+use crate::engine::rtt::aggregate::AggregateInterval;
 use crate::engine::time::timeline::Timeline;
 use crate::log::{CaptureStat, Manifest};
 use crate::schema::{Apply, Table, Var};
@@ -179,8 +178,6 @@ pub struct Tables<'a, B> {
     timeline: &'a Timeline,
     /// By the number of the table.
     builders: Vec<TableBuilder>,
-    auditor: Auditor,
-    aggregator: Aggregator,
     listeners: listeners::Listeners,
     drops: drops::Drops,
     /// Connections of which a value of the variable was discarded.
@@ -190,30 +187,18 @@ pub struct Tables<'a, B> {
 
 impl<'a, B: Batches> Tables<'a, B> {
     /// Empty tables of a recording.
-    pub fn new(
-        manifest: &Manifest,
-        timeline: &'a Timeline,
-        aggregate: aggregate::AggregateOptions,
-        batches: B,
-    ) -> Self {
+    pub fn new(manifest: &Manifest, timeline: &'a Timeline, batches: B) -> Self {
         Self {
             recording: manifest.recording.clone(),
             from_packets: manifest.is_of_packets(),
             figures: FigureSource::of(manifest),
             timeline,
             builders: specs(&Qualities::of(manifest)).iter().map(TableBuilder::new).collect(),
-            auditor: Auditor::new(manifest),
-            aggregator: Aggregator::new(aggregate),
             listeners: listeners::Listeners::default(),
             drops: drops::Drops::new(manifest),
             discarded: BTreeMap::new(),
             batches,
         }
-    }
-
-    /// The results of the audit so far.
-    pub const fn audited(&self) -> AuditCounts {
-        self.auditor.counts()
     }
 
     /// Values that cannot be, by table and column: they stand nowhere else.
@@ -249,9 +234,6 @@ impl<'a, B: Batches> Tables<'a, B> {
             let table = &mut self.builders[Id::Ledger.first()];
             ledger::push_discarded(table, &self.recording, &name, n);
         }
-        if let Some(interval) = self.aggregator.take() {
-            self.interval(&interval)?;
-        }
         for (n, builder) in self.builders.iter_mut().enumerate() {
             give(&mut self.batches, n, builder, 1)?;
         }
@@ -266,15 +248,6 @@ impl<B: Batches> Tables<'_, B> {
             give(&mut self.batches, n, &mut self.builders[n], BATCH_ROWS)?;
         }
         Ok(())
-    }
-
-    /// An interval of RTTs by prefix is over.
-    fn interval(&mut self, interval: &aggregate::AggregateInterval) -> Result<(), B::Error> {
-        let n = Id::RttAggregate.first();
-        let (batches, table) = (&mut self.batches, &mut self.builders[n]);
-        rtt_aggregate::rows(interval, &self.recording, self.timeline, table, |table| {
-            give(batches, n, table, BATCH_ROWS)
-        })
     }
 }
 
@@ -296,7 +269,7 @@ impl<B: Batches> ConnectionRows for Tables<'_, B> {
             *self.discarded.entry(var).or_default() += 1;
         }
         let kernel = !self.from_packets;
-        let figures = self.figures.of_ended(ended, self.auditor.kernel_values(ended.conn_id));
+        let figures = self.figures.of_ended(ended);
         let table = &mut self.builders[Id::Connections.first()];
         connections::push(table, &self.recording, self.timeline, ended, kernel, &figures);
         self.full(Id::Connections)?;
@@ -306,13 +279,7 @@ impl<B: Batches> ConnectionRows for Tables<'_, B> {
         self.full(Id::Variables)?;
         let table = &mut self.builders[Id::Drops.first()];
         self.drops.ended(table, &self.recording, self.timeline, ended);
-        self.full(Id::Drops)?;
-        for comparison in self.auditor.ended(ended) {
-            let table = &mut self.builders[Id::Audit.first()];
-            audit::push(table, &self.recording, ended.conn_id, &comparison);
-            self.full(Id::Audit)?;
-        }
-        Ok(())
+        self.full(Id::Drops)
     }
 
     fn sampled(&mut self, sample: &Sample<'_>) -> Result<(), B::Error> {
@@ -322,7 +289,6 @@ impl<B: Batches> ConnectionRows for Tables<'_, B> {
     }
 
     fn polled(&mut self, polled: &Polled<'_>) -> Result<(), B::Error> {
-        self.auditor.polled(polled);
         let table = &mut self.builders[Id::Sockets.first()];
         sockets::push(table, &self.recording, self.timeline, polled);
         self.full(Id::Sockets)
@@ -330,11 +296,6 @@ impl<B: Batches> ConnectionRows for Tables<'_, B> {
 }
 
 impl<B: Batches> Output for Tables<'_, B> {
-    fn packets(&mut self, conn_id: u64, totals: &PacketTotals, lost: u64) -> Result<(), B::Error> {
-        self.auditor.packets(conn_id, totals, lost);
-        Ok(())
-    }
-
     fn flow(&mut self, row: &FlowRow<'_>) -> Result<(), B::Error> {
         let kernel = !self.from_packets;
         let table = &mut self.builders[Id::Flows.first()];
@@ -342,15 +303,21 @@ impl<B: Batches> Output for Tables<'_, B> {
         self.full(Id::Flows)
     }
 
-    fn packet(&mut self, seen: &PacketSeen<'_>) -> Result<(), B::Error> {
-        if let Some(interval) = self.aggregator.reached(seen.packet.ts_ns) {
-            self.interval(&interval)?;
-        }
-        self.aggregator.packet(seen.packet);
-        for s in seen.answers {
-            self.aggregator.rtt(seen.packet, s);
+    fn compared(&mut self, ended: &Ended<'_>, comparisons: &[Comparison]) -> Result<(), B::Error> {
+        for comparison in comparisons {
+            let table = &mut self.builders[Id::Audit.first()];
+            audit::push(table, &self.recording, ended.conn_id, comparison);
+            self.full(Id::Audit)?;
         }
         Ok(())
+    }
+
+    fn interval(&mut self, interval: &AggregateInterval) -> Result<(), B::Error> {
+        let n = Id::RttAggregate.first();
+        let (batches, table) = (&mut self.batches, &mut self.builders[n]);
+        rtt_aggregate::rows(interval, &self.recording, self.timeline, table, |table| {
+            give(batches, n, table, BATCH_ROWS)
+        })
     }
 
     fn listener(&mut self, snapshot: &Snapshot) -> Result<(), B::Error> {

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{ReplayError, ReplayOptions, clocks, run};
-use crate::engine::audit::{AuditCounts, Auditor, Comparison, Verdict};
+use super::{ReplayError, ReplayOptions, clocks, conduct};
+use crate::engine::audit::{AuditCounts, Comparison, Verdict};
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
-use crate::engine::flows::PacketTotals;
 use crate::engine::rows::Output;
 use crate::log::Recording;
 
@@ -52,7 +51,6 @@ impl Keep {
 
 #[derive(Debug)]
 struct Collector {
-    auditor: Auditor,
     keep: Keep,
     connections: Vec<AuditedConnection>,
 }
@@ -60,20 +58,7 @@ struct Collector {
 impl ConnectionRows for Collector {
     type Error = ReplayError;
 
-    fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
-        let mut comparisons = self.auditor.ended(ended);
-        comparisons.retain(|c| self.keep.wants(c.verdict));
-        if !comparisons.is_empty() {
-            let ends = ended.identity.addresses().zip(ended.identity.lifecycle());
-            let name = ends.map_or_else(
-                || "whose ends are not known".to_owned(),
-                |((local, remote), known)| {
-                    let local = SocketAddr::new(local, known.local_port);
-                    format!("{local} -> {}", SocketAddr::new(remote, known.remote_port))
-                },
-            );
-            self.connections.push(AuditedConnection { conn_id: ended.conn_id, name, comparisons });
-        }
+    fn ended(&mut self, _: &Ended<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
 
@@ -81,20 +66,31 @@ impl ConnectionRows for Collector {
         Ok(())
     }
 
-    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), ReplayError> {
-        self.auditor.polled(polled);
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
 }
 
 impl Output for Collector {
-    fn packets(
+    fn compared(
         &mut self,
-        conn_id: u64,
-        totals: &PacketTotals,
-        lost: u64,
+        ended: &Ended<'_>,
+        comparisons: &[Comparison],
     ) -> Result<(), ReplayError> {
-        self.auditor.packets(conn_id, totals, lost);
+        let wanted = comparisons.iter().filter(|c| self.keep.wants(c.verdict));
+        let comparisons: Vec<_> = wanted.cloned().collect();
+        if comparisons.is_empty() {
+            return Ok(());
+        }
+        let ends = ended.identity.addresses().zip(ended.identity.lifecycle());
+        let name = ends.map_or_else(
+            || "whose ends are not known".to_owned(),
+            |((local, remote), known)| {
+                let local = SocketAddr::new(local, known.local_port);
+                format!("{local} -> {}", SocketAddr::new(remote, known.remote_port))
+            },
+        );
+        self.connections.push(AuditedConnection { conn_id: ended.conn_id, name, comparisons });
         Ok(())
     }
 }
@@ -105,11 +101,10 @@ impl Output for Collector {
 /// Those of replaying.
 pub fn audit(recording: &Recording, keep: Keep) -> Result<Audited, ReplayError> {
     let timeline = clocks(recording)?;
-    let auditor = Auditor::new(recording.manifest());
-    let collector = Collector { auditor, keep, connections: Vec::new() };
-    let done =
-        run::<_, ReplayError>(recording, &timeline, &ReplayOptions::default(), collector)?.output;
-    let mut connections = done.connections;
+    let collector = Collector { keep, connections: Vec::new() };
+    let options = ReplayOptions::default();
+    let done = conduct::<_, ReplayError>(recording, &timeline, &options, None, collector)?;
+    let mut connections = done.run.output.connections;
     connections.sort_unstable_by_key(|c| c.conn_id);
-    Ok(Audited { counts: done.auditor.counts(), connections })
+    Ok(Audited { counts: done.audit, connections })
 }

@@ -9,11 +9,12 @@ use std::process::Command;
 use crate::common::{self, options, read, replay, value};
 use crate::support::gate::{self, Needs};
 use crate::support::trust;
+use estats::engine::flows::lines::Line;
 use estats::log::Recording;
 use estats::recordings::import;
 use estats::replay::ReplayOptions;
 use estats::schema::Hook;
-use estats::views::traffic::{self, Line};
+use estats::views::traffic;
 
 const SUITE: &str = "tests of flows against other programs";
 
@@ -111,6 +112,13 @@ fn packets_are_the_audits_third_witness() {
     assert_eq!(audit.status.code(), Some(1));
     let said = String::from_utf8(audit.stdout).unwrap();
     assert!(said.contains("13 in the tables, 13 in the kernel, 12 in packets"), "{said}");
+    // A report has the same result.
+    let page = dir.path().join("report.html");
+    let report = analyze(&["report", run.to_str().unwrap(), "-o", page.to_str().unwrap()]);
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let counts = said.lines().find_map(|line| line.strip_prefix("audit: ")).unwrap();
+    assert!(counts.ends_with("2 DIFFER"), "{counts}");
+    assert!(std::fs::read_to_string(page).unwrap().contains(counts), "{counts}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::engine::estats::{Ended, Polled};
 use crate::engine::flows::PacketTotals;
 use crate::log::Manifest;
 use crate::schema::{Quality, Read, SocketField, Var, Why};
-use crate::wire::SocketValues;
 
 /// Results of all comparisons of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +70,6 @@ const TOTAL_RTO: SocketField = SocketField::tcpi_total_rto;
 #[derive(Debug)]
 pub struct Auditor {
     qualities: Vec<String>,
-    /// The kernel's last values of connections that are about to end, with its time, by number.
-    closing: BTreeMap<u64, (u64, SocketValues)>,
     /// Timeouts that the kernel counted before ESTABLISHED, by number of the connection; only of
     /// those that had any.
     begun_with: BTreeMap<u64, u64>,
@@ -98,7 +95,6 @@ impl Auditor {
         };
         Self {
             qualities: Var::ALL.iter().map(quality).collect(),
-            closing: BTreeMap::new(),
             begun_with: BTreeMap::new(),
             packets: BTreeMap::new(),
             counts: AuditCounts::default(),
@@ -109,23 +105,15 @@ impl Auditor {
     pub fn polled(&mut self, polled: &Polled<'_>) {
         let Some((conn_id, _)) = polled.connection else { return };
         match polled.snapshot.why {
-            Why::Close | Why::End => {
-                let snapshot = polled.snapshot;
-                self.closing.insert(conn_id, (snapshot.header.ts_ns, snapshot.values.clone()));
-            }
             Why::Open => {
                 let timeouts = polled.snapshot.values.get(TOTAL_RTO);
                 if let Some(timeouts) = timeouts.filter(|n| *n > 0) {
                     self.begun_with.insert(conn_id, timeouts);
                 }
             }
-            Why::Poll | Why::Baseline | Why::Listener | Why::Drop => {}
+            // The values of its end come with its row.
+            Why::Close | Why::End | Why::Poll | Why::Baseline | Why::Listener | Why::Drop => {}
         }
-    }
-
-    /// The kernel's values of a connection that is about to end.
-    pub fn kernel_values(&self, conn_id: u64) -> Option<&SocketValues> {
-        self.closing.get(&conn_id).map(|(_, values)| values)
     }
 
     /// Takes the totals of a connection's packets at its end.
@@ -140,17 +128,17 @@ impl Auditor {
         // They were the listener's: no variable counts them.
         let passive = ended.identity.lifecycle().is_some_and(|l| l.active == PASSIVE);
         let begun_with = self.begun_with.remove(&ended.conn_id).filter(|_| passive).unwrap_or(0);
-        let Some((ts_ns, kernel)) = self.closing.remove(&ended.conn_id) else { return Vec::new() };
+        let Some(kernel) = ended.kernel else { return Vec::new() };
         // In the kprobe set tcp_info is read a little before the last record. A timer may come between
         // them: then it is not of the same instant.
-        if ts_ns < ended.before_last_ns {
+        if kernel.ts_ns < ended.before_last_ns {
             return Vec::new();
         }
         let mut comparisons = audit(
             // The kernel shows what it has before there is a value.
             &|var| ended.row.raw(var),
             &|field| {
-                let value = kernel.get(field)?;
+                let value = kernel.values.get(field)?;
                 Some(if field == TOTAL_RTO { value.saturating_sub(begun_with) } else { value })
             },
             &|var| &self.qualities[var.index()],

@@ -6,11 +6,12 @@ use super::rules::RowContext;
 use super::silent::{Heard, Silent};
 use super::states::States;
 use super::witness::Received;
-use super::{Bits, ConnectionKey, Plan, Slot};
+use super::{Bits, ConnectionKey, KernelValues, Plan, Slot};
 use crate::engine::identity::Identity;
 use crate::engine::limits::Limits;
 use crate::engine::time::timeline::{Of, Timeline};
-use crate::schema::Hook;
+use crate::schema::{Hook, Why};
+use crate::wire::Snapshot;
 
 /// How the beginning of a connection was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// Time of its last row in the series.
     pub(super) sampled_ns: Option<u64>,
+    /// What the kernel had of it at its end.
+    pub(super) kernel: Option<Box<KernelValues>>,
     /// It ended at this time of the total order; the row is made when time goes on.
     pub(super) ends: Option<Closing>,
 }
@@ -75,6 +78,18 @@ impl Connection {
             Begin::Unseen => hook.is_baseline(),
         };
         is_first && !self.has_baseline
+    }
+
+    /// Takes what the kernel has of it.
+    pub(super) fn polled(&mut self, snapshot: &Snapshot) {
+        self.limits.kernel_values(&snapshot.values);
+        match snapshot.why {
+            Why::Close | Why::End => {
+                let (ts_ns, values) = (snapshot.header.ts_ns, snapshot.values.clone());
+                self.kernel = Some(Box::new(KernelValues { ts_ns, values }));
+            }
+            Why::Open | Why::Poll | Why::Baseline | Why::Listener | Why::Drop => {}
+        }
     }
 
     pub(super) fn begin_ns(&self) -> u64 {

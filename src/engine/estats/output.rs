@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use super::{Row, Silent, Slot, States};
 use crate::engine::identity::Identity;
 use crate::engine::limits::Limits;
-use crate::wire::{Header, Snapshot};
+use crate::wire::{Header, Snapshot, SocketValues};
 
 /// When a connection's values are sampled for the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,15 @@ impl Completeness {
             Self::Complete => "complete",
         }
     }
+}
+
+/// What the kernel had of a connection at its end.
+#[derive(Clone, Debug)]
+pub struct KernelValues {
+    /// CLOCK_MONOTONIC of their reading.
+    pub ts_ns: u64,
+    /// The values.
+    pub values: SocketValues,
 }
 
 /// A connection that is over, with its final values.
@@ -86,6 +95,8 @@ pub struct Ended<'a> {
     pub lossy: bool,
     /// Hooks that saw nothing although the counters changed.
     pub silent: Silent,
+    /// The kernel's own values of its end, if they were recorded.
+    pub kernel: Option<&'a KernelValues>,
 }
 
 impl Ended<'_> {

@@ -12,7 +12,6 @@ use crate::engine::estats::{Ended, Row};
 use crate::engine::limits::{Basis, LimitCause, SenderState};
 use crate::log::Manifest;
 use crate::schema::{SocketField, Var};
-use crate::wire::SocketValues;
 
 /// The figures of one connection; `None` is NULL.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -168,8 +167,8 @@ impl FigureSource {
         Self { qualities: Qualities::of(manifest) }
     }
 
-    /// The figures of a connection that is over; `kernel` has the kernel's values at its end.
-    pub fn of_ended(&self, ended: &Ended<'_>, kernel: Option<&SocketValues>) -> Figures {
+    /// The figures of a connection that is over.
+    pub fn of_ended(&self, ended: &Ended<'_>) -> Figures {
         let (limits, row) = (ended.limits, ended.row);
         // A gauge may be known of the recording and not of a connection that came to nothing.
         let known = |var| row.get(var).is_some();
@@ -177,7 +176,7 @@ impl FigureSource {
         let share_of_life =
             |ns: u64| (life_ns > 0).then(|| (ns as f64 / life_ns as f64).clamp(0.0, 1.0));
         // The kernel counts from the first octet of the socket: of an older one, more than was seen.
-        let seen = kernel.filter(|_| !ended.begun_before);
+        let seen = ended.kernel.map(|k| &k.values).filter(|_| !ended.begun_before);
         let chrono = |field| seen?.get(field).and_then(|us| share_of_life(us * 1_000));
         // With records missing, or time of which nothing is known, shares would be of something else.
         let whole = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat};
 
 use super::totals::Totals;
-use crate::engine::audit::{AuditCounts, Auditor};
+use crate::engine::audit::AuditCounts;
 use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample, Slot};
 use crate::engine::rows::Output;
 use crate::log::{Manifest, Recording};
@@ -59,7 +59,6 @@ impl Overview {
 struct Collector {
     started_ns: u64,
     totals: Totals,
-    auditor: Auditor,
     figures: FigureSource,
     connections: Vec<Connection>,
 }
@@ -68,8 +67,7 @@ impl ConnectionRows for Collector {
     type Error = ReplayError;
 
     fn ended(&mut self, ended: &Ended<'_>) -> Result<(), ReplayError> {
-        let figures = self.figures.of_ended(ended, self.auditor.kernel_values(ended.conn_id));
-        self.auditor.ended(ended);
+        let figures = self.figures.of_ended(ended);
         self.connections.push(Connection {
             line: Line::of(ended, figures),
             begin_ns: ended.begin_ns,
@@ -87,8 +85,7 @@ impl ConnectionRows for Collector {
         Ok(())
     }
 
-    fn polled(&mut self, polled: &Polled<'_>) -> Result<(), ReplayError> {
-        self.auditor.polled(polled);
+    fn polled(&mut self, _: &Polled<'_>) -> Result<(), ReplayError> {
         Ok(())
     }
 
@@ -110,16 +107,15 @@ pub fn overview(recording: &Recording, options: &ReplayOptions) -> Result<Overvi
     let collector = Collector {
         started_ns,
         totals: Totals::default(),
-        auditor: Auditor::new(manifest),
         figures: FigureSource::of(manifest),
         connections: Vec::new(),
     };
-    let done = replay::run::<_, ReplayError>(recording, &timeline, options, collector)?.output;
-    let mut connections = done.connections;
+    let done = replay::conduct::<_, ReplayError>(recording, &timeline, options, None, collector)?;
+    let Collector { totals, mut connections, .. } = done.run.output;
     connections.sort_unstable_by_key(|c| c.line.conn_id);
     let lost = timeline.lost().max(replay::lost_by_totals(manifest));
-    let facts = facts(manifest, connections.len(), lost, done.auditor.counts());
-    Ok(Overview { connections, facts, started_ns, lost, totals: done.totals })
+    let facts = facts(manifest, connections.len(), lost, done.audit);
+    Ok(Overview { connections, facts, started_ns, lost, totals })
 }
 
 fn facts(m: &Manifest, connections: usize, lost: u64, audit: AuditCounts) -> Vec<(String, String)> {
