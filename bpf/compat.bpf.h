@@ -499,20 +499,7 @@ static __always_inline bool has_rings(void)
 }
 
 #ifdef ESTATS_KPROBE
-u32 jiffies_of_variable(void);
-#endif
-
-/* In one file: libbpf's linker cannot join two declarations of a symbol without a type. */
-#ifdef ESTATS_DEFINES_JIFFIES
 extern const void jiffies_64 __ksym __weak;
-
-__noinline u32 jiffies_of_variable(void)
-{
-	u64 now = 0;
-
-	bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
-	return now;
-}
 #endif
 
 /*
@@ -522,8 +509,12 @@ __noinline u32 jiffies_of_variable(void)
 static __always_inline u32 jiffies_now(void)
 {
 #ifdef ESTATS_KPROBE
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64))
-		return jiffies_of_variable();
+	u64 now = 0;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_jiffies64)) {
+		bpf_probe_read_kernel(&now, sizeof(now), &jiffies_64);
+		return now;
+	}
 #endif
 	return bpf_jiffies64();
 }

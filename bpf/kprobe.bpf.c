@@ -8,7 +8,6 @@
 #include "ends.bpf.h"
 #include "look.bpf.h"
 #include "missed.bpf.h"
-#include "account.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -418,22 +417,10 @@ static __always_inline u32 looks(void)
 	return l->what;
 }
 
-/*
- * At the end of the recording this also reads tcp_info. One walk over all sockets for tcp_info and
- * one for the last values lie seconds apart on a slow host with many namespaces, and a timer
- * between them leaves nothing to compare: four connections of 80 in a guest. This is a few
- * microseconds before the last values. In the program that reads them, tcp_info would make it too
- * long for old verifiers.
- */
 static __always_inline int on_lock_begin(struct pt_regs *ctx, struct sock *sk)
 {
-	u32 what = looks();
-
-	if (!what)
-		return 0;
-	remember(ctx, sk, FRAME_LOCK);
-	if (what == LOOK_END)
-		RUN(account(ctx, sk, SNAPSHOT(ESTATS_WHY_end, ESTATS_HOOK_sweep, state_of(sk))));
+	if (looks())
+		remember(ctx, sk, FRAME_LOCK);
 	return 0;
 }
 

@@ -411,9 +411,8 @@ fn absent(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     Ok(missing.chain(restored).collect())
 }
 
-/// Records that a bound of the recording's size removed, as losses of the rows. Lifecycle records are
-/// never removed, so without these losses a connection whose events are gone would be marked complete. A key frame
-/// has what is known of connections, and nothing of packets.
+/// Records that a bound of the recording's size removed, as losses of the rows: without these a connection whose events
+/// are gone would be marked complete. A key frame has what is known of connections, and nothing of packets.
 /// The totals do not distinguish packets from other records.
 pub(crate) fn removed(recording: &Recording) -> Result<Vec<Loss>, LogError> {
     let records = recording.removed_records()?;

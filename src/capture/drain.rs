@@ -167,21 +167,22 @@ impl<'obj> Drain<'obj> {
             sink.writer.capture_stat(&CaptureStat::LateDrain { ts_ns: begun, late_ns: late })?;
         }
         // One more after the rings fell silent, then none until something comes: an idle host
-        // costs no disk.
+        // costs no disk. A key frame waits for the mark after its time.
         let logged = sink.logged.iter().sum();
-        if logged != self.marked || late > LATE_NS {
-            sink.writer.drained(begun)?;
+        let Sink { writer, frames, .. } = &mut *sink;
+        let is_wanted = writer.wanted_key_frame().is_some();
+        if logged != self.marked || late > LATE_NS || is_wanted {
+            writer.drained(begun)?;
+            if let Some(frames) = frames {
+                frames.reached(begun, writer)?;
+            }
         }
         self.marked = logged;
         if let Some(top) = &mut sink.top {
             top.drained(begun);
         }
         self.drained_ns = clock::monotonic_ns();
-        let Sink { writer, frames, .. } = &mut *sink;
-        if let Some(frames) = frames {
-            frames.reached(begun, writer)?;
-        }
-        writer.tick(self.drained_ns)?;
+        sink.writer.tick(self.drained_ns)?;
         Ok(())
     }
 

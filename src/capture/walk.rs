@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Walks over all sockets of the host: what is open when a recording begins and when it ends.
 
-use std::io::{self, Read as _};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
-use libbpf_rs::{Iter, MapCore as _, MapFlags};
+use libbpf_rs::{Iter, Link, MapCore as _, MapFlags};
 
 use super::{CaptureError, drain::Drain, load::Loaded, netns};
 
@@ -43,21 +46,35 @@ pub(super) fn everywhere(
     iterators: &[&str],
     drain: &mut Drain<'_>,
 ) -> Result<(), CaptureError> {
-    let fault = |e| CaptureError::bpf("walk the sockets of this host", e);
-    let programs = iterators.iter().filter_map(|name| loaded.iterator(name));
-    let links: Vec<_> = programs.map(|p| p.attach().map_err(fault)).collect::<Result<_, _>>()?;
+    let links = attach(loaded, iterators)?;
     if links.is_empty() {
         return Ok(());
     }
     for ns in netns::all().into_values() {
-        for link in &links {
-            // It belongs to the namespace it is made in, and can be read from any.
-            let Ok(iter) = netns::inside(&ns, || Iter::new(link)) else { continue };
-            run(iter.map_err(fault)?, drain)?;
-        }
+        within(&ns, &links, drain)?;
         between_namespaces(loaded, drain)?;
     }
     Ok(())
+}
+
+/// Iterators, those that this kernel has.
+pub(super) fn attach(loaded: &Loaded, iterators: &[&str]) -> Result<Vec<Link>, CaptureError> {
+    let programs = iterators.iter().filter_map(|name| loaded.iterator(name));
+    programs.map(|p| p.attach().map_err(fault)).collect()
+}
+
+/// Runs iterators in one namespace.
+pub(super) fn within(ns: &File, links: &[Link], drain: &mut Drain<'_>) -> Result<(), CaptureError> {
+    for link in links {
+        // It belongs to the namespace it is made in, and can be read from any.
+        let Ok(iter) = netns::inside(ns, || Iter::new(link)) else { continue };
+        run(iter.map_err(fault)?, drain)?;
+    }
+    Ok(())
+}
+
+fn fault(e: libbpf_rs::Error) -> CaptureError {
+    CaptureError::bpf("walk the sockets of this host", e)
 }
 
 /// Each walk goes through the kernel's table of all connections, which takes long where it is large: rings

@@ -406,7 +406,7 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
 }
 
 /// Whether the record is what `cut` carries over the beginning of its part: a baseline that no CPU
-/// made (`transform::carry`).
+/// made ([`crate::engine::keyframe`]).
 const fn is_carried(header: &Header) -> bool {
     header.hook.is_baseline() && header.cpu == NO_CPU
 }

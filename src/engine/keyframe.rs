@@ -50,6 +50,10 @@ impl Default for Known {
     }
 }
 
+/// How long a socket is remembered whose connection has ended. An application may keep one for longer; if a hook still
+/// sees that, it is a connection of which nothing is known, and its row is lossy.
+const OVER_NS: u64 = 3_600_000_000_000;
+
 /// What is known of each connection that is open, as the records come in their order.
 #[derive(Default)]
 pub struct OpenConnections {
@@ -78,9 +82,14 @@ impl OpenConnections {
         }
     }
 
-    fn known(&mut self, key: ConnectionKey) -> Option<&mut Known> {
-        if self.over.contains_key(&key) {
+    fn known(&mut self, key @ (cookie, generation): ConnectionKey) -> Option<&mut Known> {
+        if cookie == 0 || self.over.contains_key(&key) {
             return None;
+        }
+        // A socket has one connection at a time. Its end frees the last one only.
+        if let Some(before) = generation.checked_sub(1) {
+            self.open.remove(&(cookie, before));
+            self.over.remove(&(cookie, before));
         }
         Some(self.open.entry(key).or_default())
     }
@@ -112,11 +121,24 @@ impl OpenConnections {
         }
     }
 
-    /// A hook's record that came too late for its place, of a connection that is known: its values are not certain.
+    /// A hook's record that came too late for its place: the values of a connection that is known are not certain.
     pub fn hook_too_late(&mut self, header: &Header, ops: &[Operation]) {
-        if self.open.contains_key(&(header.cookie, header.generation)) {
+        let is_known = self.open.contains_key(&(header.cookie, header.generation));
+        if is_known || header.hook.ends_socket() {
             self.hook(header, ops.iter().copied(), true);
         }
+    }
+
+    /// The same of a lifecycle record.
+    pub fn lifecycle_too_late(&mut self, record: &Lifecycle) {
+        if self.open.contains_key(&(record.header.cookie, record.header.generation)) {
+            self.lifecycle(record);
+        }
+    }
+
+    /// Forgets sockets whose connection ended long before: the record of their own end was lost.
+    fn forget_over(&mut self, ts_ns: u64) {
+        self.over.retain(|_, row| row.header.ts_ns.saturating_add(OVER_NS) >= ts_ns);
     }
 
     /// A lifecycle record.
@@ -143,6 +165,7 @@ impl OpenConnections {
     /// The key frame of this time: rows of the recorder's own kind (CPU 65535), at the last instant before it.
     pub fn frame(&self, from_ns: u64) -> KeyFrame {
         let ts_ns = from_ns.saturating_sub(1);
+        let counted: Bits = Var::ALL.iter().copied().filter(|v| is_counted_by_sets(*v)).collect();
         let mut out = KeyFrame { from_ns, lifecycles: Vec::new(), hooks: Vec::new() };
         let mut seq = 0;
         let mut header = |(cookie, generation): ConnectionKey| {
@@ -159,9 +182,8 @@ impl OpenConnections {
                     ..lifecycle.clone()
                 });
             }
-            let carried = |var: &Var| {
-                known.set.has(*var) && !known.changed.has(*var) && !is_counted_by_sets(*var)
-            };
+            let carried =
+                |var: &Var| known.set.has(*var) && !known.changed.has(*var) && !counted.has(*var);
             let set = |var: Var| Operation { var, op: Op::Set, value: known.values[var.index()] };
             let void = |var: Var| Operation { var, op: Op::Void, value: 0 };
             let sets = Var::ALL.iter().copied().filter(carried).map(set);
@@ -214,13 +236,14 @@ impl KeyFrames {
     /// Takes a lifecycle record.
     pub fn lifecycle(&mut self, row: &Lifecycle) {
         if row.header.ts_ns < self.taken_ns {
-            self.known.lifecycle(row);
+            self.known.lifecycle_too_late(row);
         } else {
             self.held.hold(key(&row.header), Held::Lifecycle(Box::new(row.clone())));
         }
     }
 
-    /// Every record made before `mark_ns`, but for the slack, has come: writes the key frames that are due.
+    /// The recording has a mark of this time: every record made before, but for the slack, has come. Writes the key frames
+    /// that are due. Replay knows by the marks which records came too late, so no other time will do.
     ///
     /// # Errors
     /// If one could not be written.
@@ -231,6 +254,7 @@ impl KeyFrames {
                 break;
             }
             self.take_in(from_ns);
+            self.known.forget_over(from_ns);
             writer.key_frame(&self.known.frame(from_ns))?;
         }
         let next_ns = writer.wanted_key_frame().map_or(u64::MAX, |(_, from_ns)| from_ns);

@@ -16,7 +16,8 @@ use super::rows::{self, LifecycleBuilder};
 use super::segment::Segment;
 use super::source::Files;
 use super::stream::Stream;
-use crate::wire::{Event, HookRecord, Lifecycle};
+use crate::schema::Hook;
+use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU};
 
 /// The connections that were open at a time, with what was known of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,10 +36,15 @@ pub(super) const FROM_NS: &str = "estats.from_ns";
 
 const STREAMS: [Stream; 2] = [Stream::Connections, Stream::Hooks];
 
+/// What a file may have: more connections than a host has, and all their variables. A larger one was not written by us.
+const MAX_CONNECTIONS: usize = 1 << 20;
+const MAX_OPERATIONS: usize = MAX_CONNECTIONS * 64;
+
 /// A frame has this many operations at most, as those of the segments.
 const BATCH: usize = 65_536;
 
-fn file_name(stream: Stream, number: u32) -> String {
+/// The name of one of its two files.
+pub(super) fn file_name(stream: Stream, number: u32) -> String {
     format!("keyframe-{}", stream.file_name(number))
 }
 
@@ -94,6 +100,7 @@ pub(super) fn remove(dir: &Path, number: u32) -> Result<(), LogError> {
 /// The key frame of a segment of this recording; `None` if it is not there, or not whole.
 pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFrame> {
     let mut frame = KeyFrame::default();
+    let mut operations = 0;
     let mut times = Vec::new();
     for stream in STREAMS {
         let map = SegmentMap::open(files, file_name(stream, number), Arc::default()).ok()?;
@@ -111,8 +118,15 @@ pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFra
             if stream == Stream::Connections {
                 let rows = frames.rows(i, rows::decode).ok()?;
                 frame.lifecycles.extend(rows.into_iter().collect::<Option<Vec<_>>>()?);
+                if frame.lifecycles.len() > MAX_CONNECTIONS {
+                    return None;
+                }
             } else if let Some(batch) = frames.hooks(i).ok()? {
                 if batch.unknown_ops() > 0 || batch.unknown_records() > 0 {
+                    return None;
+                }
+                operations += (0..batch.len()).map(|row| batch.ops(row).count()).sum::<usize>();
+                if operations > MAX_OPERATIONS {
                     return None;
                 }
                 frame.hooks.extend((0..batch.len()).map(|row| HookRecord {
@@ -124,6 +138,13 @@ pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFra
     }
     frame.from_ns = times[0];
     let is_one = times.iter().all(|time| *time == times[0]);
-    let is_expected = |event| matches!(event, Event::Baseline | Event::Over);
-    (is_one && frame.lifecycles.iter().all(|row| is_expected(row.event))).then_some(frame)
+    let is_own = |h: &Header| {
+        (h.cpu, h.hook) == (NO_CPU, Hook::Baseline) && h.ts_ns < frame.from_ns && h.cookie != 0
+    };
+    let is_row =
+        |row: &Lifecycle| is_own(&row.header) && matches!(row.event, Event::Baseline | Event::Over);
+    let is_right = is_one
+        && frame.lifecycles.iter().all(is_row)
+        && frame.hooks.iter().all(|record| is_own(&record.header));
+    is_right.then_some(frame)
 }

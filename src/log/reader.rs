@@ -208,6 +208,11 @@ impl Recording {
         if self.removed_records()? == 0 {
             return Ok(None);
         }
+        self.first_key_frame()
+    }
+
+    /// The key frame of the oldest segment that is there.
+    pub(super) fn first_key_frame(&self) -> Result<Option<KeyFrame>, LogError> {
         let number = self.first_segment()?;
         // The manifest is text that people may edit; the segment states whose it is.
         let segment = self.open_segment(Stream::Hooks.file_name(number))?;

@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::capture_stats::Ring;
 use super::crc::crc32_on;
+use super::keyframe;
 use super::manifest::SegmentEntry;
 use super::reader::Recording;
 use super::report::Finding;
@@ -184,18 +185,20 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     let found = files(recording)?;
     let fingerprint = fingerprint(recording.files(), &found)?;
     let dir = recording.dir().to_owned();
+    let key_frame = missing_key_frame(recording)?;
     if let Some(carried) = proof(recording, &found)? {
         let order = Stream::ALL.map(|stream| {
             let of = found.iter().filter(|f| f.stream == stream);
             (stream, of.map(|f| f.number).collect())
         });
-        let order = order.into();
-        return Ok(Survey { dir, order, fingerprint, carried, ..Survey::default() });
+        let (order, findings) = (order.into(), key_frame.into_iter().collect());
+        return Ok(Survey { dir, findings, order, fingerprint, carried, ..Survey::default() });
     }
     let mut scan = scan(recording)?;
     let placed = place(recording, &mut scan)?;
     let mut findings = std::mem::take(&mut scan.findings);
     findings.extend(placed);
+    findings.extend(key_frame);
     compare(manifest, &found, &mut findings);
     let mut order: Vec<_> = scan
         .streams
@@ -215,6 +218,22 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     survey.carried = scan.stats.missing;
     losses::find(recording, &scan, &mut survey)?;
     Ok(survey)
+}
+
+/// The key frame that should stand for the segments that were removed.
+fn missing_key_frame(recording: &Recording) -> Result<Option<Finding>, LogError> {
+    if !recording.manifest().options.key_frames {
+        return Ok(None);
+    }
+    let present = recording.segments(Stream::Hooks)?;
+    let is_gone = |number: &u32| present.binary_search(number).is_err();
+    let removed = scan::stats(recording)?.is_some_and(|stats| stats.removed.iter().any(is_gone));
+    if !removed || recording.first_key_frame()?.is_some() {
+        return Ok(None);
+    }
+    let file = keyframe::file_name(Stream::Hooks, recording.first_segment()?);
+    let reason = "is absent or damaged, or its part with the connections is".to_owned();
+    Ok(Some(Finding::Index { file, reason }))
 }
 
 fn unfinished(manifest: &Manifest) -> Option<Unfinished> {

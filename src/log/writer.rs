@@ -549,8 +549,13 @@ impl RecordingWriter {
             // First on record, then gone: a crash between the two leaves a segment too many.
             self.ledger.since_ns.get_or_insert(ts_ns);
             self.flush_ledger()?;
-            // Readers take the rows for removed once the file of hook records is not there.
-            for (stream, _) in &oldest.entries {
+            // Readers take the rows for removed once the file of hook records is not there: it is the last. After a crash
+            // between two of them the others are missing, and nothing counts as removed that is there.
+            let is_hooks = |stream: &Stream| *stream == Stream::Hooks;
+            let mut streams: Vec<Stream> =
+                oldest.entries.iter().map(|(stream, _)| *stream).collect();
+            streams.sort_by_key(is_hooks);
+            for stream in streams {
                 let path = self.dir.join(stream.file_name(oldest.number));
                 fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
             }

@@ -65,12 +65,15 @@ pub enum NoTime {
     AfterEnd,
     /// It does not end after its beginning.
     Empty,
+    /// A bound of the recording's size removed what was before its end.
+    Removed,
 }
 
 impl std::fmt::Display for NoTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::AfterEnd => "the part begins after the end",
+            Self::Removed => "the part ends before the beginning of what is left",
             Self::Empty => "nothing lies between the part's beginning and its end",
         })
     }

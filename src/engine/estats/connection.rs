@@ -134,7 +134,9 @@ impl Connection {
             Begin::Baseline => of != Of::Packets,
             Begin::Unseen => false,
         };
-        let from_ns = self.counted_since_ns().filter(|_| is_seen).unwrap_or(0);
+        // Of one that was carried over the beginning of a cut or by a key frame, losses before that count too: its end may
+        // be among them.
+        let from_ns = if is_seen { self.begin_ns() } else { 0 };
         timeline.lost_between(of, from_ns, now_ns).saturating_add(self.missed)
     }
 

@@ -50,9 +50,13 @@ impl Consumer for CarriedState<'_> {
         Ok(())
     }
 
-    fn lifecycle(&mut self, record: &Lifecycle, _late: bool) -> Result<(), TransformError> {
-        if self.takes(&record.header, false) {
-            self.connections.lifecycle(record);
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), TransformError> {
+        if self.takes(&record.header, late) {
+            if late && record.header.ts_ns < self.since_ns {
+                self.connections.lifecycle_too_late(record);
+            } else {
+                self.connections.lifecycle(record);
+            }
         }
         Ok(())
     }

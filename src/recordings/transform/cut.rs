@@ -81,6 +81,9 @@ pub fn cut(
     if let Some(frame) = &frame {
         // There is nothing before.
         range.from_ns = range.from_ns.filter(|from| *from > frame.from_ns);
+        if range.to_ns.is_some_and(|to| to <= frame.from_ns) {
+            return refuse(&samples, frame.from_ns, end_ns(recording)?, NoTime::Removed);
+        }
     }
     let selection =
         Selection::new(recording, &options.connections, &options.addresses, &options.ports)?;
@@ -192,21 +195,26 @@ fn range(
     };
     let from_ns = options.from.map(monotonic).filter(|from| *from > started.monotonic_ns);
     let to_ns = options.to.map(monotonic).filter(|to| *to <= end);
-    let refuse = |part| {
-        let wall = |c: ClockSample| {
-            DateTime::from_timestamp_nanos(c.realtime_ns as i64)
-                .to_rfc3339_opts(SecondsFormat::Millis, true)
-        };
-        let lasts_s = end.saturating_sub(started.monotonic_ns) as f64 / 1e9;
-        Err(TransformError::NoSuchTime { part, began: wall(started), lasts_s })
-    };
     if from_ns.is_some_and(|from| from > end) {
-        return refuse(NoTime::AfterEnd);
+        return refuse(samples, started.monotonic_ns, end, NoTime::AfterEnd);
     }
     if to_ns.is_some_and(|to| to <= from_ns.unwrap_or(started.monotonic_ns)) {
-        return refuse(NoTime::Empty);
+        return refuse(samples, started.monotonic_ns, end, NoTime::Empty);
     }
     Ok(Range { from_ns, to_ns })
+}
+
+/// Refuses a part of a recording that begins and ends at these times.
+fn refuse<T>(
+    samples: &[ClockSample],
+    begin_ns: u64,
+    end_ns: u64,
+    part: NoTime,
+) -> Result<T, TransformError> {
+    let began = DateTime::from_timestamp_nanos(clock_at(samples, begin_ns).realtime_ns as i64);
+    let lasts_s = end_ns.saturating_sub(begin_ns) as f64 / 1e9;
+    let began = began.to_rfc3339_opts(SecondsFormat::Millis, true);
+    Err(TransformError::NoSuchTime { part, began, lasts_s })
 }
 
 struct Cutter {

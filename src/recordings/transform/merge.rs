@@ -64,6 +64,12 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, Tr
     // Only the first can lack its oldest segments.
     if let Some(frame) = first.key_frame()? {
         merger.writer.begin_with(&frame)?;
+        for header in frame.hooks.iter().map(|record| &record.header) {
+            merger.lives(header);
+            if !merger.parts {
+                merger.open.insert((header.cookie, header.generation));
+            }
+        }
         frame.lifecycles.iter().for_each(|row| merger.follows(row));
     }
     for (i, recording) in sorted.iter().enumerate() {

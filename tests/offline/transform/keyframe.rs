@@ -226,9 +226,12 @@ fn without_its_key_frame_the_rows_are_lossy() {
     let lossy = || {
         let recording = Recording::open(&run).unwrap();
         assert!(recording.key_frame().unwrap().is_none());
+        let report = recording.verify().unwrap();
+        assert!(!report.ok() && report.to_string().contains(&first), "{report}");
         let rows = table(&run, "connections");
-        assert!(rows.iter().all(|row| row["completeness"] == "lossy"), "{rows:?}");
+        assert!(!rows.is_empty() && rows.iter().all(|row| row["completeness"] == "lossy"));
     };
+    assert!(table(&run, "connections").iter().any(|row| row["completeness"] != "lossy"));
     let path = run.join(&first);
     let bytes = fs::read(&path).unwrap();
     for at in [bytes.len() / 3, bytes.len() / 2, bytes.len() - 20] {
@@ -248,6 +251,71 @@ fn without_its_key_frame_the_rows_are_lossy() {
     lossy();
     fs::write(&path, &bytes).unwrap();
     assert!(Recording::open(&run).unwrap().key_frame().unwrap().is_some());
+    verified(&run);
+}
+
+#[test]
+fn a_part_that_ends_before_what_is_left_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let to = since(&run, frame_of(&run).from_ns);
+    let options = CutOptions { to, ..CutOptions::default() };
+    let recording = Recording::open(&run).unwrap();
+    let error = cut(&recording, &dir.path().join("part"), &options).unwrap_err();
+    assert!(error.to_string().contains("before the beginning of what is left"), "{error}");
+    assert!(!dir.path().join("part").exists());
+}
+
+/// The end of a connection may be among what was lost.
+#[test]
+fn losses_before_the_key_frame_count_for_what_was_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let frame = frame_of(&run);
+    let open = frame.lifecycles.iter().find(|row| row.event == Event::Baseline).expect("one");
+    let (since_ns, ts_ns) = (open.start_ns + 1, frame.from_ns - 1);
+    let skipped = CaptureStat::Skipped { ts_ns, hook: Hook::CongState, count: 1, since_ns };
+    let lossy = again_and(&golden("loss"), &dir.path().join("lossy"), true, |w| {
+        w.capture_stat(&skipped).expect("ledger");
+    });
+    let cookie = open.header.cookie.to_string();
+    for (run, expected) in [(&run, "begun_before"), (&lossy, "lossy")] {
+        let rows = table(run, "connections");
+        let row = rows.iter().find(|row| row["cookie"] == cookie).expect("a row");
+        assert_eq!(row["completeness"], expected, "{row:?}");
+        let counted_since = row["counted_since_ns"].parse::<u64>().unwrap();
+        assert_eq!(counted_since, frame.from_ns - 1, "{row:?}");
+    }
+}
+
+/// A program that uses one socket again and again: what ended is forgotten with the next connection.
+#[test]
+fn a_socket_that_is_used_again_has_one_connection() {
+    let mut known = OpenConnections::default();
+    let header = |ts_ns, generation| Header {
+        ts_ns,
+        seq: ts_ns,
+        cookie: 7,
+        generation,
+        cpu: 0,
+        hook: Hook::SetState,
+    };
+    for generation in 0..100 {
+        let at = 10 * u64::from(generation);
+        let mut row = crate::common::lifecycle(header(at, generation));
+        row.event = Event::Open;
+        known.lifecycle(&row);
+        row.event = Event::Close;
+        row.header.ts_ns += 1;
+        known.lifecycle(&row);
+    }
+    let frame = known.frame(2000);
+    assert_eq!(frame.lifecycles.len(), 1, "{frame:?}");
+    assert_eq!(frame.lifecycles[0].event, Event::Over);
+    // A record without a cookie is of no connection.
+    let set = Operation { var: Var::SegsIn, op: Op::Set, value: 1 };
+    known.hook(&Header { cookie: 0, ..header(1999, 0) }, [set].into_iter(), false);
+    assert!(known.frame(2000).hooks.is_empty());
 }
 
 /// Only the first of merged recordings can lack its oldest segments.
