@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup setup-demo build release demo check test lint lint-without-sql advisories analyzer notebooks spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,32 @@ setup-demo:
 build: ## both programs, debug, without polars
 	$(CARGO) build --no-default-features --features record
 
+# The commit of --version. cargo takes it from here without building anything again but the programs.
+REVISION = $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+
 release: ## both programs, optimised, without polars: a few minutes
-	$(CARGO) build --release --no-default-features --features record
+	$(if $(REVISION),ESTATS_REVISION=$(REVISION)) $(CARGO) build --release --no-default-features --features record
+
+# Programs that are built. The targets below build nothing, so root builds nothing.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PROGRAMS = $(TARGET)/release
+PREFIX = /usr/local
+
+install: ## what make release built, with man pages, completions and documents (PREFIX=/usr/local, DESTDIR)
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh scripts/install.sh $(PROGRAMS)
+
+uninstall: ## remove what make install installed
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh scripts/install.sh $(PROGRAMS) remove
+
+deb: ## a Debian package of what make release built, into target/dist (PROGRAMS=DIR: of others)
+	sh scripts/deb.sh $(PROGRAMS) $(TARGET)/dist
+
+dist: ## a tar file of what make release built, with licences and an SBOM, into target/dist
+	sh scripts/dist.sh $(PROGRAMS) $(TARGET)/dist
+
+# With the programs of tests: CI has no optimised ones.
+packages: ## try install, deb and dist, and the package in clean roots (RELEASE="bookworm trixie", as root); builds nothing
+	PROGRAMS=$(or $(TRIED),$(TARGET)/debug) sh scripts/packages.sh $(RELEASE)
 
 demo: setup-demo ## record an iperf3 transfer between two network namespaces and show the result
 	sh scripts/demo.sh
@@ -54,6 +78,7 @@ check: ## format, lints, units, golden tables and documents: without root, netwo
 test: setup lint-without-sql ## all tests; the live ones need root and BPF and say so
 	$(LINTED) $(CARGO) test $(WITH_SQL) --no-fail-fast -- $(POLARS_MODULES)
 	$(CARGO) test $(WITHOUT_SQL) --no-fail-fast
+	$(MAKE) packages RELEASE=bookworm
 	$(MAKE) notebooks spark
 
 # With the features of the tests of SQL, or polars would be built once more.
@@ -121,8 +146,9 @@ coverage: ## renew docs/coverage.md from what the guests' kernels say
 clangs: setup ## renew docs/compilers.md: the BPF objects of every clang of Debian in guests (CLANGS="19 23" tries these)
 	sh scripts/clang/matrix.sh $(CLANGS)
 
-debian: ## make demo and the tests that need no guest in a root of a Debian release (RELEASE=trixie), as root
+debian: ## make demo, the tests that need no guest, and the package, in roots of a Debian release (RELEASE=trixie), as root
 	sh scripts/distribution.sh $(or $(RELEASE),trixie)
+	$(MAKE) packages RELEASE=$(or $(RELEASE),trixie)
 
 bench: release ## the benchmarks of docs/benchmarks.md: ratios against peers, about ten minutes
 	sh bench/run.sh

@@ -2,6 +2,8 @@
 //! Writes the C header from the schema, compiles bpf/*.bpf.c and links them into one object for
 //! each way to get at the kernel. Without the `record` feature there is nothing to do, and neither clang
 //! nor libbpf is needed.
+//!
+//! It also finds the revision that `--version` prints.
 
 #[cfg(feature = "record")]
 #[path = "src/schema.rs"]
@@ -13,9 +15,11 @@ mod bpf {
     use std::{
         collections::BTreeSet,
         env,
+        ffi::OsStr,
         fmt::Write as _,
         fs,
         path::{Path, PathBuf},
+        process::Command,
     };
 
     use libbpf_cargo::SkeletonBuilder;
@@ -253,13 +257,40 @@ mod bpf {
         if Path::new(&own).exists() { own } else { format!("/usr/{arch}-linux-gnu/include") }
     }
 
+    /// Everything of which the objects are made: with the compiler's version, and the time of this script.
+    fn inputs(header: &str, clang: &OsStr, arch: &str) -> String {
+        let version = Command::new(clang).arg("--version").output().map(|o| o.stdout);
+        let script = env::current_exe().and_then(fs::metadata).and_then(|m| m.modified());
+        let mut all = format!("{clang:?} {version:?} {arch} {script:?}\n{header}");
+        let mut files: Vec<_> = fs::read_dir("bpf")
+            .expect("bpf is a directory")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        for file in files {
+            all.push_str(&fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file:?}: {e}")));
+        }
+        all
+    }
+
     pub fn build() {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target");
         // As in other builds of BPF programs. libbpf-cargo reads no variable.
         let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
         println!("cargo:rerun-if-env-changed=CLANG");
-        fs::write(out.join("estats_schema.h"), header()).expect("OUT_DIR is writable");
+        println!("cargo:rerun-if-changed=bpf");
+        println!("cargo:rerun-if-changed=src/schema.rs");
+        println!("cargo:rerun-if-changed=src/schema");
+        let header = header();
+        // This script also runs for a new commit, which may have changed none of this.
+        let inputs = inputs(&header, &clang, &arch);
+        let made_of = out.join("inputs");
+        if fs::read_to_string(&made_of).is_ok_and(|made_of| made_of == inputs) {
+            return;
+        }
+        fs::write(out.join("estats_schema.h"), header).expect("OUT_DIR is writable");
         for (object, families, definition) in OBJECTS {
             let linked = out.join(format!("{object}.bpf.o"));
             let mut linker = libbpf_rs::Linker::new(&linked).expect("libbpf can make a linker");
@@ -287,14 +318,55 @@ mod bpf {
             }
             linker.link().expect("the BPF objects link");
         }
-        println!("cargo:rerun-if-changed=bpf");
-        println!("cargo:rerun-if-changed=src/schema.rs");
-        println!("cargo:rerun-if-changed=src/schema");
+        fs::write(made_of, inputs).expect("OUT_DIR is writable");
+    }
+}
+
+/// The commit of these sources, for `--version`. A build system may name one (`ESTATS_REVISION`, as `make release`
+/// does), which the programs read by themselves: nothing else is built again for another one. A packaged
+/// source has it in a file. Otherwise an optimised build asks git. A developer's build does not: every commit
+/// would build everything again.
+mod revision {
+    use std::{env, fs, path::Path, process::Command};
+
+    fn git(arguments: &[&str]) -> Option<String> {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// `{"git": {"sha1": "..."}}`, as cargo writes it.
+    fn packaged() -> Option<String> {
+        let text = fs::read_to_string(".cargo_vcs_info.json").ok()?;
+        let sha = text.split_once("\"sha1\"")?.1.split('"').nth(1)?;
+        (sha.len() >= 12 && sha.bytes().all(|b| b.is_ascii_hexdigit()))
+            .then(|| sha[..12].to_owned())
+    }
+
+    fn of_git() -> Option<String> {
+        if env::var("PROFILE").as_deref() != Ok("release") || !Path::new(".git").exists() {
+            return None;
+        }
+        // It grows with every commit and checkout.
+        let log =
+            git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|l| Path::new(l).exists())?;
+        println!("cargo:rerun-if-changed={log}");
+        git(&["rev-parse", "--short=12", "HEAD"])
+    }
+
+    pub fn find() {
+        if env::var_os("ESTATS_REVISION").is_some() {
+            return;
+        }
+        if let Some(revision) = packaged().or_else(of_git) {
+            println!("cargo:rustc-env=ESTATS_REVISION={revision}");
+        }
     }
 }
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    revision::find();
     #[cfg(feature = "record")]
     bpf::build();
 }

@@ -58,6 +58,11 @@ for_tests() {
 	need xz xz-utils
 	need depmod kmod
 	need readelf binutils
+	# Completions, asked of real shells (tests/offline/shell), and packages (scripts/packages.sh).
+	need zsh zsh
+	need fish fish
+	need dpkg-shlibdeps dpkg-dev
+	need debootstrap debootstrap
 	need tc iproute2
 	need /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 	# Notebooks and the README's Python (scripts/notebooks.sh), and Spark's Java (scripts/spark.sh).

@@ -11,7 +11,7 @@ use estats::util::visible::lines;
 mod cli;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = cli::Arguments::try_parse().unwrap_or_else(|e| cli::in_words(e).exit());
     if let Some(why) = estats::UNFIT_MACHINE {
         eprintln!("estats-analyze: {}", cli::unfit(why));
         return ExitCode::from(cli::USAGE);

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Result;
 use chrono::Utc;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
     capture::{
@@ -28,20 +29,30 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 #[path = "../cli/advice.rs"]
 mod advice;
+#[path = "../cli/bash.rs"]
+mod bash;
 #[path = "../cli/choice.rs"]
 mod choice;
+#[path = "../cli/mistake.rs"]
+mod mistake;
 #[path = "../cli/recording.rs"]
 mod recording;
 #[path = "../cli/shell.rs"]
 mod shell;
+#[path = "../cli/times.rs"]
+mod times;
+#[path = "../cli/version.rs"]
+mod version;
 
+use choice::Known;
 use recording::{Best, best};
+use times::duration;
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
 #[command(
     name = "estats-record",
-    version,
+    version = version::VERSION.as_str(),
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
@@ -85,6 +96,12 @@ enum Sub {
     Man(shell::Man),
 }
 
+/// Headings of `--help`.
+const FILTERS: &str = "Which connections";
+const SNAPSHOTS: &str = "Snapshots";
+const PACKETS: &str = "Packets";
+const KERNEL: &str = "At the kernel";
+
 #[derive(clap::Args)]
 #[group(id = "recording")]
 #[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
@@ -93,7 +110,7 @@ struct RecordArguments {
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// End after this time (500ms, 30s, 10m)
-    #[arg(long, value_parser = units::duration)]
+    #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
     /// Bound the recording, keeping the newest (64M, 1G)
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
@@ -102,85 +119,86 @@ struct RecordArguments {
     #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
     rotate: Rotate,
     /// Only connections with one of these local or remote ports (80,443)
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
     port: Vec<u16>,
     /// No connections with one of these local or remote ports
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
     not_port: Vec<u16>,
     /// Only connections with a local or remote address in one of these prefixes
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = FILTERS)]
     addr: Vec<Addresses>,
     /// No connections with a local or remote address in one of these prefixes
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = FILTERS)]
     not_addr: Vec<Addresses>,
     /// Only connections of this process and its children: those they open, accept or use
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
     pid: Vec<u32>,
     /// Only connections of processes (or threads) with this name: those they open, accept or use
-    #[arg(long, value_name = "NAME", value_parser = comm)]
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = FILTERS)]
     comm: Vec<String>,
     /// Only connections of this cgroup (v2) and those below it
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = FILTERS)]
     cgroup: Vec<String>,
     /// Only connections of this network namespace (name or path)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = FILTERS)]
     netns: Vec<String>,
     /// Record the whole host even with a command
-    #[arg(long)]
+    #[arg(long, help_heading = FILTERS)]
     all: bool,
     /// Hook set
-    #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>())]
+    #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>(), help_heading = KERNEL)]
     hooks: Best<HookSet>,
     /// How records leave the kernel (perf: --hooks kprobe only)
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>())]
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>(), help_heading = KERNEL)]
     transport: Best<Transport>,
     /// BTF file, for kernels without built-in BTF (/sys/kernel/btf/vmlinux)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = KERNEL)]
     btf: Option<PathBuf>,
     /// Do not attach this hook (names: see `check`); variables that need it are NULL
-    #[arg(long, value_name = "HOOK", value_parser = optional_hook)]
+    #[arg(long, value_name = "HOOK", hide_possible_values = true,
+          value_parser = Known::new(optional_hook, hook_names), help_heading = KERNEL)]
     without: Vec<Hook>,
     /// Shortest time between two reads of a connection's counters; they are also read this long after
     /// its last segment
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = duration, help_heading = KERNEL)]
     resolution: Duration,
     /// Also take a snapshot of every socket at this interval (10ms, 1s)
-    #[arg(long, value_name = "INTERVAL", value_parser = units::duration)]
+    #[arg(long, value_name = "INTERVAL", value_parser = duration, help_heading = SNAPSHOTS)]
     snapshots: Option<Duration>,
     /// How snapshots read the sockets (netlink: inet_diag)
     #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots",
-          value_parser = best::<PollsBy>())]
+          value_parser = best::<PollsBy>(), help_heading = SNAPSHOTS)]
     snapshots_by: Best<PollsBy>,
     /// Snapshots of every Nth socket only, chosen by its cookie
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = SNAPSHOTS)]
     sample: u32,
     /// Skip sockets that have not changed since the last snapshot
-    #[arg(long, requires = "snapshots")]
+    #[arg(long, requires = "snapshots", help_heading = SNAPSHOTS)]
     changed_only: bool,
     /// Also record packets at the sockets of this host
-    #[arg(long)]
+    #[arg(long, help_heading = PACKETS)]
     packets: bool,
     /// Also record packets at this interface; `all` for all interfaces
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = PACKETS)]
     interface: Vec<String>,
     /// Print the packets' largest flows so far on standard output, at this interval [default: 1s]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1s", requires = "seen", value_parser = units::duration)]
+          default_missing_value = "1s", requires = "seen", value_parser = duration, help_heading = PACKETS)]
     top: Option<Duration>,
     /// How to attach to interfaces
     #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface",
-          value_parser = best::<Attach>())]
+          value_parser = best::<Attach>(), help_heading = PACKETS)]
     attach: Best<Attach>,
     /// Bytes to keep after the IP header of each packet (transport headers are always kept)
     #[arg(long, value_name = "N", default_value = "0",
-          value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)))]
+          value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)), help_heading = PACKETS)]
     digest_bytes: u32,
     /// Size of each CPU's ring buffer for packets
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size, help_heading = PACKETS)]
     packet_ring: u32,
     /// Size of each CPU's ring buffer; the ring of connection starts and ends is at least as large
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size)]
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size, help_heading = KERNEL)]
     ring: u32,
     /// With a command: record its open connections for at most this long after it ends
     #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
@@ -207,11 +225,7 @@ impl Rotate {
     fn parse(text: &str) -> Result<Self, String> {
         // "10m" is minutes and "10M" megabytes, as in the design of every rotating log.
         let time = text.ends_with(['s', 'm', 'h']);
-        if time {
-            units::duration(text).map(Self::Time)
-        } else {
-            units::bytes(text).map(Self::Bytes)
-        }
+        if time { duration(text).map(Self::Time) } else { units::bytes(text).map(Self::Bytes) }
     }
 }
 
@@ -232,11 +246,18 @@ fn comm(text: &str) -> Result<String, String> {
 /// A hook that may be left out. Without changes of state no connection would ever be seen. Drain and
 /// Capture are not attached.
 fn optional_hook(name: &str) -> Result<Hook, String> {
-    let mut optional =
-        Hook::ALL.iter().filter(|h| !matches!(h, Hook::SetState | Hook::Drain | Hook::Capture));
-    optional.find(|h| h.name() == name).copied().ok_or_else(|| {
+    optional_hooks().find(|h| h.name() == name).ok_or_else(|| {
         format!("{name:?} cannot be left out; `estats-record check` lists the hooks that can")
     })
+}
+
+fn optional_hooks() -> impl Iterator<Item = Hook> {
+    let needed = |h: &Hook| matches!(h, Hook::SetState | Hook::Drain | Hook::Capture);
+    Hook::ALL.iter().copied().filter(move |h| !needed(h))
+}
+
+fn hook_names() -> Vec<&'static str> {
+    optional_hooks().map(Hook::name).collect()
 }
 
 /// Takes what is on the terminal's line away.
@@ -251,7 +272,7 @@ const NO_COMMAND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| in_words(e).exit());
     if let Some(why) = estats::UNFIT_MACHINE {
         say(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
         return ExitCode::from(UNUSABLE);
@@ -279,6 +300,22 @@ fn main() -> ExitCode {
             _ => UNUSABLE,
         })
     })
+}
+
+/// A command line that is wrong. A word that no option takes is the command to record, after a forgotten `--`.
+fn in_words(mut error: clap::Error) -> clap::Error {
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if !word.starts_with('-') => word.clone(),
+        _ => return error,
+    };
+    if error.kind() == clap::error::ErrorKind::UnknownArgument {
+        if let Some(error) = mistake::command(&Cli::command(), &word) {
+            return error;
+        }
+        let tip = format!("a command to record stands after `--`: estats-record ... -- {word} ...");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 fn print_check(

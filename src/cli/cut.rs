@@ -47,6 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let chosen = chosen(&arguments);
     let options = CutOptions {
         from: arguments.from,
         to: arguments.to,
@@ -59,8 +60,28 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let bar = Progress::bytes("cutting", &recording);
     let report = cut(&recording, &arguments.output, &options)?;
     drop(bar);
+    if report.records == 0 && !chosen.is_empty() {
+        eprintln!(
+            "estats-analyze: nothing in {} matched {chosen}; `estats-analyze summary` shows which connections it has",
+            arguments.run.display()
+        );
+    }
     print(&report, &arguments.output, arguments.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The options that choose connections, as they were given.
+fn chosen(arguments: &Arguments) -> String {
+    fn list<T: ToString>(option: &str, values: &[T]) -> Option<String> {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        (!values.is_empty()).then(|| format!("{option} {}", values.join(",")))
+    }
+    let lists = [
+        list("--conn", &arguments.connections),
+        list("--addr", &arguments.addresses),
+        list("--port", &arguments.ports),
+    ];
+    lists.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Prints what a command made.

@@ -18,6 +18,7 @@ use estats::views::export::{
     ExportError, mlab, operations, pcapng, perfetto, table, web10g, xplot,
 };
 
+use super::choice::Known;
 use super::pipe::Pipe;
 use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
 
@@ -41,7 +42,8 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     format: FormatName,
     /// This table, to standard output
-    #[arg(long, value_name = "NAME", conflicts_with = "output")]
+    #[arg(long, value_name = "NAME", conflicts_with = "output", hide_possible_values = true,
+          value_parser = Known::new(name, table::names))]
     table: Option<String>,
     /// Directory for tables and for graphs, file for every other format
     #[arg(short, long, value_name = "PATH")]
@@ -127,6 +129,12 @@ impl Encoding {
             Self::Jsonl => Plain::Jsonl,
         }
     }
+}
+
+/// Which tables there are is said where they are written.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
+fn name(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {

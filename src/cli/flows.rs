@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use estats::engine::flows::lines::{self, Sort};
 use estats::replay::{ReplayOptions, clocks};
-use estats::util::units;
 use estats::views::traffic;
 
+use super::times::duration;
 use super::{print_json, replay};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,6 +78,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 pub fn interval(text: &str) -> Result<NonZeroU64, String> {
-    let ns = u64::try_from(units::duration(text)?.as_nanos()).ok().and_then(NonZeroU64::new);
+    let ns = u64::try_from(duration(text)?.as_nanos()).ok().and_then(NonZeroU64::new);
     ns.ok_or_else(|| format!("{text} is too long for an interval"))
 }

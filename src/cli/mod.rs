@@ -4,6 +4,7 @@
 mod advice;
 mod anonymize;
 mod audit;
+mod bash;
 mod choice;
 mod compare;
 mod cut;
@@ -14,6 +15,7 @@ mod flows;
 mod import;
 mod info;
 mod merge;
+mod mistake;
 mod pipe;
 mod progress;
 mod replay;
@@ -22,13 +24,16 @@ mod rtt;
 mod shell;
 mod sql;
 mod summary;
+mod times;
 mod variables;
+mod version;
 
 use std::io::{self, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::log::{LogError, Recording};
 use estats::replay as replaying;
@@ -56,7 +61,7 @@ const LOST: u8 = 3;
 #[derive(Debug, Parser)]
 #[command(
     name = "estats-analyze",
-    version,
+    version = version::VERSION.as_str(),
     arg_required_else_help = true,
     after_help = "Example: estats-analyze run1"
 )]
@@ -136,6 +141,23 @@ enum Command {
     },
 }
 
+fn misspelt(word: &str) -> Option<clap::Error> {
+    mistake::command(&Arguments::command(), word)
+}
+
+/// A command line that is wrong. A mistyped command is taken for a recording, and then the word after it
+/// is what is complained about.
+pub fn in_words(error: clap::Error) -> clap::Error {
+    if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
+        return error;
+    }
+    let words = std::env::args_os().skip(1);
+    let first =
+        words.filter_map(|word| word.into_string().ok()).find(|word| !word.starts_with('-'));
+    let first = first.filter(|word| !Path::new(word).exists());
+    first.and_then(|word| misspelt(&word)).unwrap_or(error)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -213,6 +235,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Man(arguments)), _) => shell::man(&arguments, Arguments::command()),
         (Some(Command::Variables { markdown, json }), _) => variables::run(markdown, json),
         (None, Some(run)) => {
+            if let Some(error) = run.to_str().filter(|_| !run.exists()).and_then(misspelt) {
+                error.exit();
+            }
             let tables = summary::print_all(&run)?;
             let mut out = screen();
             writeln!(out, "tables in {}", tables.dir.display())?;

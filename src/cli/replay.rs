@@ -16,9 +16,9 @@ use estats::output::sink::{Partition, TableFormat};
 use estats::output::tables::tables_version;
 use estats::replay::TablesManifest;
 use estats::replay::{ReplayOptions, ReplayReport, default_dir, replay};
-use estats::util::units;
 
 use super::progress::Progress;
+use super::times::duration;
 use super::{LOST, print_json};
 
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::flows::interval)]
     flow_timeout_unanswered: NonZeroU64,
     /// Threads [default: all CPUs]; the bytes written do not depend on it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// RTT samples up to this count in NormalRttm, larger ones in HighRttm; 0: neither
     #[arg(long, default_value_t = 0, value_name = "US")]
@@ -57,6 +57,12 @@ pub struct Arguments {
     /// Print what was written, as JSON
     #[arg(long)]
     json: bool,
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let wrong =
+        || format!("{text:?} is no number of threads: 1 or more; without --threads it is all CPUs");
+    text.parse().map_err(|_| wrong())
 }
 
 /// Formats of tables.
@@ -318,8 +324,8 @@ pub fn parse_interval(text: &str) -> Result<Interval, String> {
         return Ok(Interval::Event);
     }
     let duration =
-        units::duration(text).map_err(|e| format!("{e}; or `event` for a row per hook record"))?;
-    // units::duration() knows no zero.
+        duration(text).map_err(|e| format!("{e}; or `event` for a row per hook record"))?;
+    // duration() knows no zero.
     let ns = u64::try_from(duration.as_nanos()).ok().and_then(NonZeroU64::new);
     ns.map(Interval::Every).ok_or_else(|| format!("{text} is too long for an interval"))
 }

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use estats::util::visible;
 use estats::views::summary::{self, Condition, Groups, Hints, Line, Rated, SummaryKey, Text, View};
 
+use super::choice::Known;
 use super::{info, print_json, replay, screen};
 
 /// Connections that are shown by default.
@@ -40,7 +41,8 @@ pub struct Arguments {
     top: Option<usize>,
     /// Order: the largest numbers first, texts by the alphabet. Groups are sorted by the sums of counts
     /// and bytes, and by the medians of the rest
-    #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
+    #[arg(long, value_name = "KEY", hide_possible_values = true,
+          value_parser = Known::new(SummaryKey::parse, key_names))]
     sort: Option<SummaryKey>,
     /// The opposite order; what is not known stays at the end
     #[arg(long, requires = "sort")]
@@ -49,7 +51,8 @@ pub struct Arguments {
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<Condition>,
     /// Group connections by this key (remote, port, process, cgroup, container, ...): one row per value
-    #[arg(long, value_name = "KEY", value_parser = SummaryKey::parse)]
+    #[arg(long, value_name = "KEY", hide_possible_values = true,
+          value_parser = Known::new(SummaryKey::parse, key_names))]
     group: Option<SummaryKey>,
     /// Characters in a line, 0 for any number [default: COLUMNS, or those of the terminal]
     #[arg(long, value_name = "N")]
@@ -68,6 +71,10 @@ enum Color {
     Auto,
     Always,
     Never,
+}
+
+fn key_names() -> Vec<&'static str> {
+    summary::KEYS.iter().map(|key| key.name).collect()
 }
 
 fn long_help() -> String {

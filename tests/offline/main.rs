@@ -35,6 +35,7 @@ mod import;
 mod layers;
 mod limits;
 mod log;
+mod mistakes;
 mod packets;
 #[cfg(feature = "query")]
 mod query;

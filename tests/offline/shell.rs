@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Completions and man pages know every command and its flags.
 
+mod completed;
+
 use std::fs;
 use std::process::Command;
 

@@ -11,6 +11,11 @@ use crate::output::sink::{Plain, PlainWriter, SinkError};
 use crate::output::tables::{Batches, Qualities, specs};
 use crate::replay::{self, ReplayOptions};
 
+/// The names of all tables.
+pub fn names() -> Vec<&'static str> {
+    specs(&Qualities::default()).into_iter().map(|spec| spec.name).collect()
+}
+
 /// Replays a recording and writes the table of this name.
 ///
 /// # Errors
