@@ -65,7 +65,7 @@ ANALYZE = $(or $(CARGO_TARGET_DIR),target)/debug/estats-analyze
 notebooks: analyzer ## run the notebooks and every snippet of the README and the manual, with the Python packages they pin
 	sh scripts/notebooks.sh $(ANALYZE)
 
-readers: analyzer ## open the tables and the log in polars, pandas, DuckDB, DataFusion, ClickHouse and pyarrow
+readers: analyzer ## open the tables and the log in polars, pandas, DuckDB, DataFusion, ClickHouse and pyarrow; the Python package
 	sh scripts/readers.sh $(ANALYZE)
 
 spark: analyzer ## recordings of several hosts through Apache Spark (456 MB to download; ESTATS_SPARK=0 leaves it out)
