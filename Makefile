@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks readers spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -79,7 +79,7 @@ test: setup lint-without-sql ## all tests; the live ones need root and BPF and s
 	$(LINTED) $(CARGO) test $(WITH_SQL) --no-fail-fast -- $(POLARS_MODULES)
 	$(CARGO) test $(WITHOUT_SQL) --no-fail-fast
 	$(MAKE) packages RELEASE=bookworm
-	$(MAKE) notebooks spark
+	$(MAKE) notebooks readers spark
 
 # With the features of the tests of SQL, or polars would be built once more.
 analyzer: setup
@@ -89,6 +89,9 @@ ANALYZE = $(or $(CARGO_TARGET_DIR),target)/debug/estats-analyze
 
 notebooks: analyzer ## run the notebooks and every snippet of the README and the manual, with the Python packages they pin
 	sh scripts/notebooks.sh $(ANALYZE)
+
+readers: analyzer ## open the tables and the log in polars, pandas, DuckDB, DataFusion, ClickHouse and pyarrow; the Python package
+	sh scripts/readers.sh $(ANALYZE)
 
 spark: analyzer ## recordings of several hosts through Apache Spark (456 MB to download; ESTATS_SPARK=0 leaves it out)
 	sh scripts/spark.sh $(ANALYZE)

@@ -24,7 +24,7 @@ use crate::engine::time::order::{HookRecords, OrderCounts, merge};
 use crate::engine::time::timeline::{Loss, Of, Timeline};
 use crate::engine::time::{packets::Ordered, snapshots};
 use crate::log::{CaptureStat, HookBatch, LogError, Manifest, Recording};
-use crate::output::sink::{Layout, Partition, SinkError, TableFormat, TableSink, digest};
+use crate::output::sink::{Layout, Origin, Partition, SinkError, TableFormat, TableSink, digest};
 use crate::output::tables::{Batches, Qualities, Tables, specs, tables_version};
 use crate::schema::{Apply, Hook, Quality, Var};
 use crate::wire::{Header, Operation, Packet};
@@ -146,7 +146,8 @@ pub fn replay(recording: &Recording, options: &ReplayOptions) -> Result<ReplayRe
     let timeline = clocks(recording)?;
     let layout = Layout::new(&options.partitions, manifest);
     let (format, threads) = (options.format, options.threads.get());
-    let sink = TableSink::create(&dir, &specs(&Qualities::of(manifest)), &layout, format, threads)?;
+    let (specs, origin) = (specs(&Qualities::of(manifest)), Origin::of(manifest));
+    let sink = TableSink::create(&dir, &specs, &layout, &origin, format, threads)?;
     let tables = Tables::new(manifest, &timeline, sink);
     let Conducted { run, audit } =
         conduct::<_, ReplayError>(recording, &timeline, options, Some(options.aggregate), tables)?;

@@ -103,6 +103,20 @@ pub enum Kind {
     Derived,
 }
 
+impl Kind {
+    /// The word in documents and metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Max => "maximum",
+            Self::Min => "minimum",
+            Self::Identity => "identity",
+            Self::Derived => "derived",
+        }
+    }
+}
+
 /// An operation on a variable, as it stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Any table -> a file (Parquet, Arrow, CSV, lines of JSON), the same bytes for the same rows.
 //!
-//! With `created_by`, row groups, batch sizes and encodings fixed, the bytes depend on the rows and on
-//! the version of the parquet crate alone. A table is encoded in a thread of its own when there are
-//! threads to spare; each gets its batches in order, so their number changes nothing.
+//! With `created_by`, row groups, batch sizes and encodings fixed, the bytes depend on the rows, on what the
+//! metadata of a file says of its recording, and on the version of the parquet crate alone. A table is encoded
+//! in a thread of its own when there are threads to spare; each gets its batches in order, so their number
+//! changes nothing.
 
 mod layout;
+mod origin;
 mod parquet;
 mod plain;
 
@@ -24,6 +26,7 @@ use crate::output::tables::{Batches, TableSpec};
 use crate::util::private;
 
 pub use layout::{Layout, Partition, TableFormat};
+pub use origin::Origin;
 pub use plain::{Plain, PlainWriter};
 
 use parquet::{Hashing, ParquetFile};
@@ -116,6 +119,7 @@ impl TableFile {
     fn create(
         dir: &Path,
         layout: &Layout,
+        origin: &Origin,
         format: TableFormat,
         table: &TableSpec,
     ) -> Result<Self, SinkError> {
@@ -126,12 +130,13 @@ impl TableFile {
         }
         let format = match format {
             TableFormat::Parquet => {
-                return ParquetFile::create(path, name, table).map(|f| Self::Parquet(Box::new(f)));
+                let file = ParquetFile::create(path, name, origin, table)?;
+                return Ok(Self::Parquet(Box::new(file)));
             }
             TableFormat::Plain(format) => format,
         };
         let file = private::replace(&path).map_err(|e| SinkError::io("create", &path, e))?;
-        let writer = PlainWriter::new(format, &table.schema(), Hashing::new(file))
+        let writer = PlainWriter::new(format, table, origin, Hashing::new(file))
             .map_err(|source| SinkError::Arrow { path: path.clone(), source })?;
         Ok(Self::Plain { path, name, rows: 0, writer: Box::new(writer) })
     }
@@ -248,6 +253,7 @@ impl TableSink {
         dir: &Path,
         tables: &[TableSpec],
         layout: &Layout,
+        origin: &Origin,
         format: TableFormat,
         threads: usize,
     ) -> Result<Self, SinkError> {
@@ -256,7 +262,7 @@ impl TableSink {
         let (paths, manifest) = (paths.collect(), layout.manifest(dir));
         let mut sink = Self { dir: dir.to_owned(), manifest, paths, writers: Vec::new() };
         for table in tables {
-            let mut file = Box::new(TableFile::create(dir, layout, format, table)?);
+            let mut file = Box::new(TableFile::create(dir, layout, origin, format, table)?);
             sink.writers.push(if threads > 1 {
                 let (batches, queue) = sync_channel::<RecordBatch>(QUEUE);
                 let thread = std::thread::spawn(move || {

@@ -16,6 +16,7 @@ mod listeners;
 pub(crate) mod operations;
 mod rtt;
 mod rtt_aggregate;
+mod schema;
 mod series;
 mod sockets;
 mod states;
@@ -32,7 +33,7 @@ use crate::engine::estats::{ConnectionRows, Ended, Polled, Sample};
 use crate::engine::rows::{FlowRow, Output, RttSample};
 use crate::engine::rtt::aggregate::AggregateInterval;
 use crate::engine::time::timeline::Timeline;
-use crate::log::{CaptureStat, Manifest};
+use crate::log::{CaptureStat, Manifest, VariableStatus};
 use crate::schema::{Apply, Table, Var};
 use crate::wire::Snapshot;
 
@@ -46,7 +47,7 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// Raised when the same log gives other values, or other bytes, in the same columns, and nothing in the schema
 /// shows it: what a rule does was corrected (`src/engine/estats/rules.rs`), or the files are written otherwise.
-const RULES: u32 = 9;
+const RULES: u32 = 10;
 
 /// Version of the tables: of their columns with all that is stated of them, of the facts of the rules by which
 /// they are filled, and of [`RULES`]. Tables with another are made again.
@@ -92,16 +93,16 @@ impl TableSpec {
 
 /// How well a recording covers the variables, for the columns' metadata.
 #[derive(Clone, Debug, Default)]
-pub struct Qualities(Vec<(String, String)>);
+pub struct Qualities(Vec<VariableStatus>);
 
 impl Qualities {
     /// As the manifest of a recording has it.
     pub fn of(manifest: &Manifest) -> Self {
-        Self(manifest.variables.iter().map(|v| (v.name.clone(), v.quality.clone())).collect())
+        Self(manifest.variables.clone())
     }
 
-    fn get(&self, var: Var) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == var.name()).map(|(_, quality)| quality.as_str())
+    fn get(&self, var: Var) -> Option<&VariableStatus> {
+        self.0.iter().find(|status| status.name == var.name())
     }
 }
 
@@ -140,6 +141,7 @@ tables! {
     RttAggregate, 1, |_| vec![rtt_aggregate::spec()];
     Listeners, listeners::COUNT, |_| listeners::specs();
     Drops, 1, |_| vec![drops::spec()];
+    Schema, 1, |_| vec![schema::spec()];
 }
 
 impl Id {
@@ -188,12 +190,15 @@ pub struct Tables<'a, B> {
 impl<'a, B: Batches> Tables<'a, B> {
     /// Empty tables of a recording.
     pub fn new(manifest: &Manifest, timeline: &'a Timeline, batches: B) -> Self {
+        let specs = specs(&Qualities::of(manifest));
+        let mut builders: Vec<_> = specs.iter().map(TableBuilder::new).collect();
+        schema::rows(&mut builders[Id::Schema.first()], &manifest.recording, &specs);
         Self {
             recording: manifest.recording.clone(),
             from_packets: manifest.is_of_packets(),
             figures: FigureSource::of(manifest),
             timeline,
-            builders: specs(&Qualities::of(manifest)).iter().map(TableBuilder::new).collect(),
+            builders,
             listeners: listeners::Listeners::default(),
             drops: drops::Drops::new(manifest),
             discarded: BTreeMap::new(),
@@ -353,7 +358,7 @@ mod tests {
         let of_rfc = Table::ALL.iter().map(|table| table.name());
         assert_eq!(named(Id::Variables)[1..], of_rfc.collect::<Vec<_>>());
         assert_eq!(named(Id::Listeners), ["listeners", "listener_series"]);
-        assert_eq!(named(Id::Drops), ["drops"], "the last");
+        assert_eq!(named(Id::Schema), ["schema"], "the last");
     }
 
     #[test]
@@ -366,8 +371,8 @@ mod tests {
         for spec in specs(&Qualities::default()) {
             let names: Vec<_> = spec.columns.iter().map(|c| c.name).collect();
             // These belong to no connection.
-            let none =
-                ["ledger", "rtt_aggregate", "listeners", "listener_series"].contains(&spec.name);
+            let none = ["ledger", "rtt_aggregate", "listeners", "listener_series", "schema"]
+                .contains(&spec.name);
             let keys = if none { &names[..1] } else { &names[..2] };
             assert_eq!(keys.last(), Some(&"recording"), "{}", spec.name);
             // Some readers (DuckDB, Spark) do not distinguish upper and lower case.

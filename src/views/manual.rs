@@ -8,9 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::output::tables::{ColumnSpec, Qualities, specs};
-use crate::schema::{
-    Apply, Gap, Hook, Kind, Op, SocketField, SocketFieldDef, Table, TcpInfo, Type, Var,
-};
+use crate::schema::{Apply, Gap, Hook, Op, SocketField, SocketFieldDef, Table, TcpInfo, Type, Var};
 
 pub use reference::{reference_text, relation_text};
 
@@ -95,7 +93,7 @@ fn describe(var: Var) -> Description {
         ty: type_name(def.ty).to_owned(),
         codes,
         unit: def.unit,
-        kind: kind_name(def.kind),
+        kind: def.kind.name(),
         range: match def.ty {
             Type::Enum(_) | Type::Truth | Type::Address => None,
             Type::U8
@@ -267,8 +265,15 @@ pub fn tables_markdown() -> String {
          `estats-analyze replay RUN` writes these Parquet files into `RUN/tables`. \
          `manifest.json` lists them with rows and SHA-256. Join them on `conn_id` and \
          `recording`. Every column has unit, RFC object, meaning and quality as Arrow field \
-         metadata, and `from`, the variables from which it is computed. Columns of variables \
-         have the names of RFC 4898; [variables.md](variables.md) has more about each.\n\n\
+         metadata, and `from`, the variables from which it is computed. The table `schema` has \
+         the same as rows. Columns of variables have the names of RFC 4898; \
+         [variables.md](variables.md) has more about each.\n\n\
+         The metadata of every Parquet and Arrow file says where it comes from: \
+         `estats.recording` (UUID), `estats.host`, `estats.kernel`, `estats.hook_set`, \
+         `estats.tool_version` (of the recorder), `estats.tables_version` (of the columns and of \
+         the rules that fill them), `estats.table` and `estats.description`. What the recording \
+         does not know has no key. The version of `estats-analyze` is not there: a program that \
+         makes the same tables makes the same bytes.\n\n\
          Any value may be NULL: a value that is not known is not zero. In every table, NULL \
          replaces what the kernel and RFC 4898 show before there is a value: 4294967295 of \
          MinRTT, MinRTO, MinMSS, MinSsthresh and CurSsthresh, 0 of MaxRTT, SmoothedRTT and \
@@ -324,17 +329,6 @@ const fn type_name(ty: Type) -> &'static str {
         Type::Address => "IP address",
         Type::MonotonicNs => "CLOCK_MONOTONIC time",
         Type::WallUs => "wall-clock time",
-    }
-}
-
-const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Max => "maximum",
-        Kind::Min => "minimum",
-        Kind::Identity => "identity",
-        Kind::Derived => "derived",
     }
 }
 

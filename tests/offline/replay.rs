@@ -2,6 +2,7 @@
 //! Replay through its public interface: the bytes, the types and the rows of Parquet, and the
 //! command's exit codes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +11,8 @@ use crate::common::{self, options, read, replay, synthetic, value};
 use arrow::datatypes::{DataType, TimeUnit};
 use estats::engine::estats::Interval;
 use estats::log::{LogError, Memory, Recording};
-use estats::output::tables::{BATCH_ROWS, Qualities, specs};
+use estats::output::sink::TableFormat;
+use estats::output::tables::{BATCH_ROWS, Qualities, specs, tables_version};
 use estats::replay::ReplayOptions;
 use estats::schema::Var;
 use parquet::basic::{Compression, Encoding};
@@ -143,6 +145,139 @@ fn files_are_encoded_as_documented() {
             }
         }
     }
+}
+
+/// Keys and values that a file of a table has for its origin, in the metadata of the Parquet file.
+fn origin(path: &Path) -> BTreeMap<String, String> {
+    let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
+    let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap();
+    let ours = metadata.iter().filter(|kv| kv.key.starts_with("estats."));
+    ours.map(|kv| (kv.key.clone(), kv.value.clone().unwrap())).collect()
+}
+
+#[test]
+fn every_file_names_the_recording_it_was_made_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    let manifest = Recording::open(&run).unwrap().manifest().clone();
+    let report = replay(&run, &ReplayOptions::default());
+    let arrow = ReplayOptions { format: TableFormat::ARROW, ..ReplayOptions::default() };
+    let in_arrow = replay(&run, &arrow);
+    let version = tables_version().to_string();
+    for spec in specs(&Qualities::default()) {
+        let expected: BTreeMap<String, String> = [
+            ("estats.table", spec.name),
+            ("estats.description", spec.doc),
+            ("estats.recording", &manifest.recording),
+            ("estats.host", &manifest.host.hostname),
+            ("estats.kernel", &manifest.host.kernel_release),
+            ("estats.hook_set", &manifest.hook_set),
+            ("estats.tool_version", &manifest.tool_version),
+            ("estats.tables_version", &version),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        assert!(expected.values().all(|value| !value.is_empty()), "{expected:?}");
+        assert_eq!(origin(&report.dir.join(format!("{}.parquet", spec.name))), expected);
+        let file = fs::File::open(in_arrow.dir.join(format!("{}.arrow", spec.name))).unwrap();
+        let schema = arrow::ipc::reader::FileReader::try_new(file, None).unwrap().schema();
+        let of_arrow: BTreeMap<String, String> =
+            schema.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        assert_eq!(of_arrow, expected);
+    }
+}
+
+fn edit_manifest(run: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
+    let path = run.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut manifest);
+    fs::write(&path, manifest.to_string()).unwrap();
+}
+
+/// What a recording does not know has no key: an imported capture has no host.
+#[test]
+fn a_file_has_no_key_for_what_is_not_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    edit_manifest(&run, |manifest| manifest["host"]["hostname"] = "".into());
+    let report = replay(&run, &ReplayOptions::default());
+    let origin = origin(&report.dir.join("estats.parquet"));
+    assert!(!origin.contains_key("estats.host"), "{origin:?}");
+    assert!(origin.contains_key("estats.kernel"), "{origin:?}");
+}
+
+/// The table schema has a row for each column of each file, with the types that the file has and what its fields
+/// state.
+#[test]
+fn the_table_schema_is_what_the_files_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    synthetic(&run, 0);
+    edit_manifest(&run, |manifest| {
+        let variables = manifest["variables"].as_array_mut().unwrap();
+        let gauge = variables.iter_mut().find(|v| v["name"] == "SmoothedRTT").unwrap();
+        gauge["quality"] = "approximate".into();
+        gauge["reason"] = "read by polls".into();
+    });
+    let recorded = Recording::open(&run).unwrap().manifest().clone();
+    let report = replay(&run, &ReplayOptions::default());
+    let batches = read(&report.dir.join("schema.parquet"));
+    let mut rows = batches.iter().flat_map(common::cells);
+    for spec in specs(&Qualities::default()) {
+        let path = report.dir.join(format!("{}.parquet", spec.name));
+        let reader = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
+        let in_parquet = reader.metadata().file_metadata().schema_descr_ptr();
+        for (i, field) in common::schema(&path).fields().iter().enumerate() {
+            let row = rows.next().expect("a row for each column");
+            let column = in_parquet.column(i);
+            let physical = column.physical_type().to_string();
+            let logical = match column.logical_type_ref() {
+                None => String::new(),
+                Some(parquet::basic::LogicalType::String) => " (STRING)".into(),
+                Some(parquet::basic::LogicalType::Timestamp { .. }) => {
+                    " (TIMESTAMP(MICROS, UTC))".into()
+                }
+                Some(other) => panic!("{}: {other:?}", field.name()),
+            };
+            let optional = !column
+                .self_type()
+                .get_basic_info()
+                .repetition()
+                .eq(&parquet::basic::Repetition::REQUIRED);
+            let fact = |key: &str| {
+                let text = field.metadata().get(key).map_or("NULL", String::as_str);
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            };
+            for (name, expected) in [
+                ("recording", recorded.recording.clone()),
+                ("table_name", spec.name.to_owned()),
+                ("column_name", field.name().clone()),
+                ("ordinal_position", (i + 1).to_string()),
+                ("data_type", spec.columns[i].kind.name().to_owned()),
+                ("parquet_type", format!("{physical}{logical}")),
+                ("is_nullable", optional.to_string()),
+                ("unit", fact("unit")),
+                ("description", fact("doc")),
+                ("rfc_object", fact("rfc")),
+                ("kind", fact("kind")),
+                ("basis", fact("basis")),
+                ("value_range", fact("range")),
+                ("computed_from", fact("from")),
+                ("quality", fact("quality")),
+                ("quality_reason", fact("quality_reason")),
+            ] {
+                assert_eq!(row[name], expected, "{}.{} {name}", spec.name, field.name());
+            }
+        }
+    }
+    assert!(rows.next().is_none());
+    let mut rows = batches.iter().flat_map(common::cells);
+    let row = rows.find(|row| row["column_name"] == "SmoothedRTT").unwrap();
+    let stated = ["kind", "unit", "quality", "quality_reason"].map(|column| row[column].as_str());
+    assert_eq!(stated, ["gauge", "us", "approximate", "read by polls"]);
 }
 
 #[test]

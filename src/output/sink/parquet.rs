@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! One Parquet file, with everything fixed that its bytes depend on.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 
-use super::{FileEntry, SinkError};
+use super::{FileEntry, Origin, SinkError};
 use crate::output::tables::{BATCH_ROWS, TableSpec};
 use crate::util::private;
 
@@ -65,12 +68,21 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub fn create(path: PathBuf, name: String, table: &TableSpec) -> Result<Self, SinkError> {
+    pub fn create(
+        path: PathBuf,
+        name: String,
+        origin: &Origin,
+        table: &TableSpec,
+    ) -> Result<Self, SinkError> {
         let schema = table.schema();
         let file = private::replace(&path).map_err(|e| SinkError::io("create", &path, e))?;
         let hashing = Hashing::new(file);
-        let properties = properties(&schema).map_err(|e| SinkError::parquet("write", &path, e))?;
-        let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties))
+        let metadata = origin.metadata(table);
+        let properties =
+            properties(&schema, &metadata).map_err(|e| SinkError::parquet("write", &path, e))?;
+        // Twice: readers that take the Arrow schema out of the metadata see nothing beside it, others not into it.
+        let stated = Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata));
+        let writer = ArrowWriter::try_new(hashing, stated, Some(properties))
             .map_err(|e| SinkError::parquet("write", &path, e))?;
         let chunks = BatchCoalescer::new(schema, BATCH_ROWS);
         Ok(Self { path, name, writer, chunks, rows: 0 })
@@ -124,10 +136,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "most of Arrow's types are in no table")]
-fn properties(schema: &Schema) -> parquet::errors::Result<WriterProperties> {
+fn properties(
+    schema: &Schema,
+    metadata: &BTreeMap<String, String>,
+) -> parquet::errors::Result<WriterProperties> {
+    let metadata =
+        metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(CREATED_BY.to_owned())
+        .set_key_value_metadata(Some(metadata))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_offset_index_disabled(false);

@@ -16,6 +16,8 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 use arrow::json;
 
+use super::Origin;
+use crate::output::tables::TableSpec;
 use crate::util::visible::cell;
 
 /// Formats in which tables are written, besides Parquet.
@@ -63,17 +65,24 @@ impl<W: Write> std::fmt::Debug for PlainWriter<W> {
 }
 
 impl<W: Write> PlainWriter<W> {
-    /// Begins a table of this schema.
+    /// Begins a table of a recording.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn new(format: Plain, schema: &Schema, out: W) -> Result<Self, ArrowError> {
+    pub fn new(
+        format: Plain,
+        table: &TableSpec,
+        origin: &Origin,
+        out: W,
+    ) -> Result<Self, ArrowError> {
+        let schema = table.schema();
         let is_text = matches!(format, Plain::Csv | Plain::Jsonl);
         let fields = schema.fields().iter().map(|field| {
             let ty = plain_type(field.data_type(), is_text);
             Field::new(field.name(), ty, true).with_metadata(field.metadata().clone())
         });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let fields = fields.collect::<Vec<_>>();
+        let schema = Arc::new(Schema::new_with_metadata(fields, origin.metadata(table)));
         let mut encoder = match format {
             Plain::Arrow => Encoder::Arrow(Box::new(FileWriter::try_new(out, &schema)?)),
             Plain::ArrowStream => Encoder::Stream(Box::new(StreamWriter::try_new(out, &schema)?)),

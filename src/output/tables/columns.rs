@@ -2,6 +2,7 @@
 //! Columns: their types, their builders, and their description.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,18 @@ impl ColumnKind {
         }
     }
 
+    /// The physical type in a Parquet file, with the logical one where it has one.
+    pub const fn parquet(self) -> &'static str {
+        match self {
+            Self::Int64 => "INT64",
+            Self::Int32 => "INT32",
+            Self::Float64 => "DOUBLE",
+            Self::Bool => "BOOLEAN",
+            Self::Text => "BYTE_ARRAY (STRING)",
+            Self::Time => "INT64 (TIMESTAMP(MICROS, UTC))",
+        }
+    }
+
     /// The word in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,8 +84,13 @@ pub struct ColumnSpec {
     pub rfc: &'static str,
     /// Meaning.
     pub doc: &'static str,
+    /// What sort of quantity it is, for variables: counter, gauge, maximum, minimum, identity or derived; empty
+    /// otherwise.
+    pub quantity: &'static str,
     /// How true the recording makes it, for variables.
     pub quality: Option<String>,
+    /// Why it is not exact.
+    pub quality_reason: Option<String>,
     /// Variables and fields of the kernel that it is computed from, with commas; empty otherwise.
     pub from: &'static str,
     /// Since when it counts: connection, recording or now; empty where nothing is counted.
@@ -110,7 +128,19 @@ impl ColumnSpec {
         unit: &'static str,
         doc: &'static str,
     ) -> Self {
-        Self { name, kind, unit, rfc: "", doc, quality: None, from: "", basis: "", range: None }
+        Self {
+            name,
+            kind,
+            unit,
+            rfc: "",
+            doc,
+            quantity: "",
+            quality: None,
+            quality_reason: None,
+            from: "",
+            basis: "",
+            range: None,
+        }
     }
 
     /// The same, with these numbers alone.
@@ -146,26 +176,29 @@ impl ColumnSpec {
         self
     }
 
-    fn field(&self) -> Field {
-        let quality = self.quality.as_deref().unwrap_or("");
+    /// What is stated of it besides name and type, in the order of the columns of the table schema: by their keys
+    /// in the metadata of a field. Empty is what does not apply.
+    pub(super) fn facts(&self) -> [(&'static str, Cow<'_, str>); 9] {
         let bounds = self.bounds().map_or_else(String::new, |bounds| bounds.to_string());
-        let metadata = [
-            ("unit", self.unit),
-            ("rfc", self.rfc),
-            ("doc", self.doc.trim()),
-            ("quality", quality),
-            ("from", self.from),
-            ("basis", self.basis),
-            ("range", &bounds),
-        ];
+        [
+            ("unit", self.unit.into()),
+            ("doc", self.doc.trim().into()),
+            ("rfc", self.rfc.into()),
+            ("kind", self.quantity.into()),
+            ("basis", self.basis.into()),
+            ("range", bounds.into()),
+            ("from", self.from.into()),
+            ("quality", self.quality.as_deref().unwrap_or("").into()),
+            ("quality_reason", self.quality_reason.as_deref().unwrap_or("").into()),
+        ]
+    }
+
+    pub(super) fn field(&self) -> Field {
+        let stated = self.facts().into_iter().filter(|(_, value)| !value.is_empty());
+        let metadata: BTreeMap<_, _> =
+            stated.map(|(key, value)| (key.to_owned(), value.into_owned())).collect();
         // All columns may be NULL: what is not known is not zero.
-        Field::new(self.name, self.kind.data_type(), true).with_metadata(
-            metadata
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty())
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect::<std::collections::BTreeMap<_, _>>(),
-        )
+        Field::new(self.name, self.kind.data_type(), true).with_metadata(metadata)
     }
 }
 

@@ -221,7 +221,9 @@ impl FigureSource {
         let is_estimated = limits.divides_paced() || LimitCause::ALL.iter().any(is_partly_dead);
         let mut basis = match limits.basis() {
             Basis::Loop | Basis::Segment if is_estimated => "approximate",
-            Basis::Loop | Basis::Segment => self.qualities.get(Var::Limstate).unwrap_or("exact"),
+            Basis::Loop | Basis::Segment => {
+                self.qualities.get(Var::Limstate).map_or("exact", |status| status.quality.as_str())
+            }
             Basis::Gauges => "gauges",
         }
         .to_owned();

@@ -65,13 +65,16 @@ fn spec(
 /// The column of a variable.
 pub(super) fn column(var: Var, qualities: &Qualities) -> ColumnSpec {
     let def = var.def();
+    let status = qualities.get(var);
     ColumnSpec {
         name: def.name,
         kind: kind(def.ty),
         unit: def.unit,
         rfc: def.rfc,
         doc: def.doc,
-        quality: qualities.get(var).map(str::to_owned),
+        quantity: def.kind.name(),
+        quality: status.map(|s| s.quality.clone()),
+        quality_reason: status.and_then(|s| s.reason.clone()),
         from: "",
         basis: var.basis().name(),
         range: match kind(def.ty) {

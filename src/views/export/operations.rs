@@ -11,7 +11,7 @@ use crate::engine::packets::Tracker;
 use crate::engine::time::order::{Consumer, merge};
 use crate::engine::time::packets::Ordered;
 use crate::log::Recording;
-use crate::output::sink::{Plain, PlainWriter};
+use crate::output::sink::{Origin, Plain, PlainWriter};
 use crate::output::tables::operations::{Operations, spec};
 use crate::replay::{self, ReplayOptions};
 use crate::schema::Var;
@@ -28,7 +28,7 @@ pub fn write(recording: &Recording, format: Plain, out: impl Write) -> Result<u6
     let mut flat = Flat {
         engine: Engine::new(&plan, &timeline, every, Nothing),
         rows: Operations::new(&recording.manifest().recording, &timeline),
-        writer: PlainWriter::new(format, &spec().schema(), out)?,
+        writer: PlainWriter::new(format, &spec(), &Origin::of(recording.manifest()), out)?,
         count: 0,
     };
     if recording.manifest().is_of_packets() {

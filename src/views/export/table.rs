@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 
 use super::ExportError;
 use crate::log::Recording;
-use crate::output::sink::{Plain, PlainWriter, SinkError};
+use crate::output::sink::{Origin, Plain, PlainWriter, SinkError};
 use crate::output::tables::{Batches, Qualities, specs};
 use crate::replay::{self, ReplayOptions};
 
@@ -32,7 +32,7 @@ pub fn write(
         let tables: Vec<_> = specs.iter().map(|spec| spec.name).collect();
         return Err(ExportError::NoTable { name: name.to_owned(), tables: tables.join(", ") });
     };
-    let writer = PlainWriter::new(format, &specs[number].schema(), out)?;
+    let writer = PlainWriter::new(format, &specs[number], &Origin::of(recording.manifest()), out)?;
     let one = replay::replay_into(recording, options, One { number, writer, failed: None })?;
     if let Some(e) = one.failed {
         return Err(e.into());

@@ -10,7 +10,7 @@ use estats::log::{HookStatus, Interface, Namespace, NamespaceInterface, NotSeen,
 use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 
 use super::source::{all_golden, bounded, edit_manifest, golden, imported, table, verified};
-use crate::common::{subflow, synthetic};
+use crate::common::{options, replay, subflow, synthetic};
 
 fn key(octet: u8) -> SecretKey {
     SecretKey::parse(&[octet; 32]).expect("a key")
@@ -156,6 +156,17 @@ fn no_name_or_address_is_left_in_any_file() {
         assert!(has(&before, what), "{shown}: the original has it");
         assert!(!has(&after, what), "{shown}");
     }
+    // Files of tables name the host in their metadata, which is not compressed.
+    let tables_of = |run: &Path, name: &str| {
+        let tables = dir.path().join(name);
+        replay(run, &options(1, &tables));
+        content(&tables)
+    };
+    let host = Recording::open(&out).unwrap().manifest().host.hostname.clone();
+    let (named, unnamed) = (tables_of(&run, "named"), tables_of(&out, "unnamed"));
+    assert!(host.starts_with("host-") && has(&unnamed, host.as_bytes()), "{host}");
+    assert!(has(&named, b"alices-laptop") && has(&named, uuid.as_bytes()));
+    assert!(!has(&unnamed, b"alice") && !has(&unnamed, uuid.as_bytes()));
     // The same name is the same in all places, and other texts stay.
     let (m, name) = (Recording::open(&out).unwrap().manifest().clone(), "if-");
     assert_eq!(m.options.interfaces[0], "all");
