@@ -221,7 +221,10 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
 }
 
 /// The key frame that should stand for the segments that were removed.
-fn missing_key_frame(recording: &Recording) -> Result<Option<Finding>, LogError> {
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn missing_key_frame(recording: &Recording) -> Result<Option<Finding>, LogError> {
     if !recording.manifest().options.key_frames {
         return Ok(None);
     }

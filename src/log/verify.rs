@@ -27,6 +27,7 @@ pub fn verify(recording: &Recording) -> Result<VerifyReport, LogError> {
     report.files = std::mem::take(&mut scan.files);
     report.findings.extend(std::mem::take(&mut scan.findings));
     report.findings.extend(placed);
+    report.findings.extend(survey::missing_key_frame(recording)?);
     survey::changed(recording, &mut report.findings)?;
     SequenceCheck { recording, scan, present }.settle(&mut report);
     Ok(report)

@@ -227,8 +227,7 @@ impl RecordingWriter {
         self.connections.builder.push(row);
         self.connections.since_ns.get_or_insert(self.now_ns);
         if self.connections.builder.rows() >= BATCH {
-            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
-            self.rotate_if_full()?;
+            self.flush_connections()?;
         }
         Ok(())
     }
@@ -373,8 +372,7 @@ impl RecordingWriter {
             self.flush_hooks()?;
         }
         if self.connections.is_old(self.now_ns) {
-            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
-            self.rotate_if_full()?;
+            self.flush_connections()?;
         }
         if self.packets.as_ref().is_some_and(|p| p.is_old(self.now_ns)) {
             self.flush_packets()?;
@@ -475,6 +473,11 @@ impl RecordingWriter {
             self.rotate()?;
         }
         Ok(())
+    }
+
+    fn flush_connections(&mut self) -> Result<(), LogError> {
+        self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
+        if self.divides_connections { self.rotate_if_full() } else { Ok(()) }
     }
 
     fn flush_ledger(&mut self) -> Result<(), LogError> {
