@@ -131,12 +131,13 @@ fn assert_same(a: &Path, b: &Path) {
 }
 
 /// Recordings that are long enough to lose segments.
-const RECORDINGS: [&str; 6] = [
+const RECORDINGS: [&str; 7] = [
     "begun-before-the-recording",
     "clean-path",
     "function-hooks",
     "kprobes",
     "loss",
+    AUDITED.0,
     "zero-window",
 ];
 
