@@ -2,7 +2,7 @@
 //! From a recording to its tables.
 //!
 //! [`crate::engine::time`] puts the records into their total order, [`crate::engine::estats`] takes them and makes rows,
-//! [`conduct`] those that follow from them, [`crate::output::tables`] makes batches of all, [`crate::output::sink`] files. Same log, same options: the same
+//! `conduct.rs` those that follow from them, [`crate::output::tables`] makes batches of all, [`crate::output::sink`] files. Same log, same options: the same
 //! bytes, for any number of threads.
 
 mod audited;
