@@ -290,6 +290,8 @@ mod bpf {
         if fs::read_to_string(&made_of).is_ok_and(|made_of| made_of == inputs) {
             return;
         }
+        // From here on the objects are of neither, if this ends early.
+        let _ = fs::remove_file(&made_of);
         fs::write(out.join("estats_schema.h"), header).expect("OUT_DIR is writable");
         for (object, families, definition) in OBJECTS {
             let linked = out.join(format!("{object}.bpf.o"));

@@ -47,12 +47,15 @@ depends=$(cd "$work" && dpkg-shlibdeps -O "$stage/usr/bin/estats-record" "$stage
 	echo "deb: dpkg-shlibdeps found no libraries" >&2
 	exit 1
 }
+# In KiB, a directory as one: du counts directories as the file system has them.
+size=$(find "$stage/usr" -printf '%y %s\n' |
+	awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$stage/DEBIAN/control" <<EOF
 Package: estats
 Version: $version
 Architecture: $arch
 Maintainer: ${DEB_MAINTAINER:-the estats authors <root@localhost>}
-Installed-Size: $(du -sk --apparent-size --exclude=DEBIAN "$stage" | cut -f 1)
+Installed-Size: $size
 Depends: $depends
 Section: net
 Priority: optional
@@ -63,6 +66,8 @@ Description: TCP flight recorder for stock Linux kernels
  sender waited for.
 EOF
 (cd "$stage" && find usr -type f | LC_ALL=C sort | xargs md5sum) >"$stage/DEBIAN/md5sums"
+# dpkg-deb lowers times that are later, and leaves earlier ones.
+find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$out"
 deb=$out/estats_${version}_$arch.deb
 # shellcheck disable=SC2086 # options

@@ -29,16 +29,32 @@ fail() {
 	exit 1
 }
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+bootstraps=
+# /sys of this machine is mounted in a root while its package is tried: nothing is deleted before it is unmounted, and never
+# in another file system.
+cleanup() {
+	for pid in $bootstraps; do
+		kill "$pid" 2>/dev/null || true
+	done
+	wait
+	for at in "$work"/*/dev "$work"/*/sys "$work"/*/proc; do
+		! mountpoint -q "$at" || umount -l "$at" || return 0
+	done
+	rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
 
 # Roots are made while the files are.
 for release; do
 	[ -e "$roots/$release-clean/ready" ] || {
-		rm -rf "$roots/$release-clean"
+		new=$roots/$release-clean.new
+		rm -rf --one-file-system "$new"
 		mkdir -p "$roots"
-		debootstrap --variant=minbase --include=ca-certificates "$release" "$roots/$release-clean" \
-			>"$work/$release.log" 2>&1 && touch "$roots/$release-clean/ready"
+		debootstrap --variant=minbase --include=ca-certificates "$release" "$new" >"$work/$release.log" 2>&1 &&
+			mv "$new" "$roots/$release-clean" && touch "$roots/$release-clean/ready"
 	} &
+	bootstraps="$bootstraps $!"
 done
 
 echo "packages: install and uninstall" >&2
@@ -95,6 +111,7 @@ assert "Meta Platforms" in words or "Facebook" in words
 print(f"packages: {len(found)} components", file=sys.stderr)
 EOF
 wait
+bootstraps=
 
 # What is not there before and after, but for what apt and dpkg write about themselves.
 files() {
@@ -110,11 +127,19 @@ for release; do
 	cp -a "$roots/$release-clean" "$root"
 	cp /etc/resolv.conf "$root/etc/resolv.conf"
 	# Those that an administrator added, such as a proxy's, without which nothing can be downloaded.
-	cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates"
+	[ ! -d /usr/local/share/ca-certificates ] ||
+		cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates"
 	chroot "$root" update-ca-certificates >/dev/null 2>&1
 	mount -t proc proc "$root/proc"
 	mount --rbind /sys "$root/sys"
-	mount --rbind /dev "$root/dev"
+	# Devices of its own: the machine's are not within reach.
+	mount -t tmpfs -o mode=755,size=1m tmpfs "$root/dev"
+	mknod -m 666 "$root/dev/null" c 1 3
+	mknod -m 666 "$root/dev/zero" c 1 5
+	mknod -m 666 "$root/dev/full" c 1 7
+	mknod -m 666 "$root/dev/random" c 1 8
+	mknod -m 666 "$root/dev/urandom" c 1 9
+	mknod -m 666 "$root/dev/tty" c 5 0
 	cp "$work"/1/*.deb "$root/tmp"
 	cp -r "$top/testdata/loss-audited/run" "$root/tmp/run1"
 	within() { chroot "$root" /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }

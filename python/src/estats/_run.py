@@ -28,6 +28,20 @@ _PREFIX = "estats."
 _MANIFEST = "manifest.json"
 
 
+def _footer(path: pathlib.Path) -> dict[str, str]:
+    """The keys and values of a Parquet file's footer."""
+    if _is_there("pyarrow"):
+        import pyarrow.parquet
+
+        read = pyarrow.parquet.read_metadata(path).metadata or {}
+        return {key.decode(): value.decode() for key, value in read.items()}
+    if _is_there("polars"):
+        import polars
+
+        return dict(polars.read_parquet_metadata(path))
+    raise _nothing("pyarrow or polars")
+
+
 class EstatsError(Exception):
     """What cannot be done, and why: one sentence."""
 
@@ -120,17 +134,12 @@ class Run:
         """What the files state of their recording: recording (UUID), host, kernel, hook_set, tool_version,
         tables_version. What the recording does not know is not there."""
         path = self.path("schema")
-        if _is_there("pyarrow"):
-            import pyarrow.parquet
-
-            read = pyarrow.parquet.read_metadata(path).metadata or {}
-            pairs = {key.decode(): value.decode() for key, value in read.items()}
-        elif _is_there("polars"):
-            import polars
-
-            pairs = polars.read_parquet_metadata(path)
-        else:
-            raise _nothing("pyarrow or polars")
+        try:
+            pairs = _footer(path)
+        except EstatsError:
+            raise
+        except Exception as e:  # As in _read().
+            raise EstatsError(f"cannot read {path}: {' '.join(str(e).split())}") from e
         ours = {key.removeprefix(_PREFIX): value for key, value in pairs.items() if key.startswith(_PREFIX)}
         # These two are the table's own.
         return {key: value for key, value in ours.items() if key not in ("table", "description")}
@@ -169,7 +178,7 @@ class Run:
                     raise EstatsError(f"the table {name!r} has no column {unknown[0]!r}")
         try:
             return read(path, columns=columns, **options)
-        except (OSError, ValueError, ImportError) as e:
+        except Exception as e:  # Each library has errors of its own.
             raise EstatsError(f"cannot read {path}: {' '.join(str(e).split())}") from e
 
     def _rows(self, name: str, columns: Sequence[str]) -> list[dict[str, Any]]:
