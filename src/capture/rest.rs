@@ -328,11 +328,15 @@ pub(super) fn end(
     // In one namespace right before the last values. In a walk of its own over all namespaces it was seconds before them
     // on a slow host, and a timer between the two leaves nothing to compare: four connections of 80 in a guest.
     let accounts = walk::attach(loaded, &["account_end"])?;
-    looking.set(Look::End)?;
     for ns in netns::all().into_values() {
         let Ok(diag) = netns::inside(&ns, Diag::new) else { continue };
+        let mut diag = diag.map_err(asking)?;
+        // From Linux 5.15 on the iterator takes the same lock, and must not be looked at: the last look ends connections.
         walk::within(&ns, &accounts, drain)?;
-        dump(&mut diag.map_err(asking)?, buffer, drain)?;
+        looking.set(Look::End)?;
+        let result = dump(&mut diag, buffer, drain);
+        looking.set(Look::None)?;
+        result?;
         walk::between_namespaces(loaded, drain)?;
     }
     looking.set(Look::None)

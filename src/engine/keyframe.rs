@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::estats::Bits;
 use crate::engine::identity::Identity;
+use crate::engine::time::order::{Consumer, HookRecords, OrderCounts, merge};
 use crate::engine::time::{Reorder, SLACK_NS, key};
 use crate::log::{KeyFrame, LogError, RecordingWriter};
 use crate::schema::{Apply, Hook, Op, Var};
@@ -272,6 +273,90 @@ impl KeyFrames {
             }
         }
         self.taken_ns = self.taken_ns.max(until_ns);
+    }
+}
+
+/// Merges the records of a recording as [`merge`] does, and begins with its key frame, if it has one: that stands for all
+/// records that are older.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_since<B, C, E>(
+    frame: Option<&KeyFrame>,
+    hooks: impl Iterator<Item = Result<B, E>>,
+    lifecycles: impl Iterator<Item = Result<Lifecycle, E>>,
+    consumer: &mut C,
+) -> Result<OrderCounts, E>
+where
+    B: HookRecords,
+    C: Consumer,
+    E: From<C::Error>,
+{
+    if let Some(frame) = frame {
+        frame.give(consumer)?;
+    }
+    let since_ns = frame.map_or(0, |frame| frame.from_ns);
+    merge(hooks, lifecycles, &mut Since { consumer, since_ns })
+}
+
+/// Passes on what a key frame does not stand for. What came too late may have come too late for that, too.
+struct Since<'c, C> {
+    consumer: &'c mut C,
+    since_ns: u64,
+}
+
+impl<C: Consumer> Consumer for Since<'_, C> {
+    type Error = C::Error;
+
+    fn hook(
+        &mut self,
+        header: &Header,
+        ops: impl Iterator<Item = Operation>,
+        late: bool,
+    ) -> Result<(), C::Error> {
+        if header.ts_ns < self.since_ns && !late {
+            return Ok(());
+        }
+        self.consumer.hook(header, ops, late)
+    }
+
+    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), C::Error> {
+        if record.header.ts_ns < self.since_ns && !late {
+            return Ok(());
+        }
+        self.consumer.lifecycle(record, late)
+    }
+
+    fn missed(&mut self, header: &Header, packets: u64) {
+        self.consumer.missed(header, packets);
+    }
+
+    fn unread(&mut self, header: &Header, vars: &[Var]) {
+        self.consumer.unread(header, vars);
+    }
+
+    fn reached(&mut self, ts_ns: u64) {
+        self.consumer.reached(ts_ns);
+    }
+}
+
+impl KeyFrame {
+    /// Gives the rows to a consumer, in their order.
+    ///
+    /// # Errors
+    /// The consumer's.
+    pub fn give<C: Consumer>(&self, consumer: &mut C) -> Result<(), C::Error> {
+        let mut hooks = self.hooks.iter().peekable();
+        for row in &self.lifecycles {
+            while let Some(record) = hooks.next_if(|record| record.header.seq < row.header.seq) {
+                consumer.hook(&record.header, record.ops.iter().copied(), false)?;
+            }
+            consumer.lifecycle(row, false)?;
+        }
+        for record in hooks {
+            consumer.hook(&record.header, record.ops.iter().copied(), false)?;
+        }
+        Ok(())
     }
 }
 

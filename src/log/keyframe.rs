@@ -48,6 +48,12 @@ pub(super) fn file_name(stream: Stream, number: u32) -> String {
     format!("keyframe-{}", stream.file_name(number))
 }
 
+/// Whether a file of this name belongs to a key frame.
+pub(super) fn is_one(name: &str) -> bool {
+    let of = name.strip_prefix("keyframe-");
+    of.is_some_and(|of| STREAMS.iter().any(|stream| stream.segment(of).is_some()))
+}
+
 /// Writes the key frame of a segment. Returns its size in bytes.
 pub(super) fn write(
     dir: &Path,
@@ -126,7 +132,7 @@ pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFra
                     return None;
                 }
                 operations += (0..batch.len()).map(|row| batch.ops(row).count()).sum::<usize>();
-                if operations > MAX_OPERATIONS {
+                if operations > MAX_OPERATIONS || frame.hooks.len() > MAX_CONNECTIONS {
                     return None;
                 }
                 frame.hooks.extend((0..batch.len()).map(|row| HookRecord {

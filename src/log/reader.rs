@@ -205,10 +205,16 @@ impl Recording {
     /// # Errors
     /// If the ledger or the directory cannot be read.
     pub fn key_frame(&self) -> Result<Option<KeyFrame>, LogError> {
-        if self.removed_records()? == 0 {
-            return Ok(None);
+        let present = self.segments(Stream::Hooks)?;
+        for row in self.capture_stats() {
+            // Of a segment that is noted as removed and still there, a crash came between.
+            if let CaptureStat::Dropped { segment, .. } = row?
+                && present.binary_search(&segment).is_err()
+            {
+                return self.first_key_frame();
+            }
         }
-        self.first_key_frame()
+        Ok(None)
     }
 
     /// The key frame of the oldest segment that is there.

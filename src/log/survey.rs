@@ -295,6 +295,17 @@ fn fingerprint(files: &Files, found: &[Found]) -> Result<String, LogError> {
         hash.update(file.bytes.to_le_bytes());
         hash.update(file.crc32.to_le_bytes());
     }
+    // Rows of a bounded recording depend on these too.
+    let mut names = files.names()?;
+    names.retain(|name| keyframe::is_one(name));
+    names.sort_unstable();
+    let mut chunk = vec![0; 1 << 16];
+    for name in names {
+        let (bytes, crc32) = crc_of(files, &name, &mut chunk)?;
+        hash.update(name);
+        hash.update(bytes.to_le_bytes());
+        hash.update(crc32.to_le_bytes());
+    }
     let hex = hash.finalize().iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
     Ok(format!("sha256:{hex}"))
 }

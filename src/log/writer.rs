@@ -393,6 +393,8 @@ impl RecordingWriter {
         let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
         if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
             && self.wanted_key_frame().is_none()
+            // A key frame asks for a mark: an idle recorder would begin one segment after the other.
+            && (self.key_frames.is_none() || self.segment_rows.iter().next().is_some())
             && (self.hooks.segment.batches() > 0
                 || self.sockets.segment.batches() > 0
                 || (self.divides_connections && self.connections.segment.batches() > 0)
@@ -503,16 +505,18 @@ impl RecordingWriter {
         let next = self.segment_number + 1;
         let (hooks, sockets) =
             (self.segment(Stream::Hooks, next)?, self.segment(Stream::Sockets, next)?);
+        let connections = self.divides_connections;
+        let connections =
+            connections.then(|| self.segment(Stream::Connections, next)).transpose()?;
         let has_packets = self.packets.is_some();
         let packets = has_packets.then(|| self.segment(Stream::Packets, next)).transpose()?;
         let mut ended = vec![
             (Stream::Hooks, std::mem::replace(&mut self.hooks.segment, hooks)),
             (Stream::Sockets, std::mem::replace(&mut self.sockets.segment, sockets)),
         ];
-        if self.divides_connections {
-            let connections = self.segment(Stream::Connections, next)?;
-            let ended_one = std::mem::replace(&mut self.connections.segment, connections);
-            ended.push((Stream::Connections, ended_one));
+        if let Some(next) = connections {
+            let open = &mut self.connections.segment;
+            ended.push((Stream::Connections, std::mem::replace(open, next)));
         }
         if let (Some(open), Some(next)) = (&mut self.packets, packets) {
             ended.push((Stream::Packets, std::mem::replace(&mut open.segment, next)));
@@ -530,7 +534,7 @@ impl RecordingWriter {
         self.segment_since_ns = Some(self.now_ns);
         if let Some(frames) = &mut self.key_frames {
             // All that the segments before have is older.
-            frames.wanted.push((next, self.latest_ns + 1));
+            frames.wanted.push((next, self.latest_ns.saturating_add(1)));
         }
         Ok(())
     }

@@ -97,17 +97,7 @@ where
 
     /// Begins with what is known of the connections that are open at a time.
     pub fn begin(&mut self, frame: &KeyFrame) -> Result<(), E> {
-        let mut hooks = frame.hooks.iter().peekable();
-        let mut linked = self.linked();
-        for row in &frame.lifecycles {
-            while let Some(record) = hooks.next_if(|record| record.header.seq < row.header.seq) {
-                linked.hook(&record.header, record.ops.iter().copied(), false)?;
-            }
-            linked.lifecycle(row, false)?;
-        }
-        for record in hooks {
-            linked.hook(&record.header, record.ops.iter().copied(), false)?;
-        }
+        frame.give(&mut self.linked())?;
         self.since_ns = frame.from_ns;
         Ok(())
     }

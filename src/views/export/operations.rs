@@ -7,8 +7,9 @@ use std::num::NonZeroU64;
 
 use super::ExportError;
 use crate::engine::estats::{ConnectionRows, Ended, Engine, Interval, Polled, RuleOptions, Sample};
+use crate::engine::keyframe::merge_since;
 use crate::engine::packets::Tracker;
-use crate::engine::time::order::{Consumer, merge};
+use crate::engine::time::order::Consumer;
 use crate::engine::time::packets::Ordered;
 use crate::log::Recording;
 use crate::output::sink::{Origin, Plain, PlainWriter};
@@ -42,7 +43,7 @@ pub fn write(recording: &Recording, format: Plain, out: impl Write) -> Result<u6
         let hooks = recording.hooks(ReplayOptions::default().threads);
         let hooks = hooks.map(|batch| batch.map_err(ExportError::from));
         let lifecycles = recording.lifecycles().map(|row| row.map_err(ExportError::from));
-        merge(hooks, lifecycles, &mut flat)?;
+        merge_since(recording.key_frame()?.as_ref(), hooks, lifecycles, &mut flat)?;
     }
     flat.give(true)?;
     flat.writer.finish()?.flush()?;

@@ -14,8 +14,9 @@ use std::io::{self, Write};
 use super::ExportError;
 use super::moment::{Moment, Moments, Owner, Owners, Ssthresh};
 use crate::engine::estats::{Engine, Interval, RuleOptions};
+use crate::engine::keyframe::merge_since;
 use crate::engine::packets::Tracker;
-use crate::engine::time::order::{Consumer, merge};
+use crate::engine::time::order::Consumer;
 use crate::engine::time::packets::{Ordered, key as packet_key};
 use crate::engine::time::timeline::{Of, Timeline};
 use crate::engine::time::{OrderKey, key};
@@ -72,7 +73,7 @@ pub fn write(
     } else {
         let hooks = recording.hooks(options.threads).map(|b| b.map_err(ExportError::from));
         let lifecycles = recording.lifecycles().map(|row| row.map_err(ExportError::from));
-        merge(hooks, lifecycles, &mut stream)?;
+        merge_since(recording.key_frame()?.as_ref(), hooks, lifecycles, &mut stream)?;
         stream.before(None)?;
     }
     stream.file.writer.finish()?;

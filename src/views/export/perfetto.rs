@@ -78,7 +78,8 @@ type Process = (u32, String);
 /// track cannot change its parent.
 fn owners(recording: &Recording) -> Result<FxHashMap<(u64, u16), Process>, ExportError> {
     let mut owners = FxHashMap::default();
-    for record in recording.lifecycles() {
+    let carried = recording.key_frame()?.map_or_else(Vec::new, |frame| frame.lifecycles);
+    for record in carried.into_iter().map(Ok).chain(recording.lifecycles()) {
         let record = record?;
         if record.pid != 0 {
             let key = (record.header.cookie, record.header.generation);

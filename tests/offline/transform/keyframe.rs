@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use estats::engine::keyframe::{KeyFrames, OpenConnections};
 use estats::log::{CaptureStat, KeyFrame, PacketRow, Recording, RecordingWriter, WriterOptions};
+use estats::output::sink::Plain;
 use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
 use estats::recordings::transform::merge::merge;
@@ -269,6 +270,70 @@ fn a_part_that_ends_before_what_is_left_is_refused() {
     let error = cut(&recording, &dir.path().join("part"), &options).unwrap_err();
     assert!(error.to_string().contains("before the beginning of what is left"), "{error}");
     assert!(!dir.path().join("part").exists());
+}
+
+/// The numbers of connections are those of the tables, which begin with what the key frame has.
+#[test]
+fn exported_operations_have_the_connections_of_the_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = again(&golden("loss"), &dir.path().join("run"), true);
+    let known: std::collections::BTreeSet<_> = table(&run, "connections")
+        .into_iter()
+        .map(|row| (row["conn_id"].clone(), row["cookie"].clone()))
+        .collect();
+    let mut out = Vec::new();
+    let recording = Recording::open(&run).unwrap();
+    estats::views::export::operations::write(&recording, Plain::Csv, &mut out).expect("export");
+    let text = String::from_utf8(out).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let at = |name| header.iter().position(|column| *column == name).expect("a column");
+    let (conn_id, cookie) = (at("conn_id"), at("cookie"));
+    let mut rows = 0;
+    for line in lines.filter(|line| !line[conn_id].is_empty()) {
+        assert!(known.contains(&(line[conn_id].into(), line[cookie].into())), "{line:?}");
+        rows += 1;
+    }
+    assert!(rows > 100, "{rows} operations");
+}
+
+/// A key frame asks for a mark, and a mark alone is no reason for the next segment.
+#[test]
+fn an_idle_recorder_begins_no_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = Recording::open(&golden("loss")).unwrap();
+    let mut manifest = of.manifest().clone();
+    manifest.options.key_frames = true;
+    let options = WriterOptions {
+        max_bytes: Some(MAX_BYTES),
+        rotate_ns: 1_000_000_000,
+        ..WriterOptions::default()
+    };
+    let mut w = RecordingWriter::create(dir.path(), &manifest, options).expect("create");
+    let mut frames = KeyFrames::default();
+    let begun_ns = manifest.started.monotonic_ns;
+    let header = Header {
+        ts_ns: begun_ns + 1,
+        seq: 0,
+        cookie: 7,
+        generation: 0,
+        cpu: 0,
+        hook: Hook::TcpProbe,
+    };
+    let ops = [Operation { var: Var::SegsIn, op: Op::Set, value: 1 }];
+    w.hook(&header, &ops).expect("hook");
+    frames.hook(&header, &ops);
+    for second in 1..100 {
+        let now_ns = begun_ns + second * 1_500_000_000;
+        if second < 3 || w.wanted_key_frame().is_some() {
+            w.drained(now_ns).expect("mark");
+            frames.reached(now_ns, &mut w).expect("key frame");
+        }
+        w.tick(now_ns).expect("tick");
+    }
+    assert!(w.wanted_key_frame().is_none());
+    let segments = file_names(dir.path()).into_iter().filter(|n| n.starts_with("hooks-"));
+    assert_eq!(segments.count(), 2, "{:?}", file_names(dir.path()));
 }
 
 /// The end of a connection may be among what was lost.
