@@ -80,6 +80,12 @@ def text():
         print(f"{name}: {licence(package)}")
         for content in files(package):
             words.setdefault(content, []).append(name)
+    # What is not a package of cargo: it stands in the report's pages.
+    for path in sorted(glob.glob(f"{glob.escape(TOP)}/third_party/*/LICENSE")):
+        name = os.path.basename(os.path.dirname(path))
+        print(f"{name} (third_party/{name})")
+        with open(path, encoding="utf-8") as file:
+            words.setdefault(file.read().strip(), []).append(name)
     for content, names in words.items():
         print(f"\n{'-' * 80}\n{', '.join(sorted(set(names)))}\n\n{content}")
 

@@ -106,7 +106,8 @@ for entry in sbom["dependencies"]:
 for part in sbom["components"]:
     assert part["licenses"][0]["expression"] and part["hashes"], part
     assert f"\n{part['name']} {part['version']}: " in words, part["name"]
-# Vendored C sources, too.
+# Vendored C sources, and what the report's pages have, too.
+assert "uplot (third_party/uplot)" in words
 assert "Meta Platforms" in words or "Facebook" in words
 print(f"packages: {len(found)} components", file=sys.stderr)
 EOF
