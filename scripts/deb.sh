@@ -10,9 +10,7 @@ umask 022
 programs=${1:?usage: deb.sh PROGRAMS OUTPUT}
 out=${2:?usage: deb.sh PROGRAMS OUTPUT}
 top=$(dirname "$(dirname "$(realpath "$0")")")
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct)}
-export SOURCE_DATE_EPOCH
+. "$top/scripts/release.sh"
 command -v dpkg-shlibdeps >/dev/null || {
 	echo "deb: apt-get install dpkg-dev" >&2
 	exit 2

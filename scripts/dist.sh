@@ -9,8 +9,7 @@ umask 022
 programs=${1:?usage: dist.sh PROGRAMS OUTPUT}
 out=${2:?usage: dist.sh PROGRAMS OUTPUT}
 top=$(dirname "$(dirname "$(realpath "$0")")")
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct)}
+. "$top/scripts/release.sh"
 name=estats-$version-$(uname -m)-linux
 
 stage=$(mktemp -d)

@@ -2,8 +2,8 @@
 //! From a recording to its tables.
 //!
 //! [`crate::engine::time`] puts the records into their total order, [`crate::engine::estats`] takes them and makes rows,
-//! `conduct.rs` those that follow from them, [`crate::output::tables`] makes batches of all, [`crate::output::sink`] files. Same log, same options: the same
-//! bytes, for any number of threads.
+//! `conduct.rs` those that follow from them, [`crate::output::tables`] makes batches of all, [`crate::output::sink`] files.
+//! Same log, same options: the same bytes, for any number of threads.
 
 mod audited;
 mod beside;
@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::estats::{Bits, Engine, EngineCounts, Interval, Plan, RuleOptions};
 use crate::engine::flows;
+use crate::engine::keyframe::merge_since;
 use crate::engine::packets::{PacketCounts, Tracker};
 use crate::engine::rows::Output;
 use crate::engine::rtt;
-use crate::engine::time::order::{HookRecords, OrderCounts, merge};
+use crate::engine::time::order::{HookRecords, OrderCounts};
 use crate::engine::time::timeline::{Loss, Of, Timeline};
 use crate::engine::time::{packets::Ordered, snapshots};
 use crate::log::{CaptureStat, HookBatch, LogError, Manifest, Recording};
@@ -269,10 +270,7 @@ where
     let mut beside =
         Beside::new(engine, timeline, snapshots, packets, (options.flows, options.rtt), tracker)?
             .in_places(places);
-    if let Some(frame) = &frame {
-        beside.begin(frame)?;
-    }
-    let mut order = merge(hooks, lifecycles, &mut beside)?;
+    let mut order = merge_since(frame.as_ref(), hooks, lifecycles, &mut beside)?;
     let Rest { engine, tracked: packets } = beside.rest()?;
     order.late += late_packets;
     let (output, counts) = engine.finish()?;

@@ -141,6 +141,16 @@ class Recordings(unittest.TestCase):
         self.assertEqual(run.lossy(), sorted(r["conn_id"] for r in rows if r["completeness"] == "lossy"))
         self.assertTrue(run.lossy())
 
+    def test_a_damaged_table_is_one_sentence_with_every_library(self):
+        run = estats.open(self.run_directory)
+        for name in ("perf", "schema"):
+            path = run.path(name)
+            path.write_bytes(path.read_bytes()[:-100])
+        for read in (run.arrow, run.polars, run.pandas):
+            self.assertRaisesRegex(estats.EstatsError, "^cannot read .*perf.parquet: ", read, "perf")
+        with self.assertRaisesRegex(estats.EstatsError, "^cannot read .*schema.parquet: "):
+            run.origin
+
     def test_errors_are_one_sentence(self):
         run = estats.open(self.run_directory)
         there = ", ".join(run.tables)

@@ -339,7 +339,7 @@ pub(super) fn end(
         result?;
         walk::between_namespaces(loaded, drain)?;
     }
-    looking.set(Look::None)
+    Ok(())
 }
 
 fn read_slots(counts: &OfCpus, slots: &mut Slots) -> Result<(), CaptureError> {

@@ -73,16 +73,6 @@ impl std::fmt::Debug for OpenConnections {
 }
 
 impl OpenConnections {
-    /// Begins with what was known at an earlier time.
-    pub fn begin(&mut self, frame: &KeyFrame) {
-        for row in &frame.lifecycles {
-            self.lifecycle(row);
-        }
-        for record in &frame.hooks {
-            self.hook(&record.header, record.ops.iter().copied(), false);
-        }
-    }
-
     fn known(&mut self, key @ (cookie, generation): ConnectionKey) -> Option<&mut Known> {
         if cookie == 0 || self.over.contains_key(&key) {
             return None;
@@ -122,19 +112,10 @@ impl OpenConnections {
         }
     }
 
-    /// A hook's record that came too late for its place: the values of a connection that is known are not certain.
-    pub fn hook_too_late(&mut self, header: &Header, ops: &[Operation]) {
-        let is_known = self.open.contains_key(&(header.cookie, header.generation));
-        if is_known || header.hook.ends_socket() {
-            self.hook(header, ops.iter().copied(), true);
-        }
-    }
-
-    /// The same of a lifecycle record.
-    pub fn lifecycle_too_late(&mut self, record: &Lifecycle) {
-        if self.open.contains_key(&(record.header.cookie, record.header.generation)) {
-            self.lifecycle(record);
-        }
+    /// Whether something is known of the connection of a record.
+    pub fn knows(&self, header: &Header) -> bool {
+        let key = (header.cookie, header.generation);
+        self.open.contains_key(&key) || self.over.contains_key(&key)
     }
 
     /// Forgets sockets whose connection ended long before: the record of their own end was lost.
@@ -226,20 +207,20 @@ pub struct KeyFrames {
 impl KeyFrames {
     /// Takes a hook's record.
     pub fn hook(&mut self, header: &Header, ops: &[Operation]) {
-        if header.ts_ns < self.taken_ns {
-            self.known.hook_too_late(header, ops);
-        } else {
+        if header.ts_ns >= self.taken_ns {
             let record = HookRecord { header: *header, ops: ops.to_vec() };
             self.held.hold(key(header), Held::Hook(record));
+        } else if self.known.knows(header) {
+            self.known.hook(header, ops.iter().copied(), true);
         }
     }
 
     /// Takes a lifecycle record.
     pub fn lifecycle(&mut self, row: &Lifecycle) {
-        if row.header.ts_ns < self.taken_ns {
-            self.known.lifecycle_too_late(row);
-        } else {
+        if row.header.ts_ns >= self.taken_ns {
             self.held.hold(key(&row.header), Held::Lifecycle(Box::new(row.clone())));
+        } else if self.known.knows(&row.header) {
+            self.known.lifecycle(row);
         }
     }
 
@@ -276,6 +257,12 @@ impl KeyFrames {
     }
 }
 
+/// A consumer that can be asked whether it knows the connection of a record.
+pub trait Knows: Consumer {
+    /// Whether it does.
+    fn knows(&self, header: &Header) -> bool;
+}
+
 /// Merges the records of a recording as [`merge`] does, and begins with its key frame, if it has one: that stands for all
 /// records that are older.
 ///
@@ -289,7 +276,7 @@ pub fn merge_since<B, C, E>(
 ) -> Result<OrderCounts, E>
 where
     B: HookRecords,
-    C: Consumer,
+    C: Knows,
     E: From<C::Error>,
 {
     if let Some(frame) = frame {
@@ -299,13 +286,20 @@ where
     merge(hooks, lifecycles, &mut Since { consumer, since_ns })
 }
 
-/// Passes on what a key frame does not stand for. What came too late may have come too late for that, too.
+/// Passes on what a key frame does not stand for. What came too late for its place may have come too late for the key frame,
+/// too: then its connection is marked as any with a late record.
 struct Since<'c, C> {
     consumer: &'c mut C,
     since_ns: u64,
 }
 
-impl<C: Consumer> Consumer for Since<'_, C> {
+impl<C: Knows> Since<'_, C> {
+    fn passes(&self, header: &Header, late: bool) -> bool {
+        header.ts_ns >= self.since_ns || (late && self.consumer.knows(header))
+    }
+}
+
+impl<C: Knows> Consumer for Since<'_, C> {
     type Error = C::Error;
 
     fn hook(
@@ -314,17 +308,12 @@ impl<C: Consumer> Consumer for Since<'_, C> {
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), C::Error> {
-        if header.ts_ns < self.since_ns && !late {
-            return Ok(());
-        }
-        self.consumer.hook(header, ops, late)
+        if self.passes(header, late) { self.consumer.hook(header, ops, late) } else { Ok(()) }
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), C::Error> {
-        if record.header.ts_ns < self.since_ns && !late {
-            return Ok(());
-        }
-        self.consumer.lifecycle(record, late)
+        let passes = self.passes(&record.header, late);
+        if passes { self.consumer.lifecycle(record, late) } else { Ok(()) }
     }
 
     fn missed(&mut self, header: &Header, packets: u64) {
@@ -345,7 +334,7 @@ impl KeyFrame {
     ///
     /// # Errors
     /// The consumer's.
-    pub fn give<C: Consumer>(&self, consumer: &mut C) -> Result<(), C::Error> {
+    fn give<C: Consumer>(&self, consumer: &mut C) -> Result<(), C::Error> {
         let mut hooks = self.hooks.iter().peekable();
         for row in &self.lifecycles {
             while let Some(record) = hooks.next_if(|record| record.header.seq < row.header.seq) {

@@ -205,20 +205,9 @@ impl Recording {
     /// # Errors
     /// If the ledger or the directory cannot be read.
     pub fn key_frame(&self) -> Result<Option<KeyFrame>, LogError> {
-        let present = self.segments(Stream::Hooks)?;
-        for row in self.capture_stats() {
-            // Of a segment that is noted as removed and still there, a crash came between.
-            if let CaptureStat::Dropped { segment, .. } = row?
-                && present.binary_search(&segment).is_err()
-            {
-                return self.first_key_frame();
-            }
+        if !survey::lacks_segments(self)? {
+            return Ok(None);
         }
-        Ok(None)
-    }
-
-    /// The key frame of the oldest segment that is there.
-    pub(super) fn first_key_frame(&self) -> Result<Option<KeyFrame>, LogError> {
         let number = self.first_segment()?;
         // The manifest is text that people may edit; the segment states whose it is.
         let segment = self.open_segment(Stream::Hooks.file_name(number))?;

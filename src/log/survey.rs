@@ -220,23 +220,28 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
     Ok(survey)
 }
 
+/// Whether the ledger has segments as removed that are not there any more. One that is still there was not removed yet when
+/// the recorder was killed.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn lacks_segments(recording: &Recording) -> Result<bool, LogError> {
+    let present = recording.segments(Stream::Hooks)?;
+    let is_gone = |number: &u32| present.binary_search(number).is_err();
+    Ok(scan::stats(recording)?.is_some_and(|stats| stats.removed.iter().any(is_gone)))
+}
+
 /// The key frame that should stand for the segments that were removed.
 ///
 /// # Errors
 /// If a file cannot be read.
 pub fn missing_key_frame(recording: &Recording) -> Result<Option<Finding>, LogError> {
-    if !recording.manifest().options.key_frames {
-        return Ok(None);
-    }
-    let present = recording.segments(Stream::Hooks)?;
-    let is_gone = |number: &u32| present.binary_search(number).is_err();
-    let removed = scan::stats(recording)?.is_some_and(|stats| stats.removed.iter().any(is_gone));
-    if !removed || recording.first_key_frame()?.is_some() {
+    if !recording.manifest().options.key_frames || recording.key_frame()?.is_some() {
         return Ok(None);
     }
     let file = keyframe::file_name(Stream::Hooks, recording.first_segment()?);
     let reason = "is absent or damaged, or its part with the connections is".to_owned();
-    Ok(Some(Finding::Index { file, reason }))
+    Ok(lacks_segments(recording)?.then_some(Finding::Index { file, reason }))
 }
 
 fn unfinished(manifest: &Manifest) -> Option<Unfinished> {

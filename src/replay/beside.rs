@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 
 use crate::engine::estats::Engine;
 use crate::engine::flows::{self, Flow, FlowPacket, FlowSpan, Flows, PacketTotals, Step, Timeouts};
+use crate::engine::keyframe::Knows;
 use crate::engine::packets::{PacketCounts, Tracker};
 use crate::engine::rows::{FlowRow, Output, PacketSeen, RttSample};
 use crate::engine::rtt::{self, FlowRtt, Way};
 use crate::engine::time::order::Consumer;
 use crate::engine::time::timeline::{Of, Timeline};
 use crate::engine::time::{OrderKey, key, packets};
-use crate::log::KeyFrame;
 use crate::schema::{Var, Why};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
@@ -31,8 +31,6 @@ pub(super) struct Beside<'a, O, S, P> {
     timeouts: Timeouts,
     snapshots: S,
     packets: P,
-    /// Older records are in a key frame.
-    since_ns: u64,
     next_snapshot: Option<Snapshot>,
     next_packet: Option<(Packet, bool)>,
     flows: Flows,
@@ -77,7 +75,6 @@ where
             timeouts: options.timeouts,
             snapshots,
             packets,
-            since_ns: 0,
             next_snapshot,
             next_packet,
             flows: Flows::new(options),
@@ -93,19 +90,6 @@ where
     pub fn in_places(mut self, places: &[Vec<u32>]) -> Self {
         self.flows = self.flows.in_places(places);
         self
-    }
-
-    /// Begins with what is known of the connections that are open at a time.
-    pub fn begin(&mut self, frame: &KeyFrame) -> Result<(), E> {
-        frame.give(&mut self.linked())?;
-        self.since_ns = frame.from_ns;
-        Ok(())
-    }
-
-    /// Whether a key frame stands for a record. One that came too late for its place may have come too late for the key
-    /// frame, too: then the connection is marked as any with a late record.
-    fn has(&self, header: &Header, late: bool) -> bool {
-        header.ts_ns < self.since_ns && !(late && self.engine.conn_id(header).is_some())
     }
 
     fn linked(&mut self) -> Linked<'_, 'a, O> {
@@ -361,17 +345,11 @@ where
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), E> {
-        if self.has(header, late) {
-            return Ok(());
-        }
         self.before(Some(key(header)))?;
         Ok(self.linked().hook(header, ops, late)?)
     }
 
     fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), E> {
-        if self.has(&record.header, late) {
-            return Ok(());
-        }
         self.before(Some(key(&record.header)))?;
         self.reached_packets(record.header.ts_ns)?;
         Ok(self.linked().lifecycle(record, late)?)
@@ -387,5 +365,17 @@ where
 
     fn reached(&mut self, ts_ns: u64) {
         self.engine.reached(ts_ns);
+    }
+}
+
+impl<O, S, P, E> Knows for Beside<'_, O, S, P>
+where
+    O: Output,
+    S: Iterator<Item = Result<Snapshot, E>>,
+    P: Iterator<Item = Result<(Packet, bool), E>>,
+    E: From<O::Error>,
+{
+    fn knows(&self, header: &Header) -> bool {
+        self.engine.conn_id(header).is_some()
     }
 }

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use estats::engine::time::timeline::Of;
 use estats::log::{PacketRow, Recording as Log};
-use estats::schema::{Hook, HookKind};
+use estats::schema::Hook;
 use serde_json::Value as Json;
 
 use crate::support::possible;
@@ -42,7 +43,7 @@ impl Connection {
 /// Whether rows of connections are made of the records of this hook.
 fn is_of_connections(hook: &str) -> bool {
     let hook = Hook::ALL.iter().find(|h| h.name() == hook);
-    !matches!(hook.map(|h| h.kind()), Some(HookKind::Packet(..) | HookKind::Poll | HookKind::Drop))
+    hook.is_none_or(|hook| Of::hook(*hook) == Of::Connections)
 }
 
 /// Packets that interfaces received or sent.

@@ -320,9 +320,9 @@ fn count(recording: &Recording, output: &Output) -> Outcome {
     one(found == expected, || format!("{found} rows, {expected} expected"))
 }
 
-/// A row is lossy if a program was skipped in its time, and only then; nothing else is missing from these recordings ([`no_loss`]). Faults
-/// of a lossy row are excused, so a few must not be lossy. How many are depends on the host: the kernel passes over
-/// a program that would interrupt itself, under emulation a program takes long, and a skip makes all rows lossy
+/// A row is lossy if a program was skipped in its time, and only then; nothing else is missing from these recordings
+/// ([`no_loss`]). Faults of a lossy row are excused, so a few must not be lossy. How many are depends on the host: the kernel
+/// passes over a program that would interrupt itself, under emulation a program takes long, and a skip makes all rows lossy
 /// that were open in its interval (of 134 rows on hosts of different speed, fentry: 58 and 88; kprobes: 113 and 119).
 fn lossy(recording: &Recording) -> Outcome {
     let all = recording.connections.len();

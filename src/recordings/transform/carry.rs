@@ -7,27 +7,28 @@ use rustc_hash::FxHashSet;
 
 use super::TransformError;
 use super::select::Selection;
-use crate::engine::keyframe::{ConnectionKey, OpenConnections};
+use crate::engine::keyframe::{ConnectionKey, Knows, OpenConnections, merge_since};
 use crate::engine::time::SLACK_NS;
-use crate::engine::time::order::{Consumer, merge};
+use crate::engine::time::order::Consumer;
 use crate::log::{HookBatch, KeyFrame, LogError, Recording};
 use crate::schema::Var;
 use crate::wire::{Event, Header, Lifecycle, Operation};
 
 struct CarriedState<'a> {
-    /// The recording has all records from this time on.
-    since_ns: u64,
     until_ns: u64,
     selection: &'a Selection,
     connections: OpenConnections,
 }
 
 impl CarriedState<'_> {
-    /// Whether the key frame does not stand for it: one that came too late may have come too late for that, too.
-    fn takes(&self, header: &Header, late: bool) -> bool {
-        header.ts_ns < self.until_ns
-            && (header.ts_ns >= self.since_ns || late)
-            && self.selection.has_key((header.cookie, header.generation))
+    fn takes(&self, header: &Header) -> bool {
+        header.ts_ns < self.until_ns && self.selection.has(header)
+    }
+}
+
+impl Knows for CarriedState<'_> {
+    fn knows(&self, header: &Header) -> bool {
+        self.connections.knows(header)
     }
 }
 
@@ -40,23 +41,15 @@ impl Consumer for CarriedState<'_> {
         ops: impl Iterator<Item = Operation>,
         late: bool,
     ) -> Result<(), TransformError> {
-        if self.takes(header, late) {
-            if late && header.ts_ns < self.since_ns {
-                self.connections.hook_too_late(header, &ops.collect::<Vec<_>>());
-            } else {
-                self.connections.hook(header, ops, late);
-            }
+        if self.takes(header) {
+            self.connections.hook(header, ops, late);
         }
         Ok(())
     }
 
-    fn lifecycle(&mut self, record: &Lifecycle, late: bool) -> Result<(), TransformError> {
-        if self.takes(&record.header, late) {
-            if late && record.header.ts_ns < self.since_ns {
-                self.connections.lifecycle_too_late(record);
-            } else {
-                self.connections.lifecycle(record);
-            }
+    fn lifecycle(&mut self, record: &Lifecycle, _late: bool) -> Result<(), TransformError> {
+        if self.takes(&record.header) {
+            self.connections.lifecycle(record);
         }
         Ok(())
     }
@@ -91,17 +84,9 @@ pub(super) fn carried(
             !row.as_ref().is_ok_and(|r| r.event == Event::Drain && r.header.ts_ns > enough)
         })
         .map(|row| row.map_err(TransformError::from));
-    let mut connections = OpenConnections::default();
-    let mut since_ns = 0;
-    if let Some(mut frame) = recording.key_frame()? {
-        since_ns = frame.from_ns;
-        let is_kept = |header: &Header| selection.has_key((header.cookie, header.generation));
-        frame.lifecycles.retain(|row| is_kept(&row.header));
-        frame.hooks.retain(|record| is_kept(&record.header));
-        connections.begin(&frame);
-    }
-    let mut state = CarriedState { since_ns, until_ns: from_ns, selection, connections };
-    merge(hooks, lifecycles, &mut state)?;
+    let connections = OpenConnections::default();
+    let mut state = CarriedState { until_ns: from_ns, selection, connections };
+    merge_since(recording.key_frame()?.as_ref(), hooks, lifecycles, &mut state)?;
     Ok(state.connections.frame(from_ns))
 }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use super::ExportError;
 use crate::engine::estats::{ConnectionRows, Ended, Engine, Interval, Polled, RuleOptions, Sample};
-use crate::engine::keyframe::merge_since;
+use crate::engine::keyframe::{Knows, merge_since};
 use crate::engine::packets::Tracker;
 use crate::engine::time::order::Consumer;
 use crate::engine::time::packets::Ordered;
@@ -82,6 +82,12 @@ impl<W: Write> Flat<'_, W> {
             self.writer.write(&batch)?;
         }
         Ok(())
+    }
+}
+
+impl<W: Write> Knows for Flat<'_, W> {
+    fn knows(&self, header: &Header) -> bool {
+        self.engine.conn_id(header).is_some()
     }
 }
 

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use super::ExportError;
 use super::moment::{Moment, Moments, Owner, Owners, Ssthresh};
 use crate::engine::estats::{Engine, Interval, RuleOptions};
-use crate::engine::keyframe::merge_since;
+use crate::engine::keyframe::{Knows, merge_since};
 use crate::engine::packets::Tracker;
 use crate::engine::time::order::Consumer;
 use crate::engine::time::packets::{Ordered, key as packet_key};
@@ -352,6 +352,16 @@ where
             }
         }
         Ok(())
+    }
+}
+
+impl<W, P> Knows for Stream<'_, W, P>
+where
+    W: Write,
+    P: Iterator<Item = Result<(Packet, bool), LogError>>,
+{
+    fn knows(&self, header: &Header) -> bool {
+        self.linked.engine.conn_id(header).is_some()
     }
 }
 

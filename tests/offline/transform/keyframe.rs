@@ -17,6 +17,7 @@ use estats::wire::{Event, Header, NO_CPU, Operation};
 use super::merge::two;
 use super::source::{golden, table, verified};
 use crate::common::file_names;
+use crate::support::trust;
 
 /// Small enough that a recording loses segments.
 const MAX_BYTES: u64 = 60_000;
@@ -356,6 +357,17 @@ fn losses_before_the_key_frame_count_for_what_was_open() {
         let counted_since = row["counted_since_ns"].parse::<u64>().unwrap();
         assert_eq!(counted_since, frame.from_ns - 1, "{row:?}");
     }
+    let values = table(&run, "estats");
+    let row = values.iter().find(|row| row["MaxRTT"] == "NULL").expect("one that was carried");
+    assert_eq!(row["completeness"], "begun_before");
+    assert_ne!(row["SegsOut"], "NULL");
+    trust::says(
+        "a bounded recording (--max-size), a connection that was open when what is left begins",
+        &format!(
+            "completeness {}; SegsOut the kernel's; extremes {} until they are passed; counts of events since counted_since_ns",
+            row["completeness"], row["MaxRTT"]
+        ),
+    );
 }
 
 /// A program that uses one socket again and again: what ended is forgotten with the next connection.
