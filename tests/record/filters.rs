@@ -61,7 +61,7 @@ fn addr_filter_takes_prefixes_of_both_families() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("addr");
     for address in ["10.9.1.1/32", "10.9.2.1/32", "fd99:1::1/128", "fd99:2::1/128"] {
-        netns.ip(&["addr", "add", address, "dev", "lo"]);
+        netns.add_address(address, "lo");
     }
     let at = |address: &str| {
         let address = SocketAddr::new(address.parse().expect("an address"), 0);
@@ -290,7 +290,7 @@ fn only_the_process_tree_of_a_command_is_recorded() {
 fn included_and_excluded_port_lists_are_applied() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("lists");
-    netns.ip(&["addr", "add", "10.9.3.1/32", "dev", "lo"]);
+    netns.add_address("10.9.3.1/32", "lo");
     let [a, b, c] = [(); 3].map(|()| listen(&netns));
     let elsewhere = SocketAddr::from(([10, 9, 3, 1], 0));
     let d = Listener::bind(&netns, elsewhere, Options::default());

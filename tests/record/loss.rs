@@ -190,7 +190,7 @@ fn ten_seconds_of_iperf3_at_full_speed() {
         server.name(),
     ]);
     for (netns, address) in [(&client, "10.78.0.1/24"), (&server, "10.78.0.2/24")] {
-        netns.ip(&["addr", "add", address, "dev", "est1"]);
+        netns.add_address(address, "est1");
         netns.ip(&["link", "set", "est1", "up"]);
     }
     let mut listen = server.command("iperf3");

@@ -56,9 +56,9 @@ impl Paths {
             let far = path.replace(".1.1", ".1.2").replace(".2.1", ".2.2");
             client.ip(&["link", "add", &here, "type", "veth", "peer", "name", &there]);
             client.ip(&["link", "set", &there, "netns", server.name()]);
-            client.ip(&["addr", "add", &format!("{path}/24"), "dev", &here]);
+            client.add_address(&format!("{path}/24"), &here);
             client.ip(&["link", "set", &here, "up"]);
-            server.ip(&["addr", "add", &format!("{far}/24"), "dev", &there]);
+            server.add_address(&format!("{far}/24"), &there);
             server.ip(&["link", "set", &there, "up"]);
         }
         for netns in [&client, &server] {

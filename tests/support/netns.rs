@@ -48,6 +48,14 @@ impl Netns {
         ip(&[&["-n", self.name.as_str()], args].concat());
     }
 
+    /// Gives a device an address with its prefix length. An IPv6 address can be bound at once:
+    /// without `nodad` the kernel checks first that no other host has it, on `lo` too, and
+    /// listening on it fails in that time.
+    pub fn add_address(&self, address: &str, device: &str) {
+        let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+        self.ip(&[&["address", "add", address, "dev", device], nodad].concat());
+    }
+
     /// Runs these lines of `ip` inside the namespace, in one process.
     pub fn ip_batch(&self, lines: &[String]) {
         batch(Command::new("ip").args(["-n", &self.name]), lines);

@@ -21,8 +21,7 @@ pub fn link(name: &str, a: &Netns, b: &Netns) {
 /// Gives an end its addresses (with prefix length) and sets it up.
 pub fn up(name: &str, netns: &Netns, addresses: &[&str]) {
     for address in addresses {
-        let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
-        netns.ip(&[&["address", "add", address, "dev", name], nodad].concat());
+        netns.add_address(address, name);
     }
     netns.ip(&["link", "set", name, "up"]);
 }
