@@ -471,6 +471,8 @@ static __always_inline bool retransmit_error(const u64 *args)
 const volatile u8 drop_args __weak = 0;
 /* The number of the reason that is none, SKB_CONSUMED; ~0 where there is none. */
 const volatile u32 drop_consumed __weak = ~0U;
+/* Likewise of SKB_DROP_REASON_CPU_BACKLOG: since v5.18, commit 44f0bd40803c. */
+const volatile u32 drop_cpu_backlog __weak = ~0U;
 
 static __always_inline bool drop_has_reason(void)
 {

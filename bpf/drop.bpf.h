@@ -37,6 +37,23 @@ static __always_inline void drop_layout(const struct sk_buff *skb, struct drop_l
 	l->len = BPF_CORE_READ(skb, len);
 }
 
+/*
+ * Whether a packet is one that came in. It has its input interface from __netif_receive_skb_core()
+ * on. enqueue_to_backlog() is before that. tcp_collapse() makes new packets of those in the queue
+ * of a receiver: they have no interface, and unlike those that TCP sends no header.
+ */
+static __always_inline bool drop_received(const u64 *args, const struct sk_buff *skb,
+					  const struct sock *own, const struct sock *receiver)
+{
+	u16 header = BPF_CORE_READ(skb, transport_header);
+
+	if (BPF_CORE_READ(skb, skb_iif) || drop_reason(args) == drop_cpu_backlog)
+		return true;
+	if (receiver)
+		return protocol_at(receiver) == IPPROTO_TCP;
+	return own && header == NO_HEADER && protocol_at(own) == IPPROTO_TCP;
+}
+
 static __always_inline bool drop_read(const struct drop_layout *l, u32 at, void *to, u32 size)
 {
 	return at + size <= l->tail && !bpf_probe_read_kernel(to, size, l->head + at);
@@ -80,8 +97,11 @@ static __always_inline bool drop_from_packet(const struct sk_buff *skb, const st
 		return false;
 	r->local_port = th[0] << 8 | th[1];
 	r->remote_port = th[2] << 8 | th[3];
-	/* Short frames are padded; of super-packets the length of IP is another's. */
-	if (r->segments == 1 && total && l->ip + total < end)
+	/*
+	 * Short frames are padded until ip_rcv() cuts that off; of super-packets the length of
+	 * IP is another's. Behind IP a packet may have been merged with others.
+	 */
+	if (l->data <= l->ip && r->segments == 1 && total && l->ip + total < end)
 		end = l->ip + total;
 	tcp += (th[12] >> 4) * 4;
 	r->octets = end > tcp ? end - tcp : 0;
@@ -94,6 +114,7 @@ static __always_inline bool drop_from_socket(const struct sk_buff *skb, const st
 {
 	u8 state = BPF_CORE_READ(sk, __sk_common.skc_state), offset;
 	u32 tcp = BPF_CORE_READ(skb, transport_header);
+	u32 inner = BPF_CORE_READ(skb, inner_transport_header);
 
 	/* These are no whole sockets, or have no other end. */
 	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_LISTEN ||
@@ -113,9 +134,12 @@ static __always_inline bool drop_from_socket(const struct sk_buff *skb, const st
 	r->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	r->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	r->octets = l->len;
-	/* The header of TCP is there, and that of IP is not. */
-	if (tcp == l->data && drop_read(l, tcp + 12, &offset, 1) && (offset >> 4) * 4 <= l->len)
-		r->octets -= (offset >> 4) * 4;
+	/* In a tunnel the outer headers are before that of TCP; else that of IP is not there. */
+	if (inner > l->data)
+		tcp = inner;
+	if ((tcp == inner || tcp == l->data) && tcp >= l->data &&
+	    drop_read(l, tcp + 12, &offset, 1) && tcp - l->data + (offset >> 4) * 4 <= l->len)
+		r->octets -= tcp - l->data + (offset >> 4) * 4;
 	return true;
 }
 
@@ -201,7 +225,7 @@ static __always_inline int on_drop(const u64 *args, const struct sk_buff *skb, s
 				   struct sock *receiver)
 {
 	struct drop_record r = { .segments = segments_of(skb) };
-	bool received = BPF_CORE_READ(skb, skb_iif);
+	bool received = drop_received(args, skb, own, receiver);
 	struct cpu_counters *cpu;
 	struct drop_layout l;
 	struct sock *sk = own;
@@ -210,6 +234,9 @@ static __always_inline int on_drop(const u64 *args, const struct sk_buff *skb, s
 	if (is_over() || (drop_has_reason() && drop_reason(args) == drop_consumed))
 		return 0;
 	drop_layout(skb, &l);
+	/* A backlog gets packets that begin with the header of IP, which is not marked yet. */
+	if (received && !l.ip)
+		l.ip = l.data;
 	/* What is on its way out has no header before what is handed down. */
 	if ((!received && l.ip < l.data) || !drop_from_packet(skb, &l, &r)) {
 		if (received && receiver)

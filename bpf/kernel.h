@@ -294,6 +294,7 @@ struct sk_buff {
 	unsigned int len;
 	int skb_iif;
 	u16 protocol;
+	u16 inner_transport_header;
 	u16 transport_header;
 	u16 network_header;
 	u32 tail;

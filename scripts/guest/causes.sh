@@ -9,6 +9,7 @@ top=$(pwd)
 build="${CARGO:-cargo} test --no-default-features --features record --test live --no-run"
 $build
 tests=$($build --message-format=json 2>/dev/null | sed -n 's|.*"executable":"\([^"]*/live-[^"]*\)".*|\1|p')
+[ -n "$tests" ] || { echo "causes.sh: no test program was built" >&2; exit 1; }
 # The programs themselves are built with the tests.
 for kernel; do
 	# The tests write below CARGO_TARGET_TMPDIR, and read the documents of the package.

@@ -216,6 +216,7 @@ fn prepare(
 ) -> Result<OpenObject, CaptureError> {
     let mut open = object::open(set, plan.btf)?;
     let timing = Timing::of(plan.resolution_ns);
+    let reasons = kernel.drop_reasons();
     object::configure(
         &mut open,
         &[
@@ -233,7 +234,8 @@ fn prepare(
             ("use_perf", (transport == Transport::Perf).into()),
             ("retransmit_has_error", kernel.says_refused_retransmissions().into()),
             ("drop_args", kernel.arguments_of_drops().into()),
-            ("drop_consumed", kernel.drop_reasons().consumed()),
+            ("drop_consumed", reasons.number("CONSUMED")),
+            ("drop_cpu_backlog", reasons.number("CPU_BACKLOG")),
             ("defers_by_ms", host::defers_by_ms().into()),
             ("iterators_lock", (set != HookSet::Kprobe || host::iterators_lock()).into()),
         ],

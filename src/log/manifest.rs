@@ -96,9 +96,9 @@ impl DropReasons {
         self.names.is_empty() && self.subsystems.is_empty()
     }
 
-    /// The number of the reason that is none, for packets that were used; else one that no reason has.
-    pub fn consumed(&self) -> u64 {
-        let number = self.names.iter().find(|(_, name)| *name == "CONSUMED");
+    /// The number of a reason of the kernel's own; else one that no reason has.
+    pub fn number(&self, name: &str) -> u64 {
+        let number = self.names.iter().find(|(_, known)| *known == name);
         number.map_or(u32::MAX.into(), |(number, _)| u64::from(*number))
     }
 

@@ -191,6 +191,50 @@ fn segments_with_wrong_checksums_and_old_ones_are_counted_by_connection() {
     }
 }
 
+/// Segments out of order fill the receive buffer. The kernel merges neighbours, which makes new packets
+/// without interface and headers, and then drops from the end.
+#[test]
+fn what_the_kernel_had_merged_before_it_dropped_it_was_received() {
+    const PAYLOAD: usize = 40;
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for family in FAMILIES {
+        let pair = Pair::symmetric(Impairment::default());
+        pair.sysctl("ipv4/tcp_timestamps", "0");
+        let recorder = record(&pair, &[]);
+        let address = SocketAddr::new(pair.server_address(family), 0);
+        let listener = Listener::bind(&pair.server, address, Options::default());
+        let small = Options { receive_buffer: Some(16_384), ..Options::default() };
+        let client =
+            Stream::connect(&pair.client, listener.address(), small).expect("a listener is there");
+        let server = listener.accept();
+        // Pairs of neighbours with a gap behind each, the last ones first: what comes is never the last in
+        // the queue, or it would be what is dropped.
+        for pair_of in (1..=100).rev() {
+            for half in [PAYLOAD, 0] {
+                let offset = (pair_of * (2 * PAYLOAD + 1) + half) as u32;
+                let packet = from_server(&client, &server, offset, PAYLOAD).packet();
+                pair.link().inject(Direction::Backward, &packet);
+            }
+        }
+        std::thread::sleep(SETTLE);
+        let pruned = Mib::of(&pair.client).must("TcpExt.OfoPruned");
+        assert!(pruned > 0, "the buffer was never full");
+        let local = client.local();
+        // Nothing will fill the gap before them.
+        client.reset();
+        std::thread::sleep(SETTLE);
+        drop(server);
+        let finished = recorder.stop();
+        finished.assert_code(0).assert_account();
+        let id = Some(conn_id(&finished, local));
+        let drops = drops(&finished);
+        assert!(drops.keys().all(|key| key.1 == "received"), "{family:?} {drops:#?}");
+        let (packets, octets) = drops[&key(id, "received", "TCP_OFO_QUEUE_PRUNE")];
+        assert!(octets > packets * PAYLOAD as i64, "{family:?}: no merged one in {drops:#?}");
+        assert_eq!(octets % PAYLOAD as i64, 0, "{family:?} {drops:#?}");
+    }
+}
+
 /// Packets that the queue of the device has dropped.
 fn dropped_by_queue(netns: &Netns) -> i64 {
     let mut tc = netns.command("tc");

@@ -8,7 +8,7 @@
 use crate::log::Ring;
 use crate::schema::{Hook, HookKind};
 
-/// What a loss affects: records of connections, packets, or polls of sockets.
+/// What a loss affects: records of connections, packets, polls of sockets, or dropped packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Records of connections.
@@ -19,6 +19,8 @@ pub enum Of {
     Polls,
     /// Packets that the kernel dropped.
     Drops,
+    /// One of the two, which share a ring: what is missing from its file has no hook any more.
+    PollsOrDrops,
 }
 
 impl Of {
@@ -42,7 +44,7 @@ impl Of {
     pub const fn ring(ring: Ring) -> Self {
         match ring {
             Ring::Hooks | Ring::Lifecycle => Self::Connections,
-            Ring::Sockets => Self::Polls,
+            Ring::Sockets => Self::PollsOrDrops,
             Ring::Packets => Self::Packets,
         }
     }
@@ -97,6 +99,7 @@ pub struct Timeline {
     packets: Sums,
     polls: Sums,
     drops: Sums,
+    polls_or_drops: Sums,
     /// Records that were removed on purpose: missing from rows, but not lost.
     removed: u64,
 }
@@ -117,6 +120,7 @@ impl Timeline {
             packets: Sums::new(&losses, Of::Packets),
             polls: Sums::new(&losses, Of::Polls),
             drops: Sums::new(&losses, Of::Drops),
+            polls_or_drops: Sums::new(&losses, Of::PollsOrDrops),
             removed: 0,
         }
     }
@@ -156,6 +160,7 @@ impl Timeline {
             Of::Packets => &self.packets,
             Of::Polls => &self.polls,
             Of::Drops => &self.drops,
+            Of::PollsOrDrops => &self.polls_or_drops,
         };
         let begun = sum_before(&sums.begun, |at| at <= end_ns);
         let over = sum_before(&sums.over, |at| at < begin_ns);
@@ -164,8 +169,9 @@ impl Timeline {
 
     /// Records lost in the whole recording.
     pub fn lost(&self) -> u64 {
-        let all = [&self.connections, &self.packets, &self.polls, &self.drops].map(Sums::all);
-        all.into_iter().fold(0, u64::saturating_add).saturating_sub(self.removed)
+        let all =
+            [&self.connections, &self.packets, &self.polls, &self.drops, &self.polls_or_drops];
+        all.map(Sums::all).into_iter().fold(0, u64::saturating_add).saturating_sub(self.removed)
     }
 }
 
@@ -234,5 +240,12 @@ mod tests {
         assert_eq!(timeline.lost_between(Of::Packets, 0, 15), 10);
         assert_eq!(timeline.lost_between(Of::Polls, 0, 15), 100);
         assert_eq!(timeline.lost(), 111);
+        // The kernel counts by hook. What is missing from a file is known by its ring alone.
+        let missing = Loss { of: Of::ring(Ring::Sockets), records: 1000, ..losses[0] };
+        let timeline = Timeline::new([], losses.into_iter().chain([missing]));
+        let lost =
+            [Of::Polls, Of::Drops, Of::PollsOrDrops].map(|of| timeline.lost_between(of, 0, 15));
+        assert_eq!(lost, [100, 0, 1000]);
+        assert_eq!(timeline.lost(), 1111);
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn spec() -> TableSpec {
                 "direction",
                 K::Text,
                 "",
-                "received, or sent. A packet between two sockets of this host is sent until an interface has received it. It follows from the packet's input interface. The kernel removes this from a packet that it merged with others in the queue of a receiver, and a CPU's backlog has not set it yet: if it drops such a packet, the direction is wrong.",
+                "received, or sent. A packet between two sockets of this host is sent until an interface has received it. A packet is received if it has an input interface, if it is dropped for a receiving socket, if it waits in a receiver's queue, or if a CPU's backlog drops it.",
             ),
             c(
                 "reason",
@@ -54,12 +54,17 @@ pub(super) fn spec() -> TableSpec {
                 "The kernel's number of the reason, which another kernel may not have; NULL as above.",
             ),
             c("packets", K::Int64, "packets", "Packets; a super-packet is one."),
-            c("segments", K::Int64, "segments", "Segments in them."),
+            c(
+                "segments",
+                K::Int64,
+                "segments",
+                "Segments in them. Packets that the kernel had merged in the queue of a receiver count as one.",
+            ),
             c(
                 "payload_bytes",
                 K::Int64,
                 "bytes",
-                "Payload in them. Of a packet in a tunnel whose outer headers were already added, these headers count too. Of packets that the kernel had merged in the queue of a receiver, only the first counts.",
+                "Payload in them. Of a packet that IPsec has already encrypted, the headers that it added count too.",
             ),
             c("first_ns", K::Int64, "ns", "The first, CLOCK_MONOTONIC."),
             c("first_ts", K::Time, "", "The same in wall-clock time."),
@@ -69,7 +74,7 @@ pub(super) fn spec() -> TableSpec {
                 "lost_records",
                 K::Int64,
                 "records",
-                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. If it is not 0, there may have been more packets. If all records of a connection were lost, it has no row here. There is always a row without a connection if records were lost, if necessary one with 0 packets.",
+                "Records of dropped packets that were lost on any CPU while the connection lived, without a connection in the whole recording. What is missing from the file of snapshots counts too, since it may have been dropped packets; snapshots that the kernel is known to have lost do not. If it is not 0, there may have been more packets. If all records of a connection were lost, it has no row here. There is always a row without a connection if records were lost, if necessary one with 0 packets.",
             ),
         ],
     }
@@ -234,8 +239,8 @@ impl Drops {
     }
 }
 
-/// What is missing of the ring of snapshots may have been dropped packets.
+/// What is missing from the file of snapshots may have been dropped packets.
 fn lost(clock: &Timeline, from_ns: u64, to_ns: u64) -> u64 {
     let lost = |of| clock.lost_between(of, from_ns, to_ns);
-    lost(Of::Drops).saturating_add(lost(Of::Polls))
+    lost(Of::Drops).saturating_add(lost(Of::PollsOrDrops))
 }
