@@ -9,6 +9,7 @@ mod choice;
 mod compare;
 mod cut;
 mod diff;
+mod events;
 mod explain;
 mod export;
 mod flows;
@@ -111,6 +112,8 @@ enum Command {
     Report(report::Arguments),
     /// Packets and bytes between two ends, as a table, for recordings with packets
     Flows(flows::Arguments),
+    /// What happened, one line each: connections opened and closed, retransmissions, timeouts, zero windows
+    Events(events::Arguments),
     /// Check every connection against the kernel's tcp_info
     Audit(audit::Arguments),
     /// Compare two recordings, connection by connection, or repeated runs: what differs, and how certain that is
@@ -223,6 +226,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         (Some(Command::Summary(arguments)), _) => summary::run(&arguments),
         (Some(Command::Report(arguments)), _) => report::run(&arguments),
         (Some(Command::Flows(arguments)), _) => flows::run(&arguments),
+        (Some(Command::Events(arguments)), _) => events::run(&arguments),
         (Some(Command::Audit(arguments)), _) => audit::run(&arguments),
         (Some(Command::Diff(arguments)), _) => diff::run(&arguments),
         (Some(Command::Compare(arguments)), _) => compare::run(&arguments),

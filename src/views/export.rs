@@ -2,6 +2,7 @@
 //! Recordings in the formats of other tools, for pipelines that read those.
 
 pub mod epping;
+pub mod events;
 pub mod mlab;
 mod moment;
 pub mod operations;

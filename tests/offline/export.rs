@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Recordings and tables in other formats have the values of the tables.
 
+mod events;
 mod pcapng;
 mod perfetto;
 #[path = "export/web10g.rs"]

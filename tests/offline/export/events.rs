@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! `events`: what its lines add up to is what the tables have, in every format.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use estats::log::Recording;
+use estats::replay::ReplayOptions;
+use estats::views::export::events::{self, EventFormat, EventKind, EventSelection};
+use serde_json::Value as Json;
+
+use super::{golden, rows};
+use crate::common::{options, replay};
+
+fn events_of(run: &Path, format: EventFormat, selection: &EventSelection) -> String {
+    let recording = Recording::open(run).expect("a recording");
+    let mut out = Vec::new();
+    events::write(&recording, &ReplayOptions::default(), format, selection, &mut out)
+        .expect("events");
+    String::from_utf8(out).expect("text")
+}
+
+fn all() -> EventSelection {
+    EventSelection { kinds: EventKind::ALL.to_vec(), connections: Vec::new() }
+}
+
+fn objects(run: &Path) -> Vec<Json> {
+    let text = events_of(run, EventFormat::Jsonl, &all());
+    text.lines().map(|line| serde_json::from_str(line).expect("an object per line")).collect()
+}
+
+/// The rows of a table by connection.
+fn table(run: &Path, name: &str) -> BTreeMap<u64, BTreeMap<String, String>> {
+    let out = tempfile::tempdir().expect("temporary directory");
+    replay(run, &options(1, out.path()));
+    let rows = rows(&out.path().join(format!("{name}.parquet"))).into_iter();
+    let by_id = |row: Vec<(String, String)>| {
+        let row: BTreeMap<_, _> = row.into_iter().collect();
+        (row["conn_id"].parse().expect("a number"), row)
+    };
+    rows.map(by_id).collect()
+}
+
+fn recordings() -> Vec<PathBuf> {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut runs: Vec<_> = fs::read_dir(testdata)
+        .expect("testdata")
+        .map(|entry| entry.expect("an entry").path().join("run"))
+        .filter(|run| run.join("manifest.json").exists())
+        .collect();
+    runs.sort();
+    assert!(runs.len() > 5, "{runs:?}");
+    runs
+}
+
+fn sum(events: &[&Json], kind: EventKind) -> u64 {
+    let of_kind = events.iter().filter(|event| event["event"] == kind.name());
+    of_kind.map(|event| event["count"].as_u64().expect("a count")).sum()
+}
+
+#[test]
+fn counts_of_events_add_up_to_the_values_of_the_tables() {
+    let mut seen = BTreeMap::<&str, u64>::new();
+    for run in recordings() {
+        let events = objects(&run);
+        let (values, connections) = (table(&run, "estats"), table(&run, "connections"));
+        assert!(!connections.is_empty(), "{}", run.display());
+        for (conn_id, row) in &values {
+            let of: Vec<_> = events.iter().filter(|e| e["conn_id"] == *conn_id).collect();
+            let context = format!("{} connection {conn_id}", run.display());
+            let is_found = connections[conn_id]["begun_before"] == "true";
+            let begin = if is_found { EventKind::Found } else { EventKind::Opened };
+            let is_open = connections[conn_id]["ended_after"] == "true";
+            let end = if is_open { EventKind::StillOpen } else { EventKind::Closed };
+            assert_eq!(of[0]["event"], begin.name(), "{context}");
+            let last = of.last().expect("a last line");
+            assert_eq!(last["event"], end.name(), "{context}");
+            let ends =
+                [EventKind::Opened, EventKind::Found, EventKind::Closed, EventKind::StillOpen];
+            let edges = of.iter().filter(|e| ends.iter().any(|kind| e["event"] == kind.name()));
+            assert_eq!(edges.count(), 2, "{context}");
+            let times: Vec<_> = of.iter().map(|e| e["ts_ns"].as_u64().expect("a time")).collect();
+            assert!(times.is_sorted(), "{context}: {times:?}");
+            for (kind, variables) in [
+                (EventKind::Retransmission, &["SegsRetrans"][..]),
+                (EventKind::Timeout, &["Timeouts", "SubsequentTimeouts"]),
+                (EventKind::ZeroWindowReceived, &["ZeroRwinRcvd"]),
+                (EventKind::ZeroWindowSent, &["ZeroRwinSent"]),
+            ] {
+                let total: Option<u64> =
+                    variables.iter().map(|v| row[*v].parse::<u64>().ok()).sum();
+                let counted = sum(&of, kind);
+                *seen.entry(kind.name()).or_default() += counted;
+                // What was counted before the recording is no event of it.
+                match total {
+                    Some(total) if is_found => assert!(counted <= total, "{context} {kind:?}"),
+                    Some(total) => assert_eq!(counted, total, "{context} {kind:?}"),
+                    None => {}
+                }
+            }
+            let octets = |event: &&&Json| event["octets"].as_u64();
+            let octets: u64 = of.iter().filter_map(|event| octets(&event)).sum();
+            if let (Ok(total), false) = (row["OctetsRetrans"].parse::<u64>(), is_found) {
+                assert_eq!(octets, total, "{context}");
+            }
+            let begun = of.iter().filter(|e| e["event"] == EventKind::RecoveryBegin.name()).count();
+            *seen.entry(EventKind::RecoveryBegin.name()).or_default() += begun as u64;
+            let text = |name: &str| last.get(name).map(ToString::to_string);
+            for (field, variable) in [
+                ("acked_octets", "HCThruOctetsAcked"),
+                ("received_octets", "HCThruOctetsReceived"),
+                ("retransmitted_segments", "SegsRetrans"),
+                ("min_rtt_us", "MinRTT"),
+                ("srtt_us", "SmoothedRTT"),
+            ] {
+                let expected = Some(row[variable].clone()).filter(|value| value != "NULL");
+                assert_eq!(text(field), expected, "{context} {field}");
+            }
+            for name in ["close_reason", "limited_by", "completeness"] {
+                let expected = Some(&*connections[conn_id][name]).filter(|value| *value != "NULL");
+                assert_eq!(last.get(name).and_then(Json::as_str), expected, "{context} {name}");
+            }
+        }
+    }
+    // Each kind is in one of the recordings.
+    for kind in [
+        EventKind::Retransmission,
+        EventKind::Timeout,
+        EventKind::ZeroWindowReceived,
+        EventKind::ZeroWindowSent,
+        EventKind::RecoveryBegin,
+    ] {
+        assert!(seen[kind.name()] > 0, "{kind:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn the_formats_have_the_same_lines() {
+    let run = golden("loss");
+    let objects = objects(&run);
+    let csv = events_of(&run, EventFormat::Csv, &all());
+    let mut lines = csv.lines();
+    let header: Vec<_> = lines.next().expect("a header").split(',').collect();
+    assert_eq!(header.len(), 26);
+    let cells: Vec<Vec<_>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(cells.len(), objects.len());
+    for (cells, object) in cells.iter().zip(&objects) {
+        assert_eq!(cells.len(), header.len());
+        for (name, cell) in header.iter().zip(cells) {
+            let value = match object.get(*name) {
+                None => String::new(),
+                Some(Json::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            assert_eq!(**cell, value, "{name}");
+        }
+    }
+    let text = events_of(&run, EventFormat::Text, &all());
+    assert_eq!(text.lines().count(), objects.len());
+    for (line, object) in text.lines().zip(&objects) {
+        for name in ["time", "event", "local", "remote"] {
+            assert!(line.contains(object[name].as_str().expect("text")), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn kinds_and_connections_are_chosen() {
+    let run = golden("loss");
+    let selection = EventSelection { kinds: vec![EventKind::Closed], connections: vec![1] };
+    let text = events_of(&run, EventFormat::Text, &selection);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(" closed ") && text.contains(" conn 1 "), "{text}");
+}
