@@ -347,9 +347,8 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
     };
     let log = WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults };
     let is_time = matches!(args.rotate, Rotate::Time(_));
-    let keeping = |keep: Duration| {
-        log.keeping(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX), is_time)
-    };
+    let keeping =
+        |keep: Duration| log.keeping(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX), is_time);
     let options = CaptureOptions {
         dir: dir.clone(),
         filters: Filters {

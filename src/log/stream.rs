@@ -330,12 +330,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "ns",
             "late_drain, late_poll: how late the rings were read, the poll began",
         ),
-        optional(
-            "segment",
-            UInt32,
-            "",
-            "dropped: number of the segments removed",
-        ),
+        optional("segment", UInt32, "", "dropped: number of the segments removed"),
     ];
     schema(Stream::Ledger, fields)
 });

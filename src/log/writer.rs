@@ -59,7 +59,13 @@ impl WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         // Level 1: higher ones cost the recorder time and gain little on these columns.
-        Self { rotate_bytes: 256 << 20, rotate_ns: 600_000_000_000, max_bytes: None, keep_ns: None, level: 1 }
+        Self {
+            rotate_bytes: 256 << 20,
+            rotate_ns: 600_000_000_000,
+            max_bytes: None,
+            keep_ns: None,
+            level: 1,
+        }
     }
 }
 

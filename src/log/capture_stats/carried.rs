@@ -42,16 +42,17 @@ impl Carried {
             self.last_clock = Some(*row);
             return;
         }
-        let sum = self.sums.entry((row.kind, row.cpu, row.hook, row.ring)).or_insert(Cells {
-            count: row.count.map(|_| 0),
-            ..*row
-        });
+        let sum = self
+            .sums
+            .entry((row.kind, row.cpu, row.hook, row.ring))
+            .or_insert(Cells { count: row.count.map(|_| 0), ..*row });
         merge(sum, row);
     }
 
     /// The rows, in an order of their own.
     pub(super) fn rows(&self) -> Vec<Cells> {
-        let last = self.last_clock.filter(|last| self.steps.back().is_none_or(|s| s.ts_ns < last.ts_ns));
+        let last =
+            self.last_clock.filter(|last| self.steps.back().is_none_or(|s| s.ts_ns < last.ts_ns));
         let all_before = |row: &Cells| {
             let count = row.segment.map(|segment| u64::from(segment) + 1);
             if row.kind == const { key("dropped") } { Cells { count, ..*row } } else { *row }

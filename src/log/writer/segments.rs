@@ -75,9 +75,8 @@ impl RecordingWriter {
             self.ledger.flush(Stream::Ledger, CaptureStatsBuilder::take)?;
         }
         let next = self.segment_number + 1;
-        let create = |is_divided: bool, stream| {
-            is_divided.then(|| self.segment(stream, next)).transpose()
-        };
+        let create =
+            |is_divided: bool, stream| is_divided.then(|| self.segment(stream, next)).transpose();
         let hooks = create(true, Stream::Hooks)?;
         let sockets = create(true, Stream::Sockets)?;
         let connections = create(self.divides_connections, Stream::Connections)?;
@@ -110,8 +109,7 @@ impl RecordingWriter {
             frames.wanted.push((next, self.latest_ns.saturating_add(1)));
             if let Some(rows) = self.ledger.builder.carried() {
                 let level = self.options.level;
-                let bytes =
-                    keyframe::write_ledger(&self.dir, &self.recording, next, level, rows)?;
+                let bytes = keyframe::write_ledger(&self.dir, &self.recording, next, level, rows)?;
                 frames.bytes.insert(next, bytes);
             }
         }

@@ -7,7 +7,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use estats::engine::keyframe::{KeyFrames, OpenConnections};
-use estats::log::{CaptureStat, KeyFrame, Manifest, PacketRow, Recording, RecordingWriter, WriterOptions};
+use estats::log::{
+    CaptureStat, KeyFrame, Manifest, PacketRow, Recording, RecordingWriter, WriterOptions,
+};
 use estats::output::sink::Plain;
 use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};

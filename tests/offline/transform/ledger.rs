@@ -33,7 +33,10 @@ fn skips(run: &Path) -> Vec<(u64, u64, u64)> {
 }
 
 fn completeness(run: &Path) -> Vec<String> {
-    table(run, "connections").into_iter().map(|mut row| row.remove("completeness").unwrap()).collect()
+    table(run, "connections")
+        .into_iter()
+        .map(|mut row| row.remove("completeness").unwrap())
+        .collect()
 }
 
 #[test]
@@ -43,12 +46,8 @@ fn what_was_removed_marks_what_was_open_and_nothing_else() {
     let frame = frame_of(&plain);
     let mut open = frame.lifecycles.iter().filter(|row| row.event == Event::Baseline);
     let begun_ns = open.next().expect("a connection").start_ns;
-    let skipped = |since_ns, ts_ns| CaptureStat::Skipped {
-        ts_ns,
-        hook: Hook::CongState,
-        count: 3,
-        since_ns,
-    };
+    let skipped =
+        |since_ns, ts_ns| CaptureStat::Skipped { ts_ns, hook: Hook::CongState, count: 3, since_ns };
     let before = [skipped(begun_ns - 90, begun_ns - 50), skipped(begun_ns - 50, begun_ns - 40)];
     let run = noted(&dir.path().join("before"), &before);
     // The rows are gone, and their sum is there.
@@ -98,16 +97,15 @@ fn without_what_was_carried_the_rows_are_lossy() {
     let run = again(&golden("loss"), &dir.path().join("run"), true);
     assert!(completeness(&run).iter().any(|row| row != "lossy"));
     let names = file_names(&run);
-    let of = |prefix: &str| {
-        names.iter().filter(|n| n.starts_with(prefix)).cloned().collect::<Vec<_>>()
-    };
+    let of =
+        |prefix: &str| names.iter().filter(|n| n.starts_with(prefix)).cloned().collect::<Vec<_>>();
     let (carried, ledger) = (of("keyframe-ledger-"), of("ledger-"));
     assert!(ledger.len() > 1, "{names:?}");
     without(&run, &carried[0], |path| fs::remove_file(path).unwrap());
     without(&run, &carried[0], |path| {
         let mut bytes = fs::read(path).unwrap();
-        let half = bytes.len() / 2;
-        bytes[half] ^= 0x40;
+        let middle = bytes.len() / 4;
+        bytes[middle] ^= 0x40;
         fs::write(path, bytes).unwrap();
     });
     // That of another segment.
@@ -129,8 +127,7 @@ fn one_that_was_not_closed_has_it_too() {
     let run = dir.path().join("run");
     let begun_ns = Recording::open(&golden("loss")).unwrap().manifest().started.monotonic_ns;
     let (hook, count) = (Hook::CongState, 3);
-    let skipped =
-        CaptureStat::Skipped { ts_ns: begun_ns + 1, hook, count, since_ns: begun_ns - 1 };
+    let skipped = CaptureStat::Skipped { ts_ns: begun_ns + 1, hook, count, since_ns: begun_ns - 1 };
     again_open(&golden("loss"), &run, true, &[skipped], |w, _| drop(w));
     let report = Recording::open(&run).unwrap().verify().unwrap();
     let text = report.to_string();
