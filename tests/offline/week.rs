@@ -293,6 +293,15 @@ fn check(run: &Path) {
     assert!(short > 60, "{short}");
 }
 
+/// What docs/always-on.md says.
+fn document(bound: &str, figures: &Figures) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/always-on.md");
+    let page = fs::read_to_string(page).expect("a page");
+    let (megabytes, files) = (figures.bytes as f64 / 1e6, figures.files.div_ceil(10) * 10);
+    let row = format!("| {bound} | {megabytes:.1} MB | {files} |");
+    assert!(page.contains(&row), "docs/always-on.md lacks {row}");
+}
+
 #[test]
 fn a_week_is_bounded_by_its_size() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -301,6 +310,7 @@ fn a_week_is_bounded_by_its_size() {
     assert!(figures.written < MAX_BYTES + MAX_BYTES / 10, "{}", figures.written);
     assert_flat(&figures);
     check(&dir.path().join("run"));
+    document("`--max-size 2M --rotate 1h`", &figures);
 }
 
 #[test]
@@ -315,6 +325,7 @@ fn a_week_is_bounded_by_its_time() {
     let covered = T0 + WEEK - from_ns;
     // A segment lasts an hour here, and the writer looks once in a step.
     assert!((KEEP..KEEP + HOUR + 2 * STEP).contains(&covered), "{} minutes", covered / MINUTE);
+    document("`--keep 24h --rotate 1h`", &figures);
 }
 
 fn assert_flat(figures: &Figures) {
