@@ -59,6 +59,7 @@ use times::duration;
         estats-record -o run1 -- iperf3 -c 10.0.0.2 -t 30     one command and its children\n  \
         estats-record -o run1 --duration 30s                  the whole host\n  \
         estats-record -o run1 --port 443 --max-size 1G        a bounded flight recorder\n  \
+        estats-record -o run1 --keep 10m                      always the last ten minutes\n  \
         estats-record -o run1 --snapshots 10ms                also tcp_info of every socket\n  \
         estats-record check                                   what this kernel offers"
 )]
@@ -115,6 +116,9 @@ struct RecordArguments {
     /// Bound the recording, keeping the newest (64M, 1G)
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
     max_size: Option<u64>,
+    /// Bound the recording, keeping this much time (10m, 24h); with --max-size, whichever is reached first
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    keep: Option<Duration>,
     /// Begin a new segment after this size or time (256M, 10m)
     #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
     rotate: Rotate,
@@ -341,6 +345,10 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         Rotate::Bytes(n) => (n, defaults.rotate_ns),
         Rotate::Time(t) => (defaults.rotate_bytes, t.as_nanos() as u64),
     };
+    let log = WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults };
+    let is_time = matches!(args.rotate, Rotate::Time(_));
+    let keeping =
+        |keep: Duration| log.keeping(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX), is_time);
     let options = CaptureOptions {
         dir: dir.clone(),
         filters: Filters {
@@ -377,7 +385,7 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
             ring_bytes: args.packet_ring.max(4096),
         }),
         top: args.top,
-        log: WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults },
+        log: args.keep.map_or(log, keeping),
     };
     let stop = Arc::new(AtomicUsize::new(0));
     // A terminal that closes ends a recording as ^C does, except under `nohup`. The other two signals
@@ -523,7 +531,7 @@ fn status(p: &Progress, before: &Progress) -> String {
         p.connections,
         p.open,
         units::human_count((p.records - before.records) as f64 / seconds),
-        // A removed segment (--max-size) makes a recording smaller.
+        // A removed segment (--max-size, --keep) makes a recording smaller.
         units::human_bytes((p.bytes.saturating_sub(before.bytes) as f64 / seconds) as u64),
         p.lost
     )

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The ledger: what the recorder knows about the recording itself.
 
+mod carried;
 mod decode;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::manifest::ClockSample;
 use super::stream::{HOOK_NAMES, LEDGER_KINDS, RINGS, Stream, dictionary};
 use crate::schema::Hook;
 
+use self::carried::Carried;
 pub(super) use self::decode::{Names, decode};
 
 /// A ring buffer between the kernel and the recorder.
@@ -201,6 +203,8 @@ pub enum CaptureStat {
         ts_ns: u64,
         /// The segment's number.
         segment: u32,
+        /// The row stands for all segments before this one too.
+        before: bool,
     },
     /// Records of the original that were missing from its files, when this recording was made of it.
     Missing {
@@ -294,7 +298,7 @@ pub(crate) enum RawCaptureStat {
 }
 
 /// One row, column by column.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cells {
     ts_ns: u64,
     kind: i8,
@@ -390,9 +394,13 @@ impl From<&CaptureStat> for Cells {
                 count: Some(count),
                 ..none
             },
-            CaptureStat::Dropped { ts_ns, segment } => {
-                Self { ts_ns, kind: const { key("dropped") }, segment: Some(segment), ..none }
-            }
+            CaptureStat::Dropped { ts_ns, segment, before } => Self {
+                ts_ns,
+                kind: const { key("dropped") },
+                segment: Some(segment),
+                count: before.then_some(u64::from(segment) + 1),
+                ..none
+            },
             CaptureStat::LeftOut { ts_ns, cpu, count } => Self {
                 ts_ns,
                 kind: const { key("left_out") },
@@ -429,23 +437,39 @@ impl From<&DroppedRows> for Cells {
 #[derive(Debug, Default)]
 pub(super) struct CaptureStatsBuilder {
     rows: Vec<Cells>,
+    /// What all rows so far come to, where segments of the ledger are removed.
+    carried: Option<Carried>,
 }
 
 impl CaptureStatsBuilder {
+    /// From now on [`Self::carried`] is known.
+    pub fn carry(&mut self) {
+        self.carried = Some(Carried::default());
+    }
+
+    /// The rows that stand for all that were pushed so far.
+    pub fn carried(&self) -> Option<Self> {
+        let rows = self.carried.as_ref()?.rows();
+        Some(Self { rows, carried: None })
+    }
+
+    fn add(&mut self, row: Cells) {
+        if let Some(carried) = &mut self.carried {
+            carried.add(&row);
+        }
+        self.rows.push(row);
+    }
+
     pub fn push(&mut self, row: &CaptureStat) {
-        self.rows.push(row.into());
+        self.add(row.into());
     }
 
     pub fn push_dropped(&mut self, row: &DroppedRows) {
-        self.rows.push(row.into());
+        self.add(row.into());
     }
 
     pub fn push_snapshots_drained(&mut self, ts_ns: u64) {
-        self.rows.push(Cells {
-            ts_ns,
-            kind: const { key("snapshots_drained") },
-            ..Cells::default()
-        });
+        self.add(Cells { ts_ns, kind: const { key("snapshots_drained") }, ..Cells::default() });
     }
 
     pub fn rows(&self) -> usize {

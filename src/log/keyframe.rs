@@ -3,7 +3,8 @@
 //!
 //! A bounded recording removes its oldest segments. The key frame of the oldest that is left stands for all that
 //! was removed. It is in files of its own, so that readers that do not know it read the segments as before, and its
-//! rows are no records of the recording: they have no numbers of a CPU.
+//! rows are no records of the recording: they have no numbers of a CPU. A third file has what the ledger of the segments
+//! before comes to.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use super::LogError;
 use super::builder::HookBuilder;
+use super::capture_stats::{self, CaptureStatsBuilder, RawCaptureStat};
 use super::frames::{Frames, SegmentMap};
 use super::rows::{self, LifecycleBuilder};
 use super::segment::Segment;
@@ -35,6 +37,7 @@ pub struct KeyFrame {
 pub(super) const FROM_NS: &str = "estats.from_ns";
 
 const STREAMS: [Stream; 2] = [Stream::Connections, Stream::Hooks];
+const FILES: [Stream; 3] = [Stream::Connections, Stream::Hooks, Stream::Ledger];
 
 /// What a file may have: more connections than a host has, and all their variables. A larger one was not written by us.
 const MAX_CONNECTIONS: usize = 1 << 20;
@@ -43,7 +46,7 @@ const MAX_OPERATIONS: usize = MAX_CONNECTIONS * 64;
 /// A frame has this many operations at most, as those of the segments.
 const BATCH: usize = 65_536;
 
-/// The name of one of its two files.
+/// The name of one of its files.
 pub(super) fn file_name(stream: Stream, number: u32) -> String {
     format!("keyframe-{}", stream.file_name(number))
 }
@@ -51,7 +54,7 @@ pub(super) fn file_name(stream: Stream, number: u32) -> String {
 /// Whether a file of this name belongs to a key frame.
 pub(super) fn is_one(name: &str) -> bool {
     let of = name.strip_prefix("keyframe-");
-    of.is_some_and(|of| STREAMS.iter().any(|stream| stream.segment(of).is_some()))
+    of.is_some_and(|of| FILES.iter().any(|stream| stream.segment(of).is_some()))
 }
 
 /// Writes the key frame of a segment. Returns its size in bytes.
@@ -89,9 +92,60 @@ pub(super) fn write(
     Ok(bytes)
 }
 
+/// Writes what the ledger of the segments before comes to. Returns its size in bytes.
+pub(super) fn write_ledger(
+    dir: &Path,
+    recording: &str,
+    number: u32,
+    level: i32,
+    mut rows: CaptureStatsBuilder,
+) -> Result<u64, LogError> {
+    let (stream, name) = (Stream::Ledger, file_name(Stream::Ledger, number));
+    let mut segment = Segment::create_named(dir, &name, recording, (stream, number), level, None)?;
+    let fault = |source| LogError::Encode { path: stream.name().into(), source };
+    let (batch, span) = rows.take().map_err(fault)?;
+    segment.append(&batch, span)?;
+    Ok(segment.finish()?.bytes)
+}
+
+/// What the ledger of the segments before this one comes to; `None` if it is not there, or not whole.
+pub(super) fn read_ledger(
+    files: &Files,
+    recording: &str,
+    number: u32,
+) -> Option<Vec<RawCaptureStat>> {
+    let mut frames = open(files, recording, Stream::Ledger, number)?;
+    let mut rows = Vec::new();
+    for i in content(&frames) {
+        rows.extend(frames.rows(i, capture_stats::decode).ok()?);
+        if rows.len() > MAX_CONNECTIONS {
+            return None;
+        }
+    }
+    Some(rows)
+}
+
+/// A file of the key frame of a segment of this recording.
+fn open(files: &Files, recording: &str, stream: Stream, number: u32) -> Option<Frames> {
+    let map = SegmentMap::open(files, file_name(stream, number), Arc::default()).ok()?;
+    if !map.closed || !map.listed {
+        return None;
+    }
+    let mut frames = Frames::open(Arc::new(map)).ok()?;
+    let mut meta = |key| frames.metadata(key).ok().flatten();
+    let is_its_own = meta(super::stream::RECORDING)? == recording
+        && meta(super::stream::SEGMENT)? == number.to_string();
+    is_its_own.then_some(frames)
+}
+
+/// Its frames with rows: the first has none, the last is the end of the stream.
+fn content(frames: &Frames) -> std::ops::Range<usize> {
+    1..frames.map.frames.iter().filter(|f| f.is_content()).count()
+}
+
 /// Removes the key frame of a segment, as far as it is there.
 pub(super) fn remove(dir: &Path, number: u32) -> Result<(), LogError> {
-    for stream in STREAMS {
+    for stream in FILES {
         let path = dir.join(file_name(stream, number));
         match fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -109,18 +163,9 @@ pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFra
     let mut operations = 0;
     let mut times = Vec::new();
     for stream in STREAMS {
-        let map = SegmentMap::open(files, file_name(stream, number), Arc::default()).ok()?;
-        if !map.closed || !map.listed {
-            return None;
-        }
-        let mut frames = Frames::open(Arc::new(map)).ok()?;
-        let mut meta = |key| frames.metadata(key).ok().flatten();
-        let is_its_own = meta(super::stream::RECORDING)? == recording
-            && meta(super::stream::SEGMENT)? == number.to_string();
-        times.push(meta(FROM_NS)?.parse::<u64>().ok().filter(|_| is_its_own)?);
-        let count = frames.map.frames.iter().filter(|f| f.is_content()).count();
-        // The first has no rows, the last is the end of the stream.
-        for i in 1..count {
+        let mut frames = open(files, recording, stream, number)?;
+        times.push(frames.metadata(FROM_NS).ok().flatten()?.parse::<u64>().ok()?);
+        for i in content(&frames) {
             if stream == Stream::Connections {
                 let rows = frames.rows(i, rows::decode).ok()?;
                 frame.lifecycles.extend(rows.into_iter().collect::<Option<Vec<_>>>()?);

@@ -344,6 +344,12 @@ pub struct RecordOptions {
     /// removed with these.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub key_frames: bool,
+    /// Whether the ledger is in segments too, and removed with the others. Key frames have what the removed ones come to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub divided_ledger: bool,
+    /// How long what was recorded is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_ns: Option<u64>,
     /// Time after which the recording was to end by itself, in nanoseconds.
     pub duration_ns: Option<u64>,
 }

@@ -147,7 +147,7 @@ impl Recording {
 
     /// What the recorder counted of itself (the stream `ledger`). Errors and cuts as for [`Self::hooks`]; rows of unknown kinds are left out.
     pub fn capture_stats(&self) -> impl Iterator<Item = Result<CaptureStat, LogError>> + use<> {
-        self.rows(Stream::Ledger, capture_stats::decode).filter_map(|row| match row {
+        self.raw_capture_stats().filter_map(|row| match row {
             Ok(RawCaptureStat::Row(row)) => Some(Ok(row)),
             Ok(
                 RawCaptureStat::DroppedRows(_)
@@ -162,7 +162,36 @@ impl Recording {
     pub(crate) fn raw_capture_stats(
         &self,
     ) -> impl Iterator<Item = Result<RawCaptureStat, LogError>> + use<> {
-        self.rows(Stream::Ledger, capture_stats::decode)
+        let carried = match self.survey() {
+            // None of it is believed.
+            Ok(survey) if survey.order(Stream::Ledger).is_empty() => Ok(None),
+            Ok(_) => self.carried_stats(),
+            // The rows have the error.
+            Err(_) => Ok(None),
+        };
+        let (carried, error) = match carried {
+            Ok(rows) => (rows.unwrap_or_default(), None),
+            Err(e) => (Vec::new(), Some(Err(e))),
+        };
+        let rows = self.rows(Stream::Ledger, capture_stats::decode);
+        error.into_iter().chain(carried.into_iter().map(Ok)).chain(rows)
+    }
+
+    /// What the removed segments of the ledger come to: no rows if none was removed, `None` if it is not there or damaged.
+    pub(super) fn carried_stats(&self) -> Result<Option<Vec<RawCaptureStat>>, LogError> {
+        let first = self.segments(Stream::Ledger)?.first().copied().unwrap_or(0);
+        if first == 0 || !self.manifest.options.divided_ledger {
+            return Ok(Some(Vec::new()));
+        }
+        let recording = self.named_by(Stream::Ledger, first)?;
+        Ok(recording.and_then(|of| keyframe::read_ledger(&self.files, &of, first)))
+    }
+
+    /// The recording that a segment names. The manifest is text that people may edit.
+    fn named_by(&self, stream: Stream, number: u32) -> Result<Option<String>, LogError> {
+        let segment = self.open_segment(stream.file_name(number))?;
+        let name = Frames::open(segment).and_then(|mut frames| frames.metadata(RECORDING));
+        Ok(name.ok().flatten())
     }
 
     /// Number of the first segment of hook records that is there.
@@ -188,7 +217,7 @@ impl Recording {
     pub fn removed_records(&self) -> Result<u64, LogError> {
         let present = self.segments(Stream::Hooks)?;
         let mut removed = 0;
-        for row in self.rows(Stream::Ledger, capture_stats::decode) {
+        for row in self.raw_capture_stats() {
             if let RawCaptureStat::DroppedRows(rows) = row?
                 // A crash between the entry and the removal leaves the segment in place.
                 && present.binary_search(&rows.segment).is_err()
@@ -209,11 +238,8 @@ impl Recording {
             return Ok(None);
         }
         let number = self.first_segment()?;
-        // The manifest is text that people may edit; the segment states whose it is.
-        let segment = self.open_segment(Stream::Hooks.file_name(number))?;
-        let recording = Frames::open(segment).and_then(|mut frames| frames.metadata(RECORDING));
-        let Ok(Some(recording)) = recording else { return Ok(None) };
-        Ok(keyframe::read(&self.files, &recording, number))
+        let recording = self.named_by(Stream::Hooks, number)?;
+        Ok(recording.and_then(|of| keyframe::read(&self.files, &of, number)))
     }
 
     /// Segments that were not closed: all streams' last ones, if the recorder did not end by

@@ -186,6 +186,43 @@ impl StreamScan {
     }
 }
 
+/// Segments that the ledger has as removed.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    /// All before this one.
+    before: u32,
+    numbers: BTreeSet<u32>,
+}
+
+impl Removed {
+    fn add(&mut self, segment: u32, before: bool) {
+        if before {
+            self.before = self.before.max(segment.saturating_add(1));
+        }
+        self.numbers.insert(segment);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    pub fn contains(&self, segment: u32) -> bool {
+        segment < self.before || self.numbers.contains(&segment)
+    }
+
+    pub fn last(&self) -> Option<u32> {
+        self.numbers.last().copied()
+    }
+
+    /// How many from this one on are not among those that are there.
+    pub fn gone(&self, first: u32, there: &BTreeSet<u32>) -> u64 {
+        let (before, first) = (self.before.max(first), u64::from(first));
+        let present = there.range(..before).filter(|n| u64::from(**n) >= first).count() as u64;
+        let single = self.numbers.range(before..).filter(|n| !there.contains(n)).count() as u64;
+        u64::from(before) - first - present + single
+    }
+}
+
 /// The facts of the ledger.
 #[derive(Debug, Default)]
 pub struct CaptureStatsScan {
@@ -195,8 +232,8 @@ pub struct CaptureStatsScan {
     pub left_out: BTreeMap<u16, u64>,
     /// The last time and count of numbers given out, by CPU.
     pub emitted: BTreeMap<u16, (u64, u64)>,
-    /// Segments removed by --max-size.
-    pub removed: BTreeSet<u32>,
+    /// Segments removed by --max-size or --keep.
+    pub removed: Removed,
     removed_rows: Vec<DroppedRows>,
     pub snapshots_drained_ns: u64,
     /// Times of the first and the last clock sample.
@@ -216,8 +253,8 @@ impl CaptureStatsScan {
                 let last = self.emitted.entry(*cpu).or_default();
                 *last = (*last).max((*ts_ns, *emitted));
             }
-            RawCaptureStat::Row(CaptureStat::Dropped { segment, .. }) => {
-                self.removed.insert(*segment);
+            RawCaptureStat::Row(CaptureStat::Dropped { segment, before, .. }) => {
+                self.removed.add(*segment, *before);
             }
             RawCaptureStat::Row(CaptureStat::LeftOut { cpu, count, .. }) => {
                 let sum = self.left_out.entry(*cpu).or_default();
@@ -273,8 +310,10 @@ pub struct Scan {
     /// Hooks, connections, packets and sockets.
     pub streams: [StreamScan; 4],
     pub stats: CaptureStatsScan,
-    /// Its segment, whose marks are clock samples: each ends a count.
-    pub ledger_segment: Option<SegmentScan>,
+    /// Its segments, whose marks are clock samples: each ends a count.
+    pub ledger: Vec<SegmentScan>,
+    /// What the removed segments of the ledger come to should be there, and is not.
+    pub lacks_carried: bool,
     /// Lifecycle records that begin a connection.
     pub begun: u64,
 }
@@ -291,10 +330,15 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
         streams: [Stream::Hooks, Stream::Connections, Stream::Packets, Stream::Sockets]
             .map(|stream| StreamScan { stream, segments: Vec::new() }),
         stats: CaptureStatsScan::default(),
-        ledger_segment: None,
+        ledger: Vec::new(),
+        lacks_carried: false,
         begun: 0,
     };
     let (mut unknown, mut stats) = (0, CaptureStatsScan::default());
+    match recording.carried_stats()? {
+        Some(rows) => rows.iter().for_each(|row| stats.row(row)),
+        None => scan.lacks_carried = true,
+    }
     for number in recording.segments(Stream::Ledger)? {
         let mut segment = SegmentScan::new(number);
         let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
@@ -309,7 +353,7 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
             Ok(marks)
         })?;
         scan.take(&mut segment, checked);
-        scan.ledger_segment.get_or_insert(segment);
+        scan.ledger.push(segment);
     }
     let mut begun = 0;
     for i in 0..scan.streams.len() {
@@ -354,6 +398,8 @@ pub fn scan(recording: &Recording) -> Result<Scan, LogError> {
 /// If a file cannot be read.
 pub fn stats(recording: &Recording) -> Result<Option<CaptureStatsScan>, LogError> {
     let mut scan = CaptureStatsScan::default();
+    let Some(carried) = recording.carried_stats()? else { return Ok(None) };
+    carried.iter().for_each(|row| scan.row(row));
     for number in recording.segments(Stream::Ledger)? {
         let checked = segment_of(recording, Stream::Ledger, number, &mut |batch| {
             capture_stats::decode(batch)?.iter().for_each(|row| scan.row(row));

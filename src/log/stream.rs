@@ -317,7 +317,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "count",
             UInt64,
             "",
-            "loss, skipped, missing, map_failure, not_ip, malformed: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out",
+            "loss, skipped, missing, map_failure, not_ip, malformed: number in the interval; emitted: number so far; dropped_cpu: rows removed; late_poll: polls left out; left_out: numbers left out; dropped: segments up to this one, where the row stands for all of them",
         ),
         optional("bytes", UInt64, "bytes", "ring_fill: highest fill since the row before"),
         optional("size", UInt64, "bytes", "ring_fill: size of the ring"),
@@ -330,12 +330,7 @@ static LEDGER: LazyLock<SchemaRef> = LazyLock::new(|| {
             "ns",
             "late_drain, late_poll: how late the rings were read, the poll began",
         ),
-        optional(
-            "segment",
-            UInt32,
-            "",
-            "dropped: number of the segments of hooks, sockets and packets removed",
-        ),
+        optional("segment", UInt32, "", "dropped: number of the segments removed"),
     ];
     schema(Stream::Ledger, fields)
 });

@@ -205,14 +205,13 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
         .iter()
         .map(|s| (s.stream, s.segments.iter().filter_map(|s| s.file).collect()))
         .collect();
-    let ledger = scan.ledger_segment.iter();
-    order.push((Stream::Ledger, ledger.clone().filter_map(|s| s.file).collect()));
+    order.push((Stream::Ledger, scan.ledger.iter().filter_map(|s| s.file).collect()));
     let of = |stream, segments: &[SegmentScan]| {
         let damaged = segments.iter().map(|s| ((stream, s.number), s.damaged.clone()));
         damaged.filter(|(_, frames)| !frames.is_empty()).collect::<Vec<_>>()
     };
     let all = scan.streams.iter().flat_map(|s| of(s.stream, &s.segments));
-    let damaged = all.chain(of(Stream::Ledger, scan.ledger_segment.as_slice())).collect();
+    let damaged = all.chain(of(Stream::Ledger, &scan.ledger)).collect();
     let mut survey = Survey { dir, findings, order, damaged, fingerprint, ..Survey::default() };
     survey.unfinished = unfinished(manifest);
     survey.carried = scan.stats.missing;
@@ -226,9 +225,8 @@ pub fn survey(recording: &Recording) -> Result<Survey, LogError> {
 /// # Errors
 /// If a file cannot be read.
 pub fn lacks_segments(recording: &Recording) -> Result<bool, LogError> {
-    let present = recording.segments(Stream::Hooks)?;
-    let is_gone = |number: &u32| present.binary_search(number).is_err();
-    Ok(scan::stats(recording)?.is_some_and(|stats| stats.removed.iter().any(is_gone)))
+    let present = recording.segments(Stream::Hooks)?.into_iter().collect();
+    Ok(scan::stats(recording)?.is_some_and(|stats| stats.removed.gone(0, &present) > 0))
 }
 
 /// The key frame that should stand for the segments that were removed.
@@ -340,13 +338,13 @@ fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError
         let of = found.iter().filter(move |f| f.stream == stream);
         of.map(|f| f.number).collect::<BTreeSet<u32>>()
     };
-    let last = found.iter().map(|f| f.number).chain(stats.removed.iter().copied()).max();
+    let last = found.iter().map(|f| f.number).chain(stats.removed.last()).max();
     let last = last.unwrap_or(0);
     let has_all = |stream: Stream, first: u32| {
         let there = numbers(stream);
-        let gone = stats.removed.iter().filter(|n| **n >= first && !there.contains(n)).count();
+        let gone = stats.removed.gone(first, &there);
         let expected = u64::from(last) + 1 - u64::from(first.min(last));
-        there.range(first..).count() as u64 + gone as u64 >= expected
+        there.range(first..).count() as u64 + gone >= expected
     };
     let packets = numbers(Stream::Packets);
     let first_packets = if manifest.has_packets() { Some(0) } else { packets.first().copied() };
@@ -355,6 +353,7 @@ fn proof(recording: &Recording, found: &[Found]) -> Result<Option<u64>, LogError
         .filter(|stream| place::is_single(**stream, manifest))
         .all(|single| numbers(*single) == BTreeSet::from([0]))
         && (place::is_single(Stream::Connections, manifest) || has_all(Stream::Connections, 0))
+        && (place::is_single(Stream::Ledger, manifest) || has_all(Stream::Ledger, 0))
         && has_all(Stream::Hooks, 0)
         && (manifest.options.socket_ring_bytes == 0 || has_all(Stream::Sockets, 0))
         && first_packets.is_none_or(|first| has_all(Stream::Packets, first));

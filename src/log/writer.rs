@@ -2,6 +2,7 @@
 //! Writing a recording.
 
 mod parts;
+mod segments;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use self::parts::{Closed, KeyFrames, Marks, Pending, PerCpu};
 use super::builder::HookBuilder;
-use super::capture_stats::{CaptureStatsBuilder, DroppedRows, RawCaptureStat};
+use super::capture_stats::{CaptureStatsBuilder, RawCaptureStat};
 use super::keyframe::{self, KeyFrame};
 use super::packets::{PacketBuilder, PacketRow};
 use super::rows::{LifecycleBuilder, marker};
@@ -22,7 +23,8 @@ use crate::schema::Hook;
 use crate::util::private;
 use crate::wire::{Header, Lifecycle, NO_CPU, Operation, Packet, Snapshot};
 
-/// How the recording is divided and bounded.
+/// How the recording is divided and bounded. A bound removes the oldest segments. The ledger stays whole unless the manifest has it
+/// divided, and lifecycle records do unless the manifest has key frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
     /// Segments of hook records, snapshots and packets end when they have this many bytes together
@@ -30,17 +32,40 @@ pub struct WriterOptions {
     pub rotate_bytes: u64,
     /// Or when it is this old, in ns.
     pub rotate_ns: u64,
-    /// Bound of the recording's size: the oldest segments of hook records, snapshots and packets
-    /// are removed. Connections and ledger stay whole, so that what remains can be explained.
+    /// Bound of the recording's size.
     pub max_bytes: Option<u64>,
+    /// Bound of its time: segments all of which is older are removed.
+    pub keep_ns: Option<u64>,
     /// zstd compression level.
     pub level: i32,
+}
+
+impl WriterOptions {
+    /// Whether old segments are removed.
+    pub const fn is_bounded(&self) -> bool {
+        self.max_bytes.is_some() || self.keep_ns.is_some()
+    }
+
+    /// The same, where what was recorded is kept for a time. A segment then lasts a tenth of it, or as long as `rotate_ns` says, if
+    /// that was asked for, up to a quarter; but a second at least, since batches are written once a second.
+    #[must_use]
+    pub fn keeping(self, keep_ns: u64, is_asked_for: bool) -> Self {
+        let most_ns = if is_asked_for { keep_ns / 4 } else { keep_ns / 10 };
+        let rotate_ns = self.rotate_ns.min(most_ns.max(BATCH_AGE_NS));
+        Self { rotate_ns, keep_ns: Some(keep_ns), ..self }
+    }
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
         // Level 1: higher ones cost the recorder time and gain little on these columns.
-        Self { rotate_bytes: 256 << 20, rotate_ns: 600_000_000_000, max_bytes: None, level: 1 }
+        Self {
+            rotate_bytes: 256 << 20,
+            rotate_ns: 600_000_000_000,
+            max_bytes: None,
+            keep_ns: None,
+            level: 1,
+        }
     }
 }
 
@@ -81,6 +106,8 @@ pub struct RecordingWriter {
     closed_bytes: u64,
     /// Lifecycle records are in segments too.
     divides_connections: bool,
+    /// The ledger is.
+    divides_ledger: bool,
     /// None where no segment is removed, or segments are removed without.
     key_frames: Option<KeyFrames>,
     /// The time of the latest record.
@@ -127,6 +154,12 @@ impl RecordingWriter {
         let create =
             |stream, number| Segment::create(dir, recording, stream, number, options.level);
         let key_frames = manifest.options.key_frames;
+        let divides_ledger = manifest.options.divided_ledger;
+        let mut ledger: Pending<CaptureStatsBuilder> =
+            Pending::new(create(Stream::Ledger, if divides_ledger { first } else { 0 })?);
+        if divides_ledger {
+            ledger.builder.carry();
+        }
         Ok(Self {
             dir: dir.to_owned(),
             recording: recording.clone(),
@@ -135,7 +168,7 @@ impl RecordingWriter {
                 Stream::Connections,
                 if key_frames { first } else { 0 },
             )?),
-            ledger: Pending::new(create(Stream::Ledger, 0)?),
+            ledger,
             packets: if manifest.has_packets() {
                 Some(Pending::new(create(Stream::Packets, first)?))
             } else {
@@ -151,7 +184,8 @@ impl RecordingWriter {
             closed: VecDeque::new(),
             closed_bytes: 0,
             divides_connections: key_frames,
-            key_frames: (key_frames && options.max_bytes.is_some()).then(KeyFrames::default),
+            divides_ledger,
+            key_frames: (key_frames && options.is_bounded()).then(KeyFrames::default),
             latest_ns: 0,
             logged: PerCpu::default(),
             rows: 0,
@@ -183,7 +217,8 @@ impl RecordingWriter {
         let Some(&(number, _)) = frames.wanted.first() else { return Ok(()) };
         let bytes = keyframe::write(&self.dir, &self.recording, number, self.options.level, frame)?;
         frames.wanted.remove(0);
-        frames.written.insert(number, bytes);
+        *frames.bytes.entry(number).or_default() += bytes;
+        frames.written.insert(number);
         frames.last_bytes = bytes;
         Ok(())
     }
@@ -390,18 +425,7 @@ impl RecordingWriter {
             }
             self.flush_ledger()?;
         }
-        let since_ns = *self.segment_since_ns.get_or_insert(self.now_ns);
-        if self.now_ns.saturating_sub(since_ns) >= self.options.rotate_ns
-            && self.wanted_key_frame().is_none()
-            // A key frame asks for a mark: an idle recorder would begin one segment after the other.
-            && (self.key_frames.is_none() || self.segment_rows.iter().next().is_some())
-            && (self.hooks.segment.batches() > 0
-                || self.sockets.segment.batches() > 0
-                || (self.divides_connections && self.connections.segment.batches() > 0)
-                || self.packets.as_ref().is_some_and(|p| p.segment.batches() > 0))
-        {
-            self.rotate()?;
-        }
+        self.rotate_if_old()?;
         self.bound()
     }
 
@@ -413,7 +437,7 @@ impl RecordingWriter {
             + self.ledger.segment.bytes()
             + self.packets.as_ref().map_or(0, |p| p.segment.bytes())
             + self.sockets.segment.bytes()
-            + self.key_frames.as_ref().map_or(0, |frames| frames.written.values().sum())
+            + self.key_frames.as_ref().map_or(0, |frames| frames.bytes.values().sum())
     }
 
     /// Records added: hook activations, lifecycle records, packets and snapshots, without markers.
@@ -461,117 +485,19 @@ impl RecordingWriter {
         self.rotate_if_full()
     }
 
-    fn rotate_if_full(&mut self) -> Result<(), LogError> {
-        let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
-        let packets = self.packets.as_ref().map_or(0, |p| p.segment.bytes());
-        let connections =
-            if self.divides_connections { self.connections.segment.bytes() } else { 0 };
-        let bytes =
-            self.hooks.segment.bytes() + self.sockets.segment.bytes() + packets + connections;
-        // No segment smaller than its key frame: with many connections and a small bound these would be most of the disk.
-        let key_frame = self.key_frames.as_ref().map_or(0, |frames| frames.last_bytes);
-        let full = self.options.rotate_bytes.min(quarter).max(key_frame);
-        if bytes >= full && self.wanted_key_frame().is_none() {
-            self.rotate()?;
-        }
-        Ok(())
-    }
-
     fn flush_connections(&mut self) -> Result<(), LogError> {
         self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
         if self.divides_connections { self.rotate_if_full() } else { Ok(()) }
     }
 
     fn flush_ledger(&mut self) -> Result<(), LogError> {
-        self.ledger.flush(Stream::Ledger, CaptureStatsBuilder::take)
+        self.ledger.flush(Stream::Ledger, CaptureStatsBuilder::take)?;
+        if self.divides_ledger { self.rotate_if_full() } else { Ok(()) }
     }
 
     fn flush_packets(&mut self) -> Result<(), LogError> {
         let Some(packets) = &mut self.packets else { return Ok(()) };
         packets.flush(Stream::Packets, PacketBuilder::take)?;
         self.rotate_if_full()
-    }
-
-    fn rotate(&mut self) -> Result<(), LogError> {
-        // Rows still in the builders would be counted to the segments that end.
-        self.flush_sockets()?;
-        self.hooks.flush(Stream::Hooks, HookBuilder::take)?;
-        if let Some(packets) = &mut self.packets {
-            packets.flush(Stream::Packets, PacketBuilder::take)?;
-        }
-        if self.divides_connections {
-            self.connections.flush(Stream::Connections, LifecycleBuilder::take)?;
-        }
-        let next = self.segment_number + 1;
-        let (hooks, sockets) =
-            (self.segment(Stream::Hooks, next)?, self.segment(Stream::Sockets, next)?);
-        let connections = self.divides_connections;
-        let connections =
-            connections.then(|| self.segment(Stream::Connections, next)).transpose()?;
-        let has_packets = self.packets.is_some();
-        let packets = has_packets.then(|| self.segment(Stream::Packets, next)).transpose()?;
-        let mut ended = vec![
-            (Stream::Hooks, std::mem::replace(&mut self.hooks.segment, hooks)),
-            (Stream::Sockets, std::mem::replace(&mut self.sockets.segment, sockets)),
-        ];
-        if let Some(next) = connections {
-            let open = &mut self.connections.segment;
-            ended.push((Stream::Connections, std::mem::replace(open, next)));
-        }
-        if let (Some(open), Some(next)) = (&mut self.packets, packets) {
-            ended.push((Stream::Packets, std::mem::replace(&mut open.segment, next)));
-        }
-        let finish = |(stream, segment): (_, Segment)| Ok((stream, segment.finish()?));
-        let entries = ended.into_iter().map(finish).collect::<Result<Vec<_>, LogError>>()?;
-        let bytes = entries.iter().map(|(_, entry)| entry.bytes).sum();
-        self.closed_bytes += bytes;
-        self.closed.push_back(Closed {
-            number: std::mem::replace(&mut self.segment_number, next),
-            bytes,
-            rows: std::mem::take(&mut self.segment_rows),
-            entries,
-        });
-        self.segment_since_ns = Some(self.now_ns);
-        if let Some(frames) = &mut self.key_frames {
-            // All that the segments before have is older.
-            frames.wanted.push((next, self.latest_ns.saturating_add(1)));
-        }
-        Ok(())
-    }
-
-    fn bound(&mut self) -> Result<(), LogError> {
-        let Some(max) = self.options.max_bytes else { return Ok(()) };
-        while self.bytes_written() > max {
-            let next = self.closed.get(1).map_or(self.segment_number, |closed| closed.number);
-            if self.key_frames.as_ref().is_some_and(|f| !f.written.contains_key(&next)) {
-                return Ok(());
-            }
-            let Some(oldest) = self.closed.pop_front() else { return Ok(()) };
-            let ts_ns = self.now_ns;
-            self.capture_stat(&CaptureStat::Dropped { ts_ns, segment: oldest.number })?;
-            for (cpu, rows) in oldest.rows.iter() {
-                let row = DroppedRows { ts_ns, segment: oldest.number, cpu, rows };
-                self.ledger.builder.push_dropped(&row);
-            }
-            // First on record, then gone: a crash between the two leaves a segment too many.
-            self.ledger.since_ns.get_or_insert(ts_ns);
-            self.flush_ledger()?;
-            // Readers take the rows for removed once the file of hook records is not there: it is the last. After a crash
-            // between two of them the others are missing, and nothing counts as removed that is there.
-            let is_hooks = |stream: &Stream| *stream == Stream::Hooks;
-            let mut streams: Vec<Stream> =
-                oldest.entries.iter().map(|(stream, _)| *stream).collect();
-            streams.sort_by_key(is_hooks);
-            for stream in streams {
-                let path = self.dir.join(stream.file_name(oldest.number));
-                fs::remove_file(&path).map_err(|e| LogError::io("remove", &path, e))?;
-            }
-            if let Some(frames) = &mut self.key_frames {
-                keyframe::remove(&self.dir, oldest.number)?;
-                frames.written.remove(&oldest.number);
-            }
-            self.closed_bytes -= oldest.bytes;
-        }
-        Ok(())
     }
 }

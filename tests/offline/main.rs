@@ -49,4 +49,5 @@ mod summary;
 mod terminal;
 mod transform;
 mod values;
+mod week;
 mod whole;

@@ -74,7 +74,7 @@ mod recorder {
 
     #[test]
     fn times_that_are_nothing() {
-        for option in ["--duration", "--snapshots", "--rotate", "--resolution"] {
+        for option in ["--duration", "--keep", "--snapshots", "--rotate", "--resolution"] {
             refused(RECORD, &[option, "0s"], &["it must be longer than 0"]);
         }
     }

@@ -5,5 +5,6 @@ mod anonymize;
 mod carried;
 mod cut;
 mod keyframe;
+mod ledger;
 mod merge;
 mod source;

@@ -107,6 +107,8 @@ fn invalid_arguments_are_refused_first() {
         ("--duration", "0s"),
         ("--max-size", "1X"),
         ("--max-size", "0"),
+        ("--keep", "0s"),
+        ("--keep", "10"),
         ("--rotate", "10 parsecs"),
         ("--resolution", "fast"),
         ("--ring", "3G"),

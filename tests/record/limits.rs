@@ -106,6 +106,42 @@ fn a_bounded_recording_keeps_the_newest_and_knows_what_was_open() {
     assert_eq!(of(late).values.int("HCDataOctetsOut"), 50_000);
 }
 
+#[test]
+fn a_recording_keeps_a_time_and_knows_what_was_open() {
+    const KEEP: u64 = 4_000_000_000;
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("keep");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--netns", netns.name(), "--keep", "4s"]);
+    let early = talk(&netns, &listener, 50_000);
+    let whole = open(&netns, &listener);
+    whole.upload(30_000);
+    let file = |name: &str| recorder.dir().join(format!("{name}-000000.arrows.zst"));
+    // Nothing comes after the first second: an idle recorder removes what is old, too.
+    until("nothing is removed", || !file("hooks").exists());
+    assert!(!file("ledger").exists() && !file("connections").exists());
+    let late = talk(&netns, &listener, 50_000);
+    whole.upload(20_000);
+    let finished = recorder.stop();
+    finished.assert_code(0);
+    finished.assert_account();
+    assert_eq!(finished.verify().0, 0, "a bound that was asked for is no defect");
+    let recording = estats::log::Recording::open(&finished.dir).expect("a recording");
+    let manifest = recording.manifest();
+    assert_eq!(manifest.options.keep_ns, Some(KEEP));
+    assert_eq!(manifest.options.rotate_ns, 1_000_000_000);
+    let from_ns = recording.key_frame().expect("read").expect("a key frame").from_ns;
+    let ended_ns = manifest.ended.expect("closed").monotonic_ns;
+    assert!(ended_ns - from_ns >= KEEP, "{} ns are left", ended_ns - from_ns);
+    let rows = finished.with_port(listener.address().port());
+    let of = |local| rows.iter().find(|row| row.local() == local).expect("a row");
+    let row = of(whole.client.local());
+    assert_eq!(row.completeness(), "begun_before");
+    assert_eq!(row.values.int("HCDataOctetsOut"), 50_000);
+    assert!(!rows.iter().any(|row| row.local() == early), "it ended before what is left");
+    assert_eq!(of(late).completeness(), "complete");
+}
+
 /// A tmpfs of a size, for the time of a test.
 struct Disk(tempfile::TempDir);
 

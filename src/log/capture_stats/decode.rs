@@ -78,7 +78,10 @@ pub(in crate::log) fn decode(batch: &RecordBatch) -> Result<Vec<RawCaptureStat>,
                 CaptureStat::LatePoll { ts_ns, late_ns, missed }
             }
             "slow_poll" => CaptureStat::SlowPoll { ts_ns, since_ns: cell(since, i)? },
-            "dropped" => CaptureStat::Dropped { ts_ns, segment: segment()? },
+            "dropped" => {
+                let before = !count.1.is_null(i);
+                CaptureStat::Dropped { ts_ns, segment: segment()?, before }
+            }
             "left_out" => CaptureStat::LeftOut { ts_ns, cpu: cpu()?, count: cell(count, i)? },
             "missing" => {
                 let Some(ring) = ring.get(i) else { return Ok(RawCaptureStat::Unknown) };

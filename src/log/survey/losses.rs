@@ -46,7 +46,7 @@ pub fn find(recording: &Recording, scan: &Scan, survey: &mut Survey) -> Result<(
         let stretches = stretches(stream, has_tail, drained).into_iter().chain(out_of_order);
         holes.extend(stretches.map(|hole| (ring, hole)));
     }
-    let ledger = ledger_stretches(scan.ledger_segment.as_ref(), is_closed);
+    let ledger = ledger_stretches(&scan.ledger, is_closed);
     let contradicts = contradicts(recording, scan, survey)?;
     let unexplained = unexplained(recording, scan, &holes, survey)?;
     for (ring, hole) in &holes {
@@ -223,9 +223,11 @@ fn push(found: &mut Vec<Stretch>, stretch: Stretch) {
 /// The same of the ledger, where each count ends with a clock sample. Counts overlap by the time in
 /// which counters are read: the count after a sample begins before this sample, and after the sample
 /// before it. So a hole begins at the last sample but one before it, and not at the last sample.
-fn ledger_stretches(ledger: Option<&SegmentScan>, is_closed: bool) -> Vec<Stretch> {
-    let Some(ledger) = ledger else { return vec![Stretch::ALL] };
-    let pieces = pieces(std::iter::once(ledger), !is_closed);
+fn ledger_stretches(ledger: &[SegmentScan], is_closed: bool) -> Vec<Stretch> {
+    if ledger.is_empty() {
+        return vec![Stretch::ALL];
+    }
+    let pieces = pieces(ledger.iter(), !is_closed);
     let behind = marks_behind(&pieces, 1);
     let (mut last_ns, mut before_last_ns) = (0, 0);
     let mut found = Vec::new();

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::check::{Hole, Piece};
+use super::super::keyframe;
 use super::super::ranges::Ranges;
 use super::super::reader::Recording;
 use super::super::report::Finding;
@@ -21,7 +22,7 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
     let manifest = recording.manifest();
     let mut findings = Vec::new();
     let expected = expected(recording, scan)?;
-    let all = scan.streams.iter().flat_map(|s| &s.segments).chain(&scan.ledger_segment);
+    let all = scan.streams.iter().flat_map(|s| &s.segments).chain(&scan.ledger);
     let is_own = |s: &SegmentScan| s.names.as_ref().is_some_and(|n| n.0 == manifest.recording);
     // The UUID in the manifest may have been edited: then no segment has it.
     let is_named = all.clone().any(is_own);
@@ -43,10 +44,10 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
         }
         sort(stream, &mut misplaced);
         set_aside(stream, manifest, &mut misplaced);
-        let is_removed = |number: &u32| !is_single(name, manifest) && removed.contains(number);
+        let is_removed = |number: &u32| !is_single(name, manifest) && removed.contains(*number);
         let there: BTreeSet<u32> = stream.segments.iter().map(|s| s.place).collect();
-        let expected = expected_of(name, &expected, manifest, stream);
-        let absent = expected.into_iter().filter(|n| !there.contains(n) && !is_removed(n));
+        let of_stream = expected_of(name, &expected, manifest, stream);
+        let absent = of_stream.into_iter().filter(|n| !there.contains(n) && !is_removed(n));
         for (first, last) in runs(absent, &there) {
             findings.push(missing(name, first, last));
             let at = stream.segments.partition_point(|s| s.place < first);
@@ -58,34 +59,63 @@ pub fn place(recording: &Recording, scan: &mut Scan) -> Result<Vec<Finding>, Log
             findings.push(Finding::Misplaced { file, reason: reason.to_owned() });
         }
     }
-    findings.extend(ledger(recording, scan, is_named)?);
+    findings.extend(ledger(recording, scan, is_named, &expected));
     Ok(findings)
 }
 
-/// The ledger, unless it is another recording's: then nothing in it is believed.
+/// The ledger, unless it is another recording's: then nothing in it is believed. Puts a hole where a part is absent.
 fn ledger(
     recording: &Recording,
     scan: &mut Scan,
     is_named: bool,
-) -> Result<Option<Finding>, LogError> {
-    let file = Stream::Ledger.file_name(0);
-    let Some(segment) = &scan.ledger_segment else {
-        return Ok(Some(Finding::MissingSegment { file }));
-    };
+    expected: &BTreeSet<u32>,
+) -> Vec<Finding> {
     let manifest = recording.manifest();
-    let is_other = is_named && segment.names.as_ref().is_some_and(|n| n.0 != manifest.recording);
-    let reason = if is_other {
-        Some("is of another recording".to_owned())
-    } else if recording.segments(Stream::Ledger)? != [0] {
-        Some("is not the only one, and there is one ledger".to_owned())
-    } else {
-        contradiction(manifest, scan)
+    let is_divided = !is_single(Stream::Ledger, manifest);
+    let Some(first) = scan.ledger.first().map(|segment| segment.number) else {
+        return vec![Finding::MissingSegment { file: Stream::Ledger.file_name(0) }];
     };
-    Ok(reason.map(|reason| {
-        scan.ledger_segment = None;
+    let of = |names: &(String, u32)| is_named && names.0 != manifest.recording;
+    let other = scan.ledger.iter().find(|s| s.names.as_ref().is_some_and(of));
+    let is_elsewhere = |s: &&SegmentScan| s.names.as_ref().is_some_and(|n| n.1 != s.number);
+    let elsewhere = scan.ledger.iter().find(is_elsewhere);
+    let fault = match (other, elsewhere) {
+        (Some(s), _) => Some((s.number, "is of another recording".to_owned())),
+        _ if !is_divided && (first != 0 || scan.ledger.len() > 1) => {
+            Some((first, "is not the only one, and there is one ledger".to_owned()))
+        }
+        (None, Some(s)) if is_divided => {
+            Some((s.number, "holds another segment of its stream".to_owned()))
+        }
+        (None, _) => contradiction(manifest, scan).map(|reason| (first, reason)),
+    };
+    if let Some((number, reason)) = fault {
+        (scan.ledger, scan.lacks_carried) = (Vec::new(), false);
         scan.stats = CaptureStatsScan::default();
-        Finding::Misplaced { file, reason }
-    }))
+        return vec![Finding::Misplaced { file: Stream::Ledger.file_name(number), reason }];
+    }
+    if !is_divided {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let there: BTreeSet<u32> = scan.ledger.iter().map(|s| s.number).collect();
+    // What the oldest that is there carries stands for those before it, which may be removed already. But a recording that was
+    // closed has them all.
+    let listed = manifest.segments.iter().filter(|s| s.stream == Stream::Ledger.name());
+    let all: BTreeSet<u32> =
+        expected.range(first..).copied().chain(listed.map(|s| s.number)).collect();
+    for (from, to) in runs(all.into_iter().filter(|n| !there.contains(n)), &there) {
+        findings.push(missing(Stream::Ledger, from, to));
+        let at = scan.ledger.partition_point(|s| s.number < from);
+        scan.ledger.insert(at, gap(from));
+    }
+    if scan.lacks_carried {
+        let file = keyframe::file_name(Stream::Ledger, first);
+        let reason = "is absent or damaged".to_owned();
+        findings.push(Finding::Index { file, reason });
+        scan.ledger.insert(0, gap(first));
+    }
+    findings
 }
 
 /// A contradiction between the ledger and these totals of the recording.
@@ -181,7 +211,7 @@ fn missing(stream: Stream, first: u32, last: u32) -> Finding {
 /// Streams of one segment each.
 pub const fn is_single(stream: Stream, manifest: &Manifest) -> bool {
     match stream {
-        Stream::Ledger => true,
+        Stream::Ledger => !manifest.options.divided_ledger,
         Stream::Connections => !manifest.options.key_frames,
         Stream::Hooks | Stream::Packets | Stream::Sockets => false,
     }
@@ -202,7 +232,7 @@ fn expected(recording: &Recording, scan: &Scan) -> Result<BTreeSet<u32>, LogErro
         last = last.max(recording.segments(stream)?.last().copied().unwrap_or(0));
     }
     let listed = recording.manifest().segments.iter().map(|s| s.number);
-    last = listed.chain(scan.stats.removed.iter().copied()).fold(last, u32::max);
+    last = listed.chain(scan.stats.removed.last()).fold(last, u32::max);
     // An implausible number must not cost memory: no recorder writes that many segments.
     Ok((0..=last.min(1 << 20)).collect())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! What the writer keeps of each stream and segment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -39,9 +39,11 @@ impl PerCpu {
 pub struct KeyFrames {
     /// Segments that have begun and lack theirs, with their times.
     pub wanted: Vec<(u32, u64)>,
-    /// Their sizes in bytes, by segment.
-    pub written: BTreeMap<u32, u64>,
-    /// The size of the last.
+    /// Segments that have theirs.
+    pub written: BTreeSet<u32>,
+    /// Sizes in bytes, by segment.
+    pub bytes: BTreeMap<u32, u64>,
+    /// The size of the last, without the ledger's part.
     pub last_bytes: u64,
 }
 
@@ -50,6 +52,8 @@ pub struct KeyFrames {
 pub struct Closed {
     pub number: u32,
     pub bytes: u64,
+    /// Everything in them is older.
+    pub until_ns: u64,
     pub rows: PerCpu,
     /// Their entries for the manifest, one per stream that has a segment.
     pub entries: Vec<(Stream, SegmentEntry)>,

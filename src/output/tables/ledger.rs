@@ -130,7 +130,7 @@ pub(super) fn push(table: &mut TableBuilder, recording: &str, clock: &Timeline, 
             rest[1] = Cell::from(hook.name());
             (*ts_ns, "malformed", rest)
         }
-        CaptureStat::Dropped { ts_ns, segment } => {
+        CaptureStat::Dropped { ts_ns, segment, before: _ } => {
             (*ts_ns, "dropped", value(null(), null(), u64::from(*segment), null()))
         }
         CaptureStat::Missing { ts_ns, ring, count, since_ns } => {

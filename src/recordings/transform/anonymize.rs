@@ -175,6 +175,8 @@ impl Anonymous {
         self.prefixes(&mut m.options.addresses);
         self.prefixes(&mut m.options.not_addresses);
         let options = &mut m.options;
+        // Here it stands in one piece.
+        options.divided_ledger = false;
         options.cgroups.iter_mut().for_each(|path| *path = self.names.path(path));
         let name = |name: &mut String| *name = self.names.name(Of::Namespace, "netns-", name);
         options.netns.iter_mut().for_each(name);

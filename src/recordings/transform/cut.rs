@@ -88,6 +88,8 @@ pub fn cut(
     let selection =
         Selection::new(recording, &options.connections, &options.addresses, &options.ports)?;
     let mut manifest = recording.manifest().clone();
+    // Here it stands in one piece.
+    manifest.options.divided_ledger = false;
     let is_whole = range.from_ns.is_none() && range.to_ns.is_none() && selection.is_all();
     if !is_whole {
         describe(&mut manifest, range, options);

@@ -37,6 +37,8 @@ pub fn merge(recordings: &[Recording], dir: &Path) -> Result<TransformReport, Tr
     let parts = compatible::check(&sorted)?;
     let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
     let mut manifest = first.manifest().clone();
+    // Here it stands in one piece.
+    manifest.options.divided_ledger = false;
     manifest.ended = last.manifest().ended;
     manifest.exit_status = last.manifest().exit_status;
     if parts {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Key frames: what is left of a bounded recording has the rows that a cut of the whole one has.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use estats::engine::keyframe::{KeyFrames, OpenConnections};
-use estats::log::{CaptureStat, KeyFrame, PacketRow, Recording, RecordingWriter, WriterOptions};
+use estats::log::{
+    CaptureStat, KeyFrame, Manifest, PacketRow, Recording, RecordingWriter, WriterOptions,
+};
 use estats::output::sink::Plain;
 use estats::recordings::transform::anonymize::{SecretKey, anonymize};
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
@@ -26,7 +29,7 @@ const MAX_BYTES: u64 = 60_000;
 const AUDITED: (&str, u64) = ("loss-audited", 400_000);
 
 /// Writes a recording once more, as a bounded one: round by round, as the recorder does.
-fn again(of: &Path, to: &Path, key_frames: bool) -> PathBuf {
+pub fn again(of: &Path, to: &Path, key_frames: bool) -> PathBuf {
     again_and(of, to, key_frames, |_| {})
 }
 
@@ -37,6 +40,24 @@ fn again_and(
     key_frames: bool,
     more: impl FnOnce(&mut RecordingWriter),
 ) -> PathBuf {
+    let manifest = again_open(of, to, key_frames, &[], |mut w, manifest| {
+        more(&mut w);
+        w.finish(&manifest).expect("finish");
+        manifest
+    });
+    assert_eq!(manifest.options.divided_ledger, key_frames);
+    verified(to);
+    to.to_owned()
+}
+
+/// The same with rows of the ledger that were noted first of all, and gives the writer to be finished.
+pub fn again_open<T>(
+    of: &Path,
+    to: &Path,
+    key_frames: bool,
+    first: &[CaptureStat],
+    finish: impl FnOnce(RecordingWriter, Manifest) -> T,
+) -> T {
     let of = Recording::open(of).expect("a recording");
     let mut manifest = of.manifest().clone();
     let is_audited = of.dir().ends_with(Path::new(AUDITED.0).join("run"));
@@ -44,16 +65,28 @@ fn again_and(
     manifest.options.max_bytes = max_bytes;
     let options = WriterOptions { max_bytes, rotate_bytes: 1, ..WriterOptions::default() };
     manifest.options.key_frames = key_frames;
+    manifest.options.divided_ledger = key_frames;
     let mut w = RecordingWriter::create(to, &manifest, options).expect("create");
     let mut frames = KeyFrames::default();
-    for row in of.capture_stats().map(|row| row.expect("row")) {
-        // A part has the clock of its beginning, which is older.
-        let is_before =
-            matches!(row, CaptureStat::Clock(ns, _) if ns < manifest.started.monotonic_ns);
-        if !is_before {
-            w.capture_stat(&row).expect("ledger");
+    let begun_ns = manifest.started.monotonic_ns;
+    first.iter().for_each(|row| w.capture_stat(row).expect("ledger"));
+    // Counts end with a clock sample, which the recorder writes soon after.
+    let mut ledger: VecDeque<_> = of.capture_stats().map(|row| row.expect("row")).collect();
+    let mut note = |w: &mut RecordingWriter, until_ns: u64| {
+        let clock = |row: &CaptureStat| matches!(row, CaptureStat::Clock(ns, _) if *ns <= until_ns);
+        while let Some(n) = ledger.iter().position(clock) {
+            for row in ledger.drain(..=n) {
+                // A part has the clock of its beginning, which is older.
+                let is_before = matches!(row, CaptureStat::Clock(ns, _) if ns < begun_ns);
+                if !is_before {
+                    w.capture_stat(&row).expect("ledger");
+                }
+            }
         }
-    }
+        if until_ns == u64::MAX {
+            ledger.iter().for_each(|row| w.capture_stat(row).expect("ledger"));
+        }
+    };
     let mut lifecycles = of.lifecycles().map(|row| row.expect("row"));
     let mut packets = of.packets().map(|row| row.expect("row"));
     let mut sockets = of.sockets().map(|row| row.expect("row")).peekable();
@@ -80,6 +113,7 @@ fn again_and(
             while let Some(row) = sockets.next_if(|row| row.header.ts_ns <= mark_ns) {
                 w.snapshot(row).expect("snapshot");
             }
+            note(&mut w, mark_ns);
             w.drained(mark_ns).expect("mark");
             frames.reached(mark_ns, &mut w).expect("key frame");
             now_ns = now_ns.max(mark_ns) + 1_000_000_000;
@@ -87,13 +121,11 @@ fn again_and(
         }
     }
     sockets.for_each(|row| w.snapshot(row).expect("snapshot"));
-    more(&mut w);
-    w.finish(&manifest).expect("finish");
-    verified(to);
-    to.to_owned()
+    note(&mut w, u64::MAX);
+    finish(w, manifest)
 }
 
-fn frame_of(run: &Path) -> KeyFrame {
+pub fn frame_of(run: &Path) -> KeyFrame {
     let recording = Recording::open(run).expect("a recording");
     recording.key_frame().expect("read").expect("a key frame")
 }
@@ -167,6 +199,9 @@ fn what_is_left_has_the_rows_of_a_cut() {
         let (segments, frames) = (of("hooks-"), of("keyframe-hooks-"));
         assert!(frames > 0 && frames <= segments && segments <= frames + 1, "{names:?}");
         assert_eq!(of("keyframe-connections-"), frames);
+        // The ledger is divided as the others are, and its part of the key frame is written first.
+        assert_eq!(of("ledger-"), segments);
+        assert_eq!(of("keyframe-ledger-"), segments);
     }
     assert!(carried > 5, "{carried} connections were open at the beginning of what is left");
     assert!(audited > 100, "{audited} comparisons with tcp_info");
