@@ -168,8 +168,8 @@ fn the_formats_have_the_same_lines() {
 #[test]
 fn kinds_and_connections_are_chosen() {
     let run = golden("loss");
-    let selection = EventSelection { kinds: vec![EventKind::Closed], connections: vec![1] };
+    let selection = EventSelection { kinds: vec![EventKind::StillOpen], connections: vec![1] };
     let text = events_of(&run, EventFormat::Text, &selection);
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains(" closed ") && text.contains(" conn 1 "), "{text}");
+    assert!(text.contains(" still_open ") && text.contains(" conn 1 "), "{text}");
 }
