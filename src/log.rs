@@ -53,6 +53,7 @@ pub use packets::PacketRow;
 pub use reader::{Recording, Truncation};
 pub use report::{CpuReport, FileReport, Finding, VerifyReport};
 pub(crate) use rows::marker;
+pub(crate) use sockets::SocketRow;
 pub use source::{Bytes, Directory, Memory, Source};
 pub use survey::{Missing, Survey, Unfinished};
 pub use writer::{RecordingWriter, WriterOptions};

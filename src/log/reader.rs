@@ -203,11 +203,16 @@ impl Recording {
     /// cuts as for [`Self::hooks`]. Rows of a hook or reason that this build does not know are left
     /// out.
     pub fn sockets(&self) -> impl Iterator<Item = Result<Snapshot, LogError>> + use<> {
-        self.rows(Stream::Sockets, sockets::decode).filter_map(|row| match row {
+        self.socket_rows().filter_map(|row| match row {
             Ok(SocketRow::Snapshot(row)) => Some(Ok(row)),
-            Ok(SocketRow::Marker | SocketRow::Unknown) => None,
+            Ok(SocketRow::Marker(_) | SocketRow::Unknown) => None,
             Err(e) => Some(Err(e)),
         })
+    }
+
+    /// The same with the marks, which say up to when all have come.
+    pub(crate) fn socket_rows(&self) -> impl Iterator<Item = Result<SocketRow, LogError>> + use<> {
+        self.rows(Stream::Sockets, sockets::decode)
     }
 
     /// Records that were in segments which a bound of the recording's size removed.

@@ -276,10 +276,10 @@ impl SocketBuilder {
 /// A row of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "nearly all rows are of the large variant")]
-pub(super) enum SocketRow {
+pub(crate) enum SocketRow {
     Snapshot(Snapshot),
-    /// Every record made before this time stands before it.
-    Marker,
+    /// Every record made before this time (CLOCK_MONOTONIC, in ns) stands before it.
+    Marker(u64),
     /// A row with a hook or reason that this build does not know. Its differences still count.
     Unknown,
 }
@@ -341,7 +341,7 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
     for i in 0..batch.num_rows() {
         // Rows that the recorder has read itself, over netlink, have a poll's number.
         if cpu.value(i) == NO_CPU && poll.is_null(i) {
-            rows.push(SocketRow::Marker);
+            rows.push(SocketRow::Marker(ts_ns.value(i)));
             continue;
         }
         let key = (cookie.value(i), generation.value(i));

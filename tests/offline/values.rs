@@ -303,7 +303,7 @@ fn values_that_a_bounded_recording_removed_are_null() {
     assert_eq!(run.rows("estats", &kept), whole.rows("estats", &kept));
     assert_ne!(whole.rows("estats", &["MaxRTT"]), run.rows("estats", &["MaxRTT"]));
     trust::says(
-        "a bounded recording (--max-size) whose beginning was removed, without key frame",
+        "a bounded recording (--max-size, --keep) whose beginning was removed, without key frame",
         &format!(
             "completeness {}; limited_by, extremes and times NULL, counts of events lower bounds, never 0; SegsOut the kernel's",
             marks[0][0]

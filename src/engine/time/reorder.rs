@@ -40,6 +40,11 @@ impl<T> Reorder<T> {
         self.held.pop_first().map(|(_, item)| item)
     }
 
+    /// How many it holds.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Drops all.
     pub fn clear(&mut self) {
         self.held.clear();

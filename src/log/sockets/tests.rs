@@ -62,7 +62,7 @@ proptest! {
                 let (hook, cpu) = (Hook::Drain, NO_CPU);
                 let header = Header { ts_ns: 9, seq: 0, cookie: 0, generation: 0, cpu, hook };
                 builder.push_marker(&header);
-                expected.push(SocketRow::Marker);
+                expected.push(SocketRow::Marker(9));
             }
             if cut {
                 read.extend(decode(&builder.take().unwrap().0).unwrap());

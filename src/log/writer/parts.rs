@@ -52,7 +52,7 @@ pub struct KeyFrames {
 pub struct Closed {
     pub number: u32,
     pub bytes: u64,
-    /// Everything in them is older.
+    /// Nothing in them is newer.
     pub until_ns: u64,
     pub rows: PerCpu,
     /// Their entries for the manifest, one per stream that has a segment.

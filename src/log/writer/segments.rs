@@ -99,7 +99,8 @@ impl RecordingWriter {
         self.closed.push_back(Closed {
             number: std::mem::replace(&mut self.segment_number, next),
             bytes,
-            until_ns: self.now_ns,
+            // Where a size ended it, in the middle of reading the rings, it has records after the last tick.
+            until_ns: self.now_ns.max(self.latest_ns),
             rows: std::mem::take(&mut self.segment_rows),
             entries,
         });

@@ -39,7 +39,7 @@ pub(super) fn spec() -> TableSpec {
                 "direction",
                 K::Text,
                 "",
-                "received, or sent. A packet between two sockets of this host is sent until an interface has received it. A packet is received if it has an input interface, if it is dropped for a receiving socket, if it waits in a receiver's queue, or if a CPU's backlog drops it.",
+                "received, or sent. A packet between two sockets of this host is sent until an interface has received it. A packet is received if it has an input interface, if it is dropped for a receiving socket, if it waits in a receiver's queue, or if a CPU's backlog drops it (since Linux 5.18; before, such a packet is sent).",
             ),
             c(
                 "reason",
@@ -58,7 +58,7 @@ pub(super) fn spec() -> TableSpec {
                 "segments",
                 K::Int64,
                 "segments",
-                "Segments in them. Packets that the kernel had merged in the queue of a receiver count as one.",
+                "Segments in them. Of packets that the kernel had merged in the queue of a receiver, those of the first count.",
             ),
             c(
                 "payload_bytes",

@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 
 use super::TransformError;
+use crate::engine::time::snapshots;
 use crate::log::{HookBatch, LogError, PacketRow, Recording};
 use crate::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot};
 
@@ -41,7 +42,7 @@ pub(super) fn read(recording: &Recording, take: &mut impl Take) -> Result<(), Tr
         recording,
     };
     let mut packets = recording.packets();
-    let mut sockets = Sockets { rows: recording.sockets(), next: None };
+    let mut sockets = Sockets { rows: snapshots(recording), next: None };
     // How far each stream has been read; none: to its end.
     let mut at = [Some(0_u64); ALL.len()];
     loop {

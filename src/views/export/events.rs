@@ -25,7 +25,7 @@ use watch::Watched;
 pub enum EventKind {
     /// A connection was opened: its SYN was sent or received.
     Opened,
-    /// It was already open when the recording began.
+    /// A connection whose beginning was not seen: most were open when the recording began.
     Found,
     /// It was closed.
     Closed,

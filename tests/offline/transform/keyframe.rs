@@ -397,7 +397,7 @@ fn losses_before_the_key_frame_count_for_what_was_open() {
     assert_eq!(row["completeness"], "begun_before");
     assert_ne!(row["SegsOut"], "NULL");
     trust::says(
-        "a bounded recording (--max-size), a connection that was open when what is left begins",
+        "a bounded recording (--max-size, --keep), a connection that was open when what is left begins",
         &format!(
             "completeness {}; SegsOut the kernel's; extremes {} until they are passed; counts of events since counted_since_ns",
             row["completeness"], row["MaxRTT"]

@@ -111,8 +111,8 @@ impl<'a> Line<'a> {
         self
     }
 
-    pub fn lasted(mut self, ns: u64) -> Self {
-        self.fields[Field::DurationS as usize] = (ns as f64 / 1e9).into();
+    pub fn lasted(mut self, ns: Option<u64>) -> Self {
+        self.fields[Field::DurationS as usize] = ns.map(|ns| ns as f64 / 1e9).into();
         self
     }
 

@@ -27,18 +27,31 @@ fn sum(row: &Row, vars: &[Var]) -> Option<u64> {
 pub struct Watched {
     counted: [Steps; COUNTED.len()],
     octets: Steps,
-    /// The beginning of the recovery that goes on.
-    recovering_since_ns: Option<u64>,
+    recovery: Recovery,
+}
+
+/// Whether the connection recovers lost segments.
+#[derive(Clone, Copy, Debug)]
+enum Recovery {
+    No,
+    /// Since this time, CLOCK_MONOTONIC in ns; none if it began before the connection was first seen.
+    Since(Option<u64>),
 }
 
 impl Watched {
-    /// Before its first values. What was counted before a recording is no event of it.
+    /// Before its first values. What was counted before a recording is no event of it, and a recovery that went on
+    /// then did not begin in it.
     pub fn of(sample: &Sample<'_>) -> Self {
-        let first = |value| Steps::since(if sample.begun_before { value } else { Some(0) });
+        let before = |var: &Var| var.before_first(sample.begun_before, sample.row.get(*var));
+        let recovers = sample.row.get(Var::InRecovery) == Some(DATA_RECOVERY);
         Self {
-            counted: COUNTED.map(|(_, vars)| first(sum(sample.row, vars))),
-            octets: first(sample.row.get(Var::OctetsRetrans)),
-            recovering_since_ns: None,
+            counted: COUNTED.map(|(_, vars)| Steps::since(vars.iter().map(before).sum())),
+            octets: Steps::since(before(&Var::OctetsRetrans)),
+            recovery: if sample.begun_before && recovers {
+                Recovery::Since(None)
+            } else {
+                Recovery::No
+            },
         }
     }
 
@@ -64,18 +77,22 @@ impl Watched {
             }
             lines.push(windows(line, sample.row));
         }
-        let recovering = sample.row.get(Var::InRecovery) == Some(DATA_RECOVERY);
-        match self.recovering_since_ns {
-            None if recovering => {
-                self.recovering_since_ns = Some(sample.ts_ns);
+        // Not known is neither.
+        let Some(recovers) = sample.row.get(Var::InRecovery).map(|code| code == DATA_RECOVERY)
+        else {
+            return lines;
+        };
+        match self.recovery {
+            Recovery::No if recovers => {
+                self.recovery = Recovery::Since(Some(sample.ts_ns));
                 lines.push(windows(line(EventKind::RecoveryBegin), sample.row));
             }
-            Some(since_ns) if !recovering => {
-                self.recovering_since_ns = None;
-                let ns = sample.ts_ns.saturating_sub(since_ns);
+            Recovery::Since(since_ns) if !recovers => {
+                self.recovery = Recovery::No;
+                let ns = since_ns.map(|since_ns| sample.ts_ns.saturating_sub(since_ns));
                 lines.push(windows(line(EventKind::RecoveryEnd).lasted(ns), sample.row));
             }
-            None | Some(_) => {}
+            Recovery::No | Recovery::Since(_) => {}
         }
         lines
     }
@@ -101,7 +118,7 @@ pub fn ended<'a>(ended: &Ended<'a>, figures: &Figures) -> Line<'a> {
     let kind = if ended.ended_after { EventKind::StillOpen } else { EventKind::Closed };
     let row = |var| ended.row.get(var);
     Line::new(kind, ended.conn_id, ended.end_ns, ended.identity)
-        .lasted(ended.end_ns.saturating_sub(ended.begin_ns))
+        .lasted(Some(ended.end_ns.saturating_sub(ended.begin_ns)))
         .text(Field::CloseReason, ended.identity.close_reason().map(|reason| reason.name()))
         .text(Field::ClosedBy, (!ended.ended_after).then(|| ended.identity.closed_by().name()))
         .with(Field::AckedOctets, row(Var::HCThruOctetsAcked))

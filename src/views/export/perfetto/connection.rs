@@ -142,7 +142,9 @@ impl Connection {
             gauges: [None; GAUGES.len()],
             rates: [Rate::default(); RATES.len()],
             counted: EVENTS.map(|(_, vars)| {
-                Steps::since(if sample.begun_before { sum(sample.row, vars) } else { Some(0) })
+                let before =
+                    |var: &Var| var.before_first(sample.begun_before, sample.row.get(*var));
+                Steps::since(vars.iter().map(before).sum())
             }),
             waits: Waits::default(),
             waiting: None,
