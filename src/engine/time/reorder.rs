@@ -41,7 +41,7 @@ impl<T> Reorder<T> {
     }
 
     /// How many it holds.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.held.len()
     }
 
