@@ -58,12 +58,6 @@ impl Var {
         }
     }
 
-    /// The value that a counter had before the first one that a row has, for what happens from then on: 0 if it
-    /// counts from there, also where that first value is not known. `first` if the kernel counted before.
-    pub fn before_first(self, begun_before: bool, first: Option<u64>) -> Option<u64> {
-        if begun_before && self.basis() != Basis::Recording { first } else { Some(0) }
-    }
-
     /// The counter of the kernel that has what came before the recording: octets received in order.
     /// What the peer had sent twice by then is not in it. While octets wait for others before them,
     /// how many were received is not known.

@@ -106,6 +106,16 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same between commas (RFC 4180). A text that is empty is in quotes, since NULL is nothing.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    let text = cell(text);
+    if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
+    } else {
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use super::{Row, Silent, Slot, States};
 use crate::engine::identity::Identity;
 use crate::engine::limits::Limits;
+use crate::schema::{Basis, Var};
 use crate::wire::{Header, Snapshot, SocketValues};
 
 /// When a connection's values are sampled for the series.
@@ -132,6 +133,19 @@ pub struct Sample<'a> {
     pub row: &'a Row,
     /// What limited it so far.
     pub limits: &'a Limits,
+}
+
+impl Sample<'_> {
+    /// Where this is the first sample of a connection: the sum of these counters before it, for what happens from
+    /// then on. Of what the kernel counted before the recording it is what this sample has, or not known. What
+    /// the recorder counts began with 0, also where a lossy row has NULL for it.
+    pub fn before(&self, counters: &[Var]) -> Option<u64> {
+        let before = |var: &Var| {
+            let is_older = self.begun_before && var.basis() != Basis::Recording;
+            if is_older { self.row.get(*var) } else { Some(0) }
+        };
+        counters.iter().map(before).sum()
+    }
 }
 
 /// A snapshot with its connection.

@@ -153,6 +153,11 @@ impl Row {
         self.valid.has(var).then(|| self.values[var.index()])
     }
 
+    /// The sum of these; none if one of them is not known.
+    pub fn sum(&self, vars: &[Var]) -> Option<u64> {
+        vars.iter().map(|var| self.get(*var)).sum()
+    }
+
     /// The value as the kernel or RFC 4898 shows it: where there is none yet, what they have in its
     /// place. None if it is not known.
     pub fn raw(&self, var: Var) -> Option<u64> {

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::QueryError;
 use crate::util::private;
-use crate::util::visible::{cell, visible};
+use crate::util::visible::{quoted, visible};
 
 /// The rows of an answer.
 ///
@@ -95,12 +95,12 @@ impl Answer {
             out.push_str(&cells.collect::<Vec<_>>().join(","));
             out.push('\n');
         };
-        line(&mut self.names.iter().map(|name| quoted(name)));
+        line(&mut self.names.iter().map(|name| quoted(name).into_owned()));
         for row in &self.rows {
             line(&mut row.iter().map(|value| match value {
                 Value::Null => String::new(),
-                Value::String(text) => quoted(&cell(text)),
-                value => quoted(&plain(value)),
+                Value::String(text) => quoted(text).into_owned(),
+                value => plain(value),
             }));
         }
         out
@@ -138,14 +138,6 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
     }
 }
 

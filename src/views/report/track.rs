@@ -222,7 +222,7 @@ impl Track {
         let row = |var| sample.row.get(var);
         if self.data.records == 0 && sample.begun_before {
             // What was counted before the recording did not happen at its beginning.
-            self.counted = counters(&row).map(Steps::since);
+            self.counted = MARKED.map(|vars| Steps::since(sample.before(vars)));
         }
         self.data.records += 1;
         self.has_record = true;
@@ -241,8 +241,7 @@ impl Track {
         self.see(EDGE, una.zip(row(Var::CurRwinRcvd)).map(|(una, window)| una + signed(window)));
         self.see(ACKED, row(Var::HCThruOctetsAcked).map(signed));
         self.see(RECEIVED, row(Var::HCThruOctetsReceived).map(signed));
-        let counters = counters(&row);
-        let steps = std::array::from_fn(|i| self.counted[i].to(counters[i]));
+        let steps = std::array::from_fn(|i| self.counted[i].to(sample.row.sum(MARKED[i])));
         if steps[RTTS] > 0
             && let Some(rtt) = row(Var::SampleRTT)
         {
@@ -401,16 +400,14 @@ impl Track {
 }
 
 /// The counters whose steps are marked, by their places.
-fn counters(row: &impl Fn(Var) -> Option<u64>) -> [Option<u64>; COUNTERS] {
-    [
-        row(Var::CountRTT),
-        row(Var::SegsRetrans),
-        row(Var::Timeouts).zip(row(Var::SubsequentTimeouts)).map(|(a, b)| a + b),
-        row(Var::ECNsignals),
-        row(Var::DupAcksIn),
-        row(Var::SACKsRcvd),
-    ]
-}
+const MARKED: [&[Var]; COUNTERS] = [
+    &[Var::CountRTT],
+    &[Var::SegsRetrans],
+    &[Var::Timeouts, Var::SubsequentTimeouts],
+    &[Var::ECNsignals],
+    &[Var::DupAcksIn],
+    &[Var::SACKsRcvd],
+];
 
 /// Adds to the events of a stretch that begins at `first_us`.
 fn add(events: &mut Vec<(i64, u64)>, first_us: i64, us: i64, n: u64) {

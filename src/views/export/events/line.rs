@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{EventFormat, EventKind};
 use crate::engine::identity::Identity;
-use crate::util::visible::{cell, json, visible};
+use crate::util::visible::{json, quoted, visible};
 
 /// Fields of the event itself, behind those that every line has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +197,11 @@ impl<W: Write> Lines<W> {
     }
 
     fn csv(&mut self, head: &[Value; HEAD.len()], line: &Line<'_>) -> io::Result<()> {
-        let cells: Vec<_> = head.iter().chain(&line.fields).map(quoted).collect();
+        let cell = |value: &Value| match value.as_str() {
+            Some(text) => quoted(&visible(text)).into_owned(),
+            None => shown(value),
+        };
+        let cells: Vec<_> = head.iter().chain(&line.fields).map(cell).collect();
         writeln!(self.out, "{}", cells.join(","))
     }
 }
@@ -208,17 +212,6 @@ fn shown(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => visible(text).into_owned(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(value: &Value) -> String {
-    let text = shown(value);
-    let text = cell(&text);
-    if text.contains(['"', ',']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into_owned()
     }
 }
 

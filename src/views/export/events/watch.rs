@@ -17,11 +17,6 @@ const COUNTED: [(EventKind, &[Var]); 4] = [
     (EventKind::ZeroWindowSent, &[Var::ZeroRwinSent]),
 ];
 
-/// None if one of them is not known.
-fn sum(row: &Row, vars: &[Var]) -> Option<u64> {
-    vars.iter().map(|var| row.get(*var)).sum()
-}
-
 /// The values of a connection that events are differences of.
 #[derive(Debug)]
 pub struct Watched {
@@ -42,11 +37,10 @@ impl Watched {
     /// Before its first values. What was counted before a recording is no event of it, and a recovery that went on
     /// then did not begin in it.
     pub fn of(sample: &Sample<'_>) -> Self {
-        let before = |var: &Var| var.before_first(sample.begun_before, sample.row.get(*var));
         let recovers = sample.row.get(Var::InRecovery) == Some(DATA_RECOVERY);
         Self {
-            counted: COUNTED.map(|(_, vars)| Steps::since(vars.iter().map(before).sum())),
-            octets: Steps::since(before(&Var::OctetsRetrans)),
+            counted: COUNTED.map(|(_, vars)| Steps::since(sample.before(vars))),
+            octets: Steps::since(sample.before(&[Var::OctetsRetrans])),
             recovery: if sample.begun_before && recovers {
                 Recovery::Since(None)
             } else {
@@ -61,7 +55,7 @@ impl Watched {
         let line = |kind| Line::new(kind, sample.conn_id, sample.ts_ns, sample.identity);
         let octets = self.octets.to(sample.row.get(Var::OctetsRetrans));
         for (steps, (kind, vars)) in self.counted.iter_mut().zip(COUNTED) {
-            let count = steps.to(sum(sample.row, vars));
+            let count = steps.to(sample.row.sum(vars));
             if count == 0 {
                 continue;
             }
@@ -124,7 +118,7 @@ pub fn ended<'a>(ended: &Ended<'a>, figures: &Figures) -> Line<'a> {
         .with(Field::AckedOctets, row(Var::HCThruOctetsAcked))
         .with(Field::ReceivedOctets, row(Var::HCThruOctetsReceived))
         .with(Field::RetransmittedSegments, row(Var::SegsRetrans))
-        .with(Field::Timeouts, sum(ended.row, &[Var::Timeouts, Var::SubsequentTimeouts]))
+        .with(Field::Timeouts, ended.row.sum(&[Var::Timeouts, Var::SubsequentTimeouts]))
         .with(Field::MinRttUs, row(Var::MinRTT))
         .with(Field::SrttUs, row(Var::SmoothedRTT))
         .text(Field::LimitedBy, figures.limited_by)

@@ -56,11 +56,6 @@ struct Rate {
     last: u64,
 }
 
-/// None if one of them is not known.
-fn sum(row: &Row, vars: &[Var]) -> Option<u64> {
-    vars.iter().map(|var| row.get(*var)).sum()
-}
-
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -141,11 +136,7 @@ impl Connection {
             recovering: false,
             gauges: [None; GAUGES.len()],
             rates: [Rate::default(); RATES.len()],
-            counted: EVENTS.map(|(_, vars)| {
-                let before =
-                    |var: &Var| var.before_first(sample.begun_before, sample.row.get(*var));
-                Steps::since(vars.iter().map(before).sum())
-            }),
+            counted: EVENTS.map(|(_, vars)| Steps::since(sample.before(vars))),
             waits: Waits::default(),
             waiting: None,
         })
@@ -212,7 +203,7 @@ impl Connection {
         writer: &mut Writer<W>,
     ) -> io::Result<()> {
         for (i, (name, vars)) in EVENTS.iter().enumerate() {
-            let steps = self.counted[i].to(sum(row, vars));
+            let steps = self.counted[i].to(row.sum(vars));
             if steps > 0 {
                 let track = self.below(HAPPENS, "events", Kind::Slices, writer)?;
                 let count = vec![("count", Argument::Number(steps))];
