@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks readers spark docs book man golden guest guest-arm64 guest-causes big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks readers spark docs book man golden guest guest-arm64 guest-causes guest-drops big-endian permissions coverage clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -131,7 +131,10 @@ guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNE
 	$(CARGO) test --no-default-features --features record --test guest $(if $(KERNEL),linux_$(subst .,_,$(KERNEL)) -- --exact --nocapture)
 
 guest-causes: ## the tests of docs/limits.md in a guest with hooks on functions (KERNEL="6.12 6.18")
-	sh scripts/guest/causes.sh $(KERNEL)
+	sh scripts/guest/suite.sh live causes:: $(KERNEL)
+
+guest-drops: ## the tests of dropped packets there, with those that change a setting of the whole kernel
+	sh scripts/guest/suite.sh record drops:: $(KERNEL)
 
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- --include-ignored --exact permissions_document sock_diag_messages

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use estats::replay::ReplayOptions;
-use estats::views::export::events::{self, EventFormat, EventKind, EventSelection};
+use estats::views::export::events::{self, EventCounts, EventFormat, EventKind, EventSelection};
 
 use super::choice::{Choice, by_name, names};
 use super::pipe::Pipe;
@@ -72,5 +72,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pipe = Pipe::default();
     let out = BufWriter::new(pipe.clone());
     let written = events::write(&recording, &options, format, &selection, out);
-    pipe.exit_code(written)
+    if let Ok(EventCounts { events: 0, connections }) = written {
+        eprintln!("estats-analyze: {}", nothing_happened(connections));
+    }
+    pipe.exit_code(written.map(drop))
+}
+
+/// An empty answer looks like a failure if nothing says that it is the answer.
+fn nothing_happened(connections: u64) -> String {
+    match connections {
+        0 => "the recording has no connections".to_owned(),
+        1 => "no such event in 1 connection".to_owned(),
+        n => format!("no such event in {n} connections"),
+    }
 }

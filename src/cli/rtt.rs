@@ -170,5 +170,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pipe = Pipe::default();
     let mut out = BufWriter::new(pipe.clone());
     let written = epping::write(&recording, &options, &arguments.selection(), &mut out);
-    pipe.exit_code(written.and_then(|()| Ok(out.flush()?)))
+    let written = written.and_then(|()| Ok(out.flush()?));
+    if written.is_ok() && !pipe.has_written() {
+        // An empty answer looks like a failure.
+        eprintln!(
+            "estats-analyze: no flow has an RTT sample of this method: try -T -C, --method tcp_sequence, or \
+             --include-local"
+        );
+    }
+    pipe.exit_code(written)
 }

@@ -43,7 +43,7 @@ impl Sender {
         let shares = LimitCause::ALL.map(|limit| sender.share(limit));
         let sum: f64 = shares.iter().sum();
         assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
-        // Set where the hooks must give Limstate exactly: scripts/guest/causes.sh.
+        // Set where the hooks must give Limstate exactly: scripts/guest/suite.sh.
         if let Ok(basis) = std::env::var("ESTATS_LIMITS_BASIS") {
             let known = sender.0.text("limits_basis");
             let kind = known.split([' ', ';']).next();

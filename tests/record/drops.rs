@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Packets that the kernel drops: each for a reason that the test gives it, counted exactly, IPv4 and IPv6.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -103,19 +103,28 @@ impl EventSelection {
     }
 }
 
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Events.
+    pub events: u64,
+    /// Connections that were looked at, whether they had an event or not.
+    pub connections: u64,
+}
+
 /// Writes the events of a recording. Lines come as a replay finds them: those of one connection
 /// in the order of their times. A connection's last line may stand behind later ones of others, because
 /// replay waits for records of its end.
 ///
 /// # Errors
-/// [`ExportError`].
+/// [`ExportError`]; [`ExportError::NoConnection`] comes at the end, when all connections are known.
 pub fn write(
     recording: &Recording,
     options: &ReplayOptions,
     format: EventFormat,
     selection: &EventSelection,
     out: impl Write,
-) -> Result<(), ExportError> {
+) -> Result<EventCounts, ExportError> {
     let clock = replay::clocks(recording)?;
     let options = ReplayOptions { interval: Interval::Event, ..options.clone() };
     let events = Events {
@@ -124,9 +133,16 @@ pub fn write(
         selection,
         figures: FigureSource::of(recording.manifest()),
         watched: FxHashMap::default(),
+        missing: selection.connections.clone(),
+        counts: EventCounts { events: 0, connections: 0 },
     };
     let run = replay::run::<_, ExportError>(recording, &clock, &options, events)?;
-    Ok(run.output.lines.finish()?)
+    let Events { lines, missing, counts, .. } = run.output;
+    lines.finish()?;
+    match missing[..] {
+        [] => Ok(counts),
+        [conn_id, ..] => Err(ExportError::NoConnection { conn_id }),
+    }
 }
 
 struct Events<'a, W> {
@@ -136,6 +152,9 @@ struct Events<'a, W> {
     figures: FigureSource,
     /// By connection.
     watched: FxHashMap<u64, Watched>,
+    /// Connections of the selection that have not come yet.
+    missing: Vec<u64>,
+    counts: EventCounts,
 }
 
 impl<W: Write> Events<'_, W> {
@@ -143,6 +162,7 @@ impl<W: Write> Events<'_, W> {
         if !self.selection.kinds.contains(&line.kind) {
             return Ok(());
         }
+        self.counts.events += 1;
         self.lines.write(line, self.clock.wall_us(line.ts_ns))
     }
 }
@@ -175,6 +195,8 @@ impl<W: Write> ConnectionRows for Events<'_, W> {
         if !self.selection.has_connection(ended.conn_id) {
             return Ok(());
         }
+        self.counts.connections += 1;
+        self.missing.retain(|conn_id| *conn_id != ended.conn_id);
         // A connection may end before it has any value.
         if self.watched.remove(&ended.conn_id).is_none() {
             self.write(&watch::begun(

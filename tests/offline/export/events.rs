@@ -8,18 +8,28 @@ use std::path::{Path, PathBuf};
 use estats::log::Recording;
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
 use estats::replay::ReplayOptions;
-use estats::views::export::events::{self, EventFormat, EventKind, EventSelection};
+use estats::views::export::ExportError;
+use estats::views::export::events::{self, EventCounts, EventFormat, EventKind, EventSelection};
 use serde_json::Value as Json;
 
 use super::{golden, rows};
 use crate::common::{options, replay};
 
-fn events_of(run: &Path, format: EventFormat, selection: &EventSelection) -> String {
+fn write(
+    run: &Path,
+    format: EventFormat,
+    selection: &EventSelection,
+) -> (String, Result<EventCounts, ExportError>) {
     let recording = Recording::open(run).expect("a recording");
     let mut out = Vec::new();
-    events::write(&recording, &ReplayOptions::default(), format, selection, &mut out)
-        .expect("events");
-    String::from_utf8(out).expect("text")
+    let counts = events::write(&recording, &ReplayOptions::default(), format, selection, &mut out);
+    (String::from_utf8(out).expect("text"), counts)
+}
+
+fn events_of(run: &Path, format: EventFormat, selection: &EventSelection) -> String {
+    let (text, counts) = write(run, format, selection);
+    counts.expect("events");
+    text
 }
 
 fn all() -> EventSelection {
@@ -135,6 +145,26 @@ fn counts_of_events_add_up_to_the_values_of_the_tables() {
     ] {
         assert!(seen[kind.name()] > 0, "{kind:?}: {seen:?}");
     }
+}
+
+/// An empty answer must be told from a wrong question.
+#[test]
+fn a_connection_that_is_not_there_is_an_error_and_one_without_events_is_counted() {
+    let run = &recordings()[0];
+    let all_ids: Vec<u64> = table(run, "connections").into_keys().collect();
+    let unknown = all_ids.iter().max().expect("a connection") + 1;
+    for kinds in [EventKind::ALL.to_vec(), vec![EventKind::Timeout]] {
+        let selection = EventSelection { kinds, connections: vec![all_ids[0], unknown] };
+        let (_, result) = write(run, EventFormat::Jsonl, &selection);
+        let Err(ExportError::NoConnection { conn_id }) = result else { panic!("{result:?}") };
+        assert_eq!(conn_id, unknown);
+    }
+    let none = EventSelection { kinds: Vec::new(), connections: Vec::new() };
+    let (text, counts) = write(run, EventFormat::Jsonl, &none);
+    let expected = EventCounts { events: 0, connections: all_ids.len() as u64 };
+    assert_eq!((text.as_str(), counts.expect("events")), ("", expected));
+    let (text, counts) = write(run, EventFormat::Jsonl, &all());
+    assert_eq!(counts.expect("events").events, text.lines().count() as u64);
 }
 
 /// Which connection, when, what, how much.

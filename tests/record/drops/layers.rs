@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//! Packets that are dropped where their headers are not as TCP made them: below a tunnel, behind the padding
+//! of Ethernet, and before the network layer has looked at them.
+
+use std::fs;
+
+use super::*;
+use crate::support::veth;
+
+/// A device on the way whose packets are inside UDP.
+const TUNNEL: &str = "vx0";
+/// The pair of Ethernet interfaces.
+const WIRE: &str = "w0";
+/// The number of queues that the kernel dropped from, of all CPUs.
+const BACKLOG: &str = "/proc/sys/net/core/netdev_max_backlog";
+
+/// Addresses inside the tunnel.
+fn inside(family: Family, host: u8) -> SocketAddr {
+    let ip = match family {
+        Family::V4 => format!("10.78.0.{host}"),
+        Family::V6 => format!("fd78::{host}"),
+    };
+    SocketAddr::new(ip.parse().expect("an address"), 0)
+}
+
+fn tunnel(pair: &Pair, outer: Family) {
+    let ends = [pair.client_address(outer), pair.server_address(outer)];
+    for (netns, [local, remote], host) in
+        [(&pair.client, ends, 1), (&pair.server, [ends[1], ends[0]], 2)]
+    {
+        let (local, remote) = (local.to_string(), remote.to_string());
+        let ends = ["local", &local, "remote", &remote, "dstport", "4789", "dev", DEVICE];
+        netns.ip(&[&["link", "add", TUNNEL, "type", "vxlan", "id", "7"][..], &ends].concat());
+        netns.add_address(&format!("10.78.0.{host}/24"), TUNNEL);
+        netns.add_address(&format!("fd78::{host}/64"), TUNNEL);
+        netns.ip(&["link", "set", TUNNEL, "gso_max_segs", "1", "up"]);
+    }
+}
+
+/// What a tunnel sends has headers of its own before those of TCP. Each octet of payload that was sent and
+/// did not arrive was dropped by the queue below it.
+#[test]
+fn what_is_dropped_below_a_tunnel_has_the_payload_and_the_connection_of_the_segment_in_it() {
+    const OCTETS: u64 = 400_000;
+    let Some(_turn) = gate::enter(SUITE, TC) else { return };
+    for (family, outer) in
+        [(Family::V4, Family::V4), (Family::V6, Family::V4), (Family::V4, Family::V6)]
+    {
+        let context = format!("{family:?} in {outer:?}");
+        let pair = Pair::symmetric(Impairment::default());
+        tunnel(&pair, outer);
+        pair.client
+            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 20mbit burst 1700 limit 6000"));
+        let recorder = record(&pair, &[]);
+        let listener = Listener::bind(&pair.server, inside(family, 2), Options::default());
+        let client = Stream::connect(&pair.client, listener.address(), Options::default())
+            .expect("a listener is there");
+        let server = listener.accept();
+        std::thread::scope(|scope| {
+            scope.spawn(|| client.send(OCTETS));
+            server.receive(OCTETS);
+        });
+        close(&client, &server);
+        let (local, remote) = (client.local(), server.local());
+        let dropped = dropped_by_queue(&pair.client);
+        assert!(dropped > 0, "the queue was never full");
+        let finished = recorder.stop();
+        finished.assert_code(0).assert_account();
+        let id = Some(conn_id(&finished, local));
+        let drops = drops(&finished);
+        let sent: Vec<_> = drops.iter().filter(|(key, _)| key.1 == "sent").collect();
+        let are_of_client = sent.iter().all(|(key, _)| key.0 == id && key.2.starts_with("QDISC_"));
+        assert!(are_of_client, "{context} {drops:#?}");
+        assert_eq!(sent.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped, "{context}");
+        let rows = finished.connections();
+        let value = |end: SocketAddr, name: &str| {
+            rows.iter().find(|row| row.local() == end).expect("a row").values.int(name)
+        };
+        let missing = value(local, "HCDataOctetsOut") - value(remote, "HCDataOctetsIn");
+        assert_eq!(sent.iter().map(|(_, sum)| sum.1).sum::<i64>(), missing, "{context} {drops:#?}");
+    }
+}
+
+/// Ethernet has no frames below 60 octets: short packets are padded. IP cuts the padding off, but only after
+/// it has checked its header.
+#[test]
+fn padding_is_no_payload() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let (client, server) = (Netns::new("client"), Netns::new("server"));
+    veth::link(WIRE, &client, &server);
+    veth::up(WIRE, &client, &["10.79.0.1/24"]);
+    veth::up(WIRE, &server, &["10.79.0.2/24"]);
+    let both = ["--netns", client.name(), "--netns", server.name()];
+    let recorder = Recorder::start(&both);
+    for payload in [0, 5, 100] {
+        let mut packet = Segment {
+            from: "10.79.0.1:7000".parse().expect("an address"),
+            to: "10.79.0.2:7001".parse().expect("an address"),
+            ttl: 64,
+            tos: 0,
+            seq: 1,
+            ack: 1,
+            flags: ACK,
+            ae: false,
+            window: 256,
+            options: Choices::default(),
+            payload,
+        }
+        .packet();
+        packet[10] ^= 1;
+        // Broadcast, so that it arrives without ARP.
+        let mut frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9], &[8, 0], &packet].concat();
+        frame.resize(frame.len().max(60), 0);
+        veth::send_frame(WIRE, &client, &frame);
+    }
+    std::thread::sleep(SETTLE);
+    let finished = recorder.stop();
+    finished.assert_code(0).assert_account();
+    let drops = drops(&finished);
+    assert_eq!(drops, BTreeMap::from([(key(None, "received", "IP_CSUM"), (3, 105))]));
+}
+
+/// Packets that every CPU's queue dropped: the second number of its line.
+fn dropped_by_backlog() -> i64 {
+    let lines = fs::read_to_string("/proc/net/softnet_stat").expect("softnet_stat");
+    let of_cpu = |line: &str| {
+        let number = line.split_whitespace().nth(1).expect("a second number");
+        i64::from_str_radix(number, 16).expect("hexadecimal")
+    };
+    lines.lines().map(of_cpu).sum()
+}
+
+/// The kernel drops before the network layer has seen the packet: it has no input interface yet. The queue's
+/// length is one for the whole kernel, so this runs in a guest only (`make guest-drops`).
+#[test]
+#[ignore = "changes a setting of the whole kernel: make guest-drops runs it in a guest"]
+fn what_a_full_backlog_of_a_cpu_drops_was_received() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    assert_eq!(std::env::var("ESTATS_OWN_KERNEL").as_deref(), Ok("1"), "not in a guest");
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let netns = Netns::new("own");
+        netns.ip(&["link", "set", "lo", "gso_max_segs", "1"]);
+        let recorder = Recorder::start(&["--netns", netns.name()]);
+        let listener =
+            Listener::bind(&netns, address.parse().expect("an address"), Options::default());
+        let client = Stream::connect(&netns, listener.address(), Options::default())
+            .expect("a listener is there");
+        let server = listener.accept();
+        let usual = fs::read_to_string(BACKLOG).expect("netdev_max_backlog");
+        let before = dropped_by_backlog();
+        fs::write(BACKLOG, "1").expect("netdev_max_backlog");
+        std::thread::scope(|scope| {
+            scope.spawn(|| client.send(4_000_000));
+            server.receive(4_000_000);
+        });
+        fs::write(BACKLOG, usual).expect("netdev_max_backlog");
+        let dropped = dropped_by_backlog() - before;
+        assert!(dropped > 0, "the backlog was never full");
+        close(&client, &server);
+        let (local, remote) = (client.local(), server.local());
+        let finished = recorder.stop();
+        finished.assert_code(0).assert_account();
+        let receiver = Some(conn_id(&finished, remote));
+        let drops = drops(&finished);
+        let of_backlog: Vec<_> = drops.iter().filter(|(key, _)| key.2 == "CPU_BACKLOG").collect();
+        assert!(of_backlog.iter().all(|(key, _)| key.1 == "received"), "{drops:#?}");
+        assert_eq!(of_backlog.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped, "{drops:#?}");
+        let rows = finished.connections();
+        let value = |end: SocketAddr, name: &str| {
+            rows.iter().find(|row| row.local() == end).expect("a row").values.int(name)
+        };
+        let missing = value(local, "HCDataOctetsOut") - value(remote, "HCDataOctetsIn");
+        let (_, octets) = drops[&key(receiver, "received", "CPU_BACKLOG")];
+        assert_eq!(octets, missing, "{drops:#?}");
+    }
+}
