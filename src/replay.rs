@@ -282,7 +282,7 @@ where
 fn packets_of(
     recording: &Recording,
     late: &mut u64,
-) -> impl Iterator<Item = Result<(Packet, bool), LogError>> {
+) -> impl Iterator<Item = Result<(Box<Packet>, bool), LogError>> {
     Ordered::new(recording.packets()).inspect(|row| {
         *late += u64::from(matches!(row, Ok((_, true))));
     })

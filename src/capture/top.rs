@@ -16,7 +16,7 @@ use crate::wire::Packet;
 pub(super) struct Top {
     flows: Flows,
     /// Packets that no mark vouches for yet: those of other CPUs may come before them.
-    held: Reorder<Packet>,
+    held: Reorder<Box<Packet>>,
     watermark_ns: u64,
     /// Flows that ended since the table before.
     ended: Vec<Line>,
@@ -42,7 +42,7 @@ impl Top {
 
     /// Takes in a packet as it comes.
     pub fn packet(&mut self, packet: &Packet) {
-        self.held.hold(key(packet), packet.clone());
+        self.held.hold(key(packet), Box::new(packet.clone()));
     }
 
     /// Everything made before this time, less the slack, has come.

@@ -49,7 +49,7 @@ pub struct FlowPacket {
     /// From the flow's first end to its second: sent by the local end, where one is local.
     pub forward: bool,
     /// As the socket's hook saw it, or the first interface where no socket's did.
-    pub packet: Packet,
+    pub packet: Box<Packet>,
     /// It came too late to be put in order.
     pub late: bool,
 }
@@ -118,7 +118,7 @@ impl Flows {
     }
 
     /// Takes in the next sighting of a packet.
-    pub fn packet(&mut self, packet: Packet, late: bool) {
+    pub fn packet(&mut self, packet: Box<Packet>, late: bool) {
         self.reached(packet.ts_ns);
         let wire = self.sightings.see(packet, late, &mut self.ready);
         if let Some(wire) = wire {
@@ -161,12 +161,13 @@ impl Flows {
             };
             // Flows that end before this packet are reported before it.
             self.table.expire(sighting.packet.ts_ns, &mut self.steps);
-            self.table.make_room(sighting, &mut self.steps);
+            let at = self.table.find(sighting);
+            self.table.make_room(sighting, &at, &mut self.steps);
             if !self.steps.is_empty() {
                 continue;
             }
             let sighting = self.ready.pop_front()?;
-            let (slot, number, forward) = self.table.count(&sighting, &self.connections);
+            let (slot, number, forward) = self.table.count(&sighting, at, &self.connections);
             self.sightings.counted(sighting.id, (slot, number, forward));
             let Sighting { packet, late, .. } = sighting;
             return Some(Step::Packet(FlowPacket { slot, forward, packet, late }));

@@ -106,8 +106,8 @@ impl Tracker {
             self.counts.wrong_checksum += 1;
             return Ok(());
         }
-        let (tuple, out) = self.orient(packet, &segment);
-        let index = self.entry(tuple);
+        let (tuple, out, found) = self.orient(packet, &segment);
+        let index = found.unwrap_or_else(|| self.begin(tuple));
         if let Some(entry) = &mut self.entries[index as usize] {
             entry.last_ns = packet.ts_ns;
         }
@@ -165,15 +165,19 @@ impl Tracker {
         self.keys.contains_key(&sent) || self.keys.contains_key(&received)
     }
 
-    /// The ends of a packet, and whether the local one sent it.
-    fn orient(&mut self, packet: &Packet, segment: &Segment) -> (Tuple, bool) {
+    /// The ends of a packet, whether the local one sent it, and the entry of the ends if there is one.
+    fn orient(&mut self, packet: &Packet, segment: &Segment) -> (Tuple, bool, Option<u32>) {
         let (sent, received) = tuples(packet);
+        let found = |tuple: Tuple, out: bool| (tuple, out, self.keys.get(&tuple).copied());
         match packet.direction {
-            Direction::Out => (sent, true),
-            Direction::In => (received, false),
-            Direction::Unknown if self.keys.contains_key(&sent) => (sent, true),
-            Direction::Unknown if self.keys.contains_key(&received) => (received, false),
+            Direction::Out => found(sent, true),
+            Direction::In => found(received, false),
             Direction::Unknown => {
+                let ways = [(sent, true), (received, false)].into_iter();
+                let mut ways = ways.map(|(tuple, out)| found(tuple, out));
+                if let Some(way) = ways.find(|(.., index)| index.is_some()) {
+                    return way;
+                }
                 self.counts.by_opener += 1;
                 // The opener is who sends the SYN, else who has the higher port: servers' are low.
                 let opener_sent = match (segment.syn, segment.ack) {
@@ -181,15 +185,13 @@ impl Tracker {
                     (true, true) => false,
                     (false, _) => sent.local.1 >= sent.remote.1,
                 };
-                if opener_sent { (sent, true) } else { (received, false) }
+                let (tuple, out) = if opener_sent { (sent, true) } else { (received, false) };
+                (tuple, out, None)
             }
         }
     }
 
-    fn entry(&mut self, tuple: Tuple) -> u32 {
-        if let Some(&index) = self.keys.get(&tuple) {
-            return index;
-        }
+    fn begin(&mut self, tuple: Tuple) -> u32 {
         let entry = EndpointPair {
             tuple,
             live: None,

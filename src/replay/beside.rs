@@ -32,7 +32,7 @@ pub(super) struct Beside<'a, O, S, P> {
     snapshots: S,
     packets: P,
     next_snapshot: Option<Snapshot>,
-    next_packet: Option<(Packet, bool)>,
+    next_packet: Option<(Box<Packet>, bool)>,
     flows: Flows,
     /// Makes connections of packets, where nothing else does.
     tracker: Option<Tracker>,
@@ -56,7 +56,7 @@ impl<'a, O, S, P, E> Beside<'a, O, S, P>
 where
     O: Output,
     S: Iterator<Item = Result<Snapshot, E>>,
-    P: Iterator<Item = Result<(Packet, bool), E>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), E>>,
     E: From<O::Error>,
 {
     pub fn new(
@@ -334,7 +334,7 @@ impl<O, S, P, E> Consumer for Beside<'_, O, S, P>
 where
     O: Output,
     S: Iterator<Item = Result<Snapshot, E>>,
-    P: Iterator<Item = Result<(Packet, bool), E>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), E>>,
     E: From<O::Error>,
 {
     type Error = E;
@@ -372,7 +372,7 @@ impl<O, S, P, E> Knows for Beside<'_, O, S, P>
 where
     O: Output,
     S: Iterator<Item = Result<Snapshot, E>>,
-    P: Iterator<Item = Result<(Packet, bool), E>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), E>>,
     E: From<O::Error>,
 {
     fn knows(&self, header: &Header) -> bool {

@@ -253,12 +253,12 @@ fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
         let pair = Pair::symmetric(Impairment::default());
         pair.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
         pair.client
-            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 20mbit burst 1600 limit 6000"));
+            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 2mbit burst 1600 limit 6000"));
         let recorder = record(&pair, &[]);
         let (client, server) = connect(&pair, family);
         std::thread::scope(|scope| {
-            scope.spawn(|| client.send(400_000));
-            server.receive(400_000);
+            scope.spawn(|| client.send(200_000));
+            server.receive(200_000);
         });
         close(&client, &server);
         let local = client.local();

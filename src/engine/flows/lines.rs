@@ -123,7 +123,7 @@ mod tests {
     fn open_flows_are_shown_as_far_as_they_have_gone() {
         let mut flows = Flows::new(FlowOptions::default());
         for ts_ns in [1_000_000_000, 1_500_000_000] {
-            flows.packet(crate::testing::datagram(ts_ns), false);
+            flows.packet(Box::new(crate::testing::datagram(ts_ns)), false);
             while flows.step().is_some() {}
         }
         let clock = Timeline::new([(0, 0)], []);

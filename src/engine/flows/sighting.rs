@@ -15,6 +15,7 @@
 //! points, as the kernel cuts and merges them next to the device; pieces that a stacked device has
 //! cut are not recognised.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
@@ -36,7 +37,7 @@ pub type CountedIn = (u32, u64, bool);
 #[derive(Debug)]
 pub struct Sighting {
     pub id: u64,
-    pub packet: Packet,
+    pub packet: Box<Packet>,
     pub late: bool,
     pub wire: Wire,
     pub point: Point,
@@ -97,7 +98,8 @@ enum SightingState {
 #[derive(Debug)]
 struct PendingPacket {
     first_ns: u64,
-    content: Content,
+    /// None while one place alone has seen packets.
+    content: Option<Content>,
     ip_len: u32,
     datagram: Option<Datagram>,
     /// The next entry of the same content.
@@ -105,7 +107,7 @@ struct PendingPacket {
     wire: Wire,
     state: SightingState,
     /// While it waits.
-    packet: Option<(Packet, bool)>,
+    packet: Option<(Box<Packet>, bool)>,
 }
 
 /// The entries of one content, oldest first, and the last one that each place has seen.
@@ -116,6 +118,25 @@ struct Chain {
     seen: Vec<(SeenAt, u64)>,
 }
 
+impl Chain {
+    fn mark_seen(&mut self, place: SeenAt, id: u64) {
+        match self.seen.iter_mut().find(|(p, _)| *p == place) {
+            Some((_, last)) => *last = id,
+            None => self.seen.push((place, id)),
+        }
+    }
+}
+
+/// Where packets were seen so far. As long as one interface has seen them all, as in most captures, no packet
+/// can be another's second sighting. Contents are then not made, hashed and compared.
+#[derive(Clone, Copy, Debug, Default)]
+enum PlacesSoFar {
+    #[default]
+    None,
+    One(Option<u32>),
+    Several,
+}
+
 /// The packets of the last window.
 #[derive(Debug, Default)]
 pub struct Sightings {
@@ -123,6 +144,7 @@ pub struct Sightings {
     line: VecDeque<PendingPacket>,
     chains: FxHashMap<Content, Chain>,
     datagrams: FxHashMap<Datagram, Fragments>,
+    places_so_far: PlacesSoFar,
     /// Interfaces of a place with several, and the one that stands for it.
     places: BTreeMap<u32, u32>,
 }
@@ -142,6 +164,12 @@ impl Sightings {
         Point::Interface(interface.map(place))
     }
 
+    /// Looks contents up from the first packet on.
+    #[cfg(test)]
+    pub fn with_contents(&mut self) {
+        self.places_so_far = PlacesSoFar::Several;
+    }
+
     /// Packets in the window.
     #[cfg(test)]
     pub fn len(&self) -> usize {
@@ -152,16 +180,19 @@ impl Sightings {
     /// that was counted.
     pub fn see(
         &mut self,
-        packet: Packet,
+        packet: Box<Packet>,
         late: bool,
         ready: &mut VecDeque<Sighting>,
     ) -> Option<Rewire> {
-        let content = Content::of(&packet);
         let place = SeenAt::of(&packet);
+        if self.is_only(place) {
+            return self.new_entry(packet, None, place, late, ready);
+        }
+        let content = Content::of(&packet);
         let found = self.earlier(&content, place, &packet);
         let socket = packet.hook.is_socket();
         let Some(id) = found else {
-            return self.new_entry(packet, content, place, late, ready);
+            return self.new_entry(packet, Some(content), place, late, ready);
         };
         self.mark_seen(&content, place, id);
         let datagram = self.entry(id)?.datagram;
@@ -187,9 +218,40 @@ impl Sightings {
             // The first fragment of what a socket sent whole.
             let fragments = self.datagrams.entry(piece).or_default();
             fragments.whole = Some(id);
-            return self.part(packet, content, place, id);
+            return self.part(packet, Some(content), place, id);
         }
         self.outermost(id, &packet)
+    }
+
+    /// Whether no other place than this interface has seen packets. When a second place comes, what waits
+    /// gets its content.
+    fn is_only(&mut self, place: SeenAt) -> bool {
+        match (self.places_so_far, place) {
+            (PlacesSoFar::None, SeenAt::Interface(interface)) => {
+                self.places_so_far = PlacesSoFar::One(interface);
+                true
+            }
+            (PlacesSoFar::One(one), SeenAt::Interface(interface)) if one == interface => true,
+            (PlacesSoFar::Several, _) => false,
+            (PlacesSoFar::None | PlacesSoFar::One(_), _) => {
+                if let PlacesSoFar::One(one) = self.places_so_far {
+                    for id in self.first..self.first + self.line.len() as u64 {
+                        self.give_content(id, SeenAt::Interface(one));
+                    }
+                }
+                self.places_so_far = PlacesSoFar::Several;
+                false
+            }
+        }
+    }
+
+    /// An entry of an interface waits for its whole window, with its packet.
+    fn give_content(&mut self, id: u64, place: SeenAt) {
+        let Some(entry) = self.entry(id) else { return };
+        let Some((packet, _)) = &entry.packet else { return };
+        let content = Content::of(packet);
+        entry.content = Some(content.clone());
+        self.link(id, content, place);
     }
 
     /// The packet of this entry was counted.
@@ -221,12 +283,14 @@ impl Sightings {
     }
 
     fn unlink(&mut self, id: u64, entry: &PendingPacket) {
-        match (self.chains.get_mut(&entry.content), entry.next) {
-            (Some(chain), Some(next)) => chain.head = next,
-            (Some(_), None) => {
-                self.chains.remove(&entry.content);
+        if let Some(content) = &entry.content {
+            match (self.chains.get_mut(content), entry.next) {
+                (Some(chain), Some(next)) => chain.head = next,
+                (Some(_), None) => {
+                    self.chains.remove(content);
+                }
+                (None, _) => {}
             }
-            (None, _) => {}
         }
         if let Some(datagram) = entry.datagram
             && let Some(fragments) = self.datagrams.get_mut(&datagram)
@@ -283,17 +347,15 @@ impl Sightings {
     }
 
     fn mark_seen(&mut self, content: &Content, place: SeenAt, id: u64) {
-        let Some(chain) = self.chains.get_mut(content) else { return };
-        match chain.seen.iter_mut().find(|(p, _)| *p == place) {
-            Some((_, last)) => *last = id,
-            None => chain.seen.push((place, id)),
+        if let Some(chain) = self.chains.get_mut(content) {
+            chain.mark_seen(place, id);
         }
     }
 
     fn new_entry(
         &mut self,
-        packet: Packet,
-        content: Content,
+        packet: Box<Packet>,
+        content: Option<Content>,
         place: SeenAt,
         late: bool,
         ready: &mut VecDeque<Sighting>,
@@ -324,8 +386,8 @@ impl Sightings {
     /// A fragment of a packet that a socket had whole.
     fn part(
         &mut self,
-        packet: Packet,
-        content: Content,
+        packet: Box<Packet>,
+        content: Option<Content>,
         place: SeenAt,
         whole: u64,
     ) -> Option<Rewire> {
@@ -389,7 +451,7 @@ impl Sightings {
     fn push(
         &mut self,
         packet: &Packet,
-        content: Content,
+        content: Option<Content>,
         place: SeenAt,
         wire: Wire,
         state: SightingState,
@@ -399,19 +461,9 @@ impl Sightings {
         if let Some(datagram) = datagram {
             self.datagrams.entry(datagram).or_default().count += 1;
         }
-        match self.chains.get_mut(&content) {
-            Some(chain) => {
-                let tail = std::mem::replace(&mut chain.tail, id);
-                if let Some(entry) = self.entry(tail) {
-                    entry.next = Some(id);
-                }
-            }
-            None => {
-                let chain = Chain { head: id, tail: id, seen: Vec::new() };
-                self.chains.insert(content.clone(), chain);
-            }
+        if let Some(content) = &content {
+            self.link(id, content.clone(), place);
         }
-        self.mark_seen(&content, place, id);
         self.line.push_back(PendingPacket {
             first_ns: packet.ts_ns,
             content,
@@ -423,6 +475,24 @@ impl Sightings {
             packet: None,
         });
         id
+    }
+
+    /// An entry becomes the last of its content.
+    fn link(&mut self, id: u64, content: Content, place: SeenAt) {
+        let (chain, tail) = match self.chains.entry(content) {
+            Entry::Occupied(chain) => {
+                let chain = chain.into_mut();
+                let tail = std::mem::replace(&mut chain.tail, id);
+                (chain, Some(tail))
+            }
+            Entry::Vacant(place) => {
+                (place.insert(Chain { head: id, tail: id, seen: Vec::new() }), None)
+            }
+        };
+        chain.mark_seen(place, id);
+        if let Some(entry) = tail.and_then(|tail| self.entry(tail)) {
+            entry.next = Some(id);
+        }
     }
 }
 

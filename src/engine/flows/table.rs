@@ -29,6 +29,18 @@ pub struct Table {
     idle: Idle,
     /// Number of flows so far.
     number: u64,
+    /// Whether there ever was a flow at a socket.
+    has_sockets: bool,
+}
+
+/// The flow that a packet belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    key: FlowKey,
+    /// Whether its first end sent the packet.
+    forward: bool,
+    /// None if it has not begun.
+    slot: Option<u32>,
 }
 
 impl Table {
@@ -42,6 +54,7 @@ impl Table {
             free: Vec::new(),
             idle: Idle::default(),
             number: 0,
+            has_sockets: false,
         }
     }
 
@@ -70,12 +83,11 @@ impl Table {
 
     /// Ends what the packet cannot belong to though its ends are the same, and the interval before
     /// its own.
-    pub fn make_room(&mut self, sighting: &Sighting, steps: &mut VecDeque<Step>) {
-        let (key, forward) = self.orient(&sighting.packet, sighting.selector, sighting.point);
-        let Some(&slot) = self.keys.get(&key) else { return };
+    pub fn make_room(&mut self, sighting: &Sighting, at: &Found, steps: &mut VecDeque<Step>) {
+        let Some(slot) = at.slot else { return };
         let interval = self.interval;
         let Some(flow) = self.get_mut(slot) else { return };
-        if flow.is_over_before(&sighting.packet, forward) {
+        if flow.is_over_before(&sighting.packet, at.forward) {
             self.end(slot, Closing::Replaced, steps);
         } else if let Some(interval) = interval
             && let Some(span) = flow.interval_over(sighting.packet.ts_ns, interval)
@@ -84,14 +96,17 @@ impl Table {
         }
     }
 
-    /// Counts a packet: its flow's slot and number, and whether the first end sent it.
-    pub fn count(&mut self, sighting: &Sighting, connections: &Connections) -> (u32, u64, bool) {
-        let Sighting { packet, wire, late, point, selector, .. } = sighting;
-        let (key, forward) = self.orient(packet, *selector, *point);
-        let slot = match self.keys.get(&key) {
-            Some(&slot) => slot,
-            None => self.begin(key, packet, forward, connections),
-        };
+    /// Counts a packet where it was found, if nothing was ended since: its flow's slot and number, and whether
+    /// the first end sent it.
+    pub fn count(
+        &mut self,
+        sighting: &Sighting,
+        at: Found,
+        connections: &Connections,
+    ) -> (u32, u64, bool) {
+        let Sighting { packet, wire, late, .. } = sighting;
+        let Found { key, forward, slot } = at;
+        let slot = slot.unwrap_or_else(|| self.begin(key, packet, forward, connections));
         let Some(flow) = self.flows[slot as usize].as_deref_mut() else {
             unreachable!("a key stands for an open flow")
         };
@@ -178,6 +193,7 @@ impl Table {
         connections: &Connections,
     ) -> u32 {
         self.number += 1;
+        self.has_sockets |= key.point == Point::Socket;
         let mut flow = Box::new(Flow::new(self.number, &key, packet, forward));
         let slot = self.free.pop().unwrap_or_else(|| {
             self.flows.push(None);
@@ -199,18 +215,25 @@ impl Table {
 
     /// The key of the flow at a socket that has closed it, to which a packet of an interface is a
     /// leftover: sockets in TIME-WAIT are none any more for the hooks.
-    fn at_closed_socket(&self, key: &FlowKey, packet: &Packet, forward: bool) -> Option<FlowKey> {
-        if key.point == Point::Socket || key.protocol != TCP {
+    fn at_closed_socket(&self, key: &FlowKey, packet: &Packet, forward: bool) -> Option<Found> {
+        if !self.has_sockets || key.point == Point::Socket || key.protocol != TCP {
             return None;
         }
         let key = FlowKey { point: Point::Socket, ..*key };
-        let flow = self.get(*self.keys.get(&key)?)?;
+        let slot = *self.keys.get(&key)?;
+        let flow = self.get(slot)?;
         let leftover = flow.closed_ns()? <= packet.ts_ns && !flow.is_over_before(packet, forward);
-        leftover.then_some(key)
+        leftover.then_some(Found { key, forward, slot: Some(slot) })
     }
 
-    /// The flow's key, and whether its first end sent the packet.
-    fn orient(&self, packet: &Packet, selector: Selector, point: Point) -> (FlowKey, bool) {
+    /// The flow of a packet.
+    pub fn find(&self, sighting: &Sighting) -> Found {
+        let Sighting { packet, selector, point, .. } = sighting;
+        let found = self.find_by_ends(packet, *selector, *point);
+        self.at_closed_socket(&found.key, packet, found.forward).unwrap_or(found)
+    }
+
+    fn find_by_ends(&self, packet: &Packet, selector: Selector, point: Point) -> Found {
         let (src_port, dst_port) = selector.ports.unzip();
         let (echo_id, request) = selector.echo.unzip();
         let key = |forward: bool| {
@@ -222,20 +245,25 @@ impl Table {
             };
             FlowKey { netns: packet.netns, point, protocol: packet.protocol, ends }
         };
-        let forward = match packet.direction {
-            Direction::Out => true,
-            Direction::In => false,
-            Direction::Unknown if self.keys.contains_key(&key(true)) => true,
-            Direction::Unknown if self.keys.contains_key(&key(false)) => false,
-            // The opening end is first: it sends the SYN or the request, else it has the higher port.
-            Direction::Unknown => match (TcpFields::of(packet), request) {
-                (Some(t), _) if t.syn => !t.ack,
-                (_, Some(request)) => request,
-                (_, None) => src_port >= dst_port,
-            },
+        let found = |forward: bool| {
+            let key = key(forward);
+            Found { key, forward, slot: self.keys.get(&key).copied() }
         };
-        let key = key(forward);
-        (self.at_closed_socket(&key, packet, forward).unwrap_or(key), forward)
+        match packet.direction {
+            Direction::Out => return found(true),
+            Direction::In => return found(false),
+            Direction::Unknown => {}
+        }
+        if let Some(found) = [true, false].into_iter().map(found).find(|f| f.slot.is_some()) {
+            return found;
+        }
+        // The opening end is first: it sends the SYN or the request, else it has the higher port.
+        let forward = match (TcpFields::of(packet), request) {
+            (Some(t), _) if t.syn => !t.ack,
+            (_, Some(request)) => request,
+            (_, None) => src_port >= dst_port,
+        };
+        Found { key: key(forward), forward, slot: None }
     }
 }
 

@@ -116,7 +116,7 @@ impl Run {
     /// A microsecond after the one before.
     fn see(&mut self, packet: Packet) {
         self.ns += 1_000;
-        self.flows.packet(Packet { ts_ns: self.ns, ..packet }, false);
+        self.flows.packet(Box::new(Packet { ts_ns: self.ns, ..packet }), false);
         self.steps();
     }
 
@@ -193,6 +193,50 @@ fn a_capture_of_several_interfaces_shows_a_packet_once() {
     let (flows, seen) = run.flows();
     assert_eq!((flows.len(), seen.len(), flows[0].forward.tally.packets), (1, 1, 1));
     assert_eq!((flows[0].directed, flows[0].forward.interface), (false, Some(1)));
+}
+
+/// Without contents, until a second place comes, and with them from the first packet on.
+#[test]
+fn what_waits_when_a_second_place_comes_is_joined_as_if_contents_were_known() {
+    let mut random = 1_u64;
+    let mut below = |n: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % n
+    };
+    let mut joined = 0;
+    for alone in 0..40 {
+        let packets: Vec<_> = (0..60)
+            .map(|n| {
+                let of_datagram = below(4);
+                let packet = if of_datagram == 0 {
+                    let more = below(2) == 0;
+                    let offset = if more { 0 } else { 100 };
+                    let id = below(3) as u32;
+                    Packet { more_fragments: more, fragment_offset: offset, ..udp(true, 800, id) }
+                } else {
+                    tcp(true, 100 + 100 * below(3) as u32, 1, ACK, 100)
+                };
+                let interface = if n < alone { 1 } else { 1 + below(2) as u32 };
+                (at_interface(&packet, interface, None), below(8) == 0)
+            })
+            .collect();
+        let [found, expected] = [false, true].map(|has_contents| {
+            let mut run = Run::new();
+            if has_contents {
+                run.flows.sightings.with_contents();
+            }
+            for (packet, waits) in &packets {
+                run.see(packet.clone());
+                if *waits {
+                    run.wait(WINDOW_NS / 3);
+                }
+            }
+            run.flows()
+        });
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{alone} at one interface");
+        joined += packets.len() - found.1.len();
+    }
+    assert!(joined > 100, "{joined}");
 }
 
 #[test]

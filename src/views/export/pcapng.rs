@@ -330,15 +330,15 @@ struct Stream<'a, W, P> {
     linked: Linked<'a>,
     file: File<'a, W>,
     packets: P,
-    next: Option<(Packet, bool)>,
+    next: Option<(Box<Packet>, bool)>,
 }
 
 impl<W, P> Stream<'_, W, P>
 where
     W: Write,
-    P: Iterator<Item = Result<(Packet, bool), LogError>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), LogError>>,
 {
-    fn take(&mut self) -> Result<Option<(Packet, bool)>, ExportError> {
+    fn take(&mut self) -> Result<Option<(Box<Packet>, bool)>, ExportError> {
         let next = self.packets.next().transpose()?;
         Ok(std::mem::replace(&mut self.next, next))
     }
@@ -358,7 +358,7 @@ where
 impl<W, P> Knows for Stream<'_, W, P>
 where
     W: Write,
-    P: Iterator<Item = Result<(Packet, bool), LogError>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), LogError>>,
 {
     fn knows(&self, header: &Header) -> bool {
         self.linked.engine.conn_id(header).is_some()
@@ -368,7 +368,7 @@ where
 impl<W, P> Consumer for Stream<'_, W, P>
 where
     W: Write,
-    P: Iterator<Item = Result<(Packet, bool), LogError>>,
+    P: Iterator<Item = Result<(Box<Packet>, bool), LogError>>,
 {
     type Error = ExportError;
 

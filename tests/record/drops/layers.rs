@@ -11,7 +11,7 @@ use crate::support::veth;
 const TUNNEL: &str = "vx0";
 /// The pair of Ethernet interfaces.
 const WIRE: &str = "w0";
-/// The number of queues that the kernel dropped from, of all CPUs.
+/// How many packets wait in a CPU's queue before the kernel drops one more; with 0 it drops the second.
 const BACKLOG: &str = "/proc/sys/net/core/netdev_max_backlog";
 
 /// Addresses inside the tunnel.
@@ -41,7 +41,7 @@ fn tunnel(pair: &Pair, outer: Family) {
 /// did not arrive was dropped by the queue below it.
 #[test]
 fn what_is_dropped_below_a_tunnel_has_the_payload_and_the_connection_of_the_segment_in_it() {
-    const OCTETS: u64 = 400_000;
+    const OCTETS: u64 = 200_000;
     let Some(_turn) = gate::enter(SUITE, TC) else { return };
     for (family, outer) in
         [(Family::V4, Family::V4), (Family::V6, Family::V4), (Family::V4, Family::V6)]
@@ -50,7 +50,7 @@ fn what_is_dropped_below_a_tunnel_has_the_payload_and_the_connection_of_the_segm
         let pair = Pair::symmetric(Impairment::default());
         tunnel(&pair, outer);
         pair.client
-            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 20mbit burst 1700 limit 6000"));
+            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 2mbit burst 1700 limit 6000"));
         let recorder = record(&pair, &[]);
         let listener = Listener::bind(&pair.server, inside(family, 2), Options::default());
         let client = Stream::connect(&pair.client, listener.address(), Options::default())
@@ -139,7 +139,7 @@ fn what_a_full_backlog_of_a_cpu_drops_was_received() {
     assert_eq!(std::env::var("ESTATS_OWN_KERNEL").as_deref(), Ok("1"), "not in a guest");
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let netns = Netns::new("own");
-        netns.ip(&["link", "set", "lo", "gso_max_segs", "1"]);
+        netns.ip(&["link", "set", "lo", "mtu", "1500", "gso_max_segs", "1"]);
         let recorder = Recorder::start(&["--netns", netns.name()]);
         let listener =
             Listener::bind(&netns, address.parse().expect("an address"), Options::default());
@@ -148,10 +148,10 @@ fn what_a_full_backlog_of_a_cpu_drops_was_received() {
         let server = listener.accept();
         let usual = fs::read_to_string(BACKLOG).expect("netdev_max_backlog");
         let before = dropped_by_backlog();
-        fs::write(BACKLOG, "1").expect("netdev_max_backlog");
+        fs::write(BACKLOG, "0").expect("netdev_max_backlog");
         std::thread::scope(|scope| {
-            scope.spawn(|| client.send(4_000_000));
-            server.receive(4_000_000);
+            scope.spawn(|| client.send(400_000));
+            server.receive(400_000);
         });
         fs::write(BACKLOG, usual).expect("netdev_max_backlog");
         let dropped = dropped_by_backlog() - before;
