@@ -133,7 +133,7 @@ guest: ## the guest tests alone, or of one kernel: make guest KERNEL=6.12, KERNE
 guest-causes: ## the tests of docs/limits.md in a guest with hooks on functions (KERNEL="6.12 6.18")
 	sh scripts/guest/suite.sh live causes:: $(KERNEL)
 
-guest-drops: ## the tests of dropped packets there, with those that change a setting of the whole kernel
+guest-drops: ## the tests of dropped packets in such a guest, also those that change a setting of the whole kernel
 	sh scripts/guest/suite.sh record drops:: $(KERNEL)
 
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # suite.sh SUITE FILTER [KERNEL...]: live tests in guests whose kernels have hooks on functions. There the
 # transmit loop is hooked, and limits_basis must be exact. Tests that change a setting of the whole kernel run
-# there alone. SUITE is live or record, FILTER as libtest takes it (causes::, drops::). Default kernel: 6.12.
+# only there. SUITE is live or record, FILTER as libtest takes it (causes::, drops::). Default kernel: 6.12.
 set -eu
 cd "$(dirname "$0")/../.."
 top=$(pwd)

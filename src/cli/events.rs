@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     pipe.exit_code(written.map(drop))
 }
 
-/// An empty answer looks like a failure if nothing says that it is the answer.
+/// Without a line on stderr, an empty answer looks like a failure.
 fn nothing_happened(connections: u64) -> String {
     match connections {
         0 => "the recording has no connections".to_owned(),

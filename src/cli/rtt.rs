@@ -174,8 +174,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if written.is_ok() && !pipe.has_written() {
         // An empty answer looks like a failure.
         eprintln!(
-            "estats-analyze: no flow has an RTT sample of this method: try -T -C, --method tcp_sequence, or \
-             --include-local"
+            "estats-analyze: nothing to print: there is no RTT sample of this method that this format shows; \
+             try -T -C, --method tcp_sequence, or --include-local"
         );
     }
     pipe.exit_code(written)

@@ -98,7 +98,7 @@ enum SightingState {
 #[derive(Debug)]
 struct PendingPacket {
     first_ns: u64,
-    /// None while one place alone has seen packets.
+    /// None while one interface alone has seen packets.
     content: Option<Content>,
     ip_len: u32,
     datagram: Option<Datagram>,
@@ -128,7 +128,8 @@ impl Chain {
 }
 
 /// Where packets were seen so far. As long as one interface has seen them all, as in most captures, no packet
-/// can be another's second sighting. Contents are then not made, hashed and compared.
+/// can be another's second sighting. Then contents are neither made nor compared. Interfaces of one place
+/// ([`Sightings::set_places`]) are several here.
 #[derive(Clone, Copy, Debug, Default)]
 enum PlacesSoFar {
     #[default]
@@ -185,7 +186,7 @@ impl Sightings {
         ready: &mut VecDeque<Sighting>,
     ) -> Option<Rewire> {
         let place = SeenAt::of(&packet);
-        if self.is_only(place) {
+        if self.comes_at_only(place) {
             return self.new_entry(packet, None, place, late, ready);
         }
         let content = Content::of(&packet);
@@ -223,9 +224,9 @@ impl Sightings {
         self.outermost(id, &packet)
     }
 
-    /// Whether no other place than this interface has seen packets. When a second place comes, what waits
-    /// gets its content.
-    fn is_only(&mut self, place: SeenAt) -> bool {
+    /// Notes where a packet comes. True if no other place than this interface has seen any. When a second place
+    /// comes, what waits gets its content.
+    fn comes_at_only(&mut self, place: SeenAt) -> bool {
         match (self.places_so_far, place) {
             (PlacesSoFar::None, SeenAt::Interface(interface)) => {
                 self.places_so_far = PlacesSoFar::One(interface);

@@ -96,8 +96,8 @@ impl Table {
         }
     }
 
-    /// Counts a packet where it was found, if nothing was ended since: its flow's slot and number, and whether
-    /// the first end sent it.
+    /// Counts a packet: its flow's slot and number, and whether the first end sent it. `at` is what [`Self::find`]
+    /// gave, and no flow may have begun or ended in between.
     pub fn count(
         &mut self,
         sighting: &Sighting,
@@ -106,6 +106,7 @@ impl Table {
     ) -> (u32, u64, bool) {
         let Sighting { packet, wire, late, .. } = sighting;
         let Found { key, forward, slot } = at;
+        debug_assert_eq!(self.keys.get(&key).copied(), slot);
         let slot = slot.unwrap_or_else(|| self.begin(key, packet, forward, connections));
         let Some(flow) = self.flows[slot as usize].as_deref_mut() else {
             unreachable!("a key stands for an open flow")
@@ -213,7 +214,7 @@ impl Table {
         slot
     }
 
-    /// The key of the flow at a socket that has closed it, to which a packet of an interface is a
+    /// The flow at a socket that has closed it, to which a packet of an interface is a
     /// leftover: sockets in TIME-WAIT are none any more for the hooks.
     fn at_closed_socket(&self, key: &FlowKey, packet: &Packet, forward: bool) -> Option<Found> {
         if !self.has_sockets || key.point == Point::Socket || key.protocol != TCP {

@@ -9,13 +9,16 @@ use super::OrderKey;
 /// merge of the records ([`super::order`]) holds many, as runs that it sorts.
 ///
 /// What comes in order, which is nearly all, is appended to a line. Only what comes behind a later one goes
-/// into a tree. Inserting into the line was refused, since a stream in reverse order would take quadratic time.
+/// into a tree. Keys are unique: each CPU numbers its records. Inserting into the line was refused, since a stream in reverse order would take quadratic time.
 #[derive(Debug)]
 pub struct Reorder<T> {
     line: VecDeque<(OrderKey, T)>,
     /// What came behind something later.
     behind: BTreeMap<OrderKey, T>,
 }
+
+/// What a line has room for when it is empty.
+const USUAL: usize = 1024;
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
@@ -48,7 +51,12 @@ impl<T> Reorder<T> {
     pub fn pop(&mut self) -> Option<T> {
         let first = self.first()?;
         if self.line.front().is_some_and(|(key, _)| *key == first) {
-            self.line.pop_front().map(|(_, item)| item)
+            let item = self.line.pop_front().map(|(_, item)| item);
+            // The room of a burst is not kept for ever.
+            if self.line.is_empty() {
+                self.line.shrink_to(USUAL);
+            }
+            item
         } else {
             self.behind.pop_first().map(|(_, item)| item)
         }

@@ -24,7 +24,8 @@ const MOST: usize = 1 << 16;
 #[derive(Debug)]
 struct Sorted<I> {
     rows: I,
-    held: Reorder<Snapshot>,
+    /// In boxes: a line has room for up to twice as many as are in it.
+    held: Reorder<Box<Snapshot>>,
     newest_ns: u64,
     /// All before it have come.
     marked_ns: u64,
@@ -44,13 +45,13 @@ impl<E, I: Iterator<Item = Result<SocketRow, E>>> Iterator for Sorted<I> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if self.over {
-                return self.held.pop().map(Ok);
+                return self.held.pop().map(|row| Ok(*row));
             }
             let before_ns =
                 if self.held.count() > self.most { self.newest_ns } else { self.marked_ns };
             let before_ns = before_ns.max(self.marked_ns).checked_sub(SLACK_NS);
             if let Some(row) = before_ns.and_then(|ns| self.held.before(ns + 1)) {
-                return Some(Ok(row));
+                return Some(Ok(*row));
             }
             match self.rows.next() {
                 None => self.over = true,
@@ -60,7 +61,7 @@ impl<E, I: Iterator<Item = Result<SocketRow, E>>> Iterator for Sorted<I> {
                 }
                 Some(Ok(SocketRow::Snapshot(row))) => {
                     self.newest_ns = self.newest_ns.max(row.header.ts_ns);
-                    self.held.hold(key(&row.header), row);
+                    self.held.hold(key(&row.header), Box::new(row));
                 }
                 Some(Ok(SocketRow::Marker(ts_ns))) => self.marked_ns = self.marked_ns.max(ts_ns),
                 Some(Ok(SocketRow::Unknown)) => {}
