@@ -412,7 +412,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 
 	begin(c, hook, now);
 	count_handshake_data(c, tp);
-	witness_received(c, tp, hook == ESTATS_HOOK_tcp_probe ? segments : 0);
+	witness_received(c, tp, segments, is_validated(hook));
 	witness_again(c, tp);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);

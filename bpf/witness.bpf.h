@@ -11,7 +11,7 @@
  *   - segs_in grew by more than the segments seen, between two segments that tcp_v4_rcv() has
  *     processed at once (nobody owns the socket): then none waits in the backlog, where it would be
  *     counted and not seen. The backlog drops segments, which sk_drops counts, so as many as that
- *     may be no loss.
+ *     may be no loss; but not where a hook comes after the checks: what these refuse is in it too.
  *   After the handshake only: its segments are seen by no hook of segments.
  * Sent: the peer has acknowledged data behind all that was seen on its way out. How many segments
  * that were is what segs_out says, at most: those that the host itself refused (netfilter, no
@@ -73,9 +73,13 @@ static __always_inline void compare_sequence(struct conn *c, const struct tcp_so
 		close_gap(c, tp);
 }
 
-/* tcp_probe has seen so many segments; those of the skb in hand are in segs_in already. */
+/*
+ * A hook has seen so many segments; those of the skb in hand are in segs_in already. After
+ * ESTABLISHED sockops sees none that the kernel refuses: nothing tells whether one was a duplicate
+ * ACK, or why it was refused, so it is a loss.
+ */
 static __always_inline void compare_segments(struct conn *c, const struct tcp_sock *tp,
-					     u32 segments)
+					     u32 segments, bool validated)
 {
 	const struct sock *sk = (const void *)tp;
 	u32 drops = sk->sk_drops.counter, segs_in = tp->segs_in;
@@ -84,7 +88,10 @@ static __always_inline void compare_segments(struct conn *c, const struct tcp_so
 	c->segs_seen += segments;
 	if (sk->sk_lock.owned)
 		return;
-	missed = segs_in - c->segs_in - c->segs_seen - (drops - c->drops) - c->gaps;
+	missed = segs_in - c->segs_in - c->segs_seen - c->gaps;
+	/* sk_drops has the refused ones too, which a hook before the checks has seen. */
+	if (!validated)
+		missed -= drops - c->drops;
 	if (c->agreed && missed > 0)
 		c->missed_in += missed;
 	c->agreed = 1;
@@ -94,9 +101,9 @@ static __always_inline void compare_segments(struct conn *c, const struct tcp_so
 	c->gaps = 0;
 }
 
-/* A hook of received segments begins; `segments` is 0 where not every segment is seen. */
+/* A hook of received segments begins. */
 static __always_inline void witness_received(struct conn *c, const struct tcp_sock *tp,
-					     u32 segments)
+					     u32 segments, bool validated)
 {
 	if (!c->received) {
 		c->received = 1;
@@ -104,8 +111,7 @@ static __always_inline void witness_received(struct conn *c, const struct tcp_so
 		c->seq_in = tp->rcv_nxt + estats_reasm_queue(tp);
 	}
 	compare_sequence(c, tp);
-	if (segments)
-		compare_segments(c, tp, segments);
+	compare_segments(c, tp, segments, validated);
 }
 
 /* A segment's sequence numbers have passed the checks of the window. */

@@ -22,7 +22,7 @@ fi
 
 # virtio: the disk for the results. tun: the laboratory of tests/support. The rest is traffic.
 modules="virtio_pci virtio_blk veth tun sch_netem sch_tbf sch_fq sch_ingress cls_bpf tcp_bbr tcp_vegas tcp_dctcp tcp_diag"
-# Where they are built in, or are none, kernel TLS works without them, or not at all.
+# Where they are built in, or are none, kernel TLS works without them, or not at all. vxlan: for guest-drops alone.
 optional="vxlan tls ctr ghash-generic gcm"
 # busybox's own shell would run its own ip and tc instead of iproute2's.
 applets="awk basename cat chmod cmp cp cut date dd dirname dmesg echo env false find grep head

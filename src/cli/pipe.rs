@@ -13,7 +13,6 @@ use estats::views::export::ExportError;
 #[derive(Clone, Default)]
 pub struct Pipe {
     is_closed: Rc<Cell<bool>>,
-    has_written: Rc<Cell<bool>>,
 }
 
 impl Pipe {
@@ -26,11 +25,6 @@ impl Pipe {
         }
     }
 
-    /// Whether something was printed.
-    pub fn has_written(&self) -> bool {
-        self.has_written.get()
-    }
-
     fn watched<T>(&self, done: io::Result<T>) -> io::Result<T> {
         let is_closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
         self.is_closed.set(self.is_closed.get() || done.as_ref().is_err_and(is_closed));
@@ -40,7 +34,6 @@ impl Pipe {
 
 impl io::Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.has_written.set(true);
         self.watched(io::stdout().write(bytes))
     }
 

@@ -246,6 +246,25 @@ fn dropped_by_queue(netns: &Netns) -> i64 {
     root.expect("the queue")["drops"].as_i64().expect("a number")
 }
 
+/// All that was dropped on its way out is of this connection, and dropped by the queue. Gives its payload.
+#[track_caller]
+fn payload_of_queue(drops: &BTreeMap<Key, (i64, i64)>, conn_id: i64, dropped: i64) -> i64 {
+    let sent: Vec<_> = drops.iter().filter(|(key, _)| key.1 == "sent").collect();
+    let is_of_queue = |key: &Key| key.0 == Some(conn_id) && key.2.starts_with("QDISC_");
+    assert!(sent.iter().all(|(key, _)| is_of_queue(key)), "{drops:#?}");
+    assert_eq!(sent.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped, "{drops:#?}");
+    sent.iter().map(|(_, sum)| sum.1).sum()
+}
+
+/// Octets of payload that one end sent and the other did not receive, copies included.
+fn payload_between(finished: &Finished, sender: SocketAddr, receiver: SocketAddr) -> i64 {
+    let rows = finished.connections();
+    let value = |end: SocketAddr, name: &str| {
+        rows.iter().find(|row| row.local() == end).expect("a row of this end").values.int(name)
+    };
+    value(sender, "HCDataOctetsOut") - value(receiver, "HCDataOctetsIn")
+}
+
 #[test]
 fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
     let Some(_turn) = gate::enter(SUITE, TC) else { return };
@@ -266,11 +285,8 @@ fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
         assert!(dropped > 0, "the queue was never full");
         let finished = recorder.stop();
         finished.assert_code(0).assert_account();
-        let id = Some(conn_id(&finished, local));
         let drops = drops(&finished);
-        let sent: Vec<_> = drops.iter().filter(|(key, _)| key.1 == "sent").collect();
-        assert!(sent.iter().all(|(key, _)| key.0 == id && key.2.starts_with("QDISC_")));
-        assert_eq!(sent.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped);
+        payload_of_queue(&drops, conn_id(&finished, local), dropped);
         let all = finished.manifest()["totals"]["dropped_packets"].as_i64();
         assert_eq!(all, Some(drops.values().map(|sum| sum.0).sum()));
     }

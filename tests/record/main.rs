@@ -33,6 +33,7 @@ mod provenance;
 mod rare;
 mod reach;
 mod refused;
+mod refused_after_close;
 mod refused_segments;
 mod rtt;
 mod run;

@@ -9,7 +9,8 @@ use super::OrderKey;
 /// merge of the records ([`super::order`]) holds many, as runs that it sorts.
 ///
 /// What comes in order, which is nearly all, is appended to a line. Only what comes behind a later one goes
-/// into a tree. Keys are unique: each CPU numbers its records. Inserting into the line was refused, since a stream in reverse order would take quadratic time.
+/// into a tree. Inserting into the line was refused, since a stream in reverse order would take quadratic time.
+/// Keys are unique: each CPU numbers its records.
 #[derive(Debug)]
 pub struct Reorder<T> {
     line: VecDeque<(OrderKey, T)>,

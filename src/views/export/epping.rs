@@ -59,12 +59,18 @@ pub struct Writer<W> {
     out: W,
     format: EppingFormat,
     first: bool,
+    rtts: u64,
 }
 
 impl<W: Write> Writer<W> {
     /// Nothing is written yet.
     pub const fn new(out: W, format: EppingFormat) -> Self {
-        Self { out, format, first: true }
+        Self { out, format, first: true, rtts: 0 }
+    }
+
+    /// RTTs, and intervals of them, that were written.
+    pub const fn rtts(&self) -> u64 {
+        self.rtts
     }
 
     /// An RTT, with the wall-clock time of the answer.
@@ -109,7 +115,9 @@ impl<W: Write> Writer<W> {
                 };
                 self.object(&rtt)
             }
-        }
+        }?;
+        self.rtts += 1;
+        Ok(())
     }
 
     /// A flow opened or closed; ppviz has no line for it.
@@ -168,6 +176,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of the output.
     pub fn interval(&mut self, wall_ns: u64, interval: &AggregateInterval) -> io::Result<()> {
+        self.rtts += 1;
         for (prefix, stats) in &interval.prefixes {
             let mut rtts = Rtts::default();
             stats.rtts.values().for_each(|r| rtts.merge(r));

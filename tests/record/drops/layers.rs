@@ -69,18 +69,8 @@ fn what_is_dropped_below_a_tunnel_has_the_payload_and_the_connection_of_the_segm
         assert!(dropped > 0, "the queue was never full");
         let finished = recorder.stop();
         finished.assert_code(0).assert_account();
-        let id = Some(conn_id(&finished, local));
-        let drops = drops(&finished);
-        let sent: Vec<_> = drops.iter().filter(|(key, _)| key.1 == "sent").collect();
-        let are_of_client = sent.iter().all(|(key, _)| key.0 == id && key.2.starts_with("QDISC_"));
-        assert!(are_of_client, "{context} {drops:#?}");
-        assert_eq!(sent.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped, "{context}");
-        let rows = finished.connections();
-        let value = |end: SocketAddr, name: &str| {
-            rows.iter().find(|row| row.local() == end).expect("a row").values.int(name)
-        };
-        let missing = value(local, "HCDataOctetsOut") - value(remote, "HCDataOctetsIn");
-        assert_eq!(sent.iter().map(|(_, sum)| sum.1).sum::<i64>(), missing, "{context} {drops:#?}");
+        let payload = payload_of_queue(&drops(&finished), conn_id(&finished, local), dropped);
+        assert_eq!(payload, payload_between(&finished, local, remote), "{context}");
     }
 }
 
@@ -186,12 +176,7 @@ fn what_a_full_backlog_of_a_cpu_drops_was_received() {
         let of_backlog: Vec<_> = drops.iter().filter(|(key, _)| key.2 == "CPU_BACKLOG").collect();
         assert!(of_backlog.iter().all(|(key, _)| key.1 == "received"), "{drops:#?}");
         assert_eq!(of_backlog.iter().map(|(_, sum)| sum.0).sum::<i64>(), dropped, "{drops:#?}");
-        let rows = finished.connections();
-        let value = |end: SocketAddr, name: &str| {
-            rows.iter().find(|row| row.local() == end).expect("a row").values.int(name)
-        };
-        let missing = value(local, "HCDataOctetsOut") - value(remote, "HCDataOctetsIn");
         let (_, octets) = drops[&key(receiver, "received", "CPU_BACKLOG")];
-        assert_eq!(octets, missing, "{drops:#?}");
+        assert_eq!(octets, payload_between(&finished, local, remote), "{drops:#?}");
     }
 }

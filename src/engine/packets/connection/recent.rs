@@ -63,6 +63,12 @@ fn contains(line: &VecDeque<u64>, number: u64) -> bool {
 }
 
 impl Recent {
+    /// The first segment was taken out.
+    fn forget_numbers(&mut self) {
+        self.hashes.pop_front();
+        self.names.pop_front();
+    }
+
     /// Looks for the segment among those before it, and remembers it.
     pub(super) fn see(&mut self, s: &Segment, sent: bool) -> Option<Again> {
         let named = s.ip_id.filter(|id| *id != 0);
@@ -86,8 +92,7 @@ impl Recent {
         let hash = hasher.finish();
         let is_old = |old: &mut Fingerprint| s.ts_ns.abs_diff(old.ts_ns) > SAME_NS;
         while self.segments.pop_front_if(is_old).is_some() {
-            self.hashes.pop_front();
-            self.names.pop_front();
+            self.forget_numbers();
         }
         let (within, again) =
             if id.is_some() { (SAME_NS, Again::Same) } else { (ALIKE_NS, Again::Alike) };
@@ -95,8 +100,7 @@ impl Recent {
         let is_there = contains(&self.hashes, hash) && self.segments.iter().any(is_it);
         if self.segments.len() == MOST {
             self.segments.pop_front();
-            self.hashes.pop_front();
-            self.names.pop_front();
+            self.forget_numbers();
         }
         self.hashes.push_back(hash);
         self.names.push_back(its_name);

@@ -34,7 +34,7 @@ pub struct Selection {
     pub aggregate: Option<aggregate::AggregateOptions>,
 }
 
-/// Reports a recording.
+/// Reports a recording; gives how many RTTs it wrote, or intervals of them.
 ///
 /// # Errors
 /// [`ExportError`], among them [`ExportError::NoPackets`].
@@ -43,7 +43,7 @@ pub fn write<W: Write>(
     options: &replay::ReplayOptions,
     selection: &Selection,
     out: W,
-) -> Result<(), ExportError> {
+) -> Result<u64, ExportError> {
     let timeline = replay::clocks(recording)?;
     let mut writer = Writer::new(out, selection.format);
     if let Some(aggregate) = &selection.aggregate {
@@ -66,7 +66,9 @@ pub fn write<W: Write>(
     if let Some(interval) = last {
         stream.interval(&interval)?;
     }
-    Ok(stream.writer.finish()?)
+    let rtts = stream.writer.rtts();
+    stream.writer.finish()?;
+    Ok(rtts)
 }
 
 /// One direction of a flow, as ePPing has it.
