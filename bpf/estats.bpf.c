@@ -2,7 +2,7 @@
 /*
  * Tracepoints with BTF, sockops and cgroup_skb: attach points only, bodies are in events.bpf.h.
  */
-#include "events.bpf.h"
+#include "received.bpf.h"
 #include "drop.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
@@ -13,9 +13,8 @@ HOOK("tp_btf/inet_sock_set_state", set_state, on_set_state(ctx, turn, sk, old, n
 HOOK("tp_btf/tcp_destroy_sock", destroy, on_destroy(ctx, turn, sk), struct sock *sk);
 
 HOOK("tp_btf/tcp_probe", tcp_probe,
-     on_receive(ctx, turn, sk, skb->data, skb->head + skb->network_header, skb->len,
-		skb_cb(skb)->ack_seq, segments_of(skb), ESTATS_HOOK_tcp_probe),
-     struct sock *sk, struct sk_buff *skb);
+     received(ctx, turn, sk, skb, ESTATS_HOOK_tcp_probe, CHECKS_AHEAD), struct sock *sk,
+     struct sk_buff *skb);
 
 HOOK("tp_btf/tcp_cong_state_set", cong_state, on_cong_state(ctx, turn, sk, new), struct sock *sk,
      u8 new);
@@ -38,6 +37,9 @@ int drops(const u64 *ctx)
 
 	return on_drop(ctx, skb, skb->sk, drop_receiver(ctx));
 }
+
+/* Where parse_hdr comes after the checks. */
+HOOK("tp_btf/kfree_skb", segment_drop, on_segment_drop(ctx, turn, skb), struct sk_buff *skb);
 
 /* In the reader's own context only, where nothing of its kind interrupts it. */
 SEC("tp_btf/tcp_rcv_space_adjust")
@@ -135,8 +137,11 @@ static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *
 	struct sk_buff *skb;
 	const u8 *head;
 
-	/* In ESTABLISHED tcp_probe has seen it, and this callback misses the fast path. */
-	if (ctx->state == TCP_ESTABLISHED)
+	/*
+	 * In ESTABLISHED tcp_probe has seen it, and this callback misses the fast path. Where
+	 * tcp_rcv_state_process() is hooked that has seen it too, before the checks.
+	 */
+	if (ctx->state == TCP_ESTABLISHED || is_hooked(ESTATS_HOOK_state_process))
 		return;
 	skb = BPF_CORE_READ(kern, skb);
 	if (!skb)
@@ -144,7 +149,8 @@ static __always_inline void on_parse_hdr(struct bpf_sock_ops *ctx, struct conn *
 	head = BPF_CORE_READ(skb, head);
 	on_segment(ctx, c, tp, BPF_CORE_READ(skb, data), head + BPF_CORE_READ(skb, network_header),
 		   BPF_CORE_READ(skb, len), BPF_CORE_READ(skb_cb(skb), ack_seq),
-		   segments_at(head + BPF_CORE_READ(skb, end)), ESTATS_HOOK_parse_hdr, now);
+		   segments_at(head + BPF_CORE_READ(skb, end)), ESTATS_HOOK_parse_hdr, SOFT_NONE,
+		   now);
 }
 
 SEC("sockops")

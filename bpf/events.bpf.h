@@ -165,7 +165,7 @@ static __always_inline void note_fin(struct conn *c, struct sock *sk, int state)
 static __always_inline bool will_be_heard(const struct tcp_sock *tp)
 {
 #ifndef ESTATS_KPROBE
-	if (is_hooked(ESTATS_HOOK_parse_hdr))
+	if (is_hooked(ESTATS_HOOK_parse_hdr) && !is_hooked(ESTATS_HOOK_state_process))
 		return tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
 #endif
 	return true;
@@ -219,6 +219,10 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 	begin(c, ESTATS_HOOK_set_state, now);
 	if (new == TCP_CLOSE)
 		count_handshake_data(c, tp);
+#ifndef ESTATS_KPROBE
+	if (new == TCP_CLOSE)
+		compare_at_close(c, tp, old);
+#endif
 	if (old == TCP_ESTABLISHED && new != TCP_CLOSE && !will_be_heard(tp))
 		c->missed_in++;
 	read_socket(c, tp, true, now);
@@ -285,16 +289,31 @@ static __always_inline struct tcp_sock *enter(void *ctx, u32 turn, struct conn *
 	return tp;
 }
 
+/* The states in which tcp_probe is silent; the handshake's have no row of segments. */
+static __always_inline bool is_closing(struct sock *sk)
+{
+	switch (state_of(sk)) {
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSE_WAIT:
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		return true;
+	}
+	return false;
+}
+
 /* A segment is about to be processed; `th` and `ip` are the addresses of its headers. */
 static __always_inline int on_receive(void *ctx, u32 turn, struct sock *sk, const void *th,
-				      const void *ip, u32 len, u32 ack, u32 segments, u8 hook)
+				      const void *ip, u32 len, u32 ack, u32 segments, u8 hook,
+				      u8 checks)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct conn *c = conn_of(sk);
 	struct tcp_sock *tp = enter(ctx, turn, c, sk, hook, now);
 
 	if (tp)
-		on_segment(ctx, c, tp, th, ip, len, ack, segments, hook, now);
+		on_segment(ctx, c, tp, th, ip, len, ack, segments, hook, checks, now);
 	return 0;
 }
 

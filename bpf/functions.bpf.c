@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Functions of the kernel, by fentry and fexit: attach points only. */
 #include "functions.bpf.h"
+#include "received.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+HOOK("fentry/tcp_rcv_state_process", state_process, on_state_process(ctx, turn, sk, skb),
+     struct sock *sk, struct sk_buff *skb);
 
 HOOK("fentry/tcp_write_xmit", write_xmit_begin, on_loop_begin(turn, sk, mss_now, push_one),
      struct sock *sk, unsigned int mss_now, int nonagle, int push_one);

@@ -5,6 +5,7 @@
  */
 #include <linux/ptrace.h>
 #include "functions.bpf.h"
+#include "received.bpf.h"
 #include "ends.bpf.h"
 #include "look.bpf.h"
 #include "missed.bpf.h"
@@ -32,34 +33,16 @@ int BPF_PROG(ends_at_close, struct sock *sk, int old, int new)
 	return 0;
 }
 
-static __always_inline int received(void *ctx, struct sock *sk, struct sk_buff *skb, u8 hook)
-{
-	const u8 *head = BPF_CORE_READ(skb, head);
-
-	return RUN(on_receive(ctx, TURN_ALWAYS, sk, BPF_CORE_READ(skb, data),
-			      head + BPF_CORE_READ(skb, network_header), BPF_CORE_READ(skb, len),
-			      BPF_CORE_READ(skb_cb(skb), ack_seq), segments_of(skb), hook));
-}
-
 SEC("raw_tp/tcp_probe")
 int BPF_PROG(tcp_probe, struct sock *sk, struct sk_buff *skb)
 {
-	return received(ctx, sk, skb, ESTATS_HOOK_tcp_probe);
+	return RUN(received(ctx, TURN_ALWAYS, sk, skb, ESTATS_HOOK_tcp_probe, CHECKS_AHEAD));
 }
 
-/* The states in which tcp_probe is silent; the handshake's have no row of segments. */
 SEC("kprobe/tcp_rcv_state_process")
 int COUNTED_KPROBE(state_process, struct sock *sk, struct sk_buff *skb)
 {
-	switch (state_of(sk)) {
-	case TCP_FIN_WAIT1:
-	case TCP_FIN_WAIT2:
-	case TCP_CLOSE_WAIT:
-	case TCP_CLOSING:
-	case TCP_LAST_ACK:
-		return received(ctx, sk, skb, ESTATS_HOOK_parse_hdr);
-	}
-	return 0;
+	return RUN(on_state_process(ctx, TURN_ALWAYS, sk, skb));
 }
 
 /* The SYN-ACK has been accepted. */

@@ -267,17 +267,25 @@ static __always_inline bool is_reset_of_fin(const struct tcp_sock *tp, const str
 }
 
 /*
+ * What is known of the checks of tcp_validate_incoming() when a hook sees a segment: they are still
+ * to be made, SOFT_NONE where they have passed it, or why they have refused it.
+ */
+#define CHECKS_AHEAD 0xff
+
+/*
  * The checks of tcp_validate_incoming() and tcp_ack(), in their order, on the state that they are
  * about to see. Of a reset only its sequence is checked; one that is accepted or challenged is no
  * soft error.
  */
-static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct segment *s,
-				     bool validated)
+static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct segment *s, u8 checks)
 {
 	bool rst = s->flags & TCPHDR_RST;
 	u8 error;
 
-	if (!validated) {
+	if (checks != CHECKS_AHEAD) {
+		if (checks != SOFT_NONE)
+			return checks;
+	} else {
 		if (!rst && fails_paws(tp, s))
 			return SOFT_BELOW_TS_WINDOW;
 		error = sequence_error(tp, s);
@@ -309,16 +317,6 @@ static __always_inline bool may_be_too_old(const struct tcp_sock *tp, const stru
 	       before(s->ack, tp->snd_una - (u32)tp->bytes_acked);
 }
 
-/* sockops reports a segment after the checks of its sequence, tcp_rcv_state_process() before. */
-static __always_inline bool is_validated(u8 hook)
-{
-#ifdef ESTATS_KPROBE
-	return false;
-#else
-	return hook == ESTATS_HOOK_parse_hdr;
-#endif
-}
-
 /*
  * Segments without payload that acknowledge nothing new. Of pure ACKs that became one in the
  * backlog (tcp_add_backlog()) the acknowledgment numbers do not fall: if the last one's
@@ -334,10 +332,10 @@ static __always_inline u32 duplicate_acks(const struct segment *s, u32 una, u32 
 }
 
 static __always_inline void count_segment(struct conn *c, const struct tcp_sock *tp,
-					  struct segment *s, u32 segments, bool validated)
+					  struct segment *s, u32 segments, u8 checks)
 {
 	u8 ca_state = estats_ca_state(tp);
-	u8 error = soft_error(tp, s, validated);
+	u8 error = soft_error(tp, s, checks);
 	u32 una = tp->snd_una;
 	bool classic = has_classic_ecn(tp);
 	bool duplicate = !s->payload && (s->flags & TCPHDR_ACK) && s->ack == una;
@@ -361,7 +359,7 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 	if (error && (error != SOFT_BELOW_ACK_WINDOW || is_too_old(tp, s)))
 		return;
 	if ((error && s->sack_blocks && may_be_too_old(tp, s)) ||
-	    (!error && !validated && is_doubtful(tp, s)))
+	    (!error && checks == CHECKS_AHEAD && is_doubtful(tp, s)))
 		c->missed_in++;
 	if (s->sack_blocks && BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok)) {
 		INC(c, SACKsRcvd);
@@ -402,17 +400,19 @@ static __always_inline const struct tcp_skb_cb *skb_cb(const struct sk_buff *skb
 
 /*
  * A segment of a live connection: everything the hooks on the receive path do. `ack` is the
- * kernel's word for what it acknowledges, `segments` are those that became this one.
+ * kernel's word for what it acknowledges, `segments` are those that became this one, `checks` what
+ * is known of the kernel's checks.
  */
 static __always_inline void on_segment(void *ctx, struct conn *c, const struct tcp_sock *tp,
 				       const void *th, const void *ip, u32 len, u32 ack,
-				       u32 segments, u8 hook, u64 now)
+				       u32 segments, u8 hook, u8 checks, u64 now)
 {
 	struct segment *s = &c->segment;
 
 	begin(c, hook, now);
 	count_handshake_data(c, tp);
-	witness_received(c, tp, segments, is_validated(hook));
+	witness_received(c, tp, segments,
+			 checks == CHECKS_AHEAD && hook != ESTATS_HOOK_segment_drop);
 	witness_again(c, tp);
 	read_socket(c, tp, false, now);
 	infer_growth(c, tp);
@@ -423,7 +423,7 @@ static __always_inline void on_segment(void *ctx, struct conn *c, const struct t
 		s->first_ack = s->ack;
 		s->ack = ack;
 		read_ip(c, s, ip);
-		count_segment(c, tp, s, segments, is_validated(hook));
+		count_segment(c, tp, s, segments, checks);
 	}
 	commit(ctx, c, false);
 }

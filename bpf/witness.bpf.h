@@ -12,6 +12,7 @@
  *     processed at once (nobody owns the socket): then none waits in the backlog, where it would be
  *     counted and not seen. The backlog drops segments, which sk_drops counts, so as many as that
  *     may be no loss; but not where a hook comes after the checks: what these refuse is in it too.
+ *     At CLOSE the same, for the segments that came last.
  *   After the handshake only: its segments are seen by no hook of segments.
  * Sent: the peer has acknowledged data behind all that was seen on its way out. How many segments
  * that were is what segs_out says, at most: those that the host itself refused (netfilter, no
@@ -74,12 +75,12 @@ static __always_inline void compare_sequence(struct conn *c, const struct tcp_so
 }
 
 /*
- * A hook has seen so many segments; those of the skb in hand are in segs_in already. After
- * ESTABLISHED sockops sees none that the kernel refuses: nothing tells whether one was a duplicate
- * ACK, or why it was refused, so it is a loss.
+ * A hook has seen so many segments; those of the skb in hand are in segs_in already. sk_drops has
+ * those that the checks refuse. A hook before the checks has seen them. One behind the checks has
+ * not: what sk_drops grew by is no excuse there.
  */
 static __always_inline void compare_segments(struct conn *c, const struct tcp_sock *tp,
-					     u32 segments, bool validated)
+					     u32 segments, bool before_checks)
 {
 	const struct sock *sk = (const void *)tp;
 	u32 drops = sk->sk_drops.counter, segs_in = tp->segs_in;
@@ -89,8 +90,7 @@ static __always_inline void compare_segments(struct conn *c, const struct tcp_so
 	if (sk->sk_lock.owned)
 		return;
 	missed = segs_in - c->segs_in - c->segs_seen - c->gaps;
-	/* sk_drops has the refused ones too, which a hook before the checks has seen. */
-	if (!validated)
+	if (before_checks)
 		missed -= drops - c->drops;
 	if (c->agreed && missed > 0)
 		c->missed_in += missed;
@@ -103,7 +103,7 @@ static __always_inline void compare_segments(struct conn *c, const struct tcp_so
 
 /* A hook of received segments begins. */
 static __always_inline void witness_received(struct conn *c, const struct tcp_sock *tp,
-					     u32 segments, bool validated)
+					     u32 segments, bool before_checks)
 {
 	if (!c->received) {
 		c->received = 1;
@@ -111,8 +111,30 @@ static __always_inline void witness_received(struct conn *c, const struct tcp_so
 		c->seq_in = tp->rcv_nxt + estats_reasm_queue(tp);
 	}
 	compare_sequence(c, tp);
-	compare_segments(c, tp, segments, validated);
+	compare_segments(c, tp, segments, before_checks);
 }
+
+#ifndef ESTATS_KPROBE
+/* include/uapi/asm-generic/errno.h */
+#define EPIPE	   32
+#define ECONNRESET 104
+
+/*
+ * CLOSE, after which no segment is seen: those that came last are compared here. A reset ends the
+ * connection within the checks, so hooks behind them do not see it; it leaves an error with the
+ * socket. With kprobes this is not done: there, set_state has the length that old verifiers accept.
+ */
+static __always_inline void compare_at_close(struct conn *c, const struct tcp_sock *tp, int old)
+{
+	bool before_checks = old == TCP_ESTABLISHED || is_hooked(ESTATS_HOOK_state_process);
+	int error = ((const struct sock *)tp)->sk_err;
+
+	if (!c->received || !is_hooked(ESTATS_HOOK_parse_hdr) || !is_hooked(ESTATS_HOOK_tcp_probe))
+		return;
+	compare_segments(c, tp, !before_checks && (error == EPIPE || error == ECONNRESET),
+			 before_checks);
+}
+#endif
 
 /* A segment's sequence numbers have passed the checks of the window. */
 static __always_inline void note_received(struct conn *c, const struct segment *s)

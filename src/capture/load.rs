@@ -236,6 +236,14 @@ fn prepare(
             ("drop_args", kernel.arguments_of_drops().into()),
             ("drop_consumed", reasons.number("CONSUMED")),
             ("drop_cpu_backlog", reasons.number("CPU_BACKLOG")),
+            ("drop_paws", reasons.number("TCP_RFC7323_PAWS")),
+            ("drop_paws_ack", reasons.number("TCP_RFC7323_PAWS_ACK")),
+            ("drop_old_sequence", reasons.number("TCP_OLD_SEQUENCE")),
+            ("drop_invalid_sequence", reasons.number("TCP_INVALID_SEQUENCE")),
+            ("drop_invalid_end", reasons.number("TCP_INVALID_END_SEQUENCE")),
+            ("drop_reset", reasons.number("TCP_RESET")),
+            ("drop_invalid_syn", reasons.number("TCP_INVALID_SYN")),
+            ("drop_flags", reasons.number("TCP_FLAGS")),
             ("defers_by_ms", host::defers_by_ms().into()),
             ("iterators_lock", (set != HookSet::Kprobe || host::iterators_lock()).into()),
         ],
@@ -371,6 +379,9 @@ fn unusable(
         }
         if point.hooks.iter().any(|hook| plan.without.contains(hook)) {
             return Some(LEFT_OUT.to_owned());
+        }
+        if point.hooks == [Hook::SegmentDrop] && kernel.arguments_of_drops() < 4 {
+            return Some("the event does not state the socket".to_owned());
         }
         if point.hooks == [Hook::Poll] && plan.snapshots.is_none() {
             return Some("only with snapshots".to_owned());

@@ -227,9 +227,25 @@ pub(super) const POINTS: &[Point] = &[
     point("cgroup_skb/egress", &[Hook::SocketOut], &[("socket_out", Cgroup)]),
     point("tc/ingress", &[Hook::InterfaceIn], &[("interface_in", Interface)]),
     point("tc/egress", &[Hook::InterfaceOut], &[("interface_out", Interface)]),
+    point(
+        "fentry/tcp_rcv_state_process",
+        &[Hook::ParseHdr, Hook::StateProcess],
+        &[("state_process", Function("tcp_rcv_state_process"))],
+    ),
     only(
         Sets::Tracing,
         point("sockops", &[Hook::Handshake, Hook::ParseHdr], &[("sock_ops", Cgroup)]),
+    ),
+    only(
+        Sets::Tracing,
+        Point {
+            instead_of: Some(Hook::StateProcess),
+            ..point(
+                "tp_btf/kfree_skb",
+                &[Hook::SegmentDrop],
+                &[("segment_drop", Tracepoint("kfree_skb"))],
+            )
+        },
     ),
     only(
         Sets::Kprobe,
@@ -237,14 +253,6 @@ pub(super) const POINTS: &[Point] = &[
             "fentry/tcp_finish_connect",
             &[Hook::Handshake],
             &[("finish_connect", Function("tcp_finish_connect"))],
-        ),
-    ),
-    only(
-        Sets::Kprobe,
-        point(
-            "fentry/tcp_rcv_state_process",
-            &[Hook::ParseHdr],
-            &[("state_process", Function("tcp_rcv_state_process"))],
         ),
     ),
     point("iter/tcp", &[Hook::Baseline], &[("baseline", Iterator("tcp"))]),

@@ -96,7 +96,7 @@ macro_rules! hooks {
 hooks! {
     /// tp_btf/tcp_probe: a segment received in ESTABLISHED, before it is processed.
     1 TcpProbe "tcp_probe" Received;
-    /// sockops PARSE_HDR_OPT: a segment received in the other synchronised states.
+    /// tcp_rcv_state_process, or sockops PARSE_HDR_OPT: a segment received in the other synchronised states.
     2 ParseHdr "parse_hdr" Received;
     /// cgroup_skb/egress: a segment on its way out.
     3 Egress "egress" Sent;
@@ -166,6 +166,10 @@ hooks! {
     35 RetransmitError "retransmit_error" Fact;
     /// tp_btf/kfree_skb: the kernel drops a packet of TCP. The event has a reason since Linux 5.17.
     36 Drops "drops" Drop;
+    /// No records of its own: parse_hdr is at tcp_rcv_state_process, before the kernel's checks of the segment.
+    37 StateProcess "state_process" Fact;
+    /// tp_btf/kfree_skb (6.11): the kernel's checks have refused a segment, where parse_hdr comes after them.
+    38 SegmentDrop "segment_drop" Received;
 }
 
 impl Hook {

@@ -7,6 +7,8 @@ use super::packet::internet_checksum;
 
 /// Flags of the TCP header.
 pub const SYN: u8 = 0x02;
+/// The connection is given up.
+pub const RST: u8 = 0x04;
 /// ACK.
 pub const ACK: u8 = 0x10;
 /// ECN echo.

@@ -287,7 +287,9 @@ impl Loaded {
         attached: &mut Attached,
     ) {
         let served = |hook: &Hook| attached.hooks.contains(hook);
-        if point.hooks.iter().all(served) {
+        // Those that no place before has.
+        let hooks: Vec<Hook> = point.hooks.iter().copied().filter(|h| !served(h)).collect();
+        if hooks.is_empty() {
             return;
         }
         let links = match self.unusable.iter().find(|(i, _)| *i == at) {
@@ -305,9 +307,9 @@ impl Loaded {
                 })
                 .collect::<Result<Vec<Held>, String>>(),
         };
-        attached.status.retain(|s| !point.hooks.iter().any(|hook| s.hook == hook.name()));
+        attached.status.retain(|s| !hooks.iter().any(|hook| s.hook == hook.name()));
         let reason = links.as_ref().err().cloned();
-        attached.status.extend(point.hooks.iter().map(|hook| HookStatus {
+        attached.status.extend(hooks.iter().map(|hook| HookStatus {
             hook: hook.name().to_owned(),
             point: point.section(self.set),
             attached: reason.is_none(),
@@ -319,7 +321,7 @@ impl Loaded {
             // A look that the kernel leaves out loses nothing: the connection still waits.
             let hook = (!looks).then_some(point.hooks[0]);
             attached.links.extend(links.into_iter().map(|held| Held { hook, ..held }));
-            attached.hooks.extend(point.hooks);
+            attached.hooks.extend(hooks);
             attached.functions |= point.is_function();
         }
     }

@@ -86,7 +86,10 @@ impl Heard {
         let egress = attached.contains(&Hook::Egress);
         if now.segments_out > sent && egress && self.hooks & bit(Hook::Egress) == 0 {
             // The others are of the same cgroup: what it does not have, they do not see.
-            note(&[Hook::Egress, Hook::ParseHdr, Hook::Handshake]);
+            note(&[Hook::Egress, Hook::Handshake]);
+            if !attached.contains(&Hook::StateProcess) {
+                note(&[Hook::ParseHdr]);
+            }
         }
         // A segment whose acknowledgment or in-order data was accepted has passed all checks, and so one
         // of the two hooks that every segment passes in its state.
