@@ -119,9 +119,11 @@ static __always_inline void want_callbacks(struct bpf_sock_ops *ctx, u32 flags)
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 }
 
-/* So that sockops sees the segments where tcp_probe is silent: after ESTABLISHED. */
+/* So that sockops sees the segments where tcp_probe is silent, unless another hook does. */
 static __always_inline void ask_for_callbacks(struct bpf_sock_ops *ctx)
 {
+	if (is_hooked(ESTATS_HOOK_state_process))
+		return;
 	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ||
 	    ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		want_callbacks(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
