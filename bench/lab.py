@@ -227,10 +227,10 @@ def quartiles(ratios):
 PING_PONG_PORT = 5500
 
 
-def ping_pong(pair, cpu, chunks, messages):
+def ping_pong(pair, cpu, chunks, messages, load="messages"):
     """First quartile, median and third quartile of the CPU time per message, in ns."""
     command = (program("examples/pingpong"), pair.client, pair.server, SERVER, PING_PONG_PORT)
-    return [float(x) for x in run(*command, cpu, chunks, messages).split()]
+    return [float(x) for x in run(*command, cpu, chunks, messages, load).split()]
 
 
 def table(head, rows):

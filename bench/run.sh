@@ -9,5 +9,9 @@ for benchmark in cost throughput footprint snapshots packets; do
 	printf '### bench/%s.py\n\n' "$benchmark"
 	python3 "bench/$benchmark.py"
 done
+for load in resets datagrams; do
+	printf '### bench/cost.py --load %s\n\n' "$load"
+	python3 bench/cost.py --load "$load"
+done
 printf '### bench/leftovers.sh\n\n'
 sh bench/leftovers.sh

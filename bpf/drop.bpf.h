@@ -30,11 +30,11 @@ struct drop_layout {
 
 static __always_inline void drop_layout(const struct sk_buff *skb, struct drop_layout *l)
 {
-	l->head = BPF_CORE_READ(skb, head);
-	l->data = BPF_CORE_READ(skb, data) - l->head;
-	l->tail = BPF_CORE_READ(skb, tail);
-	l->ip = BPF_CORE_READ(skb, network_header);
-	l->len = BPF_CORE_READ(skb, len);
+	l->head = skb->head;
+	l->data = skb->data - l->head;
+	l->tail = skb->tail;
+	l->ip = skb->network_header;
+	l->len = skb->len;
 }
 
 /*
@@ -45,13 +45,11 @@ static __always_inline void drop_layout(const struct sk_buff *skb, struct drop_l
 static __always_inline bool drop_received(const u64 *args, const struct sk_buff *skb,
 					  const struct sock *own, const struct sock *receiver)
 {
-	u16 header = BPF_CORE_READ(skb, transport_header);
-
-	if (BPF_CORE_READ(skb, skb_iif) || drop_reason(args) == drop_cpu_backlog)
+	if (skb->skb_iif || drop_reason(args) == drop_cpu_backlog)
 		return true;
 	if (receiver)
 		return protocol_at(receiver) == IPPROTO_TCP;
-	return own && header == NO_HEADER && protocol_at(own) == IPPROTO_TCP;
+	return own && skb->transport_header == NO_HEADER && protocol_at(own) == IPPROTO_TCP;
 }
 
 static __always_inline bool drop_read(const struct drop_layout *l, u32 at, void *to, u32 size)
@@ -66,7 +64,7 @@ static __always_inline bool drop_read(const struct drop_layout *l, u32 at, void 
 static __always_inline bool drop_from_packet(const struct sk_buff *skb, const struct drop_layout *l,
 					     struct drop_record *r)
 {
-	u16 protocol = bpf_ntohs(BPF_CORE_READ(skb, protocol));
+	u16 protocol = bpf_ntohs(skb->protocol);
 	u32 tcp, total, end = l->data + l->len;
 	u8 ip[40], th[13];
 
@@ -112,13 +110,14 @@ static __always_inline bool drop_from_packet(const struct sk_buff *skb, const st
 static __always_inline bool drop_from_socket(const struct sk_buff *skb, const struct sock *sk,
 					     const struct drop_layout *l, struct drop_record *r)
 {
-	u8 state = BPF_CORE_READ(sk, __sk_common.skc_state), offset;
-	u32 tcp = BPF_CORE_READ(skb, transport_header);
-	u32 inner = BPF_CORE_READ(skb, inner_transport_header);
+	u32 tcp = skb->transport_header, inner = skb->inner_transport_header;
+	u8 state, offset;
 
+	if (protocol_at(sk) != IPPROTO_TCP)
+		return false;
 	/* These are no whole sockets, or have no other end. */
-	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_LISTEN ||
-	    protocol_at(sk) != IPPROTO_TCP)
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_LISTEN)
 		return false;
 	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (is_ipv6(r->family)) {
@@ -202,7 +201,7 @@ static __always_inline u32 drop_netns(const struct sk_buff *skb, const struct so
 	if (sk)
 		return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	/* TCP takes the device away when it has found a socket. */
-	dev = BPF_CORE_READ(skb, dev);
+	dev = skb->dev;
 	return dev ? BPF_CORE_READ(dev, nd_net.net, ns.inum) : 0;
 }
 

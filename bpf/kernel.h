@@ -312,6 +312,7 @@ struct skb_shared_info {
 
 #define RCV_SHUTDOWN 1 /* include/net/sock.h */
 #define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
+#define EPIPE	     32
 /* on all architectures but alpha, mips, parisc and sparc */
 #define ECONNABORTED 103
 #define ECONNRESET   104

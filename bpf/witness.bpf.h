@@ -115,10 +115,6 @@ static __always_inline void witness_received(struct conn *c, const struct tcp_so
 }
 
 #ifndef ESTATS_KPROBE
-/* include/uapi/asm-generic/errno.h */
-#define EPIPE	   32
-#define ECONNRESET 104
-
 /*
  * CLOSE, after which no segment is seen: those that came last are compared here. A reset ends the
  * connection within the checks, so hooks behind them do not see it; it leaves an error with the

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The load of bench/cost.py: a TCP ping-pong of one thread, and what a message costs it.
+//! The loads of bench/cost.py: a TCP ping-pong of one thread, or packets that the kernel drops, and what a message
+//! costs it.
 //!
 //! One thread owns both ends, each in its own network namespace with veth between them, and is
 //! pinned to a CPU. Every message is one segment, sent and received before the next goes the other
@@ -7,13 +8,16 @@
 //! this thread, and the thread's CPU time is the cost. CPU time, not wall time: other load of the
 //! machine lengthens the latter. Two processes were refused: they add scheduling, which varies more
 //! between two runs than what is measured.
+//!
+//! `resets` are TCP segments to a port without a socket: each is a packet of TCP that the kernel drops, and answers with
+//! nothing. `datagrams` fill the queue of a UDP socket that nobody reads: each is dropped, and is no packet of TCP.
 
 #![allow(clippy::disallowed_methods, reason = "a load generator, not part of the library")]
 
 use std::{
     ffi::CString,
     io::{self, Error, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsRawFd, FromRawFd as _, OwnedFd},
 };
 
@@ -23,7 +27,8 @@ const MESSAGE: usize = 1448;
 const WARM_UP: u32 = 2000;
 
 const USAGE: &str =
-    "usage: pingpong CLIENT_NETNS SERVER_NETNS SERVER_ADDRESS PORT CPU CHUNKS MESSAGES
+    "usage: pingpong CLIENT_NETNS SERVER_NETNS SERVER_ADDRESS PORT CPU CHUNKS MESSAGES [LOAD]
+LOAD is messages (as without it), resets or datagrams;
 prints the CPU time per message in nanoseconds: first quartile, median, third quartile of CHUNKS
 chunks of MESSAGES messages";
 
@@ -34,6 +39,26 @@ struct Arguments {
     cpu: usize,
     chunks: usize,
     messages: u32,
+    load: Load,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Load {
+    Messages,
+    Resets,
+    Datagrams,
+}
+
+impl Load {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "messages" => Some(Self::Messages),
+            "resets" => Some(Self::Resets),
+            "datagrams" => Some(Self::Datagrams),
+            _ => None,
+        }
+    }
 }
 
 fn arguments() -> Option<Arguments> {
@@ -48,6 +73,7 @@ fn arguments() -> Option<Arguments> {
         cpu: given.next()?.parse().ok()?,
         chunks: given.next()?.parse().ok().filter(|n| *n > 0)?,
         messages: given.next()?.parse().ok().filter(|n| *n > 0)?,
+        load: given.next().map_or(Some(Load::Messages), |name| Load::named(&name))?,
     };
     given.next().is_none().then_some(parsed)
 }
@@ -120,8 +146,70 @@ fn play(ends: &mut [TcpStream; 2], messages: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn run(a: &Arguments) -> io::Result<()> {
-    pin(a.cpu)?;
+/// The header of a TCP segment with a reset, to this port. The kernel looks for a socket after it has compared the
+/// checksum, so that has to be right.
+fn reset(from: Ipv4Addr, to: SocketAddrV4) -> [u8; 20] {
+    let mut segment = [0; 20];
+    segment[0..2].copy_from_slice(&40_000_u16.to_be_bytes());
+    segment[2..4].copy_from_slice(&to.port().to_be_bytes());
+    (segment[12], segment[13]) = (5 << 4, 4);
+    let pseudo = [&from.octets()[..], &to.ip().octets(), &[0, 6, 0, 20], &segment].concat();
+    let words = pseudo.chunks_exact(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    segment[16..18].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    segment
+}
+
+/// The address from which this namespace sends to another one.
+fn own_address(to: SocketAddrV4) -> io::Result<Ipv4Addr> {
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    probe.connect(to)?;
+    match probe.local_addr()?.ip() {
+        std::net::IpAddr::V4(own) => Ok(own),
+        std::net::IpAddr::V6(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
+    }
+}
+
+/// A raw socket whose packets are the segments given to it.
+fn raw_tcp(to: SocketAddrV4) -> io::Result<UdpSocket> {
+    // SAFETY: the descriptor is owned at once. send(2) and connect(2) work on it as on a UDP socket.
+    let socket = unsafe {
+        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        let fd = checked(libc::socket(libc::AF_INET, flags, libc::IPPROTO_TCP), "a raw socket")?;
+        UdpSocket::from_raw_fd(fd)
+    };
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+/// Sends what the kernel drops on the other side, before the call returns.
+fn drop_packets(a: &Arguments, messages: u32) -> io::Result<impl FnMut(u32) -> io::Result<()>> {
+    enter(&a.server)?;
+    let unread = UdpSocket::bind(a.address)?;
+    enter(&a.client)?;
+    let (socket, packet) = match a.load {
+        Load::Resets => (raw_tcp(a.address)?, reset(own_address(a.address)?, a.address).to_vec()),
+        Load::Datagrams | Load::Messages => {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.connect(a.address)?;
+            (socket, vec![0; MESSAGE])
+        }
+    };
+    let send = move |messages: u32| -> io::Result<()> {
+        let _held = &unread;
+        for _ in 0..messages {
+            socket.send(&packet)?;
+        }
+        Ok(())
+    };
+    send(messages)?;
+    Ok(send)
+}
+
+/// The two ends of a connection, after some messages.
+fn play_messages(a: &Arguments) -> io::Result<impl FnMut(u32) -> io::Result<()>> {
     enter(&a.server)?;
     let listener = TcpListener::bind(a.address)?;
     // The accepted end inherits it.
@@ -135,10 +223,22 @@ fn run(a: &Arguments) -> io::Result<()> {
         end.set_nodelay(true)?;
     }
     play(&mut ends, WARM_UP)?;
+    Ok(move |messages| play(&mut ends, messages))
+}
+
+fn run(a: &Arguments) -> io::Result<()> {
+    pin(a.cpu)?;
+    match a.load {
+        Load::Messages => measure(a, play_messages(a)?),
+        Load::Resets | Load::Datagrams => measure(a, drop_packets(a, WARM_UP)?),
+    }
+}
+
+fn measure(a: &Arguments, mut send: impl FnMut(u32) -> io::Result<()>) -> io::Result<()> {
     let mut per_message = Vec::with_capacity(a.chunks);
     for _ in 0..a.chunks {
         let before = cpu_ns()?;
-        play(&mut ends, a.messages)?;
+        send(a.messages)?;
         per_message.push((cpu_ns()? - before) / u64::from(a.messages));
     }
     per_message.sort_unstable();
