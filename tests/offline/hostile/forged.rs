@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! Numbers that no kernel counts to, and times at the end of time. Nothing overflows, and nothing waits for ever.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::common::capture::*;
 use crate::common::{self, MS, T0, clock, manifest};
@@ -199,4 +200,43 @@ fn packets_at_the_end_of_time() {
     assert_eq!(report.counts.connections, 2);
     assert_eq!((rows("connections"), rows("flows")), (2, 3), "the second flow has one direction");
     use_everything(&Recording::open(&run).expect("a recording"));
+}
+
+/// A recording in which the connection itself shows that no hook saw some segments.
+fn missed(run: &Path) {
+    let mut forged = Forged::new(run, &manifest());
+    forged.lifecycle(T0, Event::Open);
+    forged.ops(T0 + MS, Hook::SetState, &[(Var::State, Op::Set, 5)]);
+    forged.ops(T0 + 2 * MS, Hook::TcpProbe, &[(Var::SegsOut, Op::Missed, 3)]);
+    forged.lifecycle(T0 + 3 * MS, Event::Close);
+    forged.writer.drained(T0 + 3 * MS).expect("a mark");
+    forged.finish(manifest(), clock(T0 + 3 * MS));
+}
+
+/// A status that says that something is missing comes with a sentence that says what.
+#[test]
+fn every_way_to_tables_names_segments_that_no_hook_saw() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let run: PathBuf = dir.path().join("run");
+    missed(&run);
+    let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    for (i, arguments) in [
+        &["replay"][..],
+        &["replay", "--format", "csv"],
+        &["export", "--format", "arrow"],
+        &["export", "--format", "csv"],
+        &["export", "--format", "jsonl"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+            .args(arguments)
+            .args([&path(&run), "-o", &path(&dir.path().join(i.to_string()))])
+            .output()
+            .expect("run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.contains("3 or more segments were seen by no hook"), "{arguments:?}: {said}");
+    }
 }
