@@ -20,7 +20,7 @@ use estats::views::export::{
 
 use super::choice::Known;
 use super::pipe::Pipe;
-use super::replay::{exit_code, parse_interval, with_all_cpus, with_bar};
+use super::replay::{exit_code, parse_interval, warn, with_all_cpus, with_bar};
 
 #[derive(Debug, Args)]
 #[command(
@@ -202,6 +202,7 @@ fn tables(
         (None, Some(dir)) => {
             let options = ReplayOptions { format, output: Some(dir.clone()), ..options };
             let report = with_bar(recording, &options)?;
+            warn(&report);
             Ok(exit_code(report.tables.missing()))
         }
         (None, None) => bail!(

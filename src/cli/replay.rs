@@ -226,7 +226,8 @@ fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-fn warn(report: &ReplayReport) {
+/// Says on stderr what a replay found.
+pub fn warn(report: &ReplayReport) {
     let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
     if report.without_row.is_none() {
         eprintln!("estats-analyze: the number of connections without a row is not known");

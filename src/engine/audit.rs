@@ -246,7 +246,7 @@ fn product(kernel: Kernel<'_>, a: SocketField, b: SocketField) -> Option<u64> {
     if a == SocketField::tcpi_snd_ssthresh && a.is_unset(segments) {
         return Some(0xffff_ffff);
     }
-    Some((segments * kernel(b)?).min(0xffff_ffff))
+    Some(segments.saturating_mul(kernel(b)?).min(0xffff_ffff))
 }
 
 /// Why nothing can be concluded from this row's values of these variables, if so.

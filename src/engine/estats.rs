@@ -382,7 +382,8 @@ impl<'a, O: ConnectionRows> Engine<'a, O> {
                 if !connection.dirty {
                     connection.dirty = true;
                     self.dirty.push((connection.conn_id, index));
-                    self.sample_ns = self.now_ns.div_ceil(interval.get()) * interval.get();
+                    let passed = self.now_ns.div_ceil(interval.get());
+                    self.sample_ns = passed.saturating_mul(interval.get());
                 }
                 Ok(())
             }
@@ -462,7 +463,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
             let (slot, var) = (&mut connection.slot, Var::HCDataOctetsIn);
             self.plan.operation(slot, var, Op::Add, octets, header.ts_ns);
             if !is_counted(connection.last_ns) {
-                connection.missed += 1;
+                connection.missed = connection.missed.saturating_add(1);
             }
         }
         connection.before_last_ns = std::mem::replace(&mut connection.last_ns, header.ts_ns);
@@ -490,7 +491,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         if header.hook.ends_socket() {
             // Its close was lost: where the ledger does not know of it, no hook saw it.
             if connection.ends.is_none() && !is_counted(connection.first_ns) {
-                connection.missed += 1;
+                connection.missed = connection.missed.saturating_add(1);
             }
             let closing = Closing { at_ns: header.ts_ns, ended_after: false, gone: true };
             self.close(index, closing);
@@ -542,7 +543,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         let index = self.keys.get(&(header.cookie, header.generation)).copied();
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
-            connection.missed += packets;
+            connection.missed = connection.missed.saturating_add(packets);
         }
     }
 
@@ -551,7 +552,7 @@ impl<O: ConnectionRows> Consumer for Engine<'_, O> {
         let connection = index.and_then(|i| self.connections.get_mut(i as usize));
         if let Some(Some(connection)) = connection {
             // A part of a packet is missing, and with it its content.
-            connection.missed += 1;
+            connection.missed = connection.missed.saturating_add(1);
             for &var in vars {
                 unread::insert(&mut connection.unread, var);
                 connection.slot.forget(var);

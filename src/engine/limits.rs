@@ -168,7 +168,7 @@ impl Limits {
                 self.recovery_since = Some(ts_ns);
             }
             (Some(since), false) => {
-                self.recovery_ns += ts_ns.saturating_sub(since);
+                self.recovered(ts_ns.saturating_sub(since));
                 self.recovery_since = None;
             }
             (None, false) | (Some(_), true) => {}
@@ -342,12 +342,18 @@ impl Limits {
         }
         // The kernel does not count the last expiry of the timer: tcp_write_timeout() ends the connection
         // before it would send again.
-        self.timeouts += u64::from(timed_out && self.timeouts > 0);
+        let last = u64::from(timed_out && self.timeouts > 0);
+        self.timeouts = self.timeouts.saturating_add(last);
         self.settle();
         self.read_until(ts_ns);
         if let Some(since) = self.recovery_since.take() {
-            self.recovery_ns += ts_ns.saturating_sub(since);
+            self.recovered(ts_ns.saturating_sub(since));
         }
+    }
+
+    /// Late records may count a time again.
+    const fn recovered(&mut self, ns: u64) {
+        self.recovery_ns = self.recovery_ns.saturating_add(ns);
     }
 
     fn total(&self, state: SenderState) -> u64 {

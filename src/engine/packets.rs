@@ -213,7 +213,8 @@ impl Tracker {
     /// Lets go of ends that have had no connection and no packet for long.
     fn forget_idle<C: Consumer>(&mut self, consumer: &mut C) -> Result<(), C::Error> {
         while let Some(&(due_ns, index)) = self.idle.front() {
-            if due_ns > self.now_ns {
+            // The end of time stands for never: what is put off until then would be due for ever.
+            if due_ns > self.now_ns || due_ns == u64::MAX {
                 return Ok(());
             }
             self.idle.pop_front();

@@ -247,7 +247,7 @@ impl Importer {
             self.writer.capture_stat(&loss)?;
         }
         // Lost records use up their numbers, here behind all others: where they were is not known.
-        let emitted = seq + dropped;
+        let emitted = seq.saturating_add(dropped);
         self.writer.capture_stat(&CaptureStat::Emitted { ts_ns: last_ns, cpu: 0, emitted })?;
         self.writer.capture_stat(&CaptureStat::Clock(last_ns, clock(last_ns)))?;
         self.writer.drained(last_ns)?;

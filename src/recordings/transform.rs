@@ -117,7 +117,7 @@ impl PerCpu {
         if cpu >= self.0.len() {
             self.0.resize(cpu + 1, 0);
         }
-        self.0[cpu] += n;
+        self.0[cpu] = self.0[cpu].saturating_add(n);
     }
 
     fn get(&self, cpu: u16) -> u64 {
@@ -129,7 +129,7 @@ impl PerCpu {
     }
 
     fn sum(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().copied().fold(0, u64::saturating_add)
     }
 }
 

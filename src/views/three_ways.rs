@@ -93,7 +93,7 @@ impl ConnectionRows for Collector {
         let samples = self.0.entry(sample.conn_id).or_default();
         if count > samples.counted {
             samples.counted = count;
-            samples.kernel.push(rtt_us * 1000);
+            samples.kernel.push(rtt_us.saturating_mul(1000));
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ fn row(conn_id: u64, mut samples: Samples) -> Option<Compared> {
     let sequence = Summary::of(&mut samples.sequence);
     let kernel = Summary::of(&mut samples.kernel);
     let less = |a: Option<Summary>, b: Option<Summary>| {
-        Some(a?.median_ns.cast_signed() - b?.median_ns.cast_signed())
+        Some(a?.median_ns.cast_signed().wrapping_sub(b?.median_ns.cast_signed()))
     };
     timestamps.or(sequence).or(kernel)?;
     Some(Compared {

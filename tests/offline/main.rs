@@ -13,6 +13,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../fuzzed/mod.rs"]
+mod fuzzed;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -31,6 +33,7 @@ mod flows;
 mod fuzz;
 mod golden;
 mod headers;
+mod hostile;
 mod import;
 mod layers;
 mod limits;

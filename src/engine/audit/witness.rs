@@ -148,7 +148,9 @@ pub fn hear(
         let verdict = match count.checked_sub(value) {
             Some(0) => Verdict::Equal,
             None if unsent => Verdict::Bounded,
-            Some(more) if more <= (relation.allowed)(totals) + refused => Verdict::Bounded,
+            Some(more) if more <= (relation.allowed)(totals).saturating_add(refused) => {
+                Verdict::Bounded
+            }
             Some(_) | None => Verdict::Differs,
         };
         let packets = i64::try_from(count).ok();

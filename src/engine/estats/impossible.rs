@@ -65,7 +65,7 @@ pub(super) fn discard(
     // Before the recording there was time for any round trip. So there was for the first one of a
     // connection that the peer opened: that of the SYN-ACK, which its listener sent.
     let whole = !begun_before && row.get(Var::ActiveOpen) == Some(OPENED_HERE);
-    if whole && row.get(Var::MaxRTT).is_some_and(|us| us > life_us + TICK_US) {
+    if whole && row.get(Var::MaxRTT).is_some_and(|us| us > life_us.saturating_add(TICK_US)) {
         samples.iter().for_each(|&var| row.discard(var));
     }
     if octets_impossible(row, begun_before) {
@@ -81,9 +81,10 @@ fn octets_impossible(row: &Row, begun_before: bool) -> bool {
     // A FIN is an octet there. The kernel has counted since the connection began, the hooks since
     // the recording did.
     let in_order = row.get(Var::HCThruOctetsReceived).filter(|_| !begun_before);
-    let fewer = in_order.is_some_and(|in_order| octets + 1 < in_order);
+    let fewer = in_order.is_some_and(|in_order| octets < in_order.saturating_sub(1));
     // Its counter has 32 bits.
     let wrapped = octets > u64::from(u32::MAX);
-    let more = row.get(Var::DataSegsIn).is_some_and(|n| !wrapped && octets > n * MAX_SEGMENT);
+    let most = row.get(Var::DataSegsIn).map(|n| n.saturating_mul(MAX_SEGMENT));
+    let more = most.is_some_and(|most| !wrapped && octets > most);
     fewer || more
 }

@@ -144,7 +144,7 @@ impl Sample<'_> {
             let is_older = self.begun_before && var.basis() != Basis::Recording;
             if is_older { self.row.get(*var) } else { Some(0) }
         };
-        counters.iter().map(before).sum()
+        counters.iter().try_fold(0_u64, |sum, var| Some(sum.saturating_add(before(var)?)))
     }
 }
 

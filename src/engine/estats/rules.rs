@@ -234,7 +234,7 @@ fn visit<M: Moment>(rule: Rule, m: M) -> M::Out {
                         }
                         _ => 0,
                     };
-                    at.slot.get(at.target).map(|ns| (ns + running) / NS_PER_US)
+                    at.slot.get(at.target).map(|ns| ns.saturating_add(running) / NS_PER_US)
                 },
             )
             .with_mark(),

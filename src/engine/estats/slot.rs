@@ -155,7 +155,7 @@ impl Row {
 
     /// The sum of these; none if one of them is not known.
     pub fn sum(&self, vars: &[Var]) -> Option<u64> {
-        vars.iter().map(|var| self.get(*var)).sum()
+        vars.iter().try_fold(0_u64, |sum, var| Some(sum.saturating_add(self.get(*var)?)))
     }
 
     /// The value as the kernel or RFC 4898 shows it: where there is none yet, what they have in its

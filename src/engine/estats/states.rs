@@ -75,7 +75,7 @@ impl States {
 
     fn add(&mut self, state: u64, ns: u64) {
         if let Some(i) = place(state) {
-            self.ns[i] += ns;
+            self.ns[i] = self.ns[i].saturating_add(ns);
         }
     }
 

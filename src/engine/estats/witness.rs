@@ -49,7 +49,7 @@ impl Reading {
         } else if var == Var::RecInitial && op == Op::Set {
             self.initial = Some(value as u32);
         } else if var == Var::HCDataOctetsIn && op == Op::Add {
-            *self.octets.get_or_insert(0) += value;
+            self.octets = Some(self.octets.unwrap_or(0).saturating_add(value));
         }
     }
 }
@@ -76,12 +76,14 @@ impl Received {
             self.even = true;
         }
         self.counted |= reading.octets.is_some();
-        self.surplus += reading.octets.unwrap_or(0) as i64;
+        let octets = i64::try_from(reading.octets.unwrap_or(0)).unwrap_or(i64::MAX);
+        self.surplus = self.surplus.saturating_add(octets);
         if let Some(now) = reading.rcv_nxt
             && let Some(before) = self.rcv_nxt.replace(now)
         {
             // Signed: records may come late.
-            self.surplus -= i64::from(now.wrapping_sub(before) as i32);
+            let step = i64::from(now.wrapping_sub(before) as i32);
+            self.surplus = self.surplus.saturating_sub(step);
         }
         // Both are read together, with the slow values.
         if !self.begun || (reading.octets.is_none() && reading.rcv_nxt.is_none()) {
@@ -93,7 +95,8 @@ impl Received {
             self.finished = true;
             self.surplus += 1;
         }
-        let short = u64::try_from(-self.surplus).ok().filter(|&short| short > 0 && self.even);
+        let short = u64::try_from(self.surplus.saturating_neg()).ok();
+        let short = short.filter(|&short| short > 0 && self.even);
         // Before a segment is processed all that came earlier has been. What was counted and is
         // neither behind RCV.NXT nor waiting was received twice, or refused.
         if received && slot.get(Var::CurReasmQueue) == Some(0) {

@@ -459,7 +459,8 @@ impl FlowSide {
         if tcp.ack && self.acked.is_none_or(|old| after(tcp.ack_seq, old)) {
             self.acked = Some(tcp.ack_seq);
         }
-        let len = packet.payload_len + u32::from(tcp.syn) + u32::from(tcp.fin);
+        let flags = u32::from(tcp.syn) + u32::from(tcp.fin);
+        let len = packet.payload_len.saturating_add(flags);
         // A keepalive of old stacks carries one octet that was acknowledged long ago.
         let keepalive = packet.payload_len == 1
             && len == 1
@@ -481,10 +482,9 @@ impl FlowSide {
 
     /// Replaces the link data of a packet that was counted.
     pub(super) fn rewire(&mut self, old: &Wire, new: &Wire) {
-        self.tally.l2_packets += new.packets;
-        self.tally.l2_packets -= old.packets;
-        self.tally.l2_bytes += new.bytes;
-        self.tally.l2_bytes -= old.bytes;
+        let tally = &mut self.tally;
+        tally.l2_packets = tally.l2_packets.wrapping_add(new.packets).wrapping_sub(old.packets);
+        tally.l2_bytes = tally.l2_bytes.wrapping_add(new.bytes).wrapping_sub(old.bytes);
         if new.packets > 0 {
             self.src_mac = new.src_mac;
             self.dst_mac = new.dst_mac;

@@ -15,8 +15,11 @@ impl Idle {
         self.0.push(Reverse((due_ns, slot)));
     }
 
-    /// The next slot that is due, with the time it was set to.
+    /// The next slot that is due, with the time it was set to. The end of time stands for never: a slot that is set to it
+    /// again and again would be due for ever.
     pub fn due(&mut self, now_ns: u64) -> Option<(u64, u32)> {
-        if self.0.peek()?.0.0 > now_ns { None } else { self.0.pop().map(|Reverse(due)| due) }
+        let due_ns = self.0.peek()?.0.0;
+        let waits = due_ns > now_ns || due_ns == u64::MAX;
+        if waits { None } else { self.0.pop().map(|Reverse(due)| due) }
     }
 }

@@ -60,7 +60,8 @@ impl Sequence {
         if after(end, next) {
             self.next = Some(end);
         }
-        match old_end.wrapping_sub(seq) - filled {
+        // Gaps overlap only where numbers jump by half of their space, as forged ones do.
+        match old_end.wrapping_sub(seq).saturating_sub(filled) {
             0 => SequenceOrder::Late,
             again => SequenceOrder::Again(again),
         }
@@ -77,7 +78,7 @@ impl Sequence {
                 at += 1;
                 continue;
             }
-            filled += to.wrapping_sub(from);
+            filled = u32::saturating_add(filled, to.wrapping_sub(from));
             let left = [(start, from), (to, stop)];
             let rest = left.into_iter().filter(|(a, b)| a != b);
             let kept = rest.clone().count();

@@ -436,7 +436,7 @@ impl Sightings {
                 let entry = self.entry(whole)?;
                 let (before, state) = (entry.wire, entry.state);
                 entry.wire = Wire {
-                    bytes: before.bytes + new.bytes - old.bytes,
+                    bytes: (before.bytes + new.bytes).saturating_sub(old.bytes),
                     packets: before.packets,
                     ..new
                 };

@@ -36,7 +36,8 @@ impl Buffer {
 
     /// The application was waited for.
     pub(super) fn waited(&mut self, ns: u64) {
-        self.ns[class(self.peak)] += ns;
+        let of = &mut self.ns[class(self.peak)];
+        *of = of.saturating_add(ns);
     }
 
     /// How long it was full, if it may hold `sndbuf` octets. Up to a tenth of this is the kernel's own:

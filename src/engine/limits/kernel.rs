@@ -51,7 +51,8 @@ impl KernelReadings {
                 || reached(SocketField::bbr_bw, cap - cap / ESTIMATED_WITHIN)
         });
         if capped {
-            self.capped_ns += paced_ns.saturating_sub(self.paced_ns);
+            let since = paced_ns.saturating_sub(self.paced_ns);
+            self.capped_ns = self.capped_ns.saturating_add(since);
         }
         self.paced_ns = paced_ns;
         self.capped = Some(capped);
@@ -86,6 +87,6 @@ impl KernelReadings {
     /// How long the application's own rate was the limit, of so much paced time.
     pub(super) fn capped_ns(&self, paced_ns: u64) -> u64 {
         let since = paced_ns.saturating_sub(self.paced_ns);
-        self.capped_ns + if self.capped == Some(true) { since } else { 0 }
+        self.capped_ns.saturating_add(if self.capped == Some(true) { since } else { 0 })
     }
 }

@@ -22,7 +22,7 @@ impl Reader {
         let since = self.since_ns.unwrap_or(ts_ns);
         self.since_ns = Some(ts_ns.max(since));
         if self.behind {
-            self.behind_ns += ts_ns.saturating_sub(since);
+            self.behind_ns = self.behind_ns.saturating_add(ts_ns.saturating_sub(since));
         }
     }
 

@@ -107,7 +107,7 @@ impl Gauges {
 
     /// Octets in the send buffer.
     pub(super) fn in_buffer(&self) -> Option<u64> {
-        Some(self.queue? + self.unacknowledged?)
+        Some(self.queue?.saturating_add(self.unacknowledged?))
     }
 
     /// The state of a sender with nothing in flight: it waits for room in the window, or for the
@@ -162,7 +162,7 @@ impl Gauges {
         if pipe >= cwnd {
             return Some(SenderState::Network);
         }
-        if unacknowledged + queue.min(mss) > window {
+        if unacknowledged.saturating_add(queue.min(mss)) > window {
             return Some(SenderState::Receiver);
         }
         let state = self.of_queue()?;

@@ -29,7 +29,7 @@ impl Reassembly {
             if after(s, end) {
                 break;
             }
-            held += e.wrapping_sub(s);
+            held = u32::wrapping_add(held, e.wrapping_sub(s));
             start = if before(s, start) { s } else { start };
             end = if after(e, end) { e } else { end };
             last += 1;

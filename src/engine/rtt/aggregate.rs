@@ -165,7 +165,8 @@ impl Rtts {
 
     /// A quantile: the greatest RTT, in its microsecond and to a hundredth, of that share.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
-        (self.histogram.value_at_quantile(quantile) * 1000).clamp(self.min_ns, self.max_ns)
+        let us = self.histogram.value_at_quantile(quantile);
+        us.saturating_mul(1000).clamp(self.min_ns, self.max_ns)
     }
 
     /// The histogram as HdrHistogram's V2 encoding.

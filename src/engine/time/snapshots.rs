@@ -50,7 +50,7 @@ impl<E, I: Iterator<Item = Result<SocketRow, E>>> Iterator for Sorted<I> {
             let before_ns =
                 if self.held.count() > self.most { self.newest_ns } else { self.marked_ns };
             let before_ns = before_ns.max(self.marked_ns).checked_sub(SLACK_NS);
-            if let Some(row) = before_ns.and_then(|ns| self.held.before(ns + 1)) {
+            if let Some(row) = before_ns.and_then(|ns| self.held.before(ns.saturating_add(1))) {
                 return Some(Ok(*row));
             }
             match self.rows.next() {

@@ -177,7 +177,8 @@ impl FigureSource {
             |ns: u64| (life_ns > 0).then(|| (ns as f64 / life_ns as f64).clamp(0.0, 1.0));
         // The kernel counts from the first octet of the socket: of an older one, more than was seen.
         let seen = ended.kernel.map(|k| &k.values).filter(|_| !ended.begun_before);
-        let chrono = |field| seen?.get(field).and_then(|us| share_of_life(us * 1_000));
+        let chrono =
+            |field| seen?.get(field).and_then(|us| share_of_life(us.saturating_mul(1_000)));
         // With records missing, or time of which nothing is known, shares would be of something else.
         let whole = !ended.lossy && ended.silent.is_none() && limits.covers(life_ns);
         let shares = shares(ended, &known).filter(|_| whole);

@@ -294,7 +294,8 @@ impl Cutter {
                 CaptureStat::Malformed { ts_ns, hook, count, .. } => {
                     let keep = range.has(ts_ns);
                     if keep {
-                        *self.malformed.entry(hook.name().to_owned()).or_default() += count;
+                        let sum = self.malformed.entry(hook.name().to_owned()).or_default();
+                        *sum = sum.saturating_add(count);
                     }
                     keep
                 }

@@ -163,12 +163,12 @@ fn add_capture(import: &mut Import, next: &Import) {
         (one, None) | (None, one) => one.clone(),
     };
     import.file = format!("{}, {}", import.file, next.file);
-    import.packets += next.packets;
+    add(&mut import.packets, next.packets);
     for (reason, n) in &next.left_out {
-        *import.left_out.entry(reason.clone()).or_default() += n;
+        add(import.left_out.entry(reason.clone()).or_default(), *n);
     }
     import.dropped = match (import.dropped, next.dropped) {
-        (Some(a), Some(b)) => Some(a + b),
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
         // If one recording does not have the count, that of all is not known.
         (None, _) | (_, None) => None,
     };
@@ -290,7 +290,7 @@ impl Merger {
                         continue;
                     }
                     CaptureStat::Emitted { ts_ns, cpu, emitted } => {
-                        *emitted += self.numbers.get(*cpu);
+                        add(emitted, self.numbers.get(*cpu));
                         *ts_ns
                     }
                     CaptureStat::LatePoll { ts_ns, .. }
@@ -347,7 +347,7 @@ impl Merger {
         }
         let mut header = *header;
         if header.cpu != NO_CPU {
-            header.seq += self.numbers.get(header.cpu);
+            add(&mut header.seq, self.numbers.get(header.cpu));
         }
         let first = self.generations.get(&header.cookie).copied().unwrap_or(0);
         header.generation = header.generation.saturating_add(first);
@@ -382,9 +382,9 @@ impl Merger {
         let mut cpus: BTreeMap<u16, CpuTotals> = BTreeMap::new();
         let mut totals = Totals::default();
         for of in &totals_of(recordings)? {
-            totals.connections += of.connections;
+            add(&mut totals.connections, of.connections);
             add(&mut totals.dropped_packets, of.dropped_packets);
-            totals.map_failures += of.map_failures;
+            add(&mut totals.map_failures, of.map_failures);
             for cpu in &of.per_cpu {
                 let new = CpuTotals { cpu: cpu.cpu, ..CpuTotals::default() };
                 let sum = cpus.entry(cpu.cpu).or_insert(new);
@@ -448,7 +448,7 @@ impl Take for Merger {
     }
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), TransformError> {
-        packet.seq += self.numbers.get(packet.cpu);
+        add(&mut packet.seq, self.numbers.get(packet.cpu));
         Ok(self.writer.packet(packet)?)
     }
 

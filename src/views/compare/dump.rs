@@ -59,9 +59,12 @@ impl DumpRow {
     pub(super) fn life(&self) -> Option<(u64, u64)> {
         let us = |var| u64::try_from(self.values.get(var)?).ok();
         let begin = us(Var::StartTimeStamp);
-        let elapsed = || Some(us(Var::ElapsedSecs)? * 1_000_000 + us(Var::ElapsedMicroSecs)?);
+        let elapsed = || {
+            let seconds = us(Var::ElapsedSecs)?.saturating_mul(1_000_000);
+            Some(seconds.saturating_add(us(Var::ElapsedMicroSecs)?))
+        };
         match (begin, begin.zip(elapsed()), self.read_us) {
-            (_, Some((begin, elapsed)), _) => Some((begin, begin + elapsed)),
+            (_, Some((begin, elapsed)), _) => Some((begin, begin.saturating_add(elapsed))),
             (Some(begin), None, read) => Some((begin, read.unwrap_or(begin))),
             (None, _, read) => read.map(|read| (read, read)),
         }

@@ -62,7 +62,7 @@ impl SignalCounts {
         Self {
             signals: get(Var::CongSignals),
             recoveries: get(Var::FastRetran),
-            timeouts: get(Var::Timeouts) + get(Var::SubsequentTimeouts),
+            timeouts: get(Var::Timeouts).saturating_add(get(Var::SubsequentTimeouts)),
             windows: get(Var::PreCongSumCwnd),
             round_trips: get(Var::PreCongSumRTT),
         }

@@ -237,7 +237,7 @@ impl ConnectionRows for Collector<'_> {
             for (limit, row) in [
                 (read_us.saturating_sub(MARGIN_US), &mut s.before),
                 (read_us, &mut s.at),
-                (read_us + MARGIN_US, &mut s.after),
+                (read_us.saturating_add(MARGIN_US), &mut s.after),
             ] {
                 if now_us <= limit {
                     *row = Some(sample.row.clone());

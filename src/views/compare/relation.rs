@@ -85,11 +85,13 @@ pub(super) fn holds(
         How::SameOr(other) => low(r) == low(o()?) || low(r) == low(i128::from(other)),
         How::SumOfTerms { count, unit, least, most } => {
             let (count, unit) = (theirs(count)?, i128::from(unit));
-            let least = count * linear(&least)?.div_euclid(unit);
-            let most = count * linear(&most)?.div_euclid(unit);
+            let least = count.saturating_mul(linear(&least)?.div_euclid(unit));
+            let most = count.saturating_mul(linear(&most)?.div_euclid(unit));
             // A sum that went round is one of these, less a multiple of 2^bits.
             (least..=most).contains(&r) || {
-                relation.bits < 64 && least <= most && low(r - least) <= most - least
+                relation.bits < 64
+                    && least <= most
+                    && low(r.saturating_sub(least)) <= most.saturating_sub(least)
             }
         }
         How::SumOverSignals(signal) => {

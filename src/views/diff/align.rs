@@ -101,7 +101,7 @@ pub fn roles(connections: &[Connection]) -> Vec<Role> {
 
 /// Octets of payload in both directions; none if one of them is not known.
 fn octets(line: &Line) -> Option<u64> {
-    u64::try_from(line.octets_acked? + line.octets_received?).ok()
+    u64::try_from(line.octets_acked?.saturating_add(line.octets_received?)).ok()
 }
 
 /// Which connections are control connections. One that carried nothing is none: nothing shows it.

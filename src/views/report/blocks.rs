@@ -40,7 +40,8 @@ impl Blocks {
         let at = blocks.partition_point(|&(a, _)| a < from);
         blocks.insert(at, (from, to));
         if blocks.len() > MOST {
-            let nearest = (1..blocks.len()).min_by_key(|&i| blocks[i].0 - blocks[i - 1].1);
+            let nearest =
+                (1..blocks.len()).min_by_key(|&i| blocks[i].0.saturating_sub(blocks[i - 1].1));
             if let Some(i) = nearest {
                 blocks[i - 1].1 = blocks[i].1;
                 blocks.remove(i);

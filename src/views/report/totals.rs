@@ -58,13 +58,13 @@ impl Totals {
             if series.len() <= at {
                 series.resize(at + 1, 0);
             }
-            series[at] += step;
+            series[at] = series[at].saturating_add(step);
         }
     }
 }
 
 fn pairs(steps: &[u64]) -> Vec<u64> {
-    steps.chunks(2).map(|pair| pair.iter().sum()).collect()
+    steps.chunks(2).map(|pair| pair.iter().copied().fold(0, u64::saturating_add)).collect()
 }
 
 #[cfg(test)]

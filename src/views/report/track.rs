@@ -88,7 +88,7 @@ impl Position {
     fn to(&mut self, sequence: u64, start: Option<u64>) -> i64 {
         let sequence = sequence as u32;
         let from = self.last.unwrap_or_else(|| start.map_or(sequence, |start| start as u32));
-        self.value += i64::from(sequence.wrapping_sub(from) as i32);
+        self.value = self.value.saturating_add(i64::from(sequence.wrapping_sub(from) as i32));
         self.last = Some(sequence);
         self.value
     }
@@ -202,7 +202,8 @@ impl Track {
     pub fn packet(&mut self, segment: &Segment, received: bool) {
         let (Some(una), (stretch, us)) = (self.una.last, self.place(segment.ts_ns)) else { return };
         let base = self.una.value;
-        let octet = |sequence: u32| base + i64::from(sequence.wrapping_sub(una) as i32);
+        let octet =
+            |sequence: u32| base.saturating_add(i64::from(sequence.wrapping_sub(una) as i32));
         if received {
             for &(left, right) in &segment.options.sack {
                 self.sacked.push(stretch, us, octet(left), octet(right));
@@ -238,7 +239,8 @@ impl Track {
         let nxt = row(Var::SndNxt).map(|v| self.nxt.to(v, base));
         self.see(UNA, una);
         self.see(NXT, nxt);
-        self.see(EDGE, una.zip(row(Var::CurRwinRcvd)).map(|(una, window)| una + signed(window)));
+        let window = una.zip(row(Var::CurRwinRcvd));
+        self.see(EDGE, window.map(|(una, window)| una.saturating_add(signed(window))));
         self.see(ACKED, row(Var::HCThruOctetsAcked).map(signed));
         self.see(RECEIVED, row(Var::HCThruOctetsReceived).map(signed));
         let steps = std::array::from_fn(|i| self.counted[i].to(sample.row.sum(MARKED[i])));
@@ -307,7 +309,7 @@ impl Track {
         let now = *limits.ns();
         let steps: [u64; SenderState::ALL.len()] =
             std::array::from_fn(|i| now[i].saturating_sub(self.limit_ns[i]));
-        let counted: u64 = steps.iter().sum();
+        let counted = steps.iter().copied().fold(0, u64::saturating_add);
         // What is not known before the first value is nobody's.
         let from_ns = until_ns.saturating_sub(counted).max(self.limits_until_ns);
         let length = until_ns.saturating_sub(from_ns);
@@ -315,19 +317,23 @@ impl Track {
         if length == 0 {
             return;
         }
-        let first = from_ns.saturating_sub(self.begin_ns) / self.stretch_ns;
-        let last = (until_ns - 1).saturating_sub(self.begin_ns) / self.stretch_ns;
+        // The last stretch takes what lies behind the end, as with forged times.
+        let end = (self.life_ns - 1) / self.stretch_ns;
+        let stretch = |ns: u64| (ns.saturating_sub(self.begin_ns) / self.stretch_ns).min(end);
+        let (first, last) = (stretch(from_ns), stretch(until_ns - 1));
         if self.limits.len() <= last as usize {
             self.limits.resize(last as usize + 1, Times::default());
         }
         // Of each state what is left, so that no nanosecond is lost to rounding.
         let (mut left, mut at_ns) = (steps, from_ns);
         for (stretch, shares) in (first..).zip(&mut self.limits[first as usize..=last as usize]) {
-            let next_ns = (self.begin_ns + (stretch + 1) * self.stretch_ns).min(until_ns);
+            let next_ns =
+                self.begin_ns.saturating_add((stretch + 1).saturating_mul(self.stretch_ns));
+            let next_ns = if stretch == last { until_ns } else { next_ns.min(until_ns) };
             let part = (next_ns - at_ns) as f64 / (until_ns - at_ns) as f64;
             for (share, left) in shares.iter_mut().zip(&mut left) {
                 let step = ((*left as f64 * part).round() as u64).min(*left);
-                *share += step;
+                *share = share.saturating_add(step);
                 *left -= step;
             }
             at_ns = next_ns;
@@ -447,12 +453,12 @@ fn limits(
 
 fn differences(values: &[i64]) -> Vec<i64> {
     let mut last = 0;
-    values.iter().map(|value| value - std::mem::replace(&mut last, *value)).collect()
+    values.iter().map(|value| value.saturating_sub(std::mem::replace(&mut last, *value))).collect()
 }
 
 fn differences_or_null(values: &[Option<i64>]) -> Vec<Option<i64>> {
     let mut last = 0;
-    let mut step = |value: i64| value - std::mem::replace(&mut last, value);
+    let mut step = |value: i64| value.saturating_sub(std::mem::replace(&mut last, value));
     values.iter().map(|value| value.map(&mut step)).collect()
 }
 

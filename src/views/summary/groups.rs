@@ -77,10 +77,11 @@ impl Groups {
         for line in lines {
             by_name.entry(name(key, line)).or_default().push(line);
         }
-        let mut groups: Vec<(i64, Group)> = by_name
-            .into_iter()
-            .map(|(name, of)| (of.iter().filter_map(|l| keys::octets(l)).sum(), group(name, &of)))
-            .collect();
+        let octets = |of: &[&Line]| {
+            of.iter().filter_map(|line| keys::octets(line)).fold(0, i64::saturating_add)
+        };
+        let mut groups: Vec<(i64, Group)> =
+            by_name.into_iter().map(|(name, of)| (octets(&of), group(name, &of))).collect();
         groups.sort_by_key(|(octets, _)| std::cmp::Reverse(*octets));
         Self { key, groups: groups.into_iter().map(|(_, group)| group).collect() }
     }

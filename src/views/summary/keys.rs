@@ -163,7 +163,7 @@ fn seconds(us: Option<i64>) -> Option<f64> {
 pub fn octets(line: &Line) -> Option<i64> {
     match (line.octets_acked, line.octets_received) {
         (None, None) => None,
-        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+        (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
     }
 }
 

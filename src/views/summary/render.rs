@@ -213,7 +213,7 @@ fn subflows(lines: &[&Line]) -> Vec<String> {
     groups.sort_by_key(|(_, of)| of.first().map(|line| line.conn_id));
     let together = |of: &[&Line], octets: fn(&Line) -> Option<i64>| {
         // One that is not known leaves the sum unknown.
-        bytes(of.iter().map(|line| octets(line)).sum::<Option<i64>>())
+        bytes(of.iter().try_fold(0_i64, |sum, line| Some(sum.saturating_add(octets(line)?))))
     };
     let line = |(token, of): (i64, Vec<&Line>)| {
         let ids: Vec<String> = of.iter().map(|line| line.conn_id.to_string()).collect();

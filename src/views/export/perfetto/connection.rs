@@ -264,10 +264,12 @@ impl Connection {
         let track = self.below(place, RATES[i].0, kind, writer)?;
         let bits = u128::from(last.saturating_sub(before)) * 8 * 1_000_000_000;
         let rate = bits / u128::from(self.step_ns);
-        let at = (step * self.step_ns).max(self.begin_ns);
+        let at = step.saturating_mul(self.step_ns).max(self.begin_ns);
         writer.counter(track, at, u64::try_from(rate).unwrap_or(u64::MAX))?;
-        if next != Some(step + 1) {
-            writer.counter(track, (step + 1) * self.step_ns, 0)?;
+        let after = step.saturating_add(1);
+        if next != Some(after) {
+            let end_ns = after.saturating_mul(self.step_ns);
+            writer.counter(track, end_ns, 0)?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ impl Waits {
         // The handshake is settled by a lifecycle record, which no sample follows.
         let startup = startup_ns.saturating_sub(self.startup_ns);
         let from = self.decided_ns.unwrap_or_else(|| {
-            let all: u64 = limits.ns().iter().sum();
+            let all = limits.ns().iter().copied().fold(0, u64::saturating_add);
             counted.saturating_sub(all)
         });
         let between = from.saturating_add(startup).min(decided);
