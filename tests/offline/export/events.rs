@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use estats::log::Recording;
 use estats::recordings::transform::cut::{CutOptions, CutTime, cut};
@@ -250,4 +251,31 @@ fn kinds_and_connections_are_chosen() {
     let text = events_of(&run, EventFormat::Text, &selection);
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains(" still_open ") && text.contains(" conn 1 "), "{text}");
+}
+
+/// What the program reports on stderr, with its status.
+fn answer(arguments: &[&str], run: &Path) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+        .args(&arguments[..1])
+        .arg(run)
+        .args(&arguments[1..])
+        .output()
+        .expect("the program runs");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    (output.status.code().expect("a status"), stderr)
+}
+
+#[test]
+fn a_question_without_an_answer_is_answered_on_stderr() {
+    let clean = golden("clean-path");
+    let about = |arguments: &[&str]| answer(arguments, &clean);
+    assert_eq!(about(&["events"]), (0, String::new()));
+    assert_eq!(
+        about(&["events", "--event", "timeout"]),
+        (0, "estats-analyze: no such event in 2 connections\n".to_owned())
+    );
+    let (code, text) = about(&["events", "--conn", "4711"]);
+    assert!(code == 2 && text.contains("no connection 4711"), "{code}: {text}");
+    let (code, text) = answer(&["rtt", "--method", "dns"], &golden("packets"));
+    assert!(code == 0 && text.contains("there is no RTT sample of this method"), "{code}: {text}");
 }
