@@ -112,7 +112,7 @@
 //! let options = ReplayOptions { output: Some(dir.path().join("tables")), ..ReplayOptions::default() };
 //! let report = estats::replay(&recording, &options)?;
 //! assert!(report.dir.join("connections.parquet").is_file());
-//! assert_eq!(report.lost, 0);
+//! assert_eq!(report.findings.lost, 0);
 //! println!("{}", report.tables.digest);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -204,7 +204,8 @@ pub use wire::{Checksum, Event, Header, Lifecycle, Operation, Packet, Snapshot, 
 
 #[doc(inline)]
 pub use replay::{
-    ReplayError, ReplayOptions, ReplayReport, TablesManifest, replay, replay_in_memory, replay_into,
+    Findings, ReplayError, ReplayOptions, ReplayReport, TablesManifest, replay, replay_in_memory,
+    replay_into,
 };
 
 #[doc(inline)]

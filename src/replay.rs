@@ -8,6 +8,7 @@
 mod audited;
 mod beside;
 mod conduct;
+mod findings;
 mod in_memory;
 #[allow(clippy::disallowed_methods, reason = "reads and writes the list of the tables")]
 mod manifest;
@@ -31,6 +32,7 @@ use crate::schema::{Apply, Hook, Quality, Var};
 use crate::wire::{Header, Operation, Packet};
 
 pub use audited::{Audited, AuditedConnection, Keep, audit};
+pub use findings::Findings;
 pub use in_memory::replay_in_memory;
 pub use manifest::TablesManifest;
 
@@ -88,20 +90,8 @@ pub struct ReplayReport {
     pub dir: PathBuf,
     /// The tables and their digest.
     pub tables: TablesManifest,
-    /// Counts of the ordering.
-    pub order: OrderCounts,
-    /// Counts of the engine.
-    pub counts: EngineCounts,
-    /// Counts of making connections from packets; none if hooks made them.
-    pub packets: Option<PacketCounts>,
-    /// Records the recorder lost, and what no hook saw as connections show ([`EngineCounts::missed`]).
-    pub lost: u64,
-    /// Connections without any record, so that they have no row; none if their number is not known.
-    pub without_row: Option<u64>,
-    /// Whether the recorder ended by itself; if not, the end of the recording may be missing.
-    pub closed: bool,
-    /// Operations that this build has no name for, left out.
-    pub unknown_operations: u64,
+    /// What is missing in them, and why.
+    pub findings: Findings,
 }
 
 /// Why a recording could not be replayed.
@@ -152,13 +142,11 @@ pub fn replay(recording: &Recording, options: &ReplayOptions) -> Result<ReplayRe
     let tables = Tables::new(manifest, &timeline, sink);
     let Conducted { run, audit } =
         conduct::<_, ReplayError>(recording, &timeline, options, Some(options.aggregate), tables)?;
-    let Run { output: tables, order, counts, packets, unknown_operations } = run;
+    let findings = Findings::of(manifest, &timeline, &run);
+    let (tables, counts) = (run.output, run.counts);
     let rows = recording.capture_stats().map(|row| row.map_err(ReplayError::from));
     let discarded = counts.discarded + tables.outside().map(|(_, n)| n).sum::<u64>();
     let files = tables.finish(rows)?.finish()?;
-    let lost = timeline.lost().max(lost_by_totals(manifest));
-    let without_row = without_row(manifest, counts, lost);
-    let lost = lost.saturating_add(counts.missed);
     let tables = TablesManifest {
         tables_version: tables_version(),
         recording: manifest.recording.clone(),
@@ -166,28 +154,17 @@ pub fn replay(recording: &Recording, options: &ReplayOptions) -> Result<ReplayRe
         interval: interval_name(options.interval),
         flow_interval: options.flows.interval.map(|ns| interval_name(Interval::Every(ns))),
         latency_limit_us: options.rules.latency_limit_us,
-        lost_records: lost,
+        lost_records: findings.lost,
         discarded,
         silent: counts.silent,
-        lacking_packets: packets.map_or(0, |p| p.lacking()),
+        lacking_packets: findings.packets.map_or(0, |p| p.lacking()),
         format: format.name().to_owned(),
         digest: digest(&files),
         files,
         audit,
     };
     tables.write(&layout.manifest(&dir))?;
-    let closed = manifest.totals.is_some();
-    Ok(ReplayReport {
-        dir,
-        tables,
-        order,
-        counts,
-        packets,
-        lost,
-        without_row,
-        closed,
-        unknown_operations,
-    })
+    Ok(ReplayReport { dir, tables, findings })
 }
 
 /// Replays a recording and gives the batches of all tables to `batches`.
@@ -198,7 +175,7 @@ pub fn replay_into<B>(
     recording: &Recording,
     options: &ReplayOptions,
     batches: B,
-) -> Result<B, ReplayError>
+) -> Result<(B, Findings), ReplayError>
 where
     B: Batches<Error = SinkError>,
 {
@@ -206,7 +183,9 @@ where
     let tables = Tables::new(recording.manifest(), &timeline, batches);
     let aggregate = Some(options.aggregate);
     let done = conduct::<_, ReplayError>(recording, &timeline, options, aggregate, tables)?;
-    done.run.output.finish(recording.capture_stats().map(|row| row.map_err(ReplayError::from)))
+    let findings = Findings::of(recording.manifest(), &timeline, &done.run);
+    let rows = recording.capture_stats().map(|row| row.map_err(ReplayError::from));
+    Ok((done.run.output.finish(rows)?, findings))
 }
 
 /// The results of [`run`].

@@ -72,10 +72,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pipe = Pipe::default();
     let out = BufWriter::new(pipe.clone());
     let written = events::write(&recording, &options, format, &selection, out);
-    if let Ok(EventCounts { events: 0, connections }) = written {
+    if let Ok((EventCounts { events: 0, connections }, _)) = written {
         eprintln!("estats-analyze: {}", nothing_happened(connections));
     }
-    pipe.exit_code(written.map(drop))
+    pipe.exit_code(written.map(|(_, findings)| replay::missing(&findings)))
 }
 
 /// Without a line on stderr, an empty answer looks like a failure.

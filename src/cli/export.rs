@@ -20,7 +20,9 @@ use estats::views::export::{
 
 use super::choice::Known;
 use super::pipe::Pipe;
-use super::replay::{exit_code, parse_interval, warn, with_all_cpus, with_bar};
+use super::replay::{
+    exit_code, missing, missing_records, parse_interval, warn, with_all_cpus, with_bar,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -197,12 +199,13 @@ fn tables(
         (Some(name), _) => {
             let pipe = Pipe::default();
             let out = BufWriter::new(pipe.clone());
-            pipe.exit_code(table::write(recording, &options, name, stream, out))
+            let written = table::write(recording, &options, name, stream, out);
+            pipe.exit_code(written.map(|findings| missing(&findings)))
         }
         (None, Some(dir)) => {
             let options = ReplayOptions { format, output: Some(dir.clone()), ..options };
             let report = with_bar(recording, &options)?;
-            warn(&report);
+            warn(&report.findings, report.tables.discarded);
             Ok(exit_code(report.tables.missing()))
         }
         (None, None) => bail!(
@@ -230,7 +233,7 @@ fn graphs(
         "{} has graphs of another export: remove them, or choose another directory with -o",
         dir.display()
     );
-    let flows = xplot::write(recording, options, dir).map_err(|e| match e {
+    let (flows, findings) = xplot::write(recording, options, dir).map_err(|e| match e {
         ExportError::Io(e) => {
             anyhow!("cannot write to {}: {e}; name another with -o", dir.display())
         }
@@ -245,34 +248,38 @@ fn graphs(
         let [sent, back] = flow.segments;
         writeln!(screen, "{name:16} {conn:10} a {a}  b {b}  data segments {sent} a2b, {back} b2a")?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(missing(&findings)))
 }
 
-/// Writes a format that is one file.
+/// Writes a format that is one file; gives the number of what is missing in it.
 fn stream(
     arguments: &Arguments,
     recording: &Recording,
     options: &ReplayOptions,
     mut out: impl Write,
-) -> Result<(), ExportError> {
+) -> Result<u64, ExportError> {
     let conn = arguments.conn;
-    match arguments.format {
-        FormatName::MlabJsonl => mlab::write(recording, &mut out).map(drop),
+    let replayed = match arguments.format {
+        FormatName::MlabJsonl => mlab::write(recording, &mut out).map(|_| None),
         FormatName::Operations => {
             let plain = arguments.encoding.unwrap_or(Encoding::Csv).plain();
-            operations::write(recording, plain, &mut out).map(drop)
+            operations::write(recording, plain, &mut out).map(|_| None)
         }
-        FormatName::Pcapng => pcapng::write(recording, options, &mut out).map(drop),
-        FormatName::Perfetto => perfetto::write(recording, options, &mut out),
-        FormatName::Web10gLogger => web10g::write(recording, options, &mut out),
-        FormatName::Web10gReadvars => vars::read(recording, options, conn, &mut out),
+        FormatName::Pcapng => pcapng::write(recording, options, &mut out).map(|_| None),
+        FormatName::Perfetto => perfetto::write(recording, options, &mut out).map(Some),
+        FormatName::Web10gLogger => web10g::write(recording, options, &mut out).map(Some),
+        FormatName::Web10gReadvars => vars::read(recording, options, conn, &mut out).map(Some),
         FormatName::Web10gDeltavars => {
             let deltas = arguments.encoding.map_or(Deltas::Text, |_| Deltas::Csv);
-            vars::deltas(recording, options, conn, deltas, &mut out)
+            vars::deltas(recording, options, conn, deltas, &mut out).map(Some)
         }
         FormatName::Arrow | FormatName::Csv | FormatName::Jsonl | FormatName::Xplot => {
             unreachable!("directories")
         }
     }?;
-    Ok(out.flush()?)
+    out.flush()?;
+    match replayed {
+        Some(findings) => Ok(missing(&findings)),
+        None => Ok(missing_records(recording)?),
+    }
 }

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use estats::views::export::ExportError;
 
+use super::replay::exit_code;
+
 /// Standard output that remembers whether its reader has gone: libraries on the way make texts of
 /// errors, and that one is none.
 #[derive(Clone, Default)]
@@ -16,12 +18,13 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// The exit status, no matter what writing to a closed pipe was called.
-    pub fn exit_code(&self, written: Result<(), ExportError>) -> anyhow::Result<ExitCode> {
+    /// The exit status, no matter what writing to a closed pipe was called. `written` is the number of what is missing
+    /// in what was written.
+    pub fn exit_code(&self, written: Result<u64, ExportError>) -> anyhow::Result<ExitCode> {
         match written {
             Err(_) if self.is_closed.get() => Ok(ExitCode::SUCCESS),
             Err(e) => Err(e.into()),
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(missing) => Ok(exit_code(missing)),
         }
     }
 

@@ -11,11 +11,11 @@ use std::thread::available_parallelism;
 use clap::{Args, ValueEnum};
 use estats::engine::estats::{Interval, RuleOptions};
 use estats::engine::flows::Timeouts;
-use estats::log::Recording;
+use estats::log::{LogError, Recording};
 use estats::output::sink::{Partition, TableFormat};
 use estats::output::tables::tables_version;
 use estats::replay::TablesManifest;
-use estats::replay::{ReplayOptions, ReplayReport, default_dir, replay};
+use estats::replay::{Findings, ReplayOptions, ReplayReport, default_dir, lost, replay};
 
 use super::progress::Progress;
 use super::times::duration;
@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ..ReplayOptions::default()
     };
     let report = with_bar(&super::open(&arguments.run)?, &options)?;
-    warn(&report);
+    warn(&report.findings, report.tables.discarded);
     if arguments.json {
         print_json(&report.tables)?;
         return Ok(exit_code(report.tables.missing()));
@@ -197,7 +197,7 @@ pub fn ensure_tables(run: &Path) -> anyhow::Result<Tables> {
     eprintln!("estats-analyze: replaying {}: {why}", run.display());
     let options = with_all_cpus();
     let report = with_bar(&recording, &options)?;
-    warn(&report);
+    warn(&report.findings, report.tables.discarded);
     if report.tables.missing() > 0 {
         super::NOT_WHOLE.store(true, Ordering::Relaxed);
     }
@@ -227,9 +227,9 @@ fn counted(n: u64, one: &str, many: &str) -> String {
 }
 
 /// Says on stderr what a replay found.
-pub fn warn(report: &ReplayReport) {
-    let (counts, packets) = (report.counts, report.packets.unwrap_or_default());
-    if report.without_row.is_none() {
+pub fn warn(findings: &Findings, discarded: u64) {
+    let (counts, packets) = (findings.counts, findings.packets.unwrap_or_default());
+    if findings.without_row.is_none() {
         eprintln!("estats-analyze: the number of connections without a row is not known");
     }
     for (n, one, many) in [
@@ -239,17 +239,17 @@ pub fn warn(report: &ReplayReport) {
             "or more segments were seen by no hook, as the connections themselves show: their rows are marked lossy",
         ),
         (
-            report.without_row.unwrap_or(0),
+            findings.without_row.unwrap_or(0),
             "connection has no row: nothing of it was recorded",
             "connections have no row: nothing of them was recorded",
         ),
         (
-            report.order.late,
+            findings.order.late,
             "record came too late to be put in order: rows of connections that were open then are marked lossy",
             "records came too late to be put in order: rows of connections that were open then are marked lossy",
         ),
         (
-            report.tables.discarded,
+            discarded,
             "impossible value was discarded: it is NULL, its row is marked lossy",
             "impossible values were discarded: they are NULL, their rows are marked lossy",
         ),
@@ -305,7 +305,7 @@ pub fn warn(report: &ReplayReport) {
             "connections do not show which end was recorded: the end that opened each is taken",
         ),
         (
-            report.unknown_operations,
+            findings.unknown_operations,
             "operation is unknown to this version and was left out",
             "operations are unknown to this version and were left out",
         ),
@@ -313,6 +313,26 @@ pub fn warn(report: &ReplayReport) {
         if n > 0 {
             eprintln!("estats-analyze: {}", counted(n, one, many));
         }
+    }
+}
+
+/// Says what is missing in one stream, which says nothing else; gives its number.
+pub fn missing(findings: &Findings) -> u64 {
+    warn_of_lost(findings.lost.saturating_sub(findings.counts.missed));
+    warn(findings, findings.counts.discarded);
+    findings.missing()
+}
+
+/// Likewise where the records themselves are written.
+pub fn missing_records(recording: &Recording) -> Result<u64, LogError> {
+    let lost = lost(recording)?;
+    warn_of_lost(lost);
+    Ok(lost)
+}
+
+fn warn_of_lost(lost: u64) {
+    if lost > 0 {
+        eprintln!("estats-analyze: {}", counted(lost, "record was lost", "records were lost"));
     }
 }
 

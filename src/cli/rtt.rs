@@ -170,13 +170,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pipe = Pipe::default();
     let mut out = BufWriter::new(pipe.clone());
     let written = epping::write(&recording, &options, &arguments.selection(), &mut out);
-    let written = written.and_then(|rtts| Ok(out.flush().map(|()| rtts)?));
-    if let Ok(0) = written {
+    let written = written.and_then(|written| Ok(out.flush().map(|()| written)?));
+    if let Ok((0, _)) = written {
         // An empty answer looks like a failure.
         eprintln!(
             "estats-analyze: there is no RTT sample of this method that this format shows; \
              try -T -C, --method tcp_sequence, or --include-local"
         );
     }
-    pipe.exit_code(written.map(drop))
+    pipe.exit_code(written.map(|(_, findings)| replay::missing(&findings)))
 }

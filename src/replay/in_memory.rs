@@ -33,6 +33,6 @@ pub fn replay_in_memory(
     options: &ReplayOptions,
 ) -> Result<BTreeMap<&'static str, Vec<RecordBatch>>, ReplayError> {
     let specs = specs(&Qualities::of(recording.manifest()));
-    let batches = replay_into(recording, options, InMemory(vec![Vec::new(); specs.len()]))?;
+    let (batches, _) = replay_into(recording, options, InMemory(vec![Vec::new(); specs.len()]))?;
     Ok(specs.iter().map(|spec| spec.name).zip(batches.0).collect())
 }

@@ -219,7 +219,7 @@ fn cut_packets_keep_their_lengths() {
     assert_eq!((whole.ip_len, whole.payload_len, whole.header.len()), (1444, 1400, 24));
     assert_eq!((cut.header.len(), cut.src_port, cut.payload_len), (8, Some(A.1), 1404));
     let report = common::replay(&import.run, &common::options(1, &import.run.join("t")));
-    assert_eq!(report.packets.expect("packets").unreadable, 1);
+    assert_eq!(report.findings.packets.expect("packets").unreadable, 1);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn directions_and_drops_of_pcapng_are_imported() {
     let names: Vec<_> = import_said.interfaces.iter().filter_map(|i| i.name.clone()).collect();
     assert_eq!(names, ["eth0", "eth1", "wlan0"]);
     let report = common::replay(&import.run, &common::options(1, &import.run.join("t")));
-    assert_eq!(report.lost, 7, "what the capture lacks is lost");
+    assert_eq!(report.findings.lost, 7, "what the capture lacks is lost");
 }
 
 #[test]

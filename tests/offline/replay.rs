@@ -317,7 +317,10 @@ fn rows_have_the_values_of_the_scenario() {
     let run = dir.path().join("run");
     synthetic(&run, 0);
     let report = replay(&run, &ReplayOptions::default());
-    assert_eq!((report.lost, report.order.late, report.counts.after_end), (3, 0, 2));
+    assert_eq!(
+        (report.findings.lost, report.findings.order.late, report.findings.counts.after_end),
+        (3, 0, 2)
+    );
     let connections = &read(&report.dir.join("connections.parquet"))[0];
     let column = |name: &str| -> Vec<String> {
         (0..connections.num_rows()).map(|row| value(connections, name, row)).collect()

@@ -69,7 +69,7 @@ fn no_value_is_outside_its_range_and_no_unmarked_row_differs_from_the_kernel() {
         let out = dir.path().join("tables").join(&name);
         let report = replay(&run, &options(2, &out));
         // None of these has a value that had to be discarded.
-        assert_eq!((report.tables.discarded, report.counts.silent), (0, 0), "{name}");
+        assert_eq!((report.tables.discarded, report.findings.counts.silent), (0, 0), "{name}");
         let found = possible::assert_possible(&out);
         assert!(found.values > 100, "{name}: {}", found.values);
         lossy += found.lossy;
@@ -253,7 +253,7 @@ fn a_silent_hook_makes_its_own_variables_null() {
         }
         // Values that the kernel keeps are read by any hook.
         assert!(run.rows("estats", &["SegsOut"]).concat().iter().all(|v| v != "NULL"));
-        assert_eq!(run.report.counts.silent, 2);
+        assert_eq!(run.report.findings.counts.silent, 2);
         let (stderr, status) = run.said();
         assert!(stderr.contains("2 connections have a hook that saw nothing"), "{stderr}");
         assert_eq!(status, Some(3));

@@ -14,7 +14,7 @@ use crate::engine::rows::Output;
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
 use crate::output::tables::FigureSource;
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 
 use super::ExportError;
 use line::{Line, Lines};
@@ -124,7 +124,7 @@ pub fn write(
     format: EventFormat,
     selection: &EventSelection,
     out: impl Write,
-) -> Result<EventCounts, ExportError> {
+) -> Result<(EventCounts, Findings), ExportError> {
     let clock = replay::clocks(recording)?;
     let options = ReplayOptions { interval: Interval::Event, ..options.clone() };
     let events = Events {
@@ -137,10 +137,11 @@ pub fn write(
         counts: EventCounts { events: 0, connections: 0 },
     };
     let run = replay::run::<_, ExportError>(recording, &clock, &options, events)?;
+    let findings = Findings::of(recording.manifest(), &clock, &run);
     let Events { lines, missing, counts, .. } = run.output;
     lines.finish()?;
     match missing[..] {
-        [] => Ok(counts),
+        [] => Ok((counts, findings)),
         [conn_id, ..] => Err(ExportError::NoConnection { conn_id }),
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::estats::{ConnectionRows, Ended, Interval, Polled, Sample};
 use crate::engine::identity::Identity;
 use crate::engine::rows::Output;
 use crate::log::{CaptureStat, Recording};
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 use crate::util::visible::visible;
 
 use connection::Connection;
@@ -43,7 +43,7 @@ pub fn write(
     recording: &Recording,
     options: &ReplayOptions,
     out: impl Write,
-) -> Result<(), ExportError> {
+) -> Result<Findings, ExportError> {
     let manifest = recording.manifest();
     let timeline = replay::clocks(recording)?;
     let step_ns = match options.interval {
@@ -68,7 +68,9 @@ pub fn write(
     };
     let options = ReplayOptions { interval: Interval::Event, ..options.clone() };
     let run = replay::run::<_, ExportError>(recording, &timeline, &options, stream)?;
-    Ok(run.output.writer.finish()?)
+    let findings = Findings::of(manifest, &timeline, &run);
+    run.output.writer.finish()?;
+    Ok(findings)
 }
 
 /// Process id and name.

@@ -9,7 +9,7 @@ use super::ExportError;
 use crate::log::Recording;
 use crate::output::sink::{Origin, Plain, PlainWriter, SinkError};
 use crate::output::tables::{Batches, Qualities, specs};
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 
 /// The names of all tables.
 pub fn names() -> Vec<&'static str> {
@@ -26,18 +26,20 @@ pub fn write(
     name: &str,
     format: Plain,
     out: impl Write,
-) -> Result<(), ExportError> {
+) -> Result<Findings, ExportError> {
     let specs = specs(&Qualities::of(recording.manifest()));
     let Some(number) = specs.iter().position(|spec| spec.name == name) else {
         let tables: Vec<_> = specs.iter().map(|spec| spec.name).collect();
         return Err(ExportError::NoTable { name: name.to_owned(), tables: tables.join(", ") });
     };
     let writer = PlainWriter::new(format, &specs[number], &Origin::of(recording.manifest()), out)?;
-    let one = replay::replay_into(recording, options, One { number, writer, failed: None })?;
+    let (one, findings) =
+        replay::replay_into(recording, options, One { number, writer, failed: None })?;
     if let Some(e) = one.failed {
         return Err(e.into());
     }
-    Ok(one.writer.finish()?.flush()?)
+    one.writer.finish()?.flush()?;
+    Ok(findings)
 }
 
 struct One<W: Write> {

@@ -17,7 +17,7 @@ use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample};
 use crate::engine::rows::Output;
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 use crate::schema::reference::{How, Relation, Signal};
 use crate::schema::{Reference, Type, Var};
 
@@ -35,7 +35,7 @@ pub fn write(
     recording: &Recording,
     options: &ReplayOptions,
     out: &mut impl Write,
-) -> Result<(), ExportError> {
+) -> Result<Findings, ExportError> {
     let timeline = replay::clocks(recording)?;
     let columns: Vec<_> = layout::TABLES
         .iter()
@@ -44,8 +44,8 @@ pub fn write(
     let names: Vec<_> = columns.iter().map(|column| column.name).collect();
     writeln!(out, "Time, CID, SrcIp, SrcPort, DstIp, DstPort,{}", names.join(", "))?;
     let lines = Lines { columns, timeline: &timeline, out, line: String::new() };
-    replay::run::<_, ExportError>(recording, &timeline, options, lines)?;
-    Ok(())
+    let run = replay::run::<_, ExportError>(recording, &timeline, options, lines)?;
+    Ok(Findings::of(recording.manifest(), &timeline, &run))
 }
 
 /// A variable as it stands there.

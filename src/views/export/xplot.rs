@@ -22,7 +22,7 @@ use crate::engine::rows::{FlowRow, Output, PacketSeen};
 use crate::engine::rtt::Method;
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 use crate::schema::Var;
 use crate::util::private;
 use crate::wire::TcpFields;
@@ -50,7 +50,7 @@ pub fn write(
     recording: &Recording,
     options: &ReplayOptions,
     dir: &Path,
-) -> Result<Vec<Plotted>, ExportError> {
+) -> Result<(Vec<Plotted>, Findings), ExportError> {
     if !recording.manifest().has_packets() {
         return Err(ExportError::NoPackets);
     }
@@ -68,7 +68,8 @@ pub fn write(
     if run.output.plotted.is_empty() {
         return Err(ExportError::NoPackets);
     }
-    Ok(run.output.plotted)
+    let findings = Findings::of(recording.manifest(), &timeline, &run);
+    Ok((run.output.plotted, findings))
 }
 
 struct Plots<'a> {

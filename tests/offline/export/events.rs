@@ -24,7 +24,7 @@ fn write(
     let recording = Recording::open(run).expect("a recording");
     let mut out = Vec::new();
     let counts = events::write(&recording, &ReplayOptions::default(), format, selection, &mut out);
-    (String::from_utf8(out).expect("text"), counts)
+    (String::from_utf8(out).expect("text"), counts.map(|(counts, _)| counts))
 }
 
 fn events_of(run: &Path, format: EventFormat, selection: &EventSelection) -> String {

@@ -128,7 +128,7 @@ fn graphs(dir: &Path, kind: &str) -> Vec<Drawn> {
 
 fn plotted(run: &Path, dir: &Path) -> Vec<xplot::Plotted> {
     let recording = Recording::open(run).expect("a recording");
-    xplot::write(&recording, &ReplayOptions::default(), dir).expect("graphs")
+    xplot::write(&recording, &ReplayOptions::default(), dir).expect("graphs").0
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn packets_at_the_end_of_time() {
         let table = dir.path().join("tables").join(format!("{name}.parquet"));
         common::read(&table).iter().map(|batch| batch.num_rows()).sum::<usize>()
     };
-    assert_eq!(report.counts.connections, 2);
+    assert_eq!(report.findings.counts.connections, 2);
     assert_eq!((rows("connections"), rows("flows")), (2, 3), "the second flow has one direction");
     use_everything(&Recording::open(&run).expect("a recording"));
 }
@@ -238,5 +238,32 @@ fn every_way_to_tables_names_segments_that_no_hook_saw() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
         assert!(said.contains("3 or more segments were seen by no hook"), "{arguments:?}: {said}");
+    }
+}
+
+/// A stream says on stderr what it lacks.
+#[test]
+fn every_stream_of_values_names_segments_that_no_hook_saw() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let run: PathBuf = dir.path().join("run");
+    missed(&run);
+    for arguments in [
+        &["events"][..],
+        &["export", "--format", "csv", "--table", "estats"],
+        &["export", "--format", "perfetto"],
+        &["export", "--format", "web10g-logger"],
+        &["export", "--format", "web10g-readvars"],
+        &["export", "--format", "web10g-deltavars"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_estats-analyze"))
+            .arg(arguments[0])
+            .arg(&run)
+            .args(&arguments[1..])
+            .output()
+            .expect("run");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {text}");
+        assert!(text.contains("3 or more segments were seen by no hook"), "{arguments:?}: {text}");
+        assert!(!output.stdout.is_empty(), "{arguments:?}");
     }
 }

@@ -95,7 +95,7 @@ fn a_cut_of_a_whole_recording_lacks_nothing_after_its_beginning() {
             let place = format!("{name} from {from:?}");
             let tables = part.join("tables");
             let every = Replay { interval: Interval::Event, ..options(1, &tables) };
-            assert_eq!(replay(&part, &every).counts.discarded, 0, "{place}");
+            assert_eq!(replay(&part, &every).findings.counts.discarded, 0, "{place}");
             for row in rows(&tables, "connections") {
                 assert_ne!(row["completeness"], "lossy", "{place}: {row:#?}");
                 assert_eq!(row["lost_records"], "0", "{place}");

@@ -258,7 +258,7 @@ pub fn rows(run: &Path) -> Result<Rows, String> {
         ..ReplayOptions::default()
     };
     let collect = Collect { batches: Vec::new() };
-    let collected = replay_into(&recording, &options, collect).map_err(|e| e.to_string())?;
+    let (collected, _) = replay_into(&recording, &options, collect).map_err(|e| e.to_string())?;
     let names: Vec<&str> = specs(&Qualities::default()).iter().map(|spec| spec.name).collect();
     let mut rows = Rows::default();
     let mut cookies: BTreeMap<String, String> = BTreeMap::new();

@@ -15,7 +15,7 @@ use crate::engine::rtt::sampling::{Policy, Sampler};
 use crate::engine::rtt::{self, Method, Way};
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
-use crate::replay;
+use crate::replay::{self, Findings};
 use crate::views::export::ExportError;
 use crate::wire::protocol::TCP;
 
@@ -43,7 +43,7 @@ pub fn write<W: Write>(
     options: &replay::ReplayOptions,
     selection: &Selection,
     out: W,
-) -> Result<u64, ExportError> {
+) -> Result<(u64, Findings), ExportError> {
     let timeline = replay::clocks(recording)?;
     let mut writer = Writer::new(out, selection.format);
     if let Some(aggregate) = &selection.aggregate {
@@ -58,7 +58,9 @@ pub fn write<W: Write>(
         packets: 0,
         now_ns: 0,
     };
-    let mut stream = replay::run::<_, ExportError>(recording, &timeline, options, stream)?.output;
+    let run = replay::run::<_, ExportError>(recording, &timeline, options, stream)?;
+    let findings = Findings::of(recording.manifest(), &timeline, &run);
+    let mut stream = run.output;
     if stream.packets == 0 {
         return Err(ExportError::NoPackets);
     }
@@ -68,7 +70,7 @@ pub fn write<W: Write>(
     }
     let rtts = stream.writer.rtts();
     stream.writer.finish()?;
-    Ok(rtts)
+    Ok((rtts, findings))
 }
 
 /// One direction of a flow, as ePPing has it.

@@ -12,7 +12,7 @@ use crate::engine::estats::{ConnectionRows, Ended, Polled, Row, Sample};
 use crate::engine::rows::Output;
 use crate::engine::time::timeline::Timeline;
 use crate::log::Recording;
-use crate::replay::{self, ReplayOptions};
+use crate::replay::{self, Findings, ReplayOptions};
 use crate::schema::{Type, Var};
 use crate::views::export::ExportError;
 
@@ -34,11 +34,12 @@ pub fn read(
     options: &ReplayOptions,
     conn_id: Option<u64>,
     out: &mut impl Write,
-) -> Result<(), ExportError> {
+) -> Result<Findings, ExportError> {
     let timeline = replay::clocks(recording)?;
     let readings = Readings { tables: tables(), conn_id, timeline: &timeline, out, found: false };
-    let readings = replay::run::<_, ExportError>(recording, &timeline, options, readings)?.output;
-    found(conn_id, readings.found)
+    let run = replay::run::<_, ExportError>(recording, &timeline, options, readings)?;
+    found(conn_id, run.output.found)?;
+    Ok(Findings::of(recording.manifest(), &timeline, &run))
 }
 
 /// Writes the readings of a connection at the interval of `options`. Without its number the recording
@@ -52,7 +53,7 @@ pub fn deltas(
     conn_id: Option<u64>,
     deltas: Deltas,
     out: &mut impl Write,
-) -> Result<(), ExportError> {
+) -> Result<Findings, ExportError> {
     let timeline = replay::clocks(recording)?;
     let conn_id = match conn_id {
         Some(conn_id) => conn_id,
@@ -73,8 +74,9 @@ pub fn deltas(
         before: [None; Var::COUNT],
         begun: false,
     };
-    let readings = replay::run::<_, ExportError>(recording, &timeline, options, readings)?.output;
-    found(Some(conn_id), readings.begun)
+    let run = replay::run::<_, ExportError>(recording, &timeline, options, readings)?;
+    found(Some(conn_id), run.output.begun)?;
+    Ok(Findings::of(recording.manifest(), &timeline, &run))
 }
 
 fn found(conn_id: Option<u64>, found: bool) -> Result<(), ExportError> {
