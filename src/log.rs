@@ -44,6 +44,7 @@ pub(crate) use capture_stats::RawCaptureStat;
 pub use capture_stats::{CaptureStat, Lack, Ring};
 pub use error::LogError;
 pub use keyframe::KeyFrame;
+pub(crate) use manifest::has_more_values;
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, DropReasons, HookStatus, Host, Import, ImportedInterface,
     Interface, Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,

@@ -16,7 +16,34 @@ use crate::util::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 32 << 20;
+/// Nor has one more values: a year of segments of ten minutes each has two thirds of it. A value that takes three octets of
+/// text may take a hundred of memory.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Whether a document of a text has more values of JSON than these. It need not be JSON.
+pub(crate) fn has_more_values(text: &[u8], most: usize) -> bool {
+    let (mut values, mut depth, mut in_text, mut escaped) = (0, 0_u64, false, false);
+    for byte in text {
+        if values > most {
+            return true;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b',' => values += 1,
+            b'[' | b'{' => (values, depth) = (values + 1, depth + 1),
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                values = if depth == 0 { 0 } else { values };
+            }
+            _ => {}
+        }
+    }
+    values > most
+}
 
 /// The manifest of a recording. Fields that this build does not know are ignored, and those that
 /// are absent have their defaults, so the format can gain fields without a new version.
@@ -500,6 +527,10 @@ impl Manifest {
             format_version: u64,
         }
         let fault = |source| LogError::Manifest { path: path.clone(), source };
+        if has_more_values(&text, MAX_VALUES) {
+            let too_many = format!("it has more than {MAX_VALUES} values");
+            return Err(fault(serde::de::Error::custom(too_many)));
+        }
         // A list would be taken for the fields in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
             let no_object =

@@ -354,6 +354,17 @@ pub fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Res
         .ok_or_else(|| format!("column {name} has an unexpected type"))
 }
 
+/// Rows that a frame may have: of snapshots, which are wide, and of the other streams. Ours have half of that.
+const MAX_SNAPSHOTS: usize = 1 << 14;
+const MAX_ROWS: usize = 1 << 17;
+
+/// Refuses a batch with more rows than any frame has, before rows are made of it.
+pub fn bounded(batch: &RecordBatch, stream: Stream) -> Result<(), String> {
+    let most = if stream == Stream::Sockets { MAX_SNAPSHOTS } else { MAX_ROWS };
+    let rows = batch.num_rows();
+    if rows > most { Err(format!("{rows} rows, where {most} are the most")) } else { Ok(()) }
+}
+
 /// The values of a dictionary, as this build's own, by key; `None` where it has no such name.
 pub fn mapping<K: ArrowDictionaryKeyType, T>(
     column: &DictionaryArray<K>,
