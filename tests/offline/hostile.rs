@@ -4,3 +4,4 @@
 mod attacks;
 mod forged;
 mod inputs;
+mod mutations;
