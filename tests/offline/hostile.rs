@@ -5,3 +5,4 @@ mod attacks;
 mod forged;
 mod inputs;
 mod mutations;
+mod shown;
