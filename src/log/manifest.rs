@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::source::Files;
-use super::{FORMAT_VERSION, LogError, Namespace};
+use super::{FIRST_FORMAT_VERSION, FORMAT_VERSION, LogError, Namespace};
 use crate::schema::counting::Recount;
 use crate::schema::{Hook, Quality, Var};
 use crate::util::private;
@@ -381,6 +381,15 @@ pub struct RecordOptions {
     pub duration_ns: Option<u64>,
 }
 
+impl RecordOptions {
+    /// The version of the format that a recording with these options has: the oldest one whose readers understand it. A
+    /// reader of version 1 would take the segments that are left for all there are.
+    pub const fn format_version(&self) -> u32 {
+        let is_bounded = self.key_frames || self.divided_ledger;
+        if is_bounded { FORMAT_VERSION } else { FIRST_FORMAT_VERSION }
+    }
+}
+
 /// The three clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockSample {
@@ -559,7 +568,7 @@ impl Manifest {
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
         // The files beside it have this build's format, whatever the caller filled in.
-        let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
+        let manifest = Self { format_version: self.options.format_version(), ..self.clone() };
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');

@@ -10,7 +10,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::FORMAT_VERSION;
+use super::FIRST_FORMAT_VERSION;
 use super::capture_stats::{KINDS, Ring};
 use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::{Direction, Event, HEADER_MAX};
@@ -175,7 +175,7 @@ fn optional(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
 
 fn schema(stream: Stream, fields: Vec<Field>) -> SchemaRef {
     let metadata = HashMap::from([
-        ("estats.format_version".to_owned(), FORMAT_VERSION.to_string()),
+        ("estats.format_version".to_owned(), FIRST_FORMAT_VERSION.to_string()),
         ("estats.stream".to_owned(), stream.name().to_owned()),
     ]);
     Arc::new(Schema::new_with_metadata(fields, metadata))
