@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks readers spark docs book man golden guest guest-arm64 guest-causes guest-drops big-endian permissions coverage clangs debian bench clean
+.PHONY: help setup setup-demo build release install uninstall deb dist packages demo check test lint lint-without-sql advisories analyzer notebooks readers spark docs book man golden guest guest-arm64 guest-causes guest-drops big-endian permissions coverage fuzz clangs debian bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -135,6 +135,9 @@ guest-causes: ## the tests of docs/limits.md in a guest with hooks on functions 
 
 guest-drops: ## the tests of dropped packets in such a guest, also those that change a setting of the whole kernel
 	sh scripts/guest/suite.sh record drops:: $(KERNEL)
+
+fuzz: ## the fuzz targets, one minute each (FUZZ=wire: one of them); the first build takes some minutes
+	sh scripts/fuzz.sh 60 $(FUZZ)
 
 permissions: ## renew docs/permissions.md and testdata/sock_diag from what the guests' kernels say
 	BLESS=1 $(CARGO) test --no-default-features --features record --test guest -- --include-ignored --exact permissions_document sock_diag_messages

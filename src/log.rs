@@ -44,6 +44,7 @@ pub(crate) use capture_stats::RawCaptureStat;
 pub use capture_stats::{CaptureStat, Lack, Ring};
 pub use error::LogError;
 pub use keyframe::KeyFrame;
+pub(crate) use manifest::has_more_values;
 pub use manifest::{
     ClockSample, CpuTotals, Derivation, DropReasons, HookStatus, Host, Import, ImportedInterface,
     Interface, Lacking, Manifest, NotSeen, RecordOptions, SegmentEntry, Totals, VariableStatus,
@@ -58,5 +59,7 @@ pub use source::{Bytes, Directory, Memory, Source};
 pub use survey::{Missing, Survey, Unfinished};
 pub use writer::{RecordingWriter, WriterOptions};
 
-/// Version of the format this build writes. Readers read every version up to it.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest version of the format: that of recordings with key frames. Readers read every version up to it.
+pub const FORMAT_VERSION: u32 = 2;
+/// The version of all other recordings, which older programs read, and of a segment by itself.
+pub const FIRST_FORMAT_VERSION: u32 = 1;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use estats::recordings::import::{ImportOptions, ImportReport, Prefix, import};
+use estats::util::visible::visible;
 
 use super::progress::Progress;
 use super::{LOST, print_json};
@@ -105,7 +106,8 @@ fn nothing(report: &ImportReport) {
         [] => "it has no packets".to_owned(),
         some => format!("it contains only {}", some.join(", ")),
     };
-    eprintln!("estats-analyze: no packet of {} was imported: {there}", import.file);
+    let file = visible(&import.file);
+    eprintln!("estats-analyze: no packet of {file} was imported: {there}");
 }
 
 fn packets(n: u64) -> String {
@@ -150,8 +152,9 @@ fn warn(report: &ImportReport) {
     }
     if let Some(how) = &import.truncated {
         eprintln!(
-            "estats-analyze: {} is incomplete: {how}; what precedes it was imported",
-            import.file
+            "estats-analyze: {} is incomplete: {}; what precedes it was imported",
+            visible(&import.file),
+            visible(how)
         );
     }
 }

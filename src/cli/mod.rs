@@ -194,7 +194,7 @@ fn open(run: &Path) -> anyhow::Result<Recording> {
     let survey = recording.survey()?;
     if !survey.is_whole() {
         NOT_WHOLE.store(true, Ordering::Relaxed);
-        eprintln!("estats-analyze: {}", explain::survey(survey));
+        eprintln!("estats-analyze: {}", visible::visible(&explain::survey(survey)));
     }
     let lost = replaying::lost(&recording)?;
     if lost > 0 {

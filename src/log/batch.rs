@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Int8Type, Int16Type};
 
-use super::stream::{column, hook_by_name, mapping};
+use super::stream::{Stream, bounded, column, hook_by_name, mapping};
 use crate::schema::{Hook, Op, Var};
 use crate::wire::{Header, Operation};
 
@@ -98,6 +98,7 @@ pub struct HookBatch {
 
 impl HookBatch {
     pub(super) fn new(batch: &RecordBatch, names: Arc<HookNames>) -> Result<Self, String> {
+        bounded(batch, Stream::Hooks)?;
         let columns = Columns::new(batch)?;
         let u64s = |name| column::<UInt64Array>(batch, name).map(|c| c.values().clone());
         let u16s = |name| column::<UInt16Array>(batch, name).map(|c| c.values().clone());

@@ -14,7 +14,7 @@ pub const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
 
 /// Most a frame's content may be. Far above what the writer makes (some MB), so that a damaged
 /// size is recognised instead of allocated.
-pub const MAX_CONTENT: u64 = 64 << 20;
+pub const MAX_CONTENT: u64 = 32 << 20;
 /// Most a frame may take in the file: a content of that size that does not compress, and headers.
 pub const MAX_FRAME: u64 = MAX_CONTENT + (MAX_CONTENT >> 7) + (1 << 10);
 

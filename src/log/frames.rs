@@ -19,9 +19,18 @@ use arrow::ipc::{MessageHeader, root_as_message};
 
 use super::LogError;
 use super::batch::{HookBatch, HookNames};
-use super::frame::{End, FrameAt, MAX_FRAME, What, decompress, is_skippable, u32_at, walk};
+use super::frame::{
+    End, FrameAt, MAX_CONTENT, MAX_FRAME, What, content_len, decompress, is_skippable, u32_at, walk,
+};
 use super::index::{decode_seek_table, ends_with_seek_table, seek_table_len};
 use super::source::{Bytes, Files};
+
+/// Most the content of the first frame may be: schema and names. Ours have less than 100 kB.
+const MAX_FIRST: u64 = 1 << 20;
+/// Most the content of a frame of hook records may be: several wait for their turn. Ours have less than 3 MB.
+const MAX_HOOKS: u64 = 8 << 20;
+/// Most values that a column of a frame may have, those of lists included.
+const MAX_VALUES: i64 = 500_000;
 
 /// Where the frames of one segment are.
 #[derive(Debug)]
@@ -163,25 +172,35 @@ impl Frames {
         Ok(())
     }
 
-    fn content(&mut self, frame: usize) -> Result<Vec<u8>, LogError> {
+    fn content(&mut self, frame: usize, most: u64) -> Result<Vec<u8>, LogError> {
         let corrupt = |reason: &str| self.map.corrupt(frame, reason.to_owned());
         match self.map.frames.get(frame).map(|f| f.what) {
+            // What the frame itself says counts: the seek table may say less.
             Some(What::Content(_)) => {}
             Some(What::Broken(reason)) => return Err(corrupt(reason)),
             Some(What::Skippable) | None => return Err(corrupt("no frame begins here")),
         }
         self.load(frame)?;
+        if content_len(&self.compressed).is_some_and(|len| len > most) {
+            return Err(self
+                .map
+                .corrupt(frame, "its content is larger than any of its kind".into()));
+        }
         decompress(&mut self.zstd, &self.compressed)
             .map_err(|reason| self.map.corrupt(frame, reason))
     }
 
     /// The batch of a frame; `None` for the end of the stream.
     pub fn batch(&mut self, frame: usize) -> Result<Option<RecordBatch>, LogError> {
+        self.batch_of(frame, MAX_CONTENT)
+    }
+
+    fn batch_of(&mut self, frame: usize, most: u64) -> Result<Option<RecordBatch>, LogError> {
         self.prime()?;
         if frame == 0 {
             return Ok(self.first.clone());
         }
-        let content = self.content(frame)?;
+        let content = self.content(frame, most)?;
         self.decode(Buffer::from_vec(content)).map_err(|reason| self.map.corrupt(frame, reason))
     }
 
@@ -196,7 +215,7 @@ impl Frames {
         if self.first.is_some() {
             return Ok(());
         }
-        let mut content = self.content(0)?;
+        let mut content = self.content(0, MAX_FIRST)?;
         let corrupt = |reason| self.map.corrupt(0, reason);
         test_messages(&content).map_err(corrupt)?;
         // Arrow's decoder gives a batch without a body (no rows, no lists) only when it sees a byte
@@ -239,7 +258,7 @@ impl Frames {
 
     /// A frame of hook records.
     pub fn hooks(&mut self, frame: usize) -> Result<Option<HookBatch>, LogError> {
-        let Some(batch) = self.batch(frame)? else { return Ok(None) };
+        let Some(batch) = self.batch_of(frame, MAX_HOOKS)? else { return Ok(None) };
         let names = self.names.clone();
         let read = fenced(|| {
             let names = match names {
@@ -312,7 +331,7 @@ fn test_messages(content: &[u8]) -> Result<Vec<MessageHeader>, String> {
             if !buffers.all(|b| inside(b.offset(), b.length())) {
                 return Err(fault("a buffer lies outside"));
             }
-            let rows = |n: i64| (0..=content.len() as i64 * 8).contains(&n);
+            let rows = |n: i64| (0..=MAX_VALUES).contains(&n);
             let mut nodes = batch.nodes().into_iter().flatten();
             if !rows(batch.length()) || !nodes.all(|n| rows(n.length()) && rows(n.null_count())) {
                 return Err(fault("its number of rows"));

@@ -9,14 +9,41 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::source::Files;
-use super::{FORMAT_VERSION, LogError, Namespace};
+use super::{FIRST_FORMAT_VERSION, FORMAT_VERSION, LogError, Namespace};
 use crate::schema::counting::Recount;
 use crate::schema::{Hook, Quality, Var};
 use crate::util::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// No manifest is larger: that of a thousand segments and as many interfaces has some 200 kB.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 32 << 20;
+/// Nor has one more values: a year of segments of ten minutes each has two thirds of it. A value that takes three octets of
+/// text may take a hundred of memory.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Whether a document of a text has more values of JSON than these. It need not be JSON.
+pub(crate) fn has_more_values(text: &[u8], most: usize) -> bool {
+    let (mut values, mut depth, mut in_text, mut escaped) = (0, 0_u64, false, false);
+    for byte in text {
+        if values > most {
+            return true;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b',' => values += 1,
+            b'[' | b'{' => (values, depth) = (values + 1, depth + 1),
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                values = if depth == 0 { 0 } else { values };
+            }
+            _ => {}
+        }
+    }
+    values > most
+}
 
 /// The manifest of a recording. Fields that this build does not know are ignored, and those that
 /// are absent have their defaults, so the format can gain fields without a new version.
@@ -354,6 +381,15 @@ pub struct RecordOptions {
     pub duration_ns: Option<u64>,
 }
 
+impl RecordOptions {
+    /// The version of the format that a recording with these options has: the oldest one whose readers understand it. A
+    /// reader of version 1 would take the segments that are left for all there are.
+    pub const fn format_version(&self) -> u32 {
+        let is_bounded = self.key_frames || self.divided_ledger;
+        if is_bounded { FORMAT_VERSION } else { FIRST_FORMAT_VERSION }
+    }
+}
+
 /// The three clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockSample {
@@ -500,6 +536,10 @@ impl Manifest {
             format_version: u64,
         }
         let fault = |source| LogError::Manifest { path: path.clone(), source };
+        if has_more_values(&text, MAX_VALUES) {
+            let too_many = format!("it has more than {MAX_VALUES} values");
+            return Err(fault(serde::de::Error::custom(too_many)));
+        }
         // A list would be taken for the fields in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
             let no_object =
@@ -528,7 +568,7 @@ impl Manifest {
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let path = dir.join(FILE_NAME);
         // The files beside it have this build's format, whatever the caller filled in.
-        let manifest = Self { format_version: FORMAT_VERSION, ..self.clone() };
+        let manifest = Self { format_version: self.options.format_version(), ..self.clone() };
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|source| LogError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');

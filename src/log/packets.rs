@@ -14,7 +14,7 @@ use arrow::error::ArrowError;
 
 use super::builder::TimeSpan;
 use super::capture_stats::Names;
-use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, column, dictionary, hook_by_name};
+use super::stream::{DIRECTIONS, HOOK_NAMES, Stream, bounded, column, dictionary, hook_by_name};
 use crate::schema::Hook;
 use crate::wire::{Checksum, Direction, HEADER_MAX, NO_CPU, Packet};
 
@@ -206,6 +206,7 @@ fn address(bytes: &[u8], version: u8) -> Result<IpAddr, String> {
 
 /// Columns -> rows; `None` for a row whose hook or direction this build does not know.
 pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Option<PacketRow>>, String> {
+    bounded(batch, Stream::Packets)?;
     let u8s = |name| column::<UInt8Array>(batch, name);
     let u16s = |name| column::<UInt16Array>(batch, name);
     let u32s = |name| column::<UInt32Array>(batch, name);

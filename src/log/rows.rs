@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use super::address;
 use super::builder::{HeaderColumns, TimeSpan};
 use super::capture_stats::Names;
-use super::stream::{EVENTS, Stream, column, dictionary, hook_by_name};
+use super::stream::{EVENTS, Stream, bounded, column, dictionary, hook_by_name};
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle};
 
@@ -20,19 +20,27 @@ use crate::wire::{Event, Header, Lifecycle};
 #[derive(Debug)]
 pub struct LifecycleBuilder {
     rows: Vec<Lifecycle>,
+    /// Octets of their texts.
+    text: usize,
     span: TimeSpan,
 }
 
 impl Default for LifecycleBuilder {
     fn default() -> Self {
-        Self { rows: Vec::new(), span: TimeSpan::EMPTY }
+        Self { rows: Vec::new(), text: 0, span: TimeSpan::EMPTY }
     }
 }
 
 impl LifecycleBuilder {
     pub fn push(&mut self, row: Lifecycle) {
         self.span.include(row.header.ts_ns);
+        self.text += row.cgroup_path.len() + row.comm.len() + row.congestion.len();
         self.rows.push(row);
+    }
+
+    /// Octets of the texts of the rows, of which paths of cgroups may have thousands each.
+    pub const fn text_bytes(&self) -> usize {
+        self.text
     }
 
     pub fn rows(&self) -> usize {
@@ -40,6 +48,7 @@ impl LifecycleBuilder {
     }
 
     pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {
+        self.text = 0;
         let rows = std::mem::take(&mut self.rows);
         let mut header = HeaderColumns::default();
         rows.iter().for_each(|r| header.push(&r.header));
@@ -121,6 +130,7 @@ pub fn marker(header: Header) -> Lifecycle {
 
 /// Columns -> rows; `None` for a row whose hook or event this build does not know.
 pub fn decode(batch: &RecordBatch) -> Result<Vec<Option<Lifecycle>>, String> {
+    bounded(batch, Stream::Connections)?;
     let u8s = |name| column::<UInt8Array>(batch, name);
     let u16s = |name| column::<UInt16Array>(batch, name);
     let u32s = |name| column::<UInt32Array>(batch, name);

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use super::address;
 use super::builder::{HeaderColumns, TimeSpan};
 use super::capture_stats::Names;
-use super::stream::{Stream, WHYS, column, dictionary, field, hook_by_name};
+use super::stream::{Stream, WHYS, bounded, column, dictionary, field, hook_by_name};
 use crate::schema::{Hook, SocketField, SocketType, Why};
 use crate::wire::{Header, NO_CPU, Snapshot, SocketValues};
 
@@ -303,6 +303,7 @@ impl Numbers<'_> {
 
 /// Columns -> rows.
 pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<SocketRow>, String> {
+    bounded(batch, Stream::Sockets)?;
     let hook: Names<'_, Hook> = Names::new(batch, "hook", hook_by_name)?;
     let why = Names::new(batch, "why", |n| Why::ALL.iter().copied().find(|w| w.name() == n))?;
     let ts_ns: &UInt64Array = column(batch, "ts_ns")?;

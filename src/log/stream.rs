@@ -10,7 +10,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::FORMAT_VERSION;
+use super::FIRST_FORMAT_VERSION;
 use super::capture_stats::{KINDS, Ring};
 use crate::schema::{Hook, Op, Var, Why};
 use crate::wire::{Direction, Event, HEADER_MAX};
@@ -175,7 +175,7 @@ fn optional(name: &str, ty: DataType, unit: &str, meaning: &str) -> Field {
 
 fn schema(stream: Stream, fields: Vec<Field>) -> SchemaRef {
     let metadata = HashMap::from([
-        ("estats.format_version".to_owned(), FORMAT_VERSION.to_string()),
+        ("estats.format_version".to_owned(), FIRST_FORMAT_VERSION.to_string()),
         ("estats.stream".to_owned(), stream.name().to_owned()),
     ]);
     Arc::new(Schema::new_with_metadata(fields, metadata))
@@ -352,6 +352,17 @@ pub fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Res
         .as_any()
         .downcast_ref()
         .ok_or_else(|| format!("column {name} has an unexpected type"))
+}
+
+/// Rows that a frame may have: of snapshots, which are wide, and of the other streams. Ours have half of that.
+const MAX_SNAPSHOTS: usize = 1 << 14;
+const MAX_ROWS: usize = 1 << 17;
+
+/// Refuses a batch with more rows than any frame has, before rows are made of it.
+pub fn bounded(batch: &RecordBatch, stream: Stream) -> Result<(), String> {
+    let most = if stream == Stream::Sockets { MAX_SNAPSHOTS } else { MAX_ROWS };
+    let rows = batch.num_rows();
+    if rows > most { Err(format!("{rows} rows, where {most} are the most")) } else { Ok(()) }
 }
 
 /// The values of a dictionary, as this build's own, by key; `None` where it has no such name.

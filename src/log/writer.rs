@@ -74,7 +74,7 @@ impl Default for WriterOptions {
 const BATCH: usize = 65_536;
 /// Or when it is this old: what a crash may cost.
 const BATCH_AGE_NS: u64 = 1_000_000_000;
-/// Or, for packets, this many bytes of payload.
+/// Or, for packets and lifecycle records, this many bytes of payload or text.
 const PAYLOAD: usize = 4 << 20;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
@@ -261,7 +261,8 @@ impl RecordingWriter {
         }
         self.connections.builder.push(row);
         self.connections.since_ns.get_or_insert(self.now_ns);
-        if self.connections.builder.rows() >= BATCH {
+        let builder = &self.connections.builder;
+        if builder.rows() >= BATCH || builder.text_bytes() >= PAYLOAD {
             self.flush_connections()?;
         }
         Ok(())

@@ -267,8 +267,8 @@ fn other_directories_are_not_recordings() {
     assert!(matches!(open(), Err(LogError::NotARecording(_))));
     assert!(matches!(Recording::open(&dir.path().join("absent")), Err(LogError::NotARecording(_))));
     let write = |text: &str| fs::write(dir.path().join("manifest.json"), text).unwrap();
-    write("{\"format_version\": 2, \"hooks\": \"of another shape\"}");
-    assert!(matches!(open(), Err(LogError::UnknownVersion { found: 2, supported: 1, .. })));
+    write("{\"format_version\": 3, \"hooks\": \"of another shape\"}");
+    assert!(matches!(open(), Err(LogError::UnknownVersion { found: 3, supported: 2, .. })));
     write("{\"format_version\": 1, \"hooks\": \"of another shape\"}");
     assert!(matches!(open(), Err(LogError::Manifest { .. })));
     write("not JSON");

@@ -30,6 +30,7 @@ mod docs;
 mod drops;
 mod export;
 mod flows;
+mod formats;
 mod fuzz;
 mod golden;
 mod headers;

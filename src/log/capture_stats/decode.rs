@@ -9,10 +9,11 @@ use arrow::datatypes::Int8Type;
 
 use super::{CaptureStat, DroppedRows, KINDS, Lack, RawCaptureStat, Ring};
 use crate::log::manifest::ClockSample;
-use crate::log::stream::{column, hook_by_name, mapping};
+use crate::log::stream::{Stream, bounded, column, hook_by_name, mapping};
 
 /// Columns -> rows.
 pub(in crate::log) fn decode(batch: &RecordBatch) -> Result<Vec<RawCaptureStat>, String> {
+    bounded(batch, Stream::Ledger)?;
     let ts: &UInt64Array = column(batch, "ts_ns")?;
     let kind = Names::new(batch, "kind", |n| KINDS.iter().find(|k| **k == n).copied())?;
     let hook = Names::new(batch, "hook", hook_by_name)?;

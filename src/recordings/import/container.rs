@@ -61,6 +61,9 @@ impl Capture {
 
 /// Longer blocks are not packets: tcpdump's largest snapshot is 256 KiB.
 const MAX_BLOCK: usize = 64 << 20;
+/// No capture has more interfaces, nor longer names of them.
+const MAX_INTERFACES: usize = 1 << 16;
+const MAX_NAME: usize = 256;
 
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
@@ -265,6 +268,11 @@ impl Reader<'_> {
                 self.capture.truncated = Some(self.input.damaged(&what));
                 return Ok(self.capture);
             }
+            if self.capture.interfaces.len() > MAX_INTERFACES {
+                let what = format!("more than {MAX_INTERFACES} interfaces");
+                self.capture.truncated = Some(self.input.damaged(&what));
+                return Ok(self.capture);
+            }
             let Some(bytes) = self.input.peek(length) else {
                 self.capture.truncated = self.input.end();
                 return Ok(self.capture);
@@ -345,7 +353,7 @@ fn block_of(
         Block::InterfaceDescription(block) => {
             let number = section.first + section.interfaces.len() as u32;
             let name = block.if_name().and_then(Result::ok);
-            let name = name.map(|n| n.trim_end_matches('\0').to_owned());
+            let name = name.map(|n| n.trim_end_matches('\0').chars().take(MAX_NAME).collect());
             let link_type = block.linktype.0;
             capture.interfaces.push(ImportedInterface { number, name, link_type });
             section.interfaces.push(Clock::new(&block, section.big));

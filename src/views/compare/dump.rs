@@ -10,6 +10,7 @@ mod json;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -17,7 +18,30 @@ use std::{fs, io};
 use serde::Serialize;
 
 use super::{Unmatched, Values};
+use crate::log::has_more_values;
 use crate::schema::Var;
+
+/// Octets of a file that are read at most.
+const MAX_BYTES: u64 = 32 << 20;
+/// Values that a document of JSON may have: each takes up to a hundred octets.
+const MAX_VALUES: usize = 1_000_000;
+/// Readings of connections that a file may have: each has room for every variable.
+const MAX_READINGS: usize = 1 << 15;
+
+/// Characters of a fault that are said.
+const MAX_SAID: usize = 300;
+
+/// Adds a reading, unless there are too many.
+fn add(rows: &mut Vec<DumpRow>, row: DumpRow) -> Result<(), Fault> {
+    if rows.len() == MAX_READINGS {
+        return Err((
+            row.place,
+            format!("it is the reading after the first {MAX_READINGS}, and no more are read"),
+        ));
+    }
+    rows.push(row);
+    Ok(())
+}
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,6 +130,16 @@ pub enum DumpError {
         /// Its first characters.
         begin: String,
     },
+    /// It is larger than the values of any kernel.
+    #[error("{path} has more than {most} {what}, and is not read")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        most: u64,
+        /// Of what.
+        what: &'static str,
+    },
     /// A place in it does not fit.
     #[error("{path}: {place}: {what}")]
     Content {
@@ -134,8 +168,13 @@ impl Dump {
     /// [`DumpError`], with the place.
     #[allow(clippy::disallowed_methods, reason = "reads the reference, which is not a recording")]
     pub fn read(path: &Path) -> Result<Self, DumpError> {
-        let text =
-            fs::read(path).map_err(|source| DumpError::Io { path: path.to_owned(), source })?;
+        let read = || {
+            let mut text = Vec::new();
+            // It may be a pipe.
+            fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(|source| DumpError::Io { path: path.to_owned(), source })?;
         Self::parse(&String::from_utf8_lossy(&text), path)
     }
 
@@ -147,6 +186,13 @@ impl Dump {
         let text = text.trim_start_matches('\u{feff}');
         let begin = text.trim_start();
         let path = || path.to_owned();
+        let too_large = |most, what| Err(DumpError::TooLarge { path: path(), most, what });
+        if text.len() as u64 > MAX_BYTES {
+            return too_large(MAX_BYTES, "bytes");
+        }
+        if begin.starts_with(['{', '[']) && has_more_values(text.as_bytes(), MAX_VALUES) {
+            return too_large(MAX_VALUES as u64, "values");
+        }
         let mut names = Names::default();
         let (form, rows) = if begin.starts_with(['{', '[']) {
             (Form::Json, json::rows(text, &mut names))
@@ -160,8 +206,11 @@ impl Dump {
             let begin = begin.chars().take_while(|c| *c != '\n').take(30).collect();
             return Err(DumpError::Unknown { path: path(), begin });
         };
-        let rows =
-            rows.map_err(|(place, what)| DumpError::Content { path: path(), place, what })?;
+        let rows = rows.map_err(|(place, what)| {
+            // It may have the text that does not fit, which may be all of the file.
+            let what = what.chars().take(MAX_SAID).collect();
+            DumpError::Content { path: path(), place, what }
+        })?;
         if rows.is_empty() {
             return Err(DumpError::Empty { path: path() });
         }

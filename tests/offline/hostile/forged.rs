@@ -13,16 +13,16 @@ use estats::log::{
 };
 use estats::recordings::import::{ImportOptions, import};
 use estats::schema::{Hook, Op, SocketField, Var, Why};
-use estats::wire::{Event, Header, Operation, Snapshot, SocketValues};
+use estats::wire::{Event, Header, Lifecycle, Operation, Packet, Snapshot, SocketValues};
 
 /// Records of one connection, one millisecond apart.
-struct Forged {
-    writer: RecordingWriter,
+pub struct Forged {
+    pub writer: RecordingWriter,
     seq: u64,
 }
 
 impl Forged {
-    fn new(run: &Path, manifest: &Manifest) -> Self {
+    pub fn new(run: &Path, manifest: &Manifest) -> Self {
         let writer = RecordingWriter::create(run, manifest, WriterOptions::default());
         Self { writer: writer.expect("create"), seq: 0 }
     }
@@ -33,16 +33,27 @@ impl Forged {
     }
 
     fn lifecycle(&mut self, ts_ns: u64, event: Event) {
+        self.lifecycle_of(ts_ns, event, |_| {});
+    }
+
+    pub fn lifecycle_of(&mut self, ts_ns: u64, event: Event, edit: impl Fn(&mut Lifecycle)) {
         let header = self.header(ts_ns, Hook::SetState);
         let mut row = common::lifecycle(header);
         row.event = event;
         if event == Event::Close {
             (row.old_state, row.new_state, row.sk_err, row.established) = (1, 7, 110, 1);
         }
+        edit(&mut row);
         self.writer.lifecycle(&row).expect("lifecycle");
     }
 
-    fn ops(&mut self, ts_ns: u64, hook: Hook, ops: &[(Var, Op, u64)]) {
+    pub fn packet(&mut self, packet: Packet) {
+        let seq = self.seq;
+        self.seq += 1;
+        self.writer.packet(Packet { seq, ..packet }).expect("packet");
+    }
+
+    pub fn ops(&mut self, ts_ns: u64, hook: Hook, ops: &[(Var, Op, u64)]) {
         let header = self.header(ts_ns, hook);
         let ops: Vec<_> =
             ops.iter().map(|&(var, op, value)| Operation { var, op, value }).collect();
@@ -71,7 +82,7 @@ impl Forged {
     }
 
     /// Closes the recording: nothing is missing from it but what the rows say.
-    fn finish(self, manifest: Manifest, ended: ClockSample) {
+    pub fn finish(self, manifest: Manifest, ended: ClockSample) {
         let cpu = CpuTotals { emitted: self.seq, logged: self.seq, ..CpuTotals::default() };
         let totals = Some(Totals { per_cpu: vec![cpu], ..Totals::default() });
         let manifest = Manifest { ended: Some(ended), totals, ..manifest };

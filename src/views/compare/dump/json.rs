@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{DumpRow, Fault, Names, endpoint};
+use super::{DumpRow, Fault, Names, add, endpoint};
 
 /// Field that distinguishes a connection from a list by side.
 const LOCAL: &str = "laddr";
@@ -35,7 +35,7 @@ fn take(
 ) -> Result<(), Fault> {
     match value {
         Value::Object(fields) if fields.contains_key(LOCAL) => {
-            rows.push(row(fields, place, side, names)?);
+            add(rows, row(fields, place, side, names)?)?;
         }
         Value::Object(sides) => {
             for (side, value) in sides {

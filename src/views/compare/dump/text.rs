@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //! The texts of Web10G's userland: `web10g-logger` and `web10g-readvars`.
 
-use super::{DumpRow, Fault, Names, endpoint};
+use super::{DumpRow, Fault, Names, add, endpoint};
 use crate::schema::Var;
 
 /// Columns of the logger before the variables.
 const LEAD: [&str; 6] = ["Time", "CID", "SrcIp", "SrcPort", "DstIp", "DstPort"];
+/// Columns that a line may have: far more than there are variables.
+const MAX_COLUMNS: usize = 4096;
 const TIMESTAMP: &str = "Timestamp sec:";
 
 fn cells(line: &str) -> Vec<&str> {
@@ -13,7 +15,8 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 pub(super) fn is_logger(begin: &str) -> bool {
-    cells(begin.lines().next().unwrap_or_default()).starts_with(&LEAD)
+    let line = begin.lines().next().unwrap_or_default();
+    line.split(',').map(str::trim).take(LEAD.len()).eq(LEAD)
 }
 
 pub(super) fn is_readvars(begin: &str) -> bool {
@@ -25,7 +28,11 @@ fn line_place(index: usize) -> String {
 }
 
 fn integer(name: &str, text: &str) -> Result<i128, String> {
-    text.parse().map_err(|_| format!("{name} is {text:?}, which is not an integer"))
+    let fault = || format!("{name} is {text:?}, which is not an integer");
+    let value: i128 = text.parse().map_err(|_| fault())?;
+    // As wide as a counter of the kernel.
+    let fits = (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value);
+    if fits { Ok(value) } else { Err(fault()) }
 }
 
 /// `web10g-logger`: a header, then a line per connection and reading. Source and destination are
@@ -37,6 +44,10 @@ pub(super) fn logger(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Faul
     let lines = text.lines().count();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let fault = |what: String| (line_place(index), what);
+        let columns = line.matches(',').count() + 1;
+        if columns > MAX_COLUMNS {
+            return Err(fault(format!("has {columns} columns, and {MAX_COLUMNS} are the most")));
+        }
         let cells = cells(line);
         // Each run of the logger begins with one.
         if cells.starts_with(&LEAD) {
@@ -78,7 +89,7 @@ pub(super) fn logger(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Faul
                 row.values.set(var, integer(name, text).map_err(fault)?);
             }
         }
-        rows.push(row);
+        add(&mut rows, row)?;
     }
     relabel(&mut rows);
     Ok(rows)
@@ -130,11 +141,9 @@ pub(super) fn readvars(text: &str, names: &mut Names) -> Result<Vec<DumpRow>, Fa
         if line.starts_with(TIMESTAMP) {
             let read_us =
                 timestamp(line).ok_or_else(|| fault(format!("{line:?} is not a timestamp")))?;
-            rows.push(DumpRow {
-                place: line_place(index),
-                read_us: Some(read_us),
-                ..DumpRow::default()
-            });
+            let row =
+                DumpRow { place: line_place(index), read_us: Some(read_us), ..DumpRow::default() };
+            add(&mut rows, row)?;
             continue;
         }
         let Some((name, value)) = line.split_once('=') else {
