@@ -237,6 +237,10 @@ fn what_the_kernel_had_merged_before_it_dropped_it_was_received() {
     }
 }
 
+/// One packet goes on at once and one waits. No longer queue would ever be full on a slow host: there TCP has no more
+/// than two packets of a socket in a queue (tcp_small_queue_check()).
+const QUEUE: &str = "tbf rate 2mbit burst 1700 limit 2500";
+
 /// Packets that the queue of the device has dropped.
 fn dropped_by_queue(netns: &Netns) -> i64 {
     let mut tc = netns.command("tc");
@@ -271,8 +275,7 @@ fn what_a_full_queue_drops_on_its_way_out_is_of_the_sender() {
     for family in FAMILIES {
         let pair = Pair::symmetric(Impairment::default());
         pair.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
-        pair.client
-            .tc(&format!("qdisc add dev {DEVICE} root tbf rate 2mbit burst 1600 limit 6000"));
+        pair.client.tc(&format!("qdisc add dev {DEVICE} root {QUEUE}"));
         let recorder = record(&pair, &[]);
         let (client, server) = connect(&pair, family);
         std::thread::scope(|scope| {
