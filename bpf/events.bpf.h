@@ -96,7 +96,8 @@ static __always_inline struct conn *adopt(void *ctx, struct sock *sk, u8 hook, u
 	struct conn *c;
 	u8 state;
 
-	if (!current_is_chosen() || in_kernel_thread())
+	/* Before all hooks are in place the programs do not know which see what. */
+	if (!hooked || !current_is_chosen() || in_kernel_thread())
 		return NULL;
 	tp = socket_of(sk);
 	if (!tp || !tuple_passes((struct sock *)tp))
@@ -221,7 +222,7 @@ static __always_inline int on_set_state(void *ctx, u32 turn, struct sock *sk, in
 		count_handshake_data(c, tp);
 #ifndef ESTATS_KPROBE
 	if (new == TCP_CLOSE)
-		compare_at_close(c, tp, old);
+		compare_at_close(c, tp, old, now);
 #endif
 	if (old == TCP_ESTABLISHED && new != TCP_CLOSE && !will_be_heard(tp))
 		c->missed_in++;

@@ -38,7 +38,8 @@ static __always_inline int on_state_process(void *ctx, u32 turn, struct sock *sk
  * What the reason of a drop says of the checks of tcp_rcv_state_process() and
  * tcp_validate_incoming(): NO_REFUSAL where they are not what dropped the segment, and sockops has
  * seen it. A reset that is challenged is no soft error, nor is a segment without ACK. A SYN is
- * challenged whatever its numbers are: these are tested again.
+ * challenged whatever its numbers are: these are tested again, after the challenge has acknowledged
+ * what was received.
  */
 static __always_inline int refusal(u32 reason)
 {

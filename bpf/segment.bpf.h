@@ -266,6 +266,13 @@ static __always_inline bool is_reset_of_fin(const struct tcp_sock *tp, const str
 	       (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING);
 }
 
+/* A reset, a SYN that is challenged, a segment that is dropped for want of an ACK: tcp_ack() never
+ * sees it. */
+static __always_inline bool never_acknowledges(const struct segment *s)
+{
+	return (s->flags & (TCPHDR_RST | TCPHDR_SYN)) || !(s->flags & TCPHDR_ACK);
+}
+
 /*
  * What is known of the checks of tcp_validate_incoming() when a hook sees a segment: they are still
  * to be made, SOFT_NONE where they have passed it, or why they have refused it.
@@ -282,6 +289,9 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 	bool rst = s->flags & TCPHDR_RST;
 	u8 error;
 
+	/* Dropped before any check. */
+	if (!(s->flags & (TCPHDR_ACK | TCPHDR_RST | TCPHDR_SYN)))
+		return SOFT_NONE;
 	if (checks != CHECKS_AHEAD) {
 		if (checks != SOFT_NONE)
 			return checks;
@@ -292,7 +302,7 @@ static __always_inline u8 soft_error(const struct tcp_sock *tp, const struct seg
 		if (error)
 			return rst && is_reset_of_fin(tp, s) ? SOFT_NONE : error;
 	}
-	if (rst || !(s->flags & TCPHDR_ACK))
+	if (never_acknowledges(s))
 		return SOFT_NONE;
 	if (before(s->ack, tp->snd_una))
 		return SOFT_BELOW_ACK_WINDOW;
@@ -343,7 +353,7 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 
 	s->error = error;
 	c->octets_in += s->payload;
-	if (!(s->flags & TCPHDR_RST) && error != SOFT_BELOW_TS_WINDOW &&
+	if (!never_acknowledges(s) && error != SOFT_BELOW_TS_WINDOW &&
 	    error != SOFT_ABOVE_DATA_WINDOW)
 		note_received(c, s);
 	if (error) {
@@ -355,6 +365,8 @@ static __always_inline void count_segment(struct conn *c, const struct tcp_sock 
 		return;
 	if (duplicates)
 		ADD(c, DupAcksIn, duplicates);
+	if (never_acknowledges(s))
+		return;
 	/* An old ACK still has its SACK blocks processed; the others are dropped before. */
 	if (error && (error != SOFT_BELOW_ACK_WINDOW || is_too_old(tp, s)))
 		return;

@@ -80,14 +80,17 @@ static __always_inline void compare_sequence(struct conn *c, const struct tcp_so
  * not: what sk_drops grew by is no excuse there.
  */
 static __always_inline void compare_segments(struct conn *c, const struct tcp_sock *tp,
-					     u32 segments, bool before_checks)
+					     u32 segments, bool before_checks, bool closing)
 {
 	const struct sock *sk = (const void *)tp;
 	u32 drops = sk->sk_drops.counter, segs_in = tp->segs_in;
 	s32 missed;
 
 	c->segs_seen += segments;
-	if (sk->sk_lock.owned)
+	if (sk->sk_lock.owned && !closing)
+		return;
+	/* Until __release_sock() is through, this is more than none. */
+	if (sk->sk_lock.owned && sk->sk_backlog.len)
 		return;
 	missed = segs_in - c->segs_in - c->segs_seen - c->gaps;
 	if (before_checks)
@@ -111,24 +114,33 @@ static __always_inline void witness_received(struct conn *c, const struct tcp_so
 		c->seq_in = tp->rcv_nxt + estats_reasm_queue(tp);
 	}
 	compare_sequence(c, tp);
-	compare_segments(c, tp, segments, before_checks);
+	compare_segments(c, tp, segments, before_checks, false);
 }
 
 #ifndef ESTATS_KPROBE
 /*
- * CLOSE, after which no segment is seen: those that came last are compared here. A reset ends the
- * connection within the checks, so hooks behind them do not see it; it leaves an error with the
- * socket. With kprobes this is not done: there, set_state has the length that old verifiers accept.
+ * CLOSE, after which no segment is seen: those that came last are compared here, also where the
+ * application holds the socket and none waits for it. A reset ends the connection within the
+ * checks, so hooks behind them do not see it; it leaves an error with the socket. When it came is
+ * known, and not what its IP header had. With kprobes this is not done: there, set_state has the
+ * length that old verifiers accept.
  */
-static __always_inline void compare_at_close(struct conn *c, const struct tcp_sock *tp, int old)
+static __always_inline void compare_at_close(struct conn *c, const struct tcp_sock *tp, int old,
+					     u64 now)
 {
 	bool before_checks = old == TCP_ESTABLISHED || is_hooked(ESTATS_HOOK_state_process);
 	int error = ((const struct sock *)tp)->sk_err;
+	bool reset = !before_checks && (error == EPIPE || error == ECONNRESET);
 
 	if (!c->received || !is_hooked(ESTATS_HOOK_parse_hdr) || !is_hooked(ESTATS_HOOK_tcp_probe))
 		return;
-	compare_segments(c, tp, !before_checks && (error == EPIPE || error == ECONNRESET),
-			 before_checks);
+	reset = reset && tp->segs_in - c->segs_in > c->segs_seen + c->gaps;
+	if (reset) {
+		c->segment_ns = now;
+		VOID(c, IpTtl);
+		VOID(c, IpTosIn);
+	}
+	compare_segments(c, tp, reset, before_checks, true);
 }
 #endif
 

@@ -25,6 +25,10 @@ pub(super) struct Sighting {
     pub pid: u32,
 }
 
+/// Namespaces of which the manifest has the settings, each some 8 kB. It is written whole whenever there is a new one, and has a
+/// bound for its readers.
+const MOST: usize = 2_000;
+
 /// Reads the settings of namespaces as they are seen.
 #[derive(Debug)]
 pub(super) struct Provenance {
@@ -52,14 +56,16 @@ impl Provenance {
         }
     }
 
-    /// All namespaces so far, in the order of their numbers, if there are more than at the last call.
+    /// All namespaces so far, in the order of their numbers, if there are more than at the last call. No more than
+    /// [`MOST`].
     pub(super) fn news(&mut self) -> Option<Vec<Namespace>> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.len() == self.given {
             return None;
         }
         self.given = found.len();
-        let mut all = found.clone();
+        // In the order in which they were read: which are kept does not change.
+        let mut all: Vec<_> = found.iter().take(MOST).cloned().collect();
         all.sort_by_key(|namespace| namespace.netns);
         Some(all)
     }

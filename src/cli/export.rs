@@ -20,9 +20,7 @@ use estats::views::export::{
 
 use super::choice::Known;
 use super::pipe::Pipe;
-use super::replay::{
-    exit_code, missing, missing_records, parse_interval, warn, with_all_cpus, with_bar,
-};
+use super::replay::{exit_code, missing, parse_interval, warn, with_all_cpus, with_bar};
 
 #[derive(Debug, Args)]
 #[command(
@@ -278,8 +276,5 @@ fn stream(
         }
     }?;
     out.flush()?;
-    match replayed {
-        Some(findings) => Ok(missing(&findings)),
-        None => Ok(missing_records(recording)?),
-    }
+    Ok(replayed.map_or(0, |findings| missing(&findings)))
 }

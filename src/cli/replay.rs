@@ -11,11 +11,11 @@ use std::thread::available_parallelism;
 use clap::{Args, ValueEnum};
 use estats::engine::estats::{Interval, RuleOptions};
 use estats::engine::flows::Timeouts;
-use estats::log::{LogError, Recording};
+use estats::log::Recording;
 use estats::output::sink::{Partition, TableFormat};
 use estats::output::tables::tables_version;
 use estats::replay::TablesManifest;
-use estats::replay::{Findings, ReplayOptions, ReplayReport, default_dir, lost, replay};
+use estats::replay::{Findings, ReplayOptions, ReplayReport, default_dir, replay};
 
 use super::progress::Progress;
 use super::times::duration;
@@ -316,24 +316,11 @@ pub fn warn(findings: &Findings, discarded: u64) {
     }
 }
 
-/// Says what is missing in one stream, which says nothing else; gives its number.
+/// Says what is missing in one stream, which says nothing else; gives its number. What the recorder lost was said when the
+/// recording was opened.
 pub fn missing(findings: &Findings) -> u64 {
-    warn_of_lost(findings.lost.saturating_sub(findings.counts.missed));
     warn(findings, findings.counts.discarded);
     findings.missing()
-}
-
-/// Likewise where the records themselves are written.
-pub fn missing_records(recording: &Recording) -> Result<u64, LogError> {
-    let lost = lost(recording)?;
-    warn_of_lost(lost);
-    Ok(lost)
-}
-
-fn warn_of_lost(lost: u64) {
-    if lost > 0 {
-        eprintln!("estats-analyze: {}", counted(lost, "record was lost", "records were lost"));
-    }
 }
 
 pub fn cpus() -> NonZeroUsize {

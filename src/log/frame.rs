@@ -124,6 +124,12 @@ impl FrameAt {
     pub const fn is_content(&self) -> bool {
         !matches!(self.what, What::Skippable)
     }
+
+    /// The length that it may have. An index and a seek table have a line for each frame before them, so they may be as long
+    /// as what is before them.
+    pub const fn most(&self) -> u64 {
+        if self.is_content() || self.offset < MAX_FRAME { MAX_FRAME } else { self.offset }
+    }
 }
 
 /// How a walk through a file's frames ended.
@@ -277,7 +283,7 @@ impl<R: Read + Seek> Walk<R> {
 
     /// The bytes of a frame; none if it is larger than any frame is.
     fn bytes(&mut self, at: &FrameAt) -> io::Result<Option<Vec<u8>>> {
-        if at.len > MAX_FRAME {
+        if at.len > at.most() {
             return Ok(None);
         }
         let mut bytes = vec![0; at.len as usize];

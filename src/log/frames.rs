@@ -98,7 +98,7 @@ fn by_seek_table(
     bytes: u64,
     tail: &[u8],
 ) -> std::io::Result<Option<Vec<FrameAt>>> {
-    let Some(len) = seek_table_len(tail).filter(|len| *len <= bytes && *len <= MAX_FRAME) else {
+    let Some(len) = seek_table_len(tail).filter(|len| *len <= MAX_FRAME.max(bytes / 2)) else {
         return Ok(None);
     };
     let mut table = vec![0; len as usize];
@@ -157,9 +157,9 @@ impl Frames {
 
     /// Reads a frame's compressed bytes; of one larger than any frame none.
     pub fn load(&mut self, frame: usize) -> Result<(), LogError> {
-        let FrameAt { offset, len, .. } = self.map.frames[frame];
+        let at @ FrameAt { offset, len, .. } = self.map.frames[frame];
         self.compressed.clear();
-        if len > MAX_FRAME {
+        if len > at.most() {
             return Ok(());
         }
         self.compressed.resize(len as usize, 0);

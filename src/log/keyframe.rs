@@ -18,6 +18,7 @@ use super::rows::{self, LifecycleBuilder};
 use super::segment::Segment;
 use super::source::Files;
 use super::stream::Stream;
+use super::writer::BATCH;
 use crate::schema::Hook;
 use crate::wire::{Event, Header, HookRecord, Lifecycle, NO_CPU};
 
@@ -42,9 +43,6 @@ const FILES: [Stream; 3] = [Stream::Connections, Stream::Hooks, Stream::Ledger];
 /// What a file may have: more connections than a host has, and all their variables. A larger one was not written by us.
 const MAX_CONNECTIONS: usize = 1 << 20;
 const MAX_OPERATIONS: usize = MAX_CONNECTIONS * 64;
-
-/// A frame has this many operations at most, as those of the segments.
-const BATCH: usize = 65_536;
 
 /// The name of one of its files.
 pub(super) fn file_name(stream: Stream, number: u32) -> String {
@@ -72,11 +70,13 @@ pub(super) fn write(
     let fault =
         |stream: Stream| move |source| LogError::Encode { path: stream.name().into(), source };
     let mut segment = create(Stream::Connections)?;
-    for rows in frame.lifecycles.chunks(BATCH) {
-        let mut builder = LifecycleBuilder::default();
-        rows.iter().for_each(|row| builder.push(row.clone()));
-        let (batch, span) = builder.take().map_err(fault(Stream::Connections))?;
-        segment.append(&batch, span)?;
+    let mut builder = LifecycleBuilder::default();
+    for (i, row) in frame.lifecycles.iter().enumerate() {
+        builder.push(row.clone());
+        if builder.is_full() || i + 1 == frame.lifecycles.len() {
+            let (batch, span) = builder.take().map_err(fault(Stream::Connections))?;
+            segment.append(&batch, span)?;
+        }
     }
     let mut bytes = segment.finish()?.bytes;
     let mut segment = create(Stream::Hooks)?;
@@ -198,4 +198,28 @@ pub(super) fn read(files: &Files, recording: &str, number: u32) -> Option<KeyFra
         && frame.lifecycles.iter().all(is_row)
         && frame.hooks.iter().all(|record| is_own(&record.header));
     is_right.then_some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::source::Directory;
+    use crate::testing;
+
+    /// A path of a cgroup in a cgroup in a cgroup takes more than all other values of a connection.
+    #[test]
+    fn connections_with_long_texts_come_back() {
+        const RECORDING: &str = "6e0c2a4e-9d51-4d6c-8a37-0f4f0f6f5a10";
+        let dir = tempfile::tempdir().expect("a directory");
+        let row = |n: u64| {
+            let row = testing::lifecycle(Event::Baseline, 10, n);
+            let header = Header { cpu: NO_CPU, hook: Hook::Baseline, ..row.header };
+            Lifecycle { header, cgroup_path: format!("/{n:04000}"), ..row }
+        };
+        let lifecycles = (1..=10_000).map(row).collect();
+        let frame = KeyFrame { from_ns: 20, lifecycles, hooks: Vec::new() };
+        write(dir.path(), RECORDING, 3, 1, &frame).expect("written");
+        let files = Files::new(Arc::new(Directory::new(dir.path())), dir.path().into());
+        assert_eq!(read(&files, RECORDING, 3).as_ref(), Some(&frame));
+    }
 }

@@ -13,6 +13,7 @@ use super::address;
 use super::builder::{HeaderColumns, TimeSpan};
 use super::capture_stats::Names;
 use super::stream::{EVENTS, Stream, bounded, column, dictionary, hook_by_name};
+use super::writer::{BATCH, PAYLOAD};
 use crate::schema::Hook;
 use crate::wire::{Event, Header, Lifecycle};
 
@@ -38,13 +39,10 @@ impl LifecycleBuilder {
         self.rows.push(row);
     }
 
-    /// Octets of the texts of the rows, of which paths of cgroups may have thousands each.
-    pub const fn text_bytes(&self) -> usize {
-        self.text
-    }
-
-    pub fn rows(&self) -> usize {
-        self.rows.len()
+    /// Whether these are enough for a frame: by their number, or by their texts, of which a path of a cgroup may have
+    /// thousands of octets.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH || self.text >= PAYLOAD
     }
 
     pub fn take(&mut self) -> Result<(RecordBatch, TimeSpan), ArrowError> {

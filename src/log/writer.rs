@@ -71,11 +71,11 @@ impl Default for WriterOptions {
 
 /// A batch is written when it has this many operations or rows: large enough to compress well (a
 /// frame of some 200 kB), small enough to stay in the cache of whoever reads it.
-const BATCH: usize = 65_536;
+pub(super) const BATCH: usize = 65_536;
 /// Or when it is this old: what a crash may cost.
 const BATCH_AGE_NS: u64 = 1_000_000_000;
 /// Or, for packets and lifecycle records, this many bytes of payload or text.
-const PAYLOAD: usize = 4 << 20;
+pub(super) const PAYLOAD: usize = 4 << 20;
 /// A batch of snapshots is written when it has this many rows, each of some 500 bytes.
 const SNAPSHOTS: usize = 8192;
 
@@ -261,8 +261,7 @@ impl RecordingWriter {
         }
         self.connections.builder.push(row);
         self.connections.since_ns.get_or_insert(self.now_ns);
-        let builder = &self.connections.builder;
-        if builder.rows() >= BATCH || builder.text_bytes() >= PAYLOAD {
+        if self.connections.builder.is_full() {
             self.flush_connections()?;
         }
         Ok(())

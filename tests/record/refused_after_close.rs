@@ -44,6 +44,9 @@ const CHALLENGED: &[Refused] = &[
     Refused { flags: 0, payload: 9, ..PLAIN },
 ];
 
+/// A segment without any flag, with an old number: it is dropped before its number is looked at.
+const NO_FLAGS: &[Refused] = &[Refused { seq: OLD, flags: 0, payload: 9, ..PLAIN }];
+
 /// Data with timestamps of long ago.
 const LATE: &[Refused] = &[
     Refused { payload: 9, stamp: Some(1), ..PLAIN },
@@ -138,9 +141,15 @@ fn segments_refused_after_the_close_are_counted_as_in_established() {
 #[test]
 fn challenged_segments_after_the_close_are_no_soft_errors() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
-    for (closed, end) in [(false, End::Fin), (true, End::Fin), (true, End::Reset)] {
-        let row = row(Family::V4, closed, CHALLENGED, end, &[]);
-        let context = format!("closed {closed} {end:?}: {:?}", row.values);
+    for (segments, closed, end) in [
+        (CHALLENGED, false, End::Fin),
+        (CHALLENGED, true, End::Fin),
+        (CHALLENGED, true, End::Reset),
+        (NO_FLAGS, false, End::Fin),
+        (NO_FLAGS, true, End::Fin),
+    ] {
+        let row = row(Family::V4, closed, segments, end, &[]);
+        let context = format!("{segments:?} closed {closed} {end:?}: {:?}", row.values);
         assert_eq!(row.values.int("SoftErrors"), 0, "{context}");
         assert_eq!(row.completeness(), "complete", "{context}");
     }
@@ -155,6 +164,26 @@ fn timestamps_of_long_ago_are_refused_after_the_close_too() {
         assert_eq!(row.values.int("SoftErrors"), 2, "{context}");
         assert_eq!(row.values.text("SoftErrorReason"), "belowTSWindow", "{context}");
         assert_eq!(row.completeness(), "complete", "{context}");
+    }
+}
+
+/// No hook behind the checks sees it. The socket shows that it came, and when.
+#[test]
+fn a_reset_after_the_close_is_the_last_segment_and_its_ip_header_is_not_known() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    for end in [End::Fin, End::Reset] {
+        let row = row(Family::V4, true, &[], end, &["--hooks", "tracepoint"]);
+        let context = format!("{end:?}: {:?} {:?}", row.identity, row.values);
+        assert_eq!(row.completeness(), "complete", "{context}");
+        let is_known = end == End::Fin;
+        for name in ["IpTtl", "IpTosIn"] {
+            assert_eq!(row.values.number(name).is_some(), is_known, "{name} {context}");
+        }
+        // The end comes SETTLE after the rest.
+        let least = SETTLE.as_micros() as i64;
+        let elapsed =
+            row.values.int("ElapsedSecs") * 1_000_000 + row.values.int("ElapsedMicroSecs");
+        assert!(elapsed >= least, "{elapsed} {context}");
     }
 }
 

@@ -11,7 +11,16 @@ use crate::log::segment::Segment;
 use crate::log::stream::Stream;
 use crate::log::{CaptureStat, LogError};
 
+/// After this many segments that are kept, new ones become twice as long, and so on: the manifest has a line for each file of each,
+/// and stays below the bounds of its readers. A year of segments of a second comes to 28,000.
+const MANY: usize = 2_000;
+
 impl RecordingWriter {
+    /// How much longer than usual a segment lasts by now.
+    fn stretched(&self, usual: u64) -> u64 {
+        usual.saturating_mul(1 << (self.closed.len() / MANY).min(40))
+    }
+
     /// Bytes of the open segments that are divided.
     fn open_bytes(&self) -> u64 {
         let connections =
@@ -27,7 +36,8 @@ impl RecordingWriter {
     pub(super) fn rotate_if_full(&mut self) -> Result<(), LogError> {
         let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
         // No segment smaller than its key frame: with many connections and a small bound these would be most of the disk.
-        let full = self.options.rotate_bytes.min(quarter).max(self.key_frame_bytes());
+        let usual = self.stretched(self.options.rotate_bytes);
+        let full = usual.min(quarter).max(self.key_frame_bytes());
         if self.open_bytes() >= full && self.wanted_key_frame().is_none() {
             self.rotate()?;
         }
@@ -44,7 +54,7 @@ impl RecordingWriter {
         let keep_ns = self.options.keep_ns;
         // As with a bound of the size, key frames are not most of the disk, unless segments became longer than a quarter of the time.
         let is_small = self.open_bytes() < self.key_frame_bytes();
-        let is_young = age_ns < self.options.rotate_ns
+        let is_young = age_ns < self.stretched(self.options.rotate_ns)
             || keep_ns.is_some_and(|keep| is_small && age_ns < keep / 4);
         // A key frame asks for a mark: an idle recorder would begin one segment after the other. It has to, where a time is kept.
         let is_idle = self.key_frames.is_some()
@@ -161,5 +171,30 @@ impl RecordingWriter {
             self.closed_bytes -= oldest.bytes;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Manifest, WriterOptions};
+    use crate::testing;
+
+    #[test]
+    fn segments_become_longer_when_there_are_very_many() {
+        const SECOND: u64 = 1_000_000_000;
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = WriterOptions { rotate_ns: SECOND, ..WriterOptions::default() };
+        let manifest = Manifest { recording: "r".into(), ..Manifest::default() };
+        let run = dir.path().join("run");
+        let mut writer = RecordingWriter::create(&run, &manifest, options).expect("created");
+        for second in 1..=MANY as u64 + 200 {
+            let record = testing::hook(crate::schema::Hook::Egress, second * SECOND, 1, &[]);
+            writer.hook(&record.header, &record.ops).expect("written");
+            writer.tick(second * SECOND + SECOND / 2).expect("written");
+            writer.tick((second + 1) * SECOND).expect("written");
+        }
+        let kept = writer.closed.len();
+        assert!((MANY + 90..MANY + 110).contains(&kept), "{kept}");
     }
 }
