@@ -15,11 +15,11 @@ use crate::schema::{Hook, Quality, Var};
 use crate::util::private;
 
 pub(super) const FILE_NAME: &str = "manifest.json";
-/// No manifest of the recorder is larger. It has some 28,000 segments at most (`MANY` of writer/segments.rs), each with five files,
-/// which come to 21 MB and 840,000 values, and the settings of 2,000 namespaces, which come to 15 MB and 460,000 values.
-const MAX_BYTES: u64 = 64 << 20;
+/// No manifest of the recorder is larger. It has some 15,000 segments at most (`MANY` of writer/segments.rs), each with five files,
+/// which come to 11 MB and 450,000 values, and the settings of 2,000 namespaces, which come to 16 MB and 460,000 values.
+const MAX_BYTES: u64 = 32 << 20;
 /// Nor has one more values. A value that takes three octets of text may take a hundred of memory.
-const MAX_VALUES: usize = 1_500_000;
+const MAX_VALUES: usize = 1_000_000;
 
 /// Whether a document of a text has more values of JSON than these. It need not be JSON.
 pub(crate) fn has_more_values(text: &[u8], most: usize) -> bool {

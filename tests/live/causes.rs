@@ -16,7 +16,7 @@ use crate::support::impair::Impairment;
 use crate::support::link::DEVICE;
 use crate::support::link::Direction::Forward;
 use crate::support::pair::{Family, Pair};
-use crate::support::table::{Row, Value};
+use crate::support::table::{self, Row, Value};
 use crate::support::tcp::{Options, Stream};
 use crate::support::trust;
 
@@ -55,7 +55,11 @@ impl Sender {
                 Some("approximate") => has_pace || was_dead || basis == "approximate",
                 other => !has_pace && other == Some(&*basis),
             };
-            assert!(is_right, "{known}: {}", sender.shares());
+            let paces: Vec<_> = table::read(&recording.path().join("tables/sockets.parquet"))
+                .iter()
+                .map(|row| ["tcpi_pacing_rate", "tcpi_max_pacing_rate"].map(|n| row.number(n)))
+                .collect();
+            assert!(is_right, "{known}: {}; {paces:?}", sender.shares());
         }
         sender
     }

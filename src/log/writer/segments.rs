@@ -12,8 +12,8 @@ use crate::log::stream::Stream;
 use crate::log::{CaptureStat, LogError};
 
 /// After this many segments that are kept, new ones become twice as long, and so on: the manifest has a line for each file of each,
-/// and stays below the bounds of its readers. A year of segments of a second comes to 28,000.
-const MANY: usize = 2_000;
+/// and stays below the bounds of its readers. A year of segments of a second comes to 15,000.
+const MANY: usize = 1_000;
 
 impl RecordingWriter {
     /// How much longer than usual a segment lasts by now.
