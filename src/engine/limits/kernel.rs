@@ -41,12 +41,13 @@ impl KernelReadings {
         }
         self.sndbuf = self.sndbuf.max(values.get(SocketField::skmem_sndbuf));
         // The pace in force is the least of the congestion control's and the application's
-        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). NULL means that there is no limit. BBR's own is
-        // below its estimate of the bandwidth most of the time, and that estimate cannot exceed the application's.
-        let own = values.get(SocketField::tcpi_max_pacing_rate);
+        // (tcp_update_pacing_rate(), bbr_set_pacing_rate()). BBR's own is below its estimate of the bandwidth most of the
+        // time, and that estimate cannot exceed the application's.
+        let set = |field: SocketField| values.get(field).filter(|rate| !field.is_unset(*rate));
+        let own = set(SocketField::tcpi_max_pacing_rate);
         self.has_pace |= own.is_some();
         let capped = own.is_some_and(|cap| {
-            let reached = |field, least| values.get(field).is_some_and(|rate| rate >= least);
+            let reached = |field, least| set(field).is_some_and(|rate| rate >= least);
             reached(SocketField::tcpi_pacing_rate, cap)
                 || reached(SocketField::bbr_bw, cap - cap / ESTIMATED_WITHIN)
         });

@@ -232,9 +232,13 @@ fn an_estimate_as_high_as_the_application_s_pace_is_that_pace() {
 #[test]
 fn paced_time_is_divided_only_if_the_application_has_set_a_pace() {
     let paced = Socket { limstate: Some(5), queue: 9_000, under_way: 1_000, ..SOCKET };
-    for (socket, pace, divides) in
-        [(paced, Some(650_000), true), (paced, None, false), (SOCKET, Some(650_000), false)]
-    {
+    // The kernel's word for no limit is the largest number.
+    for (socket, pace, divides) in [
+        (paced, Some(650_000), true),
+        (paced, None, false),
+        (paced, Some(u64::MAX), false),
+        (SOCKET, Some(650_000), false),
+    ] {
         let mut limits = begun(Basis::Segment);
         limits.record(&sent(10), &SOCKET.values());
         limits.record(&received(110), &socket.values());
