@@ -37,6 +37,7 @@ mod refused_after_close;
 mod refused_segments;
 mod rtt;
 mod run;
+mod service;
 mod sight;
 mod snapshots;
 mod timens;
