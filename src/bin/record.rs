@@ -30,6 +30,8 @@ mod bash;
 mod choice;
 #[path = "../cli/config.rs"]
 mod config;
+#[path = "../cli/manager.rs"]
+mod manager;
 #[path = "../cli/mistake.rs"]
 mod mistake;
 #[path = "../cli/recording.rs"]
@@ -43,6 +45,7 @@ mod version;
 
 use arguments::RecordArguments;
 use config::Mistake;
+use manager::Manager;
 use recording::{Best, best};
 
 /// Record the TCP statistics of this host's connections.
@@ -191,16 +194,29 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
         }
         signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
     }
+    let mut manager = Manager::of_environment().unwrap_or_else(|e| {
+        say(&format!(
+            "the service manager at NOTIFY_SOCKET hears nothing of this recording: {e}\n"
+        ));
+        Manager::default()
+    });
     // Takes the status line away.
     let clear = if live { CLEAR } else { "" };
     let mut before = Progress::default();
     let outcome = capture::record(&options, &stop, |notice| match notice {
-        Notice::Recording => say(&format!("recording to {}\n", dir.display())),
-        Notice::Progress(p) if live => {
-            say(&format!("{CLEAR}{}", status(p, &before)));
-            before = *p;
+        Notice::Recording => {
+            say(&format!("recording to {}\n", dir.display()));
+            manager.ready(&format!("recording to {}", visible::visible(&dir.to_string_lossy())));
         }
-        Notice::Progress(_) => {}
+        Notice::Progress(p) => {
+            manager.state(|| status(p, &Progress::default()));
+            if live {
+                say(&format!("{CLEAR}{}", status(p, &before)));
+                before = *p;
+            }
+        }
+        Notice::Round => manager.alive(),
+        Notice::Ending => manager.stopping(),
         Notice::Top(lines) => {
             let now = Utc::now().format("%Y-%m-%d %H:%M:%S");
             if live {

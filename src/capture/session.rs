@@ -117,6 +117,10 @@ pub enum Notice<'a> {
     Recording,
     /// Once a second.
     Progress(&'a Progress),
+    /// The rings were read, some 100 times a second, or nothing is recorded any more and a command goes on.
+    Round,
+    /// The recording ends: what is left is read, and the hooks are detached.
+    Ending,
     /// At the interval of [`CaptureOptions::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
@@ -350,6 +354,7 @@ pub fn record(
                 notice(Notice::Top(&lines));
             }
         }
+        notice(Notice::Round);
         if let Some(command) = running.as_mut() {
             let before = exit_status;
             exit_status = command.ended()?;
@@ -374,6 +379,7 @@ pub fn record(
             break;
         }
     }
+    notice(Notice::Ending);
     if let Some(command) = running.as_mut()
         && exit_status.is_none()
     {
