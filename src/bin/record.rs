@@ -5,7 +5,10 @@ use std::{
     io::{ErrorKind, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::Result;
@@ -36,6 +39,8 @@ mod manager;
 mod mistake;
 #[path = "../cli/recording.rs"]
 mod recording;
+#[path = "../cli/reread.rs"]
+mod reread;
 #[path = "../cli/shell.rs"]
 mod shell;
 #[path = "../cli/times.rs"]
@@ -44,9 +49,10 @@ mod times;
 mod version;
 
 use arguments::RecordArguments;
-use config::Mistake;
+use config::{Mistake, Parsed};
 use manager::Manager;
 use recording::{Best, best};
+use reread::Reread;
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -110,8 +116,14 @@ const NOT_RUN: u8 = 126;
 
 fn main() -> ExitCode {
     let line: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse::<Cli>(&line) {
-        Ok(parsed) => parsed.options,
+    let (cli, reread) = match config::parse::<Cli>(&line) {
+        Ok(Parsed { options, file, given }) => (
+            options,
+            Reread::new(line, file, given, |line| {
+                let Parsed { options, file, given } = config::parse::<Cli>(line)?;
+                Ok(Parsed { options: options.record, file, given })
+            }),
+        ),
         Err(Mistake::Line(e)) => in_words(*e).exit(),
         Err(Mistake::File(words)) => {
             say(&format!("estats-record: {words}\n"));
@@ -130,7 +142,7 @@ fn main() -> ExitCode {
         }
         Some(Sub::Completions(arguments)) => shell::completions(&arguments, Cli::command()),
         Some(Sub::Man(arguments)) => shell::man(&arguments, Cli::command()),
-        None => record(cli.record),
+        None => record(cli.record, reread),
     };
     done.unwrap_or_else(|e| {
         // Without its chain: our sentences hold their causes.
@@ -179,20 +191,20 @@ fn print_check(
     Ok(ExitCode::SUCCESS)
 }
 
-fn record(args: RecordArguments) -> Result<ExitCode> {
+fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
     let strict = args.strict;
     let live = !args.quiet && std::io::stderr().is_terminal();
     let options = args.options();
     let dir = options.dir.clone();
     let stop = Arc::new(AtomicUsize::new(0));
-    // A terminal that closes ends a recording as ^C does, except under `nohup`. The other two signals
-    // always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is
-    // intended.
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if signal == SIGHUP && is_ignored(signal) {
-            continue;
-        }
+    // Both always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is intended.
+    for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
+    }
+    // Never ends it, also when a terminal closes. Under nohup it stays ignored.
+    let hung_up = Arc::new(AtomicBool::new(false));
+    if !is_ignored(SIGHUP) {
+        signal_hook::flag::register(SIGHUP, Arc::clone(&hung_up))?;
     }
     let mut manager = Manager::of_environment().unwrap_or_else(|e| {
         say(&format!(
@@ -215,7 +227,14 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
                 before = *p;
             }
         }
-        Notice::Round => manager.alive(),
+        Notice::Round(log) => {
+            manager.alive();
+            if hung_up.swap(false, Ordering::Relaxed) {
+                let news = reread.again(log);
+                say(&format!("{clear}{}\n", news.words));
+                *log = news.log.unwrap_or(*log);
+            }
+        }
         Notice::Ending => manager.stopping(),
         Notice::Top(lines) => {
             let now = Utc::now().format("%Y-%m-%d %H:%M:%S");

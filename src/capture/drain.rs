@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     engine::keyframe::KeyFrames,
-    log::{CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals},
+    log::{
+        CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals,
+        WriterOptions,
+    },
     schema::Hook,
     wire::{Snapshot, is_snapshot},
 };
@@ -200,6 +203,11 @@ impl<'obj> Drain<'obj> {
     /// Replaces the manifest by one with more content.
     pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
         Ok(self.sink.borrow_mut().writer.update(manifest)?)
+    }
+
+    /// Other bounds from now on.
+    pub(super) fn set_bounds(&mut self, log: WriterOptions) {
+        self.sink.borrow_mut().writer.set_bounds(log);
     }
 
     /// From now on each segment begins with a key frame, and may be removed once the next has its own.

@@ -117,8 +117,10 @@ pub enum Notice<'a> {
     Recording,
     /// Once a second.
     Progress(&'a Progress),
-    /// The rings were read, some 100 times a second, or nothing is recorded any more and a command goes on.
-    Round,
+    /// The rings were read, some 100 times a second, or nothing is recorded any more and a command goes on. What is changed
+    /// here holds from now on. Only where there were bounds at the beginning are there key frames, without which rows of a
+    /// recording that loses its oldest segments are lossy.
+    Round(&'a mut WriterOptions),
     /// The recording ends: what is left is read, and the hooks are detached.
     Ending,
     /// At the interval of [`CaptureOptions::top`], and at the end: flows of the packets so far, those with
@@ -301,6 +303,7 @@ pub fn record(
     let mut state = Progress { packets, ..Progress::default() };
     let mut exit_status = None;
     let mut fault = None;
+    let mut in_force = options.log;
     let mut linger_from = None;
     let mut counted = clock::monotonic_ns();
     loop {
@@ -354,7 +357,16 @@ pub fn record(
                 notice(Notice::Top(&lines));
             }
         }
-        notice(Notice::Round);
+        let mut log = in_force;
+        notice(Notice::Round(&mut log));
+        let changed = log != in_force && fault.is_none();
+        if changed {
+            in_force = log;
+            drain.set_bounds(log);
+            set_bounds(&mut manifest.options, &log);
+            fault = drain.update(&manifest).err();
+            fault.iter().for_each(|e| notice(Notice::Stopped(e)));
+        }
         if let Some(command) = running.as_mut() {
             let before = exit_status;
             exit_status = command.ended()?;
@@ -498,6 +510,13 @@ fn update(state: &mut Progress, drain: &Drain<'_>) {
         state.malformed,
     ] = drain.counts();
     state.packets = state.packets.map(|_| packets);
+}
+
+fn set_bounds(options: &mut RecordOptions, log: &WriterOptions) {
+    options.rotate_bytes = log.rotate_bytes;
+    options.rotate_ns = log.rotate_ns;
+    options.max_bytes = log.max_bytes;
+    options.keep_ns = log.keep_ns;
 }
 
 fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {

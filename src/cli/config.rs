@@ -31,7 +31,6 @@ pub type Given = BTreeMap<String, Vec<OsString>>;
 
 /// A command line and its file.
 #[derive(Debug)]
-#[allow(dead_code, reason = "tests read what the file gave")]
 pub struct Parsed<C> {
     /// The options.
     pub options: C,

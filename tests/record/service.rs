@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The recorder as a service: its file with options, and what its manager hears.
+//! The recorder as a service: its file with options, what its manager hears, and SIGHUP.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -9,7 +9,7 @@ use crate::SUITE;
 use crate::run::{Recorder, scratch};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
-use crate::traffic::{listen, talk};
+use crate::traffic::{listen, talk, until};
 
 #[test]
 fn a_file_gives_the_options_and_the_command_line_comes_first() {
@@ -111,5 +111,78 @@ fn without_the_managers_socket_a_recording_goes_on() {
     let finished = recorder.stop();
     finished.assert_code(0);
     assert!(finished.stderr.contains("hears nothing of this recording"), "{}", finished.stderr);
+    assert_eq!(finished.connections().len(), 2);
+}
+
+#[test]
+fn sighup_reads_the_options_again_and_never_ends_a_recording() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("hup");
+    let listener = listen(&netns);
+    let scratch = scratch();
+    let file = scratch.path().join("record.toml");
+    let write = |text: &str| fs::write(&file, text).expect("a file");
+    write("max-size = \"1G\"\nport = [1, 2]\n");
+    let config = ["--config", file.to_str().expect("UTF-8")];
+    // The command line comes first the second time, too.
+    let own = ["--netns", netns.name(), "--rotate", "64M", "--port"];
+    let port = listener.address().port().to_string();
+    let recorder = Recorder::start(&[&config[..], &own, &[&port]].concat());
+    let bound = |bytes: u64, keep: Option<u64>| {
+        recorder.signal(libc::SIGHUP);
+        until("the manifest does not have the new bounds", || {
+            let text = fs::read(recorder.dir().join("manifest.json")).expect("a manifest");
+            let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+            let options = &manifest["options"];
+            options["max_bytes"] == bytes && options["keep_ns"].as_u64() == keep
+        });
+        talk(&netns, &listener, 100);
+    };
+    write("max-size = \"512M\"\nkeep = \"1h\"\nring = \"8M\"\nport = 3\nrotate = \"1s\"\n");
+    bound(512 << 20, Some(3_600_000_000_000));
+    // What is wrong changes nothing, and what no longer bounds is for another recording.
+    for (text, words) in [
+        ("max-size = 1.5\n", "max-size takes a text or a number"),
+        ("netns = [\n", "is not TOML: line "),
+        ("sample = 2\n", "had: the following required arguments were not provided: --snapshots"),
+        ("", "read again; not before the recorder is started again: keep, max-size\n"),
+    ] {
+        write(text);
+        recorder.signal(libc::SIGHUP);
+        until(words, || recorder.said().contains(words));
+    }
+    write("max-size = \"256M\"\n");
+    bound(256 << 20, None);
+    let finished = recorder.stop();
+    finished.assert_code(0).assert_account();
+    assert_eq!(finished.connections().len(), 4);
+    let options = &finished.manifest()["options"];
+    assert_eq!(options["rotate_bytes"], 64 << 20);
+    assert_eq!(options["max_bytes"], 256 << 20);
+    let path = file.display();
+    for words in [
+        format!(
+            "the options in {path} were read again; changed now: keep, max-size; \
+             not before the recorder is started again: ring\n"
+        ),
+        "the recording goes on with the options that it had: ".to_owned(),
+        "read again; changed now: keep, max-size\n".to_owned(),
+    ] {
+        assert!(finished.stderr.contains(&words), "{words:?} is missing: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn sighup_without_a_file_is_ignored_with_a_sentence() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("hupless");
+    let listener = listen(&netns);
+    let recorder = Recorder::start(&["--netns", netns.name()]);
+    recorder.signal(libc::SIGHUP);
+    let words = "SIGHUP is ignored: there is no file with options (--config) to read again\n";
+    until(words, || recorder.said().contains(words));
+    talk(&netns, &listener, 100);
+    let finished = recorder.stop();
+    finished.assert_code(0);
     assert_eq!(finished.connections().len(), 2);
 }

@@ -17,7 +17,7 @@ const BEGINNINGS: [&str; 8] = [
 ];
 
 /// Sources in which every sentence is a message, wherever it stands.
-const OF_MESSAGES: [&str; 31] = [
+const OF_MESSAGES: [&str; 32] = [
     "bin/record.rs",
     "lib.rs",
     "cli/compare.rs",
@@ -41,6 +41,7 @@ const OF_MESSAGES: [&str; 31] = [
     "cli/import.rs",
     "cli/recording.rs",
     "cli/replay.rs",
+    "cli/reread.rs",
     "capture/diag.rs",
     "capture/filter.rs",
     "capture/foreign.rs",
