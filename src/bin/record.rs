@@ -35,6 +35,8 @@ mod choice;
 mod config;
 #[path = "../cli/manager.rs"]
 mod manager;
+#[path = "../cli/metrics.rs"]
+mod metrics;
 #[path = "../cli/mistake.rs"]
 mod mistake;
 #[path = "../cli/recording.rs"]
@@ -51,6 +53,7 @@ mod version;
 use arguments::RecordArguments;
 use config::{Mistake, Parsed};
 use manager::Manager;
+use metrics::Metrics;
 use recording::{Best, best};
 use reread::Reread;
 
@@ -194,6 +197,8 @@ fn print_check(
 fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
     let strict = args.strict;
     let live = !args.quiet && std::io::stderr().is_terminal();
+    let mut metrics = Metrics::default();
+    metrics.set(args.metrics.clone(), args.metrics_interval);
     let options = args.options();
     let dir = options.dir.clone();
     let stop = Arc::new(AtomicUsize::new(0));
@@ -220,7 +225,11 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
             say(&format!("recording to {}\n", dir.display()));
             manager.ready(&format!("recording to {}", visible::visible(&dir.to_string_lossy())));
         }
-        Notice::Progress(p) => {
+        Notice::Progress(p, counted) => {
+            metrics
+                .progress(p, counted)
+                .into_iter()
+                .for_each(|words| say(&format!("{clear}{words}\n")));
             manager.state(|| status(p, &Progress::default()));
             if live {
                 say(&format!("{CLEAR}{}", status(p, &before)));
@@ -233,6 +242,9 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
                 let news = reread.again(log);
                 say(&format!("{clear}{}\n", news.words));
                 *log = news.log.unwrap_or(*log);
+                if let Some(new) = news.metrics {
+                    metrics.set(new.metrics, new.metrics_interval);
+                }
             }
         }
         Notice::Ending => manager.stopping(),
@@ -270,6 +282,10 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
         )),
     })?;
     let p = outcome.progress;
+    metrics
+        .end(&p, &outcome.counted)
+        .into_iter()
+        .for_each(|words| say(&format!("{clear}{words}\n")));
     say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
         say(&format!(

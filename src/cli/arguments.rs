@@ -23,7 +23,7 @@ const SNAPSHOTS: &str = "Snapshots";
 const PACKETS: &str = "Packets";
 const KERNEL: &str = "At the kernel";
 
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[group(id = "recording")]
 #[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
 /// The options of a recording.
@@ -135,6 +135,12 @@ pub struct RecordArguments {
     /// Exit with status 3 if records were lost, even if the command failed
     #[arg(long)]
     pub strict: bool,
+    /// Write the recorder's own counters to this file in OpenMetrics text, for a collector that reads files
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// How often the file of --metrics is written; at most once a second
+    #[arg(long, value_name = "TIME", default_value = "15s", requires = "metrics", value_parser = duration)]
+    pub metrics_interval: Duration,
     /// No status line
     #[arg(short, long)]
     pub quiet: bool,
@@ -203,7 +209,7 @@ impl RecordArguments {
 }
 
 /// When a segment ends.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Rotate {
     Bytes(u64),
     Time(Duration),

@@ -12,6 +12,8 @@ use super::config::{Given, Mistake, Parsed};
 
 /// Keys that bound the recording.
 const BOUNDS: [&str; 3] = ["keep", "max-size", "rotate"];
+/// Keys of the file of metrics.
+const METRICS: [&str; 2] = ["metrics", "metrics-interval"];
 
 /// How a command line is read again.
 type Read = fn(&[OsString]) -> Result<Parsed<RecordArguments>, Mistake>;
@@ -30,6 +32,8 @@ pub struct Reread {
 pub struct News {
     /// New bounds of the recording.
     pub log: Option<WriterOptions>,
+    /// Options with another file of metrics.
+    pub metrics: Option<RecordArguments>,
     /// What to tell the user, in one sentence.
     pub words: String,
 }
@@ -62,14 +66,16 @@ impl Reread {
         // Without a bound at the beginning a recording has no key frames, and could not lose its oldest segments.
         let new = options.log();
         let can_bound = new.is_bounded() == log.is_bounded();
-        let (now, later): (Vec<String>, Vec<String>) =
-            changed.partition(|key| can_bound && BOUNDS.contains(&key.as_str()));
+        let (now, later): (Vec<String>, Vec<String>) = changed.partition(|key| {
+            METRICS.contains(&key.as_str()) || (can_bound && BOUNDS.contains(&key.as_str()))
+        });
         for key in &now {
             match given.get(key) {
                 Some(words) => drop(self.given.insert(key.clone(), words.clone())),
                 None => drop(self.given.remove(key)),
             }
         }
+        let has = |keys: &[&str]| now.iter().any(|key| keys.contains(&key.as_str()));
         let mut parts = Vec::new();
         if !now.is_empty() {
             parts.push(format!("changed now: {}", now.join(", ")));
@@ -81,8 +87,9 @@ impl Reread {
             parts.push("nothing has changed".to_owned());
         }
         News {
-            log: (!now.is_empty()).then_some(new),
+            log: has(&BOUNDS).then_some(new),
             words: format!("the options in {file} were read again; {}", parts.join("; ")),
+            metrics: has(&METRICS).then_some(options),
         }
     }
 }

@@ -27,6 +27,7 @@ mod loss;
 mod malformed;
 mod mptcp;
 mod names;
+mod openmetrics;
 mod packets;
 mod processes;
 mod provenance;

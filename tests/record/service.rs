@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The recorder as a service: its file with options, what its manager hears, and SIGHUP.
+//! The recorder as a service: its file with options, what its manager hears, SIGHUP, and its metrics.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use crate::SUITE;
+use crate::openmetrics::OpenMetrics;
 use crate::run::{Recorder, scratch};
 use crate::support::gate::{self, Needs};
 use crate::support::netns::Netns;
-use crate::traffic::{listen, talk, until};
+use crate::traffic::{listen, open, talk, until};
 
 #[test]
 fn a_file_gives_the_options_and_the_command_line_comes_first() {
@@ -185,4 +186,71 @@ fn sighup_without_a_file_is_ignored_with_a_sentence() {
     let finished = recorder.stop();
     finished.assert_code(0);
     assert_eq!(finished.connections().len(), 2);
+}
+
+#[test]
+fn metrics_are_the_counters_of_the_recording() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("metrics");
+    let listener = listen(&netns);
+    let scratch = scratch();
+    let file = scratch.path().join("estats.prom");
+    let path = file.to_str().expect("UTF-8");
+    let own = ["--netns", netns.name(), "--metrics", path, "--metrics-interval", "1s"];
+    let recorder = Recorder::start(&own);
+    let flow = open(&netns, &listener);
+    flow.upload(100_000);
+    talk(&netns, &listener, 100);
+    let read = || OpenMetrics::parse(&fs::read_to_string(&file).expect("the metrics"));
+    until("the metrics do not have the connections", || {
+        file.exists() && read().value("estats_connections_total", &[]) == 4.0
+    });
+    let now = read();
+    assert_eq!(now.value("estats_recording", &[]), 1.0);
+    assert_eq!(now.value("estats_open_connections", &[]), 2.0);
+    let finished = recorder.stop();
+    finished.assert_code(0).assert_account();
+    let last = read();
+    assert_eq!(last.value("estats_recording", &[]), 0.0);
+    let totals = finished.manifest()["totals"].clone();
+    let cpus = totals["per_cpu"].as_array().expect("CPUs").clone();
+    let logged: u64 = cpus.iter().map(|cpu| cpu["logged"].as_u64().expect("a count")).sum();
+    assert_eq!(last.sum("estats_records_total"), logged as f64);
+    assert!(last.value("estats_records_total", &[("ring", "hooks")]) > 0.0);
+    // Two connections have two ends, each with a beginning and an end.
+    assert!(last.value("estats_records_total", &[("ring", "lifecycle")]) >= 8.0);
+    assert_eq!(last.value("estats_records_total", &[("ring", "packets")]), 0.0);
+    assert_eq!(last.sum("estats_lost_records_total"), 0.0);
+    assert_eq!(last.value("estats_lost_records_total", &[("hook", "set_state")]), 0.0);
+    assert_eq!(last.value("estats_disk_bytes", &[]), totals["bytes"].as_f64().expect("a size"));
+    assert!(last.value("estats_elapsed_seconds", &[]) >= now.value("estats_elapsed_seconds", &[]));
+    let beside: Vec<_> = fs::read_dir(scratch.path()).expect("a directory").flatten().collect();
+    assert_eq!(beside.len(), 1, "nothing is left beside the file: {beside:?}");
+}
+
+#[test]
+fn losses_and_late_drains_are_in_the_metrics() {
+    let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
+    let netns = Netns::new("lossy");
+    let listener = listen(&netns);
+    let scratch = scratch();
+    let file = scratch.path().join("estats.prom");
+    let path = file.to_str().expect("UTF-8");
+    let small =
+        ["--netns", netns.name(), "--metrics", path, "--ring", "64K", "--resolution", "1us"];
+    let recorder = Recorder::start(&small);
+    let flow = open(&netns, &listener);
+    recorder.signal(libc::SIGSTOP);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        flow.upload(100_000);
+    }
+    recorder.signal(libc::SIGCONT);
+    drop(flow);
+    let finished = recorder.stop();
+    finished.assert_code(3).assert_account();
+    let last = OpenMetrics::parse(&fs::read_to_string(&file).expect("the metrics"));
+    assert!(finished.lost() > 0);
+    assert_eq!(last.sum("estats_lost_records_total"), finished.lost() as f64);
+    assert!(last.value("estats_late_drains_total", &[]) >= 1.0);
 }
