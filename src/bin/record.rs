@@ -43,6 +43,8 @@ mod mistake;
 mod recording;
 #[path = "../cli/reread.rs"]
 mod reread;
+#[path = "../cli/say.rs"]
+mod say;
 #[path = "../cli/shell.rs"]
 mod shell;
 #[path = "../cli/times.rs"]
@@ -56,6 +58,7 @@ use manager::Manager;
 use metrics::Metrics;
 use recording::{Best, best};
 use reread::Reread;
+use say::{CLEAR, fail, say, warn};
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -106,9 +109,6 @@ enum Sub {
     Man(shell::Man),
 }
 
-/// Takes what is on the terminal's line away.
-const CLEAR: &str = "\r\x1b[K";
-
 /// Flows in a table of `--top`.
 const TOP_ROWS: usize = 20;
 
@@ -129,12 +129,12 @@ fn main() -> ExitCode {
         ),
         Err(Mistake::Line(e)) => in_words(*e).exit(),
         Err(Mistake::File(words)) => {
-            say(&format!("estats-record: {words}\n"));
+            fail(&format!("estats-record: {words}\n"));
             return ExitCode::from(UNUSABLE);
         }
     };
     if let Some(why) = estats::UNFIT_MACHINE {
-        say(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
+        fail(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
         return ExitCode::from(UNUSABLE);
     }
     let done = match cli.command {
@@ -150,7 +150,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|e| {
         // Without its chain: our sentences hold their causes.
         let words = e.downcast_ref().map_or_else(|| e.to_string(), recording::explain);
-        say(&format!("estats-record: {words}\n"));
+        fail(&format!("estats-record: {words}\n"));
         // As env(1), nohup(1) and shells have it.
         ExitCode::from(match e.downcast_ref() {
             Some(CaptureError::Command { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -212,7 +212,7 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
         signal_hook::flag::register(SIGHUP, Arc::clone(&hung_up))?;
     }
     let mut manager = Manager::of_environment().unwrap_or_else(|e| {
-        say(&format!(
+        warn(&format!(
             "the service manager at NOTIFY_SOCKET hears nothing of this recording: {e}\n"
         ));
         Manager::default()
@@ -229,7 +229,7 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
             metrics
                 .progress(p, counted)
                 .into_iter()
-                .for_each(|words| say(&format!("{clear}{words}\n")));
+                .for_each(|words| warn(&format!("{clear}{words}\n")));
             manager.state(|| status(p, &Progress::default()));
             if live {
                 say(&format!("{CLEAR}{}", status(p, &before)));
@@ -240,7 +240,7 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
             manager.alive();
             if hung_up.swap(false, Ordering::Relaxed) {
                 let news = reread.again(log);
-                say(&format!("{clear}{}\n", news.words));
+                warn(&format!("{clear}{}\n", news.words));
                 *log = news.log.unwrap_or(*log);
                 if let Some(new) = news.metrics {
                     metrics.set(new.metrics, new.metrics_interval);
@@ -257,25 +257,25 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS, ""));
             let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
-        Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
-        Notice::SlowPoll => say(&format!(
+        Notice::NotSeen(it) => warn(&format!("not seen: {}\n", it.what)),
+        Notice::SlowPoll => warn(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
-        Notice::NoInterface(name) => {
-            say(&format!("interface {name} does not exist yet; recording starts when it appears\n"))
-        }
+        Notice::NoInterface(name) => warn(&format!(
+            "interface {name} does not exist yet; recording starts when it appears\n"
+        )),
         Notice::Stopped(e) => {
-            say(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
+            fail(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
         }
-        Notice::RunsOn(pid) => say(&format!(
+        Notice::RunsOn(pid) => warn(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
         )),
-        Notice::NothingMatched(others) => say(&format!(
+        Notice::NothingMatched(others) => warn(&format!(
             "{clear}no connection matched {}; {others} others were seen\n",
             recording::filters(&options.filters)
         )),
-        Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
-        Notice::StillOpen(n) => say(&format!(
+        Notice::Outlive(left) => warn(&format!("{clear}{}\n", outlive(left))),
+        Notice::StillOpen(n) => warn(&format!(
             "{clear}connections of the command that were still open {:?} after its end: {n}; their \
              rows are ended_after, and a longer --linger follows them further\n",
             options.linger
@@ -285,30 +285,30 @@ fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
     metrics
         .end(&p, &outcome.counted)
         .into_iter()
-        .for_each(|words| say(&format!("{clear}{words}\n")));
+        .for_each(|words| warn(&format!("{clear}{words}\n")));
     say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
-        say(&format!(
+        warn(&format!(
             "{} records were lost: affected rows are marked lossy; a larger --ring (of packets: \
              --packet-ring) or a filter avoids it\n",
             p.lost
         ));
     }
     if p.skipped > 0 {
-        say(&format!(
+        warn(&format!(
             "the kernel skipped {} hook activations that interrupted another: rows open in those \
              seconds are marked lossy\n",
             p.skipped
         ));
     }
     if p.malformed > 0 {
-        say(&format!(
+        warn(&format!(
             "{} packets had malformed IP headers: they are counted and have no rows\n",
             p.malformed
         ));
     }
     if p.slow_polls > 0 {
-        say(&format!(
+        warn(&format!(
             "{} polls of the sockets took more than 80 % of --snapshots: a longer interval, a \
              filter or --sample avoids it\n",
             p.slow_polls
@@ -351,14 +351,6 @@ fn is_ignored(signal: i32) -> bool {
         libc::sigaction(signal, std::ptr::null(), &raw mut found) == 0
             && found.sa_sigaction == libc::SIG_IGN
     }
-}
-
-/// Writes to standard error. A closed standard error does not end the recording, as a panic of
-/// `eprintln!` would.
-fn say(text: &str) {
-    // Only our own escape sequence is written, which clears the status line.
-    let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
-    let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }
 
 /// One line: counts so far, and rates since `before`.

@@ -115,7 +115,7 @@ impl Recorder {
             let mut so_far = so_far.lock().expect("no reader panics");
             so_far.push_str(line);
             so_far.push('\n');
-            if line.starts_with("recording to ") {
+            if line.trim_start_matches("<6>").starts_with("recording to ") {
                 // The receiver is gone if the test has given up.
                 let _ = attached.send(());
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! The recorder as a service: its file with options, what its manager hears, SIGHUP, and its metrics.
+//! The recorder as a service: its file with options, what its manager hears, SIGHUP, its metrics, and its
+//! words in the journal.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -253,4 +254,25 @@ fn losses_and_late_drains_are_in_the_metrics() {
     assert!(finished.lost() > 0);
     assert_eq!(last.sum("estats_lost_records_total"), finished.lost() as f64);
     assert!(last.value("estats_late_drains_total", &[]) >= 1.0);
+}
+
+#[test]
+fn lines_of_the_journal_have_their_priority() {
+    let Some(_turn) = gate::enter(SUITE, Needs { programs: &["stat"], ..Needs::BPF }) else {
+        return;
+    };
+    let netns = Netns::new("journal");
+    // As systemd does it: the device and the inode of standard error.
+    let script = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\" \"$@\"";
+    let recorder = Recorder::under(&["sh", "-c", script], &["--netns", netns.name()]);
+    let finished = recorder.stop();
+    finished.assert_code(0);
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    assert!(lines.iter().all(|l| l.starts_with("<4>") || l.starts_with("<6>")), "{lines:?}");
+    assert!(lines.iter().any(|l| l.starts_with("<6>recorded ")), "{lines:?}");
+    assert!(lines.iter().any(|l| l.starts_with("<4>no connection matched --netns ")), "{lines:?}");
+    // Another file is no journal: what a shell has redirected, or a child's.
+    let other = ["env", "JOURNAL_STREAM=1:1"];
+    let finished = Recorder::under(&other, &["--netns", netns.name()]).stop();
+    assert!(!finished.stderr.contains("<6>"), "{}", finished.stderr);
 }
