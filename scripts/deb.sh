@@ -46,7 +46,7 @@ depends=$(cd "$work" && dpkg-shlibdeps -O "$stage/usr/bin/estats-record" "$stage
 	exit 1
 }
 # In KiB, a directory as one: du counts directories as the file system has them.
-size=$(find "$stage/usr" -printf '%y %s\n' |
+size=$(find "$stage/usr" "$stage/etc" -printf '%y %s\n' |
 	awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$stage/DEBIAN/control" <<EOF
 Package: estats
@@ -63,6 +63,22 @@ Description: TCP flight recorder for stock Linux kernels
  Parquet tables, summaries and reports of a recording, and says what each
  sender waited for.
 EOF
+# The unit is neither enabled nor started: recording is for who wants it.
+echo /etc/estats/record.toml >"$stage/DEBIAN/conffiles"
+cat >"$stage/DEBIAN/postinst" <<'EOF'
+#!/bin/sh
+set -e
+[ ! -d /run/systemd/system ] || systemctl daemon-reload || true
+EOF
+cat >"$stage/DEBIAN/prerm" <<'EOF'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+	systemctl disable --now estats-record.service || true
+fi
+EOF
+cp "$stage/DEBIAN/postinst" "$stage/DEBIAN/postrm"
+chmod 755 "$stage/DEBIAN/postinst" "$stage/DEBIAN/prerm" "$stage/DEBIAN/postrm"
 (cd "$stage" && find usr -type f | LC_ALL=C sort | xargs md5sum) >"$stage/DEBIAN/md5sums"
 # dpkg-deb lowers times that are later, and leaves earlier ones.
 find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

@@ -65,7 +65,18 @@ for file in bin/estats-record share/man/man1/estats-analyze-summary.1 share/doc/
 	share/fish/vendor_completions.d/estats-record.fish; do
 	[ -s "$work/tree/usr/local/$file" ] || fail "make install lacks $file"
 done
+[ -s "$work/tree/etc/estats/record.toml" ] || fail "make install lacks the options of the unit"
+grep -q 'exec /usr/local/bin/estats-record --config /etc/estats/record.toml ' \
+	"$work/tree/usr/local/lib/systemd/system/estats-record.service" || fail "the unit starts another program"
 [ "$(stat -c %a "$work/tree/usr/local/bin/estats-record")" = 755 ] || fail "a program has other permissions than 755"
+# Options that somebody has changed are theirs.
+options=$work/tree/etc/estats/record.toml
+echo '# changed' >>"$options"
+DESTDIR=$work/tree sh "$top/scripts/install.sh" "$programs"
+grep -q '^# changed' "$options" || fail "make install replaces options"
+DESTDIR=$work/tree sh "$top/scripts/install.sh" "$programs" remove
+[ -e "$options" ] || fail "make uninstall takes changed options"
+cp "$top/packaging/record.toml" "$options"
 touch "$work/tree/usr/local/bin/estats-of-another"
 DESTDIR=$work/tree sh "$top/scripts/install.sh" "$programs" remove
 left=$(find "$work/tree" ! -type d)

@@ -58,6 +58,8 @@ for_tests() {
 	need xz xz-utils
 	need depmod kmod
 	need readelf binutils
+	# How much the unit may do (tests/offline/unit.rs).
+	need systemd-analyze systemd
 	# Completions, asked of real shells (tests/offline/shell), and packages (scripts/packages.sh).
 	need zsh zsh
 	need fish fish

@@ -2,12 +2,13 @@
 //! estats-record: flags and exit codes; the work is in `estats::capture`.
 
 use std::{
-    ffi::OsString,
     io::{ErrorKind, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::Result;
@@ -15,12 +16,7 @@ use chrono::Utc;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use estats::{
-    capture::{
-        self, Addresses, Attach, CaptureError, CaptureOptions, DIGEST_MAX, Filters, HookSet,
-        Notice, Packets, PollsBy, Progress, Snapshots, Transport,
-    },
-    log::WriterOptions,
-    schema::Hook,
+    capture::{self, CaptureError, HookSet, Notice, Progress, Transport},
     util::units,
     util::visible,
     views::traffic,
@@ -29,14 +25,26 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 #[path = "../cli/advice.rs"]
 mod advice;
+#[path = "../cli/arguments.rs"]
+mod arguments;
 #[path = "../cli/bash.rs"]
 mod bash;
 #[path = "../cli/choice.rs"]
 mod choice;
+#[path = "../cli/config.rs"]
+mod config;
+#[path = "../cli/manager.rs"]
+mod manager;
+#[path = "../cli/metrics.rs"]
+mod metrics;
 #[path = "../cli/mistake.rs"]
 mod mistake;
 #[path = "../cli/recording.rs"]
 mod recording;
+#[path = "../cli/reread.rs"]
+mod reread;
+#[path = "../cli/say.rs"]
+mod say;
 #[path = "../cli/shell.rs"]
 mod shell;
 #[path = "../cli/times.rs"]
@@ -44,9 +52,13 @@ mod times;
 #[path = "../cli/version.rs"]
 mod version;
 
-use choice::Known;
+use arguments::RecordArguments;
+use config::{Mistake, Parsed};
+use manager::Manager;
+use metrics::Metrics;
 use recording::{Best, best};
-use times::duration;
+use reread::Reread;
+use say::{CLEAR, fail, say, warn};
 
 /// Record the TCP statistics of this host's connections.
 #[derive(Parser)]
@@ -97,176 +109,6 @@ enum Sub {
     Man(shell::Man),
 }
 
-/// Headings of `--help`.
-const FILTERS: &str = "Which connections";
-const SNAPSHOTS: &str = "Snapshots";
-const PACKETS: &str = "Packets";
-const KERNEL: &str = "At the kernel";
-
-#[derive(clap::Args)]
-#[group(id = "recording")]
-#[command(group = clap::ArgGroup::new("seen").multiple(true).args(["packets", "interface"]))]
-struct RecordArguments {
-    /// Directory of the recording; it must not exist, or be empty [default: estats-PID]
-    #[arg(short, long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// End after this time (500ms, 30s, 10m)
-    #[arg(long, value_parser = duration)]
-    duration: Option<Duration>,
-    /// Bound the recording, keeping the newest (64M, 1G)
-    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
-    max_size: Option<u64>,
-    /// Bound the recording, keeping this much time (10m, 24h); with --max-size, whichever is reached first
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    keep: Option<Duration>,
-    /// Begin a new segment after this size or time (256M, 10m)
-    #[arg(long, value_name = "SIZE|TIME", default_value = "256M", value_parser = Rotate::parse)]
-    rotate: Rotate,
-    /// Only connections with one of these local or remote ports (80,443)
-    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
-    port: Vec<u16>,
-    /// No connections with one of these local or remote ports
-    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
-    not_port: Vec<u16>,
-    /// Only connections with a local or remote address in one of these prefixes
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = FILTERS)]
-    addr: Vec<Addresses>,
-    /// No connections with a local or remote address in one of these prefixes
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = FILTERS)]
-    not_addr: Vec<Addresses>,
-    /// Only connections of this process and its children: those they open, accept or use
-    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = FILTERS)]
-    pid: Vec<u32>,
-    /// Only connections of processes (or threads) with this name: those they open, accept or use
-    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = FILTERS)]
-    comm: Vec<String>,
-    /// Only connections of this cgroup (v2) and those below it
-    #[arg(long, value_name = "PATH", help_heading = FILTERS)]
-    cgroup: Vec<String>,
-    /// Only connections of this network namespace (name or path)
-    #[arg(long, value_name = "NAME", help_heading = FILTERS)]
-    netns: Vec<String>,
-    /// Record the whole host even with a command
-    #[arg(long, help_heading = FILTERS)]
-    all: bool,
-    /// Hook set
-    #[arg(long, value_name = "SET", default_value = "auto", value_parser = best::<HookSet>(), help_heading = KERNEL)]
-    hooks: Best<HookSet>,
-    /// How records leave the kernel (perf: --hooks kprobe only)
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = best::<Transport>(), help_heading = KERNEL)]
-    transport: Best<Transport>,
-    /// BTF file, for kernels without built-in BTF (/sys/kernel/btf/vmlinux)
-    #[arg(long, value_name = "FILE", help_heading = KERNEL)]
-    btf: Option<PathBuf>,
-    /// Do not attach this hook (names: see `check`); variables that need it are NULL
-    #[arg(long, value_name = "HOOK", hide_possible_values = true,
-          value_parser = Known::new(optional_hook, hook_names), help_heading = KERNEL)]
-    without: Vec<Hook>,
-    /// Shortest time between two reads of a connection's counters; they are also read this long after
-    /// its last segment
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = duration, help_heading = KERNEL)]
-    resolution: Duration,
-    /// Also take a snapshot of every socket at this interval (10ms, 1s)
-    #[arg(long, value_name = "INTERVAL", value_parser = duration, help_heading = SNAPSHOTS)]
-    snapshots: Option<Duration>,
-    /// How snapshots read the sockets (netlink: inet_diag)
-    #[arg(long, value_name = "HOW", default_value = "auto", requires = "snapshots",
-          value_parser = best::<PollsBy>(), help_heading = SNAPSHOTS)]
-    snapshots_by: Best<PollsBy>,
-    /// Snapshots of every Nth socket only, chosen by its cookie
-    #[arg(long, value_name = "N", default_value = "1", requires = "snapshots",
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = SNAPSHOTS)]
-    sample: u32,
-    /// Skip sockets that have not changed since the last snapshot
-    #[arg(long, requires = "snapshots", help_heading = SNAPSHOTS)]
-    changed_only: bool,
-    /// Also record packets at the sockets of this host
-    #[arg(long, help_heading = PACKETS)]
-    packets: bool,
-    /// Also record packets at this interface; `all` for all interfaces
-    #[arg(long, value_name = "NAME", help_heading = PACKETS)]
-    interface: Vec<String>,
-    /// Print the packets' largest flows so far on standard output, at this interval [default: 1s]
-    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1s", requires = "seen", value_parser = duration, help_heading = PACKETS)]
-    top: Option<Duration>,
-    /// How to attach to interfaces
-    #[arg(long, value_name = "HOW", default_value = "auto", requires = "interface",
-          value_parser = best::<Attach>(), help_heading = PACKETS)]
-    attach: Best<Attach>,
-    /// Bytes to keep after the IP header of each packet (transport headers are always kept)
-    #[arg(long, value_name = "N", default_value = "0",
-          value_parser = clap::value_parser!(u32).range(..=i64::from(DIGEST_MAX)), help_heading = PACKETS)]
-    digest_bytes: u32,
-    /// Size of each CPU's ring buffer for packets
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size, help_heading = PACKETS)]
-    packet_ring: u32,
-    /// Size of each CPU's ring buffer; the ring of connection starts and ends is at least as large
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = ring_size, help_heading = KERNEL)]
-    ring: u32,
-    /// With a command: record its open connections for at most this long after it ends
-    #[arg(long, value_name = "TIME", default_value = "2s", requires = "argv",
-          value_parser = units::time)]
-    linger: Duration,
-    /// Exit with status 3 if records were lost, even if the command failed
-    #[arg(long)]
-    strict: bool,
-    /// No status line
-    #[arg(short, long)]
-    quiet: bool,
-    /// Record this command's process tree while it runs
-    #[arg(last = true, value_name = "COMMAND")]
-    argv: Vec<OsString>,
-}
-
-#[derive(Clone, Copy)]
-enum Rotate {
-    Bytes(u64),
-    Time(Duration),
-}
-
-impl Rotate {
-    fn parse(text: &str) -> Result<Self, String> {
-        // "10m" is minutes and "10M" megabytes, as in the design of every rotating log.
-        let time = text.ends_with(['s', 'm', 'h']);
-        if time { duration(text).map(Self::Time) } else { units::bytes(text).map(Self::Bytes) }
-    }
-}
-
-/// A ring's size is a power of two, and libbpf wants it in 32 bits.
-fn ring_size(text: &str) -> Result<u32, String> {
-    units::bytes(text)?
-        .checked_next_power_of_two()
-        .and_then(|n| u32::try_from(n).ok())
-        .ok_or_else(|| format!("{text:?} is too large for a ring: 2G is the largest"))
-}
-
-/// A process's name, which must not be empty. The kernel keeps 15 bytes of a name, so the first 15 bytes
-/// are compared.
-fn comm(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-/// A hook that may be left out. Without changes of state no connection would ever be seen. Drain and
-/// Capture are not attached.
-fn optional_hook(name: &str) -> Result<Hook, String> {
-    optional_hooks().find(|h| h.name() == name).ok_or_else(|| {
-        format!("{name:?} cannot be left out; `estats-record check` lists the hooks that can")
-    })
-}
-
-fn optional_hooks() -> impl Iterator<Item = Hook> {
-    let needed = |h: &Hook| matches!(h, Hook::SetState | Hook::Drain | Hook::Capture);
-    Hook::ALL.iter().copied().filter(move |h| !needed(h))
-}
-
-fn hook_names() -> Vec<&'static str> {
-    optional_hooks().map(Hook::name).collect()
-}
-
-/// Takes what is on the terminal's line away.
-const CLEAR: &str = "\r\x1b[K";
-
 /// Flows in a table of `--top`.
 const TOP_ROWS: usize = 20;
 
@@ -276,9 +118,23 @@ const NO_COMMAND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|e| in_words(e).exit());
+    let line: Vec<_> = std::env::args_os().collect();
+    let (cli, reread) = match config::parse::<Cli>(&line) {
+        Ok(Parsed { options, file, given }) => (
+            options,
+            Reread::new(line, file, given, |line| {
+                let Parsed { options, file, given } = config::parse::<Cli>(line)?;
+                Ok(Parsed { options: options.record, file, given })
+            }),
+        ),
+        Err(Mistake::Line(e)) => in_words(*e).exit(),
+        Err(Mistake::File(words)) => {
+            fail(&format!("estats-record: {words}\n"));
+            return ExitCode::from(UNUSABLE);
+        }
+    };
     if let Some(why) = estats::UNFIT_MACHINE {
-        say(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
+        fail(&format!("estats-record: {}\n", advice::with(&why, Some(advice::UNFIT))));
         return ExitCode::from(UNUSABLE);
     }
     let done = match cli.command {
@@ -289,12 +145,12 @@ fn main() -> ExitCode {
         }
         Some(Sub::Completions(arguments)) => shell::completions(&arguments, Cli::command()),
         Some(Sub::Man(arguments)) => shell::man(&arguments, Cli::command()),
-        None => record(cli.record),
+        None => record(cli.record, reread),
     };
     done.unwrap_or_else(|e| {
         // Without its chain: our sentences hold their causes.
         let words = e.downcast_ref().map_or_else(|| e.to_string(), recording::explain);
-        say(&format!("estats-record: {words}\n"));
+        fail(&format!("estats-record: {words}\n"));
         // As env(1), nohup(1) and shells have it.
         ExitCode::from(match e.downcast_ref() {
             Some(CaptureError::Command { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -338,76 +194,60 @@ fn print_check(
     Ok(ExitCode::SUCCESS)
 }
 
-fn record(args: RecordArguments) -> Result<ExitCode> {
-    let dir = args.output.unwrap_or_else(|| format!("estats-{}", std::process::id()).into());
-    let defaults = WriterOptions::default();
-    let (rotate_bytes, rotate_ns) = match args.rotate {
-        Rotate::Bytes(n) => (n, defaults.rotate_ns),
-        Rotate::Time(t) => (defaults.rotate_bytes, t.as_nanos() as u64),
-    };
-    let log = WriterOptions { rotate_bytes, rotate_ns, max_bytes: args.max_size, ..defaults };
-    let is_time = matches!(args.rotate, Rotate::Time(_));
-    let keeping =
-        |keep: Duration| log.keeping(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX), is_time);
-    let options = CaptureOptions {
-        dir: dir.clone(),
-        filters: Filters {
-            ports: args.port,
-            not_ports: args.not_port,
-            addresses: args.addr,
-            not_addresses: args.not_addr,
-            comms: args.comm,
-            pids: args.pid,
-            cgroups: args.cgroup,
-            netns: args.netns,
-        },
-        hooks: args.hooks.0,
-        transport: args.transport.0,
-        btf: args.btf,
-        without: args.without,
-        command: (!args.argv.is_empty()).then_some(args.argv),
-        all: args.all,
-        linger: args.linger,
-        duration: args.duration,
-        resolution: args.resolution,
-        ring_bytes: args.ring,
-        snapshots: args.snapshots.map(|interval| Snapshots {
-            interval,
-            sample: args.sample,
-            changed_only: args.changed_only,
-            by: args.snapshots_by.0,
-        }),
-        packets: (args.packets || !args.interface.is_empty()).then(|| Packets {
-            sockets: args.packets,
-            interfaces: args.interface,
-            attach: args.attach.0,
-            digest_bytes: args.digest_bytes,
-            ring_bytes: args.packet_ring.max(4096),
-        }),
-        top: args.top,
-        log: args.keep.map_or(log, keeping),
-    };
+fn record(args: RecordArguments, mut reread: Reread) -> Result<ExitCode> {
+    let strict = args.strict;
+    let live = !args.quiet && std::io::stderr().is_terminal();
+    let mut metrics = Metrics::default();
+    metrics.set(args.metrics.clone(), args.metrics_interval);
+    let options = args.options();
+    let dir = options.dir.clone();
     let stop = Arc::new(AtomicUsize::new(0));
-    // A terminal that closes ends a recording as ^C does, except under `nohup`. The other two signals
-    // always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is
-    // intended.
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if signal == SIGHUP && is_ignored(signal) {
-            continue;
-        }
+    // Both always end it: a shell starts background jobs with SIGINT ignored, but an explicit kill is intended.
+    for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
     }
-    let live = !args.quiet && std::io::stderr().is_terminal();
+    // Never ends it, also when a terminal closes. Under nohup it stays ignored.
+    let hung_up = Arc::new(AtomicBool::new(false));
+    if !is_ignored(SIGHUP) {
+        signal_hook::flag::register(SIGHUP, Arc::clone(&hung_up))?;
+    }
+    let mut manager = Manager::of_environment().unwrap_or_else(|e| {
+        warn(&format!(
+            "the service manager at NOTIFY_SOCKET hears nothing of this recording: {e}\n"
+        ));
+        Manager::default()
+    });
     // Takes the status line away.
     let clear = if live { CLEAR } else { "" };
     let mut before = Progress::default();
     let outcome = capture::record(&options, &stop, |notice| match notice {
-        Notice::Recording => say(&format!("recording to {}\n", dir.display())),
-        Notice::Progress(p) if live => {
-            say(&format!("{CLEAR}{}", status(p, &before)));
-            before = *p;
+        Notice::Recording => {
+            say(&format!("recording to {}\n", dir.display()));
+            manager.ready(&format!("recording to {}", visible::visible(&dir.to_string_lossy())));
         }
-        Notice::Progress(_) => {}
+        Notice::Progress(p, counted) => {
+            metrics
+                .progress(p, counted)
+                .into_iter()
+                .for_each(|words| warn(&format!("{clear}{words}\n")));
+            manager.state(|| status(p, &Progress::default()));
+            if live {
+                say(&format!("{CLEAR}{}", status(p, &before)));
+                before = *p;
+            }
+        }
+        Notice::Round(log) => {
+            manager.alive();
+            if hung_up.swap(false, Ordering::Relaxed) {
+                let news = reread.again(log);
+                warn(&format!("{clear}{}\n", news.words));
+                *log = news.log.unwrap_or(*log);
+                if let Some(new) = news.metrics {
+                    metrics.set(new.metrics, new.metrics_interval);
+                }
+            }
+        }
+        Notice::Ending => manager.stopping(),
         Notice::Top(lines) => {
             let now = Utc::now().format("%Y-%m-%d %H:%M:%S");
             if live {
@@ -417,54 +257,58 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
             let table = format!("{now}\n{}\n", traffic::table(lines, TOP_ROWS, ""));
             let _ = std::io::stdout().write_all(visible::lines(&table).as_bytes());
         }
-        Notice::NotSeen(it) => say(&format!("not seen: {}\n", it.what)),
-        Notice::SlowPoll => say(&format!(
+        Notice::NotSeen(it) => warn(&format!("not seen: {}\n", it.what)),
+        Notice::SlowPoll => warn(&format!(
             "{clear}a poll of the sockets took more than 80 % of the interval of --snapshots\n"
         )),
-        Notice::NoInterface(name) => {
-            say(&format!("interface {name} does not exist yet; recording starts when it appears\n"))
-        }
+        Notice::NoInterface(name) => warn(&format!(
+            "interface {name} does not exist yet; recording starts when it appears\n"
+        )),
         Notice::Stopped(e) => {
-            say(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
+            fail(&format!("{clear}estats-record: recording stopped: {}\n", recording::explain(e)))
         }
-        Notice::RunsOn(pid) => say(&format!(
+        Notice::RunsOn(pid) => warn(&format!(
             "{clear}the command did not end when it was asked to and runs on as process {pid}\n"
         )),
-        Notice::NothingMatched(others) => say(&format!(
+        Notice::NothingMatched(others) => warn(&format!(
             "{clear}no connection matched {}; {others} others were seen\n",
             recording::filters(&options.filters)
         )),
-        Notice::Outlive(left) => say(&format!("{clear}{}\n", outlive(left))),
-        Notice::StillOpen(n) => say(&format!(
+        Notice::Outlive(left) => warn(&format!("{clear}{}\n", outlive(left))),
+        Notice::StillOpen(n) => warn(&format!(
             "{clear}connections of the command that were still open {:?} after its end: {n}; their \
              rows are ended_after, and a longer --linger follows them further\n",
             options.linger
         )),
     })?;
     let p = outcome.progress;
+    metrics
+        .end(&p, &outcome.counted)
+        .into_iter()
+        .for_each(|words| warn(&format!("{clear}{words}\n")));
     say(&format!("{clear}recorded {}: {}\n", dir.display(), status(&p, &Progress::default())));
     if p.lost > 0 {
-        say(&format!(
+        warn(&format!(
             "{} records were lost: affected rows are marked lossy; a larger --ring (of packets: \
              --packet-ring) or a filter avoids it\n",
             p.lost
         ));
     }
     if p.skipped > 0 {
-        say(&format!(
+        warn(&format!(
             "the kernel skipped {} hook activations that interrupted another: rows open in those \
              seconds are marked lossy\n",
             p.skipped
         ));
     }
     if p.malformed > 0 {
-        say(&format!(
+        warn(&format!(
             "{} packets had malformed IP headers: they are counted and have no rows\n",
             p.malformed
         ));
     }
     if p.slow_polls > 0 {
-        say(&format!(
+        warn(&format!(
             "{} polls of the sockets took more than 80 % of --snapshots: a longer interval, a \
              filter or --sample avoids it\n",
             p.slow_polls
@@ -473,7 +317,7 @@ fn record(args: RecordArguments) -> Result<ExitCode> {
     let lost = p.lost > 0 || outcome.fault.is_some();
     Ok(match outcome.exit_status {
         // A command's own failure is more important than losses.
-        Some(code) if code != 0 && !(args.strict && lost) => ExitCode::from(code as u8),
+        Some(code) if code != 0 && !(strict && lost) => ExitCode::from(code as u8),
         _ if lost => ExitCode::from(LOST),
         _ => ExitCode::SUCCESS,
     })
@@ -507,14 +351,6 @@ fn is_ignored(signal: i32) -> bool {
         libc::sigaction(signal, std::ptr::null(), &raw mut found) == 0
             && found.sa_sigaction == libc::SIG_IGN
     }
-}
-
-/// Writes to standard error. A closed standard error does not end the recording, as a panic of
-/// `eprintln!` would.
-fn say(text: &str) {
-    // Only our own escape sequence is written, which clears the status line.
-    let (own, text) = text.strip_prefix(CLEAR).map_or(("", text), |text| (CLEAR, text));
-    let _ = std::io::stderr().write_all(format!("{own}{}", visible::lines(text)).as_bytes());
 }
 
 /// One line: counts so far, and rates since `before`.

@@ -16,6 +16,7 @@ use super::{
     CaptureError,
     cgroup::Paths,
     clock,
+    progress::Counted,
     provenance::Sighting,
     shared::OfCpus,
     skips::{Skip, Skips},
@@ -24,7 +25,10 @@ use super::{
 };
 use crate::{
     engine::keyframe::KeyFrames,
-    log::{CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals},
+    log::{
+        CaptureStat, CpuTotals, Lack, Lacking, Manifest, RecordingWriter, Ring, Totals,
+        WriterOptions,
+    },
     schema::Hook,
     wire::{Snapshot, is_snapshot},
 };
@@ -51,6 +55,7 @@ pub(super) struct Drain<'obj> {
     marked: u64,
     /// Snapshots that the recorder itself has read.
     polled: u64,
+    late: u64,
 }
 
 /// How late a round may be before it is noted in the ledger: the default rings hold this much of a flood
@@ -79,6 +84,7 @@ impl<'obj> Drain<'obj> {
             paths: Paths::new(),
             error: None,
             logged: vec![0; cpus],
+            of_rings: [0; Ring::ALL.len()],
             connections: 0,
             open: 0,
             packets: 0,
@@ -138,6 +144,7 @@ impl<'obj> Drain<'obj> {
             drained_ns: now,
             marked: u64::MAX,
             polled: 0,
+            late: 0,
         })
     }
 
@@ -164,6 +171,7 @@ impl<'obj> Drain<'obj> {
             self.highest[i] = self.highest[i].max(std::mem::take(fill).min(size));
         }
         if late > LATE_NS {
+            self.late += 1;
             sink.writer.capture_stat(&CaptureStat::LateDrain { ts_ns: begun, late_ns: late })?;
         }
         // One more after the rings fell silent, then none until something comes: an idle host
@@ -200,6 +208,11 @@ impl<'obj> Drain<'obj> {
     /// Replaces the manifest by one with more content.
     pub(super) fn update(&mut self, manifest: &Manifest) -> Result<(), CaptureError> {
         Ok(self.sink.borrow_mut().writer.update(manifest)?)
+    }
+
+    /// Other bounds from now on.
+    pub(super) fn set_bounds(&mut self, log: WriterOptions) {
+        self.sink.borrow_mut().writer.set_bounds(log);
     }
 
     /// From now on each segment begins with a key frame, and may be removed once the next has its own.
@@ -437,6 +450,19 @@ impl<'obj> Drain<'obj> {
         let bytes = sink.writer.bytes_written();
         let malformed = self.before.iter().flat_map(|c| &c.malformed).sum();
         [logged, sink.connections, sink.open, bytes, lost, self.skipped, sink.packets, malformed]
+    }
+
+    /// What else is counted.
+    pub(super) fn counted_so_far(&self) -> Counted {
+        let sink = self.sink.borrow();
+        let hooks = Hook::ALL.iter().filter(|hook| !matches!(hook, Hook::Drain | Hook::Capture));
+        let lost = |hook: Hook| self.before.iter().map(|c| c.lost[hook as usize]).sum();
+        Counted {
+            records: sink.of_rings,
+            lost: hooks.map(|hook| (*hook, lost(*hook))).collect(),
+            late_drains: self.late,
+            dropped_packets: sink.dropped_packets,
+        }
     }
 
     /// The totals of the whole recording; call [`Self::write_stats`] after the last round first.

@@ -21,6 +21,7 @@ use super::{
     load::{self, Loaded, Plan},
     packets::Packets,
     points::HookSet,
+    progress::{Counted, Progress},
     provenance::Provenance,
     rest::{self, Rest},
     sight,
@@ -74,36 +75,13 @@ pub struct CaptureOptions {
     pub log: WriterOptions,
 }
 
-/// The progress of a recording, once a second.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Since the hooks were attached.
-    pub elapsed: Duration,
-    /// Connections seen.
-    pub connections: u64,
-    /// Connections open now.
-    pub open: u64,
-    /// Records logged.
-    pub records: u64,
-    /// Packets logged; none where none are recorded.
-    pub packets: Option<u64>,
-    /// Bytes written.
-    pub bytes: u64,
-    /// Records lost.
-    pub lost: u64,
-    /// Hook activations for which the kernel did not run the program.
-    pub skipped: u64,
-    /// Packets with malformed IP headers: they have no digest.
-    pub malformed: u64,
-    /// Polls of sockets that took more than 80 % of their interval.
-    pub slow_polls: u64,
-}
-
 /// How a recording ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// The last progress.
     pub progress: Progress,
+    /// What was counted beside it.
+    pub counted: Counted,
     /// Exit status of the command, if there was one and it ended.
     pub exit_status: Option<i32>,
     /// The fault that ended it early, if any; everything written until then is readable.
@@ -116,7 +94,13 @@ pub enum Notice<'a> {
     /// Every hook is attached, and the command, if there is one, was started.
     Recording,
     /// Once a second.
-    Progress(&'a Progress),
+    Progress(&'a Progress, &'a Counted),
+    /// The rings were read, some 100 times a second, or nothing is recorded any more and a command goes on. What is changed
+    /// here holds from now on. Only where there were bounds at the beginning are there key frames, without which rows of a
+    /// recording that loses its oldest segments are lossy.
+    Round(&'a mut WriterOptions),
+    /// The recording ends: what is left is read, and the hooks are detached.
+    Ending,
     /// At the interval of [`CaptureOptions::top`], and at the end: flows of the packets so far, those with
     /// the most bytes first.
     Top(&'a [Line]),
@@ -297,6 +281,7 @@ pub fn record(
     let mut state = Progress { packets, ..Progress::default() };
     let mut exit_status = None;
     let mut fault = None;
+    let mut in_force = options.log;
     let mut linger_from = None;
     let mut counted = clock::monotonic_ns();
     loop {
@@ -327,20 +312,20 @@ pub fn record(
             if let Err(e) = round {
                 notice(Notice::Stopped(&e));
                 fault = Some(e);
-                update(&mut state, &drain);
+                state.update(&drain);
                 // A command that runs on must not pay for records that are no longer read.
                 drain.let_go();
                 attached = None;
                 follower = None;
             } else if due {
                 counted = now;
-                update(&mut state, &drain);
+                state.update(&drain);
                 let slow = poller.as_ref().map_or(0, Poller::slow);
                 if state.slow_polls == 0 && slow > 0 {
                     notice(Notice::SlowPoll);
                 }
                 state.slow_polls = slow;
-                notice(Notice::Progress(&state));
+                notice(Notice::Progress(&state, &drain.counted_so_far()));
             }
             for not_seen in listeners.as_mut().map_or_else(Vec::new, Listeners::news) {
                 notice(Notice::NotSeen(&not_seen));
@@ -349,6 +334,16 @@ pub fn record(
             if let Some(lines) = drain.with_top(|top| top.due(now)).flatten() {
                 notice(Notice::Top(&lines));
             }
+        }
+        let mut log = in_force;
+        notice(Notice::Round(&mut log));
+        let changed = log != in_force && fault.is_none();
+        if changed {
+            in_force = log;
+            drain.set_bounds(log);
+            set_bounds(&mut manifest.options, &log);
+            fault = drain.update(&manifest).err();
+            fault.iter().for_each(|e| notice(Notice::Stopped(e)));
         }
         if let Some(command) = running.as_mut() {
             let before = exit_status;
@@ -374,6 +369,7 @@ pub fn record(
             break;
         }
     }
+    notice(Notice::Ending);
     if let Some(command) = running.as_mut()
         && exit_status.is_none()
     {
@@ -434,7 +430,7 @@ pub fn record(
         if let Some(lines) = drain.with_top(Top::finish) {
             notice(Notice::Top(&lines));
         }
-        update(&mut state, &drain);
+        state.update(&drain);
         refused = drain.refused();
         let ended = clock::sample();
         manifest.ended = Some(ended);
@@ -442,8 +438,10 @@ pub fn record(
         manifest.totals = Some(drain.totals(ended.monotonic_ns - started.monotonic_ns));
         Ok(())
     };
+    let closed = if fault.is_none() { close() } else { Ok(()) };
+    let counted = drain.counted_so_far();
     if fault.is_none() {
-        let closed = close().and_then(|()| Ok(drain.into_writer().finish(&manifest)?));
+        let closed = closed.and_then(|()| Ok(drain.into_writer().finish(&manifest)?));
         if let Err(e) = closed {
             notice(Notice::Stopped(&e));
             fault = Some(e);
@@ -452,7 +450,7 @@ pub fn record(
     if fault.is_none() && state.connections == 0 && !options.filters.are_empty() {
         notice(Notice::NothingMatched(refused));
     }
-    Ok(Outcome { progress: state, exit_status, fault })
+    Ok(Outcome { progress: state, counted, exit_status, fault })
 }
 
 /// Lets this time pass, and meanwhile looks at connections that rest, while there is a recording.
@@ -479,19 +477,11 @@ fn outliving(command: &Running, notice: &mut impl FnMut(Notice<'_>)) {
     }
 }
 
-fn update(state: &mut Progress, drain: &Drain<'_>) {
-    let packets;
-    [
-        state.records,
-        state.connections,
-        state.open,
-        state.bytes,
-        state.lost,
-        state.skipped,
-        packets,
-        state.malformed,
-    ] = drain.counts();
-    state.packets = state.packets.map(|_| packets);
+fn set_bounds(options: &mut RecordOptions, log: &WriterOptions) {
+    options.rotate_bytes = log.rotate_bytes;
+    options.rotate_ns = log.rotate_ns;
+    options.max_bytes = log.max_bytes;
+    options.keep_ns = log.keep_ns;
 }
 
 fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manifest {

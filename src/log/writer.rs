@@ -193,6 +193,12 @@ impl RecordingWriter {
         })
     }
 
+    /// Other bounds from now on: how large and old segments become, and what is removed. Only a recording that has had bounds
+    /// from its beginning has what its readers need when segments are removed.
+    pub fn set_bounds(&mut self, options: WriterOptions) {
+        self.options = WriterOptions { level: self.options.level, ..options };
+    }
+
     /// Writes the key frame of the first segment: of a recording that is made of one whose beginning was removed.
     ///
     /// # Errors

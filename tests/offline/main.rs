@@ -52,6 +52,7 @@ mod sock_diag;
 mod summary;
 mod terminal;
 mod transform;
+mod unit;
 mod values;
 mod week;
 mod whole;

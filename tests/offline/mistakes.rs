@@ -79,6 +79,28 @@ mod recorder {
         }
     }
 
+    #[test]
+    fn a_file_with_options_names_its_keys() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("record.toml");
+        let path = file.to_str().expect("UTF-8");
+        for (text, words) in [
+            (
+                "max_size = \"1G\"",
+                "no key \"max_size\"; the keys are output, duration, max-size, keep",
+            ),
+            ("keep = \"1 day\"", "keep: \"1 day\" is not a duration"),
+            ("hooks = \"all\"", "the values are auto, fentry"),
+            ("without = [\"set_state\"]", "without: \"set_state\" cannot be left out"),
+            ("packets = 1", "packets takes true or false, and not a number"),
+        ] {
+            std::fs::write(&file, text).expect("a file");
+            refused(RECORD, &["--config", path], &["estats-record: ", path, words]);
+        }
+        std::fs::write(&file, "sample = 2").expect("a file");
+        refused(RECORD, &["--config", path], &["--snapshots"]);
+    }
+
     /// What is long for one screen has headings.
     #[test]
     fn help_is_in_groups() {

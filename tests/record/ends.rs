@@ -23,7 +23,7 @@ fn by_duration_and_by_each_signal_it_ends_cleanly() {
     let Some(_turn) = gate::enter(SUITE, Needs::BPF) else { return };
     let netns = Netns::new("clean");
     let listener = listen(&netns);
-    for end in [None, Some(libc::SIGINT), Some(libc::SIGTERM), Some(libc::SIGHUP)] {
+    for end in [None, Some(libc::SIGINT), Some(libc::SIGTERM)] {
         let limit: &[&str] = if end.is_none() { &["--duration", "700ms"] } else { &[] };
         let recorder = Recorder::start(&[&["--netns", netns.name()], limit].concat());
         talk(&netns, &listener, 100);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub struct Recorder {
     scratch: Option<TempDir>,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
+    said: Arc<Mutex<String>>,
 }
 
 /// A recorder that has ended.
@@ -108,14 +109,19 @@ impl Recorder {
             .expect("estats-record can be started");
         let stdout = text(child.stdout.take().expect("piped"), |_| {});
         let (attached, wait) = mpsc::channel();
+        let said = Arc::new(Mutex::new(String::new()));
+        let so_far = Arc::clone(&said);
         let stderr = text(child.stderr.take().expect("piped"), move |line| {
-            if line.starts_with("recording to ") {
+            let mut so_far = so_far.lock().expect("no reader panics");
+            so_far.push_str(line);
+            so_far.push('\n');
+            if line.trim_start_matches("<6>").starts_with("recording to ") {
                 // The receiver is gone if the test has given up.
                 let _ = attached.send(());
             }
         });
         let mut recorder =
-            Self { child, output, scratch, stdout: Some(stdout), stderr: Some(stderr) };
+            Self { child, output, scratch, stdout: Some(stdout), stderr: Some(stderr), said };
         if wait.recv_timeout(PATIENCE).is_err() {
             let _ = recorder.child.kill();
             let said = recorder.stderr.take().map(|t| t.join().expect("the reader ends"));
@@ -132,6 +138,11 @@ impl Recorder {
     /// Where it records.
     pub fn dir(&self) -> &Path {
         &self.output
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("no writer panics").clone()
     }
 
     /// Sends a signal.

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::{
     capture::{CaptureError, cgroup::Paths, provenance::Sighting, top::Top},
     engine::keyframe::KeyFrames,
-    log::RecordingWriter,
+    log::{RecordingWriter, Ring},
     schema::{Event, Why},
     wire::{Decoded, Lifecycle, Operation, Record, decode, decode_packet, decode_snapshot},
 };
@@ -59,6 +59,8 @@ pub(super) struct Sink {
     pub(super) error: Option<CaptureError>,
     /// Records logged, by CPU.
     pub(super) logged: Vec<u64>,
+    /// The same by kind of ring.
+    pub(super) of_rings: [u64; Ring::ALL.len()],
     pub(super) connections: u64,
     pub(super) open: u64,
     pub(super) packets: u64,
@@ -86,13 +88,13 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let header = match decode(bytes, &mut self.ops)? {
+        let (ring, header) = match decode(bytes, &mut self.ops)? {
             Record::Hook(header) => {
                 self.writer.hook(&header, &self.ops)?;
                 if let Some(frames) = &mut self.frames {
                     frames.hook(&header, &self.ops);
                 }
-                header
+                (Ring::Hooks, header)
             }
             Record::Lifecycle(mut row) => {
                 if let Some(begun) = &mut self.begun {
@@ -126,10 +128,10 @@ impl Sink {
                 if let Some(frames) = &mut self.frames {
                     frames.lifecycle(&row);
                 }
-                row.header
+                (Ring::Lifecycle, row.header)
             }
         };
-        self.count(header.cpu);
+        self.count(ring, header.cpu);
         Ok(())
     }
 
@@ -148,7 +150,7 @@ impl Sink {
         let cpu = snapshot.header.cpu;
         self.dropped_packets += u64::from(snapshot.why == Why::Drop);
         self.writer.snapshot(snapshot)?;
-        self.count(cpu);
+        self.count(Ring::Sockets, cpu);
         Ok(())
     }
 
@@ -166,7 +168,7 @@ impl Sink {
         }
         self.writer.packet(packet)?;
         self.packets += 1;
-        self.count(cpu);
+        self.count(Ring::Packets, cpu);
         Ok(())
     }
 
@@ -176,7 +178,8 @@ impl Sink {
         self.malformed.range((cpu, 0)..=(cpu, usize::MAX)).map(|(_, n)| n).sum()
     }
 
-    fn count(&mut self, cpu: u16) {
+    fn count(&mut self, ring: Ring, cpu: u16) {
+        self.of_rings[ring as usize] += 1;
         if let Some(n) = self.logged.get_mut(usize::from(cpu)) {
             *n += 1;
         }

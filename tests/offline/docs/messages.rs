@@ -17,7 +17,7 @@ const BEGINNINGS: [&str; 8] = [
 ];
 
 /// Sources in which every sentence is a message, wherever it stands.
-const OF_MESSAGES: [&str; 29] = [
+const OF_MESSAGES: [&str; 32] = [
     "bin/record.rs",
     "lib.rs",
     "cli/compare.rs",
@@ -35,10 +35,13 @@ const OF_MESSAGES: [&str; 29] = [
     "capture/load/attach.rs",
     "capture/load/kernel.rs",
     "cli/advice.rs",
+    "cli/arguments.rs",
+    "cli/config.rs",
     "cli/explain.rs",
     "cli/import.rs",
     "cli/recording.rs",
     "cli/replay.rs",
+    "cli/reread.rs",
     "capture/diag.rs",
     "capture/filter.rs",
     "capture/foreign.rs",
