@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//! What a service manager is told: sd_notify(3), which is a datagram for each message. Without a manager nothing is
-//! sent.
+//! Messages to the service manager: sd_notify(3), a datagram for each. Without a manager nothing is sent.
 
 use std::env;
 use std::ffi::OsStr;
@@ -68,7 +67,7 @@ impl Manager {
         self.send("STOPPING=1\nSTATUS=ending the recording");
     }
 
-    /// A round of the rings is done. Says so if it is time to.
+    /// A round of the rings is done. Reports it if it is time to.
     pub fn alive(&mut self) {
         let Some(every) = self.every else { return };
         if self.alive.is_none_or(|last| last.elapsed() >= every) && self.send("WATCHDOG=1") {

@@ -18,7 +18,7 @@ pub struct Metrics {
     file: Option<PathBuf>,
     every: Duration,
     written: Option<Instant>,
-    /// The last writing failed, and that was said.
+    /// The last writing failed, and that was reported.
     has_failed: bool,
 }
 
@@ -30,7 +30,7 @@ impl Metrics {
         }
     }
 
-    /// Writes the file if it is time to. A failure is said once.
+    /// Writes the file if it is time to. A failure is reported once.
     pub fn progress(&mut self, progress: &Progress, counted: &Counted) -> Option<String> {
         let is_due = self.written.is_none_or(|last| last.elapsed() >= self.every);
         if is_due { self.renew(progress, counted, true) } else { None }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_said_once() {
+    fn a_failure_is_reported_once() {
         let mut metrics = Metrics::default();
         let (progress, counted) = (Progress::default(), Counted::default());
         assert_eq!(metrics.progress(&progress, &counted), None, "no file was asked for");

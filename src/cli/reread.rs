@@ -34,7 +34,7 @@ pub struct News {
     pub log: Option<WriterOptions>,
     /// Options with another file of metrics.
     pub metrics: Option<RecordArguments>,
-    /// What to tell the user, in one sentence.
+    /// The report for the user, in one sentence.
     pub words: String,
 }
 
@@ -94,7 +94,7 @@ impl Reread {
     }
 }
 
-/// The first paragraph of what clap says.
+/// The first paragraph of a text of clap.
 fn sentence(text: &str) -> String {
     let text = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
