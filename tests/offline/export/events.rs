@@ -60,6 +60,8 @@ fn recordings() -> Vec<PathBuf> {
         .expect("testdata")
         .map(|entry| entry.expect("an entry").path().join("run"))
         .filter(|run| run.join("manifest.json").exists())
+        // Written by hand: a counter that is not there at the beginning has no part with its first value.
+        .filter(|run| !run.ends_with("format-v1/run"))
         .collect();
     runs.sort();
     assert!(runs.len() > 5, "{runs:?}");

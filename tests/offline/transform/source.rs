@@ -26,6 +26,8 @@ pub fn all_golden() -> Vec<PathBuf> {
             .expect("testdata")
             .map(|e| e.expect("entry").path().join("run"))
             .filter(|run| run.join("manifest.json").exists())
+            // Written by hand: totals are no recorder's, and the beginning was removed (tests/offline/formats.rs).
+            .filter(|run| !run.to_string_lossy().contains("/testdata/format-v"))
             .collect();
     runs.sort();
     assert!(runs.len() > 10, "{runs:?}");
