@@ -176,6 +176,8 @@ fn a_connection_whose_beginning_was_missed_is_recorded_from_its_first_read_on() 
         flow.server.send(1_000);
         flow.client.receive(1_000);
     }
+    // The walk at the end does not come into this namespace: the delayed ACK has the last values (docs/not-covered.md).
+    std::thread::sleep(Duration::from_millis(500));
     closed.finish();
     let finished = recorder.stop();
     let rows = finished.connections();
