@@ -473,8 +473,7 @@ const volatile u8 drop_args __weak = 0;
 const volatile u32 drop_consumed __weak = ~0U;
 /* Likewise of SKB_DROP_REASON_CPU_BACKLOG: since v5.18, commit 44f0bd40803c. */
 const volatile u32 drop_cpu_backlog __weak = ~0U;
-/* Likewise of the reasons of tcp_validate_incoming() and tcp_rcv_state_process(): TCP_RFC7323_PAWS
- * and others. */
+/* Likewise of the reasons of tcp_validate_incoming() and tcp_rcv_state_process() (load.rs) */
 const volatile u32 drop_paws __weak = ~0U;
 const volatile u32 drop_paws_ack __weak = ~0U;
 const volatile u32 drop_old_sequence __weak = ~0U;

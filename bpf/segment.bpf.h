@@ -266,8 +266,7 @@ static __always_inline bool is_reset_of_fin(const struct tcp_sock *tp, const str
 	       (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING);
 }
 
-/* A reset, a SYN that is challenged, a segment that is dropped for want of an ACK: tcp_ack() never
- * sees it. */
+/* A reset, a SYN that is challenged, a segment without ACK: tcp_ack() never sees it. */
 static __always_inline bool never_acknowledges(const struct segment *s)
 {
 	return (s->flags & (TCPHDR_RST | TCPHDR_SYN)) || !(s->flags & TCPHDR_ACK);

@@ -25,8 +25,8 @@ pub(super) struct Sighting {
     pub pid: u32,
 }
 
-/// Namespaces of which the manifest has the settings, each some 8 kB. It is written whole whenever there is a new one, and has a
-/// bound for its readers.
+/// Namespaces of which the manifest has the settings, each some 8 kB. It is written whole whenever there is a new one,
+/// and has a bound for its readers.
 const MOST: usize = 2_000;
 
 /// Reads the settings of namespaces as they are seen.

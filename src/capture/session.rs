@@ -191,6 +191,7 @@ pub fn record(
     let (mut resting, unread) = Rest::new(&loaded, &attached, plan.resolution_ns)?;
     let started = clock::sample();
     let mut manifest = manifest(options, &plan, &loaded);
+    set_bounds(&mut manifest.options, &options.log);
     manifest.started = started;
     manifest.variables = coverage::variables(&attached.hooks);
     manifest.counting = Some(crate::schema::counting::COUNTING);
@@ -516,13 +517,10 @@ fn manifest(options: &CaptureOptions, plan: &Plan<'_>, loaded: &Loaded) -> Manif
             sample: options.snapshots.map(|s| s.sample),
             changed_only: options.snapshots.is_some_and(|s| s.changed_only),
             snapshots_by: None,
-            rotate_bytes: options.log.rotate_bytes,
-            rotate_ns: options.log.rotate_ns,
-            max_bytes: options.log.max_bytes,
-            keep_ns: options.log.keep_ns,
             key_frames: options.log.is_bounded(),
             divided_ledger: options.log.is_bounded(),
             duration_ns: options.duration.map(|d| d.as_nanos() as u64),
+            ..RecordOptions::default()
         },
         command: options.command.as_ref().map(text),
         sysctls: host::sysctls(),

@@ -180,12 +180,7 @@ fn stop_and_go_on(resolution: &str) {
     let recorder =
         Recorder::start(&["--netns", netns.name(), "--ring", "64K", "--resolution", resolution]);
     let flow = open(&netns, &listener);
-    recorder.signal(libc::SIGSTOP);
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2) {
-        flow.upload(100_000);
-    }
-    recorder.signal(libc::SIGCONT);
+    recorder.stopped(Duration::from_secs(2), || flow.upload(100_000));
     std::thread::sleep(Duration::from_millis(100));
     talk(&netns, &listener, 100);
     let finished = recorder.stop();

@@ -140,7 +140,17 @@ impl Recorder {
         &self.output
     }
 
-    /// What it has said on standard error so far.
+    /// Stops it for a while, in which the traffic goes on, so that rings overflow and it comes too late.
+    pub fn stopped(&self, time: Duration, mut traffic: impl FnMut()) {
+        self.signal(libc::SIGSTOP);
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            traffic();
+        }
+        self.signal(libc::SIGCONT);
+    }
+
+    /// What it has reported on standard error so far.
     pub fn said(&self) -> String {
         self.said.lock().expect("no writer panics").clone()
     }

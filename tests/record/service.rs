@@ -241,12 +241,7 @@ fn losses_and_late_drains_are_in_the_metrics() {
         ["--netns", netns.name(), "--metrics", path, "--ring", "64K", "--resolution", "1us"];
     let recorder = Recorder::start(&small);
     let flow = open(&netns, &listener);
-    recorder.signal(libc::SIGSTOP);
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2) {
-        flow.upload(100_000);
-    }
-    recorder.signal(libc::SIGCONT);
+    recorder.stopped(Duration::from_secs(2), || flow.upload(100_000));
     drop(flow);
     let finished = recorder.stop();
     finished.assert_code(3).assert_account();

@@ -28,7 +28,7 @@ const MAX_VALUES: usize = 1_000_000;
 /// Readings of connections that a file may have: each has room for every variable.
 const MAX_READINGS: usize = 1 << 15;
 
-/// Characters of a fault that are said.
+/// Characters of a fault that are reported.
 const MAX_SAID: usize = 300;
 
 /// Adds a reading, unless there are too many.
