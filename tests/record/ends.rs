@@ -124,6 +124,8 @@ fn kill_9_loses_at_most_one_second_and_leaves_no_bpf_objects() {
     let netns = Netns::new("killed");
     let listener = listen(&netns);
     let recorder = Recorder::start(&["--netns", netns.name()]);
+    // With those that this process was started with, however many these are.
+    let (at_first, _) = objects(recorder.pid());
     let flow = open(&netns, &listener);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(3) {
@@ -135,8 +137,9 @@ fn kill_9_loses_at_most_one_second_and_leaves_no_bpf_objects() {
         assert!(objects.iter().any(|(k, _)| *k == kind), "no {kind} in {objects:?}");
     }
     assert!(objects.iter().all(|object| exists(*object)));
-    // Rings, maps, programs and links (107 of them), not one for each record or connection.
-    assert!(descriptors < 120, "{descriptors} descriptors");
+    // Rings, maps, programs and links, and nothing for each of some thousand records. A few files of /proc may be open
+    // for the moment.
+    assert!(descriptors <= at_first + 8, "{at_first} descriptors, then {descriptors}");
     let killed_ns = monotonic_ns();
     recorder.signal(libc::SIGKILL);
     let finished = recorder.wait();
